@@ -1,0 +1,158 @@
+//! The errors that are not an `io::Error` of the system.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Why a task, a promise or a piece of work in the executor has no result.
+pub enum TaskError {
+    /// It was cancelled, its promise was dropped, or its loop was closed.
+    Cancelled,
+    /// It panicked; this is what it panicked with, as [`std::panic::catch_unwind`] gives it.
+    Panicked(Box<dyn Any + Send>),
+}
+
+impl TaskError {
+    /// Whether this is [`TaskError::Cancelled`].
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, TaskError::Cancelled)
+    }
+
+    /// Whether this is [`TaskError::Panicked`].
+    pub fn is_panicked(&self) -> bool {
+        matches!(self, TaskError::Panicked(_))
+    }
+}
+
+impl fmt::Debug for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskError::Cancelled => f.write_str("Cancelled"),
+            TaskError::Panicked(payload) => write!(f, "Panicked({:?})", panic_message(&**payload)),
+        }
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskError::Cancelled => f.write_str("cancelled"),
+            TaskError::Panicked(payload) => write!(f, "panicked: {}", panic_message(&**payload)),
+        }
+    }
+}
+
+impl Error for TaskError {}
+
+/// What a panic said, where it said it in words.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "a value that is not text"
+    }
+}
+
+/// Reports a panic that no caller is left to see.
+pub(crate) fn report_panic(when: &str, payload: &(dyn Any + Send)) {
+    log::error!("panic {when}: {}", panic_message(payload));
+}
+
+/// Runs code of the user's whose panic must go no further, as where much is dropped and the rest must be dropped too.
+pub(crate) fn quietly(when: &str, f: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+        report_panic(when, &*panic);
+    }
+}
+
+/// The time given to [`wait_for`](crate::LoopHandle::wait_for) ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeoutError;
+
+impl fmt::Display for TimeoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time ran out")
+    }
+}
+
+impl Error for TimeoutError {}
+
+impl From<TimeoutError> for io::Error {
+    fn from(error: TimeoutError) -> io::Error {
+        io::Error::new(io::ErrorKind::TimedOut, error)
+    }
+}
+
+/// The loop is closed: it runs nothing and waits for nothing any more.
+///
+/// An operation of a closed loop that would have to wait fails with an `io::Error` of kind `Other` that wraps this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoopClosed;
+
+impl fmt::Display for LoopClosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the event loop is closed")
+    }
+}
+
+impl Error for LoopClosed {}
+
+impl From<LoopClosed> for io::Error {
+    fn from(error: LoopClosed) -> io::Error {
+        io::Error::other(error)
+    }
+}
+
+/// sendfile(2) cannot serve this file and socket, and the fallback was not allowed.
+///
+/// It comes inside an `io::Error` of kind `Unsupported`, from [`sock_sendfile`](crate::LoopHandle::sock_sendfile) with
+/// `.fallback(false)`.
+///
+/// # Examples
+///
+/// ```
+/// use sendloop::SendfileNotAvailableError;
+///
+/// fn why(error: &std::io::Error) -> Option<i32> {
+///     let inner = error.get_ref()?.downcast_ref::<SendfileNotAvailableError>()?;
+///     inner.errno()
+/// }
+/// # assert_eq!(why(&std::io::Error::other("x")), None);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendfileNotAvailableError {
+    errno: Option<i32>,
+}
+
+impl SendfileNotAvailableError {
+    pub(crate) fn new(errno: Option<i32>) -> SendfileNotAvailableError {
+        SendfileNotAvailableError { errno }
+    }
+
+    /// What the system call said; `None` where it was not asked, as for a file opened with `O_DIRECT`.
+    pub fn errno(&self) -> Option<i32> {
+        self.errno
+    }
+}
+
+impl fmt::Display for SendfileNotAvailableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sendfile is not available for this file and socket")?;
+        match self.errno {
+            Some(errno) => write!(f, ": {}", io::Error::from_raw_os_error(errno)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for SendfileNotAvailableError {}
+
+impl From<SendfileNotAvailableError> for io::Error {
+    fn from(error: SendfileNotAvailableError) -> io::Error {
+        io::Error::new(io::ErrorKind::Unsupported, error)
+    }
+}

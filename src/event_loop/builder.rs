@@ -1,0 +1,74 @@
+//! The settings of a loop.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::task::Waker;
+
+use super::stats::Counters;
+use super::{BUDGET, Inner, Loop, LoopHandle};
+use crate::clock::Clock;
+use crate::pool::Pool;
+use crate::reactor::Reactor;
+use crate::ready::Ready;
+use crate::remote::Door;
+use crate::sys::signal;
+use crate::task::Tasks;
+use crate::timers::Timers;
+
+/// The settings of a [`Loop`], from [`Loop::builder`].
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder makes a loop by `build`"]
+pub struct Builder {
+    executor_threads: Option<usize>,
+    clock: Clock,
+}
+
+impl Builder {
+    /// How many threads the executor may have: at least 1; min(32, cores + 4) unless set, as in asyncio.
+    pub fn executor_threads(mut self, most: usize) -> Builder {
+        self.executor_threads = Some(most);
+        self
+    }
+
+    /// The clock that the loop goes by.
+    pub fn clock(mut self, clock: Clock) -> Builder {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes the loop. See [`Loop::new`] for what it does to SIGPIPE.
+    ///
+    /// # Errors
+    ///
+    /// What the system says where it has no descriptor left for a poller.
+    pub fn build(self) -> io::Result<Loop> {
+        signal::ignore_sigpipe()?;
+        let (reactor, poller) = Reactor::new()?;
+        let descriptor = reactor.descriptor()?;
+        let ready = Ready::new();
+        let door = Door::new(ready.id(), poller);
+        let watcher = Waker::from(door.clone());
+        self.clock.watch(&watcher);
+        let threads = self.executor_threads.unwrap_or_else(Pool::usual_threads);
+        let inner = Inner {
+            tasks: Tasks::new(ready.clone(), door.clone()),
+            ready,
+            timers: Timers::default(),
+            reactor,
+            pool: Pool::new(threads),
+            door,
+            clock: self.clock,
+            watcher,
+            running: Cell::new(false),
+            stopping: Cell::new(false),
+            closed: Cell::new(false),
+            budget: Cell::new(BUDGET),
+            counters: Counters::default(),
+        };
+        let handle = LoopHandle {
+            inner: Rc::new(inner),
+        };
+        Ok(Loop { handle, descriptor })
+    }
+}

@@ -1,0 +1,241 @@
+//! The loop itself: what it is made of, who owns it, and who may use it.
+//!
+//! [`Loop`] is the owner: it runs the loop, and its end closes it. [`LoopHandle`] is everybody else: tasks and callbacks keep
+//! clones of it. As only the owner has the methods that run the loop, a task cannot run the loop that runs it. And as the owner
+//! is one value, its end is one moment, at which everything that holds handles of the loop, in circles or not, is dropped.
+
+mod builder;
+mod handles;
+mod run;
+mod schedule;
+mod sleep;
+mod stats;
+mod turn;
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+pub use builder::Builder;
+pub use handles::{Handle, TimerHandle};
+pub use run::{get_running_loop, run};
+pub use sleep::Sleep;
+pub use stats::Stats;
+
+use crate::clock::Clock;
+use crate::pool::Pool;
+use crate::reactor::Reactor;
+use crate::ready::Ready;
+use crate::remote::{Door, Remote};
+use crate::task::Tasks;
+use crate::timers::Timers;
+use stats::Counters;
+
+/// How many operations a task may finish in one step before it must let others run: one that is always ready at once would
+/// otherwise keep the loop for itself.
+const BUDGET: u32 = 128;
+
+/// The parts of a loop, shared by its handles.
+pub(crate) struct Inner {
+    ready: Rc<Ready>,
+    timers: Timers,
+    tasks: Rc<Tasks>,
+    reactor: Rc<Reactor>,
+    pool: Pool,
+    door: Arc<Door>,
+    clock: Clock,
+    /// What the clock wakes where a test moves it.
+    watcher: Waker,
+    running: Cell<bool>,
+    stopping: Cell<bool>,
+    closed: Cell<bool>,
+    budget: Cell<u32>,
+    counters: Counters,
+}
+
+impl Inner {
+    fn close(&self) {
+        if self.closed.replace(true) {
+            return;
+        }
+        // New work is refused from here on, so that destructors which ask for more find an end.
+        self.door.close();
+        self.tasks.close();
+        self.timers.close();
+        self.ready.close();
+        self.reactor.close();
+        self.pool.close();
+        self.clock.unwatch(&self.watcher);
+    }
+}
+
+/// An event loop: the owner, which runs it, and whose end closes it.
+///
+/// It dereferences to [`LoopHandle`], which has the methods that make work for the loop. A loop is of one thread: neither it
+/// nor its handle is `Send`; other threads reach it by [`remote`](LoopHandle::remote).
+///
+/// Dropping the loop drops every task, callback and timer, also where they hold handles of this loop. On a closed loop
+/// nothing panics and nothing waits for ever: `call_soon`, `call_later` and `create_task` drop what they are given, operations
+/// that would have to wait fail with [`LoopClosed`](crate::LoopClosed). Threads of the executor are not waited for.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use sendloop::Loop;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let event_loop = Loop::new()?;
+/// let answer = event_loop.run_until_complete(async {
+///     event_loop.sleep(Duration::from_millis(1)).await;
+///     42
+/// });
+/// assert_eq!(answer, 42);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Only the owner can run a loop; a task holds a handle, and with that this does not compile:
+///
+/// ```compile_fail
+/// # let event_loop = sendloop::Loop::new().unwrap();
+/// let handle = event_loop.handle();
+/// event_loop.create_task(async move { handle.run_until_complete(async {}) });
+/// ```
+pub struct Loop {
+    handle: LoopHandle,
+    /// The poller's descriptor, for [`AsFd`].
+    descriptor: OwnedFd,
+}
+
+impl Loop {
+    /// Makes a loop with the usual settings.
+    ///
+    /// This also sets SIGPIPE to ignored where it is at its default, for the whole process: sendfile(2) has no other way to
+    /// keep a peer that went away from killing it. Rust's own runtime does the same before `main`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says where it has no descriptor left for a poller.
+    pub fn new() -> io::Result<Loop> {
+        Loop::builder().build()
+    }
+
+    /// Makes a loop with other settings.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A handle of this loop, to be kept by tasks and callbacks.
+    pub fn handle(&self) -> LoopHandle {
+        self.handle.clone()
+    }
+
+    /// Closes the loop, as dropping it does.
+    pub fn close(self) {}
+}
+
+impl Deref for Loop {
+    type Target = LoopHandle;
+
+    fn deref(&self) -> &LoopHandle {
+        &self.handle
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        self.handle.inner.close();
+    }
+}
+
+/// A descriptor that is readable when an event or another thread's call waits for the loop; for [embedding](Loop::run_once).
+impl AsFd for Loop {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+impl fmt::Debug for Loop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Loop").field(&self.handle).finish()
+    }
+}
+
+/// The use of a [`Loop`]: everything but running it. `Clone`, of one thread, and usable after the loop is closed, when it does
+/// nothing.
+#[derive(Clone)]
+pub struct LoopHandle {
+    inner: Rc<Inner>,
+}
+
+impl LoopHandle {
+    /// Whether the loop is in one of its running methods.
+    pub fn is_running(&self) -> bool {
+        self.inner.running.get()
+    }
+
+    /// Whether the loop is closed, by [`Loop::close`] or because it was dropped.
+    pub fn is_closed(&self) -> bool {
+        self.inner.closed.get()
+    }
+
+    /// The present time by the loop's clock. asyncio counts seconds from an arbitrary start; here it is an `Instant`.
+    pub fn time(&self) -> Instant {
+        self.inner.clock.now()
+    }
+
+    /// The way to this loop from other threads.
+    pub fn remote(&self) -> Remote {
+        Remote::new(self.inner.door.clone())
+    }
+
+    pub(crate) fn reactor(&self) -> &Rc<Reactor> {
+        &self.inner.reactor
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.inner.pool
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    /// Counts one operation of the running step. Pending, and the task at the back of the line, where it has had its share.
+    pub(crate) fn poll_budget(&self, cx: &Context<'_>) -> Poll<()> {
+        match self.inner.budget.get() {
+            0 => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            left => {
+                self.inner.budget.set(left - 1);
+                Poll::Ready(())
+            }
+        }
+    }
+
+    /// `after` from now; a time that no `Instant` can say is one that never comes.
+    fn deadline(&self, after: Duration) -> Instant {
+        let now = self.time();
+        let century = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+        now.checked_add(after).unwrap_or_else(|| now + century)
+    }
+}
+
+impl fmt::Debug for LoopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoopHandle")
+            .field("running", &self.is_running())
+            .field("closed", &self.is_closed())
+            .field("tasks", &self.inner.tasks.len())
+            .finish()
+    }
+}

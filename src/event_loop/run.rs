@@ -1,0 +1,188 @@
+//! Running the loop: until a future is complete, until it is stopped, or for one turn.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use super::{Inner, Loop, LoopHandle};
+use crate::slots::Key;
+
+thread_local! {
+    static RUNNING: RefCell<Option<LoopHandle>> = const { RefCell::new(None) };
+}
+
+/// The loop that runs on this thread: inside tasks and callbacks, the one that runs them.
+pub fn get_running_loop() -> Option<LoopHandle> {
+    RUNNING.try_with(|running| running.borrow().clone()).ok()?
+}
+
+/// Makes a loop, runs `main` on it, cancels the tasks that are left, closes the loop: asyncio's `run`.
+///
+/// Work in the executor that has begun is waited for, as asyncio does.
+///
+/// # Errors
+///
+/// What the system says where no loop can be made. What `main` returns comes back inside `Ok`.
+///
+/// # Panics
+///
+/// If a loop is already running on this thread, if the loop is stopped before `main` is done, and with what `main` panics with.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// let answer = sendloop::run(async |event_loop| {
+///     let half = event_loop.create_task(async { 21 });
+///     2 * half.await.unwrap()
+/// })?;
+/// assert_eq!(answer, 42);
+/// # Ok(())
+/// # }
+/// ```
+#[track_caller]
+pub fn run<T>(main: impl AsyncFnOnce(LoopHandle) -> T) -> io::Result<T> {
+    let event_loop = Loop::new()?;
+    let output = event_loop.run_until_complete(main(event_loop.handle()));
+    event_loop.inner.tasks.cancel_all();
+    event_loop.inner.pool.close();
+    event_loop.run_until_complete(poll_fn(|cx| event_loop.inner.pool.poll_ended(cx)));
+    Ok(output)
+}
+
+/// The time in which a loop is in one of its running methods.
+struct Running<'a>(&'a Inner);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.set(false);
+        self.0.stopping.set(false);
+        let _ = RUNNING.try_with(|running| running.borrow_mut().take());
+    }
+}
+
+/// The place of the future that is run until it is complete; its end makes late wake-ups reach nobody.
+struct Root<'a> {
+    inner: &'a Inner,
+    key: Key,
+}
+
+impl Drop for Root<'_> {
+    fn drop(&mut self) {
+        self.inner.tasks.remove_root(self.key);
+    }
+}
+
+impl Loop {
+    /// Runs the loop until `future` is complete, and returns its output.
+    ///
+    /// The future may borrow what is around this call, and need not be `Send`. As in asyncio, what it has queued when it
+    /// completes still runs; tasks that are not done stay, and go on when the loop runs again.
+    ///
+    /// # Panics
+    ///
+    /// If a loop is already running on this thread; if the loop is [stopped](LoopHandle::stop) before the future is complete;
+    /// and with the future's own panic. The loop stays usable.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let words = vec!["borrowed", "not", "moved"];
+    /// let count = event_loop.run_until_complete(async { words.len() });
+    /// assert_eq!(count, words.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn run_until_complete<F: IntoFuture>(&self, future: F) -> F::Output {
+        let running = self.enter();
+        let inner = running.0;
+        let root = Root {
+            inner,
+            key: inner.tasks.create_root(),
+        };
+        let mut future = pin!(future.into_future());
+        let mut output = None;
+        let mut step = |waker: &Waker| {
+            // Complete since an earlier turn: what was queued then has had its turn now.
+            if output.is_some() {
+                return inner.stopping.set(true);
+            }
+            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(waker)) {
+                output = Some(value);
+                waker.wake_by_ref();
+            }
+        };
+        inner.run_until_stopped(&mut step);
+        drop(root);
+        match output {
+            Some(output) => output,
+            None => panic!("the loop was stopped before the future was complete"),
+        }
+    }
+
+    /// Runs the loop until it is [stopped](LoopHandle::stop). It may run again afterwards.
+    ///
+    /// # Panics
+    ///
+    /// If a loop is already running on this thread.
+    #[track_caller]
+    pub fn run_forever(&self) {
+        let running = self.enter();
+        running.0.run_until_stopped(&mut |_| {});
+    }
+
+    /// Takes one turn: waits until there is something to do, at most `timeout`, and does it.
+    ///
+    /// This is for embedding the loop in another: poll this loop's descriptor ([`AsFd`](std::os::fd::AsFd)) for readability with
+    /// [`next_timeout`](Loop::next_timeout) as the timeout, then call `run_once(Some(Duration::ZERO))`.
+    ///
+    /// # Errors
+    ///
+    /// What the poller says; an interrupted wait is no error.
+    ///
+    /// # Panics
+    ///
+    /// If a loop is already running on this thread.
+    #[track_caller]
+    pub fn run_once(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let running = self.enter();
+        running.0.turn(timeout, &mut |_| {})
+    }
+
+    /// How long from now until a turn is due for what the loop knows of: zero where something is queued, the time until the
+    /// next timer, `None` where only an event can make one. To be asked right before waiting.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        self.inner.patience()
+    }
+
+    #[track_caller]
+    fn enter(&self) -> Running<'_> {
+        let before = RUNNING.with(|running| running.borrow().is_some());
+        assert!(!before, "a loop is already running on this thread");
+        RUNNING.with(|running| *running.borrow_mut() = Some(self.handle()));
+        self.inner.running.set(true);
+        Running(&self.inner)
+    }
+}
+
+impl Inner {
+    fn run_until_stopped(&self, root: &mut dyn FnMut(&Waker)) {
+        loop {
+            if let Err(error) = self.turn(None, root) {
+                // The poller fails only for want of memory. Timers and other threads must still be served, but not at full speed.
+                log::error!("the poller failed: {error}");
+                thread::sleep(Duration::from_millis(10));
+            }
+            if self.stopping.get() {
+                break;
+            }
+        }
+    }
+}

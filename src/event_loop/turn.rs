@@ -1,0 +1,89 @@
+//! One turn of the loop, and the only place that runs the user's callbacks and polls the user's futures.
+//!
+//! The order is asyncio's, which its users know: events before timers, both behind what was queued earlier.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::{BUDGET, Inner};
+use crate::error::report_panic;
+use crate::ready::{Call, Callback, Entry};
+use crate::remote::Message;
+use crate::task::Stepped;
+
+impl Inner {
+    /// Waits until something is to be done, `limit` at most, and runs what is to be done then, but not what that asks for.
+    ///
+    /// `root` polls the future that is run until it is complete. Its panic comes out of here, and leaves the loop as it was.
+    pub(super) fn turn(
+        &self,
+        limit: Option<Duration>,
+        root: &mut dyn FnMut(&Waker),
+    ) -> io::Result<()> {
+        self.counters.turns.add(1);
+        if self.reactor.poll(shorter(limit, self.patience()))? {
+            self.read_messages();
+        }
+        self.queue_due_timers();
+        for _ in 0..self.ready.len() {
+            self.budget.set(BUDGET);
+            match self.ready.pop() {
+                Some(Entry::Callback(callback)) => call(&*callback),
+                Some(Entry::Task(key)) => {
+                    if let Stepped::Root(waker) = self.tasks.step(key) {
+                        root(&waker);
+                    }
+                }
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// How long there is nothing to do but for what comes from outside; `None` is for ever.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || self.stopping.get() {
+            return Some(Duration::ZERO);
+        }
+        let next = self.timers.next()?;
+        Some(next.saturating_duration_since(self.clock.now()))
+    }
+
+    fn read_messages(&self) {
+        for message in self.door.take(Vec::new()) {
+            match message {
+                Message::Call(callback) => self.ready.push(Rc::new(Call::new(callback))),
+                Message::Wake(waker) => waker.wake(),
+                Message::Look => {}
+                Message::Stop => self.stopping.set(true),
+            }
+        }
+    }
+
+    fn queue_due_timers(&self) {
+        if self.timers.next().is_none() {
+            return;
+        }
+        let now = self.clock.now();
+        while let Some(callback) = self.timers.pop_due(now) {
+            self.ready.push(callback);
+        }
+    }
+}
+
+/// A callback's panic ends the callback and nothing else.
+fn call(callback: &dyn Callback) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback.run())) {
+        report_panic("in a callback", &*panic);
+    }
+}
+
+fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}

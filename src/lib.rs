@@ -1,0 +1,25 @@
+//! sendloop
+mod clock;
+mod error;
+mod event_loop;
+mod offload;
+mod pool;
+mod reactor;
+mod ready;
+mod ready_io;
+mod remote;
+mod slots;
+mod sock;
+mod socket;
+mod sys;
+mod task;
+mod timers;
+mod turns;
+pub use clock::Clock;
+pub use error::*;
+pub use event_loop::*;
+pub use pool::Blocking;
+pub use remote::Remote;
+pub use sock::*;
+pub use socket::Socket;
+pub use task::{Promise, PromiseFuture, Task};

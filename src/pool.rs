@@ -1,0 +1,234 @@
+//! Threads for work that blocks: as many as are needed, up to a limit, and none before the first piece of work.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use crate::error::TaskError;
+
+/// A thread that has had nothing to do for good ends with its pool, not before: work comes in bursts.
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+    /// Woken when the last thread has ended.
+    ended: Vec<Waker>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Jobs run without the lock and their panics are caught: what is inside is whole in any case.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The life of one thread.
+    fn work_off(&self) {
+        let mut state = self.state();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                drop(state);
+                job();
+                state = self.state();
+            } else if state.closed {
+                break;
+            } else {
+                state.idle += 1;
+                state = self
+                    .work
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
+        }
+        state.threads -= 1;
+        let last = state.threads == 0;
+        let ended = if last {
+            std::mem::take(&mut state.ended)
+        } else {
+            Vec::new()
+        };
+        drop(state);
+        ended.into_iter().for_each(Waker::wake);
+    }
+}
+
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    most: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(most: usize) -> Pool {
+        Pool {
+            shared: Arc::default(),
+            most: most.max(1),
+        }
+    }
+
+    /// asyncio's number: enough for work that mostly waits, bounded on large machines.
+    pub(crate) fn usual_threads() -> usize {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        (cores + 4).min(32)
+    }
+
+    /// Has a thread run `work`, and gives its result to the [`Blocking`]. A closed pool's is cancelled.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Blocking<T> {
+        let cell = Arc::new(Mutex::new(Outcome::Pending(None)));
+        let report = Report(cell.clone());
+        let job = Box::new(move || report.send(catch_unwind(AssertUnwindSafe(work))));
+        self.submit(job);
+        Blocking { cell }
+    }
+
+    fn submit(&self, job: Job) {
+        let mut state = self.shared.state();
+        if state.closed {
+            drop(state);
+            return drop(job);
+        }
+        state.jobs.push_back(job);
+        let wanted = state.jobs.len() > state.idle && state.threads < self.most;
+        if wanted && !self.start_thread(&mut state) && state.threads == 0 {
+            // Nobody is there to run it, and nobody could be started: it is cancelled rather than forgotten.
+            let job = state.jobs.pop_back();
+            drop(state);
+            return drop(job);
+        }
+        drop(state);
+        self.shared.work.notify_one();
+    }
+
+    fn start_thread(&self, state: &mut State) -> bool {
+        let shared = self.shared.clone();
+        let thread = thread::Builder::new().name("sendloop-worker".into());
+        match thread.spawn(move || shared.work_off()) {
+            Ok(_) => state.threads += 1,
+            Err(error) => log::error!("a thread of the executor could not be started: {error}"),
+        }
+        state.threads > 0
+    }
+
+    /// Takes no more work. What is queued is still run; threads end when there is no more.
+    pub(crate) fn close(&self) {
+        self.shared.state().closed = true;
+        self.shared.work.notify_all();
+    }
+
+    /// After [`close`](Pool::close): ready when the last thread is through.
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.shared.state();
+        if state.threads == 0 {
+            return Poll::Ready(());
+        }
+        state.ended.retain(|waker| !waker.will_wake(cx.waker()));
+        state.ended.push(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("threads", &self.shared.state().threads)
+            .finish()
+    }
+}
+
+enum Outcome<T> {
+    Pending(Option<Waker>),
+    Ended(Result<T, TaskError>),
+    Taken,
+}
+
+type Cell<T> = Arc<Mutex<Outcome<T>>>;
+
+fn lock<T>(cell: &Cell<T>) -> MutexGuard<'_, Outcome<T>> {
+    cell.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The working end of a [`Blocking`]: dropped without a result, it says cancelled.
+struct Report<T>(Cell<T>);
+
+impl<T> Report<T> {
+    fn send(&self, result: thread::Result<T>) {
+        self.end(result.map_err(TaskError::Panicked));
+    }
+
+    fn end(&self, result: Result<T, TaskError>) {
+        let mut outcome = lock(&self.0);
+        let Outcome::Pending(waker) = &mut *outcome else {
+            return;
+        };
+        let waker = waker.take();
+        *outcome = Outcome::Ended(result);
+        drop(outcome);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Report<T> {
+    fn drop(&mut self) {
+        self.end(Err(TaskError::Cancelled));
+    }
+}
+
+/// The result of work in the executor, as [`run_in_executor`](crate::LoopHandle::run_in_executor) gives it.
+///
+/// Dropping it leaves the work to end on its own; its result is dropped then.
+pub struct Blocking<T> {
+    cell: Cell<T>,
+}
+
+impl<T> Future for Blocking<T> {
+    type Output = Result<T, TaskError>;
+
+    /// # Panics
+    ///
+    /// If it is polled again after it was ready.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut outcome = lock(&self.cell);
+        match &mut *outcome {
+            Outcome::Pending(waker) => {
+                *waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Outcome::Ended(_) => match std::mem::replace(&mut *outcome, Outcome::Taken) {
+                Outcome::Ended(result) => Poll::Ready(result),
+                _ => Poll::Pending,
+            },
+            Outcome::Taken => panic!("a Blocking was polled after it was ready"),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Blocking<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ended = !matches!(*lock(&self.cell), Outcome::Pending(_));
+        f.debug_struct("Blocking").field("done", &ended).finish()
+    }
+}

@@ -1,0 +1,454 @@
+//! The poller, and who waits for what.
+//!
+//! # Who holds what
+//!
+//! A [`Source`] is what is known of one descriptor: for each direction, whether it may be ready and who waits for that. The
+//! [`Reactor`] finds it by the token of an event; whoever uses the descriptor holds it as an [`Attachment`], whose end takes it
+//! out of the poller. A task that waits holds a [`Waiting`], whose end takes its waker out of the source, at once.
+//!
+//! # Rules
+//!
+//! 1. The poller is edge-triggered: it says once that a descriptor became ready. So readiness is kept here, true until a call
+//!    has shown that it is not: only [`Side::exhausted`] and [`Side::drained`] clear it, directly after the call, so that no
+//!    event can come in between. All is one thread.
+//! 2. A registration is for both directions and stays until its attachments end: waiting costs no system call.
+//! 3. A token carries a generation. An event for a descriptor that was closed meanwhile, or for its number used again, finds
+//!    nothing (calloop's tokens; python/cpython#88968 and tokio-rs/mio#219 are what happens otherwise).
+//! 4. Taking out of the poller comes strictly before closing the descriptor: an open dup would keep a ghost in it
+//!    (tokio-rs/mio#361, libuv/libuv#1148).
+//! 5. The table never decides that a registration can be skipped. What is attached a second time is modified, and added anew
+//!    where the kernel knows nothing of it (ENOENT); what should be new and is known (EEXIST) is modified. Both are logged: a
+//!    descriptor was closed behind the loop's back.
+//! 6. Wakers are collected, then borrows released, then the wakers woken: a waker is foreign code.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::error::LoopClosed;
+use crate::slots::{Key, Slots};
+
+/// How many events one poll takes; more stay in the kernel for the next turn.
+const EVENTS_AT_ONCE: usize = 1024;
+/// The token of the door. No key has it: an index of 2^32 - 1 is never reached.
+const DOOR: Token = Token(usize::MAX);
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+fn token(key: Key) -> Token {
+    Token(key.to_usize())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+/// One direction of a descriptor.
+pub(crate) struct Side {
+    ready: Cell<bool>,
+    /// The end of this direction was seen: it will stay ready, whatever a short read says.
+    ended: Cell<bool>,
+    waiters: RefCell<Waiters>,
+}
+
+/// The wakers of those who wait, in the order in which they came.
+#[derive(Default)]
+struct Waiters {
+    /// Numbers ascend, so that a place is found by bisection. Nearly always there is one waiter or none.
+    line: Vec<(u64, Waker)>,
+    next: u64,
+}
+
+impl Waiters {
+    fn insert(&mut self, waker: Waker) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.line.push((number, waker));
+        number
+    }
+
+    fn place(&self, number: u64) -> Option<usize> {
+        self.line.binary_search_by_key(&number, |(n, _)| *n).ok()
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Waker> {
+        self.place(number).map(|place| self.line.remove(place).1)
+    }
+}
+
+impl Side {
+    fn new() -> Side {
+        Side {
+            ready: Cell::new(true),
+            ended: Cell::new(false),
+            waiters: RefCell::default(),
+        }
+    }
+
+    /// Whether a call is worth trying: an event came, or nothing is known yet.
+    pub(crate) fn may_be_ready(&self) -> bool {
+        self.ready.get()
+    }
+
+    /// A call has just said EAGAIN: the next edge is still to come.
+    pub(crate) fn exhausted(&self) {
+        self.ready.set(false);
+    }
+
+    /// A call has just taken all that was there without saying EAGAIN: the next edge is still to come, unless the end has been
+    /// announced, which comes with no further edge.
+    pub(crate) fn drained(&self) {
+        if !self.ended.get() {
+            self.ready.set(false);
+        }
+    }
+
+    fn became_ready(&self, ended: bool, woken: &mut Vec<Waker>) {
+        self.ready.set(true);
+        self.ended.set(self.ended.get() || ended);
+        let mut waiters = self.waiters.borrow_mut();
+        woken.extend(waiters.line.drain(..).map(|(_, waker)| waker));
+    }
+}
+
+/// What is known of one registered descriptor.
+pub(crate) struct Source {
+    read: Side,
+    write: Side,
+}
+
+impl Source {
+    pub(crate) fn side(&self, direction: Direction) -> &Side {
+        match direction {
+            Direction::Read => &self.read,
+            Direction::Write => &self.write,
+        }
+    }
+
+    fn dispatch(&self, event: &Event, woken: &mut Vec<Waker>) {
+        // A peer's half-close is for readers alone: it does not end a transfer the other way (oven-sh/bun#38107).
+        let read_ended = event.is_read_closed() || event.is_error();
+        if event.is_readable() || event.is_priority() || read_ended {
+            self.read.became_ready(read_ended, woken);
+        }
+        let write_ended = event.is_write_closed() || event.is_error();
+        if event.is_writable() || write_ended {
+            self.write.became_ready(write_ended, woken);
+        }
+    }
+
+    fn wake_all(&self, woken: &mut Vec<Waker>) {
+        self.read.became_ready(true, woken);
+        self.write.became_ready(true, woken);
+    }
+}
+
+/// One task's waiting for one direction; its end undoes it.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    place: Option<(Rc<Source>, Direction, u64)>,
+}
+
+impl Waiting {
+    /// Has the task of `cx` woken at the next edge.
+    pub(crate) fn park(&mut self, source: &Rc<Source>, direction: Direction, cx: &Context<'_>) {
+        if self.renew(source, direction, cx) {
+            return;
+        }
+        self.end();
+        let mut waiters = source.side(direction).waiters.borrow_mut();
+        let number = waiters.insert(cx.waker().clone());
+        self.place = Some((source.clone(), direction, number));
+    }
+
+    /// Whether the task waits there already: then only its waker is brought up to date.
+    fn renew(&self, source: &Rc<Source>, direction: Direction, cx: &Context<'_>) -> bool {
+        let Some((parked, side, number)) = &self.place else {
+            return false;
+        };
+        if !Rc::ptr_eq(parked, source) || *side != direction {
+            return false;
+        }
+        let mut waiters = parked.side(direction).waiters.borrow_mut();
+        let Some(place) = waiters.place(*number) else {
+            return false;
+        };
+        waiters.line[place].1.clone_from(cx.waker());
+        true
+    }
+
+    pub(crate) fn end(&mut self) {
+        if let Some((source, direction, number)) = self.place.take() {
+            let waker = source.side(direction).waiters.borrow_mut().remove(number);
+            drop(waker);
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = self.place.as_ref().map(|(_, direction, _)| direction);
+        f.debug_tuple("Waiting").field(&direction).finish()
+    }
+}
+
+/// The use of a registered descriptor; the end of the last one takes it out of the poller.
+pub(crate) struct Attachment {
+    reactor: Rc<Reactor>,
+    fd: RawFd,
+    key: Key,
+    source: Rc<Source>,
+}
+
+impl Attachment {
+    pub(crate) fn source(&self) -> &Rc<Source> {
+        &self.source
+    }
+
+    pub(crate) fn is_of(&self, reactor: &Rc<Reactor>) -> bool {
+        Rc::ptr_eq(&self.reactor, reactor)
+    }
+
+    /// Whether the loop that it belongs to is closed: it says nothing any more.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.reactor.is_closed()
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.reactor.detach(self.fd, self.key);
+    }
+}
+
+struct Registered {
+    source: Rc<Source>,
+    attachments: usize,
+}
+
+/// Everything of a reactor that a closed one has no more.
+struct Open {
+    poll: Poll,
+    events: Events,
+}
+
+pub(crate) struct Reactor {
+    open: RefCell<Option<Open>>,
+    sources: RefCell<Slots<Registered>>,
+    /// The source of each descriptor that is attached, by number: a descriptor is in the poller once, however many use it.
+    numbers: RefCell<HashMap<RawFd, Key>>,
+    woken: Cell<Vec<Waker>>,
+    /// How many times epoll_ctl(2) or its like was called.
+    registrations: Cell<u64>,
+    events_seen: Cell<u64>,
+}
+
+impl Reactor {
+    /// A poller, and the waker that makes [`poll`](Reactor::poll) return from another thread.
+    pub(crate) fn new() -> io::Result<(Rc<Reactor>, mio::Waker)> {
+        let poll = Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), DOOR)?;
+        let events = Events::with_capacity(EVENTS_AT_ONCE);
+        let reactor = Reactor {
+            open: RefCell::new(Some(Open { poll, events })),
+            sources: RefCell::new(Slots::new()),
+            numbers: RefCell::default(),
+            woken: Cell::default(),
+            registrations: Cell::new(0),
+            events_seen: Cell::new(0),
+        };
+        Ok((Rc::new(reactor), waker))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.open.borrow().is_none()
+    }
+
+    pub(crate) fn registrations(&self) -> u64 {
+        self.registrations.get()
+    }
+
+    pub(crate) fn events_seen(&self) -> u64 {
+        self.events_seen.get()
+    }
+
+    /// How many descriptors are in the poller now.
+    pub(crate) fn registered(&self) -> usize {
+        self.sources.borrow().len()
+    }
+
+    /// A duplicate of the poller's descriptor: readable when an event waits.
+    pub(crate) fn descriptor(&self) -> io::Result<std::os::fd::OwnedFd> {
+        match &*self.open.borrow() {
+            Some(open) => open.poll.registry().as_fd().try_clone_to_owned(),
+            None => Err(LoopClosed.into()),
+        }
+    }
+
+    /// Puts a descriptor into the poller for both directions, or joins those who put it there.
+    pub(crate) fn attach(self: &Rc<Reactor>, fd: BorrowedFd<'_>) -> io::Result<Attachment> {
+        use std::os::fd::AsRawFd;
+        let fd = fd.as_raw_fd();
+        let known = self.numbers.borrow().get(&fd).copied();
+        let (key, source) = match known {
+            Some(key) => self.join(fd, key)?,
+            None => self.add(fd)?,
+        };
+        Ok(Attachment {
+            reactor: self.clone(),
+            fd,
+            key,
+            source,
+        })
+    }
+
+    fn add(&self, fd: RawFd) -> io::Result<(Key, Rc<Source>)> {
+        let source = Rc::new(Source {
+            read: Side::new(),
+            write: Side::new(),
+        });
+        let key = self.sources.borrow_mut().insert(Registered {
+            source: source.clone(),
+            attachments: 1,
+        });
+        let added = self.control(|poll| {
+            poll.registry()
+                .register(&mut SourceFd(&fd), token(key), BOTH)
+        });
+        let added = match added {
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+                log::warn!(
+                    "descriptor {fd} was in the poller already; something closed it without telling the loop"
+                );
+                self.control(|poll| {
+                    poll.registry()
+                        .reregister(&mut SourceFd(&fd), token(key), BOTH)
+                })
+            }
+            other => other,
+        };
+        if let Err(error) = added {
+            self.sources.borrow_mut().remove(key);
+            return Err(error);
+        }
+        self.numbers.borrow_mut().insert(fd, key);
+        Ok((key, source))
+    }
+
+    fn join(&self, fd: RawFd, key: Key) -> io::Result<(Key, Rc<Source>)> {
+        let modified = self.control(|poll| {
+            poll.registry()
+                .reregister(&mut SourceFd(&fd), token(key), BOTH)
+        });
+        match modified {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                log::warn!(
+                    "descriptor {fd} was gone from the poller; something closed it without telling the loop"
+                );
+                self.control(|poll| {
+                    poll.registry()
+                        .register(&mut SourceFd(&fd), token(key), BOTH)
+                })?;
+            }
+            other => other?,
+        }
+        let mut sources = self.sources.borrow_mut();
+        let registered = sources.get_mut(key).expect("a number's key is of a source");
+        registered.attachments += 1;
+        Ok((key, registered.source.clone()))
+    }
+
+    fn control(&self, change: impl FnOnce(&Poll) -> io::Result<()>) -> io::Result<()> {
+        let open = self.open.borrow();
+        let open = open.as_ref().ok_or(LoopClosed)?;
+        self.registrations.set(self.registrations.get() + 1);
+        change(&open.poll)
+    }
+
+    fn detach(&self, fd: RawFd, key: Key) {
+        let mut sources = self.sources.borrow_mut();
+        let Some(registered) = sources.get_mut(key) else {
+            return;
+        };
+        registered.attachments -= 1;
+        if registered.attachments > 0 {
+            return;
+        }
+        let gone = sources.remove(key);
+        drop(sources);
+        drop(gone);
+        self.numbers.borrow_mut().remove(&fd);
+        if let Err(error) = self.control(|poll| poll.registry().deregister(&mut SourceFd(&fd))) {
+            log::debug!("descriptor {fd} could not be taken out of the poller: {error}");
+        }
+    }
+
+    /// Waits for events at most `timeout` and wakes who waited for them. True where the door was knocked at.
+    pub(crate) fn poll(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        let mut woken = self.woken.take();
+        let polled = self.collect(timeout, &mut woken);
+        for waker in woken.drain(..) {
+            waker.wake();
+        }
+        self.woken.set(woken);
+        polled
+    }
+
+    fn collect(&self, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> io::Result<bool> {
+        let mut open = self.open.borrow_mut();
+        let Open { poll, events } = open.as_mut().ok_or(LoopClosed)?;
+        match poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+            other => other?,
+        }
+        let sources = self.sources.borrow();
+        let mut knocked = false;
+        for event in &*events {
+            self.events_seen.set(self.events_seen.get() + 1);
+            if event.token() == DOOR {
+                knocked = true;
+            } else if let Some(registered) = sources.get_usize(event.token().0) {
+                registered.source.dispatch(event, woken);
+            }
+        }
+        Ok(knocked)
+    }
+
+    /// Closes the poller and wakes all who wait, to find it closed.
+    pub(crate) fn close(&self) {
+        let open = self.open.borrow_mut().take();
+        drop(open);
+        let mut woken = Vec::new();
+        let sources = mem::replace(&mut *self.sources.borrow_mut(), Slots::new());
+        self.numbers.borrow_mut().clear();
+        for registered in sources.values() {
+            registered.source.wake_all(&mut woken);
+        }
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor")
+            .field("registered", &self.registered())
+            .finish()
+    }
+}

@@ -1,0 +1,80 @@
+//! Try, then wait: what every operation on a socket does, and the only place that handles EAGAIN and EINTR.
+//!
+//! The call comes first, so that what is ready costs no more than the call. Only an EAGAIN clears the readiness that the
+//! reactor keeps, directly after the call, and only what is not ready is waited for. So an edge is never waited for that
+//! came before, and a cleared one is never missed.
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll, ready};
+
+use crate::event_loop::LoopHandle;
+use crate::reactor::{Direction, Waiting};
+use crate::socket::Socket;
+
+/// Has `attempt` made until it says something else than EAGAIN, or waits in `waiting` for the time to make it again.
+pub(crate) fn poll_io<T: AsFd, R>(
+    event_loop: &LoopHandle,
+    socket: &Socket<T>,
+    direction: Direction,
+    waiting: &mut Waiting,
+    cx: &Context<'_>,
+    mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+) -> Poll<io::Result<R>> {
+    ready!(event_loop.poll_budget(cx));
+    while socket.may_be_ready(direction) {
+        match attempt(socket.as_fd()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                socket.exhausted(direction);
+                break;
+            }
+            result => {
+                waiting.end();
+                return Poll::Ready(result);
+            }
+        }
+    }
+    poll_wait(event_loop, socket, direction, waiting, cx).map(Err)
+}
+
+/// Waits for the next edge after an EAGAIN. Ready only with an error: the socket cannot be waited for.
+pub(crate) fn poll_wait<T: AsFd>(
+    event_loop: &LoopHandle,
+    socket: &Socket<T>,
+    direction: Direction,
+    waiting: &mut Waiting,
+    cx: &Context<'_>,
+) -> Poll<io::Error> {
+    match socket.attach(event_loop) {
+        Ok(source) => {
+            // What has just been put into the poller starts out as ready; the EAGAIN that led here says that it is not.
+            source.side(direction).exhausted();
+            waiting.park(&source, direction, cx);
+            Poll::Pending
+        }
+        Err(error) => Poll::Ready(error),
+    }
+}
+
+/// [`poll_io`] as a future.
+pub(crate) async fn io<T: AsFd, R>(
+    event_loop: &LoopHandle,
+    socket: &Socket<T>,
+    direction: Direction,
+    mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+) -> io::Result<R> {
+    let mut waiting = Waiting::default();
+    poll_fn(|cx| {
+        poll_io(
+            event_loop,
+            socket,
+            direction,
+            &mut waiting,
+            cx,
+            &mut attempt,
+        )
+    })
+    .await
+}

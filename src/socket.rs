@@ -1,0 +1,212 @@
+//! A descriptor that a loop may wait for.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+
+use crate::event_loop::LoopHandle;
+use crate::reactor::{Attachment, Direction, Source, Waiting};
+use crate::sys::socket::{self as sys, Kind};
+use crate::turns::Turns;
+
+/// A socket that a loop can wait for: it owns `T`, which is non-blocking from here on.
+///
+/// `T` is a socket of `std`, an `OwnedFd`, or any type of another crate that is `AsFd`. The operations are methods of
+/// [`LoopHandle`]; they borrow the socket, so that it cannot be closed under one that waits.
+///
+/// The socket is put into the poller the first time that an operation has to wait, for both directions, and stays there until
+/// it is dropped: waiting costs no system call after that. It belongs to the loop that waited first. Another loop that would
+/// have to wait gets an error of kind `InvalidInput`, until the first is closed.
+///
+/// # Examples
+///
+/// ```
+/// use sendloop::{Loop, Socket};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let event_loop = Loop::new()?;
+/// let (one, other) = Socket::pair()?;
+/// let received = event_loop.run_until_complete(async {
+///     event_loop.sock_sendall(&one, b"hello").await?;
+///     event_loop.sock_recv(&other, 100).await
+/// })?;
+/// assert_eq!(received, b"hello");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Socket<T: AsFd> {
+    /// Before `io`, as fields are dropped in this order: out of the poller first, then closed.
+    link: Link,
+    io: T,
+}
+
+/// What the library knows of a socket, beside the socket.
+#[derive(Default)]
+struct Link {
+    attachment: RefCell<Option<Attachment>>,
+    turns: Turns,
+    kind: Cell<Option<Kind>>,
+    /// The waiting of `poll_recv` and `poll_send`, which have no future to keep it in.
+    polled: [RefCell<Waiting>; 2],
+}
+
+impl<T: AsFd> Socket<T> {
+    /// Makes `io` non-blocking and takes it.
+    ///
+    /// Non-blocking mode belongs to the open file description: a duplicate of the descriptor has it too.
+    ///
+    /// # Errors
+    ///
+    /// What the system says where the descriptor cannot be made non-blocking.
+    pub fn new(io: T) -> io::Result<Socket<T>> {
+        sys::set_nonblocking(io.as_fd())?;
+        let link = Link::default();
+        Ok(Socket { link, io })
+    }
+
+    /// Takes what is non-blocking already, and known.
+    pub(crate) fn adopt(io: T, kind: Kind) -> Socket<T> {
+        let link = Link::default();
+        link.kind.set(Some(kind));
+        Socket { link, io }
+    }
+
+    /// What is inside, for its own methods.
+    pub fn get_ref(&self) -> &T {
+        &self.io
+    }
+
+    /// Takes the socket out of its loop and gives back what is inside, which stays non-blocking.
+    pub fn into_inner(self) -> T {
+        let Socket { link, io } = self;
+        drop(link);
+        io
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        if let Some(kind) = self.link.kind.get() {
+            return kind;
+        }
+        let kind = sys::kind(self.as_fd());
+        self.link.kind.set(Some(kind));
+        kind
+    }
+
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.link.turns
+    }
+
+    pub(crate) fn polled(&self, direction: Direction) -> &RefCell<Waiting> {
+        &self.link.polled[direction as usize]
+    }
+
+    /// Whether a call in this direction is worth trying.
+    pub(crate) fn may_be_ready(&self, direction: Direction) -> bool {
+        match &*self.link.attachment.borrow() {
+            Some(attachment) => attachment.source().side(direction).may_be_ready(),
+            None => true,
+        }
+    }
+
+    /// A call in this direction has just said EAGAIN.
+    pub(crate) fn exhausted(&self, direction: Direction) {
+        if let Some(attachment) = &*self.link.attachment.borrow() {
+            attachment.source().side(direction).exhausted();
+        }
+    }
+
+    /// A read has just come back short. On TCP that says that there was no more, and that more will be a new edge, so that the
+    /// read that would only say EAGAIN can be saved. Not on a Unix socket: there a read also stops where descriptors were passed.
+    pub(crate) fn read_short(&self) {
+        let attachment = self.link.attachment.borrow();
+        if let Some(attachment) = &*attachment {
+            if self.kind() == Kind::Tcp {
+                attachment.source().side(Direction::Read).drained();
+            }
+        }
+    }
+
+    /// Puts the socket into the loop's poller, where it is not yet.
+    pub(crate) fn attach(&self, event_loop: &LoopHandle) -> io::Result<Rc<Source>> {
+        let mut place = self.link.attachment.borrow_mut();
+        match &*place {
+            Some(attachment) if attachment.is_dead() => *place = None,
+            Some(attachment) if attachment.is_of(event_loop.reactor()) => {
+                return Ok(attachment.source().clone());
+            }
+            Some(_) => {
+                let what = "this socket belongs to another loop, which is not closed";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+            None => {}
+        }
+        let attachment = event_loop.reactor().attach(self.io.as_fd())?;
+        let source = attachment.source().clone();
+        *place = Some(attachment);
+        Ok(source)
+    }
+}
+
+impl Socket<TcpStream> {
+    /// An unconnected TCP socket of the address's family, for [`sock_connect`](LoopHandle::sock_connect).
+    ///
+    /// # Errors
+    ///
+    /// What the system says where it has no descriptor left, or no such family.
+    pub fn tcp(addr: &SocketAddr) -> io::Result<Socket<TcpStream>> {
+        let family = match addr {
+            SocketAddr::V4(_) => libc::AF_INET,
+            SocketAddr::V6(_) => libc::AF_INET6,
+        };
+        Ok(Socket::adopt(sys::stream(family)?.into(), Kind::Tcp))
+    }
+}
+
+impl Socket<UnixStream> {
+    /// An unconnected Unix stream socket, for [`sock_connect`](LoopHandle::sock_connect).
+    ///
+    /// # Errors
+    ///
+    /// What the system says where it has no descriptor left.
+    pub fn unix() -> io::Result<Socket<UnixStream>> {
+        Ok(Socket::adopt(
+            sys::stream(libc::AF_UNIX)?.into(),
+            Kind::Stream,
+        ))
+    }
+
+    /// Two Unix stream sockets, connected to each other.
+    ///
+    /// # Errors
+    ///
+    /// What the system says where it has no descriptors left.
+    pub fn pair() -> io::Result<(Socket<UnixStream>, Socket<UnixStream>)> {
+        let (one, other) = UnixStream::pair()?;
+        Ok((Socket::new(one)?, Socket::new(other)?))
+    }
+}
+
+impl<T: AsFd> AsFd for Socket<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+impl<T: AsFd + Into<OwnedFd>> From<Socket<T>> for OwnedFd {
+    fn from(socket: Socket<T>) -> OwnedFd {
+        socket.into_inner().into()
+    }
+}
+
+impl<T: AsFd + fmt::Debug> fmt::Debug for Socket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("io", &self.io)
+            .field("in_poller", &self.link.attachment.borrow().is_some())
+            .finish()
+    }
+}

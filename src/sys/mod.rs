@@ -1,0 +1,36 @@
+//! What the operating system is asked: the only place with `unsafe` code and the only one that knows which system it is.
+//!
+//! A system that this is brought to provides:
+//!
+//! - [`socket`]: non-blocking, close-on-exec stream sockets; sends that raise no SIGPIPE; one accept that gives both;
+//! - [`address`]: addresses of the internet and of Unix sockets, both ways;
+//! - [`file`]: whether a file goes past the page cache;
+//! - [`signal`]: SIGPIPE ignored;
+//! - [`sendfile`]: one attempt at sendfile(2), or the answer that there is none.
+//!
+//! Every descriptor comes in as a `BorrowedFd`, so that it is open for as long as the call takes.
+#![allow(
+    unsafe_code,
+    reason = "system calls; every block names what makes it sound"
+)]
+
+pub(crate) mod address;
+pub(crate) mod file;
+pub(crate) mod sendfile;
+pub(crate) mod signal;
+pub(crate) mod socket;
+
+use std::io;
+
+/// Turns the -1 of a system call into its error.
+fn cvt<T: PartialEq + From<i8>>(answer: T) -> io::Result<T> {
+    if answer == T::from(-1) {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(answer)
+}
+
+/// Turns the answer of a system call that counts bytes into that count or its error.
+fn cvt_len(answer: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(answer).map_err(|_| io::Error::last_os_error())
+}

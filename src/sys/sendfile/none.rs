@@ -1,0 +1,13 @@
+//! A system whose sendfile(2) is not used: every transfer takes the fallback.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+pub(super) fn sendfile(
+    _socket: BorrowedFd<'_>,
+    _file: BorrowedFd<'_>,
+    _offset: u64,
+    _len: usize,
+) -> io::Result<usize> {
+    Err(io::Error::from_raw_os_error(libc::ENOSYS))
+}

@@ -1,0 +1,199 @@
+//! The system calls on sockets.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::address::Address;
+use super::{cvt, cvt_len};
+
+/// What a descriptor is, as far as an operation must know before it begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A stream over TCP. Where a read came back short, everything was read.
+    Tcp,
+    /// Any other stream. A short read may have stopped at a boundary: a Unix socket's do where descriptors were passed.
+    Stream,
+    /// A socket that carries messages.
+    Datagram,
+    /// No socket at all.
+    NotSocket,
+}
+
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> Kind {
+    match option(fd, libc::SO_TYPE) {
+        Ok(libc::SOCK_STREAM) if is_internet(fd) => Kind::Tcp,
+        Ok(libc::SOCK_STREAM) => Kind::Stream,
+        Ok(_) => Kind::Datagram,
+        Err(_) => Kind::NotSocket,
+    }
+}
+
+fn is_internet(fd: BorrowedFd<'_>) -> bool {
+    let mut name = Address::empty();
+    // SAFETY: both pointers are to `name`, which outlives the call; its length says how much room there is.
+    let answer = unsafe { libc::getsockname(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) };
+    answer == 0 && name.is_internet()
+}
+
+fn option(fd: BorrowedFd<'_>, name: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut len = mem::size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: `value` and `len` outlive the call, and `len` is the size of `value`.
+    cvt(unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            (&raw mut value).cast(),
+            &raw mut len,
+        )
+    })?;
+    Ok(value)
+}
+
+/// The error that waits on the socket, which reading it takes away.
+pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
+    let errno = option(fd, libc::SO_ERROR)?;
+    Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
+}
+
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut on: libc::c_int = 1;
+    // SAFETY: FIONBIO reads one int through the pointer, which is to `on`.
+    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &raw mut on) })?;
+    refuse_sigpipe(fd);
+    Ok(())
+}
+
+/// Systems without MSG_NOSIGNAL have an option of the socket instead. What is no socket raises no SIGPIPE by a send either.
+#[cfg(target_vendor = "apple")]
+fn refuse_sigpipe(fd: BorrowedFd<'_>) {
+    let on: libc::c_int = 1;
+    // SAFETY: the value's pointer and length are those of `on`.
+    unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NOSIGPIPE,
+            (&raw const on).cast(),
+            mem::size_of::<libc::c_int>() as libc::socklen_t,
+        );
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn refuse_sigpipe(_fd: BorrowedFd<'_>) {}
+
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT;
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
+/// # Safety
+///
+/// `fd` has just been opened and nothing else owns it.
+unsafe fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: the caller's promise.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// An unconnected stream socket for addresses of `family`, non-blocking and closed on exec.
+pub(crate) fn stream(family: libc::c_int) -> io::Result<OwnedFd> {
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    #[cfg(target_vendor = "apple")]
+    let flags = 0;
+    // SAFETY: no pointers; on success the new descriptor is nobody else's.
+    let fd = unsafe { own(cvt(libc::socket(family, libc::SOCK_STREAM | flags, 0))?) };
+    #[cfg(target_vendor = "apple")]
+    finish_opening(&fd)?;
+    Ok(fd)
+}
+
+/// Takes the next connection of a listening socket, non-blocking and closed on exec, and the peer's address.
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
+    let mut peer = Address::empty();
+    #[cfg(not(target_vendor = "apple"))]
+    // SAFETY: both pointers are to `peer`, which outlives the call; its length says how much room there is.
+    let fd = cvt(unsafe {
+        libc::accept4(
+            fd.as_raw_fd(),
+            peer.as_mut_ptr(),
+            peer.len_mut(),
+            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+        )
+    })?;
+    #[cfg(target_vendor = "apple")]
+    // SAFETY: as above.
+    let fd = cvt(unsafe { libc::accept(fd.as_raw_fd(), peer.as_mut_ptr(), peer.len_mut()) })?;
+    // SAFETY: the kernel has just opened it for this call.
+    let fd = unsafe { own(fd) };
+    #[cfg(target_vendor = "apple")]
+    finish_opening(&fd)?;
+    Ok((fd, peer))
+}
+
+#[cfg(target_vendor = "apple")]
+fn finish_opening(fd: &OwnedFd) -> io::Result<()> {
+    use std::os::fd::AsFd;
+    // SAFETY: no pointers.
+    cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    set_nonblocking(fd.as_fd())
+}
+
+pub(crate) fn connect(fd: BorrowedFd<'_>, to: &Address) -> io::Result<()> {
+    // SAFETY: the pointer and the length are those of `to`, which outlives the call.
+    cvt(unsafe { libc::connect(fd.as_raw_fd(), to.as_ptr(), to.len()) })?;
+    Ok(())
+}
+
+/// Whether the socket has a peer.
+pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
+    let mut name = Address::empty();
+    // SAFETY: both pointers are to `name`, which outlives the call; its length says how much room there is.
+    unsafe { libc::getpeername(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) == 0 }
+}
+
+/// One recv(2) that does not wait, also where somebody made the socket blocking.
+pub(crate) fn recv(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and the length are those of `into`, which is borrowed for the call.
+    cvt_len(unsafe {
+        libc::recv(
+            fd.as_raw_fd(),
+            into.as_mut_ptr().cast(),
+            into.len(),
+            libc::MSG_DONTWAIT,
+        )
+    })
+}
+
+/// [`recv`] into new memory that nobody had to fill with zeros first.
+pub(crate) fn recv_vec(fd: BorrowedFd<'_>, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes: Vec<u8> = Vec::with_capacity(most);
+    // SAFETY: the vector has room for `most` bytes at the pointer.
+    let got = cvt_len(unsafe {
+        libc::recv(
+            fd.as_raw_fd(),
+            bytes.as_mut_ptr().cast(),
+            most,
+            libc::MSG_DONTWAIT,
+        )
+    })?;
+    // SAFETY: the kernel has written the first `got` bytes, and `got` is at most `most`.
+    unsafe { bytes.set_len(got) };
+    Ok(bytes)
+}
+
+/// One send(2) that neither waits nor raises SIGPIPE.
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and the length are those of `bytes`, which is borrowed for the call.
+    cvt_len(unsafe {
+        libc::send(
+            fd.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            SEND_FLAGS,
+        )
+    })
+}

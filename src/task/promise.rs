@@ -1,0 +1,129 @@
+//! A result that is set by hand: asyncio's `Future`, in two halves.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::mem;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use crate::error::TaskError;
+
+enum State<T> {
+    Pending(Option<Waker>),
+    Done(Result<T, TaskError>),
+    Taken,
+}
+
+type Shared<T> = RefCell<State<T>>;
+
+pub(crate) fn promise<T>() -> (Promise<T>, PromiseFuture<T>) {
+    let shared = Rc::new(RefCell::new(State::Pending(None)));
+    let promise = Promise {
+        shared: Rc::downgrade(&shared),
+    };
+    (promise, PromiseFuture { shared })
+}
+
+/// Settles what is pending; what is settled stays as it is.
+fn settle<T>(shared: &Shared<T>, result: Result<T, TaskError>) {
+    let mut state = shared.borrow_mut();
+    let State::Pending(waiter) = &mut *state else {
+        return;
+    };
+    let waiter = waiter.take();
+    *state = State::Done(result);
+    drop(state);
+    if let Some(waker) = waiter {
+        waker.wake();
+    }
+}
+
+/// The half of [`create_future`](crate::LoopHandle::create_future) that sets the result. Dropped without one, it cancels the
+/// other half.
+pub struct Promise<T> {
+    shared: Weak<Shared<T>>,
+}
+
+impl<T> Promise<T> {
+    /// Gives the waiting half its result.
+    ///
+    /// # Errors
+    ///
+    /// The value, given back: the other half was dropped, and nobody waits for it.
+    pub fn set_result(self, value: T) -> Result<(), T> {
+        match self.shared.upgrade() {
+            Some(shared) => {
+                settle(&shared, Ok(value));
+                Ok(())
+            }
+            None => Err(value),
+        }
+    }
+
+    /// Whether the other half was dropped: nobody waits for the result.
+    pub fn cancelled(&self) -> bool {
+        self.shared.strong_count() == 0
+    }
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            settle(&shared, Err(TaskError::Cancelled));
+        }
+    }
+}
+
+/// The half of [`create_future`](crate::LoopHandle::create_future) that waits for the result.
+///
+/// # Cancel safety
+///
+/// Awaiting `&mut future` may be given up and taken up again: the result is not lost.
+pub struct PromiseFuture<T> {
+    shared: Rc<Shared<T>>,
+}
+
+impl<T> PromiseFuture<T> {
+    /// Whether there is a result, or there will be none.
+    pub fn done(&self) -> bool {
+        !matches!(*self.shared.borrow(), State::Pending(_))
+    }
+}
+
+impl<T> Future for PromiseFuture<T> {
+    type Output = Result<T, TaskError>;
+
+    /// # Panics
+    ///
+    /// If it is polled again after it was ready.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.shared.borrow_mut();
+        match mem::replace(&mut *state, State::Taken) {
+            State::Pending(before) => {
+                *state = State::Pending(Some(cx.waker().clone()));
+                drop(state);
+                drop(before);
+                Poll::Pending
+            }
+            State::Done(result) => Poll::Ready(result),
+            State::Taken => panic!("a PromiseFuture was polled after it was ready"),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Promise<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Promise")
+            .field("cancelled", &self.cancelled())
+            .finish()
+    }
+}
+
+impl<T> fmt::Debug for PromiseFuture<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PromiseFuture")
+            .field("done", &self.done())
+            .finish()
+    }
+}

@@ -1,0 +1,210 @@
+//! What is to be called at some time: a heap, in the order of deadlines, equal ones in the order in which they were made.
+//!
+//! A cancelled timer's callback is dropped at once; its place in the heap, which is a few words, stays until it comes up or
+//! until the cancelled ones are more than half, when all of them are swept out together. So setting and cancelling stay cheap
+//! and a million cancelled timers hold no memory.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::error::quietly;
+use crate::ready::Callback;
+
+/// Below this number of cancelled timers sweeping is not worth it; asyncio has the same number.
+const FEW: usize = 100;
+
+struct Timer {
+    when: Instant,
+    /// Which was made first, among equal deadlines.
+    number: u64,
+    callback: Rc<dyn Callback>,
+}
+
+impl Ord for Timer {
+    /// The earliest is the greatest: the standard heap gives the greatest first.
+    fn cmp(&self, other: &Timer) -> Ordering {
+        (other.when, other.number).cmp(&(self.when, self.number))
+    }
+}
+
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Timer) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Timer {
+    fn eq(&self, other: &Timer) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Timer {}
+
+#[derive(Default)]
+pub(crate) struct Timers {
+    heap: RefCell<BinaryHeap<Timer>>,
+    made: Cell<u64>,
+    /// How many of the heap are cancelled.
+    cancelled: Cell<usize>,
+    closed: Cell<bool>,
+}
+
+impl Timers {
+    /// Has `callback` handed back by [`pop_due`](Timers::pop_due) at `when`; after [`close`](Timers::close) it is cancelled.
+    pub(crate) fn add(&self, when: Instant, callback: Rc<dyn Callback>) {
+        if self.closed.get() {
+            return callback.cancel();
+        }
+        let number = self.made.get();
+        self.made.set(number + 1);
+        self.heap.borrow_mut().push(Timer {
+            when,
+            number,
+            callback,
+        });
+    }
+
+    /// Cancels a callback that [`add`](Timers::add) was given. Where it has been handed back already, the count of the cancelled
+    /// is one too high until the next sweep, which then comes earlier and does no harm.
+    pub(crate) fn cancel(&self, callback: &dyn Callback) {
+        if callback.is_cancelled() {
+            return;
+        }
+        callback.cancel();
+        self.cancelled.set(self.cancelled.get() + 1);
+        self.sweep();
+    }
+
+    fn sweep(&self) {
+        let cancelled = self.cancelled.get();
+        let mut heap = self.heap.borrow_mut();
+        if cancelled < FEW || cancelled * 2 < heap.len() {
+            return;
+        }
+        // Dropping these runs no code of the user's: their callbacks are gone since they were cancelled.
+        heap.retain(|timer| !timer.callback.is_cancelled());
+        let room = heap.len() * 2 + FEW;
+        heap.shrink_to(room);
+        self.cancelled.set(0);
+    }
+
+    /// The earliest deadline that somebody still waits for.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let mut heap = self.heap.borrow_mut();
+        while heap.peek()?.callback.is_cancelled() {
+            heap.pop();
+            self.cancelled.set(self.cancelled.get().saturating_sub(1));
+        }
+        heap.peek().map(|timer| timer.when)
+    }
+
+    /// Hands back the earliest callback that was due at `now`.
+    pub(crate) fn pop_due(&self, now: Instant) -> Option<Rc<dyn Callback>> {
+        if self.next()? > now {
+            return None;
+        }
+        self.heap.borrow_mut().pop().map(|timer| timer.callback)
+    }
+
+    /// Cancels all timers, and all that come later at once.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        let heap = self.heap.take();
+        self.cancelled.set(0);
+        // The destructors are the user's code: the heap is not borrowed while they run.
+        for timer in &heap {
+            quietly("while a callback was dropped", || timer.callback.cancel());
+        }
+    }
+}
+
+impl fmt::Debug for Timers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timers")
+            .field("waiting", &self.heap.borrow().len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ready::Call;
+
+    fn add(
+        timers: &Timers,
+        when: Instant,
+        log: &Rc<RefCell<Vec<u32>>>,
+        name: u32,
+    ) -> Rc<dyn Callback> {
+        let log = log.clone();
+        let call: Rc<dyn Callback> = Rc::new(Call::new(move || log.borrow_mut().push(name)));
+        timers.add(when, call.clone());
+        call
+    }
+
+    fn run_due(timers: &Timers, now: Instant) {
+        while let Some(callback) = timers.pop_due(now) {
+            callback.run();
+        }
+    }
+
+    #[test]
+    fn timers_come_in_order_of_deadline_and_equal_ones_as_they_were_made() {
+        let (timers, log, start) = (Timers::default(), Rc::default(), Instant::now());
+        for (after, name) in [(3, 30), (1, 10), (3, 31), (2, 20), (1, 11), (3, 32)] {
+            add(&timers, start + Duration::from_secs(after), &log, name);
+        }
+        assert_eq!(timers.next(), Some(start + Duration::from_secs(1)));
+        run_due(&timers, start + Duration::from_secs(2));
+        assert_eq!(*log.borrow(), [10, 11, 20]);
+        run_due(&timers, start + Duration::from_secs(3));
+        assert_eq!(*log.borrow(), [10, 11, 20, 30, 31, 32]);
+        assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_cancelled_timer_frees_what_it_held_at_once() {
+        let timers = Timers::default();
+        let held = Rc::new(());
+        let inside = held.clone();
+        let call: Rc<dyn Callback> = Rc::new(Call::new(move || drop(inside)));
+        timers.add(Instant::now() + Duration::from_secs(60), call.clone());
+        timers.cancel(&*call);
+        assert_eq!(Rc::strong_count(&held), 1);
+        assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn cancelled_timers_do_not_pile_up() {
+        let (timers, log, start) = (Timers::default(), Rc::default(), Instant::now());
+        let kept = add(&timers, start, &log, 0);
+        for n in 1..100_000 {
+            let call = add(&timers, start + Duration::from_secs(60), &log, n);
+            timers.cancel(&*call);
+            assert!(timers.heap.borrow().len() <= 2 * FEW);
+        }
+        assert!(timers.heap.borrow().capacity() < 10 * FEW);
+        run_due(&timers, start);
+        assert_eq!(*log.borrow(), [0]);
+        drop(kept);
+    }
+
+    #[test]
+    fn a_closed_heap_cancels_what_it_has_and_what_it_gets() {
+        let (timers, log, start) = (Timers::default(), Rc::default(), Instant::now());
+        let before = add(&timers, start, &log, 1);
+        timers.close();
+        let after = add(&timers, start, &log, 2);
+        assert!(before.is_cancelled() && after.is_cancelled());
+        run_due(&timers, start);
+        assert!(log.borrow().is_empty());
+    }
+}

@@ -1,0 +1,162 @@
+//! Writers of one socket take turns, in the order in which they began, so that what each sends goes out whole.
+//!
+//! A writer holds a [`Turn`]. Its end, whether it is through or dropped while it waited or wrote, hands the turn on.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::task::{Context, Poll, Waker};
+
+/// The line of one socket's writers. Empty, it holds no memory.
+#[derive(Default)]
+pub(crate) struct Turns {
+    /// The number of the one who writes; 0 is nobody.
+    holder: Cell<u64>,
+    last: Cell<u64>,
+    line: RefCell<VecDeque<(u64, Waker)>>,
+    /// One who does not stand in line, but looks again when nobody writes any more.
+    bystander: Cell<Option<Waker>>,
+}
+
+impl Turns {
+    /// Ready where nobody writes; else the task is woken when that may be so.
+    pub(crate) fn poll_free(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.holder.get() == 0 {
+            return Poll::Ready(());
+        }
+        drop(self.bystander.replace(Some(cx.waker().clone())));
+        Poll::Pending
+    }
+
+    fn hand_on(&self) {
+        let next = self.line.borrow_mut().pop_front();
+        self.holder
+            .set(next.as_ref().map_or(0, |(number, _)| *number));
+        let woken = match next {
+            Some((_, waker)) => Some(waker),
+            None => self.bystander.take(),
+        };
+        if let Some(waker) = woken {
+            waker.wake();
+        }
+    }
+}
+
+/// One writer's place in the line, from its first poll on.
+pub(crate) struct Turn<'a> {
+    turns: &'a Turns,
+    /// 0 until it stands in line.
+    number: u64,
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) fn new(turns: &'a Turns) -> Turn<'a> {
+        Turn { turns, number: 0 }
+    }
+
+    /// Ready when it is this writer's turn, which then is its until it is dropped.
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let turns = self.turns;
+        if self.number == 0 {
+            self.number = turns.last.get() + 1;
+            turns.last.set(self.number);
+            if turns.holder.get() == 0 {
+                turns.holder.set(self.number);
+            } else {
+                let place = (self.number, cx.waker().clone());
+                turns.line.borrow_mut().push_back(place);
+            }
+        }
+        if turns.holder.get() == self.number {
+            return Poll::Ready(());
+        }
+        let mut line = turns.line.borrow_mut();
+        if let Some((_, waker)) = line.iter_mut().find(|(number, _)| *number == self.number) {
+            waker.clone_from(cx.waker());
+        }
+        Poll::Pending
+    }
+
+    /// Ends it early, where its owner lives on.
+    pub(crate) fn end(&mut self) {
+        if self.number == 0 {
+            return;
+        }
+        let number = std::mem::take(&mut self.number);
+        if self.turns.holder.get() == number {
+            self.turns.hand_on();
+        } else {
+            let mut line = self.turns.line.borrow_mut();
+            line.retain(|(other, _)| *other != number);
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Turn").field(&self.number).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_ready(turn: &mut Turn<'_>) -> bool {
+        turn.poll(&Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn turns_go_in_the_order_of_the_first_poll() {
+        let turns = Turns::default();
+        let (mut a, mut b, mut c) = (Turn::new(&turns), Turn::new(&turns), Turn::new(&turns));
+        assert!(is_ready(&mut b));
+        assert!(!is_ready(&mut c));
+        assert!(!is_ready(&mut a));
+        drop(b);
+        assert!(!is_ready(&mut a) && is_ready(&mut c));
+        drop(c);
+        assert!(is_ready(&mut a));
+    }
+
+    #[test]
+    fn one_that_gives_up_its_place_is_passed_over() {
+        let turns = Turns::default();
+        let (mut a, mut b, mut c) = (Turn::new(&turns), Turn::new(&turns), Turn::new(&turns));
+        assert!(is_ready(&mut a));
+        assert!(!is_ready(&mut b) && !is_ready(&mut c));
+        drop(b);
+        drop(a);
+        assert!(is_ready(&mut c));
+        drop(c);
+        assert_eq!(turns.holder.get(), 0);
+        assert!(turns.line.borrow().is_empty());
+    }
+
+    #[test]
+    fn one_that_was_handed_the_turn_and_never_polled_again_hands_it_on() {
+        let turns = Turns::default();
+        let (mut a, mut b, mut c) = (Turn::new(&turns), Turn::new(&turns), Turn::new(&turns));
+        assert!(is_ready(&mut a));
+        assert!(!is_ready(&mut b) && !is_ready(&mut c));
+        drop(a);
+        drop(b);
+        assert!(is_ready(&mut c));
+    }
+
+    #[test]
+    fn one_that_was_never_polled_is_not_in_line() {
+        let turns = Turns::default();
+        let never = Turn::new(&turns);
+        let mut a = Turn::new(&turns);
+        assert!(is_ready(&mut a));
+        drop(never);
+        assert!(is_ready(&mut a));
+    }
+}
