@@ -1,4 +1,13 @@
-//! sendloop
+#![doc = include_str!("../README.md")]
+//! # Where to read on
+//!
+//! - [`Loop`] and [`LoopHandle`]: the loop, and everything that it does.
+//! - [`docs::sendfile`]: what [`sock_sendfile`](LoopHandle::sock_sendfile) promises, and why each promise is one.
+//! - [`docs::design`]: why things are as they are.
+
+#[cfg(not(unix))]
+compile_error!("sendloop needs a Unix system");
+
 mod clock;
 mod error;
 mod event_loop;
@@ -8,6 +17,7 @@ mod reactor;
 mod ready;
 mod ready_io;
 mod remote;
+mod sendfile;
 mod slots;
 mod sock;
 mod socket;
@@ -15,11 +25,23 @@ mod sys;
 mod task;
 mod timers;
 mod turns;
+
 pub use clock::Clock;
-pub use error::*;
-pub use event_loop::*;
+pub use error::{LoopClosed, SendfileNotAvailableError, TaskError, TimeoutError};
+pub use event_loop::{
+    Builder, Handle, Loop, LoopHandle, Sleep, Stats, TimerHandle, get_running_loop, run,
+};
 pub use pool::Blocking;
 pub use remote::Remote;
-pub use sock::*;
+pub use sendfile::SendFile;
+pub use sock::{Connect, Listen};
 pub use socket::Socket;
 pub use task::{Promise, PromiseFuture, Task};
+
+/// Longer texts: nothing here but documentation.
+pub mod docs {
+    #[doc = include_str!("../docs/DESIGN.md")]
+    pub mod design {}
+    #[doc = include_str!("../docs/SENDFILE.md")]
+    pub mod sendfile {}
+}

@@ -9,6 +9,10 @@ use std::path::Path;
 
 /// An address of any family, in the kernel's form.
 #[derive(Clone, Copy)]
+#[allow(
+    missing_debug_implementations,
+    reason = "no name of this crate's interface leads here"
+)]
 pub struct Address {
     storage: libc::sockaddr_storage,
     len: libc::socklen_t,
@@ -106,18 +110,16 @@ impl Address {
                 "a socket's path has at least one byte and no zero byte",
             ));
         }
-        unix(bytes, 1)
-    }
-
-    /// The address of a Unix socket in whatever form it has: a path, an abstract name, or none.
-    pub(crate) fn from_unix(addr: &UnixAddr) -> io::Result<Address> {
-        if let Some(path) = addr.as_pathname() {
-            return Address::from_path(path);
+        // SAFETY: sockaddr_un is plain integers; all zero is a value of it.
+        let mut raw: libc::sockaddr_un = unsafe { mem::zeroed() };
+        if bytes.len() >= raw.sun_path.len() {
+            return Err(invalid("the path of a Unix socket is too long"));
         }
-        match abstract_name_of(addr) {
-            Some(name) => unix(&[&[0], name].concat(), 0),
-            None => Err(invalid("this Unix socket's address has no name to send to")),
+        raw.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
+            *to = *from as libc::c_char;
         }
+        Ok(Address::of(raw, PATH_OFFSET + bytes.len() + 1))
     }
 }
 
@@ -148,38 +150,14 @@ impl From<&SocketAddr> for Address {
 
 const PATH_OFFSET: usize = mem::offset_of!(libc::sockaddr_un, sun_path);
 
-/// `bytes` as the name of a Unix socket, with `closing` zero bytes counted after it.
-fn unix(bytes: &[u8], closing: usize) -> io::Result<Address> {
-    // SAFETY: sockaddr_un is plain integers; all zero is a value of it.
-    let mut raw: libc::sockaddr_un = unsafe { mem::zeroed() };
-    if bytes.len() + closing > raw.sun_path.len() {
-        return Err(invalid("the path of a Unix socket is too long"));
-    }
-    raw.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
-        *to = *from as libc::c_char;
-    }
-    Ok(Address::of(raw, PATH_OFFSET + bytes.len() + closing))
-}
-
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn abstract_name(name: &[u8]) -> io::Result<UnixAddr> {
     <UnixAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name)
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn abstract_name_of(addr: &UnixAddr) -> Option<&[u8]> {
-    <UnixAddr as std::os::linux::net::SocketAddrExt>::as_abstract_name(addr)
-}
-
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn abstract_name(_name: &[u8]) -> io::Result<UnixAddr> {
     UnixAddr::from_pathname("")
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn abstract_name_of(_addr: &UnixAddr) -> Option<&[u8]> {
-    None
 }
 
 fn invalid(what: &str) -> io::Error {

@@ -24,7 +24,7 @@ mod waker;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -58,7 +58,6 @@ struct Entry {
     state: State,
     outcome: Option<Rc<dyn Settle>>,
     waker: Arc<TaskWaker>,
-    place: &'static Location<'static>,
 }
 
 /// What came of a step.
@@ -67,8 +66,7 @@ pub(crate) enum Stepped {
     Gone,
     /// The future that the loop runs until it is complete has to be polled, with this waker.
     Root(Waker),
-    /// A task was polled; this is where it was made.
-    Task(&'static Location<'static>),
+    Task,
 }
 
 pub(crate) struct Tasks {
@@ -105,7 +103,6 @@ impl Tasks {
     }
 
     /// Takes a future in and queues its first step. A closed loop's is dropped at once and ends as cancelled.
-    #[track_caller]
     pub(crate) fn create<F>(self: &Rc<Tasks>, future: F) -> Task<F::Output>
     where
         F: Future + 'static,
@@ -124,7 +121,6 @@ impl Tasks {
     }
 
     /// A place for the future that the loop runs until it is complete, its first step queued.
-    #[track_caller]
     pub(crate) fn create_root(&self) -> Key {
         let key = self.insert(State::Root, None);
         self.ready.push_task(key);
@@ -135,7 +131,6 @@ impl Tasks {
         self.remove(key);
     }
 
-    #[track_caller]
     fn insert(&self, state: State, outcome: Option<Rc<dyn Settle>>) -> Key {
         let spare = self.spare.borrow_mut().pop();
         let waker = spare.unwrap_or_else(|| Arc::new(TaskWaker::new(self.door.clone())));
@@ -143,7 +138,6 @@ impl Tasks {
             state,
             outcome,
             waker: waker.clone(),
-            place: Location::caller(),
         });
         waker.serve(key);
         key
@@ -165,7 +159,7 @@ impl Tasks {
             return Stepped::Gone;
         };
         entry.waker.begin_step();
-        let (waker, place) = (Waker::from(entry.waker.clone()), entry.place);
+        let waker = Waker::from(entry.waker.clone());
         let mut body = match std::mem::replace(&mut entry.state, State::Running) {
             State::Idle(body) => body,
             State::Root => {
@@ -188,7 +182,7 @@ impl Tasks {
             Ok(Poll::Ready(())) => self.end(key, body, Verdict::Returned),
             Err(panic) => self.end(key, body, Verdict::Panicked(panic)),
         }
-        Stepped::Task(place)
+        Stepped::Task
     }
 
     fn put_back(&self, key: Key, body: Body) {

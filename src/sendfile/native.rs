@@ -1,0 +1,116 @@
+//! The transfer's system calls on the file and the socket, and what their answers mean.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
+
+use super::machine::{Answer, Facts};
+use crate::sys;
+
+/// One call of sendfile(2).
+pub(super) fn send(socket: BorrowedFd<'_>, file: &File, offset: u64, len: usize) -> Answer {
+    match sys::sendfile::sendfile(socket, file.as_fd(), offset, len) {
+        Ok(0) => Answer::Nothing,
+        Ok(sent) => Answer::Sent(sent),
+        Err(error) => classify(error),
+    }
+}
+
+/// One send(2) of what was read.
+pub(super) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8]) -> Answer {
+    match sys::socket::send(socket, bytes) {
+        Ok(0) => Answer::Nothing,
+        Ok(sent) => Answer::Sent(sent),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock => Answer::WouldBlock,
+            io::ErrorKind::Interrupted => Answer::Interrupted,
+            _ => Answer::Failed(error),
+        },
+    }
+}
+
+/// What an error of sendfile means for the transfer.
+///
+/// Only these five say that the call does not serve this file and socket: EINVAL (the file's system has no pages to send from,
+/// or wants them aligned), ENOSYS and EPERM (the kernel, or a filter on system calls, has no such call), EOPNOTSUPP (the
+/// socket's protocol cannot), ESPIPE (a pipe, a socket). Everything else is the connection's or the file's error: asyncio takes
+/// any error for "not available" as long as nothing was sent, and reads a file that no peer waits for.
+fn classify(error: io::Error) -> Answer {
+    let Some(errno) = error.raw_os_error() else {
+        return Answer::Failed(error);
+    };
+    match errno {
+        libc::EINTR => Answer::Interrupted,
+        libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM | libc::ESPIPE => {
+            Answer::NotAvailable(errno)
+        }
+        libc::EOVERFLOW => Answer::BeyondAllFiles,
+        _ if error.kind() == io::ErrorKind::WouldBlock => Answer::WouldBlock,
+        _ => Answer::Failed(error),
+    }
+}
+
+/// Asks the file for its size and its kind.
+///
+/// A device or a pipe may have nothing at the moment, and its EAGAIN looks like the socket's, for whose edge the transfer would
+/// wait in vain. So only files and block devices are sent from the page cache, and with O_DIRECT they are not in it.
+pub(super) fn facts(file: &File) -> io::Result<Facts> {
+    let metadata = file.metadata()?;
+    let kind = metadata.file_type();
+    let cached = kind.is_file() || kind.is_block_device();
+    Ok(Facts {
+        size: metadata.len(),
+        cached: cached && !sys::file::is_direct(file.as_fd())?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(errno: i32) -> Answer {
+        classify(io::Error::from_raw_os_error(errno))
+    }
+
+    #[test]
+    fn only_five_errors_mean_not_available() {
+        for errno in 1..=133 {
+            let not_available = matches!(of(errno), Answer::NotAvailable(e) if e == errno);
+            let listed = [
+                libc::EINVAL,
+                libc::ENOSYS,
+                libc::EOPNOTSUPP,
+                libc::EPERM,
+                libc::ESPIPE,
+            ];
+            assert_eq!(not_available, listed.contains(&errno), "errno {errno}");
+        }
+    }
+
+    #[test]
+    fn errors_of_the_connection_and_the_file_stay_what_they_are() {
+        let errors = [
+            libc::EPIPE,
+            libc::ECONNRESET,
+            libc::ENOTCONN,
+            libc::ETIMEDOUT,
+            libc::EBADF,
+            libc::EIO,
+            libc::ENOMEM,
+        ];
+        for errno in errors {
+            match of(errno) {
+                Answer::Failed(error) => assert_eq!(error.raw_os_error(), Some(errno)),
+                other => panic!("errno {errno} became {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn again_interrupted_and_beyond_have_their_own_answers() {
+        assert!(matches!(of(libc::EAGAIN), Answer::WouldBlock));
+        assert!(matches!(of(libc::EINTR), Answer::Interrupted));
+        assert!(matches!(of(libc::EOVERFLOW), Answer::BeyondAllFiles));
+    }
+}
