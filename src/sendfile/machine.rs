@@ -263,3 +263,6 @@ impl Machine {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! What cannot be sent gets a clear error of the promised kind; the position is right, and the loop goes on.
+
+mod util;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::net::{Shutdown, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use sendloop::{Loop, SendfileNotAvailableError, Socket};
+use util::*;
+
+/// Fails, and leaves the loop usable.
+#[track_caller]
+fn fails<T: AsFd>(sock: &Socket<T>, file: &File, fallback: bool) -> io::Error {
+    let event_loop = new_loop();
+    let transfer = event_loop.sock_sendfile(sock, file).fallback(fallback);
+    let error = event_loop
+        .run_until_complete(transfer)
+        .expect_err("an error");
+    assert_eq!(event_loop.run_until_complete(async { 1 }), 1);
+    assert_eq!(event_loop.stats().registered, 0);
+    error
+}
+
+#[track_caller]
+fn fails_with_errno<T: AsFd>(sock: &Socket<T>, file: &File, errno: &[i32]) {
+    for fallback in [true, false] {
+        if FORCED_FALLBACK && !fallback {
+            continue;
+        }
+        let error = fails(sock, file, fallback);
+        let raw = error.raw_os_error().unwrap_or_default();
+        assert!(errno.contains(&raw), "{error:?} with fallback({fallback})");
+    }
+}
+
+#[track_caller]
+fn is_unsupported(error: &io::Error) -> Option<i32> {
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let inner = error.get_ref().expect("an inner error");
+    inner
+        .downcast_ref::<SendfileNotAvailableError>()
+        .expect("its type")
+        .errno()
+}
+
+#[test]
+fn what_is_no_stream_socket_is_invalid_before_anything_is_done() {
+    let _test = test();
+    let file = file(10);
+    let udp = Socket::new(UdpSocket::bind("127.0.0.1:0").expect("a port")).expect("a socket");
+    let datagram = Socket::new(UnixDatagram::unbound().expect("a socket")).expect("a socket");
+    let pipe = Socket::new(OwnedFd::from(io::pipe().expect("a pipe").1)).expect("non-blocking");
+    for error in [
+        fails(&udp, &file, true),
+        fails(&datagram, &file, true),
+        fails(&pipe, &file, true),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+    assert_eq!(position(&file), 10);
+}
+
+#[test]
+fn an_offset_beyond_all_offsets_is_invalid_before_anything_is_done() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, _far) = Socket::pair().expect("a pair");
+    let file = file(10);
+    for offset in [i64::MAX as u64 + 1, u64::MAX] {
+        let transfer = event_loop.sock_sendfile(&near, &file).offset(offset);
+        let error = event_loop
+            .run_until_complete(transfer)
+            .expect_err("an error");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+    assert_eq!(position(&file), 10);
+}
+
+#[test]
+fn sockets_without_a_peer_say_so_and_never_start_the_fallback() {
+    let _test = test();
+    let file = file(ODD);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = listener.local_addr().expect("bound");
+    let listening = Socket::new(listener).expect("a socket");
+    fails_with_errno(&listening, &file, &[libc::EPIPE, libc::ENOTCONN]);
+    let unconnected = Socket::tcp(&addr).expect("a socket");
+    fails_with_errno(&unconnected, &file, &[libc::EPIPE, libc::ENOTCONN]);
+    fails_with_errno(&Socket::unix().expect("a socket"), &file, &[libc::ENOTCONN]);
+    assert_eq!(position(&file), 0);
+}
+
+#[test]
+fn a_peer_that_is_gone_before_is_an_error_of_the_connection() {
+    let _test = test();
+    let file = file(ODD);
+    let (near, far) = narrow_unix();
+    drop(far);
+    fails_with_errno(&near, &file, &[libc::EPIPE]);
+    let (near, _far) = narrow_unix();
+    near.get_ref().shutdown(Shutdown::Write).expect("open");
+    fails_with_errno(&near, &file, &[libc::EPIPE]);
+    assert_eq!(position(&file), 0);
+}
+
+#[test]
+fn a_peer_that_goes_during_the_transfer_ends_it_with_the_position_exact() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = narrow_unix();
+    let file = file(ODD);
+    let transfer = event_loop.sock_sendfile(&near, &file);
+    event_loop.call_later(Duration::from_millis(20), move || {
+        let mut some = [0; 1000];
+        (&far).read_exact(&mut some).expect("there");
+        drop(far);
+    });
+    let error = event_loop
+        .run_until_complete(transfer)
+        .expect_err("an error");
+    assert!(
+        matches!(
+            error.kind(),
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+        ),
+        "{error}"
+    );
+    let sent = position(&file);
+    assert!(1000 <= sent && sent < ODD as u64, "{sent}");
+}
+
+#[test]
+fn a_half_closed_peer_gets_everything() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = narrow_tcp();
+    far.shutdown(Shutdown::Write).expect("open");
+    let received = reader(far);
+    let file = file(ODD);
+    let sent = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file));
+    drop(near);
+    assert_eq!(sent.expect("sent"), ODD as u64);
+    assert_content(&received.join().expect("read"), 0, ODD);
+}
+
+#[test]
+fn files_that_cannot_be_read_say_why() {
+    let _test = test();
+    let (near, _far) = Socket::pair().expect("a pair");
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("write only");
+    std::fs::write(&path, "content").expect("room");
+    let write_only = OpenOptions::new().write(true).open(&path).expect("opened");
+    fails_with_errno(&near, &write_only, &[libc::EBADF]);
+    let path_only = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH)
+        .open(&path)
+        .expect("opened");
+    fails_with_errno(&near, &path_only, &[libc::EBADF]);
+
+    let directory = File::open(dir.path()).expect("opened");
+    assert_eq!(
+        fails(&near, &directory, true).kind(),
+        ErrorKind::IsADirectory
+    );
+    is_unsupported(&fails(&near, &directory, false));
+    let pipe = File::from(OwnedFd::from(io::pipe().expect("a pipe").0));
+    assert_eq!(fails(&near, &pipe, true).raw_os_error(), Some(libc::ESPIPE));
+    is_unsupported(&fails(&near, &pipe, false));
+}
+
+#[test]
+fn not_available_without_the_fallback_is_unsupported_and_sends_nothing() {
+    let _test = test();
+    let (near, far) = narrow_unix();
+    let limits = File::open("/proc/self/limits").expect("procfs");
+    let errno = is_unsupported(&fails(&near, &limits, false));
+    assert!(
+        matches!(errno, Some(libc::EINVAL | libc::ENOSYS)),
+        "{errno:?}"
+    );
+    assert_eq!(position(&limits), 0);
+    drop(near);
+    assert!(read_rest(far).is_empty());
+}
+
+#[test]
+fn a_file_past_the_page_cache_takes_the_fallback_at_every_offset() {
+    let _test = test();
+    // Not in memory: tmpfs has no O_DIRECT on older kernels.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let path = dir.path().join("direct");
+    std::fs::write(&path, content(0, ODD)).expect("room");
+    let Ok(direct) = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(&path)
+    else {
+        return; // This file system has no such thing.
+    };
+    for offset in [0, 1, 4095, 4096, ODD as u64 - 1] {
+        let event_loop = new_loop();
+        let (near, far) = narrow_unix();
+        let received = reader(far);
+        let transfer = event_loop.sock_sendfile(&near, &direct).offset(offset);
+        let sent = event_loop.run_until_complete(transfer).expect("sent");
+        assert_eq!(event_loop.stats().sendfile_fallbacks, 1);
+        drop(near);
+        assert_content(&received.join().expect("read"), offset, sent as usize);
+        assert_eq!(position(&direct), ODD as u64);
+    }
+    let (near, _far) = narrow_unix();
+    assert_eq!(is_unsupported(&fails(&near, &direct, false)), None);
+}
+
+#[test]
+fn another_loop_cannot_wait_for_the_socket_until_the_first_is_closed() {
+    let _test = test();
+    let (first, second): (Loop, Loop) = (new_loop(), new_loop());
+    let (near, far) = narrow_unix();
+    let file = file(ODD);
+    let short = Duration::from_millis(1);
+    let timed_out = first.wait_for(first.sock_sendfile(&near, &file), short);
+    first.run_until_complete(timed_out).expect_err("parked");
+    let before = position(&file);
+    let error = second.run_until_complete(second.sock_sendfile(&near, &file).offset(before));
+    assert_eq!(
+        error.expect_err("waits elsewhere").kind(),
+        ErrorKind::InvalidInput
+    );
+    drop(first);
+    let received = reader(far);
+    let transfer = second.sock_sendfile(&near, &file).offset(position(&file));
+    second.run_until_complete(transfer).expect("sent");
+    drop(near);
+    assert_content(&received.join().expect("read"), 0, ODD);
+}

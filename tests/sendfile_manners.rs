@@ -1,0 +1,174 @@
+//! What a transfer costs the others, and the machine.
+
+mod util;
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::Read;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use sendloop::Socket;
+use util::*;
+
+/// Reads and forgets `len` bytes as fast as it can.
+fn discard(mut from: impl Read + Send + 'static, len: u64) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 20];
+        let mut left = len;
+        while left > 0 {
+            left -= from.read(&mut buffer).expect("open") as u64;
+        }
+    })
+}
+
+/// A file of zeros that takes no room on the disk, and is in the page cache: how long the system takes to find memory for
+/// it there (25 ms a MiB was seen on a virtual machine) is not what is measured.
+fn sparse(len: u64) -> File {
+    let file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary file");
+    file.set_len(len).expect("room for nothing");
+    discard(file.try_clone().expect("a duplicate"), len)
+        .join()
+        .expect("read");
+    file
+}
+
+#[test]
+fn a_parked_transfer_uses_no_cpu() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, _far) = narrow_tcp();
+    let file = file(8 << 20);
+    let transfer = event_loop.sock_sendfile(&near, &file);
+    let mut transfer = std::pin::pin!(transfer);
+    let parked = event_loop.wait_for(transfer.as_mut(), Duration::from_millis(100));
+    event_loop
+        .run_until_complete(parked)
+        .expect_err("nobody reads");
+    let (cpu, turns) = (thread_times().0, event_loop.stats().turns);
+    let parked = event_loop.wait_for(transfer, Duration::from_secs(2));
+    event_loop
+        .run_until_complete(parked)
+        .expect_err("nobody reads");
+    let used = thread_times().0 - cpu;
+    assert!(used < Duration::from_millis(10), "{used:?} in two seconds");
+    assert!(event_loop.stats().turns - turns < 10);
+}
+
+#[test]
+fn a_gibibyte_takes_one_registration_and_leaves_the_ticker_its_time() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = tcp();
+    let len = 1 << 30;
+    let reader = discard(far, len);
+    let near = Socket::new(near).expect("non-blocking");
+    let file = sparse(len);
+    let late = Rc::new(RefCell::new(Vec::new()));
+    let ticker = {
+        let (handle, late) = (event_loop.handle(), late.clone());
+        event_loop.create_task(async move {
+            loop {
+                let (_, others) = thread_times();
+                let due = Instant::now() + Duration::from_millis(1);
+                handle.sleep(Duration::from_millis(1)).await;
+                // What the system gave to other programs meanwhile is not the loop's.
+                let others = thread_times().1 - others;
+                late.borrow_mut().push(due.elapsed().saturating_sub(others));
+            }
+        })
+    };
+    let sent = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file));
+    assert_eq!(sent.expect("sent"), len);
+    reader.join().expect("read");
+    ticker.cancel();
+    let stats = event_loop.stats();
+    assert!(stats.registrations <= 1, "{stats:?}");
+    let late = late.borrow();
+    let worst = late.iter().max().expect("ticks");
+    assert!(*worst < Duration::from_millis(20), "{worst:?} late");
+    assert!(late.len() > 20, "{} ticks", late.len());
+    if !FORCED_FALLBACK {
+        assert!(stats.sendfile_yields > 10, "{stats:?}");
+        assert!(stats.sendfile_calls >= 1024, "{stats:?}");
+    }
+}
+
+#[test]
+fn a_small_send_with_a_count_is_one_call_and_no_registration() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, _far) = tcp();
+    let near = Socket::new(near).expect("non-blocking");
+    let file = file(ODD);
+    let transfer = event_loop.sock_sendfile(&near, &file).count(4096);
+    assert_eq!(event_loop.run_until_complete(transfer).expect("sent"), 4096);
+    let stats = event_loop.stats();
+    assert_eq!(stats.registrations, 0);
+    assert!(FORCED_FALLBACK || stats.sendfile_calls == 1, "{stats:?}");
+}
+
+#[test]
+fn writers_take_turns_in_the_order_in_which_they_began() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = narrow_unix();
+    let (near, file) = (Rc::new(near), Rc::new(file(ODD)));
+    let received = reader(far);
+    let mut tasks = Vec::new();
+    for n in 0..6_u8 {
+        let (handle, near, file) = (event_loop.handle(), near.clone(), file.clone());
+        tasks.push(event_loop.create_task(async move {
+            if n % 2 == 0 {
+                handle
+                    .sock_sendall(&near, &vec![n; 50_000])
+                    .await
+                    .expect("sent");
+            } else {
+                let transfer = handle.sock_sendfile(&near, &file).offset(n.into());
+                transfer.count(50_001).await.expect("sent");
+            }
+        }));
+    }
+    // One that waits and one that writes are given up: the turn goes on to the next.
+    turn_until(&event_loop, || event_loop.stats().registered == 1);
+    tasks[2].cancel();
+    for (n, task) in tasks.into_iter().enumerate() {
+        assert_eq!(event_loop.run_until_complete(task).is_err(), n == 2);
+    }
+    drop(near);
+    let all = received.join().expect("read");
+    let mut expected = vec![0; 50_000];
+    expected.extend(content(1, 50_001));
+    expected.extend(content(3, 50_001));
+    expected.extend([4; 50_000]);
+    expected.extend(content(5, 50_001));
+    assert_eq!(all.len(), expected.len());
+    assert!(all == expected);
+}
+
+#[test]
+fn a_writer_that_is_given_up_midway_hands_the_turn_on() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = narrow_unix();
+    let (near, file) = (Rc::new(near), Rc::new(file(ODD)));
+    let start = |offset| {
+        let (handle, near, file) = (event_loop.handle(), near.clone(), file.clone());
+        event_loop
+            .create_task(async move { handle.sock_sendfile(&near, &file).offset(offset).await })
+    };
+    let (first, second) = (start(0), start(200_000));
+    turn_until(&event_loop, || event_loop.stats().registered == 1);
+    first.cancel();
+    let sent = position(&file) as usize;
+    let received = reader(far);
+    event_loop
+        .run_until_complete(second)
+        .expect("a result")
+        .expect("sent");
+    drop(near);
+    let mut expected = content(0, sent);
+    expected.extend(content(200_000, ODD - 200_000));
+    assert!(received.join().expect("read") == expected);
+}

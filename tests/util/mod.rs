@@ -1,0 +1,178 @@
+//! What the tests share: a guard that counts and watches, files whose content shows a repeat or a gap, sockets with small
+//! buffers, and peers on threads of their own.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses a part of this"
+)]
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use sendloop::{Loop, Socket};
+use socket2::SockRef;
+
+/// One byte more than a round size: what is sent last is sent alone.
+pub const ODD: usize = (256 << 10) + 1;
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Held by each test: no other test of the binary runs meanwhile, open descriptors are counted before and after, and what
+/// hangs is ended.
+pub struct Test {
+    descriptors: usize,
+    done: Arc<AtomicBool>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+/// Begins a test. To be bound before everything else, so that it ends last.
+pub fn test() -> Test {
+    let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let done = Arc::new(AtomicBool::new(false));
+    let seen = done.clone();
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    thread::spawn(move || {
+        let start = Instant::now();
+        while !seen.load(Ordering::Relaxed) {
+            thread::park_timeout(Duration::from_millis(100));
+            if start.elapsed() > Duration::from_secs(60) {
+                eprintln!("{name} hangs");
+                std::process::abort();
+            }
+        }
+    });
+    Test {
+        descriptors: descriptors(),
+        done,
+        _alone: alone,
+    }
+}
+
+impl Drop for Test {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        if thread::panicking() {
+            return;
+        }
+        // A thread of the executor may still be ending a read that was given up.
+        let start = Instant::now();
+        while descriptors() != self.descriptors && start.elapsed() < Duration::from_secs(10) {
+            thread::yield_now();
+        }
+        assert_eq!(descriptors(), self.descriptors, "descriptors leaked");
+    }
+}
+
+/// How many descriptors this process has open.
+pub fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").expect("procfs").count()
+}
+
+/// CPU time that this thread has used, and time for which it could have run while the system ran others.
+pub fn thread_times() -> (Duration, Duration) {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").expect("schedstat");
+    let nanos = |field: &str| Duration::from_nanos(field.parse().expect("a number"));
+    let mut fields = text.split(' ').map(nanos);
+    let mut next = || fields.next().expect("a field");
+    (next(), next())
+}
+
+/// `len` bytes from `offset` on, of content that has no period shorter than 2^61 bytes.
+pub fn content(offset: u64, len: usize) -> Vec<u8> {
+    let first = offset / 8;
+    let words = (first..).map(|n| {
+        n.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(23)
+            .to_le_bytes()
+    });
+    let skip = (offset % 8) as usize;
+    words.flatten().skip(skip).take(len).collect()
+}
+
+/// An unnamed file of that content.
+pub fn file(len: usize) -> File {
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    file.write_all(&content(0, len)).expect("room");
+    file
+}
+
+#[track_caller]
+pub fn position(file: &File) -> u64 {
+    use std::io::Seek;
+    let mut file = file;
+    file.stream_position().expect("a position")
+}
+
+#[track_caller]
+pub fn assert_content(received: &[u8], offset: u64, len: usize) {
+    assert_eq!(received.len(), len, "length");
+    let expected = content(offset, len);
+    let wrong = received.iter().zip(&expected).position(|(a, b)| a != b);
+    assert_eq!(wrong, None, "first wrong byte");
+}
+
+/// Two connected TCP streams.
+pub fn tcp() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let one = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+    (one, listener.accept().expect("accepted").0)
+}
+
+/// Two connected TCP streams with buffers of 4 KiB, as far as the kernel goes along, the first as a socket of a loop.
+pub fn narrow_tcp() -> (Socket<TcpStream>, TcpStream) {
+    let (near, far) = tcp();
+    SockRef::from(&near)
+        .set_send_buffer_size(4096)
+        .expect("set");
+    SockRef::from(&far).set_recv_buffer_size(4096).expect("set");
+    (Socket::new(near).expect("non-blocking"), far)
+}
+
+/// The same over a Unix pair.
+pub fn narrow_unix() -> (Socket<UnixStream>, UnixStream) {
+    let (near, far) = UnixStream::pair().expect("a pair");
+    SockRef::from(&near)
+        .set_send_buffer_size(4096)
+        .expect("set");
+    (Socket::new(near).expect("non-blocking"), far)
+}
+
+/// Reads all that comes, on a thread.
+pub fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        // A reset ends it as the end does: what came before it is what came.
+        let _ = from.read_to_end(&mut all);
+        all
+    })
+}
+
+/// Reads what is there by now, up to the end of the stream that the test has closed.
+pub fn read_rest(mut from: impl Read) -> Vec<u8> {
+    let mut all = Vec::new();
+    let _ = from.read_to_end(&mut all);
+    all
+}
+
+pub fn new_loop() -> Loop {
+    Loop::new().expect("a loop")
+}
+
+/// Takes turns until `done`, without waiting longer than a few milliseconds in one.
+#[track_caller]
+pub fn turn_until(event_loop: &Loop, mut done: impl FnMut() -> bool) {
+    while !done() {
+        event_loop
+            .run_once(Some(Duration::from_millis(5)))
+            .expect("a turn");
+    }
+}
+
+/// Whether sendfile is answered with ENOSYS throughout, as a second run of the tests has it.
+pub const FORCED_FALLBACK: bool = cfg!(sendloop_force_fallback);
