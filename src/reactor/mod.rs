@@ -21,6 +21,8 @@
 //!    descriptor was closed behind the loop's back.
 //! 6. Wakers are collected, then borrows released, then the wakers woken: a waker is foreign code.
 
+mod source;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
@@ -28,15 +30,15 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
-use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::error::LoopClosed;
 use crate::slots::{Key, Slots};
+pub(crate) use source::{Direction, Source, Waiting};
 
 /// How many events one poll takes; more stay in the kernel for the next turn.
 const EVENTS_AT_ONCE: usize = 1024;
@@ -46,167 +48,6 @@ const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 fn token(key: Key) -> Token {
     Token(key.to_usize())
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Direction {
-    Read,
-    Write,
-}
-
-/// One direction of a descriptor.
-pub(crate) struct Side {
-    ready: Cell<bool>,
-    /// The end of this direction was seen: it will stay ready, whatever a short read says.
-    ended: Cell<bool>,
-    waiters: RefCell<Waiters>,
-}
-
-/// The wakers of those who wait, in the order in which they came.
-#[derive(Default)]
-struct Waiters {
-    /// Numbers ascend, so that a place is found by bisection. Nearly always there is one waiter or none.
-    line: Vec<(u64, Waker)>,
-    next: u64,
-}
-
-impl Waiters {
-    fn insert(&mut self, waker: Waker) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        self.line.push((number, waker));
-        number
-    }
-
-    fn place(&self, number: u64) -> Option<usize> {
-        self.line.binary_search_by_key(&number, |(n, _)| *n).ok()
-    }
-
-    fn remove(&mut self, number: u64) -> Option<Waker> {
-        self.place(number).map(|place| self.line.remove(place).1)
-    }
-}
-
-impl Side {
-    fn new() -> Side {
-        Side {
-            ready: Cell::new(true),
-            ended: Cell::new(false),
-            waiters: RefCell::default(),
-        }
-    }
-
-    /// Whether a call is worth trying: an event came, or nothing is known yet.
-    pub(crate) fn may_be_ready(&self) -> bool {
-        self.ready.get()
-    }
-
-    /// A call has just said EAGAIN: the next edge is still to come.
-    pub(crate) fn exhausted(&self) {
-        self.ready.set(false);
-    }
-
-    /// A call has just taken all that was there without saying EAGAIN: the next edge is still to come, unless the end has been
-    /// announced, which comes with no further edge.
-    pub(crate) fn drained(&self) {
-        if !self.ended.get() {
-            self.ready.set(false);
-        }
-    }
-
-    fn became_ready(&self, ended: bool, woken: &mut Vec<Waker>) {
-        self.ready.set(true);
-        self.ended.set(self.ended.get() || ended);
-        let mut waiters = self.waiters.borrow_mut();
-        woken.extend(waiters.line.drain(..).map(|(_, waker)| waker));
-    }
-}
-
-/// What is known of one registered descriptor.
-pub(crate) struct Source {
-    read: Side,
-    write: Side,
-}
-
-impl Source {
-    pub(crate) fn side(&self, direction: Direction) -> &Side {
-        match direction {
-            Direction::Read => &self.read,
-            Direction::Write => &self.write,
-        }
-    }
-
-    fn dispatch(&self, event: &Event, woken: &mut Vec<Waker>) {
-        // A peer's half-close is for readers alone: it does not end a transfer the other way (oven-sh/bun#38107).
-        let read_ended = event.is_read_closed() || event.is_error();
-        if event.is_readable() || event.is_priority() || read_ended {
-            self.read.became_ready(read_ended, woken);
-        }
-        let write_ended = event.is_write_closed() || event.is_error();
-        if event.is_writable() || write_ended {
-            self.write.became_ready(write_ended, woken);
-        }
-    }
-
-    fn wake_all(&self, woken: &mut Vec<Waker>) {
-        self.read.became_ready(true, woken);
-        self.write.became_ready(true, woken);
-    }
-}
-
-/// One task's waiting for one direction; its end undoes it.
-#[derive(Default)]
-pub(crate) struct Waiting {
-    place: Option<(Rc<Source>, Direction, u64)>,
-}
-
-impl Waiting {
-    /// Has the task of `cx` woken at the next edge.
-    pub(crate) fn park(&mut self, source: &Rc<Source>, direction: Direction, cx: &Context<'_>) {
-        if self.renew(source, direction, cx) {
-            return;
-        }
-        self.end();
-        let mut waiters = source.side(direction).waiters.borrow_mut();
-        let number = waiters.insert(cx.waker().clone());
-        self.place = Some((source.clone(), direction, number));
-    }
-
-    /// Whether the task waits there already: then only its waker is brought up to date.
-    fn renew(&self, source: &Rc<Source>, direction: Direction, cx: &Context<'_>) -> bool {
-        let Some((parked, side, number)) = &self.place else {
-            return false;
-        };
-        if !Rc::ptr_eq(parked, source) || *side != direction {
-            return false;
-        }
-        let mut waiters = parked.side(direction).waiters.borrow_mut();
-        let Some(place) = waiters.place(*number) else {
-            return false;
-        };
-        waiters.line[place].1.clone_from(cx.waker());
-        true
-    }
-
-    pub(crate) fn end(&mut self) {
-        if let Some((source, direction, number)) = self.place.take() {
-            let waker = source.side(direction).waiters.borrow_mut().remove(number);
-            drop(waker);
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-impl fmt::Debug for Waiting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let direction = self.place.as_ref().map(|(_, direction, _)| direction);
-        f.debug_tuple("Waiting").field(&direction).finish()
-    }
 }
 
 /// The use of a registered descriptor; the end of the last one takes it out of the poller.
@@ -320,10 +161,7 @@ impl Reactor {
     }
 
     fn add(&self, fd: RawFd) -> io::Result<(Key, Rc<Source>)> {
-        let source = Rc::new(Source {
-            read: Side::new(),
-            write: Side::new(),
-        });
+        let source = Rc::new(Source::new());
         let key = self.sources.borrow_mut().insert(Registered {
             source: source.clone(),
             attachments: 1,

@@ -1,0 +1,12 @@
+//! The example `file_server`, as its clients see it: the built program is started, and spoken to over real connections.
+
+/// Inline, so that the files lie in `tests/file_server/`, where cargo does not take each for a test of its own.
+mod file_server {
+    mod basics;
+    mod client;
+    mod concurrency;
+    mod connections;
+    mod escapes;
+    mod ranges;
+    mod server;
+}

@@ -1,0 +1,137 @@
+//! A client that sends what it is told to, be it a request or not, and reads responses strictly.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::server::Server;
+
+/// Much more than an answer takes; what waits for this long waits for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Client {
+    #[track_caller]
+    pub(crate) fn connect(server: &Server) -> Client {
+        let stream = TcpStream::connect(server.addr).expect("a connection");
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time limit");
+        let stream = BufReader::new(stream);
+        Client { stream }
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let mut stream = self.stream.get_ref();
+        stream.write_all(bytes.as_ref()).expect("sending");
+    }
+
+    /// Sends some bytes to a server that may have closed the connection before it has them all.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.get_ref().write_all(bytes);
+    }
+
+    /// Reads a response to anything but HEAD.
+    #[track_caller]
+    pub(crate) fn response(&mut self) -> Response {
+        let mut response = self.head();
+        let len = response.field("content-length").parse().expect("a length");
+        response.body = self.bytes(len);
+        response
+    }
+
+    /// Reads a response without a body, whatever length it speaks of.
+    #[track_caller]
+    pub(crate) fn head(&mut self) -> Response {
+        let line = self.line();
+        let status = line.strip_prefix("HTTP/1.1 ").expect("a status line");
+        let status = status[..3].parse().expect("a status");
+        let mut fields = Vec::new();
+        loop {
+            let line = self.line();
+            if line.is_empty() {
+                break;
+            }
+            let (name, value) = line.split_once(": ").expect("a field");
+            fields.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+        Response {
+            status,
+            fields,
+            body: Vec::new(),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.stream.read_exact(&mut bytes).expect("the whole body");
+        bytes
+    }
+
+    /// The server has closed the connection, and has said nothing that was not read.
+    #[track_caller]
+    pub(crate) fn expect_end(&mut self) {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).expect("an orderly end");
+        assert_eq!(rest, b"", "bytes behind the last response");
+    }
+
+    #[track_caller]
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("a line in time");
+        let line = line.strip_suffix("\r\n").expect("a whole line");
+        line.to_owned()
+    }
+}
+
+impl Response {
+    /// The value of a field that must be there, and once.
+    #[track_caller]
+    pub(crate) fn field(&self, name: &str) -> &str {
+        let mut values = self.fields.iter().filter(|(other, _)| other == name);
+        let value = values.next();
+        assert!(values.next().is_none(), "{name} stands there twice");
+        &value.unwrap_or_else(|| panic!("no {name} in {self:?}")).1
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(other, _)| other == name)
+    }
+}
+
+/// One GET on a connection of its own, with these fields, each with its line's end.
+#[track_caller]
+pub(crate) fn get_with(server: &Server, target: &str, fields: &str) -> Response {
+    let mut client = Client::connect(server);
+    client.send(format!(
+        "GET {target} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"
+    ));
+    client.response()
+}
+
+#[track_caller]
+pub(crate) fn get(server: &Server, target: &str) -> Response {
+    get_with(server, target, "")
+}
+
+/// Any bytes on a connection of their own, and the response to them.
+#[track_caller]
+pub(crate) fn ask(server: &Server, request: impl AsRef<[u8]>) -> Response {
+    let mut client = Client::connect(server);
+    client.try_send(request.as_ref());
+    client.response()
+}

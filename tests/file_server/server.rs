@@ -1,0 +1,147 @@
+//! The server under test, and the files that it serves.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// Longer than any test here takes, on a slow machine too.
+const TOO_LONG: Duration = Duration::from_secs(120);
+
+/// A running server with a root of its own; ends with this value, and with the test where that hangs.
+pub(crate) struct Server {
+    child: Arc<Mutex<Child>>,
+    pub(crate) addr: SocketAddr,
+    /// `site` is served; what lies beside it must never be.
+    directory: TempDir,
+    /// Its end calls the watchdog off.
+    _watched: Sender<()>,
+}
+
+impl Server {
+    #[track_caller]
+    pub(crate) fn start() -> Server {
+        let mut command = Command::new(executable());
+        Server::start_as(&mut command)
+    }
+
+    /// Started with no more than this many descriptors.
+    #[track_caller]
+    pub(crate) fn start_with_descriptors(most: usize) -> Server {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+        command.arg("-c").arg(script).arg(executable());
+        Server::start_as(&mut command)
+    }
+
+    #[track_caller]
+    fn start_as(command: &mut Command) -> Server {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let site = directory.path().join("site");
+        fs::create_dir(&site).expect("a directory to serve");
+        command.arg(&site).args(["--addr", "127.0.0.1:0"]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example is built beside the tests");
+        let out = child.stdout.take().expect("it is piped");
+        let child = Arc::new(Mutex::new(child));
+        let watched = watch(child.clone());
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line).expect("a line");
+        let addr = line
+            .strip_prefix("listening on http://")
+            .unwrap_or_else(|| panic!("the first line is {line:?}"));
+        Server {
+            child,
+            addr: addr.trim_end().parse().expect("an address"),
+            directory,
+            _watched: watched,
+        }
+    }
+
+    /// A path in the root.
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.directory.path().join("site").join(name)
+    }
+
+    /// A path outside of the root.
+    pub(crate) fn outside(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Puts a file of this size into the root and gives its content.
+    #[track_caller]
+    pub(crate) fn add(&self, name: impl AsRef<Path>, len: usize) -> Vec<u8> {
+        let bytes = content(len);
+        fs::write(self.path(name), &bytes).expect("a file to serve");
+        bytes
+    }
+
+    /// How many descriptors the server has open.
+    #[track_caller]
+    pub(crate) fn descriptors(&self) -> usize {
+        let pid = lock(&self.child).id();
+        let directory = fs::read_dir(format!("/proc/{pid}/fd"));
+        directory.expect("a server that runs").count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        end(&self.child);
+    }
+}
+
+/// Aborts the whole test binary where the returned value is not dropped in time. The server would outlive that: it goes first.
+fn watch(child: Arc<Mutex<Child>>) -> Sender<()> {
+    let (watched, unwatched) = mpsc::channel();
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    thread::spawn(move || {
+        if unwatched.recv_timeout(TOO_LONG) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("{name} hangs");
+            end(&child);
+            std::process::abort();
+        }
+    });
+    watched
+}
+
+fn end(child: &Mutex<Child>) {
+    let mut child = lock(child);
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn lock(child: &Mutex<Child>) -> std::sync::MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Cargo builds the examples before it runs the tests: `deps/file_server-…` is this, `examples/file_server` is that.
+#[track_caller]
+fn executable() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test");
+    let target = test.ancestors().nth(2).expect("it lies in target/…/deps");
+    target.join("examples").join("file_server")
+}
+
+/// Bytes that no repeat, gap or exchange leaves unnoticed.
+pub(crate) fn content(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| next()).collect();
+    bytes.truncate(len);
+    bytes
+}

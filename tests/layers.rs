@@ -1,0 +1,140 @@
+//! The structure that docs/DESIGN.md describes: imports point down, and only the lowest layer knows the system.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the bottom up. A module may import from lower layers and from its own module, from nothing else.
+const LAYERS: [&[&str]; 8] = [
+    &["slots", "clock", "error"],
+    &["sys"],
+    &["ready", "remote"],
+    &["reactor", "timers", "task", "pool"],
+    &["event_loop"],
+    &["socket", "turns", "ready_io", "offload"],
+    &["sock"],
+    &["sendfile"],
+];
+
+/// Imports inside one layer that are meant: who, of whom.
+const WITHIN: [(&str, &str); 3] = [
+    ("remote", "ready"),
+    ("socket", "turns"),
+    ("ready_io", "socket"),
+];
+
+fn sources(under: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(under).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Each source file but the crate's root, with the name of its top module.
+fn modules() -> Vec<(String, PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    sources(&root, &mut found);
+    assert!(found.len() > 20, "the sources were found");
+    let named = found.into_iter().filter_map(|path| {
+        let below = path.strip_prefix(&root).expect("below src").to_owned();
+        let first = below.components().next()?.as_os_str().to_str()?.to_owned();
+        let name = first.trim_end_matches(".rs").to_owned();
+        let text = fs::read_to_string(&path).expect("readable");
+        (name != "lib").then_some((name, below, text))
+    });
+    named.collect()
+}
+
+fn layer(module: &str) -> usize {
+    let place = LAYERS.iter().position(|modules| modules.contains(&module));
+    place.unwrap_or_else(|| panic!("{module} is in no layer"))
+}
+
+/// The code of a file: no comments, and no unit tests, which may use what they like.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text
+        .lines()
+        .take_while(|line| !line.starts_with("#[cfg(test)]"));
+    let numbered = lines.enumerate().map(|(n, line)| (n + 1, line));
+    numbered.filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+/// The modules that a line names by `crate::`.
+fn imports(line: &str) -> impl Iterator<Item = &str> {
+    line.split("crate::").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+        &rest[..end.unwrap_or(rest.len())]
+    })
+}
+
+#[test]
+fn imports_point_down() {
+    for (module, path, text) in modules() {
+        for (number, line) in code(&text) {
+            for import in imports(line) {
+                let at = format!("{}:{number}: {module} imports {import}", path.display());
+                assert!(!import.is_empty(), "{at}: a group hides what it imports");
+                let down = layer(import) < layer(&module);
+                let meant = WITHIN.contains(&(module.as_str(), import));
+                assert!(
+                    down || import == module || meant,
+                    "{at}, which is not below it"
+                );
+            }
+            assert!(
+                !line.contains("super::super"),
+                "{}:{number}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn only_sys_is_unsafe_and_knows_the_system() {
+    for (module, path, text) in modules() {
+        for (number, line) in code(&text).filter(|_| module != "sys") {
+            for word in [
+                "unsafe ",
+                "unsafe{",
+                "target_os",
+                "target_vendor",
+                "allow(unsafe",
+            ] {
+                assert!(!line.contains(word), "{}:{number}: {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_unsafe_block_says_why_it_is_sound() {
+    for (_, path, text) in modules() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (n, line) in lines.iter().enumerate() {
+            if line.contains("unsafe {") && !line.trim_start().starts_with("//") {
+                let above = &lines[n.saturating_sub(4)..n];
+                let said = above.iter().any(|line| line.contains("SAFETY:"));
+                assert!(said, "{}:{}", path.display(), n + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_file_is_too_long_to_read_at_once() {
+    for (_, path, text) in modules() {
+        let lines = code(&text)
+            .filter(|(_, line)| !line.trim().is_empty())
+            .count();
+        assert!(
+            lines <= 300 || path.ends_with("tests.rs"),
+            "{}: {lines} lines",
+            path.display()
+        );
+    }
+}

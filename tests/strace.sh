@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# What the loop asks of the kernel, counted by strace: exact where times are not.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+command -v strace >/dev/null || { echo "strace is needed: apt-get install strace" >&2; exit 1; }
+work=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
+cargo build --locked --release --example send_file
+truncate -s 1G "$work/file"
+
+python3 - "$work" <<'PY' &
+import pathlib, socket, sys
+work = pathlib.Path(sys.argv[1])
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    (work / "port").write_text(str(listener.getsockname()[1]) + "\n")
+    with listener.accept()[0] as s:
+        buffer, total = bytearray(1 << 20), 0
+        while n := s.recv_into(buffer):
+            total += n
+        (work / "total").write_text(str(total))
+PY
+receiver=$!
+for _ in $(seq 100); do [ -s "$work/port" ] && break; sleep 0.05; done
+strace -f -o "$work/trace" -e trace=epoll_ctl,sendfile,read,pread64,sendto,lseek \
+  target/release/examples/send_file "127.0.0.1:$(cat "$work/port")" "$work/file"
+wait "$receiver"
+[ "$(cat "$work/total")" = $((1 << 30)) ] || { echo "not all arrived" >&2; exit 1; }
+
+count() { grep -c "$1" "$work/trace" || true; }
+echo "1 GiB: $(count ' sendfile(') sendfile, $(count 'epoll_ctl(') epoll_ctl, $(count 'sendto(') sendto, $(count 'pread64(') pread64"
+# One puts the loop's own waker into the poller, one the connection.
+[ "$(count 'epoll_ctl(')" -le 2 ] || { echo "more than one registration" >&2; exit 1; }
+[ "$(count 'sendto(')" = 0 ] || { echo "bytes were copied" >&2; exit 1; }
+# No call asks for more than the cap, nor for more than the file still holds.
+awk '/ sendfile\(/ { if (match($0, /\[[0-9]+\]/)) { at = substr($0, RSTART + 1, RLENGTH - 2) }
+  n = split($0, part, ", "); split(part[4], size, ")"); if (size[1] > 1048576) exit 1
+  split(part[3], from, /[][]/); if (from[2] + size[1] > 1073741824) exit 1 }' "$work/trace" \
+  || { echo "a call asked for too much" >&2; exit 1; }
