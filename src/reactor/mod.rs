@@ -9,7 +9,7 @@
 //! # Rules
 //!
 //! 1. The poller is edge-triggered: it says once that a descriptor became ready. So readiness is kept here, true until a call
-//!    has shown that it is not: only [`Side::exhausted`] and [`Side::drained`] clear it, directly after the call, so that no
+//!    has shown that it is not: only `Side::exhausted` and `Side::drained` clear it, directly after the call, so that no
 //!    event can come in between. All is one thread.
 //! 2. A registration is for both directions and stays until its attachments end: waiting costs no system call.
 //! 3. A token carries a generation. An event for a descriptor that was closed meanwhile, or for its number used again, finds

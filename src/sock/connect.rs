@@ -71,7 +71,7 @@ impl LoopHandle {
     /// # Errors
     ///
     /// What the system says, as `ConnectionRefused`, `TimedOut`, `NotFound`; `InvalidInput` for a path that no socket can
-    /// have, and where the socket belongs to another loop; [`LoopClosed`](crate::LoopClosed) where it would have to wait on a
+    /// have, and where the socket belongs to another loop; [`LoopClosed`] where it would have to wait on a
     /// closed one.
     ///
     /// # Cancel safety

@@ -4,7 +4,7 @@
 //!
 //! - [`socket`]: non-blocking, close-on-exec stream sockets; sends that raise no SIGPIPE; one accept that gives both;
 //! - [`address`]: addresses of the internet and of Unix sockets, both ways;
-//! - [`file`]: whether a file goes past the page cache;
+//! - [`mod@file`]: whether a file goes past the page cache;
 //! - [`signal`]: SIGPIPE ignored;
 //! - [`sendfile`]: one attempt at sendfile(2), or the answer that there is none.
 //!
