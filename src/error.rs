@@ -46,6 +46,13 @@ impl fmt::Display for TaskError {
 
 impl Error for TaskError {}
 
+/// For `?` in functions of I/O. The kind is `Other`; the text is all that is kept of a panic, whose payload is not `Sync`.
+impl From<TaskError> for io::Error {
+    fn from(error: TaskError) -> io::Error {
+        io::Error::other(error.to_string())
+    }
+}
+
 /// What a panic said, where it said it in words.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     if let Some(text) = payload.downcast_ref::<&'static str>() {

@@ -115,7 +115,7 @@ impl Reader {
                 read
             }
             Err(TaskError::Cancelled) => Err(LoopClosed.into()),
-            Err(error) => Err(io::Error::other(error.to_string())),
+            Err(error) => Err(error.into()),
         })
     }
 }

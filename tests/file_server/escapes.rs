@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
+use std::sync::mpsc::{self, TryRecvError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -171,21 +173,21 @@ fn a_name_that_changes_under_the_search_lets_nobody_out() {
         server.path("trap"),
         server.path("moving"),
     );
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let order = std::sync::atomic::Ordering::Relaxed;
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(order) {
+    let (going_on, ended) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while ended.try_recv() == Err(TryRecvError::Empty) {
                 for one in [&real, &trap] {
                     fs::rename(one, &moving).expect("renaming");
                     fs::rename(&moving, one).expect("renaming");
                 }
             }
         });
+        // Dropped at the end of this, be it a panic.
+        let _going_on = going_on;
         for _ in 0..2000 {
             let response = get(&server, "/moving/secret");
             assert_ne!(response.body, SECRET);
         }
-        done.store(true, order);
     });
 }

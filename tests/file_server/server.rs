@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -120,16 +120,37 @@ fn end(child: &Mutex<Child>) {
     let _ = child.wait();
 }
 
-fn lock(child: &Mutex<Child>) -> std::sync::MutexGuard<'_, Child> {
+fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
     child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Cargo builds the examples before it runs the tests: `deps/file_server-…` is this, `examples/file_server` is that.
+/// `target/…/deps/file_server-…` is this test, `target/…/examples/file_server` the server.
 #[track_caller]
-fn executable() -> PathBuf {
-    let test = std::env::current_exe().expect("the path of the test");
-    let target = test.ancestors().nth(2).expect("it lies in target/…/deps");
-    target.join("examples").join("file_server")
+fn executable() -> &'static Path {
+    static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
+    EXECUTABLE.get_or_init(|| {
+        let test = std::env::current_exe().expect("the path of the test");
+        let profile = test.ancestors().nth(2).expect("it lies in deps");
+        build_into(profile.parent().expect("it lies in target"));
+        profile.join("examples").join("file_server")
+    })
+}
+
+/// `cargo test` builds the examples too, but `cargo test --test file_server` does not, and would test what was built last.
+#[track_caller]
+fn build_into(target: &Path) {
+    let Some(cargo) = std::env::var_os("CARGO") else {
+        return;
+    };
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--example", "file_server"]);
+    command.arg("--target-dir").arg(target);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let status = command.status().expect("cargo runs");
+    assert!(status.success(), "the example does not build");
 }
 
 /// Bytes that no repeat, gap or exchange leaves unnoticed.

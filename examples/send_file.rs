@@ -1,0 +1,77 @@
+//! Sends a file, or a part of it, over a TCP connection: connecting, and `sock_sendfile` with its offset and count.
+//!
+//! ```text
+//! nc -l 127.0.0.1 9000 > copy          (nc -l -p 9000 with the traditional one)
+//! cargo run --example send_file -- 127.0.0.1:9000 Cargo.toml --offset 10 --count 100
+//! ```
+
+use std::env;
+use std::fs::File;
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use sendloop::{LoopHandle, Socket};
+
+const USAGE: &str = "usage: send_file HOST:PORT FILE [--offset N] [--count N]";
+
+#[derive(Default)]
+struct Options {
+    plain: Vec<String>,
+    offset: u64,
+    count: Option<u64>,
+}
+
+fn main() -> io::Result<ExitCode> {
+    let Some(options) = read_options(env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return Ok(ExitCode::from(2));
+    };
+    // The outer result: whether a loop could be made. The inner one: whether the file could be sent.
+    sendloop::run(async |event_loop| send(&event_loop, options).await)??;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_options(mut args: impl Iterator<Item = String>) -> Option<Options> {
+    let mut options = Options::default();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--offset" => options.offset = args.next()?.parse().ok()?,
+            "--count" => options.count = Some(args.next()?.parse().ok()?),
+            _ => options.plain.push(arg),
+        }
+    }
+    (options.plain.len() == 2).then_some(options)
+}
+
+async fn send(event_loop: &LoopHandle, options: Options) -> io::Result<()> {
+    let file = File::open(&options.plain[1])?;
+    let sock = connect(event_loop, options.plain[0].clone()).await?;
+    let began = Instant::now();
+    let sending = event_loop
+        .sock_sendfile(&sock, &file)
+        .offset(options.offset);
+    let sent = match options.count {
+        Some(count) => sending.count(count).await?,
+        None => sending.await?,
+    };
+    sock.get_ref().shutdown(Shutdown::Write)?;
+    println!("sent {sent} bytes in {:.3?}", began.elapsed());
+    Ok(())
+}
+
+/// Names are looked up on the executor, as that waits for the network; then each address is tried in its turn.
+async fn connect(event_loop: &LoopHandle, to: String) -> io::Result<Socket<TcpStream>> {
+    let lookup = event_loop.run_in_executor(move || to.to_socket_addrs().map(Vec::from_iter));
+    let addrs: Vec<SocketAddr> = lookup.await??;
+    let mut result = Err(io::ErrorKind::NotFound.into());
+    for addr in addrs {
+        let sock = Socket::tcp(&addr)?;
+        match event_loop.sock_connect(&sock, &addr).await {
+            Ok(()) => return Ok(sock),
+            Err(error) => result = Err(error),
+        }
+    }
+    result
+}
