@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use crate::error::TaskError;
+use crate::error::{TaskError, quietly};
 
 /// A thread that has had nothing to do for good ends with its pool, not before: work comes in bursts.
 type Job = Box<dyn FnOnce() + Send>;
@@ -41,7 +41,8 @@ impl Shared {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                job();
+                // What it gives may be dropped here, where nobody wants it, and panic.
+                quietly("while the result of work was dropped", job);
                 state = self.state();
             } else if state.closed {
                 break;

@@ -1,7 +1,7 @@
 //! The run queue: what the next turn of a loop runs, first in, first out, callbacks and task steps in one line, as asyncio has it.
 //!
 //! A task's waker may be on any thread and cannot hold the queue, which is of one thread. It holds the queue's [`LoopId`] and
-//! asks [`with_local`] for it: on the loop's own thread that finds the queue in a thread local, without a lock or a system call,
+//! asks [`local`] for it: on the loop's own thread that finds the queue in a thread local, without a lock or a system call,
 //! whether the loop runs at that moment or not. Elsewhere it finds nothing, and the wake-up goes through the
 //! [`Door`](crate::remote::Door).
 
@@ -93,17 +93,14 @@ thread_local! {
     static LOCAL: RefCell<Vec<Rc<Ready>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Gives `f` the queue of the loop `id` if that lives on this thread.
-pub(crate) fn with_local<R>(id: LoopId, f: impl FnOnce(&Ready) -> R) -> Option<R> {
+/// The queue of the loop `id` if that lives on this thread.
+pub(crate) fn local(id: LoopId) -> Option<Rc<Ready>> {
+    let find = |queues: &RefCell<Vec<Rc<Ready>>>| {
+        let queues = queues.borrow();
+        queues.iter().find(|queue| queue.id == id).cloned()
+    };
     // The thread local itself is gone while the thread ends: then the answer is "not here", which is right too.
-    LOCAL
-        .try_with(|local| {
-            let queues = local.borrow();
-            let queue = queues.iter().find(|queue| queue.id == id)?;
-            Some(f(queue))
-        })
-        .ok()
-        .flatten()
+    LOCAL.try_with(find).ok().flatten()
 }
 
 impl Ready {

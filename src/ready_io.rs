@@ -31,6 +31,7 @@ pub(crate) fn poll_io<T: AsFd, R>(
                 break;
             }
             result => {
+                event_loop.spend_budget();
                 waiting.end();
                 return Poll::Ready(result);
             }

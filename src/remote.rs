@@ -76,10 +76,10 @@ impl Door {
         }
     }
 
-    /// Refuses all that comes later and drops what is there.
-    pub(crate) fn close(&self) {
+    /// Refuses all that comes later, and gives back what is there: dropping it runs the user's destructors.
+    pub(crate) fn close(&self) -> Vec<Message> {
         let inbox = self.inbox().take();
-        drop(inbox);
+        inbox.map_or_else(Vec::new, |inbox| inbox.messages)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -138,16 +138,13 @@ impl Remote {
         &self,
         callback: impl FnOnce() + Send + 'static,
     ) -> Result<(), LoopClosed> {
-        let mut callback = Some(callback);
         // On the loop's own thread it takes its place in the line at once, as in asyncio.
-        ready::with_local(self.door.id(), |ready| {
-            if let Some(callback) = callback.take() {
+        match ready::local(self.door.id()) {
+            Some(ready) if !self.door.is_closed() => {
                 ready.push(Rc::new(Call::new(callback)));
+                Ok(())
             }
-        });
-        match callback {
-            Some(callback) => self.door.send(Message::Call(Box::new(callback))),
-            None => Ok(()),
+            _ => self.door.send(Message::Call(Box::new(callback))),
         }
     }
 

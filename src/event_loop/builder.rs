@@ -64,6 +64,7 @@ impl Builder {
             stopping: Cell::new(false),
             closed: Cell::new(false),
             budget: Cell::new(BUDGET),
+            yields: Cell::new(0),
             counters: Counters::default(),
         };
         let handle = LoopHandle {

@@ -14,6 +14,7 @@ mod turn;
 
 use std::cell::Cell;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,6 +30,7 @@ pub use sleep::Sleep;
 pub use stats::Stats;
 
 use crate::clock::Clock;
+use crate::error::quietly;
 use crate::pool::Pool;
 use crate::reactor::Reactor;
 use crate::ready::Ready;
@@ -56,6 +58,8 @@ pub(crate) struct Inner {
     stopping: Cell<bool>,
     closed: Cell<bool>,
     budget: Cell<u32>,
+    /// How often a step had used its share up.
+    yields: Cell<u64>,
     counters: Counters,
 }
 
@@ -65,13 +69,16 @@ impl Inner {
             return;
         }
         // New work is refused from here on, so that destructors which ask for more find an end.
-        self.door.close();
+        self.pool.close();
+        let messages = self.door.close();
+        self.clock.unwatch(&self.watcher);
         self.tasks.close();
         self.timers.close();
         self.ready.close();
+        for message in messages {
+            quietly("while another thread's call was dropped", || drop(message));
+        }
         self.reactor.close();
-        self.pool.close();
-        self.clock.unwatch(&self.watcher);
     }
 }
 
@@ -208,18 +215,30 @@ impl LoopHandle {
         &self.inner.counters
     }
 
-    /// Counts one operation of the running step. Pending, and the task at the back of the line, where it has had its share.
+    /// Asked before an operation. Pending, and the task at the back of the line, where the running step has had its share; that
+    /// one operation pays for all, and the next ones begin a new share: where a task waits for many at once, none is passed
+    /// over for ever, and where the step is not one of this loop's, nobody else would renew it.
     pub(crate) fn poll_budget(&self, cx: &Context<'_>) -> Poll<()> {
-        match self.inner.budget.get() {
-            0 => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            left => {
-                self.inner.budget.set(left - 1);
-                Poll::Ready(())
-            }
+        if self.inner.budget.get() > 0 {
+            return Poll::Ready(());
         }
+        self.inner.budget.set(BUDGET);
+        self.inner.yields.set(self.inner.yields.get() + 1);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Counts an operation that was ready. One that waits lets others run as it is.
+    pub(crate) fn spend_budget(&self) {
+        self.inner
+            .budget
+            .set(self.inner.budget.get().saturating_sub(1));
+    }
+
+    /// Both, for an operation that is ready at once.
+    pub(crate) async fn share(&self) {
+        poll_fn(|cx| self.poll_budget(cx)).await;
+        self.spend_budget();
     }
 
     /// `after` from now; a time that no `Instant` can say is one that never comes.

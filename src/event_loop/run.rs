@@ -50,7 +50,9 @@ pub fn run<T>(main: impl AsyncFnOnce(LoopHandle) -> T) -> io::Result<T> {
     let output = event_loop.run_until_complete(main(event_loop.handle()));
     event_loop.inner.tasks.cancel_all();
     event_loop.inner.pool.close();
-    event_loop.run_until_complete(poll_fn(|cx| event_loop.inner.pool.poll_ended(cx)));
+    let mut ended = poll_fn(|cx| event_loop.inner.pool.poll_ended(cx));
+    // A `stop` that comes now has nothing to stop.
+    while event_loop.try_run(&mut ended).is_none() {}
     Ok(output)
 }
 
@@ -101,13 +103,20 @@ impl Loop {
     /// ```
     #[track_caller]
     pub fn run_until_complete<F: IntoFuture>(&self, future: F) -> F::Output {
+        let output = self.try_run(future.into_future());
+        output.expect("the loop was stopped before the future was complete")
+    }
+
+    /// [`run_until_complete`](Loop::run_until_complete), but gives nothing where the loop was stopped before.
+    #[track_caller]
+    fn try_run<F: Future>(&self, future: F) -> Option<F::Output> {
         let running = self.enter();
         let inner = running.0;
         let root = Root {
             inner,
             key: inner.tasks.create_root(),
         };
-        let mut future = pin!(future.into_future());
+        let mut future = pin!(future);
         let mut output = None;
         let mut step = |waker: &Waker| {
             // Complete since an earlier turn: what was queued then has had its turn now.
@@ -121,10 +130,7 @@ impl Loop {
         };
         inner.run_until_stopped(&mut step);
         drop(root);
-        match output {
-            Some(output) => output,
-            None => panic!("the loop was stopped before the future was complete"),
-        }
+        output
     }
 
     /// Runs the loop until it is [stopped](LoopHandle::stop). It may run again afterwards.

@@ -126,12 +126,21 @@ impl LoopHandle {
     ) -> impl Future<Output = Result<F::Output, TimeoutError>> + use<F> {
         let mut alarm = Sleep::until(self.clone(), self.deadline(timeout));
         let future = future.into_future();
+        let event_loop = self.clone();
         async move {
             let mut future = pin!(future);
-            poll_fn(|cx| match future.as_mut().poll(cx) {
-                Poll::Ready(output) => Poll::Ready(Ok(output)),
-                Poll::Pending if timeout.is_zero() => Poll::Ready(Err(TimeoutError)),
-                Poll::Pending => Pin::new(&mut alarm).poll(cx).map(|()| Err(TimeoutError)),
+            poll_fn(|cx| {
+                let yields = event_loop.inner.yields.get();
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(output) => return Poll::Ready(Ok(output)),
+                    Poll::Pending if !timeout.is_zero() => {}
+                    // It has not said what it has to say: it let others run first.
+                    Poll::Pending if event_loop.inner.yields.get() != yields => {
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => return Poll::Ready(Err(TimeoutError)),
+                }
+                Pin::new(&mut alarm).poll(cx).map(|()| Err(TimeoutError))
             })
             .await
         }

@@ -211,6 +211,7 @@ impl<T: AsFd> Future for SendFile<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         let this = &mut *self;
         if let State::Unbegun = this.state {
+            ready!(this.event_loop.poll_budget(cx));
             if let Err(error) = this.begin() {
                 this.state = State::Over;
                 return Poll::Ready(Err(error));
@@ -221,6 +222,7 @@ impl<T: AsFd> Future for SendFile<'_, T> {
         };
         let result = ready!(transfer.poll(&this.event_loop, this.socket, this.file, cx));
         this.state = State::Over;
+        this.event_loop.spend_budget();
         Poll::Ready(result)
     }
 }

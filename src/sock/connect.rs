@@ -55,11 +55,25 @@ impl sealed::Connect<Path> for UnixStream {
 const FULL: Duration = Duration::from_millis(5);
 
 /// What became of a connection that was begun: it stands, it failed, or it is still in progress, which is EAGAIN.
-fn outcome(fd: BorrowedFd<'_>) -> io::Result<()> {
-    match sys::take_error(fd)? {
-        Some(error) => Err(error),
-        None if sys::is_connected(fd) => Ok(()),
-        None => Err(io::ErrorKind::WouldBlock.into()),
+///
+/// The error waits on the socket, but whoever reads from it meanwhile may have taken it. Asking for the connection once more
+/// tells the two apart: EALREADY is what is in progress.
+fn outcome(fd: BorrowedFd<'_>, to: &Address) -> io::Result<()> {
+    if let Some(error) = sys::take_error(fd)? {
+        return Err(error);
+    }
+    if sys::is_connected(fd) {
+        return Ok(());
+    }
+    match sys::connect(fd, to) {
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EISCONN) => Ok(()),
+            Some(libc::EALREADY | libc::EINPROGRESS | libc::EINTR) => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            _ => Err(error),
+        },
+        connected => connected,
     }
 }
 
@@ -100,12 +114,13 @@ impl LoopHandle {
         addr: &T::Addr,
     ) -> io::Result<()> {
         let to = T::address(addr)?;
+        self.share().await;
         while let Err(error) = sys::connect(sock.as_fd(), &to) {
             match error.raw_os_error() {
                 // An interrupted connect goes on like one that is in progress (connect(2)).
                 Some(libc::EINPROGRESS | libc::EINTR) => {
                     sock.exhausted(Direction::Write);
-                    return io(self, sock, Direction::Write, outcome).await;
+                    return io(self, sock, Direction::Write, |fd| outcome(fd, &to)).await;
                 }
                 Some(libc::EAGAIN) if self.is_closed() => return Err(LoopClosed.into()),
                 Some(libc::EAGAIN) => self.sleep(FULL).await,

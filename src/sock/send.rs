@@ -31,6 +31,9 @@ impl LoopHandle {
     pub async fn sock_sendall<T: AsFd>(&self, sock: &Socket<T>, bytes: &[u8]) -> io::Result<()> {
         let mut turn = Turn::new(sock.turns());
         poll_fn(|cx| turn.poll(cx)).await;
+        if bytes.is_empty() {
+            self.share().await;
+        }
         let mut rest = bytes;
         while !rest.is_empty() {
             match io(self, sock, Direction::Write, |fd| sys::send(fd, rest)).await? {

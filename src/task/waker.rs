@@ -87,8 +87,9 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if ready::with_local(self.door.id(), |ready| self.queue(ready)).is_none() {
-            self.send();
+        match ready::local(self.door.id()) {
+            Some(ready) => self.queue(&ready),
+            None => self.send(),
         }
     }
 }

@@ -1,0 +1,178 @@
+//! Work that is given to other threads.
+
+mod util;
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use sendloop::{LoopClosed, TaskError};
+use util::*;
+
+thread_local! {
+    /// What the callbacks of other threads, which cannot hold what is of one thread, leave here.
+    static CAME: RefCell<Vec<(u32, u32)>> = const { RefCell::new(Vec::new()) };
+}
+
+#[test]
+fn work_starts_at_once_and_brings_its_result_or_its_panic() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (begun, begins) = mpsc::channel();
+    let work = event_loop.run_in_executor(move || {
+        begun.send(()).expect("the test");
+        5
+    });
+    begins.recv().expect("it starts without being awaited");
+    assert_eq!(event_loop.run_until_complete(work).expect("a result"), 5);
+    let broken = event_loop.run_in_executor(|| panic!("as it should"));
+    let result: Result<(), TaskError> = event_loop.run_until_complete(broken);
+    assert!(result.is_err_and(|error| error.is_panicked()));
+    let later = event_loop.run_in_executor(|| 6);
+    assert_eq!(event_loop.run_until_complete(later).expect("a result"), 6);
+}
+
+#[test]
+fn no_more_than_so_many_threads_work_at_once() {
+    let _test = test();
+    let built = sendloop::Loop::builder().executor_threads(3).build();
+    let event_loop = built.expect("a loop");
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let together = Arc::new(Barrier::new(3));
+    let work: Vec<_> = (0..30)
+        .map(|_| {
+            let (now, most, together) = (now.clone(), most.clone(), together.clone());
+            event_loop.run_in_executor(move || {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                together.wait();
+                now.fetch_sub(1, Ordering::SeqCst);
+            })
+        })
+        .collect();
+    event_loop.run_until_complete(async {
+        for one in work {
+            one.await.expect("done");
+        }
+    });
+    assert_eq!(most.load(Ordering::SeqCst), 3);
+}
+
+/// How many threads of an executor this process has.
+fn workers() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("procfs");
+    let names =
+        tasks.map(|task| std::fs::read_to_string(task.expect("a task").path().join("comm")));
+    names
+        .filter(|name| {
+            name.as_ref()
+                .is_ok_and(|name| name.starts_with("sendloop-worker"))
+        })
+        .count()
+}
+
+#[test]
+fn threads_are_started_when_there_is_work_and_used_again() {
+    let _test = test();
+    // Those of the tests before end when their pools are gone; that takes a moment.
+    while workers() > 0 {
+        thread::yield_now();
+    }
+    let event_loop = new_loop();
+    event_loop.run_until_complete(event_loop.sleep(Duration::from_millis(1)));
+    assert_eq!(workers(), 0);
+    for _ in 0..20 {
+        let work = event_loop.run_in_executor(|| ());
+        event_loop.run_until_complete(work).expect("done");
+    }
+    assert!((1..=5).contains(&workers()), "{} threads", workers());
+    event_loop.run_until_complete(event_loop.shutdown_default_executor());
+}
+
+#[test]
+fn dropped_work_ends_on_its_own() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (ended, ends) = mpsc::channel();
+    let (go, gone) = mpsc::channel();
+    drop(event_loop.run_in_executor(move || {
+        gone.recv().expect("the test");
+        ended.send(()).expect("the test");
+    }));
+    go.send(()).expect("it waits");
+    ends.recv().expect("it ended");
+}
+
+struct Loud;
+
+impl Drop for Loud {
+    fn drop(&mut self) {
+        panic!("a result that panics where it is dropped");
+    }
+}
+
+#[test]
+fn a_result_that_nobody_wants_and_panics_where_it_is_dropped_costs_no_thread() {
+    let _test = test();
+    let built = sendloop::Loop::builder().executor_threads(1).build();
+    let event_loop = built.expect("a loop");
+    let (go, gone) = mpsc::channel();
+    drop(event_loop.run_in_executor(move || {
+        gone.recv().expect("the test");
+        Loud
+    }));
+    go.send(()).expect("it waits");
+    let next = event_loop.run_in_executor(|| 1);
+    let waited = event_loop.wait_for(next, Duration::from_secs(5));
+    let result = event_loop.run_until_complete(waited);
+    let result = result.expect("the only thread lives");
+    assert_eq!(result.expect("a result"), 1);
+}
+
+#[test]
+fn shutting_the_executor_down_waits_for_what_it_has() {
+    let _test = test();
+    let built = sendloop::Loop::builder().executor_threads(1).build();
+    let event_loop = built.expect("a loop");
+    let ended = Arc::new(AtomicUsize::new(0));
+    let (go, gone) = mpsc::channel::<()>();
+    let ends = ended.clone();
+    let first = event_loop.run_in_executor(move || {
+        gone.recv().expect("the test");
+        ends.fetch_add(1, Ordering::SeqCst);
+    });
+    for _ in 0..3 {
+        let ends = ended.clone();
+        drop(event_loop.run_in_executor(move || ends.fetch_add(1, Ordering::SeqCst)));
+    }
+    event_loop.run_until_complete(async {
+        let mut down = Box::pin(event_loop.shutdown_default_executor());
+        let waited = event_loop.wait_for(&mut down, Duration::from_millis(5));
+        waited.await.expect_err("work runs");
+        go.send(()).expect("it waits");
+        down.await;
+        assert_eq!(ended.load(Ordering::SeqCst), 4);
+        first.await.expect("done");
+        let late = event_loop.run_in_executor(|| ()).await;
+        assert!(matches!(late, Err(TaskError::Cancelled)));
+        event_loop.shutdown_default_executor().await;
+    });
+}
+
+#[test]
+fn the_end_of_a_loop_does_not_wait_for_a_thread_that_hangs() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (go, gone) = mpsc::channel::<()>();
+    let hanging = event_loop.run_in_executor(move || {
+        gone.recv().expect("the test");
+        7
+    });
+    let remote = event_loop.remote();
+    drop(event_loop);
+    assert_eq!(remote.call_soon_threadsafe(|| ()), Err(LoopClosed));
+    go.send(()).expect("it waits");
+    let other = new_loop();
+    assert_eq!(other.run_until_complete(hanging).expect("a result"), 7);
+}

@@ -1,0 +1,282 @@
+//! The ways to run a loop and to stop it, what each panics at, and a loop inside another.
+
+mod util;
+
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::os::fd::{AsFd, AsRawFd};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use sendloop::{Loop, get_running_loop};
+use util::*;
+
+static PLACE: Mutex<Option<(String, u32)>> = Mutex::new(None);
+
+/// Runs `f`, which panics, and checks that the panic names a line of this file between the two lines that `f` gives.
+#[track_caller]
+fn panics_between(what: &str, first: u32, f: impl FnOnce() -> u32) {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|at| (at.file().to_owned(), at.line()));
+        *PLACE.lock().expect("whole") = place;
+    }));
+    let panicked = catch_unwind(AssertUnwindSafe(f));
+    panic::set_hook(before);
+    let payload = panicked.expect_err("it panics");
+    let said = payload.downcast_ref::<&str>().expect("words");
+    assert!(said.contains(what), "{said}");
+    let (file, line) = PLACE.lock().expect("whole").take().expect("a place");
+    assert_eq!(file, file!());
+    assert!((first..first + 12).contains(&line), "line {line}");
+}
+
+#[track_caller]
+fn assert_usable(event_loop: &Loop) {
+    assert!(!event_loop.is_running());
+    assert!(get_running_loop().is_none());
+    let after = event_loop.create_task(event_loop.sleep(Duration::from_millis(1)));
+    event_loop.run_until_complete(after).expect("slept");
+}
+
+#[test]
+fn a_stop_made_before_lets_exactly_one_turn_run() {
+    let _test = test();
+    let event_loop = new_loop();
+    let count = Rc::new(Cell::new(0));
+    fn again(handle: sendloop::LoopHandle, count: Rc<Cell<u32>>) {
+        count.set(count.get() + 1);
+        handle.clone().call_soon(move || again(handle, count));
+    }
+    let (handle, counted) = (event_loop.handle(), count.clone());
+    event_loop.call_soon(move || again(handle, counted));
+    for round in 1..4 {
+        event_loop.stop();
+        event_loop.run_forever();
+        assert_eq!(count.get(), round);
+    }
+    let turns = event_loop.stats().turns;
+    event_loop.stop();
+    event_loop.run_once(None).expect("a turn");
+    assert_eq!(event_loop.stats().turns, turns + 1);
+}
+
+#[test]
+fn a_stop_within_ends_the_run_after_the_turn_and_it_runs_again() {
+    let _test = test();
+    let event_loop = new_loop();
+    let log = Rc::new(RefCell::new(Vec::new()));
+    for round in 0..3 {
+        let (handle, one) = (event_loop.handle(), log.clone());
+        event_loop.call_soon(move || {
+            assert!(handle.is_running());
+            handle.stop();
+            one.borrow_mut().push((round, 1));
+            let next = one.clone();
+            handle.call_soon(move || next.borrow_mut().push((round, 3)));
+        });
+        let two = log.clone();
+        event_loop.call_soon(move || two.borrow_mut().push((round, 2)));
+        event_loop.run_forever();
+        assert!(!event_loop.is_running());
+    }
+    let order = [
+        (0, 1),
+        (0, 2),
+        (0, 3),
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (2, 1),
+        (2, 2),
+    ];
+    assert_eq!(*log.borrow(), order);
+}
+
+#[test]
+fn what_the_future_queued_before_it_completed_still_runs() {
+    let _test = test();
+    let event_loop = new_loop();
+    let ran = Rc::new(Cell::new(0));
+    let count = |n| {
+        let ran = ran.clone();
+        move || ran.set(ran.get() + n)
+    };
+    let borrowed = [1, 2, 3];
+    let sum: i32 = event_loop.run_until_complete(async {
+        let (handle, late) = (event_loop.handle(), count(100));
+        let first = count(1);
+        event_loop.call_soon(move || {
+            first();
+            handle.call_soon(late);
+        });
+        let second = count(10);
+        event_loop.create_task(async move { second() });
+        borrowed.iter().sum()
+    });
+    assert_eq!((sum, ran.get()), (6, 11));
+    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    assert_eq!(ran.get(), 111);
+}
+
+#[test]
+fn a_second_run_on_the_thread_panics_where_it_was_asked_for() {
+    let _test = test();
+    let (event_loop, other) = (new_loop(), new_loop());
+    let what = "already running";
+    event_loop.run_until_complete(async {
+        panics_between(what, line!(), || {
+            event_loop.run_until_complete(pending::<()>());
+            0
+        });
+        panics_between(what, line!(), || {
+            other.run_forever();
+            0
+        });
+        panics_between(what, line!(), || {
+            let _ = other.run_once(Some(Duration::ZERO));
+            0
+        });
+        panics_between(what, line!(), || {
+            let _ = sendloop::run(async |_| ());
+            0
+        });
+        assert!(event_loop.is_running() && !other.is_running());
+        event_loop.sleep(Duration::from_millis(1)).await;
+    });
+    assert_usable(&event_loop);
+    assert_usable(&other);
+}
+
+#[test]
+fn stopped_before_the_future_is_complete_panics_where_it_was_asked_for() {
+    let _test = test();
+    let event_loop = new_loop();
+    let held = Rc::new(());
+    for _ in 0..3 {
+        event_loop.stop();
+        panics_between("stopped", line!(), || {
+            let inside = held.clone();
+            event_loop.run_until_complete(async move {
+                pending::<()>().await;
+                drop(inside);
+            });
+            0
+        });
+        assert_eq!(Rc::strong_count(&held), 1);
+        assert_eq!(event_loop.stats().tasks, 0);
+        assert_usable(&event_loop);
+    }
+    let handle = event_loop.handle();
+    // Complete in the turn that it stopped.
+    event_loop.run_until_complete(async move { handle.stop() });
+    assert_usable(&event_loop);
+}
+
+#[test]
+fn the_futures_own_panic_comes_out_and_the_loop_goes_on() {
+    let _test = test();
+    let event_loop = new_loop();
+    let ran = Rc::new(Cell::new(false));
+    let (inside, task) = (ran.clone(), event_loop.create_task(async { 3 }));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        event_loop.run_until_complete(async {
+            event_loop.sleep(Duration::ZERO).await;
+            event_loop.call_soon(move || inside.set(true));
+            panic!("as it should");
+        })
+    }));
+    let payload = panicked.expect_err("its panic");
+    assert_eq!(payload.downcast_ref(), Some(&"as it should"));
+    assert_eq!(event_loop.stats().tasks, 0);
+    assert_usable(&event_loop);
+    assert!(ran.get());
+    assert_eq!(event_loop.run_until_complete(task).expect("a result"), 3);
+}
+
+#[test]
+fn the_running_loop_is_known_inside_and_only_there() {
+    let _test = test();
+    let event_loop = new_loop();
+    assert!(get_running_loop().is_none());
+    let inside = Rc::new(Cell::new(0));
+    let seen = inside.clone();
+    event_loop.call_soon(move || {
+        let handle = get_running_loop().expect("inside a callback");
+        handle.call_soon(move || seen.set(7));
+    });
+    event_loop.run_once(None).expect("a turn");
+    assert!(get_running_loop().is_none());
+    event_loop.run_until_complete(async {
+        assert!(get_running_loop().is_some_and(|it| it.is_running()));
+        let elsewhere = thread::spawn(|| get_running_loop().is_none());
+        assert!(elsewhere.join().expect("looked"));
+    });
+    assert_eq!(inside.get(), 7);
+    assert!(get_running_loop().is_none());
+}
+
+#[allow(unsafe_code, reason = "poll(2) itself is what a foreign loop calls")]
+fn readable(event_loop: &Loop, timeout: i32) -> bool {
+    let fd = event_loop.as_fd().as_raw_fd();
+    let mut asked = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: the pointer is to one pollfd that outlives the call.
+    unsafe { libc::poll(&raw mut asked, 1, timeout) == 1 }
+}
+
+#[test]
+fn the_descriptor_and_the_deadline_say_when_a_turn_is_due() {
+    let _test = test();
+    let event_loop = new_loop();
+    assert!(!readable(&event_loop, 0));
+    assert_eq!(event_loop.next_timeout(), None);
+    event_loop.call_later(Duration::from_secs(3600), || ());
+    let next = event_loop.next_timeout().expect("a timer");
+    assert!(next > Duration::from_secs(3000) && next <= Duration::from_secs(3600));
+    event_loop.call_soon(|| ());
+    assert_eq!(event_loop.next_timeout(), Some(Duration::ZERO));
+    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+
+    let came = Arc::new(AtomicBool::new(false));
+    let (remote, comes) = (event_loop.remote(), came.clone());
+    let caller = thread::spawn(move || {
+        remote.call_soon_threadsafe(move || comes.store(true, Ordering::Relaxed))
+    });
+    assert!(readable(&event_loop, 30_000));
+    assert!(!came.load(Ordering::Relaxed));
+    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    assert!(came.load(Ordering::Relaxed) && !readable(&event_loop, 0));
+    caller.join().expect("called").expect("open");
+}
+
+#[test]
+fn a_turn_waits_for_what_it_was_told_also_where_that_is_long() {
+    let _test = test();
+    // 2^32 ms, and a little more, is where a poller that counts milliseconds in 32 bits begins anew.
+    let long = Duration::from_millis(1 << 32);
+    for timeout in [None, Some(Duration::MAX), Some(long), Some(long * 3)] {
+        let event_loop = new_loop();
+        let came = Arc::new(AtomicBool::new(false));
+        let barrier = Arc::new(Barrier::new(2));
+        let (remote, comes, waits) = (event_loop.remote(), came.clone(), barrier.clone());
+        let caller = thread::spawn(move || {
+            waits.wait();
+            // Not to be waited for: it makes sure that a turn which does not wait is over before the call comes.
+            thread::sleep(Duration::from_millis(20));
+            remote.call_soon_threadsafe(move || comes.store(true, Ordering::Relaxed))
+        });
+        barrier.wait();
+        event_loop.run_once(timeout).expect("a turn");
+        let waited = came.load(Ordering::Relaxed);
+        caller.join().expect("called").expect("open");
+        assert!(waited, "{timeout:?}: the turn ended with nothing done");
+    }
+}

@@ -1,0 +1,164 @@
+//! Sockets that are closed while others wait, numbers that are used again, and sockets of two loops.
+
+mod util;
+
+use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sendloop::{Loop, Socket, Task};
+use util::*;
+
+#[track_caller]
+fn turn(event_loop: &Loop) {
+    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+}
+
+/// A socket of a loop and a blocking stream.
+fn pair() -> (Rc<Socket<UnixStream>>, UnixStream) {
+    let (near, far) = UnixStream::pair().expect("a pair");
+    (Rc::new(Socket::new(near).expect("non-blocking")), far)
+}
+
+/// A task that receives some bytes and has been polled.
+#[track_caller]
+fn receiver<T: AsFd + 'static>(
+    event_loop: &Loop,
+    from: &Rc<Socket<T>>,
+    most: usize,
+) -> Task<Vec<u8>> {
+    let (handle, from) = (event_loop.handle(), from.clone());
+    let task = event_loop
+        .create_task(async move { handle.sock_recv(&from, most).await.expect("received") });
+    turn(event_loop);
+    task
+}
+
+#[track_caller]
+fn result(event_loop: &Loop, task: Task<Vec<u8>>) -> Vec<u8> {
+    let waited = event_loop.wait_for(task, Duration::from_secs(10));
+    let result = event_loop.run_until_complete(waited);
+    result.expect("it hangs").expect("a result")
+}
+
+#[test]
+fn a_number_used_again_brings_nobody_anothers_events() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (elsewhere, mut far_elsewhere) = pair();
+    let waits = receiver(&event_loop, &elsewhere, 10);
+    for round in 0..100_u8 {
+        let (near, mut far) = pair();
+        let number = near.as_fd().as_raw_fd();
+        let given_up = receiver(&event_loop, &near, 10);
+        // Its event waits in the kernel when the socket is closed.
+        far.write_all(b"late").expect("room");
+        given_up.cancel();
+        let near = Rc::try_unwrap(near).expect("nobody else has it");
+        let inside = near.into_inner();
+        assert_eq!(event_loop.stats().registered, 1);
+        drop((inside, far));
+
+        let (again, mut far) = pair();
+        assert_eq!(again.as_fd().as_raw_fd(), number);
+        let steps = event_loop.stats().task_steps;
+        let receives = receiver(&event_loop, &again, 10);
+        turn(&event_loop);
+        assert!(!receives.done());
+        assert_eq!(event_loop.stats().task_steps, steps + 1);
+        far.write_all(&[round]).expect("room");
+        assert_eq!(result(&event_loop, receives), [round]);
+    }
+    assert!(!waits.done());
+    far_elsewhere.write_all(b"mine").expect("room");
+    assert_eq!(result(&event_loop, waits), b"mine");
+}
+
+#[test]
+fn a_socket_closed_in_the_batch_of_its_event_reaches_nobody() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, mut far) = pair();
+    let victim = Rc::new(RefCell::new(Some((receiver(&event_loop, &near, 10), near))));
+    let fresh: Rc<Cell<Option<Task<Vec<u8>>>>> = Rc::default();
+    let (hit, makes, handle) = (victim.clone(), fresh.clone(), event_loop.handle());
+    let kept = Rc::new(RefCell::new(None));
+    let keeps = kept.clone();
+    event_loop.call_soon(move || {
+        let (task, near) = hit.take().expect("there");
+        let number = near.as_fd().as_raw_fd();
+        assert!(task.cancel());
+        drop(near);
+        let (again, far) = pair();
+        assert_eq!(again.as_fd().as_raw_fd(), number);
+        keeps.replace(Some(far));
+        let own = handle.clone();
+        let task =
+            handle.create_task(async move { own.sock_recv(&again, 10).await.expect("received") });
+        makes.set(Some(task));
+    });
+    far.write_all(b"for the one that is closed").expect("room");
+    turn(&event_loop);
+    turn(&event_loop);
+    turn(&event_loop);
+    let task = fresh.take().expect("made");
+    assert!(!task.done());
+    let mut far = kept.take().expect("kept");
+    far.write_all(b"new").expect("room");
+    assert_eq!(result(&event_loop, task), b"new");
+}
+
+#[test]
+fn a_dup_that_outlives_its_original_leaves_no_ghost() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, mut far) = pair();
+    let dup = near.get_ref().try_clone().expect("a dup");
+    receiver(&event_loop, &near, 10).cancel();
+    drop(near);
+    assert_eq!(event_loop.stats().registered, 0);
+    far.write_all(b"for the dup").expect("room");
+    let events = event_loop.stats().events;
+    turn(&event_loop);
+    assert_eq!(event_loop.stats().events, events);
+    let dup = Rc::new(Socket::new(dup).expect("non-blocking"));
+    let receives = receiver(&event_loop, &dup, 20);
+    assert_eq!(result(&event_loop, receives), b"for the dup");
+    let waits = receiver(&event_loop, &dup, 20);
+    far.write_all(b"more").expect("room");
+    assert_eq!(result(&event_loop, waits), b"more");
+    drop(dup);
+    assert_eq!(far.read(&mut [0]).expect("the end"), 0);
+}
+
+#[test]
+fn another_loop_must_not_wait_until_the_first_is_closed() {
+    let _test = test();
+    let (first, second) = (new_loop(), new_loop());
+    let (near, mut far) = pair();
+    receiver(&first, &near, 10).cancel();
+    let waits = second.run_until_complete(second.sock_recv(&near, 10));
+    assert_eq!(
+        waits.expect_err("not its socket").kind(),
+        ErrorKind::InvalidInput
+    );
+    drop(first);
+    let waits = receiver(&second, &near, 10);
+    far.write_all(b"mine now").expect("room");
+    assert_eq!(result(&second, waits), b"mine now");
+    assert_eq!(second.stats().registered, 1);
+}
+
+#[test]
+fn another_loop_may_have_what_it_need_not_wait_for() {
+    let _test = test();
+    let (first, second) = (new_loop(), new_loop());
+    let (near, mut far) = pair();
+    receiver(&first, &near, 10).cancel();
+    far.write_all(b"there").expect("room");
+    let received = second.run_until_complete(second.sock_recv(&near, 10));
+    assert_eq!(received.expect("no waiting, no error"), b"there");
+}

@@ -1,0 +1,210 @@
+//! Bytes over sockets: whole and in order, both ways at once, through buffers of any size.
+
+mod util;
+
+use std::future::poll_fn;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use sendloop::{LoopHandle, Socket};
+use socket2::SockRef;
+use util::*;
+
+/// One byte more than 2 MiB.
+const LARGE: usize = (2 << 20) + 1;
+
+async fn read_all<T: AsFd>(event_loop: &LoopHandle, from: &Socket<T>, piece: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    loop {
+        let some = event_loop.sock_recv(from, piece).await.expect("received");
+        if some.is_empty() {
+            return all;
+        }
+        all.extend(some);
+    }
+}
+
+/// Sends much both ways at once, by tasks of one loop.
+fn both_ways<T: AsFd + 'static>(one: T, other: T, end: fn(&T)) {
+    let event_loop = new_loop();
+    // Only what is sent is held small: a TCP receiver of a few KiB makes the system wait for its window, 200 ms at a time.
+    for socket in [&one, &other] {
+        SockRef::from(socket)
+            .set_send_buffer_size(4096)
+            .expect("set");
+    }
+    let sockets = [one, other].map(|socket| Rc::new(Socket::new(socket).expect("non-blocking")));
+    let tasks = [0, 1].map(|way| {
+        let (handle, socket) = (event_loop.handle(), sockets[way].clone());
+        let sends = event_loop.create_task(async move {
+            let bytes = content(way as u64 * 1001, LARGE);
+            handle.sock_sendall(&socket, &bytes).await.expect("sent");
+            end(socket.get_ref());
+        });
+        let (handle, socket) = (event_loop.handle(), sockets[way].clone());
+        let receives =
+            event_loop.create_task(async move { read_all(&handle, &socket, 3000).await });
+        (sends, receives)
+    });
+    event_loop.run_until_complete(async {
+        for (way, (sends, receives)) in tasks.into_iter().enumerate() {
+            sends.await.expect("sent");
+            let received = receives.await.expect("received");
+            assert_content(&received, (1 - way as u64) * 1001, LARGE);
+        }
+    });
+    let stats = event_loop.stats();
+    assert!(
+        stats.registered == 2 && stats.registrations == 2,
+        "{stats:?}"
+    );
+}
+
+#[test]
+fn much_goes_both_ways_at_once_through_small_buffers() {
+    let _test = test();
+    let (one, other) = tcp();
+    both_ways(one, other, |tcp: &TcpStream| {
+        tcp.shutdown(Shutdown::Write).expect("open")
+    });
+    let (one, other) = UnixStream::pair().expect("a pair");
+    both_ways(one, other, |unix: &UnixStream| {
+        unix.shutdown(Shutdown::Write).expect("open")
+    });
+}
+
+#[test]
+fn recv_into_fills_the_front_and_says_how_much() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = Socket::pair().expect("a pair");
+    event_loop.run_until_complete(async {
+        event_loop.sock_sendall(&far, b"abcde").await.expect("room");
+        let mut buffer = [b'.'; 8];
+        let got = event_loop.sock_recv_into(&near, &mut buffer[..3]).await;
+        assert_eq!((got.expect("data"), &buffer), (3, b"abc....."));
+        let got = event_loop.sock_recv_into(&near, &mut buffer).await;
+        assert_eq!((got.expect("data"), &buffer), (2, b"dec....."));
+        event_loop
+            .sock_sendall(&far, b"")
+            .await
+            .expect("nothing to do");
+    });
+    assert_eq!(event_loop.stats().registrations, 0);
+}
+
+#[test]
+fn a_thousand_echoes_cost_one_registration_for_each_socket() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = tcp();
+    let (near, far) = (
+        Socket::new(near).expect("set"),
+        Socket::new(far).expect("set"),
+    );
+    let handle = event_loop.handle();
+    let echo = event_loop.create_task(async move {
+        loop {
+            let bytes = handle.sock_recv(&far, 100).await.expect("received");
+            if bytes.is_empty() {
+                return;
+            }
+            handle.sock_sendall(&far, &bytes).await.expect("sent");
+        }
+    });
+    event_loop.run_until_complete(async {
+        for n in 0..1000 {
+            let bytes = content(n, 10 + n as usize % 50);
+            event_loop.sock_sendall(&near, &bytes).await.expect("sent");
+            let back = event_loop.sock_recv(&near, 100).await;
+            assert_eq!(back.expect("received"), bytes);
+        }
+    });
+    let registrations = event_loop.stats().registrations;
+    assert!(registrations <= 2, "{registrations}");
+    near.get_ref().shutdown(Shutdown::Write).expect("open");
+    event_loop.run_until_complete(echo).expect("ended");
+}
+
+#[test]
+fn sends_of_two_tasks_do_not_mix() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = narrow_unix();
+    let near = Rc::new(near);
+    for name in [b'a', b'b', b'c'] {
+        let (handle, near) = (event_loop.handle(), near.clone());
+        event_loop.create_task(async move {
+            let sent = handle.sock_sendall(&near, &[name; 50_001]).await;
+            sent.expect("sent");
+        });
+    }
+    drop(near);
+    let received = reader(far);
+    turn_until(&event_loop, || event_loop.stats().tasks == 0);
+    let mut received = received.join().expect("read");
+    received.dedup();
+    assert_eq!(received, b"abc");
+}
+
+#[test]
+fn an_adapter_can_poll() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, mut far) = narrow_unix();
+    let echo = thread::spawn(move || {
+        let mut all = Vec::new();
+        far.read_to_end(&mut all).expect("read");
+        far.write_all(&all).expect("written");
+    });
+    let received = event_loop.run_until_complete(async {
+        let bytes = content(0, 300_001);
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let polled = poll_fn(|cx| event_loop.poll_send(cx, &near, &bytes[sent..]));
+            sent += polled.await.expect("sent");
+        }
+        near.get_ref().shutdown(Shutdown::Write).expect("open");
+        let (mut received, mut buffer) = (Vec::new(), [0; 1000]);
+        loop {
+            let polled = poll_fn(|cx| event_loop.poll_recv(cx, &near, &mut buffer));
+            match polled.await.expect("received") {
+                0 => return received,
+                got => received.extend_from_slice(&buffer[..got]),
+            }
+        }
+    });
+    assert_content(&received, 0, 300_001);
+    echo.join().expect("echoed");
+}
+
+#[test]
+fn an_adapters_send_waits_for_a_sendall_under_way_and_goes_on_then() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = narrow_unix();
+    let near = Rc::new(near);
+    let (handle, whole) = (event_loop.handle(), near.clone());
+    let whole =
+        event_loop.create_task(async move { handle.sock_sendall(&whole, &[b'a'; ODD]).await });
+    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    let (handle, adapter) = (event_loop.handle(), near.clone());
+    let adapter = event_loop.create_task(async move {
+        let sent = poll_fn(|cx| handle.poll_send(cx, &adapter, b"b"));
+        assert_eq!(sent.await.expect("sent"), 1);
+    });
+    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    assert!(!whole.done() && !adapter.done());
+    drop(near);
+    let received = reader(far);
+    turn_until(&event_loop, || whole.done() && adapter.done());
+    let mut received = received.join().expect("read");
+    assert_eq!(received.len(), ODD + 1);
+    received.dedup();
+    assert_eq!(received, b"ab");
+}

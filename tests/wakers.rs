@@ -1,0 +1,223 @@
+//! Wakers: kept for too long, used from any thread, many times, or for a task whose place another one has by now.
+
+mod util;
+
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use sendloop::{Loop, Task};
+use util::*;
+
+#[track_caller]
+fn turn(event_loop: &Loop) {
+    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+}
+
+/// A task that waits for ever and counts its steps, and its waker.
+fn counted(event_loop: &Loop) -> (Task<()>, Waker, Rc<Cell<u32>>) {
+    let (steps, place) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None)));
+    let (counts, keeps) = (steps.clone(), place.clone());
+    let task = event_loop.create_task(poll_fn(move |cx| {
+        counts.set(counts.get() + 1);
+        keeps.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }));
+    turn(event_loop);
+    (task, place.take().expect("polled"), steps)
+}
+
+#[test]
+fn many_wakes_are_one_step() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (_task, waker, steps) = counted(&event_loop);
+    for _ in 0..100 {
+        waker.wake_by_ref();
+        let other = waker.clone();
+        other.wake();
+    }
+    let elsewhere = waker.clone();
+    let other = thread::spawn(move || (0..100).for_each(|_| elsewhere.wake_by_ref()));
+    other.join().expect("woken");
+    turn(&event_loop);
+    turn(&event_loop);
+    // The wake-up of the other thread may come behind the step that the first ones brought.
+    assert!((2..=3).contains(&steps.get()), "{} steps", steps.get());
+    let before = steps.get();
+    turn(&event_loop);
+    assert_eq!(steps.get(), before);
+}
+
+#[test]
+fn a_task_that_wakes_itself_has_one_step_in_each_turn() {
+    let _test = test();
+    let event_loop = new_loop();
+    let steps = Rc::new(Cell::new(0));
+    let counts = steps.clone();
+    let task = event_loop.create_task(poll_fn(move |cx| {
+        counts.set(counts.get() + 1);
+        cx.waker().wake_by_ref();
+        cx.waker().wake_by_ref();
+        Poll::<()>::Pending
+    }));
+    for n in 1..10 {
+        turn(&event_loop);
+        assert_eq!(steps.get(), n);
+    }
+    task.cancel();
+}
+
+#[test]
+fn a_waker_of_an_ended_task_wakes_nobody_in_its_place() {
+    let _test = test();
+    let event_loop = new_loop();
+    let mut stale = Vec::new();
+    for round in 0..50 {
+        let (task, waker, steps) = counted(&event_loop);
+        stale.push(waker);
+        for old in &stale[..round] {
+            old.wake_by_ref();
+        }
+        let wakers = stale[..round].to_vec();
+        let other = thread::spawn(move || wakers.iter().for_each(Waker::wake_by_ref));
+        other.join().expect("woken");
+        turn(&event_loop);
+        turn(&event_loop);
+        assert_eq!(steps.get(), 1, "round {round}");
+        stale[round].wake_by_ref();
+        turn(&event_loop);
+        assert_eq!(steps.get(), 2, "round {round}");
+        assert!(task.cancel());
+    }
+}
+
+#[test]
+fn a_waker_of_a_cancelled_task_in_the_queue_steps_nobody_else() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (task, waker, _) = counted(&event_loop);
+    waker.wake();
+    task.cancel();
+    let steps = Rc::new(Cell::new(0));
+    let counts = steps.clone();
+    let _next = event_loop.create_task(poll_fn(move |_| {
+        counts.set(counts.get() + 1);
+        Poll::<()>::Pending
+    }));
+    turn(&event_loop);
+    turn(&event_loop);
+    assert_eq!(steps.get(), 1);
+}
+
+#[test]
+fn the_waker_of_the_future_that_was_run_does_nothing_afterwards() {
+    let _test = test();
+    let event_loop = new_loop();
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let waker = event_loop.run_until_complete(poll_fn(|cx| Poll::Ready(cx.waker().clone())));
+        kept.push(waker);
+    }
+    let (_task, _, steps) = counted(&event_loop);
+    kept.iter().for_each(Waker::wake_by_ref);
+    turn(&event_loop);
+    turn(&event_loop);
+    assert_eq!(steps.get(), 1);
+    let polls = Cell::new(0);
+    event_loop.stop();
+    let run = std::panic::AssertUnwindSafe(|| {
+        event_loop.run_until_complete(poll_fn(|_| {
+            polls.set(polls.get() + 1);
+            kept.iter().for_each(Waker::wake_by_ref);
+            Poll::<()>::Pending
+        }))
+    });
+    std::panic::catch_unwind(run).expect_err("stopped");
+    assert_eq!(polls.get(), 1);
+}
+
+#[test]
+fn a_waker_may_outlive_its_loop_on_any_thread() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (task, waker, _) = counted(&event_loop);
+    drop(event_loop);
+    assert!(task.cancelled());
+    waker.wake_by_ref();
+    let next = new_loop();
+    let (_other, _, steps) = counted(&next);
+    waker.wake_by_ref();
+    let other = thread::spawn(move || waker.wake());
+    other.join().expect("woken");
+    turn(&next);
+    assert_eq!(steps.get(), 1);
+}
+
+#[test]
+fn a_task_may_end_while_another_thread_wakes_it() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (send, wakers) = mpsc::channel::<Waker>();
+    let begun = Arc::new(Barrier::new(2));
+    let begins = begun.clone();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stops = stop.clone();
+    let other = thread::spawn(move || {
+        begins.wait();
+        let mut known: Vec<Waker> = Vec::new();
+        while !stops.load(Ordering::Relaxed) {
+            known.extend(wakers.try_iter());
+            let old = known.len().saturating_sub(20);
+            known.drain(..old);
+            known.iter().for_each(Waker::wake_by_ref);
+        }
+    });
+    begun.wait();
+    for round in 0..2000 {
+        let (task, waker, steps) = counted(&event_loop);
+        send.send(waker).expect("the other thread");
+        turn(&event_loop);
+        assert!(steps.get() >= 1);
+        if round % 2 == 0 {
+            task.cancel();
+        } else {
+            event_loop.run_until_complete(async {
+                let ends = event_loop.create_task(async { 5 });
+                assert_eq!(ends.await.expect("a result"), 5);
+            });
+            task.cancel();
+        }
+    }
+    assert_eq!(event_loop.stats().tasks, 0);
+    stop.store(true, Ordering::Relaxed);
+    drop(event_loop);
+    other.join().expect("ended");
+}
+
+#[test]
+fn a_waker_keeps_neither_the_future_nor_the_result() {
+    let _test = test();
+    let event_loop = new_loop();
+    let held = Rc::new(());
+    let place = Rc::new(RefCell::new(None));
+    let (inside, keeps) = (held.clone(), place.clone());
+    let task = event_loop.create_task(async move {
+        poll_fn(|cx| Poll::Ready(keeps.replace(Some(cx.waker().clone())))).await;
+        drop(keeps);
+        pending::<()>().await;
+        inside
+    });
+    turn(&event_loop);
+    task.cancel();
+    drop(task);
+    assert_eq!(Rc::strong_count(&held), 1);
+    place.take().expect("kept").wake();
+    turn(&event_loop);
+    drop(event_loop);
+}
