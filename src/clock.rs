@@ -97,6 +97,10 @@ impl Clock {
         watchers.iter().for_each(Waker::wake_by_ref);
     }
 
+    pub(crate) fn is_manual(&self) -> bool {
+        matches!(self.0, Source::Manual(_))
+    }
+
     /// Wakes `watcher` at each advance.
     pub(crate) fn watch(&self, watcher: &Waker) {
         if let Source::Manual(manual) = &self.0 {

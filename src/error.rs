@@ -4,7 +4,9 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
 
 /// Why a task, a promise or a piece of work in the executor has no result.
 pub enum TaskError {
@@ -65,15 +67,28 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
 }
 
 /// Reports a panic that no caller is left to see.
-pub(crate) fn report_panic(when: &str, payload: &(dyn Any + Send)) {
-    log::error!("panic {when}: {}", panic_message(payload));
+pub(crate) fn report_panic(when: &str, payload: Box<dyn Any + Send>) {
+    log::error!("panic {when}: {}", panic_message(&*payload));
+    discard(payload);
+}
+
+/// Drops what was panicked with, which may panic as it is dropped. Whatever does that twice keeps its memory.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(again);
+    }
 }
 
 /// Runs code of the user's whose panic must go no further, as where much is dropped and the rest must be dropped too.
 pub(crate) fn quietly(when: &str, f: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
-        report_panic(when, &*panic);
+        report_panic(when, panic);
     }
+}
+
+/// Wakes a waker, which may be of foreign make: its panic must not keep the next one from being woken.
+pub(crate) fn wake(waker: Waker) {
+    quietly("in a waker", || waker.wake());
 }
 
 /// The time given to [`wait_for`](crate::LoopHandle::wait_for) ran out.

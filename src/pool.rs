@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use crate::error::{TaskError, quietly};
+use crate::error::{TaskError, quietly, wake};
 
 /// A thread that has had nothing to do for good ends with its pool, not before: work comes in bursts.
 type Job = Box<dyn FnOnce() + Send>;
@@ -41,7 +42,7 @@ impl Shared {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                // What it gives may be dropped here, where nobody wants it, and panic.
+                // Its panic is caught inside; but what it gives may be dropped here, where nobody wants it, and panic.
                 quietly("while the result of work was dropped", job);
                 state = self.state();
             } else if state.closed {
@@ -57,13 +58,9 @@ impl Shared {
         }
         state.threads -= 1;
         let last = state.threads == 0;
-        let ended = if last {
-            std::mem::take(&mut state.ended)
-        } else {
-            Vec::new()
-        };
+        let ended = last.then(|| mem::take(&mut state.ended));
         drop(state);
-        ended.into_iter().for_each(Waker::wake);
+        ended.into_iter().flatten().for_each(wake);
     }
 }
 
@@ -134,12 +131,14 @@ impl Pool {
 
     /// After [`close`](Pool::close): ready when the last thread is through.
     pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
+        let mine = cx.waker().clone();
         let mut state = self.shared.state();
         if state.threads == 0 {
             return Poll::Ready(());
         }
-        state.ended.retain(|waker| !waker.will_wake(cx.waker()));
-        state.ended.push(cx.waker().clone());
+        if !state.ended.iter().any(|waker| waker.will_wake(&mine)) {
+            state.ended.push(mine);
+        }
         Poll::Pending
     }
 }
@@ -187,7 +186,7 @@ impl<T> Report<T> {
         *outcome = Outcome::Ended(result);
         drop(outcome);
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
     }
 }
@@ -212,13 +211,17 @@ impl<T> Future for Blocking<T> {
     ///
     /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Cloning and dropping a waker may run foreign code: not under the lock.
+        let mine = cx.waker().clone();
         let mut outcome = lock(&self.cell);
         match &mut *outcome {
             Outcome::Pending(waker) => {
-                *waker = Some(cx.waker().clone());
+                let before = waker.replace(mine);
+                drop(outcome);
+                drop(before);
                 Poll::Pending
             }
-            Outcome::Ended(_) => match std::mem::replace(&mut *outcome, Outcome::Taken) {
+            Outcome::Ended(_) => match mem::replace(&mut *outcome, Outcome::Taken) {
                 Outcome::Ended(result) => Poll::Ready(result),
                 _ => Poll::Pending,
             },

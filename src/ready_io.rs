@@ -23,7 +23,7 @@ pub(crate) fn poll_io<T: AsFd, R>(
     mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
 ) -> Poll<io::Result<R>> {
     ready!(event_loop.poll_budget(cx));
-    while socket.may_be_ready(direction) {
+    while socket.may_be_ready(event_loop, direction) {
         match attempt(socket.as_fd()) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -31,7 +31,7 @@ pub(crate) fn poll_io<T: AsFd, R>(
                 break;
             }
             result => {
-                event_loop.spend_budget();
+                event_loop.spend_budget(0);
                 waiting.end();
                 return Poll::Ready(result);
             }

@@ -25,6 +25,8 @@ pub(crate) enum Message {
 
 struct Inbox {
     messages: Vec<Message>,
+    /// Whether the poller was woken for what is there.
+    announced: bool,
     poller: mio::Waker,
 }
 
@@ -39,7 +41,11 @@ impl Door {
         let messages = Vec::new();
         Arc::new(Door {
             id,
-            inbox: Mutex::new(Some(Inbox { messages, poller })),
+            inbox: Mutex::new(Some(Inbox {
+                messages,
+                announced: false,
+                poller,
+            })),
         })
     }
 
@@ -59,19 +65,25 @@ impl Door {
             drop(guard);
             return Err(LoopClosed);
         };
-        let announced = !inbox.messages.is_empty();
         inbox.messages.push(message);
-        if !announced {
-            let woken = inbox.poller.wake();
-            woken.unwrap_or_else(|error| log::error!("a loop could not be woken: {error}"));
+        if inbox.announced {
+            return Ok(());
         }
+        // Where it fails, the next message tries again.
+        let woken = inbox.poller.wake();
+        inbox.announced = woken.is_ok();
+        drop(guard);
+        woken.unwrap_or_else(|error| log::error!("a loop could not be woken: {error}"));
         Ok(())
     }
 
     /// Takes all that was left, in the order in which it came; `spare` becomes the empty inbox.
     pub(crate) fn take(&self, spare: Vec<Message>) -> Vec<Message> {
         match &mut *self.inbox() {
-            Some(inbox) => mem::replace(&mut inbox.messages, spare),
+            Some(inbox) => {
+                inbox.announced = false;
+                mem::replace(&mut inbox.messages, spare)
+            }
             None => spare,
         }
     }

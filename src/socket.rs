@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use crate::event_loop::LoopHandle;
 use crate::reactor::{Attachment, Direction, Source, Waiting};
+use crate::sys::interest::SHORT_READ_IS_ALL;
 use crate::sys::socket::{self as sys, Kind};
 use crate::turns::Turns;
 
@@ -104,11 +105,13 @@ impl<T: AsFd> Socket<T> {
         &self.link.polled[direction as usize]
     }
 
-    /// Whether a call in this direction is worth trying.
-    pub(crate) fn may_be_ready(&self, direction: Direction) -> bool {
+    /// Whether a call in this direction is worth trying: what another loop knows, it may not have been told yet.
+    pub(crate) fn may_be_ready(&self, event_loop: &LoopHandle, direction: Direction) -> bool {
         match &*self.link.attachment.borrow() {
-            Some(attachment) => attachment.source().side(direction).may_be_ready(),
-            None => true,
+            Some(attachment) if attachment.is_of(event_loop.reactor()) => {
+                attachment.source().side(direction).may_be_ready()
+            }
+            _ => true,
         }
     }
 
@@ -124,7 +127,7 @@ impl<T: AsFd> Socket<T> {
     pub(crate) fn read_short(&self) {
         let attachment = self.link.attachment.borrow();
         if let Some(attachment) = &*attachment {
-            if self.kind() == Kind::Tcp {
+            if SHORT_READ_IS_ALL && self.kind() == Kind::Tcp {
                 attachment.source().side(Direction::Read).drained();
             }
         }

@@ -5,7 +5,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 use std::task::{Context, Poll, Waker};
+
+use crate::error::wake;
 
 /// The line of one socket's writers. Empty, it holds no memory.
 #[derive(Default)]
@@ -37,7 +40,7 @@ impl Turns {
             None => self.bystander.take(),
         };
         if let Some(waker) = woken {
-            waker.wake();
+            wake(waker);
         }
     }
 }
@@ -70,10 +73,14 @@ impl<'a> Turn<'a> {
         if turns.holder.get() == self.number {
             return Poll::Ready(());
         }
+        // Cloning and dropping a waker may run foreign code: nothing is borrowed then.
+        let mut waker = cx.waker().clone();
         let mut line = turns.line.borrow_mut();
-        if let Some((_, waker)) = line.iter_mut().find(|(number, _)| *number == self.number) {
-            waker.clone_from(cx.waker());
+        if let Some((_, before)) = line.iter_mut().find(|(number, _)| *number == self.number) {
+            mem::swap(before, &mut waker);
         }
+        drop(line);
+        drop(waker);
         Poll::Pending
     }
 
@@ -82,12 +89,15 @@ impl<'a> Turn<'a> {
         if self.number == 0 {
             return;
         }
-        let number = std::mem::take(&mut self.number);
+        let number = mem::take(&mut self.number);
         if self.turns.holder.get() == number {
             self.turns.hand_on();
         } else {
             let mut line = self.turns.line.borrow_mut();
-            line.retain(|(other, _)| *other != number);
+            let place = line.iter().position(|(other, _)| *other == number);
+            let gone = place.and_then(|place| line.remove(place));
+            drop(line);
+            drop(gone);
         }
     }
 }

@@ -82,11 +82,13 @@ fn threads_are_started_when_there_is_work_and_used_again() {
     let event_loop = new_loop();
     event_loop.run_until_complete(event_loop.sleep(Duration::from_millis(1)));
     assert_eq!(workers(), 0);
-    for _ in 0..20 {
+    for _ in 0..200 {
         let work = event_loop.run_in_executor(|| ());
         event_loop.run_until_complete(work).expect("done");
     }
-    assert!((1..=5).contains(&workers()), "{} threads", workers());
+    // A thread that has just brought its result may not be idle yet when the next work comes: then one more is started.
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    assert!((1..=cores + 4).contains(&workers()), "{}", workers());
     event_loop.run_until_complete(event_loop.shutdown_default_executor());
 }
 

@@ -28,7 +28,10 @@ fn panics_between(what: &str, first: u32, f: impl FnOnce() -> u32) {
     let panicked = catch_unwind(AssertUnwindSafe(f));
     panic::set_hook(before);
     let payload = panicked.expect_err("it panics");
-    let said = payload.downcast_ref::<&str>().expect("words");
+    let said = match payload.downcast_ref::<&str>() {
+        Some(said) => said,
+        None => payload.downcast_ref::<String>().expect("words").as_str(),
+    };
     assert!(said.contains(what), "{said}");
     let (file, line) = PLACE.lock().expect("whole").take().expect("a place");
     assert_eq!(file, file!());

@@ -43,6 +43,9 @@ use stats::Counters;
 /// otherwise keep the loop for itself.
 const BUDGET: u32 = 128;
 
+/// How many bytes that the kernel moves count as one more operation: 128 times as many are a transfer's own budget.
+const BYTES_PER_SHARE: u64 = 16 << 10;
+
 /// The parts of a loop, shared by its handles.
 pub(crate) struct Inner {
     ready: Rc<Ready>,
@@ -228,17 +231,17 @@ impl LoopHandle {
         Poll::Pending
     }
 
-    /// Counts an operation that was ready. One that waits lets others run as it is.
-    pub(crate) fn spend_budget(&self) {
-        self.inner
-            .budget
-            .set(self.inner.budget.get().saturating_sub(1));
+    /// Counts an operation that was ready, and moved so many bytes. One that waits lets others run as it is.
+    pub(crate) fn spend_budget(&self, bytes: u64) {
+        let cost = 1 + u32::try_from(bytes / BYTES_PER_SHARE).unwrap_or(BUDGET);
+        let left = self.inner.budget.get().saturating_sub(cost);
+        self.inner.budget.set(left);
     }
 
     /// Both, for an operation that is ready at once.
     pub(crate) async fn share(&self) {
         poll_fn(|cx| self.poll_budget(cx)).await;
-        self.spend_budget();
+        self.spend_budget(0);
     }
 
     /// `after` from now; a time that no `Instant` can say is one that never comes.

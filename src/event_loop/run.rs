@@ -103,8 +103,10 @@ impl Loop {
     /// ```
     #[track_caller]
     pub fn run_until_complete<F: IntoFuture>(&self, future: F) -> F::Output {
-        let output = self.try_run(future.into_future());
-        output.expect("the loop was stopped before the future was complete")
+        match self.try_run(future.into_future()) {
+            Some(output) => output,
+            None => panic!("the loop was stopped before the future was complete"),
+        }
     }
 
     /// [`run_until_complete`](Loop::run_until_complete), but gives nothing where the loop was stopped before.

@@ -34,17 +34,17 @@ use std::task::Waker;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
-use crate::error::LoopClosed;
+use crate::error::{LoopClosed, wake};
 use crate::slots::{Key, Slots};
+use crate::sys::interest;
 pub(crate) use source::{Direction, Source, Waiting};
 
 /// How many events one poll takes; more stay in the kernel for the next turn.
 const EVENTS_AT_ONCE: usize = 1024;
 /// The token of the door. No key has it: an index of 2^32 - 1 is never reached.
 const DOOR: Token = Token(usize::MAX);
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 fn token(key: Key) -> Token {
     Token(key.to_usize())
@@ -168,7 +168,7 @@ impl Reactor {
         });
         let added = self.control(|poll| {
             poll.registry()
-                .register(&mut SourceFd(&fd), token(key), BOTH)
+                .register(&mut SourceFd(&fd), token(key), interest::ALL)
         });
         let added = match added {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
@@ -177,7 +177,7 @@ impl Reactor {
                 );
                 self.control(|poll| {
                     poll.registry()
-                        .reregister(&mut SourceFd(&fd), token(key), BOTH)
+                        .reregister(&mut SourceFd(&fd), token(key), interest::ALL)
                 })
             }
             other => other,
@@ -193,7 +193,7 @@ impl Reactor {
     fn join(&self, fd: RawFd, key: Key) -> io::Result<(Key, Rc<Source>)> {
         let modified = self.control(|poll| {
             poll.registry()
-                .reregister(&mut SourceFd(&fd), token(key), BOTH)
+                .reregister(&mut SourceFd(&fd), token(key), interest::ALL)
         });
         match modified {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
@@ -202,7 +202,7 @@ impl Reactor {
                 );
                 self.control(|poll| {
                     poll.registry()
-                        .register(&mut SourceFd(&fd), token(key), BOTH)
+                        .register(&mut SourceFd(&fd), token(key), interest::ALL)
                 })?;
             }
             other => other?,
@@ -242,9 +242,7 @@ impl Reactor {
     pub(crate) fn poll(&self, timeout: Option<Duration>) -> io::Result<bool> {
         let mut woken = self.woken.take();
         let polled = self.collect(timeout, &mut woken);
-        for waker in woken.drain(..) {
-            waker.wake();
-        }
+        woken.drain(..).for_each(wake);
         self.woken.set(woken);
         polled
     }
@@ -279,7 +277,7 @@ impl Reactor {
         for registered in sources.values() {
             registered.source.wake_all(&mut woken);
         }
-        woken.into_iter().for_each(Waker::wake);
+        woken.into_iter().for_each(wake);
     }
 }
 

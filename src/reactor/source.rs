@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
@@ -104,8 +105,9 @@ impl Source {
 
     pub(super) fn dispatch(&self, event: &Event, woken: &mut Vec<Waker>) {
         // A peer's half-close is for readers alone: it does not end a transfer the other way (oven-sh/bun#38107).
-        let read_ended = event.is_read_closed() || event.is_error();
-        if event.is_readable() || event.is_priority() || read_ended {
+        // Urgent data too: reads stop there, also in front of what is there already.
+        let read_ended = event.is_read_closed() || event.is_error() || event.is_priority();
+        if event.is_readable() || read_ended {
             self.read.became_ready(read_ended, woken);
         }
         let write_ended = event.is_write_closed() || event.is_error();
@@ -129,17 +131,18 @@ pub(crate) struct Waiting {
 impl Waiting {
     /// Has the task of `cx` woken at the next edge.
     pub(crate) fn park(&mut self, source: &Rc<Source>, direction: Direction, cx: &Context<'_>) {
-        if self.renew(source, direction, cx) {
+        // Cloning and dropping a waker may run foreign code: nothing is borrowed then.
+        let mut waker = cx.waker().clone();
+        if self.renew(source, direction, &mut waker) {
             return;
         }
         self.end();
-        let mut waiters = source.side(direction).waiters.borrow_mut();
-        let number = waiters.insert(cx.waker().clone());
+        let number = source.side(direction).waiters.borrow_mut().insert(waker);
         self.place = Some((source.clone(), direction, number));
     }
 
-    /// Whether the task waits there already: then only its waker is brought up to date.
-    fn renew(&self, source: &Rc<Source>, direction: Direction, cx: &Context<'_>) -> bool {
+    /// Whether the task waits there already: then only its waker is brought up to date, and the old one is left in `waker`.
+    fn renew(&self, source: &Rc<Source>, direction: Direction, waker: &mut Waker) -> bool {
         let Some((parked, side, number)) = &self.place else {
             return false;
         };
@@ -150,7 +153,7 @@ impl Waiting {
         let Some(place) = waiters.place(*number) else {
             return false;
         };
-        waiters.line[place].1.clone_from(cx.waker());
+        mem::swap(&mut waiters.line[place].1, waker);
         true
     }
 

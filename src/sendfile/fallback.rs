@@ -40,14 +40,11 @@ impl Block {
     /// Reads at most `len` bytes from `offset` on, and says how many there were.
     fn fill(&mut self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
         self.start = 0;
-        loop {
-            match file.read_at(&mut self.memory[..len], offset) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                    return self.fill_aligned(file, offset, len).map_err(|_| error);
-                }
-                result => return result,
+        match read_at(file, &mut self.memory[..len], offset) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                self.fill_aligned(file, offset, len)
             }
+            result => result,
         }
     }
 
@@ -57,9 +54,18 @@ impl Block {
         let around = (skip + len).next_multiple_of(ALIGNMENT);
         let start = self.memory.as_ptr().align_offset(ALIGNMENT);
         let room = &mut self.memory[start..start + around];
-        let read = file.read_at(room, offset - skip as u64)?;
+        let read = read_at(file, room, offset - skip as u64)?;
         self.start = start + skip;
         Ok(read.saturating_sub(skip).min(len))
+    }
+}
+
+fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(into, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 
@@ -114,7 +120,7 @@ impl Reader {
                 self.block = Some(block);
                 read
             }
-            Err(TaskError::Cancelled) => Err(LoopClosed.into()),
+            Err(TaskError::Cancelled) if event_loop.is_closed() => Err(LoopClosed.into()),
             Err(error) => Err(error.into()),
         })
     }

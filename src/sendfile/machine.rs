@@ -164,9 +164,16 @@ impl Machine {
             _ => return,
         };
         self.state = match path {
+            // The budget may have ended just where the file was known to.
+            Path::Native if !matches!(self.plan.ask(), Ask::Bytes(_)) => State::Learn,
             Path::Native => State::Send,
             Path::Fallback => State::Drain,
         };
+    }
+
+    /// Bytes moved since the others could run.
+    pub(super) fn spent(&self) -> u64 {
+        self.spent
     }
 
     /// After [`Step::Learn`].

@@ -221,8 +221,9 @@ impl<T: AsFd> Future for SendFile<'_, T> {
             panic!("a SendFile was polled after it was ready");
         };
         let result = ready!(transfer.poll(&this.event_loop, this.socket, this.file, cx));
+        this.event_loop
+            .spend_budget(transfer.positioned.machine.spent());
         this.state = State::Over;
-        this.event_loop.spend_budget();
         Poll::Ready(result)
     }
 }
@@ -264,10 +265,13 @@ impl Transfer<'_> {
         if !machine.is_done() {
             ready!(self.turn.poll(cx));
         }
-        machine.begin_turn(socket.may_be_ready(Direction::Write));
+        machine.begin_turn(socket.may_be_ready(event_loop, Direction::Write));
         loop {
             match machine.step() {
-                Step::Learn => machine.learned(native::facts(file)),
+                Step::Learn => {
+                    native::keep_nonblocking(socket.as_fd());
+                    machine.learned(native::facts(file));
+                }
                 Step::Send { offset, len } => {
                     let answer = native::send(socket.as_fd(), file, offset, len);
                     count(event_loop, &answer);

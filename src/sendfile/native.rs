@@ -51,6 +51,16 @@ fn classify(error: io::Error) -> Answer {
     }
 }
 
+/// Makes a socket non-blocking again that somebody made blocking through a duplicate: sendfile has no flag of its own for it, and
+/// would hold the loop for as long as the peer likes.
+pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
+    if !sys::socket::is_nonblocking(socket) {
+        log::warn!("a socket to send a file on was blocking; something changed that");
+        let set = sys::socket::set_nonblocking(socket);
+        set.unwrap_or_else(|error| log::error!("it cannot be made non-blocking: {error}"));
+    }
+}
+
 /// Asks the file for its size and its kind.
 ///
 /// A device or a pipe may have nothing at the moment, and its EAGAIN looks like the socket's, for whose edge the transfer would

@@ -99,7 +99,9 @@ impl Address {
             return abstract_name(name);
         }
         let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-        UnixAddr::from_pathname(Path::new(std::ffi::OsStr::from_bytes(&bytes[..end])))
+        let path = Path::new(std::ffi::OsStr::from_bytes(&bytes[..end]));
+        // The kernel allows a path without its closing zero byte, one longer than `std` can hold: a peer without a name, then.
+        UnixAddr::from_pathname(path).or_else(|_| UnixAddr::from_pathname(""))
     }
 
     /// The address of the Unix socket at `path`.

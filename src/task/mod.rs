@@ -201,13 +201,16 @@ impl Tasks {
         let Some(entry) = self.remove(key) else {
             return;
         };
-        let cancelled = matches!(entry.state, State::Cancelling);
-        if let Some(outcome) = &entry.outcome {
-            outcome.settle(if cancelled {
+        let verdict = match (&entry.state, verdict) {
+            (State::Cancelling, Verdict::Panicked(panic)) => {
+                report_panic("in a task that was being cancelled", panic);
                 Verdict::Cancelled
-            } else {
-                verdict
-            });
+            }
+            (State::Cancelling, _) => Verdict::Cancelled,
+            (_, verdict) => verdict,
+        };
+        if let Some(outcome) = &entry.outcome {
+            outcome.settle(verdict);
         }
     }
 

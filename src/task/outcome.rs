@@ -3,12 +3,13 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Tasks, drop_quietly, report_panic};
-use crate::error::TaskError;
+use super::{Tasks, drop_quietly};
+use crate::error::{TaskError, report_panic, wake};
 use crate::ready::{Call, Callback, Ready};
 use crate::slots::Key;
 
@@ -77,7 +78,7 @@ impl<T> Outcome<T> {
             State::Done(result) => matches!(result, Err(TaskError::Cancelled)),
             State::Taken { .. } => panic!("a Task was polled after it was ready"),
         };
-        match std::mem::replace(&mut *state, State::Taken { cancelled }) {
+        match mem::replace(&mut *state, State::Taken { cancelled }) {
             State::Done(result) => Some(result),
             _ => None,
         }
@@ -108,16 +109,19 @@ impl<T> Settle for Outcome<T> {
             self.ready.push(callback);
         }
         if let Some(waker) = self.joiner.take() {
-            waker.wake();
+            wake(waker);
         }
     }
 }
 
-/// A panic that nobody took is reported when the last one who could have taken it is gone.
+/// What nobody took goes with the last one who could have taken it: a panic is reported, and a result's destructor contained.
 impl<T> Drop for Outcome<T> {
     fn drop(&mut self) {
-        if let State::Done(Err(TaskError::Panicked(panic))) = self.state.get_mut() {
-            report_panic("in a task whose result nobody took", &**panic);
+        match mem::replace(self.state.get_mut(), State::Pending) {
+            State::Done(Err(TaskError::Panicked(panic))) => {
+                report_panic("in a task whose result nobody took", panic);
+            }
+            state => drop_quietly(state),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use crate::error::TaskError;
+use crate::error::{TaskError, wake};
 
 enum State<T> {
     Pending(Option<Waker>),
@@ -35,7 +35,7 @@ fn settle<T>(shared: &Shared<T>, result: Result<T, TaskError>) {
     *state = State::Done(result);
     drop(state);
     if let Some(waker) = waiter {
-        waker.wake();
+        wake(waker);
     }
 }
 

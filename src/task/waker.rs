@@ -11,7 +11,7 @@
 //!      finds false and leaves a message of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::task::{Wake, Waker};
 
 use crate::ready::{self, Ready};
@@ -60,7 +60,10 @@ impl TaskWaker {
 
     /// Whether nobody else holds it, so that it may serve another task.
     pub(super) fn is_unshared(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) == 1
+        let alone = Arc::strong_count(self) == 1;
+        // The count is read relaxed: what the last other holder did must be seen before this is used again.
+        fence(Ordering::Acquire);
+        alone
     }
 
     fn queue(&self, ready: &Ready) {

@@ -279,6 +279,27 @@ fn the_budget_spent_yields_without_waiting_and_is_whole_again_after_a_turn() {
 }
 
 #[test]
+fn a_budget_that_ends_with_the_file_asks_for_growth_after_the_turn() {
+    for size in [BUDGET, 2 * BUDGET] {
+        let mut machine = sending(size, true);
+        let mut yields = 0;
+        while machine.step() != Step::Learn {
+            match machine.step() {
+                Step::Yield => {
+                    yields += 1;
+                    machine.begin_turn(false);
+                }
+                Step::Send { len, .. } => machine.answered(Answer::Sent(len)),
+                step => panic!("{step:?}"),
+            }
+        }
+        assert_eq!(yields, size / BUDGET);
+        machine.learned(Ok(Facts { size, cached: true }));
+        ends_with(machine, size);
+    }
+}
+
+#[test]
 fn read_failed_is_the_files_error() {
     let mut machine = sending(0, true);
     machine.answered(Answer::NotAvailable(libc::EINVAL));

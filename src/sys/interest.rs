@@ -1,0 +1,14 @@
+//! What the poller is asked to tell of a descriptor.
+
+use mio::Interest;
+
+/// Both directions and, where the poller has it, urgent data: a TCP read stops at it, so that a short read says nothing there.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) const ALL: Interest = Interest::READABLE
+    .add(Interest::WRITABLE)
+    .add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// Whether a short read of TCP says that there is no more: where urgent data is announced.
+pub(crate) const SHORT_READ_IS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
