@@ -57,9 +57,13 @@ fn run(options: &Options) -> io::Result<()> {
     raise_descriptor_limit();
     let root = Arc::new(Root::new(&options.root)?);
     let listener = TcpListener::bind(options.addr)?;
-    announce(listener.local_addr()?)?;
+    let addr = listener.local_addr()?;
     let listener = Socket::new(listener)?;
-    sendloop::run(async |event_loop| serve(&event_loop, &listener, &root).await)
+    sendloop::run(async |event_loop| {
+        announce(addr)?;
+        serve(&event_loop, &listener, &root).await;
+        Ok(())
+    })?
 }
 
 /// Every connection takes a descriptor and every file another; the usual soft limit of 1024 is there for select(2) alone.

@@ -170,7 +170,8 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
 
 /// [`recv`] into new memory that nobody had to fill with zeros first.
 pub(crate) fn recv_vec(fd: BorrowedFd<'_>, most: usize) -> io::Result<Vec<u8>> {
-    let mut bytes: Vec<u8> = Vec::with_capacity(most);
+    let mut bytes: Vec<u8> = Vec::new();
+    bytes.try_reserve_exact(most)?;
     // SAFETY: the vector has room for `most` bytes at the pointer.
     let got = cvt_len(unsafe {
         libc::recv(

@@ -1,0 +1,229 @@
+//! What was broken once, each named after what broke.
+
+mod util;
+
+use std::cell::{Cell, RefCell};
+use std::io::{Read, Write};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use sendloop::{Clock, Loop, Socket};
+use util::*;
+
+#[test]
+fn a_file_that_ends_with_the_budget_of_a_turn_panicked() {
+    let _test = test();
+    let event_loop = new_loop();
+    let file = file(4 << 20);
+    for size in [2 << 20, 4 << 20] {
+        file.set_len(size).expect("set");
+        for _ in 0..5 {
+            let (near, mut far) = tcp();
+            let near = Socket::new(near).expect("a socket");
+            let reader = thread::spawn(move || {
+                let (mut buffer, mut total) = (vec![0; 1 << 20], 0);
+                while let Ok(n @ 1..) = far.read(&mut buffer) {
+                    total += n as u64;
+                }
+                total
+            });
+            let sent = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file));
+            drop(near);
+            assert_eq!(sent.expect("sent"), size);
+            assert_eq!(reader.join().expect("read"), size);
+        }
+    }
+}
+
+#[test]
+fn small_transfers_in_a_row_starved_everybody_else() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = Socket::pair().expect("a pair");
+    let reading = far.into_inner();
+    reading.set_nonblocking(false).expect("set");
+    let received = reader(reading);
+    let file = file(100_000);
+    let turns = event_loop.stats().turns;
+    event_loop.run_until_complete(async {
+        for n in 0..1000 {
+            // Nothing, a little, and from past the end on.
+            let transfer = event_loop.sock_sendfile(&near, &file);
+            let transfer = transfer.offset(n % 3 * 100_000).count(10);
+            transfer.await.expect("sent");
+        }
+        for _ in 0..100 {
+            let sent = event_loop.sock_sendfile(&near, &file).await;
+            assert_eq!(sent.expect("sent"), 100_000);
+        }
+    });
+    // 128 operations, or some 2 MiB, a turn.
+    assert!(event_loop.stats().turns - turns > 1000 / 128 + 4);
+    drop(near);
+    received.join().expect("read");
+}
+
+struct PanicsAsWaker;
+
+impl Wake for PanicsAsWaker {
+    fn wake(self: Arc<Self>) {
+        panic!("a foreign waker");
+    }
+}
+
+#[test]
+fn a_foreign_waker_that_panicked_made_the_loop_deaf_to_other_threads() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = Socket::pair().expect("a pair");
+    let foreign = Waker::from(Arc::new(PanicsAsWaker));
+    let mut waiting = pin!(event_loop.sock_recv(&near, 10));
+    let polled = waiting.as_mut().poll(&mut Context::from_waker(&foreign));
+    assert!(polled.is_pending());
+    far.get_ref().write_all(b"x").expect("room");
+    for _ in 0..2 {
+        let (heard, remote) = (Arc::new(AtomicBool::new(false)), event_loop.remote());
+        let hears = heard.clone();
+        let call = move || remote.call_soon_threadsafe(move || hears.store(true, Ordering::SeqCst));
+        thread::spawn(call).join().expect("called").expect("open");
+        turn_until(&event_loop, || heard.load(Ordering::SeqCst));
+    }
+}
+
+thread_local! {
+    static HELD: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A waker whose end ends other operations on the same socket.
+struct DropsHeld;
+
+impl Wake for DropsHeld {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for DropsHeld {
+    fn drop(&mut self) {
+        drop(HELD.take());
+    }
+}
+
+#[test]
+fn a_waker_was_dropped_while_the_waiters_were_borrowed() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, _far) = Socket::pair().expect("a pair");
+    let near = Rc::new(near);
+    let noop = &mut Context::from_waker(Waker::noop());
+    let hold =
+        |future: Pin<Box<dyn Future<Output = ()>>>| HELD.with_borrow_mut(|held| held.push(future));
+    let drops = || Waker::from(Arc::new(DropsHeld));
+
+    let mut first = Box::pin(event_loop.sock_recv(&near, 10));
+    assert!(
+        first
+            .as_mut()
+            .poll(&mut Context::from_waker(&drops()))
+            .is_pending()
+    );
+    let (handle, sock) = (event_loop.handle(), near.clone());
+    let mut other = Box::pin(async move { drop(handle.sock_recv(&sock, 10).await) });
+    assert!(other.as_mut().poll(noop).is_pending());
+    hold(other);
+    assert!(first.as_mut().poll(noop).is_pending());
+
+    let long = vec![1; 10 << 20];
+    let mut writing = Box::pin(event_loop.sock_sendall(&near, &long));
+    assert!(writing.as_mut().poll(noop).is_pending());
+    let mut first = Box::pin(event_loop.sock_sendall(&near, b"x"));
+    assert!(
+        first
+            .as_mut()
+            .poll(&mut Context::from_waker(&drops()))
+            .is_pending()
+    );
+    let (handle, sock) = (event_loop.handle(), near.clone());
+    let mut other = Box::pin(async move { drop(handle.sock_sendall(&sock, b"y").await) });
+    assert!(other.as_mut().poll(noop).is_pending());
+    hold(other);
+    drop(first);
+}
+
+#[test]
+fn operations_outside_the_loops_turns_were_pending_for_ever_after_the_128th() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = Socket::pair().expect("a pair");
+    far.get_ref().write_all(&[7; 1000]).expect("room");
+    let noop = &mut Context::from_waker(Waker::noop());
+    for n in 0..1000 {
+        let mut one = pin!(event_loop.sock_recv(&near, 1));
+        let polls = (0..3).find(|_| one.as_mut().poll(noop).is_ready());
+        assert!(polls.is_some(), "byte {n} is there");
+    }
+}
+
+#[test]
+fn a_clock_that_is_moved_by_hand_made_the_loop_turn_for_nothing() {
+    let _test = test();
+    let built = Loop::builder().clock(Clock::manual()).build();
+    let event_loop = built.expect("a loop");
+    event_loop.create_task(event_loop.sleep(Duration::from_nanos(1)));
+    let remote = event_loop.remote();
+    let stops = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(50));
+        remote.stop();
+    });
+    event_loop.run_forever();
+    stops.join().expect("stopped");
+    assert!(event_loop.stats().turns < 10, "{:?}", event_loop.stats());
+}
+
+#[test]
+fn a_receive_of_more_than_there_is_memory_panicked() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = Socket::pair().expect("a pair");
+    far.get_ref().write_all(b"x").expect("room");
+    let received = event_loop.run_until_complete(event_loop.sock_recv(&near, usize::MAX));
+    let error = received.expect_err("no memory");
+    assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
+}
+
+#[test]
+fn a_duplicate_that_was_made_blocking_let_a_transfer_hold_the_loop() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, _far) = Socket::pair().expect("a pair");
+    near.get_ref().set_nonblocking(false).expect("set");
+    let file = file(4 << 20);
+    let transfer = event_loop.sock_sendfile(&near, &file);
+    let waited = event_loop.wait_for(transfer, Duration::from_millis(5));
+    // It would hang.
+    event_loop
+        .run_until_complete(waited)
+        .expect_err("nobody reads");
+}
+
+#[test]
+fn a_result_that_panicked_where_it_was_dropped_kept_the_executor_from_ending() {
+    let _test = test();
+    struct Loud;
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            panic!("a result");
+        }
+    }
+    let event_loop = new_loop();
+    let seen = Cell::new(false);
+    drop(event_loop.run_in_executor(|| Loud));
+    event_loop.run_until_complete(async {
+        event_loop.shutdown_default_executor().await;
+        seen.set(true);
+    });
+    assert!(seen.get());
+}
