@@ -4,7 +4,6 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why a task, a promise or a piece of work in the executor has no result.
 pub enum TaskError {
@@ -54,18 +53,6 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
         text
     } else {
         "a value that is not text"
-    }
-}
-
-/// Reports a panic that no caller is left to see.
-pub(crate) fn report_panic(when: &str, payload: &(dyn Any + Send)) {
-    log::error!("panic {when}: {}", panic_message(payload));
-}
-
-/// Runs code of the user's whose panic must go no further, as where much is dropped and the rest must be dropped too.
-pub(crate) fn quietly(when: &str, f: impl FnOnce()) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
-        report_panic(when, &*panic);
     }
 }
 

@@ -11,6 +11,7 @@ compile_error!("sendloop needs a Unix system");
 mod clock;
 mod error;
 mod event_loop;
+mod exceptions;
 mod offload;
 mod pool;
 mod reactor;
@@ -31,10 +32,11 @@ pub use error::{LoopClosed, SendfileNotAvailableError, TaskError, TimeoutError};
 pub use event_loop::{
     Builder, Handle, Loop, LoopHandle, Sleep, Stats, TimerHandle, get_running_loop, run,
 };
+pub use exceptions::ExceptionContext;
 pub use pool::Blocking;
 pub use remote::Remote;
 pub use sendfile::SendFile;
-pub use sock::{Connect, Listen};
+pub use sock::{Connect, Datagram, Listen};
 pub use socket::Socket;
 pub use task::{Promise, PromiseFuture, Task};
 

@@ -12,7 +12,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::quietly;
+use crate::exceptions::Exceptions;
 use crate::slots::Key;
 
 /// Names a loop in its process, once.
@@ -86,6 +86,7 @@ pub(crate) struct Ready {
     id: LoopId,
     queue: RefCell<VecDeque<Entry>>,
     closed: Cell<bool>,
+    exceptions: Exceptions,
 }
 
 thread_local! {
@@ -113,6 +114,7 @@ impl Ready {
             id: LoopId::next(),
             queue: RefCell::new(VecDeque::new()),
             closed: Cell::new(false),
+            exceptions: Exceptions::default(),
         });
         LOCAL.with(|local| local.borrow_mut().push(ready.clone()));
         ready
@@ -120,6 +122,11 @@ impl Ready {
 
     pub(crate) fn id(&self) -> LoopId {
         self.id
+    }
+
+    /// The loop's exception handler, for all that hands work to this queue.
+    pub(crate) fn exceptions(&self) -> &Exceptions {
+        &self.exceptions
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -156,7 +163,8 @@ impl Ready {
         // A cancelled callback's destructor is the user's code: the queue is not borrowed while it runs.
         while let Some(entry) = self.pop() {
             if let Entry::Callback(callback) = entry {
-                quietly("while a callback was dropped", || callback.cancel());
+                self.exceptions
+                    .contain("panic while a callback was dropped", || callback.cancel());
             }
         }
         let _ = LOCAL.try_with(|local| local.borrow_mut().retain(|queue| queue.id != self.id));

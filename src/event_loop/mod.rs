@@ -5,12 +5,15 @@
 //! is one value, its end is one moment, at which everything that holds handles of the loop, in circles or not, is dropped.
 
 mod builder;
+mod debug;
 mod handles;
 mod run;
 mod schedule;
+mod signals;
 mod sleep;
 mod stats;
 mod turn;
+mod watch;
 
 use std::cell::Cell;
 use std::fmt;
@@ -35,7 +38,10 @@ use crate::ready::Ready;
 use crate::remote::{Door, Remote};
 use crate::task::Tasks;
 use crate::timers::Timers;
+use debug::Debug;
+use signals::Signals;
 use stats::Counters;
+use watch::Watches;
 
 /// How many operations a task may finish in one step before it must let others run: one that is always ready at once would
 /// otherwise keep the loop for itself.
@@ -57,6 +63,9 @@ pub(crate) struct Inner {
     closed: Cell<bool>,
     budget: Cell<u32>,
     counters: Counters,
+    debug: Debug,
+    watches: Watches,
+    signals: Rc<Signals>,
 }
 
 impl Inner {
@@ -67,10 +76,13 @@ impl Inner {
         // New work is refused from here on, so that destructors which ask for more find an end.
         self.door.close();
         self.tasks.close();
-        self.timers.close();
+        self.timers.close(self.ready.exceptions());
         self.ready.close();
+        self.watches.close();
+        self.signals.close();
         self.reactor.close();
         self.pool.close();
+        self.ready.exceptions().close();
         self.clock.unwatch(&self.watcher);
     }
 }

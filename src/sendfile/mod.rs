@@ -41,7 +41,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::event_loop::LoopHandle;
 use crate::reactor::{Direction, Waiting};
-use crate::ready_io::poll_wait;
+use crate::ready_io::{check_nonblocking, poll_wait};
 use crate::socket::Socket;
 use crate::sys::socket::Kind;
 use crate::turns::Turn;
@@ -184,6 +184,7 @@ impl<T: AsFd> SendFile<'_, T> {
     }
 
     fn begin(&mut self) -> io::Result<()> {
+        check_nonblocking(&self.event_loop, self.socket)?;
         let problem = match self.socket.kind() {
             Kind::Datagram | Kind::NotSocket => "sendfile needs a stream socket",
             _ if i64::try_from(self.offset).is_err() => "an offset is at most i64::MAX",

@@ -5,6 +5,7 @@
 //! - [`socket`]: non-blocking, close-on-exec stream sockets; sends that raise no SIGPIPE; one accept that gives both;
 //! - [`address`]: addresses of the internet and of Unix sockets, both ways;
 //! - [`mod@file`]: whether a file goes past the page cache;
+//! - [`names`]: the name of an address;
 //! - [`signal`]: SIGPIPE ignored;
 //! - [`sendfile`]: one attempt at sendfile(2), or the answer that there is none.
 //!
@@ -16,6 +17,7 @@
 
 pub(crate) mod address;
 pub(crate) mod file;
+pub(crate) mod names;
 pub(crate) mod sendfile;
 pub(crate) mod signal;
 pub(crate) mod socket;

@@ -3,12 +3,15 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::mem;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Tasks, drop_quietly, report_panic};
+use super::Tasks;
 use crate::error::TaskError;
+use crate::exceptions::ExceptionContext;
 use crate::ready::{Call, Callback, Ready};
 use crate::slots::Key;
 
@@ -36,6 +39,7 @@ pub(super) struct Outcome<T> {
     joiner: Cell<Option<Waker>>,
     callbacks: RefCell<Vec<Rc<dyn Callback>>>,
     ready: Rc<Ready>,
+    place: &'static Location<'static>,
 }
 
 /// An [`Outcome`] of whatever type, for the task that does not know it.
@@ -44,13 +48,14 @@ pub(super) trait Settle {
 }
 
 impl<T> Outcome<T> {
-    pub(super) fn new(ready: Rc<Ready>) -> Outcome<T> {
+    pub(super) fn new(ready: Rc<Ready>, place: &'static Location<'static>) -> Outcome<T> {
         Outcome {
             stash: Cell::new(None),
             state: RefCell::new(State::Pending),
             joiner: Cell::new(None),
             callbacks: RefCell::default(),
             ready,
+            place,
         }
     }
 
@@ -77,7 +82,7 @@ impl<T> Outcome<T> {
             State::Done(result) => matches!(result, Err(TaskError::Cancelled)),
             State::Taken { .. } => panic!("a Task was polled after it was ready"),
         };
-        match std::mem::replace(&mut *state, State::Taken { cancelled }) {
+        match mem::replace(&mut *state, State::Taken { cancelled }) {
             State::Done(result) => Some(result),
             _ => None,
         }
@@ -99,7 +104,8 @@ impl<T> Settle for Outcome<T> {
             (Verdict::Returned, Some(value)) => Ok(value),
             (Verdict::Panicked(panic), _) => Err(TaskError::Panicked(panic)),
             (_, unwanted) => {
-                drop_quietly(unwanted);
+                let exceptions = self.ready.exceptions();
+                exceptions.contain("panic while a result was dropped", || drop(unwanted));
                 Err(TaskError::Cancelled)
             }
         };
@@ -116,8 +122,11 @@ impl<T> Settle for Outcome<T> {
 /// A panic that nobody took is reported when the last one who could have taken it is gone.
 impl<T> Drop for Outcome<T> {
     fn drop(&mut self) {
-        if let State::Done(Err(TaskError::Panicked(panic))) = self.state.get_mut() {
-            report_panic("in a task whose result nobody took", &**panic);
+        let state = mem::replace(self.state.get_mut(), State::Pending);
+        if let State::Done(Err(TaskError::Panicked(panic))) = state {
+            let context = ExceptionContext::new("panic in a task whose result nobody took");
+            let context = context.with_panic(panic).with_place(self.place);
+            self.ready.exceptions().report(&context);
         }
     }
 }
