@@ -2,6 +2,7 @@
 //! # Where to read on
 //!
 //! - [`Loop`] and [`LoopHandle`]: the loop, and everything that it does.
+//! - [`docs::asyncio`]: asyncio's methods, one by one: what is the same here, what differs, what is not there.
 //! - [`docs::sendfile`]: what [`sock_sendfile`](LoopHandle::sock_sendfile) promises, and why each promise is one.
 //! - [`docs::design`]: why things are as they are.
 
@@ -11,6 +12,7 @@ compile_error!("sendloop needs a Unix system");
 mod clock;
 mod error;
 mod event_loop;
+mod exceptions;
 mod offload;
 mod pool;
 mod reactor;
@@ -31,15 +33,18 @@ pub use error::{LoopClosed, SendfileNotAvailableError, TaskError, TimeoutError};
 pub use event_loop::{
     Builder, Handle, Loop, LoopHandle, Sleep, Stats, TimerHandle, get_running_loop, run,
 };
+pub use exceptions::ExceptionContext;
 pub use pool::Blocking;
 pub use remote::Remote;
 pub use sendfile::SendFile;
-pub use sock::{Connect, Listen};
+pub use sock::{Connect, Datagram, Listen};
 pub use socket::Socket;
 pub use task::{Promise, PromiseFuture, Task};
 
 /// Longer texts: nothing here but documentation.
 pub mod docs {
+    #[doc = include_str!("../docs/ASYNCIO.md")]
+    pub mod asyncio {}
     #[doc = include_str!("../docs/DESIGN.md")]
     pub mod design {}
     #[doc = include_str!("../docs/SENDFILE.md")]

@@ -1,9 +1,13 @@
 //! Work that blocks, on the threads of the executor.
 
 use std::future::poll_fn;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 
+use crate::error::{LoopClosed, TaskError};
 use crate::event_loop::LoopHandle;
 use crate::pool::Blocking;
+use crate::sys::names;
 
 impl LoopHandle {
     /// Has a thread of the executor run `work`, from now on, whether the result is awaited or not.
@@ -44,5 +48,54 @@ impl LoopHandle {
     pub async fn shutdown_default_executor(&self) {
         self.pool().close();
         poll_fn(|cx| self.pool().poll_ended(cx)).await;
+    }
+
+    /// The addresses of a host's name (or of an address written out), with `port` in each, in the system's order of preference.
+    ///
+    /// asyncio gives tuples of five; here are the addresses, and families, protocols and flags are not asked for.
+    ///
+    /// # Errors
+    ///
+    /// What the resolver says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it leaves the lookup to end on its thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let addrs = event_loop.run_until_complete(event_loop.getaddrinfo("127.0.0.1", 80))?;
+    /// assert_eq!(addrs, ["127.0.0.1:80".parse().unwrap()]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn getaddrinfo(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let host = host.to_owned();
+        let look_up = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+        outcome(self.run_in_executor(look_up).await)
+    }
+
+    /// The names of an address's host and service; numbers where there are none.
+    ///
+    /// # Errors
+    ///
+    /// What the resolver says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it leaves the lookup to end on its thread.
+    pub async fn getnameinfo(&self, addr: SocketAddr) -> io::Result<(String, String)> {
+        outcome(self.run_in_executor(move || names::name_of(&addr)).await)
+    }
+}
+
+fn outcome<T>(result: Result<io::Result<T>, TaskError>) -> io::Result<T> {
+    match result {
+        Ok(result) => result,
+        Err(TaskError::Cancelled) => Err(LoopClosed.into()),
+        Err(error) => Err(io::Error::other(error.to_string())),
     }
 }

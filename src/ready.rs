@@ -12,7 +12,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::quietly;
+use crate::exceptions::Exceptions;
 use crate::slots::Key;
 
 /// Names a loop in its process, once.
@@ -47,10 +47,14 @@ pub(crate) struct Call<F> {
 impl<F: FnOnce()> Call<F> {
     #[track_caller]
     pub(crate) fn new(body: F) -> Call<F> {
+        Call::made_at(Location::caller(), body)
+    }
+
+    pub(crate) fn made_at(place: &'static Location<'static>, body: F) -> Call<F> {
         Call {
             body: Cell::new(Some(body)),
             cancelled: Cell::new(false),
-            place: Location::caller(),
+            place,
         }
     }
 }
@@ -86,6 +90,7 @@ pub(crate) struct Ready {
     id: LoopId,
     queue: RefCell<VecDeque<Entry>>,
     closed: Cell<bool>,
+    exceptions: Exceptions,
 }
 
 thread_local! {
@@ -110,6 +115,7 @@ impl Ready {
             id: LoopId::next(),
             queue: RefCell::new(VecDeque::new()),
             closed: Cell::new(false),
+            exceptions: Exceptions::default(),
         });
         LOCAL.with(|local| local.borrow_mut().push(ready.clone()));
         ready
@@ -117,6 +123,11 @@ impl Ready {
 
     pub(crate) fn id(&self) -> LoopId {
         self.id
+    }
+
+    /// The loop's exception handler, for all that hands work to this queue.
+    pub(crate) fn exceptions(&self) -> &Exceptions {
+        &self.exceptions
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -153,7 +164,8 @@ impl Ready {
         // A cancelled callback's destructor is the user's code: the queue is not borrowed while it runs.
         while let Some(entry) = self.pop() {
             if let Entry::Callback(callback) = entry {
-                quietly("while a callback was dropped", || callback.cancel());
+                self.exceptions
+                    .contain("panic while a callback was dropped", || callback.cancel());
             }
         }
         let _ = LOCAL.try_with(|local| local.borrow_mut().retain(|queue| queue.id != self.id));

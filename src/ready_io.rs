@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use crate::event_loop::LoopHandle;
 use crate::reactor::{Direction, Waiting};
 use crate::socket::Socket;
+use crate::sys::socket as sys;
 
 /// Has `attempt` made until it says something else than EAGAIN, or waits in `waiting` for the time to make it again.
 pub(crate) fn poll_io<T: AsFd, R>(
@@ -23,6 +24,7 @@ pub(crate) fn poll_io<T: AsFd, R>(
     mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
 ) -> Poll<io::Result<R>> {
     ready!(event_loop.poll_budget(cx));
+    check_nonblocking(event_loop, socket)?;
     while socket.may_be_ready(event_loop, direction) {
         match attempt(socket.as_fd()) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -57,6 +59,18 @@ pub(crate) fn poll_wait<T: AsFd>(
         }
         Err(error) => Poll::Ready(error),
     }
+}
+
+/// In debug mode: refuses a socket that somebody made blocking through a duplicate, and which would hold the loop.
+pub(crate) fn check_nonblocking<T: AsFd>(
+    event_loop: &LoopHandle,
+    socket: &Socket<T>,
+) -> io::Result<()> {
+    if event_loop.get_debug() && !sys::is_nonblocking(socket.as_fd()) {
+        let what = "the socket is blocking: something has changed that through a duplicate";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    Ok(())
 }
 
 /// [`poll_io`] as a future.

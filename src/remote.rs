@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::mem;
+use std::panic::Location;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -15,7 +16,7 @@ use crate::ready::{self, Call, LoopId};
 
 /// What may come through the door.
 pub(crate) enum Message {
-    Call(Box<dyn FnOnce() + Send>),
+    Call(Box<dyn FnOnce() + Send>, &'static Location<'static>),
     /// A task's waker, to be woken once more on the loop's own thread.
     Wake(Waker),
     /// Nothing but to look again: the clock has moved.
@@ -146,6 +147,7 @@ impl Remote {
     /// # Errors
     ///
     /// [`LoopClosed`]: the loop is closed, and the callback was dropped.
+    #[track_caller]
     pub fn call_soon_threadsafe(
         &self,
         callback: impl FnOnce() + Send + 'static,
@@ -156,7 +158,10 @@ impl Remote {
                 ready.push(Rc::new(Call::new(callback)));
                 Ok(())
             }
-            _ => self.door.send(Message::Call(Box::new(callback))),
+            _ => {
+                let place = Location::caller();
+                self.door.send(Message::Call(Box::new(callback), place))
+            }
         }
     }
 

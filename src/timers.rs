@@ -11,7 +11,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::error::quietly;
+use crate::exceptions::Exceptions;
 use crate::ready::Callback;
 
 /// Below this number of cancelled timers sweeping is not worth it; asyncio has the same number.
@@ -112,13 +112,14 @@ impl Timers {
     }
 
     /// Cancels all timers, and all that come later at once.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, exceptions: &Exceptions) {
         self.closed.set(true);
         let heap = self.heap.take();
         self.cancelled.set(0);
         // The destructors are the user's code: the heap is not borrowed while they run.
         for timer in &heap {
-            quietly("while a callback was dropped", || timer.callback.cancel());
+            let cancel = || timer.callback.cancel();
+            exceptions.contain("panic while a callback was dropped", cancel);
         }
     }
 }
@@ -201,7 +202,7 @@ mod tests {
     fn a_closed_heap_cancels_what_it_has_and_what_it_gets() {
         let (timers, log, start) = (Timers::default(), Rc::default(), Instant::now());
         let before = add(&timers, start, &log, 1);
-        timers.close();
+        timers.close(&Exceptions::default());
         let after = add(&timers, start, &log, 2);
         assert!(before.is_cancelled() && after.is_cancelled());
         run_due(&timers, start);

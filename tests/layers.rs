@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. A module may import from lower layers and from its own module, from nothing else.
 const LAYERS: [&[&str]; 8] = [
-    &["slots", "clock", "error"],
+    &["slots", "clock", "error", "exceptions"],
     &["sys"],
     &["ready", "remote"],
     &["reactor", "timers", "task", "pool"],
@@ -16,7 +16,8 @@ const LAYERS: [&[&str]; 8] = [
 ];
 
 /// Imports inside one layer that are meant: who, of whom.
-const WITHIN: [(&str, &str); 3] = [
+const WITHIN: [(&str, &str); 4] = [
+    ("exceptions", "error"),
     ("remote", "ready"),
     ("socket", "turns"),
     ("ready_io", "socket"),

@@ -225,9 +225,12 @@ fn another_loop_cannot_wait_for_the_socket_until_the_first_is_closed() {
     let (first, second): (Loop, Loop) = (new_loop(), new_loop());
     let (near, far) = narrow_unix();
     let file = file(ODD);
-    let short = Duration::from_millis(1);
-    let timed_out = first.wait_for(first.sock_sendfile(&near, &file), short);
-    first.run_until_complete(timed_out).expect_err("parked");
+    let mut transfer = Box::pin(first.sock_sendfile(&near, &file));
+    while first.stats().registered == 0 {
+        let waited = first.wait_for(transfer.as_mut(), Duration::from_millis(1));
+        first.run_until_complete(waited).expect_err("nobody reads");
+    }
+    drop(transfer);
     let before = position(&file);
     let error = second.run_until_complete(second.sock_sendfile(&near, &file).offset(before));
     assert_eq!(

@@ -5,7 +5,9 @@ use std::io;
 use std::rc::Rc;
 use std::task::Waker;
 
+use super::debug::Debug;
 use super::stats::Counters;
+use super::watch::Watches;
 use super::{BUDGET, Inner, Loop, LoopHandle};
 use crate::clock::Clock;
 use crate::pool::Pool;
@@ -22,6 +24,7 @@ use crate::timers::Timers;
 pub struct Builder {
     executor_threads: Option<usize>,
     clock: Clock,
+    debug: Option<bool>,
 }
 
 impl Builder {
@@ -34,6 +37,13 @@ impl Builder {
     /// The clock that the loop goes by.
     pub fn clock(mut self, clock: Clock) -> Builder {
         self.clock = clock;
+        self
+    }
+
+    /// Whether the loop is in debug mode, see [`set_debug`](LoopHandle::set_debug); unless set, whether the environment has
+    /// `SENDLOOP_DEBUG` with something else than nothing and 0.
+    pub fn debug(mut self, debug: bool) -> Builder {
+        self.debug = Some(debug);
         self
     }
 
@@ -66,6 +76,9 @@ impl Builder {
             budget: Cell::new(BUDGET),
             yields: Cell::new(0),
             counters: Counters::default(),
+            debug: Debug::new(self.debug),
+            watches: Watches::default(),
+            signals: Rc::default(),
         };
         let handle = LoopHandle {
             inner: Rc::new(inner),

@@ -5,12 +5,15 @@
 //! is one value, its end is one moment, at which everything that holds handles of the loop, in circles or not, is dropped.
 
 mod builder;
+mod debug;
 mod handles;
 mod run;
 mod schedule;
+mod signals;
 mod sleep;
 mod stats;
 mod turn;
+mod watch;
 
 use std::cell::Cell;
 use std::fmt;
@@ -30,14 +33,16 @@ pub use sleep::Sleep;
 pub use stats::Stats;
 
 use crate::clock::Clock;
-use crate::error::quietly;
 use crate::pool::Pool;
 use crate::reactor::Reactor;
 use crate::ready::Ready;
 use crate::remote::{Door, Remote};
 use crate::task::Tasks;
 use crate::timers::Timers;
+use debug::Debug;
+use signals::Signals;
 use stats::Counters;
+use watch::Watches;
 
 /// How many operations a task may finish in one step before it must let others run: one that is always ready at once would
 /// otherwise keep the loop for itself.
@@ -64,6 +69,9 @@ pub(crate) struct Inner {
     /// How often a step had used its share up.
     yields: Cell<u64>,
     counters: Counters,
+    debug: Debug,
+    watches: Watches,
+    signals: Rc<Signals>,
 }
 
 impl Inner {
@@ -76,12 +84,17 @@ impl Inner {
         let messages = self.door.close();
         self.clock.unwatch(&self.watcher);
         self.tasks.close();
-        self.timers.close();
+        self.timers.close(self.ready.exceptions());
         self.ready.close();
+        let exceptions = self.ready.exceptions();
         for message in messages {
-            quietly("while another thread's call was dropped", || drop(message));
+            let dropped = || drop(message);
+            exceptions.contain("panic while another thread's call was dropped", dropped);
         }
+        self.watches.close();
+        self.signals.close();
         self.reactor.close();
+        exceptions.close();
     }
 }
 

@@ -3,13 +3,15 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use super::{Inner, Loop, LoopHandle};
 use crate::slots::Key;
+use crate::sys::signal;
+use crate::task::PromiseFuture;
 
 thread_local! {
     static RUNNING: RefCell<Option<LoopHandle>> = const { RefCell::new(None) };
@@ -26,7 +28,9 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 ///
 /// # Errors
 ///
-/// What the system says where no loop can be made. What `main` returns comes back inside `Ok`.
+/// What the system says where no loop can be made. `Interrupted` at Ctrl-C (SIGINT), where nobody else handles it: `main` and all
+/// tasks are dropped then, as asyncio raises `KeyboardInterrupt` after cancelling them. A second Ctrl-C ends the program. What
+/// `main` returns comes back inside `Ok`.
 ///
 /// # Panics
 ///
@@ -47,13 +51,49 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 #[track_caller]
 pub fn run<T>(main: impl AsyncFnOnce(LoopHandle) -> T) -> io::Result<T> {
     let event_loop = Loop::new()?;
-    let output = event_loop.run_until_complete(main(event_loop.handle()));
+    let mut interrupt = interrupt(&event_loop)?;
+    let output = event_loop.run_until_complete(async {
+        let mut main = pin!(main(event_loop.handle()));
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = main.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            match interrupt
+                .as_mut()
+                .map(|interrupt| Pin::new(interrupt).poll(cx))
+            {
+                Some(Poll::Ready(Ok(()))) => {
+                    return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
+                }
+                // The program has set a handler of its own meanwhile.
+                Some(Poll::Ready(Err(_))) => interrupt = None,
+                Some(Poll::Pending) | None => {}
+            }
+            Poll::Pending
+        })
+        .await
+    });
     event_loop.inner.tasks.cancel_all();
     event_loop.inner.pool.close();
     let mut ended = poll_fn(|cx| event_loop.inner.pool.poll_ended(cx));
     // A `stop` that comes now has nothing to stop.
     while event_loop.try_run(&mut ended).is_none() {}
-    Ok(output)
+    output
+}
+
+/// Ready at the first Ctrl-C, where the program has not said itself what is to happen at it. The second does what it always does.
+fn interrupt(event_loop: &LoopHandle) -> io::Result<Option<PromiseFuture<()>>> {
+    if !signal::is_default(libc::SIGINT) {
+        return Ok(None);
+    }
+    let (promise, future) = event_loop.create_future();
+    let mut promise = Some(promise);
+    let handle = event_loop.clone();
+    event_loop.add_signal_handler(libc::SIGINT, move || {
+        handle.remove_signal_handler(libc::SIGINT);
+        let _ = promise.take().map(|promise| promise.set_result(()));
+    })?;
+    Ok(Some(future))
 }
 
 /// The time in which a loop is in one of its running methods.

@@ -9,9 +9,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::{BUDGET, Inner};
-use crate::error::report_panic;
+use crate::exceptions::ExceptionContext;
 use crate::ready::{Call, Callback, Entry};
 use crate::remote::Message;
+use crate::slots::Key;
 use crate::task::Stepped;
 
 impl Inner {
@@ -25,7 +26,7 @@ impl Inner {
     ) -> io::Result<()> {
         self.counters.turns.add(1);
         // Without the poller what is known is still to be done: it fails for want of memory, and that may pass.
-        let polled = self.reactor.poll(shorter(limit, self.wait()));
+        let polled = self.reactor.poll(shorter(limit, self.wait()), &self.ready);
         if *polled.as_ref().unwrap_or(&true) {
             self.read_messages();
         }
@@ -33,16 +34,35 @@ impl Inner {
         for _ in 0..self.ready.len() {
             self.budget.set(BUDGET);
             match self.ready.pop() {
-                Some(Entry::Callback(callback)) => call(&*callback),
-                Some(Entry::Task(key)) => {
-                    if let Stepped::Root(waker) = self.tasks.step(key) {
-                        root(&waker);
-                    }
-                }
+                Some(Entry::Callback(callback)) => self.call(&*callback),
+                Some(Entry::Task(key)) => self.step(key, root),
                 None => break,
             }
         }
         polled.map(drop)
+    }
+
+    /// A callback's panic ends the callback and nothing else.
+    fn call(&self, callback: &dyn Callback) {
+        let watch = self.debug.start();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback.run())) {
+            let context = ExceptionContext::new("panic in a callback").with_panic(panic);
+            let context = context.with_place(callback.place());
+            self.ready.exceptions().report(&context);
+        }
+        self.debug.end(watch, "callback", callback.place());
+    }
+
+    fn step(&self, key: Key, root: &mut dyn FnMut(&Waker)) {
+        let watch = self.debug.start();
+        match self.tasks.step(key) {
+            Stepped::Gone => {}
+            Stepped::Task(place) => self.debug.end(watch, "task", place),
+            Stepped::Root(waker, place) => {
+                root(&waker);
+                self.debug.end(watch, "run_until_complete", place);
+            }
+        }
     }
 
     /// How long there is nothing to do but for what comes from outside; `None` is for ever.
@@ -63,7 +83,9 @@ impl Inner {
     fn read_messages(&self) {
         for message in self.door.take(Vec::new()) {
             match message {
-                Message::Call(callback) => self.ready.push(Rc::new(Call::new(callback))),
+                Message::Call(callback, place) => {
+                    self.ready.push(Rc::new(Call::made_at(place, callback)));
+                }
                 Message::Wake(waker) => waker.wake(),
                 Message::Look => {}
                 Message::Stop => self.stopping.set(true),
@@ -79,13 +101,6 @@ impl Inner {
         while let Some(callback) = self.timers.pop_due(now) {
             self.ready.push(callback);
         }
-    }
-}
-
-/// A callback's panic ends the callback and nothing else.
-fn call(callback: &dyn Callback) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback.run())) {
-        report_panic("in a callback", panic);
     }
 }
 

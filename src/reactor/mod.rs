@@ -16,8 +16,8 @@
 //!    nothing (calloop's tokens; python/cpython#88968 and tokio-rs/mio#219 are what happens otherwise).
 //! 4. Taking out of the poller comes strictly before closing the descriptor: an open dup would keep a ghost in it
 //!    (tokio-rs/mio#361, libuv/libuv#1148).
-//! 5. The table never decides that a registration can be skipped. What is attached a second time is modified, and added anew
-//!    where the kernel knows nothing of it (ENOENT); what should be new and is known (EEXIST) is modified. Both are logged: a
+//! 5. The table never decides that a registration can be skipped. What is attached a second time is modified; where the kernel
+//!    knows nothing of it (ENOENT) it is another descriptor with an old number, and added as a new one; what should be new and is known (EEXIST) is modified. Both are logged: a
 //!    descriptor was closed behind the loop's back.
 //! 6. Wakers are collected, then borrows released, then the wakers woken: a waker is foreign code.
 
@@ -30,15 +30,16 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::rc::Rc;
-use std::task::Waker;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Token};
 
 use crate::error::{LoopClosed, wake};
+use crate::ready::Ready;
 use crate::slots::{Key, Slots};
 use crate::sys::interest;
+use source::Woken;
 pub(crate) use source::{Direction, Source, Waiting};
 
 /// How many events one poll takes; more stay in the kernel for the next turn.
@@ -61,6 +62,11 @@ pub(crate) struct Attachment {
 impl Attachment {
     pub(crate) fn source(&self) -> &Rc<Source> {
         &self.source
+    }
+
+    /// Has the poller say again what the descriptor is ready for: level-triggered, for one turn.
+    pub(crate) fn rearm(&self) -> io::Result<()> {
+        self.reactor.rearm(self.fd, self.key)
     }
 
     pub(crate) fn is_of(&self, reactor: &Rc<Reactor>) -> bool {
@@ -95,7 +101,7 @@ pub(crate) struct Reactor {
     sources: RefCell<Slots<Registered>>,
     /// The source of each descriptor that is attached, by number: a descriptor is in the poller once, however many use it.
     numbers: RefCell<HashMap<RawFd, Key>>,
-    woken: Cell<Vec<Waker>>,
+    woken: Cell<Woken>,
     /// How many times epoll_ctl(2) or its like was called.
     registrations: Cell<u64>,
     events_seen: Cell<u64>,
@@ -175,10 +181,7 @@ impl Reactor {
                 log::warn!(
                     "descriptor {fd} was in the poller already; something closed it without telling the loop"
                 );
-                self.control(|poll| {
-                    poll.registry()
-                        .reregister(&mut SourceFd(&fd), token(key), interest::ALL)
-                })
+                self.rearm(fd, key)
             }
             other => other,
         };
@@ -190,20 +193,14 @@ impl Reactor {
         Ok((key, source))
     }
 
+    /// Joins those who registered this number before, if it still is what they registered.
     fn join(&self, fd: RawFd, key: Key) -> io::Result<(Key, Rc<Source>)> {
-        let modified = self.control(|poll| {
-            poll.registry()
-                .reregister(&mut SourceFd(&fd), token(key), interest::ALL)
-        });
-        match modified {
+        match self.rearm(fd, key) {
+            // The kernel took it out as its last descriptor was closed: this is another one with its number, and the old one's
+            // users are not its users.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                log::warn!(
-                    "descriptor {fd} was gone from the poller; something closed it without telling the loop"
-                );
-                self.control(|poll| {
-                    poll.registry()
-                        .register(&mut SourceFd(&fd), token(key), interest::ALL)
-                })?;
+                log::warn!("descriptor {fd} was closed without telling the loop");
+                return self.add(fd);
             }
             other => other?,
         }
@@ -211,6 +208,14 @@ impl Reactor {
         let registered = sources.get_mut(key).expect("a number's key is of a source");
         registered.attachments += 1;
         Ok((key, registered.source.clone()))
+    }
+
+    /// Has the poller look at the descriptor again, and say at its next turn what it is ready for: an edge where there was none.
+    fn rearm(&self, fd: RawFd, key: Key) -> io::Result<()> {
+        self.control(|poll| {
+            poll.registry()
+                .reregister(&mut SourceFd(&fd), token(key), interest::ALL)
+        })
     }
 
     fn control(&self, change: impl FnOnce(&Poll) -> io::Result<()>) -> io::Result<()> {
@@ -232,22 +237,29 @@ impl Reactor {
         let gone = sources.remove(key);
         drop(sources);
         drop(gone);
+        // Unless the number is another's by now: then the kernel has taken this one out already.
+        if self.numbers.borrow().get(&fd) != Some(&key) {
+            return;
+        }
         self.numbers.borrow_mut().remove(&fd);
         if let Err(error) = self.control(|poll| poll.registry().deregister(&mut SourceFd(&fd))) {
             log::debug!("descriptor {fd} could not be taken out of the poller: {error}");
         }
     }
 
-    /// Waits for events at most `timeout` and wakes who waited for them. True where the door was knocked at.
-    pub(crate) fn poll(&self, timeout: Option<Duration>) -> io::Result<bool> {
+    /// Waits for events at most `timeout`, wakes who waited for them and queues who watches. True where the door was knocked at.
+    pub(crate) fn poll(&self, timeout: Option<Duration>, ready: &Ready) -> io::Result<bool> {
         let mut woken = self.woken.take();
         let polled = self.collect(timeout, &mut woken);
-        woken.drain(..).for_each(wake);
+        woken.wakers.drain(..).for_each(wake);
+        for callback in woken.callbacks.drain(..) {
+            ready.push(callback);
+        }
         self.woken.set(woken);
         polled
     }
 
-    fn collect(&self, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> io::Result<bool> {
+    fn collect(&self, timeout: Option<Duration>, woken: &mut Woken) -> io::Result<bool> {
         let mut open = self.open.borrow_mut();
         let Open { poll, events } = open.as_mut().ok_or(LoopClosed)?;
         match poll.poll(events, timeout) {
@@ -271,13 +283,13 @@ impl Reactor {
     pub(crate) fn close(&self) {
         let open = self.open.borrow_mut().take();
         drop(open);
-        let mut woken = Vec::new();
+        let mut woken = Woken::default();
         let sources = mem::replace(&mut *self.sources.borrow_mut(), Slots::new());
         self.numbers.borrow_mut().clear();
         for registered in sources.values() {
             registered.source.wake_all(&mut woken);
         }
-        woken.into_iter().for_each(wake);
+        woken.wakers.into_iter().for_each(wake);
     }
 }
 

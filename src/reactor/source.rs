@@ -8,10 +8,19 @@ use std::task::{Context, Waker};
 
 use mio::event::Event;
 
+use crate::ready::Callback;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Direction {
     Read,
     Write,
+}
+
+/// Who is to hear of a poll's events, collected first and told when nothing is borrowed any more.
+#[derive(Default)]
+pub(super) struct Woken {
+    pub(super) wakers: Vec<Waker>,
+    pub(super) callbacks: Vec<Rc<dyn Callback>>,
 }
 
 /// One direction of a descriptor.
@@ -20,6 +29,8 @@ pub(crate) struct Side {
     /// The end of this direction was seen: it will stay ready, whatever a short read says.
     ended: Cell<bool>,
     waiters: RefCell<Waiters>,
+    /// Called for each event, beside the waiters.
+    watcher: RefCell<Option<Rc<dyn Callback>>>,
 }
 
 /// The wakers of those who wait, in the order in which they came.
@@ -53,6 +64,7 @@ impl Side {
             ready: Cell::new(true),
             ended: Cell::new(false),
             waiters: RefCell::default(),
+            watcher: RefCell::default(),
         }
     }
 
@@ -74,11 +86,20 @@ impl Side {
         }
     }
 
-    fn became_ready(&self, ended: bool, woken: &mut Vec<Waker>) {
+    /// Has `watcher` called for each event of this direction, instead of the one that was.
+    pub(crate) fn watch(&self, watcher: Option<Rc<dyn Callback>>) {
+        let before = self.watcher.replace(watcher);
+        drop(before);
+    }
+
+    fn became_ready(&self, ended: bool, woken: &mut Woken) {
         self.ready.set(true);
         self.ended.set(self.ended.get() || ended);
         let mut waiters = self.waiters.borrow_mut();
-        woken.extend(waiters.line.drain(..).map(|(_, waker)| waker));
+        woken
+            .wakers
+            .extend(waiters.line.drain(..).map(|(_, waker)| waker));
+        woken.callbacks.extend(self.watcher.borrow().clone());
     }
 }
 
@@ -103,7 +124,7 @@ impl Source {
         }
     }
 
-    pub(super) fn dispatch(&self, event: &Event, woken: &mut Vec<Waker>) {
+    pub(super) fn dispatch(&self, event: &Event, woken: &mut Woken) {
         // A peer's half-close is for readers alone: it does not end a transfer the other way (oven-sh/bun#38107).
         // Urgent data too: reads stop there, also in front of what is there already.
         let read_ended = event.is_read_closed() || event.is_error() || event.is_priority();
@@ -116,7 +137,7 @@ impl Source {
         }
     }
 
-    pub(super) fn wake_all(&self, woken: &mut Vec<Waker>) {
+    pub(super) fn wake_all(&self, woken: &mut Woken) {
         self.read.became_ready(true, woken);
         self.write.became_ready(true, woken);
     }

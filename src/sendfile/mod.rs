@@ -41,7 +41,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::event_loop::LoopHandle;
 use crate::reactor::{Direction, Waiting};
-use crate::ready_io::poll_wait;
+use crate::ready_io::{check_nonblocking, poll_wait};
 use crate::socket::Socket;
 use crate::sys::socket::Kind;
 use crate::turns::Turn;
@@ -67,7 +67,7 @@ impl LoopHandle {
     /// - Several writers of one socket take turns; several transfers of one file are each exact, and the last to end sets the
     ///   position.
     /// - A peer that closes only its sending side still gets everything.
-    /// - No more than 1 MiB per system call and 2 MiB in a row are sent before other tasks run. A peer that does not read costs
+    /// - No more than 1 MiB per system call and some 2 MiB in a row are sent before other tasks run. A peer that does not read costs
     ///   nothing.
     ///
     /// Bytes that the kernel has taken still are the file's pages: where the file is overwritten in place before the peer
@@ -184,6 +184,7 @@ impl<T: AsFd> SendFile<'_, T> {
     }
 
     fn begin(&mut self) -> io::Result<()> {
+        check_nonblocking(&self.event_loop, self.socket)?;
         let problem = match self.socket.kind() {
             Kind::Datagram | Kind::NotSocket => "sendfile needs a stream socket",
             _ if i64::try_from(self.offset).is_err() => "an offset is at most i64::MAX",

@@ -2,8 +2,10 @@
 
 mod accept;
 mod connect;
+mod datagram;
 mod recv;
 mod send;
 
 pub use accept::Listen;
 pub use connect::Connect;
+pub use datagram::Datagram;

@@ -104,6 +104,17 @@ impl Address {
         UnixAddr::from_pathname(path).or_else(|_| UnixAddr::from_pathname(""))
     }
 
+    /// The address of a Unix socket in whatever form it has: a path or an abstract name.
+    pub(crate) fn from_unix(addr: &UnixAddr) -> io::Result<Address> {
+        if let Some(path) = addr.as_pathname() {
+            return Address::from_path(path);
+        }
+        match abstract_name_of(addr) {
+            Some(name) => unix(&[&[0], name].concat(), 0),
+            None => Err(invalid("a Unix socket without a name cannot be sent to")),
+        }
+    }
+
     /// The address of the Unix socket at `path`.
     pub(crate) fn from_path(path: &Path) -> io::Result<Address> {
         let bytes = path.as_os_str().as_bytes();
@@ -112,16 +123,7 @@ impl Address {
                 "a socket's path has at least one byte and no zero byte",
             ));
         }
-        // SAFETY: sockaddr_un is plain integers; all zero is a value of it.
-        let mut raw: libc::sockaddr_un = unsafe { mem::zeroed() };
-        if bytes.len() >= raw.sun_path.len() {
-            return Err(invalid("the path of a Unix socket is too long"));
-        }
-        raw.sun_family = libc::AF_UNIX as libc::sa_family_t;
-        for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
-            *to = *from as libc::c_char;
-        }
-        Ok(Address::of(raw, PATH_OFFSET + bytes.len() + 1))
+        unix(bytes, 1)
     }
 }
 
@@ -151,6 +153,30 @@ impl From<&SocketAddr> for Address {
 }
 
 const PATH_OFFSET: usize = mem::offset_of!(libc::sockaddr_un, sun_path);
+
+/// `bytes` as the name of a Unix socket, with `closing` zero bytes counted after it.
+fn unix(bytes: &[u8], closing: usize) -> io::Result<Address> {
+    // SAFETY: sockaddr_un is plain integers; all zero is a value of it.
+    let mut raw: libc::sockaddr_un = unsafe { mem::zeroed() };
+    if bytes.len() + closing > raw.sun_path.len() {
+        return Err(invalid("the name of a Unix socket is too long"));
+    }
+    raw.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    Ok(Address::of(raw, PATH_OFFSET + bytes.len() + closing))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn abstract_name_of(addr: &UnixAddr) -> Option<&[u8]> {
+    <UnixAddr as std::os::linux::net::SocketAddrExt>::as_abstract_name(addr)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn abstract_name_of(_addr: &UnixAddr) -> Option<&[u8]> {
+    None
+}
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn abstract_name(name: &[u8]) -> io::Result<UnixAddr> {

@@ -6,6 +6,7 @@
 //! - [`address`]: addresses of the internet and of Unix sockets, both ways;
 //! - [`mod@file`]: whether a file goes past the page cache;
 //! - [`interest`]: what the poller is asked to tell;
+//! - [`names`]: the name of an address;
 //! - [`signal`]: SIGPIPE ignored;
 //! - [`sendfile`]: one attempt at sendfile(2), or the answer that there is none.
 //!
@@ -18,6 +19,7 @@
 pub(crate) mod address;
 pub(crate) mod file;
 pub(crate) mod interest;
+pub(crate) mod names;
 pub(crate) mod sendfile;
 pub(crate) mod signal;
 pub(crate) mod socket;

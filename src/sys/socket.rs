@@ -199,6 +199,38 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     })
 }
 
+/// One recvfrom(2) that does not wait, and the sender's address.
+pub(crate) fn recv_from(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<(usize, Address)> {
+    let mut sender = Address::empty();
+    // SAFETY: the pointers and lengths are those of `into` and `sender`, which are borrowed for the call.
+    let got = cvt_len(unsafe {
+        libc::recvfrom(
+            fd.as_raw_fd(),
+            into.as_mut_ptr().cast(),
+            into.len(),
+            libc::MSG_DONTWAIT,
+            sender.as_mut_ptr(),
+            sender.len_mut(),
+        )
+    })?;
+    Ok((got, sender))
+}
+
+/// One sendto(2) that neither waits nor raises SIGPIPE.
+pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &Address) -> io::Result<usize> {
+    // SAFETY: the pointers and lengths are those of `bytes` and `to`, which are borrowed for the call.
+    cvt_len(unsafe {
+        libc::sendto(
+            fd.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            SEND_FLAGS,
+            to.as_ptr(),
+            to.len(),
+        )
+    })
+}
+
 /// Whether the descriptor is non-blocking still: a duplicate of it can change that.
 pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: no pointers.

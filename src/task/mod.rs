@@ -24,7 +24,7 @@ mod waker;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub use outcome::Task;
 pub(crate) use promise::promise;
 pub use promise::{Promise, PromiseFuture};
 
-use crate::error::{quietly, report_panic};
+use crate::exceptions::ExceptionContext;
 use crate::ready::Ready;
 use crate::remote::Door;
 use crate::slots::{Key, Slots};
@@ -58,6 +58,7 @@ struct Entry {
     state: State,
     outcome: Option<Rc<dyn Settle>>,
     waker: Arc<TaskWaker>,
+    place: &'static Location<'static>,
 }
 
 /// What came of a step.
@@ -65,8 +66,9 @@ pub(crate) enum Stepped {
     /// The task had ended before: a wake-up that came too late.
     Gone,
     /// The future that the loop runs until it is complete has to be polled, with this waker.
-    Root(Waker),
-    Task,
+    Root(Waker, &'static Location<'static>),
+    /// A task was polled; this is where it was made.
+    Task(&'static Location<'static>),
 }
 
 pub(crate) struct Tasks {
@@ -103,13 +105,14 @@ impl Tasks {
     }
 
     /// Takes a future in and queues its first step. A closed loop's is dropped at once and ends as cancelled.
+    #[track_caller]
     pub(crate) fn create<F>(self: &Rc<Tasks>, future: F) -> Task<F::Output>
     where
         F: Future + 'static,
     {
-        let outcome = Rc::new(Outcome::new(self.ready.clone()));
+        let outcome = Rc::new(Outcome::new(self.ready.clone(), Location::caller()));
         if self.closed.get() {
-            drop_quietly(future);
+            self.drop_contained(future);
             outcome.settle(Verdict::Cancelled);
             return Task::new(outcome, None);
         }
@@ -121,6 +124,7 @@ impl Tasks {
     }
 
     /// A place for the future that the loop runs until it is complete, its first step queued.
+    #[track_caller]
     pub(crate) fn create_root(&self) -> Key {
         let key = self.insert(State::Root, None);
         self.ready.push_task(key);
@@ -131,6 +135,7 @@ impl Tasks {
         self.remove(key);
     }
 
+    #[track_caller]
     fn insert(&self, state: State, outcome: Option<Rc<dyn Settle>>) -> Key {
         let spare = self.spare.borrow_mut().pop();
         let waker = spare.unwrap_or_else(|| Arc::new(TaskWaker::new(self.door.clone())));
@@ -138,6 +143,7 @@ impl Tasks {
             state,
             outcome,
             waker: waker.clone(),
+            place: Location::caller(),
         });
         waker.serve(key);
         key
@@ -159,12 +165,12 @@ impl Tasks {
             return Stepped::Gone;
         };
         entry.waker.begin_step();
-        let waker = Waker::from(entry.waker.clone());
+        let (waker, place) = (Waker::from(entry.waker.clone()), entry.place);
         let mut body = match std::mem::replace(&mut entry.state, State::Running) {
             State::Idle(body) => body,
             State::Root => {
                 entry.state = State::Root;
-                return Stepped::Root(waker);
+                return Stepped::Root(waker, place);
             }
             // A step inside a step of the same task: run_once was called from inside. It has its turn later.
             busy => {
@@ -182,7 +188,7 @@ impl Tasks {
             Ok(Poll::Ready(())) => self.end(key, body, Verdict::Returned),
             Err(panic) => self.end(key, body, Verdict::Panicked(panic)),
         }
-        Stepped::Task
+        Stepped::Task(place)
     }
 
     fn put_back(&self, key: Key, body: Body) {
@@ -197,13 +203,15 @@ impl Tasks {
     }
 
     fn end(&self, key: Key, body: Body, verdict: Verdict) {
-        drop_quietly(body);
+        self.drop_contained(body);
         let Some(entry) = self.remove(key) else {
             return;
         };
         let verdict = match (&entry.state, verdict) {
             (State::Cancelling, Verdict::Panicked(panic)) => {
-                report_panic("in a task that was being cancelled", panic);
+                let context = ExceptionContext::new("panic in a task that was being cancelled");
+                let exceptions = self.ready.exceptions();
+                exceptions.report(&context.with_panic(panic).with_place(entry.place));
                 Verdict::Cancelled
             }
             (State::Cancelling, _) => Verdict::Cancelled,
@@ -242,17 +250,18 @@ impl Tasks {
         }
     }
 
+    /// Drops what the user made. A panic in its destructor is reported and goes no further.
+    fn drop_contained<T>(&self, value: T) {
+        let exceptions = self.ready.exceptions();
+        exceptions.contain("panic while a task's future was dropped", || drop(value));
+    }
+
     /// Cancels all tasks, and all that come later at once.
     pub(crate) fn close(&self) {
         self.closed.set(true);
         self.cancel_all();
         self.spare.borrow_mut().clear();
     }
-}
-
-/// Drops what the user made. A panic in its destructor is reported and goes no further.
-fn drop_quietly<T>(value: T) {
-    quietly("while a task's future was dropped", || drop(value));
 }
 
 impl fmt::Debug for Tasks {

@@ -4,12 +4,14 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::mem;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Tasks, drop_quietly};
-use crate::error::{TaskError, report_panic, wake};
+use super::Tasks;
+use crate::error::{TaskError, wake};
+use crate::exceptions::ExceptionContext;
 use crate::ready::{Call, Callback, Ready};
 use crate::slots::Key;
 
@@ -37,6 +39,7 @@ pub(super) struct Outcome<T> {
     joiner: Cell<Option<Waker>>,
     callbacks: RefCell<Vec<Rc<dyn Callback>>>,
     ready: Rc<Ready>,
+    place: &'static Location<'static>,
 }
 
 /// An [`Outcome`] of whatever type, for the task that does not know it.
@@ -45,13 +48,14 @@ pub(super) trait Settle {
 }
 
 impl<T> Outcome<T> {
-    pub(super) fn new(ready: Rc<Ready>) -> Outcome<T> {
+    pub(super) fn new(ready: Rc<Ready>, place: &'static Location<'static>) -> Outcome<T> {
         Outcome {
             stash: Cell::new(None),
             state: RefCell::new(State::Pending),
             joiner: Cell::new(None),
             callbacks: RefCell::default(),
             ready,
+            place,
         }
     }
 
@@ -100,7 +104,8 @@ impl<T> Settle for Outcome<T> {
             (Verdict::Returned, Some(value)) => Ok(value),
             (Verdict::Panicked(panic), _) => Err(TaskError::Panicked(panic)),
             (_, unwanted) => {
-                drop_quietly(unwanted);
+                let exceptions = self.ready.exceptions();
+                exceptions.contain("panic while a result was dropped", || drop(unwanted));
                 Err(TaskError::Cancelled)
             }
         };
@@ -117,11 +122,13 @@ impl<T> Settle for Outcome<T> {
 /// What nobody took goes with the last one who could have taken it: a panic is reported, and a result's destructor contained.
 impl<T> Drop for Outcome<T> {
     fn drop(&mut self) {
+        let exceptions = self.ready.exceptions();
         match mem::replace(self.state.get_mut(), State::Pending) {
             State::Done(Err(TaskError::Panicked(panic))) => {
-                report_panic("in a task whose result nobody took", panic);
+                let context = ExceptionContext::new("panic in a task whose result nobody took");
+                exceptions.report(&context.with_panic(panic).with_place(self.place));
             }
-            state => drop_quietly(state),
+            state => exceptions.contain("panic while a result was dropped", || drop(state)),
         }
     }
 }

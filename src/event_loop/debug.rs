@@ -1,0 +1,107 @@
+//! Debug mode: what holds the loop for too long is named. And the exception handler's methods.
+
+use std::borrow::Borrow;
+use std::cell::Cell;
+use std::env;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use super::LoopHandle;
+use crate::exceptions::{ExceptionContext, log_exception};
+
+/// asyncio's limit.
+const SLOW: Duration = Duration::from_millis(100);
+
+pub(crate) struct Debug {
+    on: Cell<bool>,
+    slow: Cell<Duration>,
+}
+
+impl Debug {
+    pub(super) fn new(on: Option<bool>) -> Debug {
+        let by_environment =
+            || env::var_os("SENDLOOP_DEBUG").is_some_and(|value| !value.is_empty() && value != "0");
+        Debug {
+            on: Cell::new(on.unwrap_or_else(by_environment)),
+            slow: Cell::new(SLOW),
+        }
+    }
+
+    /// The time, where it is wanted: by the machine's clock, whatever the loop's is.
+    pub(super) fn start(&self) -> Option<Instant> {
+        self.on.get().then(Instant::now)
+    }
+
+    pub(super) fn end(&self, start: Option<Instant>, what: &str, place: &Location<'_>) {
+        let Some(took) = start.map(|start| start.elapsed()) else {
+            return;
+        };
+        if took >= self.slow.get() {
+            log::warn!("a {what} made at {place} held the loop for {took:?}");
+        }
+    }
+}
+
+impl LoopHandle {
+    /// Turns debug mode on or off. In it the loop logs, as a warning, each callback and each step of a task that takes at least
+    /// as long as [`set_slow_callback_duration`](LoopHandle::set_slow_callback_duration) says, with the place in the program
+    /// that made it; and an operation on a socket that somebody made blocking fails with `InvalidInput`.
+    ///
+    /// The environment's `SENDLOOP_DEBUG=1` turns it on from the start.
+    pub fn set_debug(&self, on: bool) {
+        self.inner.debug.on.set(on);
+    }
+
+    /// Whether the loop is in debug mode.
+    pub fn get_debug(&self) -> bool {
+        self.inner.debug.on.get()
+    }
+
+    /// What debug mode takes for slow; 100 ms unless set. asyncio has an attribute for it.
+    pub fn set_slow_callback_duration(&self, limit: Duration) {
+        self.inner.debug.slow.set(limit);
+    }
+
+    /// Has `handler` told what no caller is left to hear of: a panic in a callback, in a task whose result nobody took (once,
+    /// when its handle is gone), in a destructor that runs where the loop drops things. None of these ends the loop.
+    ///
+    /// The handler takes the place of [`default_exception_handler`](LoopHandle::default_exception_handler), and may call it. Its own
+    /// panic is logged; what it causes itself is logged too. asyncio passes the loop as well: keep a handle.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{cell::RefCell, rc::Rc};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let heard = Rc::new(RefCell::new(Vec::new()));
+    /// let ears = heard.clone();
+    /// event_loop.set_exception_handler(move |context| ears.borrow_mut().push(context.to_string()));
+    /// event_loop.call_soon(|| panic!("oh"));
+    /// event_loop.run_until_complete(async {});
+    /// assert!(heard.borrow()[0].starts_with("panic in a callback: oh"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_exception_handler(&self, handler: impl FnMut(&ExceptionContext) + 'static) {
+        if !self.is_closed() {
+            self.inner.ready.exceptions().set(Some(Box::new(handler)));
+        }
+    }
+
+    /// Goes back to the default handler: asyncio's `set_exception_handler(None)`.
+    pub fn clear_exception_handler(&self) {
+        self.inner.ready.exceptions().set(None);
+    }
+
+    /// Tells the exception handler.
+    pub fn call_exception_handler(&self, context: impl Borrow<ExceptionContext>) {
+        self.inner.ready.exceptions().report(context.borrow());
+    }
+
+    /// Logs, as an error: what is done unless another handler is set.
+    pub fn default_exception_handler(&self, context: impl Borrow<ExceptionContext>) {
+        log_exception(context.borrow());
+    }
+}

@@ -1,0 +1,231 @@
+//! Callbacks on descriptors: `add_reader` and `add_writer`.
+//!
+//! asyncio calls them each turn while the descriptor is ready. The poller here says it once, so after each call the descriptor is
+//! armed again: if it still is ready, the next poll says so, and the callback is called in the next turn. Where it is not, there
+//! is no event and no cost.
+//!
+//! A callback may remove itself, or another that is due in the same turn, or close the descriptor: what was removed is
+//! cancelled, and a cancelled callback is not called.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::panic::Location;
+use std::rc::Rc;
+
+use super::LoopHandle;
+use crate::error::LoopClosed;
+use crate::reactor::{Attachment, Direction};
+use crate::ready::Callback;
+
+/// A callback that is called for each event, until it is cancelled.
+struct Watcher {
+    /// Out while it is called: it may remove itself, and be dropped then.
+    body: RefCell<Option<Box<dyn FnMut()>>>,
+    cancelled: Cell<bool>,
+    attachment: Rc<Attachment>,
+    place: &'static Location<'static>,
+}
+
+/// A watcher's callback while it is called; its end puts it back, also where it panics, unless it was removed meanwhile.
+struct Calling<'a> {
+    watcher: &'a Watcher,
+    body: Option<Box<dyn FnMut()>>,
+}
+
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        if !self.watcher.cancelled.get() {
+            self.watcher.body.replace(self.body.take());
+        }
+    }
+}
+
+impl Callback for Watcher {
+    fn run(&self) {
+        let mut calling = Calling {
+            watcher: self,
+            body: self.body.take(),
+        };
+        if let Some(body) = &mut calling.body {
+            // The poller looks at the descriptor when it is asked, not now: what the call takes away is not announced again.
+            let armed = self.attachment.rearm();
+            armed.unwrap_or_else(|error| log::debug!("a descriptor cannot be watched on: {error}"));
+            body();
+        }
+    }
+
+    fn cancel(&self) {
+        self.cancelled.set(true);
+        let body = self.body.take();
+        drop(body);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.get()
+    }
+
+    fn place(&self) -> &'static Location<'static> {
+        self.place
+    }
+}
+
+/// What is watched of one descriptor.
+struct Watch {
+    attachment: Rc<Attachment>,
+    watchers: [Option<Rc<Watcher>>; 2],
+}
+
+impl Watch {
+    fn set(&mut self, direction: Direction, watcher: Option<Rc<Watcher>>) -> bool {
+        let callback = watcher.clone().map(|watcher| watcher as Rc<dyn Callback>);
+        self.attachment.source().side(direction).watch(callback);
+        let before = std::mem::replace(&mut self.watchers[direction as usize], watcher);
+        before.as_ref().inspect(|before| before.cancel()).is_some()
+    }
+
+    fn is_over(&self) -> bool {
+        self.watchers.iter().all(Option::is_none)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.set(Direction::Read, None);
+        self.set(Direction::Write, None);
+    }
+}
+
+/// All that is watched, by the descriptor's number.
+#[derive(Default)]
+pub(crate) struct Watches {
+    table: RefCell<HashMap<RawFd, Watch>>,
+}
+
+impl Watches {
+    fn put(&self, fd: RawFd, watch: Watch) {
+        let before = self.table.borrow_mut().insert(fd, watch);
+        drop(before);
+    }
+
+    fn take(&self, fd: RawFd) -> Option<Watch> {
+        self.table.borrow_mut().remove(&fd)
+    }
+
+    pub(super) fn close(&self) {
+        let table = self.table.take();
+        drop(table);
+    }
+}
+
+impl fmt::Debug for Watches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watches")
+            .field("descriptors", &self.table.borrow().len())
+            .finish()
+    }
+}
+
+impl LoopHandle {
+    /// Calls `callback` in each turn in which the descriptor is readable, at its end or failed, until it is
+    /// [removed](LoopHandle::remove_reader). A second one replaces the first.
+    ///
+    /// For pipes, terminals, sockets, eventfds, timerfds, inotify; also for a descriptor that a [`Socket`](crate::Socket) has in
+    /// the loop. To be removed before the descriptor is closed, as in asyncio; removing and closing inside any callback is fine.
+    ///
+    /// # Errors
+    ///
+    /// `PermissionDenied` for a regular file or a directory, which are always ready and which epoll refuses;
+    /// [`LoopClosed`] on a closed loop. The callback is dropped then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (mut reader, mut writer) = std::io::pipe()?;
+    /// let watched = reader.try_clone()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.add_reader(&watched, move || {
+    ///     let mut text = [0; 5];
+    ///     reader.read_exact(&mut text).unwrap();
+    ///     assert_eq!(&text, b"hello");
+    ///     handle.stop();
+    /// })?;
+    /// writer.write_all(b"hello")?;
+    /// event_loop.run_forever();
+    /// assert!(event_loop.remove_reader(&watched));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn add_reader(&self, fd: &impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
+        self.watch(Direction::Read, fd, Box::new(callback))
+    }
+
+    /// Calls `callback` in each turn in which the descriptor is writable or failed, until it is
+    /// [removed](LoopHandle::remove_writer); else as [`add_reader`](LoopHandle::add_reader).
+    ///
+    /// # Errors
+    ///
+    /// As [`add_reader`](LoopHandle::add_reader).
+    #[track_caller]
+    pub fn add_writer(&self, fd: &impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
+        self.watch(Direction::Write, fd, Box::new(callback))
+    }
+
+    /// Drops the callback for reading, now, and says whether there was one. It is not called again, also where it was due.
+    pub fn remove_reader(&self, fd: &impl AsFd) -> bool {
+        self.unwatch(Direction::Read, fd.as_fd().as_raw_fd())
+    }
+
+    /// Drops the callback for writing, now, and says whether there was one. It is not called again, also where it was due.
+    pub fn remove_writer(&self, fd: &impl AsFd) -> bool {
+        self.unwatch(Direction::Write, fd.as_fd().as_raw_fd())
+    }
+
+    #[track_caller]
+    fn watch(
+        &self,
+        direction: Direction,
+        fd: &impl AsFd,
+        body: Box<dyn FnMut()>,
+    ) -> io::Result<()> {
+        if self.is_closed() {
+            return Err(LoopClosed.into());
+        }
+        let fd = fd.as_fd();
+        // Also where it is watched already: that arms it again, and shows whether it still is the same descriptor.
+        let attachment = Rc::new(self.inner.reactor.attach(fd)?);
+        let known = self.inner.watches.take(fd.as_raw_fd());
+        let same = known.filter(|watch| Rc::ptr_eq(watch.attachment.source(), attachment.source()));
+        let mut watch = same.unwrap_or_else(|| Watch {
+            attachment,
+            watchers: [None, None],
+        });
+        let watcher = Rc::new(Watcher {
+            body: RefCell::new(Some(body)),
+            cancelled: Cell::new(false),
+            attachment: watch.attachment.clone(),
+            place: Location::caller(),
+        });
+        watch.set(direction, Some(watcher));
+        self.inner.watches.put(fd.as_raw_fd(), watch);
+        Ok(())
+    }
+
+    fn unwatch(&self, direction: Direction, fd: RawFd) -> bool {
+        let Some(mut watch) = self.inner.watches.take(fd) else {
+            return false;
+        };
+        let there = watch.set(direction, None);
+        if !watch.is_over() {
+            self.inner.watches.put(fd, watch);
+        }
+        there
+    }
+}

@@ -1,0 +1,155 @@
+//! What no caller is left to hear of: panics in callbacks, in tasks whose result nobody takes, in destructors that must not
+//! stop what is going on around them.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::mem;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+
+use crate::error::{discard, panic_message};
+
+type Handler = Box<dyn FnMut(&ExceptionContext)>;
+
+/// What an exception handler is told: asyncio's context dictionary.
+pub struct ExceptionContext {
+    message: String,
+    panic: Option<Box<dyn Any + Send>>,
+    place: Option<&'static Location<'static>>,
+}
+
+impl ExceptionContext {
+    /// A context with a message, to be given to
+    /// [`call_exception_handler`](crate::LoopHandle::call_exception_handler).
+    pub fn new(message: impl Into<String>) -> ExceptionContext {
+        ExceptionContext {
+            message: message.into(),
+            panic: None,
+            place: None,
+        }
+    }
+
+    pub(crate) fn with_panic(mut self, panic: Box<dyn Any + Send>) -> ExceptionContext {
+        self.panic = Some(panic);
+        self
+    }
+
+    pub(crate) fn with_place(mut self, place: &'static Location<'static>) -> ExceptionContext {
+        self.place = Some(place);
+        self
+    }
+
+    /// What happened.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What was panicked with, where a panic is the reason.
+    pub fn panic(&self) -> Option<&(dyn Any + Send)> {
+        self.panic.as_deref()
+    }
+
+    /// Where the callback or the task was made, where it is known.
+    pub fn place(&self) -> Option<&'static Location<'static>> {
+        self.place
+    }
+}
+
+/// What was panicked with may panic as it is dropped.
+impl Drop for ExceptionContext {
+    fn drop(&mut self) {
+        self.panic.take().map(discard);
+    }
+}
+
+impl fmt::Display for ExceptionContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(panic) = &self.panic {
+            write!(f, ": {}", panic_message(&**panic))?;
+        }
+        match self.place {
+            Some(place) => write!(f, " (made at {place})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for ExceptionContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ExceptionContext({self})")
+    }
+}
+
+/// The default: to the log.
+pub(crate) fn log_exception(context: &ExceptionContext) {
+    log::error!("{context}");
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Default,
+    Set(Handler),
+    /// The handler is being called, and what it causes itself goes to the log.
+    Calling,
+}
+
+/// A loop's exception handler.
+#[derive(Default)]
+pub(crate) struct Exceptions {
+    state: RefCell<State>,
+}
+
+impl Exceptions {
+    pub(crate) fn set(&self, handler: Option<Handler>) {
+        let state = handler.map_or(State::Default, State::Set);
+        let before = self.state.replace(state);
+        drop(before);
+    }
+
+    /// Calls the handler. Its own panic goes to the log, and no further.
+    pub(crate) fn report(&self, context: &ExceptionContext) {
+        let mut handler = match self.state.replace(State::Calling) {
+            State::Set(handler) => handler,
+            other => {
+                *self.state.borrow_mut() = other;
+                return log_exception(context);
+            }
+        };
+        let called = catch_unwind(AssertUnwindSafe(|| handler(context)));
+        if let Err(panic) = called {
+            log_exception(context);
+            log_exception(
+                &ExceptionContext::new("panic in the exception handler").with_panic(panic),
+            );
+        }
+        let mut state = self.state.borrow_mut();
+        // Unless it has set another meanwhile.
+        if matches!(*state, State::Calling) {
+            *state = State::Set(handler);
+            return;
+        }
+        drop(state);
+        drop(handler);
+    }
+
+    /// Runs code of the user's whose panic must go no further.
+    pub(crate) fn contain(&self, message: &str, f: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+            self.report(&ExceptionContext::new(message).with_panic(panic));
+        }
+    }
+
+    /// Forgets the handler, as it may hold what holds the loop.
+    pub(crate) fn close(&self) {
+        let handler = mem::take(&mut *self.state.borrow_mut());
+        drop(handler);
+    }
+}
+
+impl fmt::Debug for Exceptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Exceptions")
+    }
+}

@@ -1,0 +1,173 @@
+//! Receiving and sending datagrams.
+
+use std::io;
+use std::net::{self, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::net::{self as unix, UnixDatagram};
+use std::time::Duration;
+
+use crate::error::LoopClosed;
+use crate::event_loop::LoopHandle;
+use crate::reactor::Direction;
+use crate::ready_io::io;
+use crate::socket::Socket;
+use crate::sys::address::Address;
+use crate::sys::socket as sys;
+
+mod sealed {
+    use std::io;
+
+    use crate::sys::address::Address;
+
+    pub trait Datagram<A> {
+        /// Whether a full receiver is announced as the socket's own writability.
+        const ANNOUNCES_ROOM: bool;
+        fn to_addr(address: Address) -> io::Result<A>;
+        fn address(addr: &A) -> io::Result<Address>;
+    }
+}
+
+/// A socket of datagrams: `UdpSocket` or `UnixDatagram`.
+pub trait Datagram: AsFd + sealed::Datagram<Self::Addr> {
+    /// What its peers' addresses are.
+    type Addr;
+}
+
+impl Datagram for UdpSocket {
+    type Addr = net::SocketAddr;
+}
+
+impl sealed::Datagram<net::SocketAddr> for UdpSocket {
+    const ANNOUNCES_ROOM: bool = true;
+
+    fn to_addr(address: Address) -> io::Result<net::SocketAddr> {
+        address.to_internet()
+    }
+
+    fn address(addr: &net::SocketAddr) -> io::Result<Address> {
+        Ok(Address::from(addr))
+    }
+}
+
+impl Datagram for UnixDatagram {
+    type Addr = unix::SocketAddr;
+}
+
+impl sealed::Datagram<unix::SocketAddr> for UnixDatagram {
+    const ANNOUNCES_ROOM: bool = false;
+
+    fn to_addr(address: Address) -> io::Result<unix::SocketAddr> {
+        address.to_unix()
+    }
+
+    fn address(addr: &unix::SocketAddr) -> io::Result<Address> {
+        Address::from_unix(addr)
+    }
+}
+
+/// How long to wait before trying again where a Unix receiver is full: the poller looks only at a connected one.
+const FULL: Duration = Duration::from_millis(1);
+
+impl LoopHandle {
+    /// Receives one datagram and its sender's address, waiting until there is one. What does not fit `most` bytes is lost; an
+    /// empty datagram is an empty result.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `InvalidInput` where the socket belongs to another loop; [`LoopClosed`] where it would have to wait on
+    /// a closed one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it has received nothing.
+    pub async fn sock_recvfrom<T: Datagram>(
+        &self,
+        sock: &Socket<T>,
+        most: usize,
+    ) -> io::Result<(Vec<u8>, T::Addr)> {
+        let mut buffer = Vec::new();
+        let attempt = |fd: std::os::fd::BorrowedFd<'_>| {
+            buffer.resize(most, 0);
+            sys::recv_from(fd, &mut buffer)
+        };
+        let (received, sender) = io(self, sock, Direction::Read, attempt).await?;
+        buffer.truncate(received);
+        Ok((buffer, T::to_addr(sender)?))
+    }
+
+    /// Receives one datagram into `buffer`, and says how many bytes and from whom. What does not fit is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`sock_recvfrom`](LoopHandle::sock_recvfrom).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it has received nothing.
+    pub async fn sock_recvfrom_into<T: Datagram>(
+        &self,
+        sock: &Socket<T>,
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, T::Addr)> {
+        let attempt = |fd: std::os::fd::BorrowedFd<'_>| sys::recv_from(fd, buffer);
+        let (received, sender) = io(self, sock, Direction::Read, attempt).await?;
+        Ok((received, T::to_addr(sender)?))
+    }
+
+    /// Sends one datagram to `addr`, waiting while there is no room, and says how many bytes. An empty one is sent too.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, as for one that is too long; `InvalidInput` for a Unix address without a name, and where the socket
+    /// belongs to another loop; [`LoopClosed`] where it would have to wait on a closed one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it has sent nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::UdpSocket;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// let here = Socket::new(UdpSocket::bind("127.0.0.1:0")?)?;
+    /// let there = Socket::new(UdpSocket::bind("127.0.0.1:0")?)?;
+    /// let addr = there.get_ref().local_addr()?;
+    /// event_loop.run_until_complete(async {
+    ///     assert_eq!(event_loop.sock_sendto(&here, b"hello", &addr).await?, 5);
+    ///     let (text, sender) = event_loop.sock_recvfrom(&there, 100).await?;
+    ///     assert_eq!((text.as_slice(), sender), (b"hello".as_slice(), here.get_ref().local_addr()?));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub async fn sock_sendto<T: Datagram>(
+        &self,
+        sock: &Socket<T>,
+        bytes: &[u8],
+        addr: &T::Addr,
+    ) -> io::Result<usize> {
+        let to = T::address(addr)?;
+        if T::ANNOUNCES_ROOM {
+            return io(self, sock, Direction::Write, |fd| {
+                sys::send_to(fd, bytes, &to)
+            })
+            .await;
+        }
+        loop {
+            match sys::send_to(sock.as_fd(), bytes, &to) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.is_closed() {
+                        return Err(LoopClosed.into());
+                    }
+                    self.sleep(FULL).await;
+                }
+                result => return result,
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The name of an address.
+
+use std::ffi::CStr;
+use std::io;
+use std::net::SocketAddr;
+
+use super::address::Address;
+
+/// The host's and the service's name; numbers where there are none. It may take long: names come over the network.
+pub(crate) fn name_of(addr: &SocketAddr) -> io::Result<(String, String)> {
+    let address = Address::from(addr);
+    let mut host = [0 as libc::c_char; 1025]; // NI_MAXHOST
+    let mut service = [0 as libc::c_char; 32]; // NI_MAXSERV
+    // SAFETY: the pointers and lengths are those of `address`, `host` and `service`, which outlive the call.
+    let code = unsafe {
+        libc::getnameinfo(
+            address.as_ptr(),
+            address.len(),
+            host.as_mut_ptr(),
+            host.len() as _,
+            service.as_mut_ptr(),
+            service.len() as _,
+            0,
+        )
+    };
+    match code {
+        0 => Ok((text(&host), text(&service))),
+        libc::EAI_SYSTEM => Err(io::Error::last_os_error()),
+        code => {
+            // SAFETY: gai_strerror gives a string that lives for ever, for every code.
+            let why = unsafe { CStr::from_ptr(libc::gai_strerror(code)) };
+            Err(io::Error::other(why.to_string_lossy().into_owned()))
+        }
+    }
+}
+
+/// The text up to the zero byte that getnameinfo has written.
+fn text(chars: &[libc::c_char]) -> String {
+    let bytes: Vec<u8> = chars
+        .iter()
+        .map(|c| *c as u8)
+        .take_while(|b| *b != 0)
+        .collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}

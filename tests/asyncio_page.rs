@@ -1,0 +1,213 @@
+//! What `docs/ASYNCIO.md` says is true: every name of asyncio's has a row, every name of ours exists, every method of the
+//! loop's is mentioned, and every row that says "same" names a test that is there.
+//!
+//! asyncio's names are in `tests/asyncio_page/names.txt`; `names.py` beside it records them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const PAGE: &str = include_str!("../docs/ASYNCIO.md");
+const NAMES: &str = include_str!("asyncio_page/names.txt");
+
+/// What the first cell of a row about asyncio begins with.
+const OF_ASYNCIO: [&str; 6] = ["loop", "Handle", "TimerHandle", "Future", "Task", "asyncio"];
+
+/// A row of the page's tables that is about names of asyncio's.
+struct Row {
+    line: &'static str,
+    asyncio: Vec<&'static str>,
+    verdict: &'static str,
+    tests: Vec<&'static str>,
+}
+
+/// The words of a text that stand between backquotes.
+fn quoted(text: &'static str) -> Vec<&'static str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+fn row(line: &'static str) -> Option<Row> {
+    let cells: Vec<&str> = line.strip_prefix('|')?.split('|').map(str::trim).collect();
+    let asyncio = quoted(cells[0]);
+    let (owner, _) = asyncio.first()?.split_once('.')?;
+    if !OF_ASYNCIO.contains(&owner) {
+        return None;
+    }
+    // The last is what follows the closing bar.
+    assert_eq!(cells.len(), 6, "a row has five cells: {line}");
+    Some(Row {
+        line,
+        asyncio,
+        verdict: cells[2],
+        tests: quoted(cells[4]),
+    })
+}
+
+fn rows() -> Vec<Row> {
+    PAGE.lines().filter_map(row).collect()
+}
+
+fn here(below: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(below)
+}
+
+fn sources(under: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(under).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(fs::read_to_string(path).expect("readable"));
+        }
+    }
+}
+
+/// The name at the start of a text.
+fn name(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// The type of an inherent `impl`, which rustfmt begins at the left margin.
+fn implemented(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("impl")?;
+    let rest = match rest.strip_prefix('<') {
+        Some(generics) => generics.split_once("> ")?.1,
+        None => rest.strip_prefix(' ')?,
+    };
+    Some(if rest.contains(" for ") {
+        ""
+    } else {
+        name(rest)
+    })
+}
+
+fn public_function(line: &str) -> Option<&str> {
+    let rest = line.trim_start().strip_prefix("pub ")?;
+    let rest = rest.strip_prefix("const ").unwrap_or(rest);
+    let rest = rest.strip_prefix("async ").unwrap_or(rest);
+    Some(name(rest.strip_prefix("fn ")?))
+}
+
+/// All public functions of the sources: `Type::method`, and `sendloop::function` for those of no type.
+fn public() -> BTreeSet<String> {
+    let mut texts = Vec::new();
+    sources(&here("src"), &mut texts);
+    let mut found = BTreeSet::new();
+    for text in &texts {
+        let mut owner = "sendloop";
+        for line in text.lines() {
+            if line == "}" {
+                owner = "sendloop";
+            }
+            owner = implemented(line).unwrap_or(owner);
+            if let Some(function) = public_function(line) {
+                found.insert(format!("{owner}::{function}"));
+            }
+        }
+    }
+    assert!(found.len() > 60, "the sources were read: {found:?}");
+    found
+}
+
+/// The functions that the page names as ours: `Type::method` or `sendloop::function`, outside its examples.
+fn mentioned() -> BTreeSet<&'static str> {
+    let mut in_example = false;
+    let text = PAGE.lines().filter(|line| {
+        in_example ^= line.starts_with("```");
+        !in_example && !line.starts_with("```")
+    });
+    let words = text.flat_map(quoted);
+    let paths = words.filter(|word| {
+        let parts = word.split_once("::");
+        parts.is_some_and(|(_, last)| {
+            last.starts_with(|c: char| c.is_ascii_lowercase()) && name(last) == last
+        })
+    });
+    paths.collect()
+}
+
+#[test]
+fn every_name_of_asyncios_has_one_row_and_every_row_a_name_of_asyncios() {
+    let rows = rows();
+    let mut on_page: Vec<_> = rows.iter().flat_map(|row| row.asyncio.clone()).collect();
+    let mut recorded: Vec<_> = NAMES.lines().collect();
+    on_page.sort_unstable();
+    recorded.sort_unstable();
+    let missing: Vec<_> = recorded.iter().filter(|n| !on_page.contains(n)).collect();
+    assert!(missing.is_empty(), "no row: {missing:?}");
+    let unknown: Vec<_> = on_page.iter().filter(|n| !recorded.contains(n)).collect();
+    assert!(unknown.is_empty(), "not asyncio's: {unknown:?}");
+    assert_eq!(on_page, recorded, "a name has two rows");
+}
+
+#[test]
+fn every_function_that_the_page_names_is_public_in_the_source() {
+    let public = public();
+    let mentioned = mentioned();
+    assert!(mentioned.len() > 50, "the page was read: {mentioned:?}");
+    let missing: Vec<_> = mentioned.iter().filter(|n| !public.contains(**n)).collect();
+    assert!(missing.is_empty(), "not in src: {missing:?}");
+}
+
+#[test]
+fn every_public_method_of_the_loop_is_on_the_page() {
+    let mentioned = mentioned();
+    let public = public();
+    let ours = public.iter().filter(|name| {
+        let (owner, _) = name.split_once("::").expect("a path");
+        [
+            "Loop",
+            "LoopHandle",
+            "Handle",
+            "TimerHandle",
+            "Task",
+            "Promise",
+            "Remote",
+        ]
+        .contains(&owner)
+    });
+    let missing: Vec<_> = ours.filter(|name| !mentioned.contains(&***name)).collect();
+    assert!(missing.is_empty(), "not on the page: {missing:?}");
+}
+
+#[test]
+fn a_verdict_is_one_of_three_words() {
+    for row in rows() {
+        let known = ["same", "different", "absent"].contains(&row.verdict);
+        assert!(known, "{:?}: {}", row.verdict, row.line);
+    }
+}
+
+/// Whether `test` is in one of the test files `texts`, or is a scenario of the parity tests.
+fn is_there(test: &str, texts: &[String], traces: &str) -> bool {
+    if test.contains('/') {
+        let start = format!("{test}: ");
+        return traces.lines().any(|line| line.starts_with(&start));
+    }
+    let function = format!("fn {test}(");
+    texts.iter().any(|text| text.contains(&function))
+}
+
+#[test]
+fn the_tests_that_rows_name_are_there_and_a_row_that_says_same_names_one() {
+    let traces =
+        fs::read_to_string(here("tests/parity/traces.txt")).expect("the parity tests' traces");
+    for row in rows() {
+        let (files, tests): (Vec<_>, Vec<_>) = row
+            .tests
+            .iter()
+            .partition(|word| word.starts_with("tests/"));
+        let read = |file: &&str| fs::read_to_string(here(file));
+        let texts: Result<Vec<_>, _> = files.iter().map(read).collect();
+        let texts = texts.unwrap_or_else(|error| panic!("{error}: {}", row.line));
+        for test in tests {
+            assert!(is_there(test, &texts, &traces), "no {test}: {}", row.line);
+        }
+        assert!(
+            row.verdict != "same" || !files.is_empty(),
+            "no test: {}",
+            row.line
+        );
+    }
+}

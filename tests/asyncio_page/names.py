@@ -1,0 +1,24 @@
+"""Records asyncio's public names, one a line: python3 tests/asyncio_page/names.py > tests/asyncio_page/names.txt
+
+The methods of the classes that a loop's user holds, then all that the module itself exports. Made with CPython 3.11.
+"""
+
+import asyncio
+
+CLASSES = [
+    ("loop", asyncio.AbstractEventLoop),
+    ("Handle", asyncio.Handle),
+    ("TimerHandle", asyncio.TimerHandle),
+    ("Future", asyncio.Future),
+    ("Task", asyncio.Task),
+]
+
+for short, cls in CLASSES:
+    for name in dir(cls):
+        if not name.startswith("_"):
+            print(f"{short}.{name}")
+
+# TaskGroup is missing from __all__ in 3.11.
+for name in sorted({*asyncio.__all__, "TaskGroup"}):
+    if not name.startswith("_"):
+        print(f"asyncio.{name}")

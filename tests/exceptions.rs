@@ -1,0 +1,118 @@
+//! What nobody is left to hear of reaches the exception handler, once, and ends nothing.
+
+mod util;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use sendloop::{ExceptionContext, Loop, Socket};
+use util::*;
+
+fn listening(event_loop: &Loop) -> Rc<RefCell<Vec<String>>> {
+    let heard = Rc::new(RefCell::new(Vec::new()));
+    let ears = heard.clone();
+    event_loop.set_exception_handler(move |context| ears.borrow_mut().push(context.to_string()));
+    heard
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("in a destructor");
+    }
+}
+
+#[test]
+fn a_task_whose_panic_nobody_took_is_reported_once_when_its_handle_goes() {
+    let _test = test();
+    let event_loop = new_loop();
+    let heard = listening(&event_loop);
+    let kept = event_loop.create_task(async { panic!("kept") });
+    let taken = event_loop.create_task(async { panic!("taken") });
+    drop(event_loop.create_task(async { panic!("detached") }));
+    event_loop.run_until_complete(taken).expect_err("a panic");
+    assert_eq!(heard.borrow().len(), 1);
+    assert!(heard.borrow()[0].contains("detached") && heard.borrow()[0].contains("exceptions.rs"));
+    drop(kept);
+    assert_eq!(heard.borrow().len(), 2);
+    assert!(heard.borrow()[1].contains("kept"));
+}
+
+#[test]
+fn panics_in_destructors_are_reported_wherever_the_loop_drops() {
+    let _test = test();
+    let event_loop = new_loop();
+    let heard = listening(&event_loop);
+    let bomb = PanicsWhenDropped;
+    let task = event_loop.create_task(async move {
+        let _bomb = bomb;
+        std::future::pending::<()>().await;
+    });
+    event_loop.run_until_complete(async {});
+    assert!(task.cancel() && task.cancelled());
+    assert_eq!(heard.borrow().len(), 1);
+    let (soon, later) = (PanicsWhenDropped, PanicsWhenDropped);
+    event_loop.call_soon(move || drop(soon));
+    event_loop.call_later(std::time::Duration::from_secs(9), move || drop(later));
+    drop(event_loop);
+    assert_eq!(heard.borrow().len(), 3);
+}
+
+#[test]
+fn a_handler_that_panics_or_causes_more_does_no_harm() {
+    let _test = test();
+    let event_loop = new_loop();
+    let handle = event_loop.handle();
+    event_loop.set_exception_handler(move |context| {
+        handle.default_exception_handler(context);
+        handle.call_exception_handler(ExceptionContext::new("from inside"));
+        panic!("again");
+    });
+    event_loop.call_soon(|| panic!("first"));
+    event_loop.call_soon(|| panic!("second"));
+    event_loop.run_until_complete(async {});
+    event_loop.clear_exception_handler();
+    event_loop.call_exception_handler(ExceptionContext::new("to the log"));
+}
+
+#[test]
+fn the_handler_is_told_what_a_program_reports_itself() {
+    let _test = test();
+    let event_loop = new_loop();
+    let heard = listening(&event_loop);
+    event_loop.call_exception_handler(ExceptionContext::new("mine"));
+    assert_eq!(*heard.borrow(), ["mine"]);
+}
+
+#[test]
+fn debug_mode_refuses_a_socket_that_was_made_blocking() {
+    let _test = test();
+    let event_loop = new_loop();
+    assert!(!event_loop.get_debug());
+    let (near, _far) = Socket::pair().expect("a pair");
+    near.get_ref().set_nonblocking(false).expect("set");
+    event_loop.set_debug(true);
+    let file = file(10);
+    event_loop.run_until_complete(async {
+        let error = event_loop
+            .sock_sendall(&near, b"x")
+            .await
+            .expect_err("blocking");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        let error = event_loop
+            .sock_sendfile(&near, &file)
+            .await
+            .expect_err("blocking");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        event_loop.set_debug(false);
+        event_loop.sock_sendall(&near, b"x").await.expect("sent");
+    });
+    assert!(
+        Loop::builder()
+            .debug(true)
+            .build()
+            .expect("a loop")
+            .get_debug()
+    );
+}

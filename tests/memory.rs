@@ -1,0 +1,75 @@
+//! Cancelled timers hold no memory. Alone in its binary: what other tests leave to the allocator would blur the measure.
+
+mod util;
+
+use std::fs;
+use std::rc::Rc;
+use std::time::Duration;
+
+use util::*;
+
+const MILLION: u64 = 1_000_000;
+const HOUR: Duration = Duration::from_secs(3600);
+/// By how much resident memory may differ.
+const NEAR: u64 = 2 << 20;
+
+/// Resident memory in bytes, after the allocator has given back what it can.
+fn resident() -> u64 {
+    #[cfg(target_env = "gnu")]
+    #[allow(unsafe_code, reason = "the standard library does not have it")]
+    // SAFETY: it takes a number and has no conditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+    let text = fs::read_to_string("/proc/self/statm").expect("procfs");
+    let pages = text.split(' ').nth(1).expect("a second field");
+    pages.parse::<u64>().expect("a number") * rustix::param::page_size() as u64
+}
+
+#[track_caller]
+fn assert_memory_is_back(before: u64) {
+    let after = resident();
+    assert!(
+        after <= before + NEAR,
+        "{} KiB before, {} KiB after",
+        before >> 10,
+        after >> 10
+    );
+}
+
+#[test]
+fn a_million_timers_each_cancelled_when_it_is_made_leave_no_memory_behind() {
+    let _test = test();
+    let event_loop = new_loop();
+    let before = resident();
+    for n in 0..MILLION {
+        let held = vec![n];
+        let timer = event_loop.call_later(HOUR, move || drop(held));
+        timer.cancel();
+    }
+    assert_memory_is_back(before);
+    assert_eq!(event_loop.next_timeout(), None);
+}
+
+#[test]
+fn a_million_timers_made_and_then_cancelled_give_their_memory_back() {
+    let _test = test();
+    let event_loop = new_loop();
+    let before = resident();
+    let held = Rc::new(());
+    let timers: Vec<_> = (0..MILLION)
+        .map(|n| {
+            let held = held.clone();
+            event_loop.call_later(HOUR + Duration::from_micros(n % 1000), move || drop(held))
+        })
+        .collect();
+    assert!(resident() > before + 10 * NEAR, "it measures nothing");
+    // Out of order; none may keep what it holds until the others are cancelled.
+    for n in 1..=MILLION {
+        timers[(n * 7919 % MILLION) as usize].cancel();
+        assert_eq!(Rc::strong_count(&held) as u64, 1 + MILLION - n);
+    }
+    drop(timers);
+    assert_memory_is_back(before);
+    assert_eq!(event_loop.next_timeout(), None);
+}

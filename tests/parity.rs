@@ -1,0 +1,208 @@
+//! The order of things, as in CPython's asyncio: each scenario is written once in Python and once here, and says the same
+//! words in both. `tests/parity/record.py` recorded asyncio's in `tests/parity/traces.txt`; it says how to add one.
+//!
+//! Where sendloop means to differ, [`DIFFERENCES`] says how and why.
+
+mod util;
+
+#[path = "parity/cancel.rs"]
+mod cancel;
+#[path = "parity/connections.rs"]
+mod connections;
+#[path = "parity/datagrams.rs"]
+mod datagrams;
+#[path = "parity/order.rs"]
+mod order;
+#[path = "parity/scene.rs"]
+mod scene;
+#[path = "parity/sendfile.rs"]
+mod sendfile;
+#[path = "parity/signals.rs"]
+mod signals;
+#[path = "parity/sockets.rs"]
+mod sockets;
+#[path = "parity/tasks.rs"]
+mod tasks;
+#[path = "parity/timers.rs"]
+mod timers;
+#[path = "parity/waits.rs"]
+mod waits;
+#[path = "parity/watch.rs"]
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use scene::{Named, Scene};
+use util::{new_loop, test};
+
+const TRACES: &str = include_str!("parity/traces.txt");
+
+const GROUPS: &[(&str, &[&[Named]])] = &[
+    ("order", order::ALL),
+    ("tasks", tasks::ALL),
+    ("waits", waits::ALL),
+    ("cancel", cancel::ALL),
+    ("timers", timers::ALL),
+    ("sockets", sockets::ALL),
+    ("connections", connections::ALL),
+    ("sendfile", sendfile::ALL),
+    ("watch", watch::ALL),
+    ("signals", signals::ALL),
+    ("datagrams", datagrams::ALL),
+];
+
+/// Scenario, its words here, and why they are not asyncio's.
+const DIFFERENCES: &[(&str, &str, &str)] = &[
+    (
+        "order/a_task_as_main_lets_fewer_turns_run",
+        "work a b end",
+        "what is run until it is complete is always a step of its own, which awaits the task and so sees its end a turn later",
+    ),
+    (
+        "order/a_main_that_was_stopped_goes_on",
+        "stopped end",
+        "the future may borrow what is around the call, so it cannot outlive it",
+    ),
+    (
+        "order/an_error_of_main_comes_out",
+        "error queued end",
+        "a panic unwinds at once; what is queued stays for the next run",
+    ),
+    (
+        "order/threadsafe_from_another_thread",
+        "a b thread end end",
+        "the loop's own queue takes no lock: other threads' calls come in once a turn, behind what is queued by then",
+    ),
+    (
+        "tasks/a_waiter_before_a_done_callback",
+        "task-0 callback waiter",
+        "a task has one waiter, which is told last; only the callbacks have an order among themselves",
+    ),
+    (
+        "tasks/a_done_callback_has_an_argument",
+        "task-0 arguments-0",
+        "the task may be awaited elsewhere, and its result is given once",
+    ),
+    (
+        "waits/wait_for_no_time_what_would_be_done_at_once",
+        "work done",
+        "a future is polled once also in no time; asyncio makes it a task, which it cancels before its first step",
+    ),
+    (
+        "waits/wait_for_a_task_that_takes_too_long",
+        "timeout work end",
+        "a dropped Task is detached; asyncio cancels what is waited for",
+    ),
+    (
+        "cancel/the_turn_in_which_it_ends",
+        "start cleanup true-true true",
+        "the future is dropped at once; asyncio throws into it a turn later",
+    ),
+    (
+        "cancel/twice",
+        "start cleanup true false false",
+        "after the first cancel it is done",
+    ),
+    (
+        "cancel/one_that_awaits_a_task",
+        "start start cleanup outer-cancelled end",
+        "a dropped Task is detached; asyncio cancels what is waited for",
+    ),
+    (
+        "timers/six_equal_deadlines",
+        "a b c d e f",
+        "in the order in which they were made; asyncio promises none, its heap shuffles more than three",
+    ),
+    (
+        "timers/sleep_counts_from_the_first_await",
+        "slept timer",
+        "sleep counts from the call",
+    ),
+    (
+        "sockets/the_turn_in_which_a_receiver_resumes",
+        "wait turn-0 got-x turn-1 turn-2 turn-3",
+        "an event wakes the task; asyncio's runs a callback that sets a future that wakes the task, a turn later",
+    ),
+    (
+        "sockets/two_receivers_of_one_socket",
+        "x y",
+        "nobody's waiting is stolen; asyncio forgets the first receiver for ever",
+    ),
+    (
+        "sockets/a_receiver_cancelled_two_turns_after_the_data_has_come",
+        "wait got-x false",
+        "data is received in the step that returns it; asyncio receives it a turn before, and loses it to a cancellation then",
+    ),
+    (
+        "sendfile/a_count_of_nothing",
+        "sent-0 at-0",
+        "an empty body is no error",
+    ),
+    (
+        "sendfile/an_offset_past_the_end",
+        "sent-0 at-2000",
+        "every way out leaves the position at the offset and what was sent",
+    ),
+    (
+        "sendfile/to_nobody",
+        "broken at-0",
+        "an error of the connection is reported; asyncio falls back to reading, from the end where the position is, and succeeds",
+    ),
+    (
+        "sendfile/cancelled_midway",
+        "cancelled position-exact-true",
+        "every way out leaves the position at what was sent",
+    ),
+];
+
+fn traces() -> BTreeMap<&'static str, &'static str> {
+    let lines = TRACES.lines();
+    let traces = lines.map(|line| line.split_once(": ").expect("`name: words`"));
+    traces.collect()
+}
+
+fn scenarios() -> impl Iterator<Item = (String, &'static Named)> {
+    GROUPS.iter().flat_map(|(group, lists)| {
+        let scenarios = lists.iter().copied().flatten();
+        scenarios.map(move |scenario| (format!("{group}/{}", scenario.0), scenario))
+    })
+}
+
+#[test]
+fn every_scenario_goes_as_in_asyncio_or_as_the_differences_say() {
+    let _test = test();
+    let traces = traces();
+    let mut wrong = Vec::new();
+    for (name, (_, run)) in scenarios() {
+        let event_loop = new_loop();
+        let scene = Scene::new(&event_loop);
+        run(&event_loop, &scene);
+        // Before the loop is closed, which drops the tasks that are left.
+        let words = scene.words();
+        let meant = DIFFERENCES.iter().find(|difference| difference.0 == name);
+        let expected = meant.map(|meant| meant.1).or(traces.get(&*name).copied());
+        if expected.is_some_and(|expected| expected != words) {
+            let asyncio = traces.get(&*name).copied().unwrap_or_default();
+            wrong.push(format!("{name}\n  asyncio: {asyncio}\n  here:    {words}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_trace_has_a_scenario_and_every_scenario_a_trace() {
+    let recorded: BTreeSet<_> = traces().into_keys().map(str::to_owned).collect();
+    let here: BTreeSet<_> = scenarios().map(|(name, _)| name).collect();
+    let missing: Vec<_> = recorded.symmetric_difference(&here).collect();
+    assert!(missing.is_empty(), "only on one side: {missing:?}");
+}
+
+#[test]
+fn every_difference_is_still_one() {
+    let traces = traces();
+    for (name, words, reason) in DIFFERENCES {
+        let asyncio = traces.get(name);
+        assert!(asyncio.is_some(), "{name} is no scenario");
+        assert!(asyncio != Some(words), "{name} does not differ: {reason}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Accepting and connecting.
+
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+
+use sendloop::Socket;
+
+use crate::scene::{Named, Scene, joined, mains, outcome};
+
+pub(crate) const ALL: &[&[Named]] = &[mains![
+    accepting_waits_for_a_connection,
+    accepting_what_waits_takes_no_turn,
+    a_cancelled_accept_leaves_the_connection,
+    connecting_to_nobody,
+]];
+
+fn listening() -> Socket<TcpListener> {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    Socket::new(listener).expect("non-blocking")
+}
+
+/// A connection to it.
+async fn connected(s: &Scene, listener: &TcpListener) -> Socket<TcpStream> {
+    let address = listener.local_addr().expect("bound");
+    let client = Socket::tcp(&address).expect("a socket");
+    s.sock_connect(&client, &address).await.expect("accepted");
+    client
+}
+
+async fn accepting_waits_for_a_connection(s: Scene) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let listener = Socket::new(UnixListener::bind(&path).expect("bound")).expect("non-blocking");
+    let task = s.task(async move |s| {
+        s.say("accept");
+        let (connection, _) = s.sock_accept(&listener).await.expect("no error");
+        s.say("accepted");
+        connection
+    });
+    s.turns(2).await;
+    let client = Socket::unix().expect("a socket");
+    s.call_soon(s.word("soon"));
+    s.sock_connect(&client, &path).await.expect("accepted");
+    s.say("connected");
+    let connection = joined(task).await;
+    s.sock_sendall(&client, b"x").await.expect("no error");
+    let data = s.sock_recv(&connection, 100).await.expect("no error");
+    s.say(format!("got-{}", String::from_utf8_lossy(&data)));
+}
+
+async fn accepting_what_waits_takes_no_turn(s: Scene) {
+    let listener = listening();
+    let client = connected(&s, listener.get_ref()).await;
+    s.say("connected");
+    s.call_soon(s.word("soon"));
+    let (_connection, peer) = s.sock_accept(&listener).await.expect("no error");
+    let same = peer == client.get_ref().local_addr().expect("connected");
+    s.say(format!("accepted-{same}"));
+    s.turns(1).await;
+}
+
+async fn a_cancelled_accept_leaves_the_connection(s: Scene) {
+    let listener = std::rc::Rc::new(listening());
+    let waiting = listener.clone();
+    let mut task = s.task(async move |s| s.sock_accept(&waiting).await.is_ok());
+    s.turns(2).await;
+    task.cancel();
+    s.say(outcome(&mut task).await);
+    let _client = connected(&s, listener.get_ref()).await;
+    s.sock_accept(&listener).await.expect("no error");
+    s.say("accepted");
+}
+
+async fn connecting_to_nobody(s: Scene) {
+    let listener = listening();
+    let address = listener.get_ref().local_addr().expect("bound");
+    drop(listener);
+    let client = Socket::tcp(&address).expect("a socket");
+    let error = s.sock_connect(&client, &address).await;
+    if error.expect_err("nobody").kind() == ErrorKind::ConnectionRefused {
+        s.say("ECONNREFUSED");
+    }
+}

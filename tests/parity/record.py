@@ -1,0 +1,63 @@
+"""The order of things in CPython's asyncio, recorded: what `cargo test --test parity` holds sendloop to.
+
+    python3 tests/parity/record.py           runs every scenario and writes tests/parity/traces.txt
+    python3 tests/parity/record.py --check   runs every scenario, prints what differs from that file; exit code 1 if any does
+    python3 tests/parity/record.py WORD ...  prints the traces of the scenarios whose names contain a word, and writes nothing
+
+Needs Python 3.11 or later on a Unix system, and its standard library only.
+
+A scenario is a function `name(loop, say)`, plain or `async`, with the decorator `@scenario`, in the file of its group: order.py,
+tasks.py and so on. Each gets a fresh loop, and says short words. The Rust side of each has the same name and is in the file of
+the same name that ends in .rs. To add one: write both, run this, run the test.
+
+Words must be the same in every run: no times, no addresses, nothing that depends on how loaded the machine is. In particular a
+callback and a sleeping task (which resumes one turn after its timer) must not race by a few milliseconds.
+"""
+
+import sys
+
+sys.dont_write_bytecode = True
+
+import pathlib
+
+# Importing a group registers its scenarios; the order is that of the file that is written.
+import order, tasks, waits, cancel, timers, sockets, connections, sendfile, watch, signals, datagrams  # noqa: E401, F401
+from registry import SCENARIOS, run
+
+TRACES = pathlib.Path(__file__).with_name("traces.txt")
+
+
+def record(wanted=("",)):
+    names = [name for name in SCENARIOS if any(word in name for word in wanted)]
+    return {name: " ".join(run(SCENARIOS[name])) for name in names}
+
+
+def recorded():
+    lines = TRACES.read_text().splitlines()
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def check():
+    now, before = record(), recorded()
+    differing = [name for name in {**before, **now} if now.get(name) != before.get(name)]
+    for name in differing:
+        print(f"{name}\n  recorded: {before.get(name, '(nothing)')}\n  now:      {now.get(name, '(nothing)')}")
+    print(f"{len(now)} scenarios, {len(differing)} differ")
+    return 1 if differing else 0
+
+
+def main(arguments):
+    if arguments == ["--check"]:
+        return check()
+    traces = record(arguments or ("",))
+    lines = "".join(f"{name}: {words}\n" for name, words in traces.items())
+    if arguments:
+        print(lines, end="")
+    else:
+        TRACES.write_text(lines)
+        print(f"{len(traces)} scenarios recorded in {TRACES}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,180 @@
+//! What the scenarios are made of.
+
+use std::fmt::Display;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sendloop::{Handle, Loop, LoopHandle, Task, TaskError};
+
+/// A scenario and its name.
+pub(crate) type Named = (&'static str, fn(&Loop, &Scene));
+
+/// A list of scenarios that are a plain function each.
+macro_rules! plain {
+    ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name)),*] };
+}
+
+/// A list of scenarios that are the main task each.
+macro_rules! mains {
+    ($($name:ident),* $(,)?) => {
+        &[$((stringify!($name), |event_loop, scene| event_loop.run_until_complete($name(scene.clone())))),*]
+    };
+}
+
+pub(crate) use {mains, plain};
+
+/// What was said; other threads may hold it.
+type Words = Arc<Mutex<Vec<String>>>;
+
+fn say(words: &Words, word: impl Display) {
+    let mut words = words.lock().expect("nobody panics with it");
+    words.push(word.to_string());
+}
+
+/// A scenario's loop and the words it has said. Callbacks and tasks keep clones.
+#[derive(Clone)]
+pub(crate) struct Scene {
+    event_loop: LoopHandle,
+    words: Words,
+}
+
+impl Deref for Scene {
+    type Target = LoopHandle;
+
+    fn deref(&self) -> &LoopHandle {
+        &self.event_loop
+    }
+}
+
+impl Scene {
+    pub(crate) fn new(event_loop: &Loop) -> Scene {
+        Scene {
+            event_loop: event_loop.handle(),
+            words: Words::default(),
+        }
+    }
+
+    pub(crate) fn words(&self) -> String {
+        let words = self.words.lock().expect("nobody panics with it");
+        words.join(" ")
+    }
+
+    pub(crate) fn say(&self, word: impl Display) {
+        say(&self.words, word);
+    }
+
+    /// A callback that says a word.
+    pub(crate) fn word(&self, word: &'static str) -> impl Fn() + Send + 'static {
+        let words = self.words.clone();
+        move || say(&words, word)
+    }
+
+    /// A callback that is given the scene.
+    pub(crate) fn with(&self, callback: impl FnOnce(&Scene) + 'static) -> impl FnOnce() + 'static {
+        let scene = self.clone();
+        move || callback(&scene)
+    }
+
+    /// `call_soon` with a callback that is given the scene.
+    pub(crate) fn soon(&self, callback: impl FnOnce(&Scene) + 'static) -> Handle {
+        self.call_soon(self.with(callback))
+    }
+
+    /// A task that is given the scene.
+    pub(crate) fn task<T: 'static>(&self, body: impl AsyncFnOnce(Scene) -> T + 'static) -> Task<T> {
+        let scene = self.clone();
+        self.create_task(async move { body(scene).await })
+    }
+
+    /// A task that says a word and a number so many times, a turn apart.
+    pub(crate) fn counting(&self, word: &'static str, times: usize) -> Task<()> {
+        self.task(async move |s| {
+            for number in 0..times {
+                s.say(format!("{word}-{number}"));
+                s.turns(1).await;
+            }
+        })
+    }
+
+    /// A task that says what happens to it: started, ended, or cancelled.
+    pub(crate) fn guarded<F: Future + 'static>(&self, future: F) -> Task<()> {
+        self.task(async move |s| {
+            s.say("start");
+            let cleanup = s.at_drop("cleanup");
+            future.await;
+            cleanup.disarm();
+            s.say("end");
+        })
+    }
+
+    /// Lets so many turns of the loop pass.
+    pub(crate) async fn turns(&self, number: usize) {
+        for _ in 0..number {
+            self.sleep(Duration::ZERO).await;
+        }
+    }
+
+    /// Says the word when it is dropped: asyncio's `except CancelledError`.
+    pub(crate) fn at_drop(&self, word: &'static str) -> AtDrop {
+        AtDrop {
+            scene: Some(self.clone()),
+            word,
+        }
+    }
+}
+
+pub(crate) struct AtDrop {
+    scene: Option<Scene>,
+    word: &'static str,
+}
+
+impl AtDrop {
+    pub(crate) fn disarm(mut self) {
+        self.scene = None;
+    }
+}
+
+impl Drop for AtDrop {
+    fn drop(&mut self) {
+        if let Some(scene) = &self.scene {
+            scene.say(self.word);
+        }
+    }
+}
+
+pub(crate) fn millis(number: u64) -> Duration {
+    Duration::from_millis(number)
+}
+
+/// What a task came to.
+pub(crate) async fn outcome<T>(task: &mut Task<T>) -> &'static str {
+    match task.await {
+        Ok(_) => "value",
+        Err(TaskError::Cancelled) => "cancelled",
+        Err(TaskError::Panicked(_)) => "error",
+    }
+}
+
+/// Awaits a task that must come to its end.
+pub(crate) async fn joined<T>(task: Task<T>) -> T {
+    task.await.expect("the task ends")
+}
+
+/// Python's `raise`: a panic that prints nothing.
+pub(crate) fn fail() -> ! {
+    resume_unwind(Box::new("meant"))
+}
+
+/// Python's `try`: whether the run ended by a panic.
+pub(crate) fn fails<T>(run: impl FnOnce() -> T) -> bool {
+    catch_unwind(AssertUnwindSafe(run)).is_err()
+}
+
+/// Runs until a stop that is queued behind what is queued by now, and says that it has ended.
+pub(crate) fn run_for_one_stop(event_loop: &Loop, s: &Scene) {
+    s.soon(|s| s.stop());
+    event_loop.run_forever();
+    s.say("end");
+}

@@ -1,0 +1,171 @@
+//! Tasks: their steps, what they wait for, their ends.
+
+use crate::scene::{Named, Scene, fail, joined, mains};
+
+pub(crate) const ALL: &[&[Named]] = &[mains![
+    a_new_task_starts_a_turn_later,
+    two_tasks_take_turns,
+    three_tasks_of_different_length,
+    a_task_makes_tasks,
+    a_task_awaits_a_task,
+    awaiting_a_done_task_takes_no_turn,
+    done_callbacks_run_in_order,
+    a_waiter_before_a_done_callback,
+    a_done_callback_added_after_the_end,
+    a_done_callback_has_an_argument,
+    an_error_in_a_done_callback,
+    an_error_in_a_task_reaches_who_awaits_it,
+    an_error_in_a_task_ends_no_other,
+    done_and_cancelled,
+]];
+
+async fn a_new_task_starts_a_turn_later(s: Scene) {
+    let task = s.counting("task", 1);
+    s.call_soon(s.word("soon"));
+    s.say("made");
+    joined(task).await;
+}
+
+async fn two_tasks_take_turns(s: Scene) {
+    for task in ["a", "b"].map(|word| s.counting(word, 3)) {
+        joined(task).await;
+    }
+}
+
+async fn three_tasks_of_different_length(s: Scene) {
+    let tasks = [("a", 1), ("b", 4), ("c", 2)].map(|(word, times)| s.counting(word, times));
+    for task in tasks {
+        joined(task).await;
+    }
+    s.say("end");
+}
+
+async fn a_task_makes_tasks(s: Scene) {
+    let outer = s.task(async |s| {
+        s.say("outer");
+        let inner = ["x", "y"].map(|word| s.counting(word, 2));
+        s.say("made");
+        for task in inner {
+            joined(task).await;
+        }
+        s.say("outer-end");
+    });
+    joined(outer).await;
+}
+
+async fn a_task_awaits_a_task(s: Scene) {
+    let ticks = s.counting("tick", 7);
+    let outer = s.task(async |s| {
+        let inner = s.task(async |s| {
+            s.say("inner");
+            s.turns(2).await;
+            s.say("inner-end");
+            "value"
+        });
+        s.say("outer");
+        s.say(format!("got-{}", joined(inner).await));
+    });
+    joined(outer).await;
+    joined(ticks).await;
+}
+
+async fn awaiting_a_done_task_takes_no_turn(s: Scene) {
+    let task = s.counting("task", 1);
+    s.turns(3).await;
+    s.call_soon(s.word("soon"));
+    joined(task).await;
+    s.say("got");
+    s.turns(1).await;
+}
+
+async fn done_callbacks_run_in_order(s: Scene) {
+    let task = s.counting("task", 1);
+    for word in ["one", "two", "three"] {
+        task.add_done_callback(s.word(word));
+    }
+    s.turns(1).await;
+    joined(task).await;
+    s.say("awaited");
+    s.turns(1).await;
+}
+
+async fn a_waiter_before_a_done_callback(s: Scene) {
+    use std::cell::RefCell;
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::rc::Rc;
+
+    // Shared, as in Python: one waits for it while the other still adds a callback.
+    let task = Rc::new(RefCell::new(s.counting("task", 1)));
+    let awaited = task.clone();
+    let waiter = s.task(async move |s| {
+        let end = poll_fn(|cx| Pin::new(&mut *awaited.borrow_mut()).poll(cx)).await;
+        end.expect("the task ends");
+        s.say("waiter");
+    });
+    s.turns(1).await;
+    task.borrow().add_done_callback(s.word("callback"));
+    s.turns(3).await;
+    joined(waiter).await;
+}
+
+async fn a_done_callback_added_after_the_end(s: Scene) {
+    let mut task = s.counting("task", 1);
+    (&mut task).await.expect("the task ends");
+    task.add_done_callback(s.word("callback"));
+    s.say("added");
+    s.turns(2).await;
+}
+
+/// That it compiles shows what the word says.
+async fn a_done_callback_has_an_argument(s: Scene) {
+    let callback: Box<dyn FnOnce()> = Box::new(s.word("arguments-0"));
+    let task = s.counting("task", 1);
+    task.add_done_callback(callback);
+    s.turns(4).await;
+}
+
+async fn an_error_in_a_done_callback(s: Scene) {
+    let task = s.counting("task", 1);
+    task.add_done_callback(s.with(|s| {
+        s.say("bad");
+        fail();
+    }));
+    task.add_done_callback(s.word("good"));
+    joined(task).await;
+    s.turns(1).await;
+    s.say("end");
+}
+
+async fn an_error_in_a_task_reaches_who_awaits_it(s: Scene) {
+    let mut task = s.task(async |s| {
+        s.say("bad");
+        fail();
+    });
+    let error: sendloop::TaskError = match (&mut task).await {
+        Ok(()) => return,
+        Err(error) => error,
+    };
+    if error.is_panicked() {
+        s.say(format!("error-{}-{}", task.done(), task.cancelled()));
+    }
+}
+
+async fn an_error_in_a_task_ends_no_other(s: Scene) {
+    let task = s.task(async |s| {
+        s.say("bad");
+        fail();
+    });
+    joined(s.counting("other", 2)).await;
+    s.say(task.done());
+}
+
+async fn done_and_cancelled(s: Scene) {
+    let task = s.counting("task", 1);
+    s.say(task.done());
+    s.turns(1).await;
+    s.say(task.done());
+    s.turns(1).await;
+    let (done, cancelled, effect) = (task.done(), task.cancelled(), task.cancel());
+    s.say(format!("{done}-{cancelled}-{effect}"));
+}

@@ -1,0 +1,300 @@
+//! Debug mode names what held the loop for too long, by the line that made it. Alone in its binary: it sets the logger.
+
+mod util;
+
+use std::env;
+use std::io::Write;
+use std::panic::Location;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use sendloop::{Loop, Socket};
+use util::*;
+
+/// What is slow here, and the limit that makes it so. What is to be fast has a limit that no machine is too slow for.
+const SLOW: Duration = Duration::from_millis(10);
+const LIMIT: Duration = Duration::from_millis(5);
+const FAR: Duration = Duration::from_secs(30);
+
+/// Keeps what the library logs as a warning or worse.
+struct Capture;
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn lines() -> MutexGuard<'static, Vec<String>> {
+    LINES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Log for Capture {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Warn && metadata.target().starts_with("sendloop")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            lines().push(format!("{} {}", record.level(), record.args()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Begins to listen anew.
+fn listen() {
+    static SET: Once = Once::new();
+    SET.call_once(|| {
+        log::set_logger(&Capture).expect("the only logger");
+        log::set_max_level(LevelFilter::Trace);
+    });
+    lines().clear();
+}
+
+fn heard() -> Vec<String> {
+    std::mem::take(&mut *lines())
+}
+
+fn debug_loop(limit: Duration) -> Loop {
+    let event_loop = Loop::builder().debug(true).build().expect("a loop");
+    event_loop.set_slow_callback_duration(limit);
+    event_loop
+}
+
+fn hold() {
+    thread::sleep(SLOW);
+}
+
+/// The line of this call, as the log names it, and the one `after` lines below it.
+#[track_caller]
+fn line_below(after: u32) -> String {
+    let here = Location::caller();
+    format!("{}:{}:", here.file(), here.line() + after)
+}
+
+#[track_caller]
+fn turn(event_loop: &Loop) {
+    event_loop.run_once(Some(SLOW)).expect("a turn");
+}
+
+/// One warning was heard, about that: made there, and how long it took.
+#[track_caller]
+fn assert_one(what: &str, place: &str) {
+    let heard = heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    let expected = format!("WARN a {what} made at {place}");
+    assert!(heard[0].starts_with(&expected), "{heard:?}: not {place}");
+    assert!(heard[0].contains("held the loop for"), "{heard:?}");
+}
+
+#[test]
+fn a_slow_callback_is_logged_with_the_line_that_made_it() {
+    let _test = test();
+    listen();
+    let event_loop = debug_loop(LIMIT);
+    let place = line_below(1);
+    event_loop.call_soon(hold);
+    turn(&event_loop);
+    assert_one("callback", &place);
+
+    let place = line_below(1);
+    event_loop.call_later(Duration::from_millis(1), hold);
+    turn_until(&event_loop, || !lines().is_empty());
+    assert_one("callback", &place);
+
+    let place = line_below(1);
+    event_loop.call_at(event_loop.time(), hold);
+    turn(&event_loop);
+    assert_one("callback", &place);
+}
+
+#[test]
+fn a_slow_callback_of_a_descriptor_is_logged_with_the_line_that_made_it() {
+    let _test = test();
+    listen();
+    let event_loop = debug_loop(LIMIT);
+    let (near, far) = Socket::pair().expect("a pair");
+    let place = line_below(1);
+    event_loop.add_reader(&near, hold).expect("watched");
+    far.get_ref().write_all(b"x").expect("room");
+    turn(&event_loop);
+    assert_one("callback", &place);
+    event_loop.remove_reader(&near);
+    let place = line_below(1);
+    event_loop.add_writer(&near, hold).expect("watched");
+    turn(&event_loop);
+    assert_one("callback", &place);
+    event_loop.remove_writer(&near);
+}
+
+#[test]
+fn each_slow_step_of_a_task_is_logged_with_the_line_that_made_the_task() {
+    let _test = test();
+    listen();
+    let event_loop = debug_loop(LIMIT);
+    let handle = event_loop.handle();
+    let steps = async move {
+        hold();
+        handle.sleep(Duration::ZERO).await;
+        hold();
+    };
+    let place = line_below(1);
+    let task = event_loop.create_task(steps);
+    turn(&event_loop);
+    assert_one("task", &place);
+    turn(&event_loop);
+    assert_one("task", &place);
+    assert!(task.done());
+
+    let place = line_below(1);
+    task.add_done_callback(hold);
+    turn(&event_loop);
+    assert_one("callback", &place);
+}
+
+#[test]
+fn a_slow_step_of_the_future_that_is_run_is_logged_with_the_line_that_runs_it() {
+    let _test = test();
+    listen();
+    let event_loop = debug_loop(LIMIT);
+    let place = line_below(1);
+    event_loop.run_until_complete(async { hold() });
+    assert_one("run_until_complete", &place);
+}
+
+#[test]
+fn a_slow_callback_that_panics_is_logged_as_slow_too() {
+    let _test = test();
+    listen();
+    let event_loop = debug_loop(LIMIT);
+    event_loop.set_exception_handler(|_| {});
+    let place = line_below(1);
+    event_loop.call_soon(|| {
+        hold();
+        panic!("slowly");
+    });
+    turn(&event_loop);
+    assert_one("callback", &place);
+}
+
+#[test]
+fn a_slow_call_from_another_thread_is_logged_with_the_line_that_made_it() {
+    let _test = test();
+    listen();
+    let event_loop = debug_loop(LIMIT);
+    let remote = event_loop.remote();
+    let place = line_below(1);
+    let call = move || remote.call_soon_threadsafe(hold).expect("open");
+    thread::spawn(call).join().expect("called");
+    turn(&event_loop);
+    assert_one("callback", &place);
+}
+
+#[test]
+fn a_slow_signal_handler_is_logged_with_the_line_that_made_it() {
+    let _test = test();
+    listen();
+    let event_loop = debug_loop(LIMIT);
+    let place = line_below(1);
+    let set = event_loop.add_signal_handler(libc::SIGUSR1, hold);
+    set.expect("set");
+    let usr1 = rustix::process::Signal::USR1;
+    rustix::process::kill_process(rustix::process::getpid(), usr1).expect("sent");
+    turn_until(&event_loop, || !lines().is_empty());
+    assert_one("callback", &place);
+}
+
+/// A callback, a timer, a task and a future that is run: all of them slow.
+fn hold_by_all_means(event_loop: &Loop) {
+    event_loop.call_soon(hold);
+    event_loop.call_later(Duration::from_millis(1), hold);
+    event_loop.create_task(async { hold() });
+    event_loop.run_until_complete(async { hold() });
+    turn_until(event_loop, || event_loop.next_timeout().is_none());
+}
+
+#[test]
+fn nothing_is_logged_when_debug_mode_is_off() {
+    let _test = test();
+    listen();
+    let event_loop = debug_loop(LIMIT);
+    event_loop.set_debug(false);
+    hold_by_all_means(&event_loop);
+    assert_eq!(heard(), Vec::<String>::new());
+    event_loop.set_debug(true);
+    hold_by_all_means(&event_loop);
+    assert_eq!(heard().len(), 4);
+}
+
+#[test]
+fn nothing_is_logged_of_what_is_faster_than_the_limit() {
+    let _test = test();
+    listen();
+    let event_loop = debug_loop(FAR);
+    hold_by_all_means(&event_loop);
+    assert_eq!(heard(), Vec::<String>::new());
+    // The limit may change at any time; at zero, everything is slow.
+    event_loop.set_slow_callback_duration(Duration::ZERO);
+    event_loop.call_soon(|| {});
+    turn(&event_loop);
+    assert_eq!(heard().len(), 1);
+}
+
+#[test]
+fn the_limit_is_a_tenth_of_a_second_unless_it_is_set() {
+    let _test = test();
+    listen();
+    let event_loop = Loop::builder().debug(true).build().expect("a loop");
+    let tenth = Duration::from_millis(100);
+    event_loop.call_soon(move || thread::sleep(tenth));
+    turn(&event_loop);
+    assert_eq!(heard().len(), 1);
+    let start = Instant::now();
+    event_loop.call_soon(move || thread::sleep(tenth / 2));
+    turn(&event_loop);
+    // On a machine that held it up for as long again, there is nothing to be seen.
+    if start.elapsed() < tenth {
+        assert_eq!(heard(), Vec::<String>::new());
+    }
+}
+
+/// In a process of its own, for the test below; here it says what it finds, and asks for nothing.
+#[test]
+fn child_says_what_its_environment_does() {
+    let _test = test();
+    listen();
+    let event_loop = new_loop();
+    event_loop.set_slow_callback_duration(LIMIT);
+    event_loop.call_soon(hold);
+    turn(&event_loop);
+    let by_hand = Loop::builder().debug(false).build().expect("a loop");
+    assert!(!by_hand.get_debug());
+    println!("debug: {}, {} heard", event_loop.get_debug(), heard().len());
+}
+
+#[test]
+fn the_environment_turns_debug_mode_on() {
+    let _test = test();
+    let says = |value: Option<&str>| {
+        let mut child = Command::new(env::current_exe().expect("this binary"));
+        child.args([
+            "--exact",
+            "child_says_what_its_environment_does",
+            "--nocapture",
+        ]);
+        child.env_remove("SENDLOOP_DEBUG");
+        child.envs(value.map(|value| ("SENDLOOP_DEBUG", value)));
+        let output = child.output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    for on in ["1", "yes"] {
+        let said = says(Some(on));
+        assert!(said.contains("debug: true, 1 heard"), "{on:?}: {said}");
+    }
+    for off in [None, Some("0"), Some("")] {
+        let said = says(off);
+        assert!(said.contains("debug: false, 0 heard"), "{off:?}: {said}");
+    }
+}

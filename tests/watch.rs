@@ -1,0 +1,220 @@
+//! `add_reader` and `add_writer`: level-triggered, whatever the descriptor, safe to remove and to close from any callback.
+
+mod util;
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{ErrorKind, PipeReader, Read, Write};
+use std::rc::Rc;
+use std::time::Duration;
+
+use sendloop::{LoopClosed, Socket};
+use util::*;
+
+/// Counts calls.
+fn counter() -> (Rc<Cell<u32>>, impl FnMut() + 'static) {
+    let calls = Rc::new(Cell::new(0));
+    let inside = calls.clone();
+    (calls, move || inside.set(inside.get() + 1))
+}
+
+#[track_caller]
+fn turn(event_loop: &sendloop::Loop) {
+    event_loop
+        .run_once(Some(Duration::from_millis(20)))
+        .expect("a turn");
+}
+
+#[test]
+fn a_reader_is_called_each_turn_while_there_is_something_and_not_after() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+    let (calls, count) = counter();
+    event_loop.add_reader(&reader, count).expect("watched");
+    turn(&event_loop);
+    assert_eq!(calls.get(), 0);
+    writer.write_all(b"abc").expect("room");
+    for n in 1..=3 {
+        turn(&event_loop);
+        assert_eq!(calls.get(), n);
+        reader.read_exact(&mut [0]).expect("there");
+    }
+    turn(&event_loop);
+    assert_eq!(calls.get(), 3);
+    assert!(event_loop.remove_reader(&reader) && !event_loop.remove_reader(&reader));
+    assert_eq!(event_loop.stats().registered, 0);
+}
+
+#[test]
+fn a_writer_is_called_each_turn_and_the_end_is_readable() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (calls, count) = counter();
+    event_loop.add_writer(&writer, count).expect("watched");
+    (0..5).for_each(|_| turn(&event_loop));
+    assert_eq!(calls.get(), 5);
+    assert!(event_loop.remove_writer(&writer));
+    let (ends, count) = counter();
+    event_loop.add_reader(&reader, count).expect("watched");
+    drop(writer);
+    turn(&event_loop);
+    turn(&event_loop);
+    assert_eq!(ends.get(), 2);
+    event_loop.remove_reader(&reader);
+}
+
+#[test]
+fn a_second_reader_replaces_the_first_and_frees_it() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let (first, count) = counter();
+    event_loop.add_reader(&reader, count).expect("watched");
+    let (second, count) = counter();
+    event_loop.add_reader(&reader, count).expect("watched");
+    assert_eq!(Rc::strong_count(&first), 1);
+    writer.write_all(b"x").expect("room");
+    turn(&event_loop);
+    assert_eq!((first.get(), second.get()), (0, 1));
+    event_loop.remove_reader(&reader);
+}
+
+#[test]
+fn a_regular_file_is_refused_and_a_closed_loop_too() {
+    let _test = test();
+    let event_loop = new_loop();
+    let file = file(10);
+    let (calls, count) = counter();
+    let error = event_loop
+        .add_reader(&file, count)
+        .expect_err("always ready");
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    assert_eq!(Rc::strong_count(&calls), 1);
+    let handle = event_loop.handle();
+    drop(event_loop);
+    let (reader, _writer) = std::io::pipe().expect("a pipe");
+    let error = handle.add_reader(&reader, || {}).expect_err("closed");
+    assert!(error.get_ref().expect("inner").is::<LoopClosed>());
+    assert!(!handle.remove_reader(&reader));
+}
+
+#[test]
+fn a_callback_may_remove_itself_and_others_of_its_turn_and_close_what_they_watch() {
+    let _test = test();
+    let event_loop = new_loop();
+    let pipes: Vec<_> = (0..4).map(|_| std::io::pipe().expect("a pipe")).collect();
+    let (readers, writers): (Vec<PipeReader>, Vec<_>) = pipes.into_iter().unzip();
+    let readers = Rc::new(RefCell::new(readers));
+    let calls = Rc::new(Cell::new(0));
+    for n in 0..4 {
+        let (handle, all, calls) = (event_loop.handle(), readers.clone(), calls.clone());
+        let first_wins = move || {
+            calls.set(calls.get() + 1);
+            for reader in all.borrow_mut().drain(..) {
+                assert!(handle.remove_reader(&reader));
+            }
+        };
+        event_loop
+            .add_reader(&readers.borrow()[n], first_wins)
+            .expect("watched");
+    }
+    writers
+        .iter()
+        .for_each(|mut writer| writer.write_all(b"x").expect("room"));
+    (0..3).for_each(|_| turn(&event_loop));
+    assert_eq!(calls.get(), 1);
+    assert_eq!(event_loop.stats().registered, 0);
+}
+
+#[test]
+fn a_number_that_was_closed_behind_the_loops_back_and_used_again_is_another_descriptor() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (stale, count) = counter();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    event_loop.add_reader(&reader, count).expect("watched");
+    let number = std::os::fd::AsRawFd::as_raw_fd(&reader);
+    drop((reader, writer));
+    // The lowest free number is used again.
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    assert_eq!(std::os::fd::AsRawFd::as_raw_fd(&reader), number);
+    let (fresh, count) = counter();
+    event_loop.add_reader(&reader, count).expect("watched");
+    writer.write_all(b"x").expect("room");
+    turn(&event_loop);
+    assert_eq!((stale.get(), fresh.get()), (0, 1));
+    assert!(event_loop.remove_reader(&reader));
+}
+
+#[test]
+fn a_panic_in_a_reader_is_reported_and_it_stays() {
+    let _test = test();
+    let event_loop = new_loop();
+    let heard = Rc::new(Cell::new(0));
+    let ears = heard.clone();
+    event_loop.set_exception_handler(move |_| ears.set(ears.get() + 1));
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    event_loop
+        .add_reader(&reader, || panic!("no"))
+        .expect("watched");
+    writer.write_all(b"x").expect("room");
+    turn(&event_loop);
+    turn(&event_loop);
+    assert_eq!(heard.get(), 2);
+    assert!(event_loop.remove_reader(&reader));
+}
+
+#[test]
+fn a_socket_of_the_loop_may_be_watched_too() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = Socket::pair().expect("a pair");
+    let (calls, count) = counter();
+    let received = event_loop.run_until_complete(async {
+        let waiting = event_loop.wait_for(event_loop.sock_recv(&near, 9), Duration::from_millis(1));
+        waiting.await.expect_err("nothing there");
+        event_loop.add_reader(&near, count).expect("watched");
+        event_loop.sock_sendall(&far, b"both").await.expect("sent");
+        event_loop.sock_recv(&near, 9).await
+    });
+    assert_eq!(received.expect("received"), b"both");
+    assert!(calls.get() >= 1);
+    assert!(event_loop.remove_reader(&near));
+    // The socket is registered still, and works.
+    let received = event_loop.run_until_complete(async {
+        let waiting = event_loop.handle();
+        event_loop.call_later(Duration::from_millis(2), move || drop(far));
+        waiting.sock_recv(&near, 9).await
+    });
+    assert_eq!(received.expect("the end"), b"");
+}
+
+#[test]
+fn dropping_the_loop_drops_watchers_that_hold_it() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (reader, _writer) = std::io::pipe().expect("a pipe");
+    let held = Rc::new(());
+    let (handle, inside) = (event_loop.handle(), held.clone());
+    event_loop
+        .add_reader(&reader, move || drop((handle.clone(), inside.clone())))
+        .expect("watched");
+    drop(event_loop);
+    assert_eq!(Rc::strong_count(&held), 1);
+}
+
+#[test]
+fn terminals_and_devices_can_be_watched() {
+    let _test = test();
+    let event_loop = new_loop();
+    let Ok(terminal) = File::options().read(true).write(true).open("/dev/ptmx") else {
+        return; // No terminals here.
+    };
+    let (calls, count) = counter();
+    event_loop.add_writer(&terminal, count).expect("watched");
+    turn(&event_loop);
+    assert!(calls.get() >= 1);
+    event_loop.remove_writer(&terminal);
+}
