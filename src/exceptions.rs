@@ -58,7 +58,9 @@ impl ExceptionContext {
 /// What was panicked with may panic as it is dropped.
 impl Drop for ExceptionContext {
     fn drop(&mut self) {
-        self.panic.take().map(discard);
+        if let Some(panic) = self.panic.take() {
+            discard(panic);
+        }
     }
 }
 

@@ -13,8 +13,8 @@ impl LoopHandle {
     /// Has a thread of the executor run `work`, from now on, whether the result is awaited or not.
     ///
     /// Threads are started when they are needed, at most [`executor_threads`](crate::Builder::executor_threads). A panic becomes
-    /// [`TaskError::Panicked`](crate::TaskError::Panicked); after the loop is closed or the executor shut down, the work is
-    /// dropped and the result is [`TaskError::Cancelled`](crate::TaskError::Cancelled).
+    /// [`TaskError::Panicked`]; after the loop is closed or the executor shut down, the work is
+    /// dropped and the result is [`TaskError::Cancelled`].
     ///
     /// Closing the loop does not wait for work that runs: a thread that hangs would hang the program.
     ///
