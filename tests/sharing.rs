@@ -5,7 +5,6 @@ mod util;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::rc::Rc;
@@ -14,40 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use sendloop::{Loop, Socket, Task};
+use sendloop::Socket;
+use util::sock::*;
 use util::*;
-
-#[track_caller]
-fn turn(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-}
-
-/// A socket of a loop and a blocking stream.
-fn pair() -> (Rc<Socket<UnixStream>>, UnixStream) {
-    let (near, far) = UnixStream::pair().expect("a pair");
-    (Rc::new(Socket::new(near).expect("non-blocking")), far)
-}
-
-/// A task that receives some bytes and has been polled.
-#[track_caller]
-fn receiver<T: AsFd + 'static>(
-    event_loop: &Loop,
-    from: &Rc<Socket<T>>,
-    most: usize,
-) -> Task<Vec<u8>> {
-    let (handle, from) = (event_loop.handle(), from.clone());
-    let task = event_loop
-        .create_task(async move { handle.sock_recv(&from, most).await.expect("received") });
-    turn(event_loop);
-    task
-}
-
-#[track_caller]
-fn result(event_loop: &Loop, task: Task<Vec<u8>>) -> Vec<u8> {
-    let waited = event_loop.wait_for(task, Duration::from_secs(10));
-    let result = event_loop.run_until_complete(waited);
-    result.expect("it hangs").expect("a result")
-}
 
 #[derive(Default)]
 struct Counted(AtomicUsize);

@@ -11,23 +11,10 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use sendloop::{LoopHandle, Socket};
+use sendloop::Socket;
 use socket2::SockRef;
+use util::sock::*;
 use util::*;
-
-/// One byte more than 2 MiB.
-const LARGE: usize = (2 << 20) + 1;
-
-async fn read_all<T: AsFd>(event_loop: &LoopHandle, from: &Socket<T>, piece: usize) -> Vec<u8> {
-    let mut all = Vec::new();
-    loop {
-        let some = event_loop.sock_recv(from, piece).await.expect("received");
-        if some.is_empty() {
-            return all;
-        }
-        all.extend(some);
-    }
-}
 
 /// Sends much both ways at once, by tasks of one loop.
 fn both_ways<T: AsFd + 'static>(one: T, other: T, end: fn(&T)) {

@@ -4,28 +4,14 @@ mod util;
 
 use std::io::Write;
 use std::net::Shutdown;
-use std::os::fd::AsFd;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use sendloop::{LoopHandle, Socket};
+use sendloop::Socket;
 use socket2::SockRef;
+use util::sock::*;
 use util::*;
-
-/// One byte more than 2 MiB.
-const LARGE: usize = (2 << 20) + 1;
-
-async fn read_all<T: AsFd>(event_loop: &LoopHandle, from: &Socket<T>, piece: usize) -> Vec<u8> {
-    let mut all = Vec::new();
-    loop {
-        let some = event_loop.sock_recv(from, piece).await.expect("received");
-        if some.is_empty() {
-            return all;
-        }
-        all.extend(some);
-    }
-}
 
 #[test]
 fn the_end_of_the_stream_is_nothing_as_often_as_it_is_asked_for() {

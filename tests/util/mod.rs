@@ -6,6 +6,8 @@
     reason = "each test binary uses a part of this"
 )]
 
+pub mod sock;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
