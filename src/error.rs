@@ -72,11 +72,16 @@ pub(crate) fn report_panic(when: &str, payload: Box<dyn Any + Send>) {
     discard(payload);
 }
 
-/// Drops what was panicked with, which may panic as it is dropped. Whatever does that twice keeps its memory.
-pub(crate) fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(again);
+/// Drops what was panicked with, which may panic as it is dropped, and so may what it panics with. What goes on like that keeps
+/// its memory.
+pub(crate) fn discard(mut payload: Box<dyn Any + Send>) {
+    for _ in 0..8 {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(again) => payload = again,
+        }
     }
+    mem::forget(payload);
 }
 
 /// Runs code of the user's whose panic must go no further, as where much is dropped and the rest must be dropped too.
