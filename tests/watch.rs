@@ -218,3 +218,40 @@ fn terminals_and_devices_can_be_watched() {
     assert!(calls.get() >= 1);
     event_loop.remove_writer(&terminal);
 }
+
+#[test]
+fn eventfds_timerfds_and_inotify_can_be_watched() {
+    use rustix::event::{EventfdFlags, eventfd};
+    use rustix::fs::inotify;
+    use rustix::time::{
+        self, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
+    };
+
+    let _test = test();
+    let event_loop = new_loop();
+    let counted = eventfd(1, EventfdFlags::NONBLOCK).expect("an eventfd");
+    let timer = time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK);
+    let timer = timer.expect("a timerfd");
+    let zero = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let soon = Itimerspec {
+        it_interval: zero,
+        it_value: Timespec {
+            tv_sec: 0,
+            tv_nsec: 1_000_000,
+        },
+    };
+    time::timerfd_settime(&timer, TimerfdTimerFlags::empty(), &soon).expect("set");
+    let dir = tempfile::tempdir().expect("a directory");
+    let changes = inotify::init(inotify::CreateFlags::NONBLOCK).expect("an inotify");
+    inotify::add_watch(&changes, dir.path(), inotify::WatchFlags::CREATE).expect("watched");
+    std::fs::write(dir.path().join("new"), "").expect("room");
+    for fd in [&counted, &timer, &changes] {
+        let (calls, count) = counter();
+        event_loop.add_reader(fd, count).expect("watched");
+        turn_until(&event_loop, || calls.get() >= 2);
+        assert!(event_loop.remove_reader(fd));
+    }
+}
