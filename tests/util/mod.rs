@@ -7,6 +7,7 @@
 )]
 
 pub mod sock;
+pub mod ticker;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
