@@ -134,10 +134,22 @@ impl From<LoopClosed> for io::Error {
     }
 }
 
+/// How far a transfer was when sendfile turned out to be not available.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendfilePhase {
+    /// The system call was not made: the file is none that it serves. Nothing was sent, no header either.
+    Inspect,
+    /// The system refused the first call: of the file nothing was sent. A header was.
+    Begin,
+    /// The system refused a later call, behind [`sent`](SendfileNotAvailableError::sent) bytes.
+    Midway,
+}
+
 /// sendfile(2) cannot serve this file and socket, and the fallback was not allowed.
 ///
 /// It comes inside an `io::Error` of kind `Unsupported`, from [`sock_sendfile`](crate::LoopHandle::sock_sendfile) with
-/// `.fallback(false)`.
+/// `.fallback(false)` and from [`try_sendfile`](crate::LoopHandle::try_sendfile).
 ///
 /// # Examples
 ///
@@ -153,22 +165,42 @@ impl From<LoopClosed> for io::Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendfileNotAvailableError {
     errno: Option<i32>,
+    phase: SendfilePhase,
+    sent: u64,
 }
 
 impl SendfileNotAvailableError {
-    pub(crate) fn new(errno: Option<i32>) -> SendfileNotAvailableError {
-        SendfileNotAvailableError { errno }
+    pub(crate) fn new(errno: Option<i32>, sent: u64) -> SendfileNotAvailableError {
+        let phase = match errno {
+            None => SendfilePhase::Inspect,
+            Some(_) if sent == 0 => SendfilePhase::Begin,
+            Some(_) => SendfilePhase::Midway,
+        };
+        SendfileNotAvailableError { errno, phase, sent }
     }
 
     /// What the system call said; `None` where it was not asked, as for a file opened with `O_DIRECT`.
     pub fn errno(&self) -> Option<i32> {
         self.errno
     }
+
+    /// How far the transfer was.
+    pub fn phase(&self) -> SendfilePhase {
+        self.phase
+    }
+
+    /// How many of the file's bytes had been sent.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
 }
 
 impl fmt::Display for SendfileNotAvailableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sendfile is not available for this file and socket")?;
+        if self.phase == SendfilePhase::Midway {
+            write!(f, " behind {} bytes", self.sent)?;
+        }
         match self.errno {
             Some(errno) => write!(f, ": {}", io::Error::from_raw_os_error(errno)),
             None => Ok(()),

@@ -29,9 +29,9 @@ mod timers;
 mod turns;
 
 pub use clock::Clock;
-pub use error::{LoopClosed, SendfileNotAvailableError, TaskError, TimeoutError};
+pub use error::{LoopClosed, SendfileNotAvailableError, SendfilePhase, TaskError, TimeoutError};
 pub use event_loop::{
-    Builder, Handle, Loop, LoopHandle, Sleep, Stats, TimerHandle, get_running_loop, run,
+    Builder, Fallbacks, Handle, Loop, LoopHandle, Sleep, Stats, TimerHandle, get_running_loop, run,
 };
 pub use exceptions::ExceptionContext;
 pub use pool::Blocking;

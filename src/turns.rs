@@ -22,9 +22,14 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
+    /// Whether somebody writes.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.holder.get() != 0
+    }
+
     /// Ready where nobody writes; else the task is woken when that may be so.
     pub(crate) fn poll_free(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.holder.get() == 0 {
+        if !self.is_taken() {
             return Poll::Ready(());
         }
         drop(self.bystander.replace(Some(cx.waker().clone())));

@@ -30,7 +30,8 @@ pub use builder::Builder;
 pub use handles::{Handle, TimerHandle};
 pub use run::{get_running_loop, run};
 pub use sleep::Sleep;
-pub use stats::Stats;
+pub(crate) use stats::Fallback;
+pub use stats::{Fallbacks, Stats};
 
 use crate::clock::Clock;
 use crate::pool::Pool;
@@ -258,7 +259,7 @@ impl LoopHandle {
     }
 
     /// `after` from now; a time that no `Instant` can say is one that never comes.
-    fn deadline(&self, after: Duration) -> Instant {
+    pub(crate) fn deadline(&self, after: Duration) -> Instant {
         let now = self.time();
         let century = Duration::from_secs(100 * 365 * 24 * 60 * 60);
         now.checked_add(after).unwrap_or_else(|| now + century)

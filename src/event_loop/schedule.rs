@@ -97,6 +97,12 @@ impl LoopHandle {
         Sleep::new(self.clone(), delay)
     }
 
+    /// [`sleep`](LoopHandle::sleep) with a time instead of a delay.
+    #[track_caller]
+    pub(crate) fn sleep_until(&self, deadline: Instant) -> Sleep {
+        Sleep::until(self.clone(), deadline)
+    }
+
     /// Awaits `future` for at most `timeout`, counted from this call.
     ///
     /// A future that is ready when its time runs out has not timed out. With `Duration::ZERO` it is polled once.
@@ -124,7 +130,7 @@ impl LoopHandle {
         future: F,
         timeout: Duration,
     ) -> impl Future<Output = Result<F::Output, TimeoutError>> + use<F> {
-        let mut alarm = Sleep::until(self.clone(), self.deadline(timeout));
+        let mut alarm = self.sleep_until(self.deadline(timeout));
         let future = future.into_future();
         let event_loop = self.clone();
         async move {

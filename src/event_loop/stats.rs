@@ -23,7 +23,77 @@ pub(crate) struct Counters {
     pub(crate) sendfile_calls: Counter,
     pub(crate) sendfile_would_block: Counter,
     pub(crate) sendfile_yields: Counter,
-    pub(crate) sendfile_fallbacks: Counter,
+    pub(crate) sendfile_probes: Counter,
+    pub(crate) sendfile_misses: Counter,
+    pub(crate) sendfile_read_ins: Counter,
+    refused: Counter,
+    refused_as_missing: Counter,
+    refused_by_socket: Counter,
+    refused_by_policy: Counter,
+    uncached: Counter,
+    nothing_sent: Counter,
+}
+
+/// Why a transfer reads and sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fallback {
+    /// sendfile said so, with this error.
+    Refused(i32),
+    /// What the file is.
+    Uncached,
+    /// sendfile sent nothing of what was owed.
+    Nothing,
+}
+
+impl Counters {
+    pub(crate) fn fell_back(&self, why: Fallback) {
+        let counter = match why {
+            Fallback::Refused(libc::ENOSYS) => &self.refused_as_missing,
+            Fallback::Refused(libc::EPERM) => &self.refused_by_policy,
+            Fallback::Refused(libc::EOPNOTSUPP) => &self.refused_by_socket,
+            Fallback::Refused(_) => &self.refused,
+            Fallback::Uncached => &self.uncached,
+            Fallback::Nothing => &self.nothing_sent,
+        };
+        counter.add(1);
+    }
+
+    fn fallbacks(&self) -> Fallbacks {
+        Fallbacks {
+            refused: self.refused.get(),
+            no_such_call: self.refused_as_missing.get(),
+            socket: self.refused_by_socket.get(),
+            forbidden: self.refused_by_policy.get(),
+            uncached: self.uncached.get(),
+            nothing_sent: self.nothing_sent.get(),
+        }
+    }
+}
+
+/// Transfers that went on, or began, by reading and sending, by what made them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Fallbacks {
+    /// The file system, or the kind of file: EINVAL, ESPIPE.
+    pub refused: u64,
+    /// The kernel has no such call, or this platform's is not used: ENOSYS.
+    pub no_such_call: u64,
+    /// The socket's protocol: EOPNOTSUPP.
+    pub socket: u64,
+    /// A filter on system calls: EPERM.
+    pub forbidden: u64,
+    /// The call was not made: the file is none that it serves (`O_DIRECT`, a device, a pipe).
+    pub uncached: u64,
+    /// The call sent nothing of what was owed: the file's end, where it is truncated, or a file that sendfile cannot see into.
+    pub nothing_sent: u64,
+}
+
+impl Fallbacks {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let refused = self.refused + self.no_such_call + self.socket + self.forbidden;
+        refused + self.uncached + self.nothing_sent
+    }
 }
 
 /// What a loop has done since it was made, and what it holds now; from [`LoopHandle::stats`].
@@ -36,7 +106,7 @@ pub struct Stats {
     pub events: u64,
     /// Tasks that are not done.
     pub tasks: usize,
-    /// Steps of tasks.
+    /// Steps of tasks: polls of their futures.
     pub task_steps: u64,
     /// Descriptors in the poller now.
     pub registered: usize,
@@ -48,8 +118,16 @@ pub struct Stats {
     pub sendfile_would_block: u64,
     /// Times that a transfer let others run although it could have gone on.
     pub sendfile_yields: u64,
-    /// Transfers that went on, or began, by reading and sending.
+    /// System calls that asked the page cache for a byte of what was to be sent.
+    pub sendfile_probes: u64,
+    /// Chunks that were not there, and had to be read in before they were sent.
+    pub sendfile_misses: u64,
+    /// Pieces of files that the executor was given to read in, those ahead of need included.
+    pub sendfile_read_ins: u64,
+    /// Transfers that went on, or began, by reading and sending: all of [`fallbacks`](Stats::fallbacks).
     pub sendfile_fallbacks: u64,
+    /// The same by reason.
+    pub fallbacks: Fallbacks,
 }
 
 impl LoopHandle {
@@ -67,7 +145,11 @@ impl LoopHandle {
             sendfile_calls: counters.sendfile_calls.get(),
             sendfile_would_block: counters.sendfile_would_block.get(),
             sendfile_yields: counters.sendfile_yields.get(),
-            sendfile_fallbacks: counters.sendfile_fallbacks.get(),
+            sendfile_probes: counters.sendfile_probes.get(),
+            sendfile_misses: counters.sendfile_misses.get(),
+            sendfile_read_ins: counters.sendfile_read_ins.get(),
+            sendfile_fallbacks: counters.fallbacks().total(),
+            fallbacks: counters.fallbacks(),
         }
     }
 }

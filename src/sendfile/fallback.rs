@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::plan::BLOCK;
 use crate::error::{LoopClosed, TaskError};
 use crate::event_loop::LoopHandle;
 use crate::pool::Blocking;
@@ -27,8 +26,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    fn new() -> Block {
-        let memory = vec![0; BLOCK as usize + 3 * ALIGNMENT];
+    fn new(len: usize) -> Block {
+        let memory = vec![0; len + 3 * ALIGNMENT];
         Block { memory, start: 0 }
     }
 
@@ -78,8 +77,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(event_loop: &LoopHandle, file: &File) -> io::Result<Reader> {
-        event_loop.counters().sendfile_fallbacks.add(1);
+    pub(super) fn new(file: &File) -> io::Result<Reader> {
         Ok(Reader {
             file: Arc::new(file.try_clone()?),
             block: None,
@@ -97,7 +95,7 @@ impl Reader {
     }
 
     /// Reads into the block, and says how many bytes there were: 0 is the file's end. Polled again until it is ready, it is
-    /// one read.
+    /// one read. No read is longer than the first.
     pub(super) fn poll_read(
         &mut self,
         event_loop: &LoopHandle,
@@ -106,7 +104,7 @@ impl Reader {
         len: usize,
     ) -> Poll<io::Result<usize>> {
         let reading = self.reading.get_or_insert_with(|| {
-            let mut block = self.block.take().unwrap_or_else(Block::new);
+            let mut block = self.block.take().unwrap_or_else(|| Block::new(len));
             let file = self.file.clone();
             event_loop.run_in_executor(move || {
                 let read = block.fill(&file, offset, len);

@@ -1,44 +1,63 @@
 //! What to do next, given what came of what was done: the transfer without its system calls.
 //!
 //! ```text
-//!              ┌────────────── size asked for ◀───────────┐
-//!              ▼                                           │ all that was known is sent; or, where no size was
-//!  begin ──▶ Learn ──▶ Send ───────────────────────────────┘ asked for, anything but "all of it"
-//!              │        │ │ ▲
-//!              │        │ │ └── writable, or a turn later ── Parked, Yielding
-//!              │        │ └──── EAGAIN, or a budget spent ──────▲
-//!              │        │                                       │
-//!              │        │ not available, or 0 with bytes owed   │
-//!              ▼        ▼                                       │
-//!              └──▶  Read ──▶ Drain ◀───────────────────────────┘
-//!                      ▲         │
-//!                      └─────────┘ the block is sent
+//!                         ┌──────── size asked for ◀─────────┐
+//!                         ▼                                   │ all that was known is sent; or, where no size was
+//!  begin ──▶ Header ──▶ Learn ──▶ Send ───────────────────────┘ asked for, anything but "all of it"
+//!                         │       │ │ ▲
+//!                         │       │ │ └── writable, or a turn later ── Parked, Yielding
+//!                         │       │ └──── EAGAIN, or a budget spent ──────▲
+//!                         │       │                                       │
+//!                         │       │ not available, or 0 with bytes owed   │
+//!                         ▼       ▼                                       │
+//!                         └──▶  Read ──▶ Drain ◀──────────────────────────┘
+//!                                ▲         │
+//!                                └─────────┘ the block is sent
 //!  Done from everywhere: all sent, the file's end, an error
 //! ```
 //!
-//! Where the bytes go from, and how far they are, is the [`Plan`]'s. The driver does what [`Machine::step`] says and tells what
-//! came of it; it decides nothing.
+//! A header comes before the first byte of the file, however that is sent, and after the file was asked for its size and kind
+//! where that is asked: so a transfer that is not available sends no header, and one of nothing does not say that more will
+//! follow. It parks and yields as the file's bytes do.
+//!
+//! Where the bytes go from, and how far they are, is the [`Plan`]'s. Whether the next ones are in the page cache is the
+//! [`Residency`]'s, which makes of a send a look or a reading in first. The driver does what [`Machine::step`] says and tells
+//! what came of it; it decides nothing.
 
 use std::io;
 use std::mem;
 use std::ops::Range;
+use std::time::Duration;
 
 use super::plan::{Ask, Plan, Size};
+use super::residency::{Looked, Next, Residency};
+use super::steps::{Answer, Facts, Step, Wishes};
 use crate::error::SendfileNotAvailableError;
+use crate::event_loop::Fallback;
 
 /// How many bytes one transfer moves before it lets others run: some 0.6 ms on loopback. nginx has 2 MiB too
 /// (`sendfile_max_chunk`).
 const BUDGET: u64 = 2 << 20;
 
-/// How the bytes go: by sendfile, or out of a block that was read.
+/// What is sent: the header, the file by sendfile, or a block that was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Path {
+enum Path {
+    Header(Then),
     Native,
     Fallback,
 }
 
+/// What comes behind the header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Then {
+    Native,
+    Fallback,
+    End,
+}
+
 #[derive(Debug)]
 enum State {
+    Header(Then),
     Learn,
     Send,
     /// The socket is full, and the poller will say when it is not. Reached by an EAGAIN and nothing else.
@@ -52,53 +71,17 @@ enum State {
     Done(Option<io::Error>),
 }
 
-/// What the driver is to do.
-#[derive(PartialEq, Eq, Debug)]
-pub(super) enum Step {
-    /// Ask for the size and the kind of the file, then [`Machine::learned`].
-    Learn,
-    /// Call sendfile, then [`Machine::answered`].
-    Send { offset: u64, len: usize },
-    /// Wait until the socket is writable, then [`Machine::begin_turn`].
-    Wait,
-    /// Let others run, then [`Machine::begin_turn`].
-    Yield,
-    /// Read into the block, then [`Machine::filled`].
-    Read { offset: u64, len: usize },
-    /// Send this part of the block, then [`Machine::answered`].
-    Drain(Range<usize>),
-    /// It has ended; [`Machine::result`] says how.
-    End,
-}
-
-/// What a system call said.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Sent(usize),
-    /// Nothing, without an error.
-    Nothing,
-    WouldBlock,
-    Interrupted,
-    /// Not with this file and this socket.
-    NotAvailable(i32),
-    /// The offset is beyond what the file's system can hold.
-    BeyondAllFiles,
-    Failed(io::Error),
-}
-
-/// What the file says of itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Facts {
-    pub(super) size: u64,
-    /// Whether its bytes are in the page cache, so that sendfile can be asked.
-    pub(super) cached: bool,
-}
-
 #[derive(Debug)]
 pub(super) struct Machine {
     plan: Plan,
+    residency: Residency,
     state: State,
     fallback: bool,
+    reason: Option<Fallback>,
+    /// The part of the header that is not sent.
+    header: Range<usize>,
+    /// The header's last bytes went with the word that more would follow, and nothing did yet.
+    held_back: bool,
     /// The part of the block that is read and not sent.
     block: Range<usize>,
     /// Bytes moved since others could run.
@@ -106,19 +89,24 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(plan: Plan, fallback: bool) -> Machine {
-        let state = match plan.ask() {
-            Ask::Size | Ask::Growth => State::Learn,
-            Ask::Bytes(_) => State::Send,
-            Ask::Nothing => State::Done(None),
-        };
-        Machine {
+    pub(super) fn new(plan: Plan, wishes: Wishes) -> Machine {
+        let mut machine = Machine {
             plan,
-            state,
-            fallback,
+            residency: Residency::new(wishes.prefetch),
+            state: State::Learn,
+            fallback: wishes.fallback,
+            reason: None,
+            header: 0..wishes.header,
+            held_back: false,
             block: 0..0,
             spent: 0,
+        };
+        match machine.plan.ask() {
+            Ask::Size | Ask::Growth => {}
+            Ask::Bytes(_) => machine.go(Then::Native),
+            Ask::Nothing => machine.go(Then::End),
         }
+        machine
     }
 
     /// Where the file's position belongs if the transfer ends here.
@@ -126,25 +114,62 @@ impl Machine {
         self.plan.position()
     }
 
+    /// The file's bytes sent so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.plan.sent()
+    }
+
     /// Whether bytes may still move.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.state, State::Done(_))
+    }
+
+    /// Why it reads and sends, where it does.
+    pub(super) fn reason(&self) -> Option<Fallback> {
+        self.reason
+    }
+
+    /// Whether the kernel still waits for bytes behind the header that will not come.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.held_back
     }
 
     pub(super) fn step(&self) -> Step {
         let offset = self.plan.position();
         match (&self.state, self.plan.ask(), self.plan.block()) {
             (State::Done(_), _, _) => Step::End,
+            (State::Header(then), _, _) => Step::Header {
+                from: self.header.start,
+                more: *then != Then::End,
+            },
             (State::Learn, _, _) => Step::Learn,
             (State::Parked(_), _, _) => Step::Wait,
             (State::Yielding(_), _, _) => Step::Yield,
-            (State::Send, Ask::Bytes(len), _) => Step::Send { offset, len },
+            (State::Send, Ask::Bytes(len), _) => match self.residency.next(offset, len as u64) {
+                Next::Send(len) => Step::Send {
+                    offset,
+                    len: len as usize,
+                },
+                Next::Look => Step::Look { offset, len },
+                Next::ReadIn(len) => Step::ReadIn(self.within(offset..offset + len)),
+            },
             (State::Read, _, Some(len)) => Step::Read { offset, len },
             (State::Drain, _, _) => Step::Drain(self.block.clone()),
             (State::Send | State::Read, _, _) => {
                 unreachable!("these states are left when all is sent")
             }
         }
+    }
+
+    /// What to have read in while the next bytes are sent; `asked` is how far that was asked for before.
+    pub(super) fn read_ahead(&self, asked: u64) -> Option<Range<u64>> {
+        let range = self.residency.ahead(self.plan.position(), asked)?;
+        let range = self.within(range);
+        (!range.is_empty()).then_some(range)
+    }
+
+    fn within(&self, range: Range<u64>) -> Range<u64> {
+        range.start..range.end.min(self.plan.expected_end())
     }
 
     /// The bytes sent, or the error that ended it, once.
@@ -155,15 +180,20 @@ impl Machine {
         }
     }
 
-    /// Others could run: the budget is whole again, and what waited goes on, if it waited for a turn or the socket is writable.
-    pub(super) fn begin_turn(&mut self, writable: bool) {
+    /// Others could run, for as long as `waited`: the budget is whole again, and what waited goes on, if it waited for a turn or
+    /// the socket is writable.
+    pub(super) fn begin_turn(&mut self, writable: bool, waited: Duration) {
         self.spent = 0;
         let path = match self.state {
             State::Yielding(path) => path,
-            State::Parked(path) if writable => path,
+            State::Parked(path) if writable => {
+                self.residency.waited(waited);
+                path
+            }
             _ => return,
         };
         self.state = match path {
+            Path::Header(then) => State::Header(then),
             // The budget may have ended just where the file was known to.
             Path::Native if !matches!(self.plan.ask(), Ask::Bytes(_)) => State::Learn,
             Path::Native => State::Send,
@@ -183,25 +213,39 @@ impl Machine {
             Ok(facts) => {
                 self.plan.learn(facts.size);
                 match facts.cached {
-                    _ if self.plan.is_past_end() => self.state = State::Done(None),
-                    true => self.state = State::Send,
+                    _ if self.plan.is_past_end() => self.go(Then::End),
+                    true => self.go(Then::Native),
                     false => self.not_available(None),
                 }
             }
         }
     }
 
-    /// After [`Step::Send`] and [`Step::Drain`].
+    /// After [`Step::Look`].
+    pub(super) fn looked(&mut self, looked: Looked) {
+        self.residency.looked(self.plan.position(), looked);
+    }
+
+    /// After [`Step::ReadIn`], and for what was read ahead: `cold` where it had not been in memory.
+    pub(super) fn read_in(&mut self, range: Range<u64>, cold: bool) {
+        self.residency.read_in(range, cold);
+    }
+
+    /// After [`Step::ReadIn`], where nobody can read in.
+    pub(super) fn cannot_read_in(&mut self) {
+        self.residency.give_up();
+    }
+
+    /// After [`Step::Header`], [`Step::Send`] and [`Step::Drain`].
     pub(super) fn answered(&mut self, answer: Answer) {
         let path = self.path();
-        let unasked = path == Path::Native && self.plan.size() == Size::Unasked;
         match answer {
             Answer::Interrupted => {}
             Answer::Failed(error) => self.state = State::Done(Some(error)),
             Answer::Sent(sent) => self.advance(path, sent),
             // What it means depends on the size: past the end it is the end. And where nobody asked what kind of file it is, it
             // may be the file that would block.
-            _ if unasked => self.state = State::Learn,
+            _ if path == Path::Native && self.is_unasked() => self.state = State::Learn,
             Answer::WouldBlock => self.state = State::Parked(path),
             Answer::BeyondAllFiles => self.state = State::Done(None),
             Answer::NotAvailable(errno) => self.not_available(Some(errno)),
@@ -223,14 +267,29 @@ impl Machine {
 
     fn path(&self) -> Path {
         match self.state {
+            State::Header(then) => Path::Header(then),
             State::Drain => Path::Fallback,
             _ => Path::Native,
         }
     }
 
+    /// Goes on with the file, or ends; behind the header where that is not sent.
+    fn go(&mut self, then: Then) {
+        self.state = match then {
+            _ if !self.header.is_empty() => State::Header(then),
+            Then::Native => State::Send,
+            Then::Fallback => State::Read,
+            Then::End => State::Done(None),
+        };
+    }
+
     fn advance(&mut self, path: Path, sent: usize) {
-        self.plan.advance(sent);
         self.spent += sent as u64;
+        if let Path::Header(then) = path {
+            return self.advance_header(then, sent);
+        }
+        self.held_back = false;
+        self.plan.advance(sent);
         if path == Path::Fallback {
             self.block.start += sent;
         }
@@ -240,12 +299,20 @@ impl Machine {
             Path::Fallback if self.block.is_empty() => State::Read,
             _ if self.spent >= BUDGET => State::Yielding(path),
             Path::Fallback => State::Drain,
-            Path::Native if matches!(self.plan.ask(), Ask::Bytes(_)) && !self.is_unasked() => {
-                State::Send
-            }
-            Path::Native => State::Learn,
+            _ if matches!(self.plan.ask(), Ask::Bytes(_)) && !self.is_unasked() => State::Send,
+            _ => State::Learn,
         };
         self.state = next;
+    }
+
+    fn advance_header(&mut self, then: Then, sent: usize) {
+        self.header.start += sent;
+        if self.header.is_empty() {
+            self.held_back = then != Then::End;
+            self.go(then);
+        } else if self.spent >= BUDGET {
+            self.state = State::Yielding(Path::Header(then));
+        }
     }
 
     fn is_unasked(&self) -> bool {
@@ -253,20 +320,24 @@ impl Machine {
     }
 
     fn not_available(&mut self, errno: Option<i32>) {
-        self.state = if self.fallback {
-            State::Read
-        } else {
-            State::Done(Some(SendfileNotAvailableError::new(errno).into()))
-        };
+        if self.fallback {
+            self.reason = Some(errno.map_or(Fallback::Uncached, Fallback::Refused));
+            return self.go(Then::Fallback);
+        }
+        let error = SendfileNotAvailableError::new(errno, self.plan.sent());
+        self.state = State::Done(Some(error.into()));
     }
 
     /// Nothing was sent, with bytes owed. Of a file it means that it ends here: it was truncated, or its size was not true. One
     /// read makes sure, where reading is allowed; nothing is tried again.
     fn nothing(&mut self, path: Path) {
         self.state = match path {
-            Path::Native if self.fallback => State::Read,
+            Path::Native if self.fallback => {
+                self.reason = Some(Fallback::Nothing);
+                State::Read
+            }
             Path::Native => State::Done(None),
-            Path::Fallback => State::Done(Some(io::ErrorKind::WriteZero.into())),
+            _ => State::Done(Some(io::ErrorKind::WriteZero.into())),
         };
     }
 }

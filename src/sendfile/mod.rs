@@ -3,9 +3,10 @@
 //! # Who holds what
 //!
 //! The user holds a [`SendFile`]; from its first poll on that holds a [`Transfer`]: the [`machine`] which knows how far it is
-//! and what comes next, the turn among the socket's writers, the waiting for the socket, and the reading where sendfile is not
-//! available. [`plan`] counts, [`machine`] decides, [`native`] and [`fallback`] call the system, [`position`] is the way out.
-//! The driver below does what the machine says and decides nothing.
+//! and what comes next, the turn among the socket's writers, the waiting for the socket, the reading in of what is not in
+//! memory, and the reading where sendfile is not available. [`plan`] counts, [`residency`] knows the page cache, [`machine`]
+//! decides: these three are pure. [`native`], [`prefetch`] and [`fallback`] call the system, [`stall`] is the clock, [`position`]
+//! the way out. The driver ([`transfer`]) does what the machine says and decides nothing.
 //!
 //! # Rules
 //!
@@ -17,6 +18,8 @@
 //! 4. What the executor works on, it owns: a transfer can be dropped at every await, and no thread then writes to a descriptor
 //!    that is something else by now (erlang/otp#1635 and cgzones/apt-cacher-rs#122 tell how that ends). The send itself stays on
 //!    the loop's thread.
+//! 5. What may wait for the disk is the executor's: a chunk that is not in the page cache is read in there first. The look that
+//!    tells can be wrong only by a page that went right after it.
 //!
 //! # Situations
 //!
@@ -26,29 +29,37 @@
 //!   poller gone and ends with [`LoopClosed`](crate::LoopClosed).
 //! - *The file shrinks*: a call sends nothing though bytes are owed. One read says whether it is the end; nothing is repeated.
 
+mod attempt;
 mod fallback;
 mod machine;
 mod native;
 mod plan;
 mod position;
+mod prefetch;
+mod residency;
+mod stall;
+mod steps;
+mod transfer;
 
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::mem;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use crate::event_loop::LoopHandle;
-use crate::reactor::{Direction, Waiting};
-use crate::ready_io::{check_nonblocking, poll_wait};
+use crate::ready_io::check_nonblocking;
 use crate::socket::Socket;
 use crate::sys::socket::Kind;
 use crate::turns::Turn;
-use fallback::Reader;
-use machine::{Answer, Machine, Step};
+use machine::Machine;
 use plan::Plan;
 use position::Positioned;
+use steps::Wishes;
+use transfer::{Progress, Transfer};
 
 impl LoopHandle {
     /// Sends a file over a stream socket, by sendfile(2) where the system can, and gives the number of the file's bytes sent.
@@ -136,10 +147,34 @@ impl LoopHandle {
             event_loop: self.clone(),
             socket: sock,
             file,
+            options: Options::default(),
+            state: State::Unbegun,
+        }
+    }
+}
+
+struct Options<'a> {
+    offset: u64,
+    count: Option<u64>,
+    fallback: bool,
+    prefetch: bool,
+    chunk: Option<u64>,
+    header: &'a [u8],
+    stall_timeout: Option<Duration>,
+    progress: Option<Progress<'a>>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options {
             offset: 0,
             count: None,
             fallback: true,
-            state: State::Unbegun,
+            prefetch: true,
+            chunk: None,
+            header: &[],
+            stall_timeout: None,
+            progress: None,
         }
     }
 }
@@ -152,55 +187,119 @@ pub struct SendFile<'a, T: AsFd> {
     event_loop: LoopHandle,
     socket: &'a Socket<T>,
     file: &'a File,
-    offset: u64,
-    count: Option<u64>,
-    fallback: bool,
+    options: Options<'a>,
     state: State<'a>,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation for each send"
+)]
 enum State<'a> {
     Unbegun,
     Begun(Transfer<'a>),
     Over,
 }
 
-impl<T: AsFd> SendFile<'_, T> {
+impl<'a, T: AsFd> SendFile<'a, T> {
     /// Where in the file to begin, in bytes from its start; 0 unless set. At or past the end nothing is sent.
     pub fn offset(mut self, offset: u64) -> Self {
-        self.offset = offset;
+        self.options.offset = offset;
         self
     }
 
     /// How many bytes to send: exactly so many, or fewer where the file ends first. Until the end unless set; 0 sends nothing.
     pub fn count(mut self, count: u64) -> Self {
-        self.count = Some(count);
+        self.options.count = Some(count);
         self
     }
 
     /// Whether to read and send where sendfile is not available; true unless set.
     pub fn fallback(mut self, fallback: bool) -> Self {
-        self.fallback = fallback;
+        self.options.fallback = fallback;
+        self
+    }
+
+    /// Bytes to send in front of the file, as the header of a response; none unless set.
+    ///
+    /// They go in one train of packets with the file's first bytes (MSG_MORE): without that, a TCP socket without TCP_NODELAY
+    /// would hold a short file back until the peer has acknowledged the header, which takes 40 ms. The result, the progress and the
+    /// file's position count the file's bytes alone; dropped while the header is being sent, it may have sent any part of it.
+    /// Where sendfile turns out to be not available at its first call, and the fallback is not allowed, the header has gone.
+    pub fn header(mut self, header: &'a [u8]) -> Self {
+        self.options.header = header;
+        self
+    }
+
+    /// Whether to keep the loop from waiting for the disk; true unless set.
+    ///
+    /// What is not in the page cache is then read in by a thread of the executor before it is sent, and what follows is read
+    /// ahead. A look at the page cache takes a system call for each 256 KiB: some 1 % of the time of a large transfer from warm
+    /// pages. On file systems that tell nothing about their pages (FUSE, NFS, overlayfs, …) all is read in first; those that live
+    /// in memory (tmpfs, procfs, …) are not asked again. Without it the loop's thread waits where the disk has to be read.
+    pub fn prefetch(mut self, prefetch: bool) -> Self {
+        self.options.prefetch = prefetch;
+        self
+    }
+
+    /// The most that one step moves, in bytes: what a system call is asked for, and what the fallback reads at a time. 1 MiB
+    /// and 256 KiB unless set, and never more than 1 MiB; 0 is an error of kind `InvalidInput`.
+    pub fn chunk(mut self, bytes: u64) -> Self {
+        self.options.chunk = Some(bytes);
+        self
+    }
+
+    /// Ends the transfer with `TimedOut` when no byte moved for so long, counted from the last that did; for ever unless set.
+    ///
+    /// This is a limit on a peer that does not read, or a disk that does not answer, and not on the whole: a slow peer that
+    /// reads something now and then is served. The time in which other writers of the socket have their turn does not count.
+    pub fn stall_timeout(mut self, limit: Duration) -> Self {
+        self.options.stall_timeout = Some(limit);
+        self
+    }
+
+    /// Has `progress` called after each step that moved bytes of the file, with how many were sent so far in all.
+    ///
+    /// It runs on the loop's thread, inside the transfer's poll. Its panic comes out of that, as from any future.
+    pub fn progress(mut self, progress: impl FnMut(u64) + 'a) -> Self {
+        self.options.progress = Some(Box::new(progress));
         self
     }
 
     fn begin(&mut self) -> io::Result<()> {
         check_nonblocking(&self.event_loop, self.socket)?;
-        let problem = match self.socket.kind() {
-            Kind::Datagram | Kind::NotSocket => "sendfile needs a stream socket",
-            _ if i64::try_from(self.offset).is_err() => "an offset is at most i64::MAX",
-            Kind::Tcp | Kind::Stream => {
-                let machine = Machine::new(Plan::new(self.offset, self.count), self.fallback);
-                self.state = State::Begun(Transfer {
-                    positioned: Positioned::new(machine, self.file),
-                    waiting: Waiting::default(),
-                    turn: Turn::new(self.socket.turns()),
-                    reader: None,
-                });
-                return Ok(());
-            }
+        check(self.socket, self.options.offset)?;
+        let options = mem::take(&mut self.options);
+        let plan = Plan::new(options.offset, options.count);
+        let plan = match options.chunk {
+            Some(0) => return Err(invalid("a chunk is at least one byte")),
+            Some(chunk) => plan.in_chunks(chunk),
+            None => plan,
         };
-        Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
+        let wishes = Wishes {
+            fallback: options.fallback,
+            prefetch: options.prefetch,
+            header: options.header.len(),
+        };
+        let positioned = Positioned::new(Machine::new(plan, wishes), self.file);
+        let turn = Turn::new(self.socket.turns());
+        let transfer = Transfer::new(positioned, turn, options.header);
+        self.state = State::Begun(transfer.reporting(options.progress, options.stall_timeout));
+        Ok(())
     }
+}
+
+/// What must hold before anything is done.
+fn check<T: AsFd>(socket: &Socket<T>, offset: u64) -> io::Result<()> {
+    match socket.kind() {
+        Kind::Datagram | Kind::NotSocket => Err(invalid("sendfile needs a stream socket")),
+        _ if i64::try_from(offset).is_err() => Err(invalid("an offset is at most i64::MAX")),
+        Kind::Tcp | Kind::Stream => Ok(()),
+    }
+}
+
+fn invalid(problem: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, problem)
 }
 
 impl<T: AsFd> Future for SendFile<'_, T> {
@@ -221,9 +320,8 @@ impl<T: AsFd> Future for SendFile<'_, T> {
         let State::Begun(transfer) = &mut this.state else {
             panic!("a SendFile was polled after it was ready");
         };
-        let result = ready!(transfer.poll(&this.event_loop, this.socket, this.file, cx));
-        this.event_loop
-            .spend_budget(transfer.positioned.machine.spent());
+        let result = ready!(transfer.poll(&this.event_loop, this.socket, cx));
+        this.event_loop.spend_budget(transfer.machine().spent());
         this.state = State::Over;
         Poll::Ready(result)
     }
@@ -233,81 +331,12 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for SendFile<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let position = match &self.state {
             State::Unbegun | State::Over => None,
-            State::Begun(transfer) => Some(transfer.positioned.machine.position()),
+            State::Begun(transfer) => Some(transfer.machine().position()),
         };
         f.debug_struct("SendFile")
             .field("socket", self.socket)
             .field("file", self.file)
-            .field("offset", &self.offset)
-            .field("count", &self.count)
-            .field("fallback", &self.fallback)
             .field("position", &position)
-            .finish()
-    }
-}
-
-/// A transfer that has begun. Its fields end in this order: the position is right before the next writer is woken.
-struct Transfer<'a> {
-    positioned: Positioned<'a>,
-    waiting: Waiting,
-    turn: Turn<'a>,
-    reader: Option<Reader>,
-}
-
-impl Transfer<'_> {
-    fn poll<T: AsFd>(
-        &mut self,
-        event_loop: &LoopHandle,
-        socket: &Socket<T>,
-        file: &File,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<u64>> {
-        let machine = &mut self.positioned.machine;
-        if !machine.is_done() {
-            ready!(self.turn.poll(cx));
-        }
-        machine.begin_turn(socket.may_be_ready(event_loop, Direction::Write));
-        loop {
-            match machine.step() {
-                Step::Learn => {
-                    native::keep_nonblocking(socket.as_fd());
-                    machine.learned(native::facts(file));
-                }
-                Step::Send { offset, len } => {
-                    let answer = native::send(socket.as_fd(), file, offset, len);
-                    count(event_loop, &answer);
-                    machine.answered(answer);
-                }
-                Step::Read { offset, len } => {
-                    let reader = match &mut self.reader {
-                        Some(reader) => reader,
-                        None => self.reader.insert(Reader::new(event_loop, file)?),
-                    };
-                    machine.filled(ready!(reader.poll_read(event_loop, cx, offset, len)));
-                }
-                Step::Drain(range) => {
-                    let reader = self.reader.as_ref().expect("what is sent was read");
-                    machine.answered(native::send_bytes(socket.as_fd(), reader.bytes(range)));
-                }
-                Step::Wait => {
-                    let waiting = &mut self.waiting;
-                    return poll_wait(event_loop, socket, Direction::Write, waiting, cx).map(Err);
-                }
-                Step::Yield => {
-                    event_loop.counters().sendfile_yields.add(1);
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Step::End => return Poll::Ready(machine.result()),
-            }
-        }
-    }
-}
-
-fn count(event_loop: &LoopHandle, answer: &Answer) {
-    let counters = event_loop.counters();
-    counters.sendfile_calls.add(1);
-    if let Answer::WouldBlock = answer {
-        counters.sendfile_would_block.add(1);
+            .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 
-use super::machine::{Answer, Facts};
+use super::steps::{Answer, Facts};
 use crate::sys;
 
 /// One call of sendfile(2).
@@ -17,9 +17,27 @@ pub(super) fn send(socket: BorrowedFd<'_>, file: &File, offset: u64, len: usize)
     }
 }
 
+/// One send(2) of the header. `more` where the file follows: then the kernel fills the last segment up with that, which saves
+/// a packet, and the 40 ms that Nagle's algorithm waits for the peer's delayed acknowledgement.
+pub(super) fn send_header(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Answer {
+    match more {
+        true => sent(sys::socket::send_more(socket, bytes)),
+        false => sent(sys::socket::send(socket, bytes)),
+    }
+}
+
+/// Lets go what the kernel holds back for bytes that will not come.
+pub(super) fn push(socket: BorrowedFd<'_>) {
+    sys::socket::push(socket);
+}
+
 /// One send(2) of what was read.
 pub(super) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8]) -> Answer {
-    match sys::socket::send(socket, bytes) {
+    sent(sys::socket::send(socket, bytes))
+}
+
+fn sent(result: io::Result<usize>) -> Answer {
+    match result {
         Ok(0) => Answer::Nothing,
         Ok(sent) => Answer::Sent(sent),
         Err(error) => match error.kind() {

@@ -5,7 +5,7 @@
 pub(super) const MOST_PER_CALL: u64 = 1 << 20;
 
 /// What is read at a time where sendfile cannot be used; asyncio's number.
-pub(super) const BLOCK: u64 = 256 << 10;
+const BLOCK: u64 = 256 << 10;
 
 /// The kernel's offsets are signed.
 const LAST: u64 = i64::MAX as u64;
@@ -28,6 +28,9 @@ pub(super) struct Plan {
     /// Where a count ends it.
     end: Option<u64>,
     size: Size,
+    /// The most that one call is asked for, and that one read of the fallback is.
+    most: u64,
+    block: u64,
 }
 
 /// What is to be asked for next.
@@ -51,7 +54,16 @@ impl Plan {
             position: offset,
             end,
             size: Size::Unasked,
+            most: MOST_PER_CALL,
+            block: BLOCK,
         }
+    }
+
+    /// The same in steps of at most `chunk` bytes, calls and blocks alike; never more than [`MOST_PER_CALL`].
+    pub(super) fn in_chunks(mut self, chunk: u64) -> Plan {
+        self.most = chunk.clamp(1, MOST_PER_CALL);
+        self.block = self.most;
+        self
     }
 
     /// Where the next byte comes from, and where the file's position belongs when the transfer ends here.
@@ -89,20 +101,29 @@ impl Plan {
         let wanted = self.wanted();
         let held = match self.size {
             _ if wanted == 0 => return Ask::Nothing,
-            Size::Unasked if self.end.is_some() && wanted <= MOST_PER_CALL => wanted,
+            Size::Unasked if self.end.is_some() && wanted <= self.most => wanted,
             Size::Unasked => return Ask::Size,
             Size::Known(size) if size <= self.position => return Ask::Growth,
             Size::Known(size) => size - self.position,
             Size::Unknown => wanted,
         };
-        Ask::Bytes(wanted.min(held).min(MOST_PER_CALL) as usize)
+        Ask::Bytes(wanted.min(held).min(self.most) as usize)
     }
 
     /// What to read in the fallback, where the size does not matter: a read of nothing is the end.
     pub(super) fn block(&self) -> Option<usize> {
         match self.wanted() {
             0 => None,
-            wanted => Some(wanted.min(BLOCK) as usize),
+            wanted => Some(wanted.min(self.block) as usize),
+        }
+    }
+
+    /// Where it will end, as far as one knows now; no byte behind it is of interest.
+    pub(super) fn expected_end(&self) -> u64 {
+        let end = self.position + self.wanted();
+        match self.size {
+            Size::Known(size) => end.min(size),
+            Size::Unasked | Size::Unknown => end,
         }
     }
 
@@ -179,6 +200,27 @@ mod tests {
         plan.learn(3);
         assert!(plan.is_past_end());
         assert_eq!(plan.ask(), Ask::Growth);
+    }
+
+    #[test]
+    fn a_chunk_bounds_calls_and_blocks_and_is_bounded_by_the_cap() {
+        let mut plan = Plan::new(0, None).in_chunks(5000);
+        plan.learn(12_000);
+        assert_eq!(plan.ask(), Ask::Bytes(5000));
+        assert_eq!(plan.block(), Some(5000));
+        plan.advance(10_000);
+        assert_eq!(plan.ask(), Ask::Bytes(2000));
+        let plan = Plan::new(0, Some(u64::MAX)).in_chunks(u64::MAX);
+        assert_eq!(plan.block(), Some(MIB));
+    }
+
+    #[test]
+    fn the_expected_end_is_that_of_the_count_or_of_the_file() {
+        let mut plan = Plan::new(10, Some(100));
+        assert_eq!(plan.expected_end(), 110);
+        plan.learn(50);
+        assert_eq!(plan.expected_end(), 50);
+        assert_eq!(Plan::new(10, None).expected_end(), LAST);
     }
 
     #[test]

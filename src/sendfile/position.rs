@@ -12,7 +12,7 @@ use super::machine::Machine;
 #[derive(Debug)]
 pub(super) struct Positioned<'a> {
     pub(super) machine: Machine,
-    file: &'a File,
+    pub(super) file: &'a File,
 }
 
 impl<'a> Positioned<'a> {

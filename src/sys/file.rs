@@ -20,3 +20,75 @@ pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
     cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
     Ok(false)
 }
+
+/// Whether the byte at `offset` can be read without a wait; also where there is none, as the file ends before.
+///
+/// preadv2(2) with RWF_NOWAIT reads what is in the page cache and says EAGAIN where it would have to wait. mincore(2) and
+/// cachestat(2) are no substitute: they count pages that a read-ahead has only asked for (of 256 such pages one could be read,
+/// on Linux 6.18).
+///
+/// The errors that mean "no answer" are told by [`is_no_answer`].
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
+    let mut byte = 0_u8;
+    let part = libc::iovec {
+        iov_base: (&raw mut byte).cast(),
+        iov_len: 1,
+    };
+    let Ok(offset) = offset.try_into() else {
+        return Ok(true);
+    };
+    // SAFETY: the one part is `byte`, which outlives the call.
+    let answer =
+        unsafe { libc::preadv2(fd.as_raw_fd(), &raw const part, 1, offset, libc::RWF_NOWAIT) };
+    match super::cvt_len(answer) {
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(false),
+        result => result.map(|_| true),
+    }
+}
+
+/// Elsewhere nobody can be asked. FreeBSD's sendfile does not need it: since version 11 it reads the disk by itself, while the
+/// caller goes on.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn is_resident(_fd: BorrowedFd<'_>, _offset: u64) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Whether an error of [`is_resident`] says that it cannot be told: the file's system does not (EOPNOTSUPP), the kernel is too
+/// old or a filter forbids the call (ENOSYS, EPERM, EINVAL).
+pub(crate) fn is_no_answer(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL)
+    )
+}
+
+/// Whether the file's system keeps its files in memory, where reading waits for nothing. Of others it is taken for possible that
+/// they answer from far away (FUSE, NFS).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn is_in_memory(fd: BorrowedFd<'_>) -> bool {
+    // linux/magic.h: tmpfs, ramfs, hugetlbfs, proc, sysfs, debugfs, tracefs, securityfs, cgroup, cgroup2.
+    const IN_MEMORY: [u32; 10] = [
+        0x0102_1994,
+        0x8584_58f6,
+        0x9584_58f6,
+        0x9fa0,
+        0x6265_6572,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0x0027_e0eb,
+        0x6367_7270,
+    ];
+    let mut answer = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: the kernel writes one `statfs` through the pointer, which is to `answer`.
+    let result = cvt(unsafe { libc::fstatfs(fd.as_raw_fd(), answer.as_mut_ptr()) });
+    // SAFETY: all zeros is a valid `statfs`, whether the call wrote to it or not.
+    let kind = unsafe { answer.assume_init() }.f_type as u32;
+    result.is_ok() && IN_MEMORY.contains(&kind)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn is_in_memory(_fd: BorrowedFd<'_>) -> bool {
+    true
+}

@@ -21,7 +21,7 @@ pub enum Kind {
 }
 
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> Kind {
-    match option(fd, libc::SO_TYPE) {
+    match option(fd, libc::SOL_SOCKET, libc::SO_TYPE) {
         Ok(libc::SOCK_STREAM) if is_internet(fd) => Kind::Tcp,
         Ok(libc::SOCK_STREAM) => Kind::Stream,
         Ok(_) => Kind::Datagram,
@@ -36,14 +36,14 @@ fn is_internet(fd: BorrowedFd<'_>) -> bool {
     answer == 0 && name.is_internet()
 }
 
-fn option(fd: BorrowedFd<'_>, name: libc::c_int) -> io::Result<libc::c_int> {
+fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut len = mem::size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: `value` and `len` outlive the call, and `len` is the size of `value`.
     cvt(unsafe {
         libc::getsockopt(
             fd.as_raw_fd(),
-            libc::SOL_SOCKET,
+            level,
             name,
             (&raw mut value).cast(),
             &raw mut len,
@@ -54,7 +54,7 @@ fn option(fd: BorrowedFd<'_>, name: libc::c_int) -> io::Result<libc::c_int> {
 
 /// The error that waits on the socket, which reading it takes away.
 pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
-    let errno = option(fd, libc::SO_ERROR)?;
+    let errno = option(fd, libc::SOL_SOCKET, libc::SO_ERROR)?;
     Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
 }
 
@@ -188,15 +188,44 @@ pub(crate) fn recv_vec(fd: BorrowedFd<'_>, most: usize) -> io::Result<Vec<u8>> {
 
 /// One send(2) that neither waits nor raises SIGPIPE.
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    send_with(fd, bytes, SEND_FLAGS)
+}
+
+/// [`send`] with the word that more will follow at once, so that a TCP socket does not send a segment that is not full.
+pub(crate) fn send_more(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    send_with(fd, bytes, SEND_FLAGS | MORE)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MORE: libc::c_int = libc::MSG_MORE;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const MORE: libc::c_int = 0;
+
+/// Lets go what [`send_more`] held back, as nothing will follow: it would go 200 ms later. Taking a cork away does that, also
+/// where there is none; where the user has put one, it is theirs to take away.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn push(fd: BorrowedFd<'_>) {
+    if option(fd, libc::IPPROTO_TCP, libc::TCP_CORK).is_ok_and(|corked| corked == 0) {
+        let off: libc::c_int = 0;
+        // SAFETY: the value's pointer and length are those of `off`.
+        unsafe {
+            libc::setsockopt(
+                fd.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_CORK,
+                (&raw const off).cast(),
+                mem::size_of::<libc::c_int>() as libc::socklen_t,
+            );
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn push(_fd: BorrowedFd<'_>) {}
+
+fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: libc::c_int) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of `bytes`, which is borrowed for the call.
-    cvt_len(unsafe {
-        libc::send(
-            fd.as_raw_fd(),
-            bytes.as_ptr().cast(),
-            bytes.len(),
-            SEND_FLAGS,
-        )
-    })
+    cvt_len(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
 /// One recvfrom(2) that does not wait, and the sender's address.

@@ -1,0 +1,166 @@
+//! Looking for a chunk in the page cache, and having it read in by the executor.
+//!
+//! The work owns what it uses, a duplicate of the file; what it reads it throws away, as the page cache keeps it. So the transfer
+//! may be dropped while a thread still reads. The send itself stays with the loop's thread: in another it would race with
+//! cancellation.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use super::residency::{Looked, READ_IN};
+use crate::error::{LoopClosed, TaskError};
+use crate::event_loop::LoopHandle;
+use crate::pool::Blocking;
+use crate::sys;
+
+/// Pages are at least this large: two bytes in the same one need one look.
+const PAGE: u64 = 4096;
+
+/// What is read at a time, and thrown away: it stays in the processor's cache.
+const SCRATCH: usize = 64 << 10;
+
+/// Looks for `len` bytes from `offset` on, and says how many of the first ones are there; `on_probe` is told of each system call.
+///
+/// One byte is asked for at the begin and at each [`READ_IN`]'s end: the whole of a chunk cannot be asked for without copying it.
+/// A hole between two bytes that are there is not seen. The kernel reads ahead and evicts in larger pieces than a page, so such
+/// holes are rare, and cost one read of the disk.
+pub(super) fn look(file: &File, offset: u64, len: usize, mut on_probe: impl FnMut()) -> Looked {
+    let end = offset + len as u64;
+    let mut known = offset;
+    if !same_page(offset, (offset + READ_IN).min(end) - 1) {
+        on_probe();
+        match sys::file::is_resident(file.as_fd(), offset) {
+            Ok(true) => {}
+            Ok(false) => return Looked::Missing,
+            Err(error) => return without_answer(file, &error, len),
+        }
+    }
+    while known < end {
+        let next = (known + READ_IN).min(end);
+        on_probe();
+        match sys::file::is_resident(file.as_fd(), next - 1) {
+            Ok(true) => known = next,
+            Ok(false) => break,
+            Err(error) => return without_answer(file, &error, len),
+        }
+    }
+    match known - offset {
+        0 => Looked::Missing,
+        found => Looked::Resident(found),
+    }
+}
+
+fn same_page(one: u64, other: u64) -> bool {
+    one / PAGE == other / PAGE
+}
+
+/// No answer is of two kinds: of a file that lives in memory, and of one whose reads may wait for anything (FUSE, NFS). And what
+/// cannot be read at all is sendfile's to report.
+fn without_answer(file: &File, error: &io::Error, len: usize) -> Looked {
+    if !sys::file::is_no_answer(error) {
+        return Looked::Resident(len as u64);
+    }
+    match sys::file::is_in_memory(file.as_fd()) {
+        true => Looked::InMemory,
+        false => Looked::NoAnswer,
+    }
+}
+
+/// Reads the range, and says whether it had to.
+fn read_in(file: &File, range: Range<u64>) -> bool {
+    let len = (range.end - range.start) as usize;
+    if look(file, range.start, len, || {}) == Looked::Resident(len as u64) {
+        return false;
+    }
+    let mut scratch = vec![0; SCRATCH];
+    let mut at = range.start;
+    while at < range.end {
+        let room = scratch.len().min((range.end - at) as usize);
+        match file.read_at(&mut scratch[..room], at) {
+            Ok(0) => break,
+            Ok(read) => at += read as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // It will meet whoever sends.
+            Err(_) => break,
+        }
+    }
+    true
+}
+
+/// What came of a reading in.
+pub(super) enum Brought {
+    /// These offsets are in; `cold` where they were not before.
+    In { range: Range<u64>, cold: bool },
+    /// The executor takes no work, or there is no descriptor for it.
+    Nobody,
+}
+
+/// The reading in of one transfer, one piece at a time. A descriptor is held for as long as a thread reads, not longer.
+#[derive(Debug, Default)]
+pub(super) struct Prefetch {
+    work: Option<(Range<u64>, Blocking<bool>)>,
+    /// How far reading in was asked for.
+    asked: u64,
+}
+
+impl Prefetch {
+    pub(super) fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// Has a thread read the range in, where there is one.
+    pub(super) fn start(&mut self, event_loop: &LoopHandle, file: &File, range: Range<u64>) {
+        let Ok(file) = file.try_clone() else { return };
+        event_loop.counters().sendfile_read_ins.add(1);
+        let piece = range.clone();
+        let work = event_loop.run_in_executor(move || read_in(&file, piece));
+        self.asked = range.end;
+        self.work = Some((range, work));
+    }
+
+    /// Ready when the bytes at the range's start are in: by the work that is under way, where it is for them, else by that range
+    /// read in.
+    pub(super) fn poll_in(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: &File,
+        range: Range<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Brought>> {
+        let under_way = self.work.as_ref().map(|(range, _)| range);
+        if !under_way.is_some_and(|under_way| under_way.contains(&range.start)) {
+            self.work = None;
+            self.start(event_loop, file, range);
+        }
+        let Some((range, work)) = &mut self.work else {
+            return Poll::Ready(Ok(Brought::Nobody));
+        };
+        let done = ready!(Pin::new(work).poll(cx));
+        let range = range.clone();
+        self.work = None;
+        Poll::Ready(match done {
+            Ok(cold) => Ok(Brought::In { range, cold }),
+            Err(TaskError::Cancelled) if event_loop.is_closed() => Err(LoopClosed.into()),
+            Err(_) => Ok(Brought::Nobody),
+        })
+    }
+
+    /// What was read ahead, where that is done; `None` where nothing is under way.
+    pub(super) fn take_ahead(&mut self) -> Option<Poll<Brought>> {
+        let (range, work) = self.work.as_mut()?;
+        let Poll::Ready(done) = Pin::new(work).poll(&mut Context::from_waker(Waker::noop())) else {
+            return Some(Poll::Pending);
+        };
+        let range = range.clone();
+        self.work = None;
+        Some(Poll::Ready(match done {
+            Ok(cold) => Brought::In { range, cold },
+            Err(_) => Brought::Nobody,
+        }))
+    }
+}

@@ -1,0 +1,244 @@
+//! The driver of one transfer: does what the machine says, and tells it what came of it.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use super::fallback::Reader;
+use super::machine::Machine;
+use super::native;
+use super::position::Positioned;
+use super::prefetch::{self, Brought, Prefetch};
+use super::residency::Looked;
+use super::stall::Stall;
+use super::steps::{Answer, Step};
+use crate::event_loop::LoopHandle;
+use crate::reactor::{Direction, Waiting};
+use crate::ready_io::poll_wait;
+use crate::socket::Socket;
+use crate::turns::Turn;
+
+/// What is told after each step: the file's bytes sent.
+pub(super) type Progress<'a> = Box<dyn FnMut(u64) + 'a>;
+
+/// A transfer that has begun. Its fields end in this order: the position is right before the next writer is woken.
+pub(super) struct Transfer<'a> {
+    positioned: Positioned<'a>,
+    waiting: Waiting,
+    turn: Turn<'a>,
+    header: &'a [u8],
+    progress: Option<Progress<'a>>,
+    stall_timeout: Option<Duration>,
+    /// From its turn on.
+    stall: Option<Box<Stall>>,
+    /// Since when the socket is waited for.
+    parked: Option<Instant>,
+    reader: Option<Box<Reader>>,
+    prefetch: Prefetch,
+}
+
+impl<'a> Transfer<'a> {
+    pub(super) fn new(positioned: Positioned<'a>, turn: Turn<'a>, header: &'a [u8]) -> Self {
+        Transfer {
+            positioned,
+            waiting: Waiting::default(),
+            turn,
+            header,
+            progress: None,
+            stall_timeout: None,
+            stall: None,
+            parked: None,
+            reader: None,
+            prefetch: Prefetch::default(),
+        }
+    }
+
+    pub(super) fn reporting(
+        mut self,
+        progress: Option<Progress<'a>>,
+        stall_timeout: Option<Duration>,
+    ) -> Self {
+        self.progress = progress;
+        self.stall_timeout = stall_timeout;
+        self
+    }
+
+    pub(super) fn machine(&self) -> &Machine {
+        &self.positioned.machine
+    }
+
+    pub(super) fn poll<T: AsFd>(
+        &mut self,
+        event_loop: &LoopHandle,
+        socket: &Socket<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<u64>> {
+        if !self.machine().is_done() {
+            ready!(self.turn.poll(cx));
+        }
+        if let (None, Some(limit)) = (&self.stall, self.stall_timeout) {
+            self.stall = Some(Box::new(Stall::new(event_loop, limit)));
+        }
+        self.begin_turn(
+            event_loop,
+            socket.may_be_ready(event_loop, Direction::Write),
+        );
+        let polled = self.drive(event_loop, socket, cx);
+        match &mut self.stall {
+            Some(stall) if polled.is_pending() => stall.poll(event_loop, cx).map(Err),
+            _ => polled,
+        }
+    }
+
+    fn begin_turn(&mut self, event_loop: &LoopHandle, writable: bool) {
+        let waited = match self.parked {
+            Some(since) if writable => event_loop.time().saturating_duration_since(since),
+            _ => Duration::ZERO,
+        };
+        if writable {
+            self.parked = None;
+        }
+        self.positioned.machine.begin_turn(writable, waited);
+    }
+
+    fn drive<T: AsFd>(
+        &mut self,
+        event_loop: &LoopHandle,
+        socket: &Socket<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<u64>> {
+        let file = self.positioned.file;
+        loop {
+            match self.machine().step() {
+                Step::Header { from, more } => {
+                    let answer = native::send_header(socket.as_fd(), &self.header[from..], more);
+                    self.answered(event_loop, answer);
+                }
+                Step::Learn => {
+                    native::keep_nonblocking(socket.as_fd());
+                    self.positioned.machine.learned(native::facts(file));
+                }
+                Step::Look { offset, len } => self.look(event_loop, offset, len),
+                Step::ReadIn(range) => ready!(self.poll_read_in(event_loop, range, cx))?,
+                Step::Send { offset, len } => {
+                    self.read_ahead(event_loop);
+                    let answer = native::send(socket.as_fd(), file, offset, len);
+                    count_call(event_loop, &answer);
+                    self.answered(event_loop, answer);
+                }
+                Step::Read { offset, len } => {
+                    let reader = reader(&mut self.reader, event_loop, &self.positioned)?;
+                    let read = ready!(reader.poll_read(event_loop, cx, offset, len));
+                    self.positioned.machine.filled(read);
+                }
+                Step::Drain(range) => {
+                    let reader = self.reader.as_ref().expect("what is sent was read");
+                    let answer = native::send_bytes(socket.as_fd(), reader.bytes(range));
+                    self.answered(event_loop, answer);
+                }
+                Step::Wait => {
+                    self.parked.get_or_insert_with(|| event_loop.time());
+                    let waiting = &mut self.waiting;
+                    return poll_wait(event_loop, socket, Direction::Write, waiting, cx).map(Err);
+                }
+                Step::Yield => {
+                    event_loop.counters().sendfile_yields.add(1);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Step::End => {
+                    if self.machine().is_held_back() {
+                        native::push(socket.as_fd());
+                    }
+                    return Poll::Ready(self.positioned.machine.result());
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self, event_loop: &LoopHandle, answer: Answer) {
+        let moved = matches!(answer, Answer::Sent(_));
+        let before = self.machine().sent();
+        self.positioned.machine.answered(answer);
+        if let (true, Some(stall)) = (moved, &mut self.stall) {
+            stall.moved(event_loop);
+        }
+        let sent = self.machine().sent();
+        if let (true, Some(progress)) = (sent > before, &mut self.progress) {
+            progress(sent);
+        }
+    }
+
+    fn look(&mut self, event_loop: &LoopHandle, offset: u64, len: usize) {
+        let counters = event_loop.counters();
+        let looked = prefetch::look(self.positioned.file, offset, len, || {
+            counters.sendfile_probes.add(1);
+        });
+        if looked == Looked::Missing {
+            counters.sendfile_misses.add(1);
+        }
+        self.positioned.machine.looked(looked);
+    }
+
+    fn poll_read_in(
+        &mut self,
+        event_loop: &LoopHandle,
+        range: Range<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let file = self.positioned.file;
+        let brought = ready!(self.prefetch.poll_in(event_loop, file, range, cx))?;
+        self.brought(brought);
+        Poll::Ready(Ok(()))
+    }
+
+    fn brought(&mut self, brought: Brought) {
+        match brought {
+            Brought::In { range, cold } => self.positioned.machine.read_in(range, cold),
+            Brought::Nobody => self.positioned.machine.cannot_read_in(),
+        }
+    }
+
+    /// Before a send, so that the disk works while the socket drains.
+    fn read_ahead(&mut self, event_loop: &LoopHandle) {
+        match self.prefetch.take_ahead() {
+            Some(Poll::Pending) => return,
+            Some(Poll::Ready(brought)) => self.brought(brought),
+            None => {}
+        }
+        if let Some(range) = self.machine().read_ahead(self.prefetch.asked()) {
+            let file = self.positioned.file;
+            self.prefetch.start(event_loop, file, range);
+        }
+    }
+}
+
+/// The fallback's reader, from the first read on.
+fn reader<'r>(
+    place: &'r mut Option<Box<Reader>>,
+    event_loop: &LoopHandle,
+    positioned: &Positioned<'_>,
+) -> io::Result<&'r mut Reader> {
+    match place {
+        Some(reader) => Ok(reader),
+        None => {
+            if let Some(why) = positioned.machine.reason() {
+                event_loop.counters().fell_back(why);
+            }
+            let file: &File = positioned.file;
+            Ok(place.insert(Box::new(Reader::new(file)?)))
+        }
+    }
+}
+
+/// Counts a call of sendfile.
+pub(super) fn count_call(event_loop: &LoopHandle, answer: &Answer) {
+    let counters = event_loop.counters();
+    counters.sendfile_calls.add(1);
+    if let Answer::WouldBlock = answer {
+        counters.sendfile_would_block.add(1);
+    }
+}

@@ -1,0 +1,263 @@
+//! A file system whose reads take as long as a test says: one file, served over FUSE.
+//!
+//! # Who serves
+//!
+//! A process of its own: this test binary once more, running the one test below. A process that serves itself can hang for ever.
+//! Its threads are killed in any order when it ends, and one that waits for an answer cannot be killed (fs/fuse/dev.c,
+//! `request_wait_answer`), so the thread that would answer may be gone and the device stay open.
+//!
+//! # Nothing stays behind
+//!
+//! The file system is mounted, opened and detached at once: no mount is left to be undone. It lives as long as a descriptor of it
+//! is open, so it ends with the test, also by a panic or a kill; the server's next request then is the end. Where the server dies
+//! first, the kernel fails what was asked of it.
+//!
+//! It takes root and `/dev/fuse`.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses a part of this"
+)]
+
+use std::ffi::{CString, OsStr};
+use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::{env, io, process};
+
+use fuser::{
+    Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, Request, Session,
+    SessionACL,
+};
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use crate::util::content;
+
+/// How the server is told what to serve.
+const SERVE: &str = "SENDLOOP_SLOW_FS";
+
+const FILE: INodeNo = INodeNo(2);
+/// How many reads of the other were served, in decimal.
+const READS: INodeNo = INodeNo(3);
+
+/// Names and sizes are asked for once: what is slow is reading, and nothing else may wait for the server.
+const FOR_EVER: Duration = Duration::from_secs(1 << 20);
+
+/// Whether the pages of the file are kept by the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// They are, until the file is opened the next time: each `open` finds it cold, and makes it cold for all who have it open.
+    Cached,
+    /// `FOPEN_DIRECT_IO`: every read is a request.
+    Direct,
+}
+
+/// One slow file of [`content`]. Dropped, it waits until the last descriptor of the file is closed, but not for long.
+#[derive(Debug)]
+pub struct SlowFs {
+    root: Option<OwnedFd>,
+    server: Child,
+}
+
+/// Whether there can be such file systems here. Says so where there cannot.
+pub fn available() -> bool {
+    let available = rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists();
+    if !available {
+        eprintln!("skipped: a FUSE file system needs root and /dev/fuse");
+    }
+    available
+}
+
+impl SlowFs {
+    /// A file of `len` bytes, of which each read request takes `delay`.
+    #[track_caller]
+    pub fn mount(len: u64, delay: Duration, pages: Pages) -> SlowFs {
+        let device = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse")
+            .expect("the device");
+        let root = mount_detached(&device).expect("mounted");
+        let serve = format!("{len} {} {}", delay.as_nanos(), pages == Pages::Direct);
+        let (_, module) = module_path!().split_once("::").expect("the crate's name");
+        let server = Command::new(env::current_exe().expect("this program"))
+            .args(["--exact", &format!("{module}::serve"), "--nocapture"])
+            .env(SERVE, serve)
+            .stdin(device)
+            .stdout(Stdio::null())
+            .spawn();
+        SlowFs {
+            root: Some(root),
+            server: server.expect("a server"),
+        }
+    }
+
+    /// Where the file is; for other processes too.
+    pub fn path(&self) -> PathBuf {
+        self.named("file")
+    }
+
+    pub fn open(&self) -> File {
+        File::open(self.path()).expect("the file")
+    }
+
+    /// How many read requests were served by now. The kernel asks for up to 128 KiB with one, and reads ahead.
+    pub fn reads(&self) -> u64 {
+        let reads = fs::read_to_string(self.named("reads")).expect("the count");
+        reads.parse().expect("a number")
+    }
+
+    fn named(&self, name: &str) -> PathBuf {
+        let root = self.root.as_ref().expect("mounted").as_raw_fd();
+        format!("/proc/{}/fd/{root}/{name}", process::id()).into()
+    }
+}
+
+impl Drop for SlowFs {
+    fn drop(&mut self) {
+        self.root = None;
+        let start = Instant::now();
+        while let Ok(None) = self.server.try_wait() {
+            if start.elapsed() > Duration::from_secs(10) {
+                eprintln!("a file of the slow file system is still open; its server is killed");
+                let _ = self.server.kill();
+                let _ = self.server.wait();
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Mounts what the device will serve, and gives its root, which by then is mounted nowhere.
+fn mount_detached(device: &File) -> io::Result<OwnedFd> {
+    let point = tempfile::tempdir()?;
+    let options = format!(
+        "fd={},rootmode=40000,user_id=0,group_id=0",
+        device.as_raw_fd()
+    );
+    let options = CString::new(options)?;
+    mount(
+        "sendloop-slow",
+        point.path(),
+        "fuse",
+        MountFlags::RDONLY,
+        options.as_c_str(),
+    )?;
+    // By path alone: opened in any other way it would ask the server, and there is none yet.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(point.path(), flags, Mode::empty());
+    unmount(point.path(), UnmountFlags::DETACH)?;
+    Ok(root?)
+}
+
+/// The server, where [`SlowFs::mount`] has started it. Among the other tests it does nothing.
+#[test]
+fn serve() {
+    let Ok(serve) = env::var(SERVE) else { return };
+    let mut words = serve.split(' ');
+    let mut next = || words.next().expect("a word");
+    let served = Served {
+        len: next().parse().expect("a length"),
+        delay: Duration::from_nanos(next().parse().expect("a delay")),
+        direct: next().parse().expect("a flag"),
+        reads: AtomicU64::new(0),
+    };
+    let stdin = io::stdin();
+    let device = stdin.as_fd().try_clone_to_owned().expect("the device");
+    let mut config = Config::default();
+    // Reads that the kernel makes at once are slept through at once, and nothing else waits behind them.
+    config.n_threads = Some(16);
+    let session = Session::from_fd(served, device, SessionACL::Owner, config).expect("a session");
+    let served = session.spawn().expect("threads").join();
+    if let Err(error) = served {
+        // What a thread hears that asks for the next request at the moment of the end.
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted, "{error}");
+    }
+}
+
+struct Served {
+    len: u64,
+    delay: Duration,
+    direct: bool,
+    reads: AtomicU64,
+}
+
+impl Served {
+    fn attr(&self, ino: INodeNo) -> FileAttr {
+        let directory = ino == INodeNo::ROOT;
+        FileAttr {
+            ino,
+            size: if ino == FILE { self.len } else { 0 },
+            blocks: 0,
+            atime: UNIX_EPOCH,
+            mtime: UNIX_EPOCH,
+            ctime: UNIX_EPOCH,
+            crtime: UNIX_EPOCH,
+            kind: if directory {
+                FileType::Directory
+            } else {
+                FileType::RegularFile
+            },
+            perm: if directory { 0o555 } else { 0o444 },
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            blksize: 4096,
+            flags: 0,
+        }
+    }
+
+    /// What a read of the file gives, the delay later.
+    fn read_slowly(&self, offset: u64, size: u32) -> Vec<u8> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        thread::sleep(self.delay);
+        let len = self.len.saturating_sub(offset).min(size.into());
+        content(offset, usize::try_from(len).expect("at most a u32"))
+    }
+}
+
+impl Filesystem for Served {
+    fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        match name.to_str() {
+            Some("file") => reply.entry(&FOR_EVER, &self.attr(FILE), Generation(0)),
+            Some("reads") => reply.entry(&FOR_EVER, &self.attr(READS), Generation(0)),
+            _ => reply.error(Errno::ENOENT),
+        }
+    }
+
+    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        reply.attr(&FOR_EVER, &self.attr(ino));
+    }
+
+    /// Closing asks nothing of the server.
+    fn open(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let mut flags = FopenFlags::FOPEN_NOFLUSH;
+        flags.set(FopenFlags::FOPEN_DIRECT_IO, self.direct || ino == READS);
+        reply.opened(FileHandle(0), flags);
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        match (ino, offset) {
+            (FILE, _) => reply.data(&self.read_slowly(offset, size)),
+            (_, 0) => reply.data(self.reads.load(Ordering::Relaxed).to_string().as_bytes()),
+            _ => reply.data(&[]),
+        }
+    }
+}
