@@ -28,7 +28,14 @@ pub(crate) struct Server {
 impl Server {
     #[track_caller]
     pub(crate) fn start() -> Server {
+        Server::start_with(&["--log", "off"])
+    }
+
+    /// Started with these options.
+    #[track_caller]
+    pub(crate) fn start_with(options: &[&str]) -> Server {
         let mut command = Command::new(executable());
+        command.args(options);
         Server::start_as(&mut command)
     }
 
@@ -38,6 +45,7 @@ impl Server {
         let mut command = Command::new("sh");
         let script = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
         command.arg("-c").arg(script).arg(executable());
+        command.args(["--log", "off"]);
         Server::start_as(&mut command)
     }
 
