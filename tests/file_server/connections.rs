@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::thread;
-use std::time::Duration;
 
 use super::client::{Client, get};
 use super::server::Server;
@@ -110,7 +109,7 @@ fn an_unfinished_request_gets_no_response() {
     let mut client = Client::connect(&server);
     client.send("GET / HTT");
     drop(client);
-    expect_descriptors(&server, before);
+    server.expect_descriptors(before);
 }
 
 #[test]
@@ -143,7 +142,7 @@ fn a_client_that_leaves_ends_nothing_else() {
     }
     assert!(staying.response().body == bytes, "the content differs");
     drop(staying);
-    expect_descriptors(&server, before);
+    server.expect_descriptors(before);
 }
 
 #[test]
@@ -156,17 +155,4 @@ fn a_server_without_descriptors_serves_again_when_it_has_some() {
     }
     drop(crowd);
     assert_eq!(get(&server, "/a").body, bytes);
-}
-
-/// What the server has to close it closes soon, but nothing says when: this looks until it is so.
-#[track_caller]
-fn expect_descriptors(server: &Server, expected: usize) {
-    let looks = 1000;
-    for _ in 0..looks {
-        if server.descriptors() == expected {
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(server.descriptors(), expected, "descriptors that stay open");
 }
