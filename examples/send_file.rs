@@ -1,7 +1,8 @@
-//! Sends a file, or a part of it, over a TCP connection: connecting, and `sock_sendfile` with its offset and count.
+//! Sends a file, or a part of it, over a TCP connection: connecting, and `sock_sendfile` with its offset, its count and its
+//! progress. In one terminal, and then in another:
 //!
 //! ```text
-//! nc -l 127.0.0.1 9000 > copy          (nc -l -p 9000 with the traditional one)
+//! cargo run --example recv_file -- 127.0.0.1:9000 copy
 //! cargo run --example send_file -- 127.0.0.1:9000 Cargo.toml --offset 10 --count 100
 //! ```
 
@@ -12,6 +13,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use sendloop::{LoopHandle, Socket};
 
 const USAGE: &str = "usage: send_file HOST:PORT FILE [--offset N] [--count N]";
@@ -48,17 +50,27 @@ fn read_options(mut args: impl Iterator<Item = String>) -> Option<Options> {
 async fn send(event_loop: &LoopHandle, options: Options) -> io::Result<()> {
     let file = File::open(&options.plain[1])?;
     let sock = connect(event_loop, options.plain[0].clone()).await?;
+    let rest = file.metadata()?.len().saturating_sub(options.offset);
+    let bar = progress_bar(options.count.map_or(rest, |count| count.min(rest)));
     let began = Instant::now();
-    let sending = event_loop
+    let mut sending = event_loop
         .sock_sendfile(&sock, &file)
-        .offset(options.offset);
-    let sent = match options.count {
-        Some(count) => sending.count(count).await?,
-        None => sending.await?,
-    };
+        .offset(options.offset)
+        .progress(|sent| bar.set_position(sent));
+    if let Some(count) = options.count {
+        sending = sending.count(count);
+    }
+    let sent = sending.await?;
     sock.get_ref().shutdown(Shutdown::Write)?;
+    bar.finish_and_clear();
     println!("sent {sent} bytes in {:.3?}", began.elapsed());
     Ok(())
+}
+
+/// On the standard error, and hidden where that is no terminal.
+fn progress_bar(len: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
+    ProgressBar::new(len).with_style(style.expect("a template"))
 }
 
 /// Names are looked up on the executor, as that waits for the network; then each address is tried in its turn.

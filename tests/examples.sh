@@ -10,6 +10,7 @@ bin=target/release/examples
 # Starts a server in the background and prints where it listens, as its first line says.
 start() { # NAME ARGUMENT...
   local name=$1; shift
+  rm -f "$work/$name.out"
   "$bin/$name" "$@" >"$work/$name.out" 2>"$work/$name.err" &
   for _ in $(seq 100); do
     [ -s "$work/$name.out" ] && break
@@ -37,17 +38,35 @@ curl -fsS "http://$(address file_server)/file" | cmp - "$work/file"
 curl -fsS -r 1000-1999999 "http://$(address file_server)/file" | cmp - <(tail -c +1001 "$work/file" | head -c 1999000)
 echo "file_server: whole and in part"
 
-python3 - "$work" <<'PY' &
-import pathlib, socket, sys
-work = pathlib.Path(sys.argv[1])
-with socket.create_server(("127.0.0.1", 0)) as listener:
-    (work / "port").write_text(str(listener.getsockname()[1]) + "\n")
-    with listener.accept()[0] as s:
-        (work / "received").write_bytes(b"".join(iter(lambda: s.recv(65536), b"")))
-PY
+# Sends the file to a receiver, and compares what that wrote with what is expected on the standard input.
+transfer() { # ARGUMENT...
+  start recv_file 127.0.0.1:0 "$work/copy"
+  local receiver=$!
+  "$bin/send_file" "$(address recv_file)" "$work/file" "$@"
+  wait "$receiver"
+  sed -n '2p' "$work/recv_file.out"
+  cmp "$work/copy" -
+}
+transfer <"$work/file"
+transfer --offset 1000001 < <(tail -c +1000002 "$work/file")
+transfer --offset 17 --count 70001 < <(tail -c +18 "$work/file" | head -c 70001)
+transfer --offset 3000000 --count 100 < <(tail -c 1 "$work/file")
+transfer --count 0 </dev/null
+echo "send_file and recv_file: whole and in part"
+
+# A connection that breaks off leaves what had the name before, and nothing beside it.
+cp "$work/file" "$work/before"
+start recv_file 127.0.0.1:0 "$work/file"
 receiver=$!
-for _ in $(seq 100); do [ -s "$work/port" ] && break; sleep 0.05; done
-"$bin/send_file" "127.0.0.1:$(cat "$work/port")" "$work/file"
-wait "$receiver"
-cmp "$work/received" "$work/file"
-echo "send_file: arrived"
+python3 - "$(address recv_file)" <<'PY'
+import socket, struct, sys
+host, port = sys.argv[1].rsplit(":", 1)
+with socket.create_connection((host, int(port)), timeout=10) as s:
+    s.sendall(bytes(100_000))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+PY
+if wait "$receiver"; then echo "recv_file: took a broken connection for the end" >&2; exit 1; fi
+grep -q 'ConnectionReset' "$work/recv_file.err"
+cmp "$work/file" "$work/before"
+[ -z "$(find "$work" -name '.tmp*')" ]
+echo "recv_file: nothing half"

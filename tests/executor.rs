@@ -5,6 +5,7 @@ mod util;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
+#[cfg(target_os = "linux")]
 use std::thread;
 use std::time::Duration;
 
@@ -60,6 +61,7 @@ fn no_more_than_so_many_threads_work_at_once() {
 }
 
 /// How many threads of an executor this process has.
+#[cfg(target_os = "linux")]
 fn workers() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").expect("procfs");
     let names =
@@ -72,6 +74,7 @@ fn workers() -> usize {
         .count()
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn threads_are_started_when_there_is_work_and_used_again() {
     let _test = test();

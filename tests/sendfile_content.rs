@@ -194,6 +194,7 @@ fn a_file_that_shrinks_ends_the_transfer_short() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn files_that_lie_about_their_size_are_sent_whole() {
     let _test = test();
@@ -226,6 +227,7 @@ fn files_that_lie_about_their_size_are_sent_whole() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn the_memory_map_which_changes_is_sent_whole_too() {
     let _test = test();

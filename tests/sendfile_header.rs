@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
 use rustix::net::sockopt;
 use sendloop::Socket;
 use util::*;
@@ -99,6 +100,7 @@ fn a_header_that_nothing_follows_is_not_held_back() {
     alone(Some(2 << 20), 100);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_cork_of_the_users_stays_where_it_is() {
     let _test = test();

@@ -2,13 +2,13 @@
 
 mod util;
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sendloop::Socket;
+use util::ticker::Ticker;
 use util::*;
 
 /// Reads and forgets `len` bytes as fast as it can.
@@ -64,30 +64,15 @@ fn a_gibibyte_takes_one_registration_and_leaves_the_ticker_its_time() {
     let reader = discard(far, len);
     let near = Socket::new(near).expect("non-blocking");
     let file = sparse(len);
-    let late = Rc::new(RefCell::new(Vec::new()));
-    let ticker = {
-        let (handle, late) = (event_loop.handle(), late.clone());
-        event_loop.create_task(async move {
-            loop {
-                let (_, others) = thread_times();
-                let due = Instant::now() + Duration::from_millis(1);
-                handle.sleep(Duration::from_millis(1)).await;
-                // What the system gave to other programs meanwhile is not the loop's.
-                let others = thread_times().1 - others;
-                late.borrow_mut().push(due.elapsed().saturating_sub(others));
-            }
-        })
-    };
+    let ticker = Ticker::start(&event_loop);
     let sent = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file));
     assert_eq!(sent.expect("sent"), len);
     reader.join().expect("read");
-    ticker.cancel();
     let stats = event_loop.stats();
     assert!(stats.registrations <= 1, "{stats:?}");
-    let late = late.borrow();
-    let worst = late.iter().max().expect("ticks");
-    assert!(*worst < Duration::from_millis(20), "{worst:?} late");
-    assert!(late.len() > 20, "{} ticks", late.len());
+    let (worst, ticks) = (ticker.worst(), ticker.ticks());
+    assert!(worst < Duration::from_millis(20), "{worst:?} late");
+    assert!(ticks > 20, "{ticks} ticks");
     if !FORCED_FALLBACK {
         assert!(stats.sendfile_yields > 10, "{stats:?}");
         assert!(stats.sendfile_calls >= 1024, "{stats:?}");

@@ -219,6 +219,7 @@ fn terminals_and_devices_can_be_watched() {
     event_loop.remove_writer(&terminal);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn eventfds_timerfds_and_inotify_can_be_watched() {
     use rustix::event::{EventfdFlags, eventfd};

@@ -32,6 +32,7 @@ pub(crate) struct Counters {
     refused_by_policy: Counter,
     uncached: Counter,
     nothing_sent: Counter,
+    no_answer: Counter,
 }
 
 /// Why a transfer reads and sends.
@@ -43,6 +44,8 @@ pub(crate) enum Fallback {
     Uncached,
     /// sendfile sent nothing of what was owed.
     Nothing,
+    /// The file's system does not tell what is in memory.
+    NoAnswer,
 }
 
 impl Counters {
@@ -54,6 +57,7 @@ impl Counters {
             Fallback::Refused(_) => &self.refused,
             Fallback::Uncached => &self.uncached,
             Fallback::Nothing => &self.nothing_sent,
+            Fallback::NoAnswer => &self.no_answer,
         };
         counter.add(1);
     }
@@ -66,6 +70,7 @@ impl Counters {
             forbidden: self.refused_by_policy.get(),
             uncached: self.uncached.get(),
             nothing_sent: self.nothing_sent.get(),
+            no_answer: self.no_answer.get(),
         }
     }
 }
@@ -86,13 +91,16 @@ pub struct Fallbacks {
     pub uncached: u64,
     /// The call sent nothing of what was owed: the file's end, where it is truncated, or a file that sendfile cannot see into.
     pub nothing_sent: u64,
+    /// The file system does not tell what is in memory, and may take as long as it likes (FUSE, NFS, overlayfs): see
+    /// [`prefetch`](crate::SendFile::prefetch).
+    pub no_answer: u64,
 }
 
 impl Fallbacks {
     /// All of them.
     pub fn total(&self) -> u64 {
         let refused = self.refused + self.no_such_call + self.socket + self.forbidden;
-        refused + self.uncached + self.nothing_sent
+        refused + self.uncached + self.nothing_sent + self.no_answer
     }
 }
 

@@ -68,20 +68,30 @@ fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     }
 }
 
+/// A read under way: from where on, and whether it was begun before its bytes were needed.
+struct Reading {
+    offset: u64,
+    ahead: bool,
+    work: Blocking<(Block, io::Result<usize>)>,
+}
+
 /// The fallback of one transfer.
 pub(super) struct Reader {
     file: Arc<File>,
-    /// `None` while a thread has it.
+    /// What is being sent.
     block: Option<Block>,
-    reading: Option<Blocking<(Block, io::Result<usize>)>>,
+    reading: Option<Reading>,
+    /// Whether the next block is read while one is sent. It takes a second block of memory.
+    reads_ahead: bool,
 }
 
 impl Reader {
-    pub(super) fn new(file: &File) -> io::Result<Reader> {
+    pub(super) fn new(file: &File, reads_ahead: bool) -> io::Result<Reader> {
         Ok(Reader {
             file: Arc::new(file.try_clone()?),
             block: None,
             reading: None,
+            reads_ahead,
         })
     }
 
@@ -103,23 +113,66 @@ impl Reader {
         offset: u64,
         len: usize,
     ) -> Poll<io::Result<usize>> {
-        let reading = self.reading.get_or_insert_with(|| {
-            let mut block = self.block.take().unwrap_or_else(|| Block::new(len));
-            let file = self.file.clone();
-            event_loop.run_in_executor(move || {
-                let read = block.fill(&file, offset, len);
-                (block, read)
-            })
-        });
-        let done = ready!(Pin::new(reading).poll(cx));
-        self.reading = None;
-        Poll::Ready(match done {
-            Ok((block, read)) => {
-                self.block = Some(block);
-                read
+        loop {
+            let reading = match &mut self.reading {
+                Some(reading) if reading.offset == offset => reading,
+                _ => self.start(event_loop, offset, len),
+            };
+            let ahead = reading.ahead;
+            let done = ready!(Pin::new(&mut reading.work).poll(cx));
+            self.reading = None;
+            let (block, read) = match done {
+                Ok(done) => done,
+                Err(TaskError::Cancelled) if event_loop.is_closed() => {
+                    return Poll::Ready(Err(LoopClosed.into()));
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
+            };
+            let spare = self.block.replace(block);
+            match read {
+                // The file may have grown since.
+                Ok(0) if ahead => continue,
+                Ok(read @ 1..) => {
+                    if self.reads_ahead {
+                        self.read_ahead(event_loop, spare, (offset + read as u64, len));
+                    }
+                    return Poll::Ready(Ok(read.min(len)));
+                }
+                read => return Poll::Ready(read),
             }
-            Err(TaskError::Cancelled) if event_loop.is_closed() => Err(LoopClosed.into()),
-            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn start(&mut self, event_loop: &LoopHandle, offset: u64, len: usize) -> &mut Reading {
+        let block = self.block.take().unwrap_or_else(|| Block::new(len));
+        let work = self.read(event_loop, block, (offset, len));
+        self.reading.insert(Reading {
+            offset,
+            ahead: false,
+            work,
+        })
+    }
+
+    fn read_ahead(&mut self, event_loop: &LoopHandle, spare: Option<Block>, at: (u64, usize)) {
+        let block = spare.unwrap_or_else(|| Block::new(at.1));
+        let work = self.read(event_loop, block, at);
+        self.reading = Some(Reading {
+            offset: at.0,
+            ahead: true,
+            work,
+        });
+    }
+
+    fn read(
+        &self,
+        event_loop: &LoopHandle,
+        mut block: Block,
+        (offset, len): (u64, usize),
+    ) -> Blocking<(Block, io::Result<usize>)> {
+        let file = self.file.clone();
+        event_loop.run_in_executor(move || {
+            let read = block.fill(&file, offset, len);
+            (block, read)
         })
     }
 }

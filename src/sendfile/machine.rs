@@ -223,7 +223,14 @@ impl Machine {
 
     /// After [`Step::Look`].
     pub(super) fn looked(&mut self, looked: Looked) {
-        self.residency.looked(self.plan.position(), looked);
+        match looked {
+            // Not even a reading in makes such a file safe to send: FUSE's may keep no pages, and NFS asks its server whether
+            // they still hold.
+            Looked::NoAnswer if self.fallback => self.fall_back(Fallback::NoAnswer),
+            // With O_DIRECT it would be missing for ever.
+            Looked::Missing if self.is_unasked() => self.state = State::Learn,
+            _ => self.residency.looked(self.plan.position(), looked),
+        }
     }
 
     /// After [`Step::ReadIn`], and for what was read ahead: `cold` where it had not been in memory.
@@ -321,8 +328,7 @@ impl Machine {
 
     fn not_available(&mut self, errno: Option<i32>) {
         if self.fallback {
-            self.reason = Some(errno.map_or(Fallback::Uncached, Fallback::Refused));
-            return self.go(Then::Fallback);
+            return self.fall_back(errno.map_or(Fallback::Uncached, Fallback::Refused));
         }
         let error = SendfileNotAvailableError::new(errno, self.plan.sent());
         self.state = State::Done(Some(error.into()));
@@ -332,13 +338,15 @@ impl Machine {
     /// read makes sure, where reading is allowed; nothing is tried again.
     fn nothing(&mut self, path: Path) {
         self.state = match path {
-            Path::Native if self.fallback => {
-                self.reason = Some(Fallback::Nothing);
-                State::Read
-            }
+            Path::Native if self.fallback => return self.fall_back(Fallback::Nothing),
             Path::Native => State::Done(None),
             _ => State::Done(Some(io::ErrorKind::WriteZero.into())),
         };
+    }
+
+    fn fall_back(&mut self, reason: Fallback) {
+        self.reason = Some(reason);
+        self.go(Then::Fallback);
     }
 }
 

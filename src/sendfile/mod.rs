@@ -235,8 +235,11 @@ impl<'a, T: AsFd> SendFile<'a, T> {
     ///
     /// What is not in the page cache is then read in by a thread of the executor before it is sent, and what follows is read
     /// ahead. A look at the page cache takes a system call for each 256 KiB: some 1 % of the time of a large transfer from warm
-    /// pages. On file systems that tell nothing about their pages (FUSE, NFS, overlayfs, …) all is read in first; those that live
-    /// in memory (tmpfs, procfs, …) are not asked again. Without it the loop's thread waits where the disk has to be read.
+    /// pages. File systems that live in memory (tmpfs, procfs, …) are asked once. Those that tell nothing (FUSE, NFS, overlayfs, …)
+    /// may take any time for anything, so their files are read by the executor and sent from memory, as by the fallback; where
+    /// that is not allowed, they are read in and then sent by sendfile.
+    ///
+    /// Without it the loop's thread waits where the disk has to be read, and no file system is asked.
     pub fn prefetch(mut self, prefetch: bool) -> Self {
         self.options.prefetch = prefetch;
         self

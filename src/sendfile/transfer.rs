@@ -1,6 +1,5 @@
 //! The driver of one transfer: does what the machine says, and tells it what came of it.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -15,7 +14,7 @@ use super::prefetch::{self, Brought, Prefetch};
 use super::residency::Looked;
 use super::stall::Stall;
 use super::steps::{Answer, Step};
-use crate::event_loop::LoopHandle;
+use crate::event_loop::{Fallback, LoopHandle};
 use crate::reactor::{Direction, Waiting};
 use crate::ready_io::poll_wait;
 use crate::socket::Socket;
@@ -225,11 +224,13 @@ fn reader<'r>(
     match place {
         Some(reader) => Ok(reader),
         None => {
-            if let Some(why) = positioned.machine.reason() {
-                event_loop.counters().fell_back(why);
+            let reason = positioned.machine.reason();
+            if let Some(reason) = reason {
+                event_loop.counters().fell_back(reason);
             }
-            let file: &File = positioned.file;
-            Ok(place.insert(Box::new(Reader::new(file)?)))
+            let reads_ahead = reason == Some(Fallback::NoAnswer);
+            let reader = Reader::new(positioned.file, reads_ahead)?;
+            Ok(place.insert(Box::new(reader)))
         }
     }
 }

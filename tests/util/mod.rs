@@ -7,6 +7,7 @@
 )]
 
 pub mod sock;
+pub mod ticker;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -73,11 +74,20 @@ impl Drop for Test {
 
 /// How many descriptors this process has open.
 pub fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").expect("procfs").count()
+    let folder = if cfg!(target_os = "linux") {
+        "/proc/self/fd"
+    } else {
+        "/dev/fd"
+    };
+    fs::read_dir(folder).expect("a folder of them").count()
 }
 
-/// CPU time that this thread has used, and time for which it could have run while the system ran others.
+/// CPU time that this thread has used, and time for which it could have run while the system ran others. Only Linux tells; both
+/// are 0 elsewhere.
 pub fn thread_times() -> (Duration, Duration) {
+    if cfg!(not(target_os = "linux")) {
+        return (Duration::ZERO, Duration::ZERO);
+    }
     let text = fs::read_to_string("/proc/thread-self/schedstat").expect("schedstat");
     let nanos = |field: &str| Duration::from_nanos(field.parse().expect("a number"));
     let mut fields = text.split(' ').map(nanos);

@@ -4,8 +4,33 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "linux.rs")]
-#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "none.rs")]
+#[cfg_attr(
+    any(
+        target_os = "freebsd",
+        target_os = "dragonfly",
+        all(target_vendor = "apple", sendloop_macos_native)
+    ),
+    path = "bsd.rs"
+)]
+#[cfg_attr(
+    not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "dragonfly",
+        all(target_vendor = "apple", sendloop_macos_native)
+    )),
+    path = "none.rs"
+)]
 mod platform;
+
+#[cfg(any(
+    test,
+    target_os = "freebsd",
+    target_os = "dragonfly",
+    all(target_vendor = "apple", sendloop_macos_native)
+))]
+mod partial;
 
 /// Asks the kernel once to send at most `len` bytes of `file` from `offset` on, and says how many it took.
 ///

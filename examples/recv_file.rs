@@ -1,0 +1,95 @@
+//! Receives a file over one TCP connection: accepting, `sock_recv`, and writing to the disk where it does not hold the loop. In one
+//! terminal, and then in another:
+//!
+//! ```text
+//! cargo run --example recv_file -- 127.0.0.1:9000 copy
+//! cargo run --example send_file -- 127.0.0.1:9000 Cargo.toml
+//! ```
+//!
+//! The file gets its name when it is whole: until then, and after an error, what had that name is as it was.
+
+use std::env;
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use sendloop::{LoopHandle, Socket};
+use tempfile::NamedTempFile;
+
+const USAGE: &str = "usage: recv_file ADDR:PORT FILE";
+
+/// The most that is received and written at a time.
+const BLOCK: usize = 256 << 10;
+
+fn main() -> io::Result<ExitCode> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let [addr, path] = args.as_slice() else {
+        eprintln!("{USAGE}");
+        return Ok(ExitCode::from(2));
+    };
+    let listener = Socket::new(TcpListener::bind(addr)?)?;
+    // The outer result: whether a loop could be made. The inner one: whether the file could be received.
+    sendloop::run(async |event_loop| receive(&event_loop, listener, path.into()).await)??;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn receive(
+    event_loop: &LoopHandle,
+    listener: Socket<TcpListener>,
+    path: PathBuf,
+) -> io::Result<()> {
+    println!("listening on {}", listener.get_ref().local_addr()?);
+    let (sock, peer) = event_loop.sock_accept(&listener).await?;
+    // Whoever comes now is refused.
+    drop(listener);
+    let began = Instant::now();
+    let (file, received) = receive_all(event_loop, &sock, unnamed_beside(&path)?).await?;
+    let named = event_loop.run_in_executor(move || {
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|failed| failed.error)
+    });
+    named.await??;
+    println!(
+        "received {received} bytes from {peer} in {:.3?}",
+        began.elapsed()
+    );
+    Ok(())
+}
+
+/// A file that is removed unless it gets its name: in the same folder, as renaming does not leave a file system.
+fn unnamed_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
+}
+
+/// Receives until the end of the stream. The file is lent to the executor for each write, and comes back with its result.
+async fn receive_all(
+    event_loop: &LoopHandle,
+    sock: &Socket<TcpStream>,
+    mut file: NamedTempFile,
+) -> io::Result<(NamedTempFile, u64)> {
+    let bar = progress_bar();
+    loop {
+        let block = event_loop.sock_recv(sock, BLOCK).await?;
+        if block.is_empty() {
+            bar.finish_and_clear();
+            return Ok((file, bar.position()));
+        }
+        bar.inc(block.len() as u64);
+        let written = event_loop.run_in_executor(move || file.write_all(&block).map(|()| file));
+        file = written.await??;
+    }
+}
+
+/// On the standard error, and hidden where that is no terminal. How much will come nobody has said.
+fn progress_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {bytes} {bytes_per_sec}");
+    ProgressBar::no_length().with_style(style.expect("a template"))
+}

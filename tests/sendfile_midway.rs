@@ -1,0 +1,97 @@
+//! sendfile that stops to serve in the middle of a file: no byte is lost, and none comes twice.
+#![cfg(target_os = "linux")]
+
+mod util;
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use sendloop::{LoopHandle, SendfileNotAvailableError, SendfilePhase, Socket};
+use util::*;
+
+const LEN: usize = (1 << 20) + 1;
+
+/// A file on a disk, where O_DIRECT is known.
+fn on_disk() -> File {
+    let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary file");
+    file.write_all(&content(0, LEN)).expect("room");
+    file
+}
+
+/// Makes its reads go past the page cache: at an offset that is not aligned the kernel answers sendfile with EINVAL from here on.
+fn turn_direct(file: &File) {
+    let flags = fcntl_getfl(file).expect("flags");
+    fcntl_setfl(file, flags | OFlags::DIRECT).expect("known there");
+}
+
+/// Sends the file by steps of 5,000 bytes, and turns it after the 10th.
+async fn send(
+    event_loop: &LoopHandle,
+    near: &Socket<std::net::TcpStream>,
+    file: &File,
+    (fallback, prefetch): (bool, bool),
+) -> std::io::Result<u64> {
+    let transfer = event_loop.sock_sendfile(near, file).chunk(5000);
+    let transfer = transfer.fallback(fallback).prefetch(prefetch);
+    let turn = |sent| {
+        if sent >= 50_000 {
+            turn_direct(file);
+        }
+    };
+    transfer.header(b"header").progress(turn).await
+}
+
+#[test]
+fn refused_midway_it_reads_on_from_where_it_is() {
+    let _test = test();
+    for prefetch in [true, false] {
+        let event_loop = new_loop();
+        let (near, far) = tcp();
+        let near = Socket::new(near).expect("non-blocking");
+        let file = on_disk();
+        let received = reader(far);
+        let sent = send(&event_loop, &near, &file, (true, prefetch));
+        let sent = event_loop.run_until_complete(sent).expect("sent");
+        assert_eq!(sent, LEN as u64);
+        assert_eq!(position(&file), LEN as u64);
+        drop(near);
+        let received = received.join().expect("read");
+        assert_eq!(&received[..6], b"header");
+        assert_content(&received[6..], 0, LEN);
+        let stats = event_loop.stats();
+        assert_eq!(stats.sendfile_fallbacks, 1, "{stats:?}");
+        if !FORCED_FALLBACK {
+            // With prefetch it is the look that is refused.
+            assert_eq!(stats.fallbacks.refused, u64::from(!prefetch), "{stats:?}");
+            assert!(stats.sendfile_calls >= 10, "{stats:?}");
+        }
+    }
+}
+
+#[test]
+fn refused_midway_without_the_fallback_it_tells_how_far_it_was() {
+    let _test = test();
+    for prefetch in [true, false] {
+        let event_loop = new_loop();
+        let (near, far) = tcp();
+        let near = Socket::new(near).expect("non-blocking");
+        let file = on_disk();
+        let received = reader(far);
+        let sent = send(&event_loop, &near, &file, (false, prefetch));
+        let error = event_loop.run_until_complete(sent).expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let inner = error.get_ref().expect("an inner error");
+        let inner = inner.downcast_ref::<SendfileNotAvailableError>();
+        let inner = inner.expect("its type");
+        let expected = match FORCED_FALLBACK {
+            true => (SendfilePhase::Begin, Some(libc::ENOSYS)),
+            false => (SendfilePhase::Midway, Some(libc::EINVAL)),
+        };
+        assert_eq!((inner.phase(), inner.errno()), expected);
+        assert_eq!(position(&file), inner.sent());
+        drop(near);
+        let received = received.join().expect("read");
+        assert_content(&received[6..], 0, inner.sent() as usize);
+    }
+}

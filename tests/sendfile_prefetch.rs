@@ -1,0 +1,372 @@
+//! What is not in the page cache is not read by the loop's thread, and all else goes as before.
+#![cfg(target_os = "linux")]
+
+#[path = "util/slow_fs.rs"]
+mod slow_fs;
+mod util;
+
+use std::fs::File;
+use std::io::{self, ErrorKind, IoSliceMut, Write};
+use std::num::NonZeroU64;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::fs::{Advice, MemfdFlags, fadvise, fdatasync, memfd_create};
+use rustix::io::{ReadWriteFlags, preadv2};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use sendloop::{Loop, Socket, Stats};
+use slow_fs::{Pages, SlowFs};
+use util::ticker::Ticker;
+use util::*;
+
+const DELAY: Duration = Duration::from_millis(200);
+const MIB: usize = 1 << 20;
+/// How late no tick is while something cold is sent: half of what a read would hold it for. On a machine that does nothing else
+/// it is a tenth of that, which docs/SENDFILE.md says how to see.
+const LATE: Duration = Duration::from_millis(100);
+
+/// A file on the disk, in the page cache.
+fn warm(len: usize) -> File {
+    let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary file");
+    file.write_all(&content(0, len)).expect("room");
+    // What is not written to the disk yet cannot leave the page cache.
+    fdatasync(&file).expect("written");
+    file
+}
+
+/// Has so many bytes from `offset` on leave the page cache; 0 are all that follow.
+fn evict(file: &File, offset: usize, len: usize) {
+    let len = NonZeroU64::new(len as u64);
+    fadvise(file, offset as u64, len, Advice::DontNeed).expect("advice");
+}
+
+/// A file system of which the kernel tells nothing, and which can be written: for root alone.
+struct Overlay {
+    directory: tempfile::TempDir,
+}
+
+impl Overlay {
+    fn mount() -> Option<Overlay> {
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let path = |name| {
+            let path = directory.path().join(name);
+            std::fs::create_dir(&path).expect("a folder");
+            path.to_str().expect("text").to_owned()
+        };
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            path("lower"),
+            path("upper"),
+            path("work")
+        );
+        let options = std::ffi::CString::new(options).expect("no NUL");
+        let target = path("merged");
+        let mounted = mount("overlay", target, "overlay", MountFlags::empty(), &*options);
+        match mounted {
+            Ok(()) => Some(Overlay { directory }),
+            Err(error) => {
+                eprintln!("skipped: no overlay can be mounted: {error}");
+                None
+            }
+        }
+    }
+
+    fn file(&self) -> File {
+        let path = self.directory.path().join("merged").join("file");
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true);
+        options.open(path).expect("a file")
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        let path = self.directory.path().join("merged");
+        let _ = unmount(path, UnmountFlags::DETACH);
+    }
+}
+
+fn is_resident(file: &File, offset: usize) -> bool {
+    let mut byte = [0];
+    let room = &mut [IoSliceMut::new(&mut byte)];
+    preadv2(file, room, offset as u64, ReadWriteFlags::NOWAIT).is_ok()
+}
+
+fn stream() -> (Socket<UnixStream>, UnixStream) {
+    let (near, far) = UnixStream::pair().expect("a pair");
+    (Socket::new(near).expect("non-blocking"), far)
+}
+
+/// Sends the whole of a file beside a ticker, and gives how late that was.
+#[track_caller]
+fn sent_beside_a_ticker(event_loop: &Loop, file: &File, prefetch: bool) -> (Vec<u8>, Duration) {
+    let (near, far) = stream();
+    let received = reader(far);
+    let ticker = Ticker::start(event_loop);
+    let transfer = event_loop.sock_sendfile(&near, file).prefetch(prefetch);
+    let sent = event_loop.run_until_complete(transfer).expect("sent");
+    // The last tick may still wait to be told.
+    event_loop.run_until_complete(event_loop.sleep(Duration::from_millis(5)));
+    drop(near);
+    let received = received.join().expect("read");
+    assert_eq!(sent, received.len() as u64);
+    assert_eq!(position(file), sent);
+    (received, ticker.worst())
+}
+
+#[test]
+fn a_file_system_that_takes_200_ms_per_read_leaves_the_ticker_its_time() {
+    let _test = test();
+    if !slow_fs::available() {
+        return;
+    }
+    for pages in [Pages::Cached, Pages::Direct] {
+        let fs = SlowFs::mount(ODD as u64, DELAY, pages);
+        let event_loop = new_loop();
+        let (received, late) = sent_beside_a_ticker(&event_loop, &fs.open(), true);
+        assert_content(&received, 0, ODD);
+        assert!(late < LATE, "{pages:?}: {late:?}");
+        let stats = event_loop.stats();
+        assert!(
+            FORCED_FALLBACK || stats.fallbacks.no_answer == 1,
+            "{stats:?}"
+        );
+        assert_eq!(stats.sendfile_misses, 0, "it says nothing of its pages");
+    }
+}
+
+#[test]
+fn where_reading_and_sending_is_not_allowed_it_is_read_in_and_sent() {
+    let _test = test();
+    if !slow_fs::available() || FORCED_FALLBACK {
+        return;
+    }
+    let fs = SlowFs::mount(ODD as u64, DELAY, Pages::Cached);
+    let event_loop = new_loop();
+    let (near, far) = stream();
+    let received = reader(far);
+    let ticker = Ticker::start(&event_loop);
+    let file = fs.open();
+    let transfer = event_loop.sock_sendfile(&near, &file).fallback(false);
+    let sent = event_loop.run_until_complete(transfer).expect("sent");
+    assert_eq!(sent, ODD as u64);
+    drop(near);
+    assert_content(&received.join().expect("read"), 0, ODD);
+    assert!(ticker.worst() < LATE, "{:?}", ticker.worst());
+    let stats = event_loop.stats();
+    assert_eq!(stats.sendfile_fallbacks, 0, "{stats:?}");
+    assert!(stats.sendfile_read_ins > 1, "{stats:?}");
+}
+
+#[test]
+fn a_growing_file_of_such_a_file_system_is_read_to_its_new_end() {
+    let _test = test();
+    let Some(overlay) = Overlay::mount() else {
+        return;
+    };
+    let mut file = overlay.file();
+    file.write_all(&content(0, ODD)).expect("room");
+    let event_loop = new_loop();
+    let (near, far) = stream();
+    let received = reader(far);
+    let mut grown = false;
+    let writer = file.try_clone().expect("a duplicate");
+    let transfer = event_loop.sock_sendfile(&near, &file).progress(|sent| {
+        if sent == ODD as u64 && !std::mem::replace(&mut grown, true) {
+            let more = content(ODD as u64, 5000);
+            std::os::unix::fs::FileExt::write_all_at(&writer, &more, sent).expect("room");
+        }
+    });
+    let sent = event_loop.run_until_complete(transfer).expect("sent");
+    assert_eq!(sent, ODD as u64 + 5000);
+    drop(near);
+    assert_content(&received.join().expect("read"), 0, ODD + 5000);
+}
+
+/// That the test above can fail.
+#[test]
+fn without_prefetch_it_holds_the_loop() {
+    let _test = test();
+    if !slow_fs::available() || FORCED_FALLBACK {
+        return;
+    }
+    let fs = SlowFs::mount(ODD as u64, DELAY, Pages::Cached);
+    let event_loop = new_loop();
+    let (received, late) = sent_beside_a_ticker(&event_loop, &fs.open(), false);
+    assert_content(&received, 0, ODD);
+    assert!(late > DELAY / 2, "{late:?}");
+    assert_eq!(event_loop.stats().sendfile_probes, 0);
+}
+
+#[test]
+fn a_file_on_the_disk_that_is_cold_leaves_the_ticker_its_time() {
+    let _test = test();
+    let len = 16 * MIB + 1;
+    let file = warm(len);
+    evict(&file, 0, 0);
+    let event_loop = new_loop();
+    let (received, late) = sent_beside_a_ticker(&event_loop, &file, true);
+    assert_content(&received, 0, len);
+    assert!(late < LATE, "{late:?}");
+    let stats = event_loop.stats();
+    assert!(stats.sendfile_misses > 0, "{stats:?}");
+    assert!(stats.sendfile_read_ins > 1, "it reads ahead: {stats:?}");
+}
+
+#[test]
+fn a_hole_in_what_is_cached_is_found() {
+    let _test = test();
+    let file = warm(16 * MIB);
+    evict(&file, 4 * MIB, 4 * MIB);
+    assert!(!is_resident(&file, 6 * MIB), "the kernel has kept it");
+    // The first byte is there, and what follows its page is not.
+    let stats = sent(&file, 4 * MIB - 1000, MIB);
+    assert!(stats.sendfile_misses > 0, "{stats:?}");
+}
+
+/// Sends so many bytes over TCP, and tells what it took.
+#[track_caller]
+fn sent(file: &File, offset: usize, count: usize) -> Stats {
+    let event_loop = new_loop();
+    let (near, far) = tcp();
+    let near = Socket::new(near).expect("non-blocking");
+    let received = reader(far);
+    let transfer = event_loop.sock_sendfile(&near, file).offset(offset as u64);
+    let sent = event_loop.run_until_complete(transfer.count(count as u64));
+    assert_eq!(sent.expect("sent"), count as u64);
+    drop(near);
+    assert_content(&received.join().expect("read"), offset as u64, count);
+    event_loop.stats()
+}
+
+#[test]
+fn a_page_that_is_cached_costs_one_probe() {
+    let _test = test();
+    let stats = sent(&warm(8192), 0, 4096);
+    assert_eq!((stats.sendfile_probes, stats.sendfile_misses), (1, 0));
+    assert_eq!(stats.sendfile_read_ins, 0);
+}
+
+#[test]
+fn a_large_file_that_is_cached_costs_a_few_probes_a_mebibyte_and_no_thread() {
+    let _test = test();
+    let stats = sent(&warm(16 * MIB), 0, 16 * MIB);
+    assert_eq!(stats.sendfile_misses, 0, "{stats:?}");
+    assert_eq!(stats.sendfile_read_ins, 0, "{stats:?}");
+    // Each wait for the socket may cost one look more.
+    let looks = 16 + stats.sendfile_would_block;
+    assert!(stats.sendfile_probes <= 5 * looks, "{stats:?}");
+}
+
+#[test]
+fn a_file_in_memory_is_asked_about_once() {
+    let _test = test();
+    let file = memfd_create("sendloop", MemfdFlags::CLOEXEC).expect("a file in memory");
+    let mut file = File::from(file);
+    file.write_all(&content(0, 8 * MIB)).expect("room");
+    let stats = sent(&file, 0, 8 * MIB);
+    assert_eq!(stats.sendfile_read_ins, 0, "{stats:?}");
+    assert_eq!(stats.sendfile_probes, 1, "{stats:?}");
+}
+
+#[test]
+fn given_up_while_it_is_read_in_nothing_was_sent() {
+    let _test = test();
+    if !slow_fs::available() {
+        return;
+    }
+    let fs = SlowFs::mount(ODD as u64, DELAY, Pages::Cached);
+    let event_loop = new_loop();
+    let (near, far) = stream();
+    let file = fs.open();
+    let transfer = event_loop.sock_sendfile(&near, &file).offset(5);
+    let given_up = event_loop.wait_for(transfer, Duration::from_millis(50));
+    event_loop
+        .run_until_complete(given_up)
+        .expect_err("it takes 200 ms");
+    assert_eq!(position(&file), 5);
+    drop(near);
+    assert!(read_rest(far).is_empty());
+}
+
+#[test]
+fn a_disk_that_does_not_answer_is_a_stall() {
+    let _test = test();
+    if !slow_fs::available() {
+        return;
+    }
+    let fs = SlowFs::mount(ODD as u64, DELAY, Pages::Cached);
+    let event_loop = new_loop();
+    let (near, _far) = stream();
+    let file = fs.open();
+    let transfer = event_loop.sock_sendfile(&near, &file);
+    let transfer = transfer.stall_timeout(Duration::from_millis(50));
+    let error = event_loop.run_until_complete(transfer).expect_err("slow");
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(position(&file), 0);
+}
+
+#[test]
+fn a_loop_that_is_closed_while_a_file_is_read_in_leaves_the_position_exact() {
+    let _test = test();
+    if !slow_fs::available() {
+        return;
+    }
+    let fs = SlowFs::mount(ODD as u64, DELAY, Pages::Cached);
+    let event_loop = new_loop();
+    let (near, _far) = stream();
+    let file = Rc::new(fs.open());
+    let task = {
+        let (handle, file) = (event_loop.handle(), file.clone());
+        event_loop.create_task(async move { handle.sock_sendfile(&near, &file).offset(9).await })
+    };
+    turn_until(&event_loop, || event_loop.stats().sendfile_fallbacks > 0);
+    drop(event_loop);
+    assert!(task.cancelled());
+    assert_eq!(position(&file), 9);
+}
+
+#[test]
+fn without_the_executor_a_cold_file_is_sent_all_the_same() {
+    let _test = test();
+    if FORCED_FALLBACK {
+        return;
+    }
+    let file = warm(2 * MIB);
+    evict(&file, 0, 0);
+    let event_loop = new_loop();
+    event_loop.run_until_complete(event_loop.shutdown_default_executor());
+    let (received, _) = sent_beside_a_ticker(&event_loop, &file, true);
+    assert_content(&received, 0, 2 * MIB);
+}
+
+#[test]
+fn a_cold_file_that_shrinks_meanwhile_ends_short() {
+    let _test = test();
+    let file = warm(8 * MIB);
+    evict(&file, 0, 0);
+    let event_loop = new_loop();
+    let (near, far) = stream();
+    let received = reader(far);
+    let cut = |_| file.set_len(3 << 20).expect("shorter");
+    let transfer = event_loop.sock_sendfile(&near, &file).progress(cut);
+    let sent = event_loop.run_until_complete(transfer).expect("sent");
+    drop(near);
+    let received = received.join().expect("read");
+    assert_content(&received, 0, sent as usize);
+    assert!(sent <= 3 << 20);
+}
+
+#[test]
+fn what_cannot_be_read_is_sendfiles_error() -> io::Result<()> {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, _far) = stream();
+    let named = tempfile::NamedTempFile::new()?;
+    let file = File::options().append(true).open(named.path())?;
+    let transfer = event_loop.sock_sendfile(&near, &file).count(10);
+    let error = event_loop.run_until_complete(transfer).expect_err("EBADF");
+    assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! A task that wants to run each millisecond, and tells how late it was.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use sendloop::{Loop, Task};
+
+use super::thread_times;
+
+const TICK: Duration = Duration::from_millis(1);
+
+/// Begins to tick when the loop runs, and ends with this value.
+pub struct Ticker {
+    late: Rc<RefCell<Vec<Duration>>>,
+    task: Task<()>,
+}
+
+impl Ticker {
+    pub fn start(event_loop: &Loop) -> Ticker {
+        let late = Rc::new(RefCell::new(Vec::new()));
+        let (handle, told) = (event_loop.handle(), late.clone());
+        let task = event_loop.create_task(async move {
+            loop {
+                let (_, others) = thread_times();
+                let due = Instant::now() + TICK;
+                handle.sleep(TICK).await;
+                // What the system gave to other programs meanwhile is not the loop's.
+                let others = thread_times().1 - others;
+                told.borrow_mut().push(due.elapsed().saturating_sub(others));
+            }
+        });
+        Ticker { late, task }
+    }
+
+    pub fn ticks(&self) -> usize {
+        self.late.borrow().len()
+    }
+
+    /// The longest that a tick was late by.
+    pub fn worst(&self) -> Duration {
+        self.late.borrow().iter().max().copied().unwrap_or_default()
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.task.cancel();
+    }
+}
