@@ -73,7 +73,7 @@ impl Connection {
             };
             match self.send(reply).await? {
                 Next::Request => {}
-                Next::Close => return self.say_farewell().await,
+                Next::Close => return Box::pin(self.say_farewell()).await,
                 Next::Abandon => return Ok(()),
             }
         }

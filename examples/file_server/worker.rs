@@ -101,13 +101,16 @@ fn welcome(site: &Rc<Site>, socket: Socket<TcpStream>, peer: SocketAddr) {
         clients: site.clients.clone(),
         number,
     };
-    let task = site.event_loop.create_task(async move {
+    let life = async move {
         let _seat = seat;
         match connection.serve().await {
             Err(error) if !is_departure(&error) => report(format_args!("{peer}: {error}")),
             _ => {}
         }
-    });
+    };
+    // Boxed, as rustc keeps the place from which a future was moved into the one that awaits it: unboxed, each connection would
+    // take a KiB more (rust-lang/rust#62958).
+    let task = site.event_loop.create_task(Box::pin(life));
     site.clients.add(number, client, task);
 }
 
