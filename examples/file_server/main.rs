@@ -1,4 +1,5 @@
-//! A static file server: HTTP/1.1 with keep-alive, pipelining, ranges and conditional requests, each file sent by `sock_sendfile`.
+//! A static file server: HTTP/1.1 with keep-alive, pipelining, ranges and conditional requests, each file of a page or more sent
+//! by `sock_sendfile`.
 //!
 //! ```text
 //! cargo run --release --example file_server -- . --addr 127.0.0.1:8080
@@ -9,7 +10,8 @@
 //!
 //! - without I/O: [`fields`], [`request`], [`target`] and [`encoding`] read what the client wants; [`conditional`], [`range`],
 //!   [`multipart`], [`index`] and [`response`] make what it gets;
-//! - files: [`beneath`] opens, [`root`] is the only one that has it open, [`find`] and [`listing`] look there;
+//! - files: [`beneath`] opens, [`root`] is the only one that has it open, [`find`] and [`listing`] look there,
+//!   [`small`] reads;
 //! - a client: [`receive`], [`send`], and [`connection`], which is its life; [`access_log`] tells of it;
 //! - a loop: [`worker`] accepts, [`clients`] counts, [`site`] is what they share, [`shutdown`] ends it;
 //! - the process: [`options`], [`listen`], [`server`].
@@ -39,6 +41,7 @@ mod send;
 mod server;
 mod shutdown;
 mod site;
+mod small;
 mod status;
 mod target;
 mod worker;

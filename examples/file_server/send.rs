@@ -9,6 +9,7 @@ use crate::multipart::Multipart;
 use crate::range::Part;
 use crate::response::Body;
 use crate::site::Site;
+use crate::small;
 
 /// How much of a text must be taken within the time for a stall. It bounds how slow a client may be: for files every byte counts.
 const PIECE: usize = 16 << 10;
@@ -25,20 +26,23 @@ impl Sender<'_> {
     /// # Errors
     ///
     /// What the system says of the connection and the file; `TimedOut` where the client takes nothing.
-    pub(crate) async fn send(&self, mut head: String, body: Body) -> io::Result<bool> {
+    pub(crate) async fn send(&self, head: String, body: Body) -> io::Result<bool> {
+        let mut head = head.into_bytes();
         let body_begins = head.len();
         match body {
             Body::Part(file, part) if part.count > 0 => {
-                return self.send_part(&head, &file, part, 0).await;
+                if !small::append(&mut head, &file, part) {
+                    return self.send_part(&head, &file, part, 0).await;
+                }
             }
             // Rare, and larger than the rest: boxed, so that not everybody has the room for it.
             Body::Parts(file, multipart) => {
                 return Box::pin(self.send_parts(head, &file, &multipart)).await;
             }
-            Body::Text(text) => head.push_str(&text),
+            Body::Text(text) => head.extend_from_slice(text.as_bytes()),
             Body::None | Body::Part(..) => {}
         }
-        self.send_text(head.as_bytes(), body_begins).await?;
+        self.send_text(&head, body_begins).await?;
         Ok(true)
     }
 
@@ -59,7 +63,7 @@ impl Sender<'_> {
     /// Sends `head` and a part of the file as one train of packets. So much of the body went before.
     async fn send_part(
         &self,
-        head: &str,
+        head: &[u8],
         file: &File,
         part: Part,
         before: u64,
@@ -71,7 +75,7 @@ impl Sender<'_> {
         let mut sending = sending
             .offset(part.offset)
             .count(part.count)
-            .header(head.as_bytes())
+            .header(head)
             .stall_timeout(self.site.patience.stall);
         if let Some(line) = self.line {
             sending = sending.progress(move |sent| line.sent(before + sent));
@@ -81,7 +85,7 @@ impl Sender<'_> {
 
     async fn send_parts(
         &self,
-        mut head: String,
+        mut head: Vec<u8>,
         file: &File,
         multipart: &Multipart,
     ) -> io::Result<bool> {
@@ -89,7 +93,7 @@ impl Sender<'_> {
         for &part in &multipart.parts {
             let own = multipart.head(part);
             sent += own.len() as u64;
-            head.push_str(&own);
+            head.extend_from_slice(own.as_bytes());
             if !self.send_part(&head, file, part, sent).await? {
                 return Ok(false);
             }
