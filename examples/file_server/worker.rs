@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::select;
 use sendloop::{Loop, Socket};
 
@@ -66,7 +65,7 @@ pub(crate) fn run(
         plan.ready.wait();
         begin()?;
         select(pin!(accept(&site, &listener)), ending).await;
-        close(&site, listener);
+        close(&site, &listener.into_inner());
         end(&site, plan.grace).await;
         Ok(())
     })
@@ -115,9 +114,11 @@ fn welcome(site: &Rc<Site>, socket: Socket<TcpStream>, peer: SocketAddr) {
 }
 
 /// Closes the listener. Those in its queue are connected, as far as they can tell, and may have sent a request: they get their answer.
-fn close(site: &Rc<Site>, listener: Socket<TcpListener>) {
-    while let Some(Ok((client, peer))) = site.event_loop.sock_accept(&listener).now_or_never() {
-        welcome(site, client, peer);
+fn close(site: &Rc<Site>, listener: &TcpListener) {
+    while let Ok((client, peer)) = listener.accept() {
+        if let Ok(client) = Socket::new(client) {
+            welcome(site, client, peer);
+        }
     }
 }
 

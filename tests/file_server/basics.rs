@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::{Advice, fadvise};
+
 use super::client::{Client, ask, get, get_with};
 use super::server::Server;
 
@@ -26,6 +28,19 @@ fn an_empty_file_is_a_file() {
     let response = get(&server, "/empty");
     assert_eq!((response.status, response.body.len()), (200, 0));
     assert_eq!(response.field("content-type"), "application/octet-stream");
+}
+
+/// It takes another way than one that is; a file system without a disk has no such file.
+#[test]
+fn a_small_file_that_is_not_in_memory_comes_whole() {
+    let server = Server::start();
+    let bytes = server.add("a", 1000);
+    let file = File::open(server.path("a")).expect("the file");
+    file.sync_all().expect("a disk");
+    fadvise(&file, 0, None, Advice::DontNeed).expect("advice");
+    let response = get(&server, "/a");
+    assert!(response.body == bytes, "the content differs");
+    assert!(get(&server, "/a").body == bytes, "the content differs");
 }
 
 #[test]
