@@ -7,11 +7,23 @@
 
 /// Inline, so that the files lie in `tests/file_server/`, where cargo does not take each for a test of its own.
 mod file_server {
+    mod access_log;
     mod basics;
     mod client;
+    mod codings;
+    mod command_line;
     mod concurrency;
+    mod conditions;
     mod connections;
+    mod curl;
+    mod directories;
+    mod endings;
     mod escapes;
+    mod limits;
+    mod malformed;
+    mod methods;
     mod ranges;
     mod server;
+    mod several_ranges;
+    mod timeouts;
 }

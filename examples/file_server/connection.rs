@@ -1,30 +1,29 @@
 //! One client: requests in, responses out, one after the other.
+//!
+//! What waits must be small, as thousands may: a connection without a request has no buffer, and a response that is being
+//! sent has its header, its file and nothing of the request any more.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
+use std::net::Shutdown;
+use std::rc::Rc;
 use std::time::Duration;
 
-use sendloop::{LoopHandle, Socket};
+use crate::access_log::Line;
+use crate::beneath::Wait;
+use crate::clients::Client;
+use crate::encoding::Acceptable;
+use crate::find::{Found, Search, Wanted};
+use crate::receive::{Received, Receiver};
+use crate::request::{self, ClientSays, Method, Request};
+use crate::response::{Body, Response};
+use crate::send::Sender;
+use crate::site::Site;
+use crate::status::Status;
+use crate::target::Target;
 
-use crate::request::{self, Method, Parsed, Request};
-use crate::response::{Body, Response, Status};
-use crate::root::Root;
-use crate::target;
-
-/// How long a request may take to arrive, and a connection to stay unused: a client that sends nothing holds a descriptor.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long a client that was told that the connection ends may take to end it.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// What the client sent.
-enum Received {
-    Request(Request),
-    Refused(Status),
-    /// Nothing more.
-    End,
-}
+/// How long a client that was told that the connection ends may take to end it: in all, and without sending anything more.
+const FAREWELL: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// What is to become of the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,25 +35,26 @@ enum Next {
     Abandon,
 }
 
-/// A connection, with what was received of the requests that are not answered yet.
+/// A response that is ready to be sent.
+struct Reply {
+    head: String,
+    body: Body,
+    line: Option<Line>,
+    next: Next,
+}
+
 pub(crate) struct Connection {
-    event_loop: LoopHandle,
-    socket: Socket<TcpStream>,
-    root: Arc<Root>,
-    unread: Vec<u8>,
+    site: Rc<Site>,
+    client: Rc<Client>,
+    receiver: Receiver,
 }
 
 impl Connection {
-    pub(crate) fn new(
-        event_loop: LoopHandle,
-        socket: Socket<TcpStream>,
-        root: Arc<Root>,
-    ) -> Connection {
+    pub(crate) fn new(site: Rc<Site>, client: Rc<Client>) -> Connection {
         Connection {
-            event_loop,
-            socket,
-            root,
-            unread: Vec::new(),
+            site,
+            client,
+            receiver: Receiver::default(),
         }
     }
 
@@ -62,122 +62,151 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What the system says of the connection.
+    /// What the system says of the connection; `TimedOut` where the client takes nothing of its response.
     pub(crate) async fn serve(mut self) -> io::Result<()> {
-        // The header and the end of a file are small segments, and Nagle's algorithm would hold the second back until the
-        // client has acknowledged the first.
-        self.socket.get_ref().set_nodelay(true)?;
+        // The end of a file is a small segment, and Nagle's algorithm would hold it back until the client has acknowledged what
+        // went before.
+        self.client.socket.get_ref().set_nodelay(true)?;
         loop {
-            match self.exchange().await? {
+            let Some(reply) = self.next_reply().await? else {
+                return Ok(());
+            };
+            match self.send(reply).await? {
                 Next::Request => {}
-                Next::Close => return self.say_farewell().await,
+                Next::Close => return Box::pin(self.say_farewell()).await,
                 Next::Abandon => return Ok(()),
             }
         }
     }
 
-    /// One request and its response.
-    async fn exchange(&mut self) -> io::Result<Next> {
-        let event_loop = self.event_loop.clone();
-        let received = event_loop.wait_for(self.receive(), PATIENCE).await;
-        match received.unwrap_or(Ok(Received::End))? {
-            Received::Request(request) => self.answer(&request).await,
-            Received::Refused(status) => {
+    /// Takes a request and makes the response; nothing where no request comes.
+    async fn next_reply(&mut self) -> io::Result<Option<Reply>> {
+        let received = self.receiver.receive(&self.site, &self.client).await?;
+        Ok(match received {
+            Received::Request(request, line) => Some(self.reply(*request, &line).await),
+            Received::Refused(status, line) => {
                 let response = Response::plain(status);
-                let head = response.head(false);
-                self.send(head, Some(response.body)).await?;
-                Ok(Next::Close)
+                let line = self.line(&response, &line, &ClientSays::default());
+                Some(Reply {
+                    head: response.head(false),
+                    body: response.body,
+                    line,
+                    next: Next::Close,
+                })
             }
-            Received::End => Ok(Next::Abandon),
-        }
-    }
-
-    /// Takes the next request, from what came with the one before or from the socket.
-    async fn receive(&mut self) -> io::Result<Received> {
-        loop {
-            match request::parse(&self.unread) {
-                Parsed::Refused(status) => return Ok(Received::Refused(status)),
-                Parsed::Request(request, len) => {
-                    self.unread.drain(..len);
-                    return Ok(Received::Request(request));
-                }
-                Parsed::Beginning => {}
-            }
-            let bytes = self.event_loop.sock_recv(&self.socket, request::MOST);
-            match bytes.await? {
-                bytes if bytes.is_empty() => return Ok(Received::End),
-                bytes => self.unread.extend(bytes),
-            }
-        }
-    }
-
-    async fn answer(&self, request: &Request) -> io::Result<Next> {
-        let response = self.respond(request).await;
-        let head = response.head(request.keep_alive);
-        let body = (request.method != Method::Head).then_some(response.body);
-        let whole = self.send(head, body).await?;
-        Ok(match request.keep_alive {
-            _ if !whole => Next::Abandon,
-            true => Next::Request,
-            false => Next::Close,
+            Received::End => None,
         })
     }
 
-    async fn respond(&self, request: &Request) -> Response {
-        if request.method == Method::Other {
-            return Response::plain(Status::NotAllowed);
-        }
-        let Some(path) = target::decode(&request.target) else {
-            return Response::plain(Status::BadRequest);
-        };
-        let root = self.root.clone();
-        match self
-            .event_loop
-            .run_in_executor(move || root.find(path))
-            .await
-        {
-            Ok(found) => Response::of(request, found),
-            Err(_) => Response::plain(Status::Internal),
+    async fn reply(&self, request: Request, line: &[u8]) -> Reply {
+        let response = self.respond(&request).await;
+        let keep_alive = request.keep_alive && !self.client.is_leaving();
+        Reply {
+            line: self.line(&response, line, &request.client),
+            head: response.head(keep_alive),
+            body: match request.method {
+                Method::Head => Body::None,
+                _ => response.body,
+            },
+            next: if keep_alive {
+                Next::Request
+            } else {
+                Next::Close
+            },
         }
     }
 
-    /// Sends a response, and says whether it is as long as its header promised. A file that was truncated meanwhile is not, and
-    /// all that is left to tell the client is the end of the connection.
-    async fn send(&self, mut head: String, body: Option<Body>) -> io::Result<bool> {
-        if let Some(Body::Text(text)) = &body {
-            head.push_str(text);
+    fn line(&self, response: &Response, request: &[u8], client: &ClientSays) -> Option<Line> {
+        let log = self.site.log.clone()?;
+        let status = response.status.code();
+        let mut line = Line::new(log, self.client.ip, request, status);
+        line.finish(client);
+        Some(line)
+    }
+
+    async fn respond(&self, request: &Request) -> Response {
+        match request.method {
+            Method::Get | Method::Head => {}
+            Method::Options if request.target == "*" => return Response::options(),
+            Method::Options => {}
+            Method::Known => return Response::plain(Status::NotAllowed),
+            Method::Unknown => return Response::plain(Status::NotImplemented),
         }
-        let event_loop = &self.event_loop;
-        event_loop
-            .sock_sendall(&self.socket, head.as_bytes())
-            .await?;
-        let Some(Body::Part {
-            file,
-            offset,
-            count,
-        }) = body
-        else {
-            return Ok(true);
+        let Some(target) = Target::decode(&request.target) else {
+            return Response::plain(Status::BadRequest);
         };
-        let sending = event_loop.sock_sendfile(&self.socket, &file);
-        Ok(sending.offset(offset).count(count).await? == count)
+        if request.method == Method::Options {
+            return Response::options();
+        }
+        let wanted = Wanted {
+            target,
+            acceptable: Acceptable::read(request.accept_encoding.as_deref()),
+        };
+        Response::of(request, self.find(wanted).await)
+    }
+
+    /// Looks here for what can be had without waiting, and on the executor for the rest.
+    async fn find(&self, wanted: Wanted) -> io::Result<Found> {
+        let here = Search {
+            root: &self.site.root,
+            wanted: &wanted,
+            wait: Wait::Never,
+        };
+        match here.find() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            found => return found,
+        }
+        let root = self.site.root.clone();
+        let there = self.site.event_loop.run_in_executor(move || {
+            let search = Search {
+                root: &root,
+                wanted: &wanted,
+                wait: Wait::Allowed,
+            };
+            search.find()
+        });
+        there
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error.to_string())))
+    }
+
+    /// Sends a response. Where it comes out shorter than its header promised, as of a file that was truncated meanwhile, all that
+    /// is left to tell the client is the end of the connection.
+    async fn send(&self, reply: Reply) -> io::Result<Next> {
+        let sender = Sender {
+            site: &self.site,
+            client: &self.client,
+            line: reply.line.as_ref(),
+        };
+        let sent = sender.send(reply.head, reply.body).await;
+        if sent
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        {
+            self.client.reset_at_end();
+        }
+        Ok(if sent? { reply.next } else { Next::Abandon })
     }
 
     /// Closes without destroying the last response: a socket that is closed with bytes unread, as those of a body that nobody
     /// wanted, sends a reset, and that may reach the client before it has read what we said. So ours is the first end, and
     /// what still comes is thrown away until the client's.
     async fn say_farewell(&self) -> io::Result<()> {
-        self.socket.get_ref().shutdown(Shutdown::Write)?;
+        let event_loop = &self.site.event_loop;
+        let socket = &self.client.socket;
+        socket.get_ref().shutdown(Shutdown::Write)?;
         let rest = async {
-            while !self
-                .event_loop
-                .sock_recv(&self.socket, request::MOST)
-                .await?
-                .is_empty()
-            {}
-            Ok(())
+            loop {
+                let some = event_loop.sock_recv(socket, request::MOST);
+                let Ok(some) = event_loop.wait_for(some, SILENCE).await else {
+                    return Ok(());
+                };
+                if some?.is_empty() {
+                    return Ok(());
+                }
+            }
         };
-        let ended = self.event_loop.wait_for(rest, FAREWELL).await;
+        let ended = event_loop.wait_for(rest, FAREWELL).await;
         ended.unwrap_or(Ok(()))
     }
 }

@@ -1,11 +1,19 @@
 //! Requests: from received bytes to what the server needs to know.
+//!
+//! What is refused here is refused for good: after bytes that are no request, or whose end is in doubt, nobody can say where
+//! the next request would begin. A proxy in front may see another end, and what lies between the two ends would be a request that
+//! it never checked: smuggling. So every refusal, and every request with a body (none is read), is the last of its connection.
 
-use httparse::{EMPTY_HEADER, Error, Header};
+use httparse::{EMPTY_HEADER, Error};
 
-use crate::response::Status;
+use crate::fields::Fields;
+use crate::status::Status;
 
 /// The longest request, body aside, that is read.
 pub(crate) const MOST: usize = 16 << 10;
+
+/// The longest target.
+const MOST_TARGET: usize = 8 << 10;
 
 const MOST_FIELDS: usize = 100;
 
@@ -14,17 +22,39 @@ const MOST_FIELDS: usize = 100;
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) target: String,
+    pub(crate) accept_encoding: Option<String>,
     pub(crate) range: Option<String>,
-    pub(crate) if_range: Option<String>,
+    pub(crate) conditions: Conditions,
     /// Whether another request may follow on the connection.
     pub(crate) keep_alive: bool,
+    pub(crate) client: ClientSays,
+}
+
+/// The fields that RFC 9110 has in section 13.1.
+#[derive(Debug)]
+pub(crate) struct Conditions {
+    pub(crate) if_match: Option<String>,
+    pub(crate) if_none_match: Option<String>,
+    pub(crate) if_modified_since: Option<String>,
+    pub(crate) if_unmodified_since: Option<String>,
+    pub(crate) if_range: Option<String>,
+}
+
+/// What is worth a place in the log and nothing else.
+#[derive(Default, Debug)]
+pub(crate) struct ClientSays {
+    pub(crate) referer: Option<String>,
+    pub(crate) user_agent: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Method {
     Get,
     Head,
-    Other,
+    Options,
+    /// One that means something, and not here.
+    Known,
+    Unknown,
 }
 
 /// What some received bytes are.
@@ -33,7 +63,7 @@ pub(crate) enum Parsed {
     /// The beginning of a request, as far as one can see.
     Beginning,
     /// A request, and how many of the bytes it took: the next begins there.
-    Request(Request, usize),
+    Request(Box<Request>, usize),
     /// No request. Where the next one would begin cannot be known.
     Refused(Status),
 }
@@ -42,65 +72,134 @@ pub(crate) enum Parsed {
 pub(crate) fn parse(bytes: &[u8]) -> Parsed {
     let mut fields = [EMPTY_HEADER; MOST_FIELDS];
     let mut parser = httparse::Request::new(&mut fields);
-    match parser.parse(bytes) {
-        Ok(httparse::Status::Complete(len)) if len <= MOST => {
-            Parsed::Request(Request::of(&parser), len)
-        }
+    let parsed = parser.parse(bytes);
+    if target_len(bytes) > MOST_TARGET {
+        return Parsed::Refused(Status::UriTooLong);
+    }
+    match parsed {
+        Ok(httparse::Status::Complete(len)) if len <= MOST => match Request::of(&parser) {
+            Ok(request) => Parsed::Request(Box::new(request), len),
+            Err(status) => Parsed::Refused(status),
+        },
         Ok(httparse::Status::Partial) if bytes.len() < MOST => Parsed::Beginning,
-        Ok(_) | Err(Error::TooManyHeaders) => Parsed::Refused(Status::TooLarge),
+        Ok(_) | Err(Error::TooManyHeaders) => Parsed::Refused(Status::HeaderTooLarge),
+        Err(Error::Version) if names_a_version(bytes) => {
+            Parsed::Refused(Status::VersionNotSupported)
+        }
         Err(_) => Parsed::Refused(Status::BadRequest),
     }
 }
 
+/// The first line, without the empty ones that may stand before it, and without its end.
+pub(crate) fn first_line(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.trim_ascii_start();
+    let line = bytes.split(|&byte| byte == b'\n').next();
+    line.unwrap_or_default().trim_ascii_end()
+}
+
+/// The length of the request line's second word, as far as it is there.
+fn target_len(bytes: &[u8]) -> usize {
+    let mut words = first_line(bytes).split(|&byte| byte == b' ');
+    words.nth(1).map_or(0, <[u8]>::len)
+}
+
+/// Whether the request line ends with some version of HTTP, which we then do not speak.
+fn names_a_version(bytes: &[u8]) -> bool {
+    let mut words = first_line(bytes).rsplit(|&byte| byte == b' ');
+    let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));
+    matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
 impl Request {
-    fn of(parser: &httparse::Request<'_, '_>) -> Request {
-        let fields = &*parser.headers;
+    fn of(parser: &httparse::Request<'_, '_>) -> Result<Request, Status> {
+        let fields = Fields(parser.headers);
         let is_1_0 = parser.version == Some(0);
-        let persistent = match is_1_0 {
-            true => has_token(fields, "connection", "keep-alive"),
-            false => true,
-        };
-        Request {
-            method: match parser.method {
-                Some("GET") => Method::Get,
-                Some("HEAD") => Method::Head,
-                _ => Method::Other,
-            },
+        check_host(&fields, is_1_0)?;
+        let has_body = has_body(&fields, is_1_0)?;
+        check_expectation(&fields)?;
+        let persistent = !is_1_0 || fields.has_token("connection", "keep-alive");
+        Ok(Request {
+            method: Method::of(parser.method.unwrap_or_default()),
             target: parser.path.unwrap_or_default().to_owned(),
-            range: single(fields, "range"),
-            if_range: single(fields, "if-range"),
-            keep_alive: persistent
-                && !has_token(fields, "connection", "close")
-                && !has_body(fields),
+            accept_encoding: fields.list("accept-encoding"),
+            range: fields.single("range"),
+            conditions: Conditions {
+                if_match: fields.list("if-match"),
+                if_none_match: fields.list("if-none-match"),
+                if_modified_since: fields.single("if-modified-since"),
+                if_unmodified_since: fields.single("if-unmodified-since"),
+                if_range: fields.list("if-range"),
+            },
+            keep_alive: persistent && !fields.has_token("connection", "close") && !has_body,
+            client: ClientSays {
+                referer: fields.single("referer"),
+                user_agent: fields.single("user-agent"),
+            },
+        })
+    }
+}
+
+impl Method {
+    fn of(name: &str) -> Method {
+        match name {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "OPTIONS" => Method::Options,
+            "POST" | "PUT" | "DELETE" | "PATCH" | "CONNECT" | "TRACE" => Method::Known,
+            _ => Method::Unknown,
         }
     }
 }
 
-fn values<'a>(fields: &'a [Header<'a>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    let named = fields
-        .iter()
-        .filter(move |field| field.name.eq_ignore_ascii_case(name));
-    named.map(|field| field.value)
-}
-
-/// The value of a field that stands there once. Two of a kind contradict each other or are a list, and neither is understood.
-fn single(fields: &[Header<'_>], name: &str) -> Option<String> {
-    let mut values = values(fields, name);
-    let value = values.next()?;
-    match values.next() {
-        None => String::from_utf8(value.to_vec()).ok(),
-        Some(_) => None,
+/// RFC 9112, section 3.2: one host, and one that is a host; HTTP/1.0 did not know it.
+fn check_host(fields: &Fields<'_>, is_1_0: bool) -> Result<(), Status> {
+    let mut hosts = fields.all("host");
+    let is_right = match (hosts.next(), hosts.next()) {
+        (None, _) => is_1_0,
+        (Some(host), None) => host.trim_ascii().iter().all(|&byte| may_be_in_host(byte)),
+        (Some(_), Some(_)) => false,
+    };
+    if is_right {
+        Ok(())
+    } else {
+        Err(Status::BadRequest)
     }
 }
 
-fn has_token(fields: &[Header<'_>], name: &str, token: &str) -> bool {
-    let mut tokens = values(fields, name).flat_map(|value| value.split(|&byte| byte == b','));
-    tokens.any(|found| found.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+fn may_be_in_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
 }
 
-/// Whether a body follows. No body is read here, so that its bytes would be taken for the next request: smuggling one past a
-/// proxy works like that. A length that is not plainly 0 counts as a body.
-fn has_body(fields: &[Header<'_>]) -> bool {
-    values(fields, "transfer-encoding").next().is_some()
-        || values(fields, "content-length").any(|value| value.trim_ascii() != b"0")
+/// Whether a body follows; RFC 9112, section 6.3, has what is no answer to that.
+fn has_body(fields: &Fields<'_>, is_1_0: bool) -> Result<bool, Status> {
+    let lengths: Vec<&[u8]> = fields
+        .all("content-length")
+        .map(<[u8]>::trim_ascii)
+        .collect();
+    if fields.has("transfer-encoding") {
+        let is_clear = lengths.is_empty() && !is_1_0;
+        return if is_clear {
+            Ok(true)
+        } else {
+            Err(Status::BadRequest)
+        };
+    }
+    let Some(first) = lengths.first() else {
+        return Ok(false);
+    };
+    let is_number = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
+    if !is_number || lengths.iter().any(|length| length != first) {
+        return Err(Status::BadRequest);
+    }
+    Ok(first.iter().any(|&digit| digit != b'0'))
+}
+
+/// Who waits for "100 Continue" before sending a body gets the response instead, and need not send it. Nothing else can be expected.
+fn check_expectation(fields: &Fields<'_>) -> Result<(), Status> {
+    let mut expected = fields.all("expect");
+    if expected.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
+        Ok(())
+    } else {
+        Err(Status::ExpectationFailed)
+    }
 }

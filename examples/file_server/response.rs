@@ -1,50 +1,27 @@
 //! Responses: what to say to a request, and how it is written.
 
-use std::fmt::Write;
+use std::fmt::{Arguments, Write};
 use std::fs::File;
 use std::io;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::SystemTime;
 
 use httpdate::fmt_http_date;
+use rustix::io::Errno;
 
-use crate::range::Range;
+use crate::conditional::{Validators, Verdict};
+use crate::find::{Found, Opened};
+use crate::multipart::Multipart;
+use crate::range::{Part, Range};
 use crate::request::{Method, Request};
-use crate::root::{Found, Opened};
+use crate::status::Status;
+use crate::target;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Status {
-    Ok,
-    PartialContent,
-    BadRequest,
-    Forbidden,
-    NotFound,
-    NotAllowed,
-    NotSatisfiable,
-    TooLarge,
-    Internal,
-    Unavailable,
-}
-
-impl Status {
-    fn line(self) -> &'static str {
-        match self {
-            Status::Ok => "200 OK",
-            Status::PartialContent => "206 Partial Content",
-            Status::BadRequest => "400 Bad Request",
-            Status::Forbidden => "403 Forbidden",
-            Status::NotFound => "404 Not Found",
-            Status::NotAllowed => "405 Method Not Allowed",
-            Status::NotSatisfiable => "416 Range Not Satisfiable",
-            Status::TooLarge => "431 Request Header Fields Too Large",
-            Status::Internal => "500 Internal Server Error",
-            Status::Unavailable => "503 Service Unavailable",
-        }
-    }
-}
+const METHODS: &str = "GET, HEAD, OPTIONS";
 
 #[derive(Debug)]
 pub(crate) struct Response {
-    status: Status,
+    pub(crate) status: Status,
     /// Its own fields, each with its line's end; those that all responses have come from [`Response::head`].
     fields: String,
     pub(crate) body: Body,
@@ -52,131 +29,205 @@ pub(crate) struct Response {
 
 #[derive(Debug)]
 pub(crate) enum Body {
+    /// Not even an empty one: the status allows none.
+    None,
     Text(String),
-    Part { file: File, offset: u64, count: u64 },
+    Part(File, Part),
+    Parts(File, Box<Multipart>),
 }
 
 impl Body {
-    fn len(&self) -> u64 {
+    fn len(&self) -> Option<u64> {
         match self {
-            Body::Text(text) => text.len() as u64,
-            Body::Part { count, .. } => *count,
+            Body::None => None,
+            Body::Text(text) => Some(text.len() as u64),
+            Body::Part(_, part) => Some(part.count),
+            Body::Parts(_, multipart) => Some(multipart.len()),
         }
     }
 }
 
 impl Response {
-    /// A status that is its own explanation.
-    pub(crate) fn plain(status: Status) -> Response {
-        let mut fields = String::from("Content-Type: text/plain\r\n");
-        if status == Status::NotAllowed {
-            fields.push_str("Allow: GET, HEAD\r\n");
-        }
+    fn new(status: Status, body: Body) -> Response {
         Response {
             status,
-            fields,
-            body: Body::Text(format!("{}\n", status.line())),
+            fields: String::new(),
+            body,
         }
+    }
+
+    /// A status that is its own explanation.
+    pub(crate) fn plain(status: Status) -> Response {
+        let mut response = Response::new(status, Body::Text(format!("{}\n", status.line())));
+        response.content_type("text/plain; charset=utf-8");
+        if let Status::NotAllowed | Status::NotImplemented = status {
+            response.field("Allow", format_args!("{METHODS}"));
+        }
+        if let Status::Unavailable = status {
+            response.field("Retry-After", format_args!("1"));
+        }
+        response
+    }
+
+    /// What may be done with everything here.
+    pub(crate) fn options() -> Response {
+        let mut response = Response::new(Status::NoContent, Body::None);
+        response.field("Allow", format_args!("{METHODS}"));
+        response
     }
 
     /// What to say to a request for something that was looked for.
     pub(crate) fn of(request: &Request, found: io::Result<Found>) -> Response {
         match found {
             Ok(Found::File(opened)) => Response::file(request, opened),
-            Ok(Found::Directory) => Response::plain(Status::NotFound),
+            Ok(Found::Page(page)) => Response::page(page),
+            Ok(Found::Directory(path)) => Response::redirect(&path, &request.target),
+            Ok(Found::NotAcceptable) => {
+                let mut response = Response::plain(Status::NotAcceptable);
+                response.varies();
+                response
+            }
             Err(error) => Response::plain(status_of(&error)),
         }
     }
 
+    fn page(page: String) -> Response {
+        let mut response = Response::new(Status::Ok, Body::Text(page));
+        response.content_type("text/html; charset=utf-8");
+        // Names are escaped in it. If ever one is not, it still gets nothing to run and nowhere to go.
+        response.field(
+            "Content-Security-Policy",
+            format_args!("default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
+        );
+        response
+    }
+
+    fn redirect(path: &Path, target: &str) -> Response {
+        let mut response = Response::plain(Status::MovedPermanently);
+        let location = target::directory(path, target);
+        response.field("Location", format_args!("{location}"));
+        response
+    }
+
     fn file(request: &Request, opened: Opened) -> Response {
-        let size = opened.size;
-        let modified = opened.modified.and_then(last_modified);
-        match range(request, size, modified.as_deref()) {
+        let validators = Validators::new(opened.etag(), opened.modified());
+        let mut response = match validators.judge(request) {
+            Verdict::Failed => Response::plain(Status::PreconditionFailed),
+            Verdict::NotModified => Response::new(Status::NotModified, Body::None),
+            Verdict::SendWhole => Response::content(opened, Range::Whole),
+            Verdict::Send => {
+                let range = range(request, opened.metadata.len());
+                Response::content(opened, range)
+            }
+        };
+        response.field("ETag", format_args!("{}", validators.etag));
+        if let Some(modified) = validators.last_modified() {
+            response.field("Last-Modified", format_args!("{modified}"));
+        }
+        // Also where this file has no neighbour: it may get one.
+        response.varies();
+        response
+    }
+
+    fn content(opened: Opened, range: Range) -> Response {
+        let size = opened.metadata.len();
+        let media_type = media_type(&opened.path);
+        let coding = opened.coding;
+        let mut response = match range {
             Range::PastTheEnd => {
                 let mut response = Response::plain(Status::NotSatisfiable);
                 response.field("Content-Range", format_args!("bytes */{size}"));
-                response
+                return response;
             }
-            Range::Whole => Response::part(Status::Ok, opened, modified, 0, size),
-            Range::Part { offset, count } => {
-                let status = Status::PartialContent;
-                let mut response = Response::part(status, opened, modified, offset, count);
-                let last = offset + count - 1;
-                let value = format_args!("bytes {offset}-{last}/{size}");
-                response.field("Content-Range", value);
-                response
+            Range::Whole => {
+                let whole = Part {
+                    offset: 0,
+                    count: size,
+                };
+                Response::new(Status::Ok, Body::Part(opened.file, whole)).of_type(&media_type)
             }
-        }
-    }
-
-    fn part(
-        status: Status,
-        opened: Opened,
-        modified: Option<String>,
-        offset: u64,
-        count: u64,
-    ) -> Response {
-        let mime = mime_guess::from_path(&opened.path).first_or_octet_stream();
-        let file = opened.file;
-        let mut response = Response {
-            status,
-            fields: String::from("Accept-Ranges: bytes\r\n"),
-            body: Body::Part {
-                file,
-                offset,
-                count,
-            },
+            Range::One(part) => {
+                let body = Body::Part(opened.file, part);
+                let mut response = Response::new(Status::PartialContent, body);
+                response.field("Content-Range", format_args!("{}", part.place(size)));
+                response.of_type(&media_type)
+            }
+            Range::Several(parts) => {
+                let multipart = Multipart::new(parts, media_type, size);
+                let of_all = multipart.media_type();
+                let body = Body::Parts(opened.file, Box::new(multipart));
+                Response::new(Status::PartialContent, body).of_type(&of_all)
+            }
         };
-        response.field("Content-Type", format_args!("{mime}"));
-        if let Some(modified) = modified {
-            response.field("Last-Modified", format_args!("{modified}"));
+        response.field("Accept-Ranges", format_args!("bytes"));
+        if let Some(coding) = coding {
+            response.field("Content-Encoding", format_args!("{}", coding.name()));
         }
         response
     }
 
-    fn field(&mut self, name: &str, value: std::fmt::Arguments<'_>) {
+    fn of_type(mut self, media_type: &str) -> Response {
+        self.content_type(media_type);
+        self
+    }
+
+    /// Browsers are to believe the type: one that guesses may find a script in what was put here as a picture.
+    fn content_type(&mut self, media_type: &str) {
+        self.field("Content-Type", format_args!("{media_type}"));
+        self.field("X-Content-Type-Options", format_args!("nosniff"));
+    }
+
+    fn varies(&mut self) {
+        self.field("Vary", format_args!("Accept-Encoding"));
+    }
+
+    fn field(&mut self, name: &str, value: Arguments<'_>) {
         // Writing to a string cannot fail.
         let _ = write!(self.fields, "{name}: {value}\r\n");
     }
 
     /// The status line and all fields, with the empty line that ends them.
     pub(crate) fn head(&self, keep_alive: bool) -> String {
-        let connection = if keep_alive { "keep-alive" } else { "close" };
-        format!(
-            "HTTP/1.1 {}\r\nDate: {}\r\n{}Content-Length: {}\r\nConnection: {connection}\r\n\r\n",
+        let mut head = format!(
+            "HTTP/1.1 {}\r\nDate: {}\r\n{}",
             self.status.line(),
             fmt_http_date(SystemTime::now()),
             self.fields,
-            self.body.len(),
-        )
+        );
+        if let Some(len) = self.body.len() {
+            let _ = write!(head, "Content-Length: {len}\r\n");
+        }
+        head.push_str(match keep_alive {
+            true => "Connection: keep-alive\r\n\r\n",
+            false => "Connection: close\r\n\r\n",
+        });
+        head
     }
 }
 
-/// Which part the request wants. Ranges are a matter of GET alone; and `If-Range` wants one only of the file as it was when the
-/// client got the rest, else of a file that has changed it would put halves together.
-fn range(request: &Request, size: u64, modified: Option<&str>) -> Range {
-    let unchanged = request.if_range.is_none() || request.if_range.as_deref() == modified;
+/// Which part the request wants. Ranges are a matter of GET alone.
+fn range(request: &Request, size: u64) -> Range {
     match &request.range {
-        Some(value) if request.method == Method::Get && unchanged => Range::parse(value, size),
+        Some(value) if request.method == Method::Get => Range::parse(value, size),
         _ => Range::Whole,
     }
 }
 
-/// Never later than `Date`, which RFC 9110 forbids; and left out for what lies before the dates that `httpdate` can write.
-fn last_modified(modified: SystemTime) -> Option<String> {
-    let modified = modified.min(SystemTime::now());
-    (modified >= UNIX_EPOCH).then(|| fmt_http_date(modified))
+/// By the name's ending. What is text is said to be UTF-8: files that are something else have become rare.
+fn media_type(path: &Path) -> String {
+    let guess = mime_guess::from_path(path).first_or_octet_stream();
+    match guess.type_() {
+        mime_guess::mime::TEXT => format!("{guess}; charset=utf-8"),
+        _ => guess.to_string(),
+    }
 }
 
 /// What a file that cannot be opened looks like to the client. Too many open files are the server's trouble and pass.
 fn status_of(error: &io::Error) -> Status {
-    let errno = rustix::io::Errno::from_io_error(error);
-    match error.kind() {
-        io::ErrorKind::NotFound => Status::NotFound,
-        io::ErrorKind::PermissionDenied => Status::Forbidden,
-        _ => match errno {
-            Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => Status::Unavailable,
-            _ => Status::Internal,
-        },
+    match (error.kind(), Errno::from_io_error(error)) {
+        (io::ErrorKind::NotFound, _) => Status::NotFound,
+        (io::ErrorKind::PermissionDenied, _) => Status::Forbidden,
+        (_, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN)) => Status::Unavailable,
+        _ => Status::Internal,
     }
 }

@@ -11,20 +11,18 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-const READING: OFlags = OFlags::RDONLY
+use crate::beneath::{self, Speed, Wait};
+
+pub(crate) const READING: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOCTTY);
-
-/// What a directory is served as.
-const INDEX: &str = "index.html";
 
 /// The root, opened once: renaming it later changes nothing.
 #[derive(Debug)]
@@ -32,35 +30,7 @@ pub(crate) struct Root {
     directory: OwnedFd,
     /// Without symbolic links, for where paths must be compared.
     path: PathBuf,
-}
-
-/// What a path names.
-#[derive(Debug)]
-pub(crate) enum Found {
-    File(Opened),
-    /// A directory without an index.
-    Directory,
-}
-
-/// A regular file, open for reading.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) file: File,
-    /// What it was opened as; it says what is in it.
-    pub(crate) path: PathBuf,
-    pub(crate) size: u64,
-    pub(crate) modified: Option<SystemTime>,
-}
-
-impl Opened {
-    fn of(file: File, path: PathBuf, metadata: &Metadata) -> Opened {
-        Opened {
-            file,
-            path,
-            size: metadata.len(),
-            modified: metadata.modified().ok(),
-        }
-    }
+    speed: Speed,
 }
 
 impl Root {
@@ -68,35 +38,23 @@ impl Root {
         let path = path.canonicalize()?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, &path, flags, Mode::empty())?;
-        Ok(Root { directory, path })
+        let speed = Speed::of(&directory);
+        Ok(Root {
+            directory,
+            path,
+            speed,
+        })
     }
 
-    /// Opens what a relative path names: a file, or the index of a directory. Blocks: for the executor.
+    /// Opens what a relative path names.
     ///
     /// # Errors
     ///
-    /// Of kind `NotFound` also for what exists and is not to be served: what is outside, or neither a file nor a directory.
-    pub(crate) fn find(&self, path: PathBuf) -> io::Result<Found> {
-        let (file, metadata) = self.open(&path)?;
-        if metadata.is_file() {
-            return Ok(Found::File(Opened::of(file, path, &metadata)));
-        }
-        if !metadata.is_dir() {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        let index = path.join(INDEX);
-        match self.open(&index) {
-            Ok((file, metadata)) if metadata.is_file() => {
-                Ok(Found::File(Opened::of(file, index, &metadata)))
-            }
-            Ok(_) => Ok(Found::Directory),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Directory),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn open(&self, path: &Path) -> io::Result<(File, Metadata)> {
-        let file = match open_beneath(&self.directory, path) {
+    /// `NotFound` also for what exists and is not to be served: what is outside. `WouldBlock` where it must not wait and would
+    /// have to.
+    pub(crate) fn open(&self, path: &Path, wait: Wait) -> io::Result<(File, Metadata)> {
+        let opened = beneath::open(&self.directory, path, self.speed, wait);
+        let file = match opened {
             Err(Errno::NOSYS) => self.open_resolved(path),
             result => result.map(File::from).map_err(not_found_or),
         }?;
@@ -117,27 +75,6 @@ impl Root {
         let file = openat(CWD, &resolved, READING | OFlags::NOFOLLOW, Mode::empty());
         file.map(File::from).map_err(not_found_or)
     }
-}
-
-/// How often to ask again where the tree changed under the search, which openat2 reports as EAGAIN rather than guess.
-#[cfg(target_os = "linux")]
-const ATTEMPTS: usize = 16;
-
-#[cfg(target_os = "linux")]
-fn open_beneath(directory: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
-    use rustix::fs::{ResolveFlags, openat2};
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let attempt = || openat2(&directory, path, READING, Mode::empty(), resolve);
-    let again = |result: &Result<OwnedFd, Errno>| matches!(result, Err(Errno::AGAIN | Errno::INTR));
-    let mut results = (0..ATTEMPTS).map(|_| attempt());
-    results
-        .find(|result| !again(result))
-        .unwrap_or(Err(Errno::AGAIN))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open_beneath(_: impl AsFd, _: &Path) -> rustix::io::Result<OwnedFd> {
-    Err(Errno::NOSYS)
 }
 
 /// Says "not found" for all that there is nothing to serve at: a way through a file or out of the root, a loop of links, a name

@@ -1,31 +1,93 @@
-//! Request targets: from what stands in the request line to a path below the root.
+//! Request targets: from what stands in the request line to a path below the root, and back.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{
+    AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode,
+};
 
-/// The path that a target names, relative to the root; `None` where it can name no file of ours.
+/// All but RFC 3986's unreserved characters, and the slash between names.
+const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
+/// What no query may contain. A percent sign stays: the query is encoded already.
+const IN_QUERY: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'`')
+    .add(b'\\');
+
+/// What a target names.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// Relative to the root, without empty names and dots; `.` is the root itself. A slash at the end stays: only a directory may
+    /// be asked for like that.
+    pub(crate) path: PathBuf,
+    /// Whether it ends in a slash.
+    pub(crate) is_directory: bool,
+    /// The path as it was asked for, from the slash that it begins with.
+    pub(crate) decoded: Vec<u8>,
+}
+
+impl Target {
+    /// What a target names; `None` where it can name nothing of ours.
+    ///
+    /// A query and a fragment are ignored. Refused is everything that might mean one path here and another to the file system or to
+    /// a proxy in front of us: `..`, an encoded slash, a NUL, in any encoding. This makes odd requests fail early and is not what
+    /// keeps clients in the root: that is [`Root`](crate::root::Root)'s work, whatever comes out of here.
+    pub(crate) fn decode(target: &str) -> Option<Target> {
+        let path = path_of(target)?.split(['?', '#']).next()?;
+        if path.to_ascii_lowercase().contains("%2f") {
+            return None;
+        }
+        let decoded: Vec<u8> = percent_decode_str(path).collect();
+        let mut names = decoded.split(|&byte| byte == b'/');
+        if decoded.contains(&0) || names.any(|name| name == b"..") {
+            return None;
+        }
+        Some(Target::of(decoded))
+    }
+
+    fn of(decoded: Vec<u8>) -> Target {
+        let names = decoded.split(|&byte| byte == b'/');
+        let is_name = |name: &&[u8]| !name.is_empty() && *name != b".";
+        let mut path = names
+            .clone()
+            .filter(is_name)
+            .collect::<Vec<_>>()
+            .join(&b'/');
+        let is_directory = !names.clone().next_back().is_some_and(|last| is_name(&last));
+        match path.is_empty() {
+            true => path.push(b'.'),
+            false if is_directory => path.push(b'/'),
+            false => {}
+        }
+        Target {
+            path: OsString::from_vec(path).into(),
+            is_directory,
+            decoded,
+        }
+    }
+}
+
+/// The address of the directory that some target names without the slash at its end, with its query.
 ///
-/// A query and a fragment are ignored. Refused is everything that might mean one path here and another to the file system or to
-/// a proxy in front of us: `..`, an encoded slash, a NUL, in any encoding. This makes odd requests fail early and is not what
-/// keeps clients in the root: that is [`Root`](crate::root::Root)'s work, whatever comes out of here.
-pub(crate) fn decode(target: &str) -> Option<PathBuf> {
-    let path = path_of(target)?;
-    let path = path.split(['?', '#']).next()?;
-    if path.to_ascii_lowercase().contains("%2f") {
-        return None;
+/// It begins with one slash whatever the target began with: after two, a browser would read a host's name.
+pub(crate) fn directory(path: &Path, target: &str) -> String {
+    let path = percent_encode(path.as_os_str().as_bytes(), IN_PATH);
+    let target = target.split('#').next().unwrap_or_default();
+    match target.split_once('?') {
+        Some((_, query)) => format!("/{path}/?{}", utf8_percent_encode(query, IN_QUERY)),
+        None => format!("/{path}/"),
     }
-    let decoded: Vec<u8> = percent_decode_str(path).collect();
-    if decoded.contains(&0)
-        || decoded
-            .split(|&byte| byte == b'/')
-            .any(|part| part == b"..")
-    {
-        return None;
-    }
-    Some(relative(decoded))
 }
 
 /// The path and query of a target in origin form (`/path`) or absolute form (`http://host/path`, as proxies are asked).
@@ -40,14 +102,5 @@ fn path_of(target: &str) -> Option<&str> {
     match rest.find(['/', '?', '#']) {
         Some(at) if rest[at..].starts_with('/') => Some(&rest[at..]),
         _ => Some("/"),
-    }
-}
-
-/// However many slashes it begins with, it is below the root and not the system's root.
-fn relative(path: Vec<u8>) -> PathBuf {
-    let begin = path.iter().position(|&byte| byte != b'/');
-    match begin {
-        Some(begin) => OsString::from_vec(path[begin..].to_vec()).into(),
-        None => PathBuf::from("."),
     }
 }

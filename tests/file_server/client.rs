@@ -1,7 +1,7 @@
 //! A client that sends what it is told to, be it a request or not, and reads responses strictly.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use super::server::Server;
@@ -47,8 +47,10 @@ impl Client {
     #[track_caller]
     pub(crate) fn response(&mut self) -> Response {
         let mut response = self.head();
-        let len = response.field("content-length").parse().expect("a length");
-        response.body = self.bytes(len);
+        if !matches!(response.status, 204 | 304) {
+            let len = response.field("content-length").parse().expect("a length");
+            response.body = self.bytes(len);
+        }
         response
     }
 
@@ -79,6 +81,39 @@ impl Client {
         let mut bytes = vec![0; len];
         self.stream.read_exact(&mut bytes).expect("the whole body");
         bytes
+    }
+
+    pub(crate) fn stream(&self) -> &TcpStream {
+        self.stream.get_ref()
+    }
+
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream.into_inner()
+    }
+
+    /// Whether the server has said something, or has closed the connection.
+    #[track_caller]
+    pub(crate) fn has_input(&self) -> bool {
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).expect("a socket");
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).expect("a socket");
+        !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Says that it will send no more.
+    #[track_caller]
+    pub(crate) fn half_close(&self) {
+        let stream = self.stream.get_ref();
+        stream.shutdown(Shutdown::Write).expect("a connection");
+    }
+
+    /// Whether the server has closed or cut the connection; what it said before does not matter.
+    pub(crate) fn is_ended(&mut self) -> bool {
+        match io::copy(&mut self.stream, &mut io::sink()) {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        }
     }
 
     /// The server has closed the connection, and has said nothing that was not read.

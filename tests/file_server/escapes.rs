@@ -70,7 +70,7 @@ fn encoded_slashes_and_nuls_are_refused() {
     ] {
         expect_refusal(&server, target, 400);
     }
-    let response = ask(&server, b"GET /a\0b HTTP/1.1\r\n\r\n");
+    let response = ask(&server, b"GET /a\0b HTTP/1.1\r\nHost: t\r\n\r\n");
     assert_eq!(response.status, 400);
 }
 

@@ -4,12 +4,13 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Longer than any test here takes, on a slow machine too.
@@ -19,6 +20,7 @@ const TOO_LONG: Duration = Duration::from_secs(120);
 pub(crate) struct Server {
     child: Arc<Mutex<Child>>,
     pub(crate) addr: SocketAddr,
+    out: Option<BufReader<ChildStdout>>,
     /// `site` is served; what lies beside it must never be.
     directory: TempDir,
     /// Its end calls the watchdog off.
@@ -28,7 +30,14 @@ pub(crate) struct Server {
 impl Server {
     #[track_caller]
     pub(crate) fn start() -> Server {
+        Server::start_with(&["--log", "off"])
+    }
+
+    /// Started with these options.
+    #[track_caller]
+    pub(crate) fn start_with(options: &[&str]) -> Server {
         let mut command = Command::new(executable());
+        command.args(options);
         Server::start_as(&mut command)
     }
 
@@ -38,6 +47,7 @@ impl Server {
         let mut command = Command::new("sh");
         let script = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
         command.arg("-c").arg(script).arg(executable());
+        command.args(["--log", "off"]);
         Server::start_as(&mut command)
     }
 
@@ -54,14 +64,16 @@ impl Server {
         let out = child.stdout.take().expect("it is piped");
         let child = Arc::new(Mutex::new(child));
         let watched = watch(child.clone());
+        let mut out = BufReader::new(out);
         let mut line = String::new();
-        BufReader::new(out).read_line(&mut line).expect("a line");
+        out.read_line(&mut line).expect("a line");
         let addr = line
             .strip_prefix("listening on http://")
             .unwrap_or_else(|| panic!("the first line is {line:?}"));
         Server {
             child,
             addr: addr.trim_end().parse().expect("an address"),
+            out: Some(out),
             directory,
             _watched: watched,
         }
@@ -83,6 +95,77 @@ impl Server {
         let bytes = content(len);
         fs::write(self.path(name), &bytes).expect("a file to serve");
         bytes
+    }
+
+    /// The next line of its standard output.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        let out = self.out.as_mut().expect("it is read");
+        out.read_line(&mut line).expect("a line");
+        line
+    }
+
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&lock(&self.child));
+        kill_process(pid, signal).expect("a server that runs");
+    }
+
+    /// Waits for its end, which the watchdog brings about if nothing else does.
+    #[track_caller]
+    pub(crate) fn wait(&self) -> ExitStatus {
+        loop {
+            if let Some(status) = lock(&self.child).try_wait().expect("a child") {
+                return status;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What it wrote is read no more.
+    pub(crate) fn close_out(&mut self) {
+        drop(self.out.take());
+    }
+
+    /// The CPU time that it has used, in hundredths of a second.
+    #[track_caller]
+    pub(crate) fn cpu_ticks(&self) -> u64 {
+        let stat = self.proc("stat");
+        let after_name = stat.rsplit(')').next().expect("a name in parentheses");
+        let times = after_name.split(' ').skip(12).take(2);
+        times
+            .map(|time| time.parse::<u64>().expect("a number"))
+            .sum()
+    }
+
+    /// How many bytes of memory it has.
+    #[track_caller]
+    pub(crate) fn resident(&self) -> usize {
+        let statm = self.proc("statm");
+        let pages = statm
+            .split(' ')
+            .nth(1)
+            .and_then(|word| word.parse::<usize>().ok());
+        pages.expect("a number of pages") * rustix::param::page_size()
+    }
+
+    #[track_caller]
+    fn proc(&self, name: &str) -> String {
+        let pid = lock(&self.child).id();
+        fs::read_to_string(format!("/proc/{pid}/{name}")).expect("a server that runs")
+    }
+
+    /// What the server has to close it closes soon, but nothing says when: this looks until it is so.
+    #[track_caller]
+    pub(crate) fn expect_descriptors(&self, expected: usize) {
+        for _ in 0..2000 {
+            if self.descriptors() == expected {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(self.descriptors(), expected, "descriptors that stay open");
     }
 
     /// How many descriptors the server has open.
@@ -126,7 +209,7 @@ fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
 
 /// `target/…/deps/file_server-…` is this test, `target/…/examples/file_server` the server.
 #[track_caller]
-fn executable() -> &'static Path {
+pub(crate) fn executable() -> &'static Path {
     static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
     EXECUTABLE.get_or_init(|| {
         let test = std::env::current_exe().expect("the path of the test");

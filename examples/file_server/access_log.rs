@@ -1,0 +1,206 @@
+//! The access log, in the Combined Log Format: a line for each response, with the bytes that were sent of its body.
+//!
+//! A line is written when its response is over, however it is: [`Line`] does it when it is dropped, so that a transfer which was
+//! cut short is there too, with what it got. Lines are gathered and go to the executor in batches, as a full pipe or a slow disk
+//! would hold the loop. Where they come faster than they can be written, memory stays bounded: lines are left out, and counted.
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{self, Write};
+use std::mem;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use httpdate::fmt_http_date;
+use sendloop::{LoopHandle, Task};
+
+use crate::options::Destination;
+use crate::report;
+use crate::request::ClientSays;
+
+/// How long the first line of a batch waits for others.
+const BATCH: Duration = Duration::from_millis(100);
+
+/// How many bytes may wait to be written.
+const MOST: usize = 4 << 20;
+
+/// How much a line has of the request line, and of each of the two fields: a client that waits must not make us hold more.
+const MOST_OF_REQUEST: usize = 1024;
+const MOST_OF_FIELD: usize = 256;
+
+/// Where the lines of all loops go. Only whole batches are written, one at a time.
+#[derive(Clone, Debug)]
+pub(crate) struct LogFile(Arc<Mutex<File>>);
+
+impl LogFile {
+    /// # Errors
+    ///
+    /// What the system says of the file.
+    pub(crate) fn open(destination: &Destination) -> io::Result<Option<LogFile>> {
+        let file = match destination {
+            Destination::Off => return Ok(None),
+            Destination::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
+            Destination::File(path) => File::options().append(true).create(true).open(path)?,
+        };
+        Ok(Some(LogFile(Arc::new(Mutex::new(file)))))
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(bytes)
+    }
+}
+
+/// The log of one loop.
+pub(crate) struct Log {
+    event_loop: LoopHandle,
+    file: LogFile,
+    waiting: RefCell<Vec<u8>>,
+    lost: Cell<u64>,
+    failing: Cell<bool>,
+    writer: RefCell<Option<Task<()>>>,
+}
+
+impl Log {
+    pub(crate) fn new(event_loop: LoopHandle, file: LogFile) -> Rc<Log> {
+        Rc::new(Log {
+            event_loop,
+            file,
+            waiting: RefCell::default(),
+            lost: Cell::new(0),
+            failing: Cell::new(false),
+            writer: RefCell::default(),
+        })
+    }
+
+    fn add(self: &Rc<Log>, line: &[u8]) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() + line.len() > MOST {
+            self.lost.set(self.lost.get() + 1);
+            return;
+        }
+        waiting.extend_from_slice(line);
+        let mut writer = self.writer.borrow_mut();
+        if writer.as_ref().is_none_or(Task::done) {
+            let write = self.clone().write_in_batches();
+            *writer = Some(self.event_loop.create_task(write));
+        }
+    }
+
+    /// Ends when nothing waits any more; the next line begins anew.
+    async fn write_in_batches(self: Rc<Log>) {
+        loop {
+            self.event_loop.sleep(BATCH).await;
+            let batch = mem::take(&mut *self.waiting.borrow_mut());
+            if batch.is_empty() {
+                return;
+            }
+            let file = self.file.clone();
+            let written = self.event_loop.run_in_executor(move || file.write(&batch));
+            self.note(&written.await.unwrap_or(Ok(())));
+        }
+    }
+
+    /// Says once that writing fails, not with each batch.
+    fn note(&self, written: &io::Result<()>) {
+        if let Err(error) = written {
+            if !self.failing.replace(true) {
+                report(format_args!("cannot write the access log: {error}"));
+            }
+            return;
+        }
+        self.failing.set(false);
+        match self.lost.take() {
+            0 => {}
+            lost => report(format_args!("the access log lacks {lost} lines")),
+        }
+    }
+
+    /// Waits until all lines are written.
+    pub(crate) async fn flush(&self) {
+        let writer = self.writer.take();
+        if let Some(writer) = writer {
+            let _ = writer.await;
+        }
+    }
+}
+
+/// The line of a response that is under way.
+pub(crate) struct Line {
+    log: Rc<Log>,
+    /// What stands before the number of bytes, and from `split` on what stands behind it.
+    text: String,
+    split: usize,
+    sent: Cell<u64>,
+}
+
+impl Line {
+    pub(crate) fn new(log: Rc<Log>, peer: IpAddr, request: &[u8], status: &str) -> Line {
+        let mut text = format!("{peer} - - [{}] \"", time());
+        push_escaped(&mut text, request, MOST_OF_REQUEST);
+        text.push_str("\" ");
+        text.push_str(status);
+        Line {
+            log,
+            split: text.len(),
+            text,
+            sent: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn finish(&mut self, client: &ClientSays) {
+        for field in [&client.referer, &client.user_agent] {
+            self.text.push_str(" \"");
+            let value = field.as_deref().unwrap_or("-");
+            push_escaped(&mut self.text, value.as_bytes(), MOST_OF_FIELD);
+            self.text.push('"');
+        }
+        self.text.shrink_to_fit();
+    }
+
+    /// So much of the body was sent by now.
+    pub(crate) fn sent(&self, bytes: u64) {
+        self.sent.set(bytes);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let (before, after) = self.text.split_at(self.split);
+        let line = match self.sent.get() {
+            0 => format!("{before} -{after}\n"),
+            sent => format!("{before} {sent}{after}\n"),
+        };
+        self.log.add(line.as_bytes());
+    }
+}
+
+/// `10/Oct/2000:13:55:36 +0000`, made from the date that HTTP has: `Tue, 10 Oct 2000 13:55:36 GMT`.
+fn time() -> String {
+    let date = fmt_http_date(SystemTime::now());
+    let mut words = date.split(' ').skip(1);
+    let mut word = || words.next().unwrap_or_default();
+    let (day, month, year, time) = (word(), word(), word(), word());
+    format!("{day}/{month}/{year}:{time} +0000")
+}
+
+/// What is not printable ASCII, or would end the field, becomes `\xHH`, as nginx writes it: no client can begin a line of its own,
+/// nor move the cursor of a terminal that shows the log.
+fn push_escaped(text: &mut String, bytes: &[u8], most: usize) {
+    for &byte in bytes.iter().take(most) {
+        match byte {
+            b'"' | b'\\' | ..b' ' | 0x7f.. => {
+                text.push_str("\\x");
+                let digit = |nibble: u8| char::from(b"0123456789ABCDEF"[usize::from(nibble)]);
+                text.extend([digit(byte >> 4), digit(byte & 15)]);
+            }
+            _ => text.push(char::from(byte)),
+        }
+    }
+    if bytes.len() > most {
+        text.push_str("...");
+    }
+}

@@ -1,0 +1,84 @@
+//! `Accept-Encoding` (RFC 9110, section 12.5.3): which compressed neighbour of a file a client would rather have.
+
+/// A coding that a neighbour may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Coding {
+    Brotli,
+    Gzip,
+}
+
+impl Coding {
+    /// As HTTP calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Coding::Brotli => "br",
+            Coding::Gzip => "gzip",
+        }
+    }
+
+    /// What the neighbour's name has after the file's.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Coding::Brotli => ".br",
+            Coding::Gzip => ".gz",
+        }
+    }
+}
+
+/// What a client takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Acceptable {
+    /// What it would rather have than the file as it is, the best first.
+    pub(crate) codings: [Option<Coding>; 2],
+    /// Whether it takes the file as it is.
+    pub(crate) identity: bool,
+}
+
+/// A weight, in thousandths.
+type Weight = u16;
+
+const FULL: Weight = 1000;
+
+impl Acceptable {
+    /// Reads the field's value. Without one the file goes as it is: any coding would be allowed, but few who leave the field out
+    /// can decode one.
+    pub(crate) fn read(value: Option<&str>) -> Acceptable {
+        let value = value.unwrap_or_default();
+        let any = weight_of(value, &["*"]);
+        let identity = weight_of(value, &["identity"]).or(any);
+        let weight = |coding, names: &[&str]| (weight_of(value, names).or(any), coding);
+        let mut codings = [
+            weight(Coding::Brotli, &["br"]),
+            weight(Coding::Gzip, &["gzip", "x-gzip"]),
+        ];
+        // Stable: of equals, the one that is smaller.
+        codings.sort_by_key(|&(weight, _)| std::cmp::Reverse(weight));
+        // A client that does not name the identity takes it, and would rather have what it does name.
+        let least = identity.unwrap_or(0).max(1);
+        Acceptable {
+            codings: codings.map(|(weight, coding)| (weight? >= least).then_some(coding)),
+            identity: identity != Some(0),
+        }
+    }
+}
+
+/// The weight that the list gives to any of these names.
+fn weight_of(list: &str, names: &[&str]) -> Option<Weight> {
+    list.split(',').find_map(|entry| {
+        let mut parts = entry.split(';').map(str::trim);
+        let name = parts.next()?;
+        let is_named = names.iter().any(|other| other.eq_ignore_ascii_case(name));
+        is_named.then(|| parts.find_map(quality).unwrap_or(FULL))
+    })
+}
+
+/// `q=0.5` and the like. One that cannot be read is 0: it is no wish that could be fulfilled.
+fn quality(parameter: &str) -> Option<Weight> {
+    let (name, value) = parameter.split_once('=')?;
+    if !name.trim().eq_ignore_ascii_case("q") {
+        return None;
+    }
+    let value: f32 = value.trim().parse().unwrap_or(0.0);
+    // Beyond the limits, and what is no number, goes to the nearest weight.
+    Some((value.clamp(0.0, 1.0) * f32::from(FULL)).round() as Weight)
+}

@@ -1,0 +1,164 @@
+//! From a path to what is to be sent: the file, its compressed neighbour, the index of a directory, or the page of one.
+
+use std::ffi::OsString;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::io::Errno;
+
+use crate::beneath::Wait;
+use crate::encoding::{Acceptable, Coding};
+use crate::index;
+use crate::listing;
+use crate::root::Root;
+use crate::target::Target;
+
+/// What a directory is served as.
+const INDEX: &str = "index.html";
+
+/// What a request is looking for.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) target: Target,
+    pub(crate) acceptable: Acceptable,
+}
+
+/// What a path names.
+#[derive(Debug)]
+pub(crate) enum Found {
+    File(Opened),
+    /// The page of a directory without an index.
+    Page(String),
+    /// A directory that was asked for without the slash at its end. Relative links would lead elsewhere from there.
+    Directory(PathBuf),
+    /// A file in no coding that the client takes.
+    NotAcceptable,
+}
+
+/// A regular file, open for reading.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) file: File,
+    /// What was asked for; it says what is in it, whatever its coding.
+    pub(crate) path: PathBuf,
+    pub(crate) coding: Option<Coding>,
+    pub(crate) metadata: Metadata,
+}
+
+impl Opened {
+    /// A strong tag: it changes whenever the content may have.
+    ///
+    /// Every write changes the status change time, and so does every attempt to hide one by setting the modification time; a
+    /// file that replaces another has another inode. Two writes within one tick of the kernel's clock (1 to 10 ms) could share
+    /// a time; since Linux 6.13 they do not on ext4, XFS, Btrfs and tmpfs, where a time that was looked at, as here, is not given
+    /// again. What also changes it, and need not: new permissions, names, and owners.
+    pub(crate) fn etag(&self) -> String {
+        let metadata = &self.metadata;
+        let changed = i128::from(metadata.ctime()) * 1_000_000_000;
+        let changed = changed + i128::from(metadata.ctime_nsec());
+        let (inode, size) = (metadata.ino(), metadata.len());
+        let coding = self.coding.map_or("", Coding::name);
+        format!("\"{inode:x}-{size:x}-{changed:x}{coding}\"")
+    }
+
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
+        self.metadata.modified().ok()
+    }
+}
+
+/// One search. One that may not wait goes as far as it can; then the executor begins anew.
+pub(crate) struct Search<'a> {
+    pub(crate) root: &'a Root,
+    pub(crate) wanted: &'a Wanted,
+    pub(crate) wait: Wait,
+}
+
+impl Search<'_> {
+    /// # Errors
+    ///
+    /// Of kind `NotFound` also for what exists and is not to be served: what is outside, or neither a file nor a directory;
+    /// `WouldBlock` where it may not wait and would have to.
+    pub(crate) fn find(&self) -> io::Result<Found> {
+        let path = &self.wanted.target.path;
+        let (file, metadata) = self.open(path)?;
+        if metadata.is_file() {
+            return self.file(path.clone(), file, metadata);
+        }
+        if !metadata.is_dir() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if !self.wanted.target.is_directory {
+            return Ok(Found::Directory(path.clone()));
+        }
+        let index = path.join(INDEX);
+        match self.open(&index) {
+            Ok((file, metadata)) if metadata.is_file() => self.file(index, file, metadata),
+            // One that is there and leads outside is not found, and neither is the page then: it would hide the mistake.
+            Err(error) if Errno::from_io_error(&error) != Some(Errno::NOENT) => Err(error),
+            _ => self.page(file),
+        }
+    }
+
+    fn open(&self, path: &Path) -> io::Result<(File, Metadata)> {
+        self.root.open(path, self.wait)
+    }
+
+    /// The best of a file and its neighbours.
+    fn file(&self, path: PathBuf, file: File, metadata: Metadata) -> io::Result<Found> {
+        let acceptable = self.wanted.acceptable;
+        for coding in acceptable.codings.into_iter().flatten() {
+            if let Some((file, metadata)) = self.neighbour(&path, coding, &metadata)? {
+                return Ok(Found::File(Opened {
+                    file,
+                    path,
+                    coding: Some(coding),
+                    metadata,
+                }));
+            }
+        }
+        if !acceptable.identity {
+            return Ok(Found::NotAcceptable);
+        }
+        Ok(Found::File(Opened {
+            file,
+            path,
+            coding: None,
+            metadata,
+        }))
+    }
+
+    /// A compressed neighbour, unless it is older than its file: somebody has changed that and forgotten the neighbour, and
+    /// browsers would go on seeing what was there before.
+    fn neighbour(
+        &self,
+        path: &Path,
+        coding: Coding,
+        of: &Metadata,
+    ) -> io::Result<Option<(File, Metadata)>> {
+        let mut name = OsString::from(path);
+        name.push(coding.suffix());
+        match self.open(Path::new(&name)) {
+            Ok((file, metadata)) => {
+                let is_fresh = metadata.modified()? >= of.modified()?;
+                Ok((metadata.is_file() && is_fresh).then_some((file, metadata)))
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Reading a directory may always wait.
+    fn page(&self, directory: File) -> io::Result<Found> {
+        if self.wait == Wait::Never {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let Target { path, decoded, .. } = &self.wanted.target;
+        let mut entries = listing::list(self.root, path, directory.into())?;
+        Ok(Found::Page(index::page(decoded, &mut entries)))
+    }
+}

@@ -1,0 +1,114 @@
+//! Responses on their way out.
+
+use std::fs::File;
+use std::io;
+
+use crate::access_log::Line;
+use crate::clients::Client;
+use crate::multipart::Multipart;
+use crate::range::Part;
+use crate::response::Body;
+use crate::site::Site;
+use crate::small;
+
+/// How much of a text must be taken within the time for a stall. It bounds how slow a client may be: for files every byte counts.
+const PIECE: usize = 16 << 10;
+
+pub(crate) struct Sender<'a> {
+    pub(crate) site: &'a Site,
+    pub(crate) client: &'a Client,
+    pub(crate) line: Option<&'a Line>,
+}
+
+impl Sender<'_> {
+    /// Sends a header and a body, and says whether all of it was there to be sent.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the connection and the file; `TimedOut` where the client takes nothing.
+    pub(crate) async fn send(&self, head: String, body: Body) -> io::Result<bool> {
+        let mut head = head.into_bytes();
+        let body_begins = head.len();
+        match body {
+            Body::Part(file, part) if part.count > 0 => {
+                if !small::append(&mut head, &file, part) {
+                    return self.send_part(&head, &file, part, 0).await;
+                }
+            }
+            // Rare, and larger than the rest: boxed, so that not everybody has the room for it.
+            Body::Parts(file, multipart) => {
+                return Box::pin(self.send_parts(head, &file, &multipart)).await;
+            }
+            Body::Text(text) => head.extend_from_slice(text.as_bytes()),
+            Body::None | Body::Part(..) => {}
+        }
+        self.send_text(&head, body_begins).await?;
+        Ok(true)
+    }
+
+    async fn send_text(&self, text: &[u8], body_begins: usize) -> io::Result<()> {
+        let event_loop = &self.site.event_loop;
+        let mut sent = 0;
+        for piece in text.chunks(PIECE) {
+            let sending = event_loop.sock_sendall(&self.client.socket, piece);
+            let limit = self.site.patience.stall;
+            let in_time = event_loop.wait_for(sending, limit).await;
+            in_time.map_err(|_| io::ErrorKind::TimedOut)??;
+            sent += piece.len();
+            self.note(sent.saturating_sub(body_begins) as u64);
+        }
+        Ok(())
+    }
+
+    /// Sends `head` and a part of the file as one train of packets. So much of the body went before.
+    async fn send_part(
+        &self,
+        head: &[u8],
+        file: &File,
+        part: Part,
+        before: u64,
+    ) -> io::Result<bool> {
+        let sending = self
+            .site
+            .event_loop
+            .sock_sendfile(&self.client.socket, file);
+        let mut sending = sending
+            .offset(part.offset)
+            .count(part.count)
+            .header(head)
+            .stall_timeout(self.site.patience.stall);
+        if let Some(line) = self.line {
+            sending = sending.progress(move |sent| line.sent(before + sent));
+        }
+        Ok(sending.await? == part.count)
+    }
+
+    async fn send_parts(
+        &self,
+        mut head: Vec<u8>,
+        file: &File,
+        multipart: &Multipart,
+    ) -> io::Result<bool> {
+        let mut sent = 0;
+        for &part in &multipart.parts {
+            let own = multipart.head(part);
+            sent += own.len() as u64;
+            head.extend_from_slice(own.as_bytes());
+            if !self.send_part(&head, file, part, sent).await? {
+                return Ok(false);
+            }
+            sent += part.count;
+            head.clear();
+        }
+        let tail = multipart.tail();
+        self.send_text(tail.as_bytes(), 0).await?;
+        self.note(sent + tail.len() as u64);
+        Ok(true)
+    }
+
+    fn note(&self, body_bytes: u64) {
+        if let Some(line) = self.line {
+            line.sent(body_bytes);
+        }
+    }
+}

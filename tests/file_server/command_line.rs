@@ -1,0 +1,95 @@
+//! The options, as a shell's user gives them.
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use super::client::get;
+use super::server::{Server, executable};
+
+#[track_caller]
+fn run(args: &[&str]) -> Output {
+    let output = Command::new(executable()).args(args).output();
+    output.expect("the example is built")
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let text = String::from_utf8(help.stdout).expect("text");
+    for option in [
+        "--addr",
+        "--threads",
+        "--limit-connections",
+        "--header-timeout",
+        "--idle-timeout",
+        "--stall-timeout",
+        "--grace",
+        "--log",
+        "--help",
+        "--version",
+    ] {
+        assert!(text.contains(option), "no {option} in {text}");
+    }
+    let version = run(&["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    let expected = concat!("file_server ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(String::from_utf8_lossy(&version.stdout), expected);
+}
+
+#[test]
+fn what_is_wrong_is_said_in_a_line() {
+    for (args, problem) in [
+        (&[][..], "ROOT is missing"),
+        (&["a", "b"], "one ROOT is enough"),
+        (&[".", "--port", "1"], "--port: there is no such option"),
+        (&[".", "-x"], "invalid option '-x'"),
+        (&[".", "--addr"], "--addr: a value is missing"),
+        (&[".", "--addr", "nowhere"], "--addr: "),
+        (&[".", "--threads", "0"], "--threads: "),
+        (&[".", "--limit-connections", "-1"], "--limit-connections: "),
+        (&[".", "--idle-timeout", "0"], "--idle-timeout: "),
+        (&[".", "--header-timeout", "soon"], "--header-timeout: "),
+        (&[".", "--stall-timeout", "inf"], "--stall-timeout: "),
+        (&[".", "--grace", "-1"], "--grace: "),
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.starts_with(&format!("file_server: {problem}")),
+            "{said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_said_too() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = taken.local_addr().expect("bound").to_string();
+    for args in [
+        &["/nowhere/at/all"][..],
+        &[".", "--addr", &addr],
+        &[".", "--addr", &addr, "--threads", "2"],
+        &[".", "--addr", "127.0.0.1:0", "--log", "/nowhere/at/all"],
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.starts_with("file_server: "), "{said}");
+    }
+}
+
+/// Two servers with a listener for each thread would share the port without a word.
+#[test]
+fn a_port_that_is_served_by_threads_is_taken() {
+    let server = Server::start_with(&["--threads", "2", "--log", "off"]);
+    server.add("a", 10);
+    let addr = server.addr.to_string();
+    let output = run(&[".", "--addr", &addr, "--threads", "2"]);
+    assert_eq!(output.status.code(), Some(1));
+    for _ in 0..20 {
+        assert_eq!(get(&server, "/a").status, 200);
+    }
+}

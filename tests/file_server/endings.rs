@@ -1,0 +1,169 @@
+//! How the server ends.
+
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::client::Client;
+use super::server::Server;
+
+const REQUEST: &str = "GET /a HTTP/1.1\r\nHost: t\r\n\r\n";
+
+#[track_caller]
+fn start(grace: &str) -> Server {
+    Server::start_with(&["--grace", grace, "--log", "off"])
+}
+
+/// A client in the middle of its response.
+#[track_caller]
+fn downloading(server: &Server) -> Client {
+    let mut client = Client::connect(server);
+    client.send(REQUEST);
+    client.head();
+    client
+}
+
+/// No connection is taken any more.
+#[track_caller]
+fn expect_closed(server: &Server) {
+    while TcpStream::connect(server.addr).is_ok() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn without_clients_it_ends_at_once() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let server = start("100");
+        server.signal(signal);
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn idle_connections_are_closed_at_once() {
+    let server = start("100");
+    server.add("a", 10);
+    let mut unused = Client::connect(&server);
+    let mut used = Client::connect(&server);
+    used.send(REQUEST);
+    assert_eq!(used.response().field("connection"), "keep-alive");
+    server.signal(Signal::TERM);
+    unused.expect_end();
+    used.expect_end();
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn what_is_under_way_is_finished() {
+    let server = start("100");
+    let bytes = server.add("a", 32 << 20);
+    let mut client = downloading(&server);
+    server.signal(Signal::TERM);
+    expect_closed(&server);
+    assert!(client.bytes(32 << 20) == bytes, "the content differs");
+    client.expect_end();
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// A request that has begun to arrive is under way too, and is told that it is the last.
+#[test]
+fn a_request_under_way_is_answered_and_the_last() {
+    let server = start("100");
+    let bytes = server.add("a", 100_000);
+    let mut half = Client::connect(&server);
+    // The response to the first shows that the server has what came with it of the second.
+    half.send(format!("{REQUEST}GET /a HTTP/1.1\r\n"));
+    assert!(half.response().body == bytes, "the content differs");
+    server.signal(Signal::TERM);
+    expect_closed(&server);
+    half.send(format!("Host: t\r\n\r\n{REQUEST}"));
+    let response = half.response();
+    assert_eq!(response.field("connection"), "close");
+    assert!(response.body == bytes, "the content differs");
+    half.expect_end();
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// Sent before the signal, and not even accepted when it comes: the server stands still meanwhile. There are more of them than are
+/// accepted in the turns before the end.
+#[test]
+fn a_request_that_was_sent_is_answered() {
+    let server = start("100");
+    let bytes = server.add("a", 1000);
+    server.signal(Signal::STOP);
+    let mut clients: Vec<Client> = (0..600).map(|_| Client::connect(&server)).collect();
+    for client in &mut clients {
+        client.send(REQUEST);
+    }
+    server.signal(Signal::TERM);
+    server.signal(Signal::CONT);
+    for client in &mut clients {
+        assert!(client.response().body == bytes, "the content differs");
+        client.expect_end();
+    }
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn grace_has_an_end() {
+    let server = start("0.5");
+    server.add("a", 64 << 20);
+    let mut client = downloading(&server);
+    let began = Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(began.elapsed() >= Duration::from_millis(500));
+    assert!(client.is_ended());
+}
+
+#[test]
+fn what_is_cut_is_in_the_log() {
+    let mut server = Server::start_with(&["--grace", "0.1"]);
+    server.add("a", 64 << 20);
+    let _client = downloading(&server);
+    server.signal(Signal::TERM);
+    assert!(server.line().contains("\"GET /a HTTP/1.1\" 200 "));
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let server = start("100");
+    server.add("a", 64 << 20);
+    let _client = downloading(&server);
+    server.signal(Signal::INT);
+    expect_closed(&server);
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().signal(), Some(Signal::INT.as_raw()));
+}
+
+#[test]
+fn all_loops_end() {
+    let server = Server::start_with(&["--threads", "4", "--grace", "100", "--log", "off"]);
+    let bytes = server.add("a", 4 << 20);
+    let mut clients: Vec<Client> = (0..20).map(|_| downloading(&server)).collect();
+    server.signal(Signal::TERM);
+    for client in &mut clients {
+        assert!(client.bytes(4 << 20) == bytes, "the content differs");
+        client.expect_end();
+    }
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn the_log_is_written_to_its_end() {
+    let mut server = Server::start_with(&[]);
+    server.add("a", 10);
+    let mut client = Client::connect(&server);
+    client.send(REQUEST.repeat(1000));
+    (0..1000).for_each(|_| assert_eq!(client.response().status, 200));
+    server.signal(Signal::TERM);
+    for _ in 0..1000 {
+        assert!(server.line().contains("\"GET /a HTTP/1.1\" 200 10 "));
+    }
+    assert_eq!(server.line(), "");
+    assert_eq!(server.wait().code(), Some(0));
+}

@@ -1,0 +1,162 @@
+//! What is no request, is too long, or could be read in two ways.
+
+use super::client::{Client, ask, get};
+use super::server::Server;
+
+#[track_caller]
+fn expect(server: &Server, request: impl AsRef<[u8]>, status: u16) {
+    let request = request.as_ref();
+    let mut client = Client::connect(server);
+    client.try_send(request);
+    let response = client.response();
+    let shown = String::from_utf8_lossy(&request[..request.len().min(200)]);
+    assert_eq!(response.status, status, "{shown:?}");
+    // What follows can be anything.
+    assert_eq!(response.field("connection"), "close", "{shown:?}");
+    client.expect_end();
+}
+
+#[test]
+fn a_request_names_one_host() {
+    let server = Server::start();
+    server.add("a", 10);
+    for host in [
+        "Host: t",
+        "Host:",
+        "Host: [::1]:80",
+        "host:\texample.org:8080 ",
+    ] {
+        let response = ask(&server, format!("GET /a HTTP/1.1\r\n{host}\r\n\r\n"));
+        assert_eq!(response.status, 200, "{host}");
+    }
+    for hosts in [
+        "X: y",
+        "Host: t\r\nHost: t",
+        "Host: a b",
+        "Host: a/b",
+        "Host: a@b",
+        "Host: a\"b",
+    ] {
+        expect(&server, format!("GET /a HTTP/1.1\r\n{hosts}\r\n\r\n"), 400);
+    }
+    expect(&server, "GET http://t/a HTTP/1.1\r\n\r\n", 400);
+    expect(
+        &server,
+        "GET /a HTTP/1.0\r\nHost: t\r\nHost: t\r\n\r\n",
+        400,
+    );
+    assert_eq!(ask(&server, "GET /a HTTP/1.0\r\n\r\n").status, 200);
+}
+
+#[test]
+fn other_versions_are_not_spoken() {
+    let server = Server::start();
+    for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/1.2", "HTTP/0.9"] {
+        expect(&server, format!("GET / {version}\r\nHost: t\r\n\r\n"), 505);
+    }
+    expect(&server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505);
+    for version in ["HTTP/11", "HTTPS/1.1", "http/1.1", "FTP/1.0", "HTTP/1.1 x"] {
+        expect(&server, format!("GET / {version}\r\nHost: t\r\n\r\n"), 400);
+    }
+}
+
+#[test]
+fn a_target_has_at_most_8_kib() {
+    let server = Server::start();
+    let target = |len: usize| format!("/{}", "x".repeat(len - 1));
+    let of_len = |len| format!("GET {} HTTP/1.1\r\nHost: t\r\n\r\n", target(len));
+    assert_eq!(ask(&server, of_len(8 << 10)).status, 404);
+    expect(&server, of_len((8 << 10) + 1), 414);
+    expect(&server, of_len(1 << 20), 414);
+    // Nobody waits for its end.
+    expect(&server, format!("GET {}", target(9000)), 414);
+}
+
+/// Each could end in two places: a proxy in front of us may take the other one.
+#[test]
+fn a_body_whose_end_is_in_doubt_is_refused() {
+    let server = Server::start();
+    server.add("a", 10);
+    let smuggled = "GET /a HTTP/1.1\r\nHost: t\r\n\r\n";
+    for fields in [
+        "Content-Length: 28\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 28",
+        "Content-Length: 0\r\nContent-Length: 28",
+        "Content-Length: 0, 28",
+        "Content-Length: x",
+        "Content-Length: +0",
+        "Content-Length: -1",
+        "Content-Length: 0x1c",
+        "Content-Length:",
+        "Content-Length : 0",
+        "Content-Length: 0\r\n Content-Length: 28",
+    ] {
+        let request = format!("GET /a HTTP/1.1\r\nHost: t\r\n{fields}\r\n\r\n{smuggled}");
+        expect(&server, request, 400);
+    }
+    let request = format!("GET /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n{smuggled}");
+    expect(&server, request, 400);
+}
+
+#[test]
+fn fields_that_are_none_are_refused() {
+    let server = Server::start();
+    for field in [
+        "no colon",
+        ": no name",
+        "a b: c",
+        "a\0: b",
+        "a: b\0c",
+        "a: b\rc",
+        "é: x",
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: t\r\n{field}\r\n\r\n");
+        expect(&server, request, 400);
+    }
+    let response = ask(&server, b"GET / HTTP/1.1\r\nHost: t\r\nX: \xff\xfe\r\n\r\n");
+    assert_eq!(response.status, 200);
+}
+
+/// A refusal answers what came before it, and nothing behind it is read.
+#[test]
+fn a_refusal_comes_in_its_turn() {
+    let server = Server::start();
+    let bytes = server.add("a", 100_000);
+    let mut client = Client::connect(&server);
+    client
+        .send("\r\nGET /a HTTP/1.1\r\nHost: t\r\n\r\n\r\n\r\nHEAD /a HTTP/1.1\r\nHost: t\r\n\r\n");
+    client.send("GET /a HTTP/1.1\r\n\r\nGET /a HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert!(client.response().body == bytes, "the content differs");
+    assert_eq!(client.head().status, 200);
+    assert_eq!(client.response().status, 400);
+    client.expect_end();
+}
+
+#[test]
+fn a_burst_of_requests_is_answered_to_the_last() {
+    let server = Server::start();
+    let bytes = server.add("a", 1000);
+    let mut client = Client::connect(&server);
+    // More than is read at a time, and so cut anywhere.
+    client.send("GET /a HTTP/1.1\r\nHost: t\r\n\r\n".repeat(2000));
+    client.half_close();
+    for number in 0..2000 {
+        assert!(
+            client.response().body == bytes,
+            "the content of {number} differs"
+        );
+    }
+    client.expect_end();
+    assert_eq!(get(&server, "/a").status, 200);
+}
+
+#[test]
+fn nothing_comes_of_nothing() {
+    let server = Server::start();
+    for bytes in [&b""[..], b"\r\n\r\n\r\n", b"GET / HTTP/1.1\r\nHost: t\r\n"] {
+        let mut client = Client::connect(&server);
+        client.send(bytes);
+        client.half_close();
+        client.expect_end();
+    }
+}

@@ -1,0 +1,78 @@
+//! What may be done, and how it is said what may.
+
+use super::client::{Client, ask, get};
+use super::server::Server;
+
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
+#[test]
+fn options_says_what_may_be_done() {
+    let server = Server::start();
+    server.add("a", 10);
+    let mut client = Client::connect(&server);
+    for target in ["*", "/a", "/none", "http://host/a"] {
+        client.send(format!("OPTIONS {target} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        let response = client.response();
+        assert_eq!(response.status, 204, "{target}");
+        assert_eq!(response.field("allow"), METHODS);
+        assert!(!response.has("content-length"));
+    }
+    client.send("OPTIONS /../a HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(client.response().status, 400);
+}
+
+#[test]
+fn a_method_that_nobody_knows_is_not_implemented() {
+    let server = Server::start();
+    server.add("a", 10);
+    let mut client = Client::connect(&server);
+    for method in ["get", "BREW", "PROPFIND", "G"] {
+        client.send(format!("{method} /a HTTP/1.1\r\nHost: t\r\n\r\n"));
+        let response = client.response();
+        assert_eq!((response.status, response.field("allow")), (501, METHODS));
+    }
+    client.send("GET /a HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+}
+
+/// Its target is a host and a port, which is no path.
+#[test]
+fn nobody_connects_through_it() {
+    let server = Server::start();
+    let response = ask(
+        &server,
+        "CONNECT host:443 HTTP/1.1\r\nHost: host:443\r\n\r\n",
+    );
+    assert_eq!((response.status, response.field("allow")), (405, METHODS));
+}
+
+/// The client holds its body back for the response, which is here before it.
+#[test]
+fn who_asks_before_sending_a_body_is_answered_at_once() {
+    let server = Server::start();
+    server.add("a", 10);
+    for (method, expected) in [("PUT", 405), ("GET", 200)] {
+        let mut client = Client::connect(&server);
+        client.send(format!(
+            "{method} /a HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\nExpect: 100-Continue\r\n\r\n"
+        ));
+        let response = client.response();
+        assert_eq!(
+            (response.status, response.field("connection")),
+            (expected, "close")
+        );
+        client.expect_end();
+    }
+    let response = ask(&server, "GET /a HTTP/1.1\r\nHost: t\r\nExpect: tea\r\n\r\n");
+    assert_eq!(response.status, 417);
+}
+
+#[test]
+fn responses_say_no_more_than_they_need() {
+    let server = Server::start();
+    server.add("a.svg", 10);
+    let response = get(&server, "/a.svg");
+    assert!(!response.has("server"));
+    assert_eq!(response.field("x-content-type-options"), "nosniff");
+    assert_eq!(response.field("content-type"), "image/svg+xml");
+}

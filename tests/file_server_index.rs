@@ -1,0 +1,205 @@
+//! The page of a directory of the example `file_server`, as text. How it looks and works is for `tests/browser.sh` to see.
+
+#![cfg(unix)]
+
+#[path = "../examples/file_server/index.rs"]
+mod index;
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::time::{Duration, SystemTime};
+
+use index::{Entry, Kind, page};
+
+fn file(name: impl AsRef<[u8]>, size: u64) -> Entry {
+    Entry {
+        name: OsString::from_vec(name.as_ref().to_vec()),
+        kind: Kind::File,
+        size,
+        modified: None,
+    }
+}
+
+fn folder(name: &str) -> Entry {
+    Entry {
+        kind: Kind::Directory,
+        ..file(name, 4096)
+    }
+}
+
+/// The page of `/` with this file alone.
+fn page_with(name: impl AsRef<[u8]>) -> String {
+    page(b"/", &mut [file(name, 0)])
+}
+
+#[track_caller]
+fn assert_has(page: &str, part: &str) {
+    let body = page.split_once("</style>").map_or(page, |(_, body)| body);
+    assert!(body.contains(part), "no {part:?} in {body}");
+}
+
+/// The names in the order in which the page shows them.
+fn order(mut entries: Vec<Entry>) -> Vec<String> {
+    let page = page(b"/", &mut entries);
+    let rows = page.split("<li").skip(1);
+    let names = rows.filter_map(|row| row.split_once("<bdi>")?.1.split_once("</bdi>"));
+    names.map(|(name, _)| name.to_owned()).collect()
+}
+
+#[track_caller]
+fn assert_order(names: &[&str]) {
+    let mut reversed: Vec<Entry> = names.iter().map(|name| file(name, 0)).collect();
+    reversed.reverse();
+    assert_eq!(order(reversed), names);
+}
+
+#[test]
+fn a_name_is_text_and_no_markup() {
+    let page = page_with("<script>alert(\"1\")&'.txt");
+    assert_has(
+        &page,
+        "<bdi>&lt;script&gt;alert(&quot;1&quot;)&amp;&#39;.txt</bdi>",
+    );
+    assert!(!page.contains("<script"));
+}
+
+#[test]
+fn a_link_leads_to_the_name_whatever_it_holds() {
+    let links = [
+        ("a b.txt", "./a%20b.txt"),
+        ("100%.txt", "./100%25.txt"),
+        ("a#b?c=d", "./a%23b%3Fc%3Dd"),
+        ("\"x\" onclick='y'", "./%22x%22%20onclick%3D%27y%27"),
+        ("javascript:alert(1)", "./javascript%3Aalert%281%29"),
+        ("-._~", "./-._~"),
+        ("back\\slash", "./back%5Cslash"),
+        ("größe", "./gr%C3%B6%C3%9Fe"),
+    ];
+    for (name, link) in links {
+        assert_has(&page_with(name), &format!("<a href=\"{link}\">"));
+    }
+}
+
+#[test]
+fn a_name_that_is_no_text_still_has_its_link() {
+    let page = page_with(b"caf\xe9.txt");
+    assert_has(
+        &page,
+        "<a href=\"./caf%E9.txt\"><bdi>caf\u{fffd}.txt</bdi></a>",
+    );
+}
+
+#[test]
+fn a_name_cannot_turn_the_text_around_it() {
+    let page = page_with("photo\u{202e}gpj.exe");
+    assert_has(&page, "<bdi>photo\u{fffd}gpj.exe</bdi>");
+    assert_has(&page_with("a\u{2069}b\nc\x7f"), "<bdi>a\u{fffd}b␊c␡</bdi>");
+    // Names in languages that are written from the right need none of these characters.
+    assert_has(&page_with("שלום.txt"), "<bdi>שלום.txt</bdi>");
+}
+
+#[test]
+fn names_are_in_the_order_in_which_people_count() {
+    assert_order(&["img1.png", "img2.png", "img10.png"]);
+    assert_order(&["1", "1a", "02", "2", "10", "a"]);
+    assert_order(&["Apple", "banana", "Cherry", "äpfel", "Äpfel2"]);
+    assert_order(&["A", "a", "B", "b"]);
+    assert_order(&["v1.2.9", "v1.2.10", "v1.10.0", "v2"]);
+    assert_order(&[
+        "99999999999999999999999999999998",
+        "99999999999999999999999999999999",
+    ]);
+}
+
+#[test]
+fn folders_come_first_and_end_in_a_slash() {
+    let entries = vec![file("a", 1), folder("z"), file("b", 1), folder("Y")];
+    assert_eq!(order(entries), ["Y/", "z/", "a", "b"]);
+}
+
+#[test]
+fn sizes_are_for_people_and_exact_on_asking() {
+    let sizes = [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (5 << 20, "5.0 MiB"),
+        (u64::MAX, "16.0 EiB"),
+    ];
+    for (size, human) in sizes {
+        let page = page(b"/", &mut [file("x", size)]);
+        let data = format!("<data value={size} title=\"{size} bytes\">{human}</data>");
+        assert_has(&page, &data);
+    }
+    assert!(!page(b"/", &mut [folder("x")]).contains("<data"));
+}
+
+#[test]
+fn dates_are_utc_and_any_date_may_be_missing() {
+    let at = |seconds: i64| match u64::try_from(seconds) {
+        Ok(seconds) => SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)),
+        Err(_) => SystemTime::UNIX_EPOCH.checked_sub(Duration::from_secs(seconds.unsigned_abs())),
+    };
+    let page_at = |seconds| {
+        let mut entry = file("x", 0);
+        entry.modified = at(seconds);
+        page(b"/", &mut [entry])
+    };
+    assert_has(&page_at(1_700_000_000), ">2023-11-14 22:13</time>");
+    assert_has(&page_at(1_700_000_000), "datetime=2023-11-14T22:13:20Z");
+    assert_has(&page_at(-1), ">1969-12-31 23:59</time>");
+    assert!(!page_at(i64::MAX / 2).contains("<time"), "no such year");
+    assert!(!page_with("x").contains("<time"));
+}
+
+#[test]
+fn the_path_leads_back_to_the_root() {
+    let page = page(b"/a b/<c>/d/", &mut []);
+    assert_has(&page, "<a href=\"../../../\"><bdi>Home</bdi></a>");
+    assert_has(&page, "<a href=\"../../\"><bdi>a b</bdi></a>");
+    assert_has(&page, "<a href=\"../\"><bdi>&lt;c&gt;</bdi></a>");
+    assert_has(&page, "<bdi aria-current=page>d</bdi>");
+    assert_has(&page, "<a href=\"../\">Parent folder</a>");
+    assert!(page.contains("<title>Index of /a b/&lt;c&gt;/d/</title>"));
+}
+
+#[test]
+fn empty_names_in_the_path_are_counted_and_not_shown() {
+    let page = page(b"//evil.example//x/", &mut []);
+    assert_has(&page, "<a href=\"../../../../\"><bdi>Home</bdi></a>");
+    assert_has(&page, "<a href=\"../../\"><bdi>evil.example</bdi></a>");
+    assert!(!page.contains("<bdi></bdi>"));
+}
+
+#[test]
+fn the_root_has_no_parent() {
+    let page = page(b"/", &mut []);
+    assert_has(&page, "<bdi aria-current=page>Home</bdi>");
+    assert_has(&page, "This folder is empty.");
+    assert!(!page.contains("../"));
+}
+
+#[test]
+fn what_there_is_is_summed_up() {
+    let mut entries = [folder("a"), file("b", 1 << 20), file("c", 512 << 10)];
+    assert_has(
+        &page(b"/", &mut entries),
+        "<p>1 folder, 2 files, 1.5 MiB</p>",
+    );
+    assert_has(
+        &page(b"/", &mut [file("b", 7), file("c", u64::MAX)]),
+        "<p>2 files, 16.0 EiB</p>",
+    );
+    assert_has(&page(b"/", &mut [folder("a")]), "<p>1 folder</p>");
+}
+
+#[test]
+fn thousands_of_entries_make_a_page_of_bearable_size() {
+    let mut entries: Vec<Entry> = (0..5000).map(|n| file(format!("{n}.txt"), n)).collect();
+    for entry in &mut entries {
+        entry.modified = Some(SystemTime::now());
+    }
+    let page = page(b"/", &mut entries);
+    assert_eq!(page.matches("<li>").count(), 5000);
+    assert!(page.len() < 256 * 5000, "{} bytes", page.len());
+}
