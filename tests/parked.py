@@ -1,0 +1,173 @@
+"""Thousands of downloads that nobody reads: what they cost the server in memory and time, and what is left of them.
+
+usage: parked.py FILE_SERVER FILE COUNT ROUNDS, where FILE has more bytes than fit into the buffers between. Called by load.sh.
+"""
+
+import os
+import pathlib
+import resource
+import select
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+
+# Per download, in user space. What the kernel holds for a connection is the kernel's.
+MOST_BYTES = 4096
+WATCHED_SECONDS = 5
+# Less than 1 %. A server that polls, or has a timer per connection and second, needs more.
+MOST_CPU_SECONDS = 0.05
+PATIENCE = 30
+
+
+class Server:
+    """Ends with the block that it is used in. No limit of its own may end the downloads."""
+
+    def __init__(self, program, root):
+        limits = ["--limit-connections", "20000", "--stall-timeout", "600"]
+        command = [program, root, "--addr", "127.0.0.1:0", "--log", "off", *limits]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.proc = pathlib.Path("/proc", str(self.process.pid))
+        self.url = self.process.stdout.readline().removeprefix("listening on ").strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def descriptors(self):
+        return len(list((self.proc / "fd").iterdir()))
+
+    def anonymous_bytes(self):
+        for line in (self.proc / "status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+        sys.exit("the kernel does not say RssAnon")
+
+    def cpu_seconds(self):
+        # The name of the program, in parentheses, may hold spaces. User and system time are the 14th and 15th field.
+        fields = (self.proc / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def most_downloads(self):
+        """Each takes two descriptors: of the connection and of the file."""
+        lines = (self.proc / "limits").read_text().splitlines()
+        limit = next(line for line in lines if line.startswith("Max open files")).split()[3]
+        return (int(limit) - self.descriptors() - 16) // 2
+
+
+def until(condition, what):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit(f"parked downloads: {what} for {PATIENCE} seconds")
+        time.sleep(0.05)
+
+
+class Client:
+    def __init__(self, server, path):
+        url = urllib.parse.urlsplit(f"{server.url}/{path.name}")
+        self.address = (url.hostname, url.port)
+        self.request = f"GET {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\nConnection: close\r\n\r\n".encode()
+        self.content = path.read_bytes()
+
+    def begin(self, buffer):
+        connection = socket.socket()
+        # Before the connection is made: it limits the window that the server is offered.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        connection.settimeout(PATIENCE)
+        connection.connect(self.address)
+        connection.sendall(self.request)
+        return connection
+
+    def finish(self, connection):
+        received = b"".join(iter(lambda: connection.recv(1 << 20), b""))
+        head, _, body = received.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200 ") or body != self.content:
+            sys.exit(f"parked downloads: {len(body)} bytes arrived, or others than were sent, after {head!r}")
+
+    def fetch(self):
+        with self.begin(1 << 20) as connection:
+            self.finish(connection)
+
+
+def wait_for_answers(connections):
+    poll = select.epoll()
+    for connection in connections:
+        poll.register(connection, select.EPOLLIN | select.EPOLLONESHOT)
+    answered = 0
+    deadline = time.monotonic() + PATIENCE
+    while answered < len(connections):
+        answered += len(poll.poll(max(0, deadline - time.monotonic())))
+        if time.monotonic() > deadline:
+            sys.exit(f"parked downloads: {len(connections) - answered} of {len(connections)} were not answered")
+    poll.close()
+
+
+def wait_for_rest(server):
+    """The answers have begun; now the buffers between fill."""
+    seen = [server.cpu_seconds()]
+
+    def rests():
+        time.sleep(0.5)
+        seen.append(server.cpu_seconds())
+        return seen[-1] == seen[-2]
+
+    until(rests, "the server does not come to rest")
+
+
+def park(server, client, count):
+    """Returns what each download took, the CPU time that all of them took together while parked, and the memory."""
+    memory, descriptors = server.anonymous_bytes(), server.descriptors()
+    connections = [client.begin(4096) for _ in range(count)]
+    wait_for_answers(connections)
+    wait_for_rest(server)
+    taken = server.anonymous_bytes()
+    if server.descriptors() < descriptors + 2 * count:
+        sys.exit(f"parked downloads: {count} should be under way, but the server has {server.descriptors()} descriptors")
+
+    cpu = server.cpu_seconds()
+    time.sleep(WATCHED_SECONDS)
+    cpu = server.cpu_seconds() - cpu
+
+    # Some of them go on as if nothing had been, and while all the others wait.
+    for connection in connections[:: count // 4]:
+        client.finish(connection)
+    client.fetch()
+    for connection in connections:
+        connection.close()
+    until(lambda: server.descriptors() <= descriptors, "the server keeps descriptors of connections that are gone")
+    client.fetch()
+    return (taken - memory) / count, cpu, taken
+
+
+def measure(server, client, wanted, rounds):
+    # What the server needs once, as the executor's threads, is no cost of a download.
+    for connection in [client.begin(1 << 20) for _ in range(64)]:
+        client.finish(connection)
+        connection.close()
+    count = min(wanted, server.most_downloads(), resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 64)
+    each, cpu, first = park(server, client, count)
+    for _ in range(rounds - 1):
+        _, cpu_again, again = park(server, client, count)
+        cpu = max(cpu, cpu_again)
+        if again > first * 1.1:
+            sys.exit(f"parked downloads: memory grows from {first} to {again} bytes when they come again")
+    summary = f"{count} parked downloads: {each:.0f} bytes each, {cpu * 1000:.0f} ms of CPU time in {WATCHED_SECONDS} s"
+    if each >= MOST_BYTES or cpu > MOST_CPU_SECONDS:
+        sys.exit(f"{summary}; allowed are {MOST_BYTES} bytes and {MOST_CPU_SECONDS * 1000:.0f} ms")
+    print(summary)
+
+
+def main(program, path, wanted, rounds):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    path = pathlib.Path(path)
+    with Server(program, path.parent) as server:
+        measure(server, Client(server, path), int(wanted), int(rounds))
+
+
+main(*sys.argv[1:])
