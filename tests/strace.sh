@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 command -v strace >/dev/null || { echo "strace is needed: apt-get install strace" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
-cargo build --locked --release --example send_file
+cargo build --locked --release --example send_file --example recv_file
 truncate -s 1G "$work/file"
 
 python3 - "$work" <<'PY' &
@@ -28,11 +28,26 @@ wait "$receiver"
 
 count() { grep -c "$1" "$work/trace" || true; }
 echo "1 GiB: $(count ' sendfile(') sendfile, $(count 'epoll_ctl(') epoll_ctl, $(count 'sendto(') sendto, $(count 'pread64(') pread64"
-# One puts the loop's own waker into the poller, one the connection, which leaves it only when it is closed.
-[ "$(count 'EPOLL_CTL_\(ADD\|MOD\)')" -le 2 ] || { echo "more than one registration" >&2; exit 1; }
+# The loop's own descriptors are there too: its door, and the pipe of Ctrl-C. The connection leaves it only when it is closed.
+socket=$(sed -n 's/.* sendfile(\([0-9]*\),.*/\1/p' "$work/trace" | head -n 1)
+[ "$(count "EPOLL_CTL_\(ADD\|MOD\), $socket,")" -le 1 ] || { echo "more than one registration" >&2; exit 1; }
 [ "$(count 'sendto(')" = 0 ] || { echo "bytes were copied" >&2; exit 1; }
 # No call asks for more than the cap, nor for more than the file still holds.
 awk '/ sendfile\(/ { if (match($0, /\[[0-9]+\]/)) { at = substr($0, RSTART + 1, RLENGTH - 2) }
   n = split($0, part, ", "); split(part[4], size, ")"); if (size[1] > 1048576) exit 1
   split(part[3], from, /[][]/); if (from[2] + size[1] > 1073741824) exit 1 }' "$work/trace" \
   || { echo "a call asked for too much" >&2; exit 1; }
+
+# Refused from the tenth call on, it goes on by reading: nothing is lost, and nothing comes twice.
+head -c 20000001 /dev/urandom >"$work/random"
+for error in EINVAL ENOSYS EOPNOTSUPP EPERM ESPIPE; do
+  rm -f "$work/copy" "$work/copy.out"
+  target/release/examples/recv_file 127.0.0.1:0 "$work/copy" >"$work/copy.out" 2>/dev/null &
+  receiver=$!
+  for _ in $(seq 100); do [ -s "$work/copy.out" ] && break; sleep 0.05; done
+  strace -f -o /dev/null -e trace=sendfile -e inject=sendfile:error=$error:when=10+ \
+    target/release/examples/send_file "$(sed -n '1s/^listening on //p' "$work/copy.out")" "$work/random" >/dev/null
+  wait "$receiver"
+  cmp "$work/random" "$work/copy"
+done
+echo "refused midway with five errors: whole each time"
