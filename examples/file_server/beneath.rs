@@ -25,6 +25,10 @@ pub(crate) enum Wait {
 }
 
 /// How to open without waiting on some file system.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "only Linux can say")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Speed {
     /// It never waits.
