@@ -45,7 +45,9 @@ fn a_hundred_answers_without_nodelay_take_less_than_20_ms_each() {
             assert_eq!(sent, 5000);
         }
     });
-    let rounds = client.join().expect("all came");
+    let mut rounds = client.join().expect("all came");
+    rounds.sort();
+    println!("median {:?}, worst {:?}", rounds[50], rounds[99]);
     // Held back, every round but the first takes 40 ms. What the machine does beside this may make one or the other slow.
     let slow = rounds.iter().filter(|round| **round >= SOON).count();
     assert!(slow < 5, "{rounds:?}");

@@ -112,6 +112,7 @@ fn sent_beside_a_ticker(event_loop: &Loop, file: &File, prefetch: bool) -> (Vec<
     let received = received.join().expect("read");
     assert_eq!(sent, received.len() as u64);
     assert_eq!(position(file), sent);
+    println!("prefetch {prefetch}: {:?} late at worst", ticker.worst());
     (received, ticker.worst())
 }
 

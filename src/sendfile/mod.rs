@@ -65,7 +65,7 @@ impl LoopHandle {
     /// Sends a file over a stream socket, by sendfile(2) where the system can, and gives the number of the file's bytes sent.
     ///
     /// The result is a future whose methods are asyncio's keyword arguments: [`offset`](SendFile::offset),
-    /// [`count`](SendFile::count), [`fallback`](SendFile::fallback). Without them the whole file is sent, from its start,
+    /// [`count`](SendFile::count), [`fallback`](SendFile::fallback); and more that asyncio does not have. Without them the whole file is sent, from its start,
     /// whatever its position is. Bytes are not copied through the program, other tasks run between the steps, and the file's
     /// position is where the sending stopped, **however** it stopped.
     ///
@@ -98,6 +98,7 @@ impl LoopHandle {
     ///   available and the fallback not allowed.
     /// - What the system says of the connection (`BrokenPipe`, `ConnectionReset`, `NotConnected`, …), never as SIGPIPE, and of
     ///   the file (EBADF where it is not open for reading, EISDIR, EIO, …).
+    /// - `TimedOut` after a [`stall_timeout`](SendFile::stall_timeout).
     /// - [`LoopClosed`](crate::LoopClosed) where it would have to wait on a closed loop.
     ///
     /// After an error the file's position says how much was sent.
@@ -110,7 +111,7 @@ impl LoopHandle {
     ///
     /// # Platform
     ///
-    /// Native on Linux; elsewhere the fallback.
+    /// Native on Linux, FreeBSD and DragonFly; elsewhere the fallback. Looks at the page cache are Linux's.
     ///
     /// # Examples
     ///
