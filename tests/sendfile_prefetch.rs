@@ -1,6 +1,8 @@
 //! What is not in the page cache is not read by the loop's thread, and all else goes as before.
 #![cfg(target_os = "linux")]
 
+#[path = "util/overlay.rs"]
+mod overlay;
 #[path = "util/slow_fs.rs"]
 mod slow_fs;
 mod util;
@@ -12,9 +14,9 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
+use overlay::Overlay;
 use rustix::fs::{Advice, MemfdFlags, fadvise, fdatasync, memfd_create};
 use rustix::io::{ReadWriteFlags, preadv2};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use sendloop::{Loop, Socket, Stats};
 use slow_fs::{Pages, SlowFs};
 use util::ticker::Ticker;
@@ -39,52 +41,6 @@ fn warm(len: usize) -> File {
 fn evict(file: &File, offset: usize, len: usize) {
     let len = NonZeroU64::new(len as u64);
     fadvise(file, offset as u64, len, Advice::DontNeed).expect("advice");
-}
-
-/// A file system of which the kernel tells nothing, and which can be written: for root alone.
-struct Overlay {
-    directory: tempfile::TempDir,
-}
-
-impl Overlay {
-    fn mount() -> Option<Overlay> {
-        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-        let path = |name| {
-            let path = directory.path().join(name);
-            std::fs::create_dir(&path).expect("a folder");
-            path.to_str().expect("text").to_owned()
-        };
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            path("lower"),
-            path("upper"),
-            path("work")
-        );
-        let options = std::ffi::CString::new(options).expect("no NUL");
-        let target = path("merged");
-        let mounted = mount("overlay", target, "overlay", MountFlags::empty(), &*options);
-        match mounted {
-            Ok(()) => Some(Overlay { directory }),
-            Err(error) => {
-                eprintln!("skipped: no overlay can be mounted: {error}");
-                None
-            }
-        }
-    }
-
-    fn file(&self) -> File {
-        let path = self.directory.path().join("merged").join("file");
-        let mut options = File::options();
-        options.read(true).write(true).create_new(true);
-        options.open(path).expect("a file")
-    }
-}
-
-impl Drop for Overlay {
-    fn drop(&mut self) {
-        let path = self.directory.path().join("merged");
-        let _ = unmount(path, UnmountFlags::DETACH);
-    }
 }
 
 fn is_resident(file: &File, offset: usize) -> bool {

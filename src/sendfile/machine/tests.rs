@@ -3,6 +3,9 @@
 use super::*;
 use crate::error::SendfilePhase;
 
+mod header;
+mod page_cache;
+
 const MIB: usize = 1 << 20;
 const BLOCK: usize = 256 << 10;
 
@@ -16,30 +19,6 @@ fn new_machine(plan: Plan, fallback: bool) -> Machine {
             header: 0,
         },
     )
-}
-
-/// One of the whole file, or of so many bytes, with a header of 10.
-fn with_header(count: Option<u64>, fallback: bool) -> Machine {
-    Machine::new(
-        Plan::new(0, count),
-        Wishes {
-            fallback,
-            prefetch: false,
-            header: 10,
-        },
-    )
-}
-
-/// One of the whole of a file that says it has `size` bytes, which asks the page cache first.
-fn prefetching(size: u64) -> Machine {
-    let wishes = Wishes {
-        fallback: true,
-        prefetch: true,
-        header: 0,
-    };
-    let mut machine = Machine::new(Plan::new(0, None), wishes);
-    machine.learned(Ok(Facts { size, cached: true }));
-    machine
 }
 
 /// A transfer of the whole of a file that says it has `size` bytes, right before its first call.
@@ -440,163 +419,6 @@ fn the_fallback_sends_no_more_than_the_count() {
     machine.filled(Ok(1));
     machine.answered(Answer::Sent(1));
     ends_with(machine, BLOCK as u64 + 1);
-}
-
-fn header(from: usize, more: bool) -> Step {
-    Step::Header { from, more }
-}
-
-#[test]
-fn header_goes_in_front_of_a_count_without_a_question() {
-    let mut machine = with_header(Some(7), true);
-    assert_eq!(machine.step(), header(0, true));
-    machine.answered(Answer::Sent(4));
-    assert_eq!(machine.step(), header(4, true));
-    machine.answered(Answer::Interrupted);
-    assert_eq!(machine.step(), header(4, true));
-    machine.answered(Answer::WouldBlock);
-    assert_eq!(machine.step(), Step::Wait);
-    machine.begin_turn(false, Duration::ZERO);
-    assert_eq!(machine.step(), Step::Wait);
-    machine.begin_turn(true, Duration::ZERO);
-    assert_eq!(machine.step(), header(4, true));
-    assert_eq!((machine.position(), machine.sent()), (0, 0));
-    machine.answered(Answer::Sent(6));
-    assert!(machine.is_held_back());
-    assert_eq!(machine.step(), send(0, 7));
-    machine.answered(Answer::Sent(7));
-    assert!(!machine.is_held_back());
-    ends_with(machine, 7);
-}
-
-#[test]
-fn header_comes_after_the_size_was_asked_for() {
-    let mut machine = with_header(None, true);
-    assert_eq!(machine.step(), Step::Learn);
-    machine.learned(Ok(Facts {
-        size: 5,
-        cached: true,
-    }));
-    assert_eq!(machine.step(), header(0, true));
-    machine.answered(Answer::Sent(10));
-    assert_eq!(machine.step(), send(0, 5));
-}
-
-#[test]
-fn header_of_nothing_does_not_say_that_more_follows() {
-    let mut machine = with_header(Some(0), true);
-    assert_eq!(machine.step(), header(0, false));
-    machine.answered(Answer::Sent(10));
-    assert!(!machine.is_held_back());
-    ends_with(machine, 0);
-    let wishes = Wishes {
-        fallback: true,
-        prefetch: true,
-        header: 3,
-    };
-    let mut machine = Machine::new(Plan::new(9, None), wishes);
-    machine.learned(Ok(Facts {
-        size: 9,
-        cached: true,
-    }));
-    assert_eq!(machine.step(), header(0, false));
-}
-
-#[test]
-fn header_in_front_of_a_file_that_turns_out_empty_is_held_back_until_the_end() {
-    let mut machine = with_header(Some(7), true);
-    machine.answered(Answer::Sent(10));
-    machine.answered(Answer::Nothing);
-    machine.learned(Ok(Facts {
-        size: 0,
-        cached: true,
-    }));
-    assert_eq!(machine.step(), send(0, 7));
-    machine.answered(Answer::Nothing);
-    assert_eq!(machine.reason(), Some(Fallback::Nothing));
-    machine.filled(Ok(0));
-    assert!(machine.is_held_back());
-    ends_with(machine, 0);
-}
-
-#[test]
-fn header_is_not_sent_where_the_file_is_none_for_sendfile() {
-    let uncached = Facts {
-        size: 9,
-        cached: false,
-    };
-    let mut machine = with_header(None, false);
-    machine.learned(Ok(uncached));
-    fails_as_unsupported(machine, None);
-    let mut machine = with_header(None, true);
-    machine.learned(Ok(uncached));
-    assert_eq!(machine.step(), header(0, true));
-    machine.answered(Answer::Sent(10));
-    assert!(matches!(machine.step(), Step::Read { .. }));
-}
-
-#[test]
-fn header_that_fails_or_goes_nowhere_ends_it() {
-    let mut machine = with_header(Some(7), true);
-    machine.answered(Answer::Failed(os(libc::EPIPE)));
-    fails_with(machine, libc::EPIPE, 0);
-    let mut machine = with_header(Some(7), true);
-    machine.answered(Answer::Nothing);
-    let error = machine.result().expect_err("nothing moves");
-    assert_eq!(error.kind(), io::ErrorKind::WriteZero);
-}
-
-#[test]
-fn header_larger_than_the_budget_yields() {
-    let wishes = Wishes {
-        fallback: true,
-        prefetch: false,
-        header: 5 * MIB,
-    };
-    let mut machine = Machine::new(Plan::new(0, Some(1)), wishes);
-    machine.answered(Answer::Sent(3 * MIB));
-    assert_eq!(machine.step(), Step::Yield);
-    machine.begin_turn(false, Duration::ZERO);
-    assert_eq!(machine.step(), header(3 * MIB, true));
-}
-
-#[test]
-fn send_waits_for_a_look_and_a_reading_in() {
-    let mut machine = prefetching(3 << 20);
-    let look = |offset, len| Step::Look { offset, len };
-    assert_eq!(machine.step(), look(0, MIB));
-    machine.looked(Looked::Missing);
-    assert_eq!(machine.step(), Step::ReadIn(0..BLOCK as u64));
-    machine.read_in(0..BLOCK as u64, true);
-    assert_eq!(machine.step(), look(0, MIB));
-    machine.looked(Looked::Resident(BLOCK as u64));
-    assert_eq!(machine.step(), send(0, BLOCK));
-    let ahead = machine.read_ahead(BLOCK as u64).expect("it is cold");
-    assert_eq!(ahead, BLOCK as u64..(BLOCK + MIB) as u64);
-    machine.answered(Answer::Sent(BLOCK));
-    assert_eq!(machine.step(), look(BLOCK as u64, MIB));
-}
-
-#[test]
-fn nothing_is_read_in_behind_the_end() {
-    let mut machine = prefetching(5);
-    machine.looked(Looked::Missing);
-    assert_eq!(machine.step(), Step::ReadIn(0..5));
-    machine.read_in(0..5, true);
-    machine.looked(Looked::Resident(5));
-    assert_eq!(machine.read_ahead(5), None);
-}
-
-#[test]
-fn what_was_looked_at_is_looked_at_again_after_a_wait_for_the_socket() {
-    let mut machine = prefetching(3 << 20);
-    machine.looked(Looked::Resident(MIB as u64));
-    machine.answered(Answer::Sent(5));
-    assert_eq!(machine.step(), send(5, MIB - 5));
-    machine.answered(Answer::WouldBlock);
-    machine.begin_turn(true, Duration::ZERO);
-    let offset = 5;
-    assert_eq!(machine.step(), Step::Look { offset, len: MIB });
 }
 
 #[test]

@@ -1,0 +1,133 @@
+//! The header in front of the file.
+
+use super::*;
+
+/// One of the whole file, or of so many bytes, with a header of 10.
+fn with_header(count: Option<u64>, fallback: bool) -> Machine {
+    Machine::new(
+        Plan::new(0, count),
+        Wishes {
+            fallback,
+            prefetch: false,
+            header: 10,
+        },
+    )
+}
+
+fn header(from: usize, more: bool) -> Step {
+    Step::Header { from, more }
+}
+
+#[test]
+fn header_goes_in_front_of_a_count_without_a_question() {
+    let mut machine = with_header(Some(7), true);
+    assert_eq!(machine.step(), header(0, true));
+    machine.answered(Answer::Sent(4));
+    assert_eq!(machine.step(), header(4, true));
+    machine.answered(Answer::Interrupted);
+    assert_eq!(machine.step(), header(4, true));
+    machine.answered(Answer::WouldBlock);
+    assert_eq!(machine.step(), Step::Wait);
+    machine.begin_turn(false, Duration::ZERO);
+    assert_eq!(machine.step(), Step::Wait);
+    machine.begin_turn(true, Duration::ZERO);
+    assert_eq!(machine.step(), header(4, true));
+    assert_eq!((machine.position(), machine.sent()), (0, 0));
+    machine.answered(Answer::Sent(6));
+    assert!(machine.is_held_back());
+    assert_eq!(machine.step(), send(0, 7));
+    machine.answered(Answer::Sent(7));
+    assert!(!machine.is_held_back());
+    ends_with(machine, 7);
+}
+
+#[test]
+fn header_comes_after_the_size_was_asked_for() {
+    let mut machine = with_header(None, true);
+    assert_eq!(machine.step(), Step::Learn);
+    machine.learned(Ok(Facts {
+        size: 5,
+        cached: true,
+    }));
+    assert_eq!(machine.step(), header(0, true));
+    machine.answered(Answer::Sent(10));
+    assert_eq!(machine.step(), send(0, 5));
+}
+
+#[test]
+fn header_of_nothing_does_not_say_that_more_follows() {
+    let mut machine = with_header(Some(0), true);
+    assert_eq!(machine.step(), header(0, false));
+    machine.answered(Answer::Sent(10));
+    assert!(!machine.is_held_back());
+    ends_with(machine, 0);
+    let wishes = Wishes {
+        fallback: true,
+        prefetch: true,
+        header: 3,
+    };
+    let mut machine = Machine::new(Plan::new(9, None), wishes);
+    machine.learned(Ok(Facts {
+        size: 9,
+        cached: true,
+    }));
+    assert_eq!(machine.step(), header(0, false));
+}
+
+#[test]
+fn header_in_front_of_a_file_that_turns_out_empty_is_held_back_until_the_end() {
+    let mut machine = with_header(Some(7), true);
+    machine.answered(Answer::Sent(10));
+    machine.answered(Answer::Nothing);
+    machine.learned(Ok(Facts {
+        size: 0,
+        cached: true,
+    }));
+    assert_eq!(machine.step(), send(0, 7));
+    machine.answered(Answer::Nothing);
+    assert_eq!(machine.reason(), Some(Fallback::Nothing));
+    machine.filled(Ok(0));
+    assert!(machine.is_held_back());
+    ends_with(machine, 0);
+}
+
+#[test]
+fn header_is_not_sent_where_the_file_is_none_for_sendfile() {
+    let uncached = Facts {
+        size: 9,
+        cached: false,
+    };
+    let mut machine = with_header(None, false);
+    machine.learned(Ok(uncached));
+    fails_as_unsupported(machine, None);
+    let mut machine = with_header(None, true);
+    machine.learned(Ok(uncached));
+    assert_eq!(machine.step(), header(0, true));
+    machine.answered(Answer::Sent(10));
+    assert!(matches!(machine.step(), Step::Read { .. }));
+}
+
+#[test]
+fn header_that_fails_or_goes_nowhere_ends_it() {
+    let mut machine = with_header(Some(7), true);
+    machine.answered(Answer::Failed(os(libc::EPIPE)));
+    fails_with(machine, libc::EPIPE, 0);
+    let mut machine = with_header(Some(7), true);
+    machine.answered(Answer::Nothing);
+    let error = machine.result().expect_err("nothing moves");
+    assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+}
+
+#[test]
+fn header_larger_than_the_budget_yields() {
+    let wishes = Wishes {
+        fallback: true,
+        prefetch: false,
+        header: 5 * MIB,
+    };
+    let mut machine = Machine::new(Plan::new(0, Some(1)), wishes);
+    machine.answered(Answer::Sent(3 * MIB));
+    assert_eq!(machine.step(), Step::Yield);
+    machine.begin_turn(false, Duration::ZERO);
+    assert_eq!(machine.step(), header(3 * MIB, true));
+}

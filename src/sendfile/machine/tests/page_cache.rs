@@ -1,0 +1,54 @@
+//! What comes before a send where the page cache is asked.
+
+use super::*;
+
+/// One of the whole of a file that says it has `size` bytes, which asks the page cache first.
+fn prefetching(size: u64) -> Machine {
+    let wishes = Wishes {
+        fallback: true,
+        prefetch: true,
+        header: 0,
+    };
+    let mut machine = Machine::new(Plan::new(0, None), wishes);
+    machine.learned(Ok(Facts { size, cached: true }));
+    machine
+}
+
+#[test]
+fn send_waits_for_a_look_and_a_reading_in() {
+    let mut machine = prefetching(3 << 20);
+    let look = |offset, len| Step::Look { offset, len };
+    assert_eq!(machine.step(), look(0, MIB));
+    machine.looked(Looked::Missing);
+    assert_eq!(machine.step(), Step::ReadIn(0..BLOCK as u64));
+    machine.read_in(0..BLOCK as u64, true);
+    assert_eq!(machine.step(), look(0, MIB));
+    machine.looked(Looked::Resident(BLOCK as u64));
+    assert_eq!(machine.step(), send(0, BLOCK));
+    let ahead = machine.read_ahead(BLOCK as u64).expect("it is cold");
+    assert_eq!(ahead, BLOCK as u64..(BLOCK + MIB) as u64);
+    machine.answered(Answer::Sent(BLOCK));
+    assert_eq!(machine.step(), look(BLOCK as u64, MIB));
+}
+
+#[test]
+fn nothing_is_read_in_behind_the_end() {
+    let mut machine = prefetching(5);
+    machine.looked(Looked::Missing);
+    assert_eq!(machine.step(), Step::ReadIn(0..5));
+    machine.read_in(0..5, true);
+    machine.looked(Looked::Resident(5));
+    assert_eq!(machine.read_ahead(5), None);
+}
+
+#[test]
+fn what_was_looked_at_is_looked_at_again_after_a_wait_for_the_socket() {
+    let mut machine = prefetching(3 << 20);
+    machine.looked(Looked::Resident(MIB as u64));
+    machine.answered(Answer::Sent(5));
+    assert_eq!(machine.step(), send(5, MIB - 5));
+    machine.answered(Answer::WouldBlock);
+    machine.begin_turn(true, Duration::ZERO);
+    let offset = 5;
+    assert_eq!(machine.step(), Step::Look { offset, len: MIB });
+}
