@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::mem;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -39,7 +40,7 @@ impl Client {
     }
 
     /// It waits for a request from now on.
-    pub(crate) fn set_idle(&self, since: Instant) {
+    fn set_idle(&self, since: Instant) {
         self.idle.set(Some(since));
         if self.is_leaving() {
             self.shut();
@@ -105,14 +106,30 @@ impl Clients {
     /// Waits for there to be a place for one more.
     ///
     /// The client that has had nothing to ask for the longest has to go for it: keeping its connection is a favour, and one that
-    /// has a question comes first. Where all are busy, the next one waits, and those behind it in the listener's queue.
+    /// has a question comes first. Where all are busy, the next one waits, and those behind it in the listener's queue, until one
+    /// goes or has its answer.
     pub(crate) async fn room(&self) {
         while self.present.borrow().len() >= self.most {
-            if let Some(client) = self.longest_idle() {
-                client.ask_to_leave();
+            if !self.is_one_going() {
+                if let Some(client) = self.longest_idle() {
+                    client.ask_to_leave();
+                }
             }
-            self.one_gone().await;
+            self.change().await;
         }
+    }
+
+    /// A client waits for a request from now on.
+    pub(crate) fn set_idle(&self, client: &Client, since: Instant) {
+        client.set_idle(since);
+        self.wake();
+    }
+
+    /// Whether one that was asked to leave is about to.
+    fn is_one_going(&self) -> bool {
+        let present = self.present.borrow();
+        let mut clients = present.values().map(|present| &present.client);
+        clients.any(|client| client.idle.get().is_some() && client.is_leaving())
     }
 
     fn longest_idle(&self) -> Option<Rc<Client>> {
@@ -122,16 +139,23 @@ impl Clients {
         idle.min_by_key(|client| client.idle.get()).cloned()
     }
 
-    async fn one_gone(&self) {
-        let before = self.present.borrow().len();
+    /// Waits until a client has gone or has become idle, or for less: who calls it has to look.
+    async fn change(&self) {
+        let mut is_over = false;
         poll_fn(|cx| {
-            if self.present.borrow().len() < before {
+            if mem::replace(&mut is_over, true) {
                 return Poll::Ready(());
             }
             self.waiting.set(Some(cx.waker().clone()));
             Poll::Pending
         })
         .await;
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
     }
 
     pub(crate) fn ask_all_to_leave(&self) {
@@ -142,7 +166,7 @@ impl Clients {
 
     pub(crate) async fn all_gone(&self) {
         while !self.present.borrow().is_empty() {
-            self.one_gone().await;
+            self.change().await;
         }
     }
 
@@ -168,8 +192,6 @@ impl<C: AsRef<Clients>> Drop for Seat<C> {
         let clients = self.clients.as_ref();
         let gone = clients.present.borrow_mut().remove(&self.number);
         drop(gone);
-        if let Some(waker) = clients.waiting.take() {
-            waker.wake();
-        }
+        clients.wake();
     }
 }

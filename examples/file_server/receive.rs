@@ -30,7 +30,7 @@ impl Receiver {
     pub(crate) async fn receive(&mut self, site: &Site, client: &Client) -> io::Result<Received> {
         let event_loop = &site.event_loop;
         if self.unread.is_empty() {
-            client.set_idle(event_loop.time());
+            site.clients.set_idle(client, event_loop.time());
             let some = self.receive_some(site, client);
             let came = event_loop.wait_for(some, site.patience.idle).await;
             if !came.unwrap_or(Ok(false))? {

@@ -59,6 +59,29 @@ fn an_idle_connection_makes_room() {
     }
 }
 
+/// Nobody was idle when the next client came. It waits for an answer to end then, and not for a connection.
+#[test]
+fn one_that_becomes_idle_makes_room_for_who_waits() {
+    let server = Server::start_with(&[
+        "--limit-connections",
+        "1",
+        "--idle-timeout",
+        "100",
+        "--log",
+        "off",
+    ]);
+    server.add("large", 32 << 20);
+    let bytes = server.add("a", 1000);
+    let mut first = busy(&server);
+    let mut next = Client::connect(&server);
+    next.send(REQUEST);
+    thread::sleep(Duration::from_millis(300));
+    assert!(!next.has_input());
+    first.bytes(32 << 20);
+    assert_eq!(next.response().body, bytes);
+    first.expect_end();
+}
+
 #[test]
 fn the_limit_is_shared_out_among_the_loops() {
     let server =
