@@ -1,5 +1,6 @@
 //! One loop, from the first client to the last.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::pin;
@@ -64,21 +65,31 @@ pub(crate) fn run(
         });
         plan.ready.wait();
         begin()?;
-        select(pin!(accept(&site, &listener)), ending).await;
+        let waiting = Cell::new(None);
+        select(pin!(accept(&site, &listener, &waiting)), ending).await;
+        if let Some((client, peer)) = waiting.take() {
+            welcome(&site, client, peer);
+        }
         close(&site, &listener.into_inner());
         end(&site, plan.grace).await;
         Ok(())
     })
 }
 
-async fn accept(site: &Rc<Site>, listener: &Socket<TcpListener>) {
+type Accepted = (Socket<TcpStream>, SocketAddr);
+
+/// The client that there is no room for yet is in `waiting`: the end must not forget it.
+async fn accept(site: &Rc<Site>, listener: &Socket<TcpListener>, waiting: &Cell<Option<Accepted>>) {
     let mut is_well = true;
     loop {
         match site.event_loop.sock_accept(listener).await {
-            Ok((client, peer)) => {
+            Ok(accepted) => {
                 is_well = true;
+                waiting.set(Some(accepted));
                 site.clients.room().await;
-                welcome(site, client, peer);
+                if let Some((client, peer)) = waiting.take() {
+                    welcome(site, client, peer);
+                }
             }
             Err(error) => {
                 if is_well {

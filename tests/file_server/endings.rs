@@ -107,6 +107,28 @@ fn a_request_that_was_sent_is_answered() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
+/// The first of those that wait for room is accepted already, the others are not.
+#[test]
+fn who_waits_for_room_is_answered() {
+    let server =
+        Server::start_with(&["--limit-connections", "1", "--grace", "100", "--log", "off"]);
+    let bytes = server.add("a", 32 << 20);
+    let mut busy = downloading(&server);
+    let before = server.descriptors();
+    let mut waiting: Vec<Client> = (0..3).map(|_| Client::connect(&server)).collect();
+    for client in &mut waiting {
+        client.send(REQUEST);
+    }
+    server.expect_descriptors(before + 1);
+    server.signal(Signal::TERM);
+    for client in &mut waiting {
+        assert!(client.response().body == bytes, "the content differs");
+        client.expect_end();
+    }
+    assert!(busy.bytes(32 << 20) == bytes, "the content differs");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
 #[test]
 fn grace_has_an_end() {
     let server = start("0.5");
