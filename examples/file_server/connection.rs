@@ -86,11 +86,14 @@ impl Connection {
             Received::Request(request, line) => Some(self.reply(*request, &line).await),
             Received::Refused(status, line) => {
                 let response = Response::plain(status);
-                let line = self.line(&response, &line, &ClientSays::default());
+                let is_head = line.starts_with(b"HEAD ");
                 Some(Reply {
+                    line: self.line(&response, &line, &ClientSays::default()),
                     head: response.head(false),
-                    body: response.body,
-                    line,
+                    body: match is_head {
+                        true => Body::None,
+                        false => response.body,
+                    },
                     next: Next::Close,
                 })
             }

@@ -132,6 +132,25 @@ fn a_refusal_comes_in_its_turn() {
     client.expect_end();
 }
 
+/// Whatever is wrong with it, a HEAD has no body for an answer.
+#[test]
+fn a_refused_head_gets_no_body() {
+    let server = Server::start();
+    for (rest, status) in [
+        ("/ HTTP/1.1\r\n\r\n", 400),
+        ("/ HTTP/2.0\r\n\r\n", 505),
+        ("/ HTTP/1.1\r\nHost: t\r\nExpect: x\r\n\r\n", 417),
+        (&format!("/{}", "x".repeat(9000)), 414),
+    ] {
+        let mut client = Client::connect(&server);
+        client.send(format!("HEAD {rest}"));
+        let head = client.head();
+        assert_eq!(head.status, status);
+        assert_ne!(head.field("content-length"), "0");
+        client.expect_end();
+    }
+}
+
 #[test]
 fn a_burst_of_requests_is_answered_to_the_last() {
     let server = Server::start();
