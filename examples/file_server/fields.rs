@@ -30,10 +30,6 @@ impl<'a> Fields<'a> {
         Some(list)
     }
 
-    pub(crate) fn has(&self, name: &'static str) -> bool {
-        self.all(name).next().is_some()
-    }
-
     pub(crate) fn has_token(&self, name: &'static str, token: &str) -> bool {
         let mut tokens = self
             .all(name)

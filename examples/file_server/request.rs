@@ -176,8 +176,12 @@ fn has_body(fields: &Fields<'_>, is_1_0: bool) -> Result<bool, Status> {
         .all("content-length")
         .map(<[u8]>::trim_ascii)
         .collect();
-    if fields.has("transfer-encoding") {
-        let is_clear = lengths.is_empty() && !is_1_0;
+    if let Some(codings) = fields.all("transfer-encoding").last() {
+        // Only chunks tell where they end, and only where nothing is around them.
+        let last = codings.rsplit(|&byte| byte == b',').next();
+        let last = last.unwrap_or_default().trim_ascii();
+        let is_chunked = last.eq_ignore_ascii_case(b"chunked");
+        let is_clear = is_chunked && lengths.is_empty() && !is_1_0;
         return if is_clear {
             Ok(true)
         } else {

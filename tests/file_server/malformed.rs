@@ -90,6 +90,11 @@ fn a_body_whose_end_is_in_doubt_is_refused() {
         "Content-Length:",
         "Content-Length : 0",
         "Content-Length: 0\r\n Content-Length: 28",
+        "Transfer-Encoding:",
+        "Transfer-Encoding: gzip",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
     ] {
         let request = format!("GET /a HTTP/1.1\r\nHost: t\r\n{fields}\r\n\r\n{smuggled}");
         expect(&server, request, 400);
