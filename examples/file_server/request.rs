@@ -156,7 +156,7 @@ fn check_host(fields: &Fields<'_>, is_1_0: bool) -> Result<(), Status> {
     let mut hosts = fields.all("host");
     let is_right = match (hosts.next(), hosts.next()) {
         (None, _) => is_1_0,
-        (Some(host), None) => host.trim_ascii().iter().all(|&byte| may_be_in_host(byte)),
+        (Some(host), None) => is_host(host.trim_ascii()),
         (Some(_), Some(_)) => false,
     };
     if is_right {
@@ -166,8 +166,30 @@ fn check_host(fields: &Fields<'_>, is_1_0: bool) -> Result<(), Status> {
     }
 }
 
-fn may_be_in_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
+/// A name or an address, and a port where there is a colon behind it. An address with colons in it stands in brackets.
+fn is_host(host: &[u8]) -> bool {
+    let (is_right, port) = match host.strip_prefix(b"[") {
+        Some(rest) => {
+            let mut parts = rest.splitn(2, |&byte| byte == b']');
+            let address = parts.next().unwrap_or_default();
+            let is_address = address.iter().all(|&byte| byte == b':' || is_in_name(byte));
+            (is_address, parts.next())
+        }
+        None => {
+            let colon = host.iter().position(|&byte| byte == b':');
+            let (name, port) = host.split_at(colon.unwrap_or(host.len()));
+            (name.iter().copied().all(is_in_name), Some(port))
+        }
+    };
+    let is_port = |port: &[u8]| match port.split_first() {
+        None => true,
+        Some((colon, digits)) => *colon == b':' && digits.iter().all(u8::is_ascii_digit),
+    };
+    is_right && port.is_some_and(is_port)
+}
+
+fn is_in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
 }
 
 /// Whether a body follows; RFC 9112, section 6.3, has what is no answer to that.

@@ -99,8 +99,10 @@ fn path_of(target: &str) -> Option<&str> {
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return None;
     }
-    match rest.find(['/', '?', '#']) {
-        Some(at) if rest[at..].starts_with('/') => Some(&rest[at..]),
-        _ => Some("/"),
+    let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    // RFC 9110, section 4.2.1: without a host it is no address.
+    if host.is_empty() || host.starts_with(':') {
+        return None;
     }
+    Some(if path.starts_with('/') { path } else { "/" })
 }

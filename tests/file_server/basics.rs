@@ -121,6 +121,15 @@ fn the_form_of_the_target_and_its_query_do_not_matter() {
 }
 
 #[test]
+fn an_address_has_a_host() {
+    let server = Server::start();
+    server.add("a", 100);
+    for target in ["http:///a", "http://:80/a", "http://", "http://?x"] {
+        assert_eq!(get(&server, target).status, 400, "{target}");
+    }
+}
+
+#[test]
 fn a_directory_is_its_index() {
     let server = Server::start();
     fs::create_dir(server.path("d")).expect("a directory");

@@ -23,6 +23,8 @@ fn a_request_names_one_host() {
     for host in [
         "Host: t",
         "Host:",
+        "Host: t:",
+        "Host: [::1]",
         "Host: [::1]:80",
         "host:\texample.org:8080 ",
     ] {
@@ -36,6 +38,12 @@ fn a_request_names_one_host() {
         "Host: a/b",
         "Host: a@b",
         "Host: a\"b",
+        "Host: a:b",
+        "Host: a:80:80",
+        "Host: ::1",
+        "Host: [::1",
+        "Host: [::1]80",
+        "Host: a[::1]",
     ] {
         expect(&server, format!("GET /a HTTP/1.1\r\n{hosts}\r\n\r\n"), 400);
     }
