@@ -1,0 +1,5 @@
+//! Starting sides, giving them work in turns, and what came of it.
+
+pub mod results;
+pub mod rounds;
+pub mod side;

@@ -1,0 +1,95 @@
+//! The same work for each peer in turn, round after round.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::results::{Sample, Series, Table};
+use super::side::Side;
+
+/// A peer that is there to be measured.
+pub struct Peer {
+    pub name: String,
+    pub side: Side,
+}
+
+impl Peer {
+    pub fn new(name: &str, side: Side) -> Peer {
+        Peer {
+            name: name.to_string(),
+            side,
+        }
+    }
+}
+
+/// How a table is filled.
+pub struct Plan<'a> {
+    pub key: &'a str,
+    pub title: &'a str,
+    pub unit: &'a str,
+    pub rounds: usize,
+}
+
+impl Plan<'_> {
+    /// Gives each peer the work once to warm up, and then `rounds` times, each round beginning with another peer.
+    ///
+    /// `work` says how many units it did. What the side's CPU clock and the wall clock say of it is measured around it.
+    pub fn run(
+        &self,
+        peers: &mut [Peer],
+        mut work: impl FnMut(&mut Peer) -> Result<f64>,
+    ) -> Result<Table> {
+        self.run_samples(peers, |peer| sample(peer, &mut work))
+    }
+
+    /// The same for what measures itself.
+    pub fn run_samples(
+        &self,
+        peers: &mut [Peer],
+        mut work: impl FnMut(&mut Peer) -> Result<Sample>,
+    ) -> Result<Table> {
+        let mut series: Vec<Series> = Vec::new();
+        for peer in peers.iter_mut() {
+            work(peer).with_context(|| peer.name.clone())?;
+            series.push(Series {
+                peer: peer.name.clone(),
+                samples: Vec::new(),
+            });
+        }
+        for round in 0..self.rounds {
+            for place in 0..peers.len() {
+                let turn = (round + place) % peers.len();
+                series[turn].samples.push(work(&mut peers[turn])?);
+            }
+        }
+        for series in &series {
+            eprintln!(
+                "{} {:24} {:.3e} CPU s per {}",
+                self.key,
+                series.peer,
+                series.cost().median,
+                self.unit
+            );
+        }
+        Ok(Table {
+            key: self.key.to_string(),
+            title: self.title.to_string(),
+            unit: self.unit.to_string(),
+            series,
+        })
+    }
+}
+
+/// One measurement of what `work` does.
+pub fn sample(peer: &mut Peer, work: &mut impl FnMut(&mut Peer) -> Result<f64>) -> Result<Sample> {
+    let (begin, cpu) = (Instant::now(), peer.side.cpu.now()?);
+    let units = work(peer)?;
+    let wall = begin.elapsed().as_secs_f64();
+    let cpu = peer.side.cpu.since(cpu)?.as_secs_f64();
+    Ok(Sample {
+        units,
+        cpu,
+        wall,
+        other: Default::default(),
+    })
+}

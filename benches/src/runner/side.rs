@@ -1,0 +1,123 @@
+//! A measured process, and what it has cost so far.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
+/// The core of the measured process, and the one of its counterpart: the runner, and what that starts.
+const MEASURED: usize = 0;
+const COUNTERPART: usize = 1;
+
+/// Puts this process on the counterpart's core.
+pub fn become_counterpart() -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(COUNTERPART)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
+}
+
+/// What a process has used up to a moment.
+#[derive(Clone, Copy)]
+pub struct Cpu(Duration);
+
+/// The CPU time of one process, its threads that have ended included: the sum that getrusage(2) gives inside it.
+pub struct CpuClock(ClockId);
+
+impl CpuClock {
+    pub fn of(pid: u32) -> Result<CpuClock> {
+        Ok(CpuClock(clock_getcpuclockid(Pid::from_raw(pid as i32))?))
+    }
+
+    pub fn now(&self) -> Result<Cpu> {
+        Ok(Cpu(clock_gettime(self.0)?.into()))
+    }
+
+    pub fn since(&self, start: Cpu) -> Result<Duration> {
+        Ok(self.now()?.0.saturating_sub(start.0))
+    }
+}
+
+pub struct Side {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    pub port: u16,
+    pub cpu: CpuClock,
+}
+
+impl Side {
+    /// Starts a side of this program.
+    pub fn own(name: &str, arguments: &[&str]) -> Result<Side> {
+        let program = std::env::current_exe()?;
+        let mut command = measured(&program);
+        command.args(["side", name]).args(arguments);
+        Side::start(command).with_context(|| format!("side {name}"))
+    }
+
+    /// Starts whatever says that it is ready as a side does.
+    pub fn start(mut command: Command) -> Result<Side> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("{:?}", command.get_program()))?;
+        let cpu = CpuClock::of(child.id())?;
+        let stdout = child.stdout.take().context("piped")?;
+        let mut side = Side {
+            stdin: child.stdin.take(),
+            stdout: BufReader::new(stdout),
+            child,
+            port: 0,
+            cpu,
+        };
+        let line = side.line()?;
+        let port = line.strip_prefix("ready ").context("ready PORT")?;
+        side.port = port.parse()?;
+        Ok(side)
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        if self.stdout.read_line(&mut line)? == 0 {
+            bail!("it ended: {:?}", self.child.wait()?);
+        }
+        Ok(line.trim_end().to_string())
+    }
+
+    /// Has it do what a line asks for.
+    pub fn ask(&mut self, line: &str) -> Result<String> {
+        let stdin = self.stdin.as_mut().context("open")?;
+        writeln!(stdin, "{line}")?;
+        stdin.flush()?;
+        self.line()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as it wants to be ended, so that who traces it can say what it saw.
+    pub fn end(mut self) -> Result<()> {
+        self.stdin = None;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A command on the measured core.
+pub fn measured(program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", &MEASURED.to_string()]).arg(program);
+    command
+}

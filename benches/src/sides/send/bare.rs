@@ -1,0 +1,94 @@
+//! The system calls and nothing else: one connection at a time.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use nix::errno::Errno;
+use nix::sys::sendfile::sendfile64;
+
+use super::{Folder, ORDER, Order};
+
+/// The most that one call is asked for where nothing else sets a limit: as much as sendfile(2) takes.
+const MOST: u64 = 0x7fff_f000;
+/// As large as coreutils has its buffers.
+const BUFFER: usize = 256 << 10;
+
+fn order(client: &mut TcpStream) -> io::Result<Order> {
+    let mut bytes = [0; ORDER];
+    client.read_exact(&mut bytes)?;
+    Ok(Order::parse(bytes))
+}
+
+/// One call at `sent`. `None` is that the socket is full.
+pub(super) fn step(sock: &impl AsFd, file: &File, sent: u64, size: u64) -> io::Result<Option<u64>> {
+    let mut offset = sent as i64;
+    let count = (size - sent).min(MOST) as usize;
+    match sendfile64(sock, file, Some(&mut offset), count) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(moved) => Ok(Some(moved as u64)),
+        Err(Errno::EAGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn blocking(listener: &TcpListener, folder: &Folder) -> io::Result<()> {
+    loop {
+        let (mut client, _) = listener.accept()?;
+        let order = order(&mut client)?;
+        let file = folder.open(order.size)?;
+        for _ in 0..order.times {
+            let mut sent = 0;
+            while sent < order.size {
+                sent += step(&client, &file, sent, order.size)?.unwrap_or(0);
+            }
+        }
+    }
+}
+
+/// Non-blocking, and waiting by an edge-triggered epoll after EAGAIN.
+pub(super) fn epoll(listener: &TcpListener, folder: &Folder) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(16);
+    loop {
+        let (mut client, _) = listener.accept()?;
+        let order = order(&mut client)?;
+        let file = folder.open(order.size)?;
+        client.set_nonblocking(true)?;
+        let number = client.as_raw_fd();
+        let mut source = SourceFd(&number);
+        poll.registry()
+            .register(&mut source, Token(0), Interest::WRITABLE)?;
+        for _ in 0..order.times {
+            let mut sent = 0;
+            while sent < order.size {
+                match step(&client, &file, sent, order.size)? {
+                    Some(moved) => sent += moved,
+                    None => poll.poll(&mut events, None)?,
+                }
+            }
+        }
+        poll.registry().deregister(&mut source)?;
+    }
+}
+
+pub(super) fn read_write(listener: &TcpListener, folder: &Folder) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let (mut client, _) = listener.accept()?;
+        let order = order(&mut client)?;
+        let file = folder.open(order.size)?;
+        for _ in 0..order.times {
+            let mut sent = 0;
+            while sent < order.size {
+                let read = file.read_at(&mut buffer, sent)?;
+                client.write_all(&buffer[..read])?;
+                sent += read as u64;
+            }
+        }
+    }
+}
