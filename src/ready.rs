@@ -1,4 +1,5 @@
-//! The run queue: what the next turn of a loop runs, first in, first out, callbacks and task steps in one line, as asyncio has it.
+//! The run queue: what the next turn of a loop runs, first in, first out, callbacks and task steps in one line, as asyncio has it;
+//! and the loop's tasks, as who wakes one finds them.
 //!
 //! A task's waker may be on any thread and cannot hold the queue, which is of one thread. It holds the queue's [`LoopId`] and
 //! asks [`local`] for it: on the loop's own thread that finds the queue in a thread local, without a lock or a system call,
@@ -9,20 +10,33 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::Location;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
 
 use crate::exceptions::Exceptions;
-use crate::slots::Key;
+use crate::slots::{Key, Packing, Slots};
+use crate::sys::pinned::Headed;
 
-/// Names a loop in its process, once.
+/// A task's key in its waker's number, whose upper 16 bits are its loop's. A waker that is kept until 2^20 other tasks have had
+/// the place of its own would wake the next one for nothing, which a future must bear in any case.
+const WAKER: Packing = Packing::new(28, 20);
+const LOOP_SHIFT: u32 = 48;
+
+/// Names a loop among those that live in its process. The number of a closed loop is used again, at the earliest when 65,535
+/// others have been given out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct LoopId(u64);
+pub(crate) struct LoopId(pub(crate) u16);
 
 impl LoopId {
-    fn next() -> LoopId {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        LoopId(NEXT.fetch_add(1, Ordering::Relaxed))
+    /// The loop of the task that a waker's number names.
+    pub(crate) fn of(number: u64) -> LoopId {
+        LoopId((number >> LOOP_SHIFT) as u16)
+    }
+
+    /// The number for the waker of one of this loop's tasks.
+    pub(crate) fn number(self, task: Key) -> u64 {
+        u64::from(self.0) << LOOP_SHIFT | task.pack(WAKER)
     }
 }
 
@@ -80,15 +94,59 @@ impl<F: FnOnce()> Callback for Call<F> {
     }
 }
 
+/// What the queue knows of a task.
+pub(crate) struct Standing {
+    key: Cell<Option<Key>>,
+    /// Whether the task is in the line.
+    queued: Cell<bool>,
+    /// What made it, to be named where it takes too long.
+    pub(crate) place: &'static Location<'static>,
+}
+
+impl Standing {
+    #[track_caller]
+    pub(crate) fn new() -> Standing {
+        Standing {
+            key: Cell::new(None),
+            queued: Cell::new(false),
+            place: Location::caller(),
+        }
+    }
+
+    /// Where it is found, as long as it is one of the loop's tasks.
+    pub(crate) fn key(&self) -> Option<Key> {
+        self.key.get()
+    }
+}
+
+/// What came of a step.
+pub(crate) enum Stepped {
+    /// A task was polled, or had ended before.
+    Task,
+    /// The future that the loop runs until it is complete has to be polled.
+    Root,
+}
+
+/// A task as the loop has it: without its type.
+pub(crate) trait Step {
+    /// Polls it once.
+    fn step(self: Pin<&Self>, standing: &Standing, waker: &Waker) -> Stepped;
+    /// Cancels it; false if it has ended.
+    fn cancel(self: Pin<&Self>, standing: &Standing) -> bool;
+}
+
+pub(crate) type Runnable = Pin<Rc<Headed<Standing, dyn Step>>>;
+
 /// One thing to run.
 pub(crate) enum Entry {
-    Task(Key),
+    Task(Runnable),
     Callback(Rc<dyn Callback>),
 }
 
 pub(crate) struct Ready {
     id: LoopId,
     queue: RefCell<VecDeque<Entry>>,
+    tasks: RefCell<Slots<Runnable>>,
     closed: Cell<bool>,
     exceptions: Exceptions,
 }
@@ -98,22 +156,32 @@ thread_local! {
     static LOCAL: RefCell<Vec<Rc<Ready>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The queue of the loop `id` if that lives on this thread.
-pub(crate) fn local(id: LoopId) -> Option<Rc<Ready>> {
+fn with_local<T>(id: LoopId, f: impl FnOnce(&Rc<Ready>) -> T) -> Option<T> {
     let find = |queues: &RefCell<Vec<Rc<Ready>>>| {
         let queues = queues.borrow();
-        queues.iter().find(|queue| queue.id == id).cloned()
+        queues.iter().find(|queue| queue.id == id).map(f)
     };
     // The thread local itself is gone while the thread ends: then the answer is "not here", which is right too.
     LOCAL.try_with(find).ok().flatten()
 }
 
+/// The queue of the loop `id` if that lives on this thread.
+pub(crate) fn local(id: LoopId) -> Option<Rc<Ready>> {
+    with_local(id, Rc::clone)
+}
+
+/// Queues a step of the task that `number` names, if its loop lives on this thread; no code of the user's runs.
+pub(crate) fn wake_local(number: u64) -> bool {
+    with_local(LoopId::of(number), |ready| ready.wake(number)).is_some()
+}
+
 impl Ready {
     /// Makes the queue of a new loop and makes it known on this thread until [`close`](Ready::close).
-    pub(crate) fn new() -> Rc<Ready> {
+    pub(crate) fn new(id: LoopId) -> Rc<Ready> {
         let ready = Rc::new(Ready {
-            id: LoopId::next(),
+            id,
             queue: RefCell::new(VecDeque::new()),
+            tasks: RefCell::new(Slots::new()),
             closed: Cell::new(false),
             exceptions: Exceptions::default(),
         });
@@ -138,10 +206,44 @@ impl Ready {
         self.queue.borrow().is_empty()
     }
 
-    /// Puts a task's step at the end of the line.
-    pub(crate) fn push_task(&self, key: Key) {
-        if !self.closed.get() {
-            self.queue.borrow_mut().push_back(Entry::Task(key));
+    /// How many tasks the loop has.
+    pub(crate) fn tasks(&self) -> usize {
+        self.tasks.borrow().len()
+    }
+
+    /// Makes `task` one of the loop's, and queues its first step.
+    pub(crate) fn admit(&self, task: Runnable) {
+        let key = self.tasks.borrow_mut().insert(task.clone());
+        task.head().key.set(Some(key));
+        self.push_task(&task);
+    }
+
+    /// What was a task of the loop's is none any more: whoever wakes it finds nobody.
+    pub(crate) fn dismiss(&self, standing: &Standing) {
+        let task = standing
+            .key
+            .take()
+            .map(|key| self.tasks.borrow_mut().remove(key));
+        drop(task);
+    }
+
+    /// The tasks that there are now, for going through them while they come and go.
+    pub(crate) fn all_tasks(&self) -> Vec<Runnable> {
+        self.tasks.borrow().values().cloned().collect()
+    }
+
+    /// Queues a step of the task that `number` names. One that has ended is nobody.
+    pub(crate) fn wake(&self, number: u64) {
+        if let Some(task) = self.tasks.borrow().get_packed(number, WAKER) {
+            self.push_task(task);
+        }
+    }
+
+    /// Puts a task's step at the end of the line, unless it stands there already.
+    fn push_task(&self, task: &Runnable) {
+        if !self.closed.get() && !task.head().queued.replace(true) {
+            let entry = Entry::Task(task.clone());
+            self.queue.borrow_mut().push_back(entry);
         }
     }
 
@@ -154,8 +256,13 @@ impl Ready {
         self.queue.borrow_mut().push_back(entry);
     }
 
+    /// Takes what is first in the line. A task that is woken from here on will stand in it again.
     pub(crate) fn pop(&self) -> Option<Entry> {
-        self.queue.borrow_mut().pop_front()
+        let entry = self.queue.borrow_mut().pop_front();
+        if let Some(Entry::Task(task)) = &entry {
+            task.head().queued.set(false);
+        }
+        entry
     }
 
     /// Cancels what is queued and all that comes later, and forgets the queue on this thread.

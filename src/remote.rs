@@ -4,12 +4,15 @@
 //! come between two turns, one system call announces them. The loop empties the inbox when the poller says so. When the loop
 //! closes, inbox and poller's waker go at once, so that a door that outlives its loop holds no descriptor.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::io;
 use std::mem;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Wake, Waker};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::Wake;
 
 use crate::error::LoopClosed;
 use crate::ready::{self, Call, LoopId};
@@ -17,8 +20,8 @@ use crate::ready::{self, Call, LoopId};
 /// What may come through the door.
 pub(crate) enum Message {
     Call(Box<dyn FnOnce() + Send>, &'static Location<'static>),
-    /// A task's waker, to be woken once more on the loop's own thread.
-    Wake(Waker),
+    /// The task of a waker, by its number.
+    Wake(u64),
     /// Nothing but to look again: the clock has moved.
     Look,
     Stop,
@@ -26,28 +29,52 @@ pub(crate) enum Message {
 
 struct Inbox {
     messages: Vec<Message>,
-    /// Whether the poller was woken for what is there.
-    announced: bool,
-    poller: mio::Waker,
+    /// The tasks among the messages. Who finds its own here has written what the task is to see before it took the lock, and
+    /// the loop takes the lock before the step: the message that is there covers it.
+    woken: HashSet<u64>,
+    poller: Arc<mio::Waker>,
 }
 
 pub(crate) struct Door {
     id: LoopId,
     /// `None` once the loop is closed.
     inbox: Mutex<Option<Inbox>>,
+    /// Whether the poller was woken for what is there, or is about to be. Changes under the lock alone.
+    announced: AtomicBool,
+}
+
+/// The doors of the loops that live, for wakers, which know no more than a number.
+static DOORS: RwLock<BTreeMap<u16, Arc<Door>>> = RwLock::new(BTreeMap::new());
+
+/// Wakes the task that `number` names from outside its loop's thread. A closed loop has no tasks: nobody is left to be woken.
+pub(crate) fn wake(number: u64) {
+    let doors = DOORS.read().unwrap_or_else(PoisonError::into_inner);
+    let door = doors.get(&LoopId::of(number).0).cloned();
+    drop(doors);
+    if let Some(door) = door {
+        let _ = door.send(Message::Wake(number));
+    }
 }
 
 impl Door {
-    pub(crate) fn new(id: LoopId, poller: mio::Waker) -> Arc<Door> {
-        let messages = Vec::new();
-        Arc::new(Door {
-            id,
+    /// Makes a loop's door and makes it known until [`close`](Door::close).
+    pub(crate) fn new(poller: mio::Waker) -> io::Result<Arc<Door>> {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let mut doors = DOORS.write().unwrap_or_else(PoisonError::into_inner);
+        let mut numbers = (0..=u16::MAX).map(|_| NEXT.fetch_add(1, Ordering::Relaxed));
+        let number = numbers.find(|number| !doors.contains_key(number));
+        let number = number.ok_or_else(|| io::Error::other("65,536 loops are open"))?;
+        let door = Arc::new(Door {
+            id: LoopId(number),
             inbox: Mutex::new(Some(Inbox {
-                messages,
-                announced: false,
-                poller,
+                messages: Vec::new(),
+                woken: HashSet::new(),
+                poller: Arc::new(poller),
             })),
-        })
+            announced: AtomicBool::new(false),
+        });
+        doors.insert(number, door.clone());
+        Ok(door)
     }
 
     pub(crate) fn id(&self) -> LoopId {
@@ -66,23 +93,36 @@ impl Door {
             drop(guard);
             return Err(LoopClosed);
         };
-        inbox.messages.push(message);
-        if inbox.announced {
+        match message {
+            Message::Wake(number) if !inbox.woken.insert(number) => return Ok(()),
+            message => inbox.messages.push(message),
+        }
+        if self.announced.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        // Where it fails, the next message tries again.
-        let woken = inbox.poller.wake();
-        inbox.announced = woken.is_ok();
+        let poller = inbox.poller.clone();
+        // The loop may run at once, on this core, and would find the lock taken.
         drop(guard);
-        woken.unwrap_or_else(|error| log::error!("a loop could not be woken: {error}"));
+        if let Err(error) = poller.wake() {
+            log::error!("a loop could not be woken: {error}");
+            // The next message tries again.
+            let _inbox = self.inbox();
+            self.announced.store(false, Ordering::Relaxed);
+        }
         Ok(())
+    }
+
+    /// Whether something was left, or is about to be announced.
+    pub(crate) fn is_knocked_at(&self) -> bool {
+        self.announced.load(Ordering::Relaxed)
     }
 
     /// Takes all that was left, in the order in which it came; `spare` becomes the empty inbox.
     pub(crate) fn take(&self, spare: Vec<Message>) -> Vec<Message> {
         match &mut *self.inbox() {
             Some(inbox) => {
-                inbox.announced = false;
+                self.announced.store(false, Ordering::Relaxed);
+                inbox.woken.clear();
                 mem::replace(&mut inbox.messages, spare)
             }
             None => spare,
@@ -91,6 +131,10 @@ impl Door {
 
     /// Refuses all that comes later, and gives back what is there: dropping it runs the user's destructors.
     pub(crate) fn close(&self) -> Vec<Message> {
+        let mut doors = DOORS.write().unwrap_or_else(PoisonError::into_inner);
+        let own = doors.remove(&self.id.0);
+        drop(doors);
+        drop(own);
         let inbox = self.inbox().take();
         inbox.map_or_else(Vec::new, |inbox| inbox.messages)
     }

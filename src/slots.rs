@@ -12,24 +12,33 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    pub(crate) fn parts(self) -> (u32, u32) {
-        (self.index, self.generation)
-    }
-
-    pub(crate) fn from_parts(index: u32, generation: u32) -> Key {
-        Key { index, generation }
-    }
-
-    /// The key as a number as wide as a pointer, which is what a poller keeps with a descriptor. Where that is 32 bits, the
-    /// upper bits of the generation are lost.
-    pub(crate) fn to_usize(self) -> usize {
-        (self.generation as usize) << INDEX_BITS | self.index as usize
+    /// The key as a number, without the upper bits of its generation where they do not fit.
+    pub(crate) fn pack(self, packing: Packing) -> u64 {
+        let generation = u64::from(self.generation) & mask(packing.generation);
+        generation << packing.index | u64::from(self.index)
     }
 }
 
-const INDEX_BITS: u32 = if usize::BITS >= 64 { 32 } else { 20 };
-const GENERATION_BITS: u32 = usize::BITS - INDEX_BITS;
-const MOST: usize = (1 << INDEX_BITS) - 1;
+/// How many bits of a number are for a key's index, the lowest ones, and how many for its generation.
+#[derive(Clone, Copy)]
+pub(crate) struct Packing {
+    index: u32,
+    generation: u32,
+}
+
+impl Packing {
+    pub(crate) const fn new(index: u32, generation: u32) -> Packing {
+        assert!(index >= MOST.ilog2() + 1 && generation <= 32);
+        Packing { index, generation }
+    }
+}
+
+const fn mask(bits: u32) -> u64 {
+    (1 << bits) - 1
+}
+
+/// How many values there may be at once: an index is of 28 bits, of 20 where that is too much for a pointer.
+const MOST: usize = (1 << if usize::BITS >= 64 { 28 } else { 20 }) - 1;
 
 #[derive(Debug)]
 enum Place<T> {
@@ -89,12 +98,12 @@ impl<T> Slots<T> {
         }
     }
 
-    /// [`get`](Slots::get) by what [`Key::to_usize`] made of the key.
-    pub(crate) fn get_usize(&self, bits: usize) -> Option<&T> {
-        match self.places.get(bits & MOST) {
-            Some((generation, Place::Taken(value)))
-                if *generation << (32 - GENERATION_BITS) >> (32 - GENERATION_BITS)
-                    == (bits >> INDEX_BITS) as u32 =>
+    /// [`get`](Slots::get) by what [`Key::pack`] made of the key.
+    pub(crate) fn get_packed(&self, number: u64, packing: Packing) -> Option<&T> {
+        let generation = number >> packing.index & mask(packing.generation);
+        match self.places.get((number & mask(packing.index)) as usize) {
+            Some((present, Place::Taken(value)))
+                if u64::from(*present) & mask(packing.generation) == generation =>
             {
                 Some(value)
             }
@@ -121,15 +130,6 @@ impl<T> Slots<T> {
             Place::Taken(value) => Some(value),
             Place::Free { .. } => None,
         }
-    }
-
-    /// The keys of all values, for going through them while they come and go.
-    pub(crate) fn keys(&self) -> Vec<Key> {
-        let places = self.places.iter().zip(0..);
-        let taken = places.filter(|((_, place), _)| matches!(place, Place::Taken(_)));
-        taken
-            .map(|((generation, _), index)| Key::from_parts(index, *generation))
-            .collect()
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
@@ -185,31 +185,22 @@ mod tests {
 
     #[test]
     fn a_key_survives_the_way_through_a_number() {
+        const PACKING: Packing = Packing::new(28, 4);
         let mut slots = Slots::new();
         slots.insert(0);
         let old = slots.insert(1);
         slots.remove(old);
         let new = slots.insert(2);
-        assert_eq!(slots.get_usize(new.to_usize()), Some(&2));
-        assert_eq!(slots.get_usize(old.to_usize()), None);
-        assert_eq!(slots.get_usize(usize::MAX), None);
-    }
-
-    #[test]
-    fn the_keys_of_all_values_find_them() {
-        let mut slots = Slots::new();
-        let first = slots.insert(0);
-        for n in 1..5 {
-            slots.insert(n);
+        assert_eq!(slots.get_packed(new.pack(PACKING), PACKING), Some(&2));
+        assert_eq!(slots.get_packed(old.pack(PACKING), PACKING), None);
+        assert_eq!(slots.get_packed(u64::MAX, PACKING), None);
+        // Sixteen later, four bits say the same again.
+        let mut last = new;
+        for _ in 0..16 {
+            slots.remove(last);
+            last = slots.insert(3);
         }
-        slots.remove(first);
-        let mut seen: Vec<i32> = slots
-            .keys()
-            .iter()
-            .filter_map(|key| slots.remove(*key))
-            .collect();
-        seen.sort_unstable();
-        assert_eq!(seen, [1, 2, 3, 4]);
-        assert_eq!(slots.len(), 0);
+        assert_eq!(slots.get_packed(new.pack(PACKING), PACKING), Some(&3));
+        assert_eq!(slots.get(new), None);
     }
 }

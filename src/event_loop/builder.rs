@@ -56,13 +56,13 @@ impl Builder {
         signal::ignore_sigpipe()?;
         let (reactor, poller) = Reactor::new()?;
         let descriptor = reactor.descriptor()?;
-        let ready = Ready::new();
-        let door = Door::new(ready.id(), poller);
+        let door = Door::new(poller)?;
+        let ready = Ready::new(door.id());
         let watcher = Waker::from(door.clone());
         self.clock.watch(&watcher);
         let threads = self.executor_threads.unwrap_or_else(Pool::usual_threads);
         let inner = Inner {
-            tasks: Tasks::new(ready.clone(), door.clone()),
+            tasks: Tasks::new(ready.clone()),
             ready,
             timers: Timers::default(),
             reactor,

@@ -56,7 +56,7 @@ const BYTES_PER_SHARE: u64 = 16 << 10;
 pub(crate) struct Inner {
     ready: Rc<Ready>,
     timers: Timers,
-    tasks: Rc<Tasks>,
+    tasks: Tasks,
     reactor: Rc<Reactor>,
     pool: Pool,
     door: Arc<Door>,

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Inner, Loop, LoopHandle};
-use crate::slots::Key;
+use crate::ready::Runnable;
 use crate::sys::signal;
 use crate::task::PromiseFuture;
 
@@ -110,12 +110,12 @@ impl Drop for Running<'_> {
 /// The place of the future that is run until it is complete; its end makes late wake-ups reach nobody.
 struct Root<'a> {
     inner: &'a Inner,
-    key: Key,
+    task: Runnable,
 }
 
 impl Drop for Root<'_> {
     fn drop(&mut self) {
-        self.inner.tasks.remove_root(self.key);
+        self.inner.tasks.remove_root(&self.task);
     }
 }
 
@@ -156,7 +156,7 @@ impl Loop {
         let inner = running.0;
         let root = Root {
             inner,
-            key: inner.tasks.create_root(),
+            task: inner.tasks.create_root(),
         };
         let mut future = pin!(future);
         let mut output = None;

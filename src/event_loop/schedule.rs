@@ -92,15 +92,16 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropping it takes its timer away at once.
+    #[inline]
     #[track_caller]
     pub fn sleep(&self, delay: Duration) -> Sleep {
-        Sleep::new(self.clone(), delay)
+        Sleep::new(self, delay)
     }
 
     /// [`sleep`](LoopHandle::sleep) with a time instead of a delay.
     #[track_caller]
     pub(crate) fn sleep_until(&self, deadline: Instant) -> Sleep {
-        Sleep::until(self.clone(), deadline)
+        Sleep::until(self, deadline)
     }
 
     /// Awaits `future` for at most `timeout`, counted from this call.

@@ -47,90 +47,105 @@ impl Callback for Alarm {
 enum State {
     /// One turn is to pass, and no time.
     Yield,
-    /// The first poll sets the timer.
-    Unset(Instant),
-    Set(Rc<Alarm>),
+    Wait(Wait),
     Over,
+}
+
+/// Waiting for a time. The first poll sets the timer.
+struct Wait {
+    deadline: Instant,
+    alarm: Option<Rc<Alarm>>,
+    event_loop: LoopHandle,
+    place: &'static Location<'static>,
+}
+
+impl Wait {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.event_loop.is_closed() {
+            return Poll::Ready(());
+        }
+        let waker = Some(cx.waker().clone());
+        match &self.alarm {
+            Some(alarm) if alarm.rung.get() => return Poll::Ready(()),
+            Some(alarm) => {
+                let before = alarm.waker.replace(waker);
+                drop(before);
+            }
+            None => {
+                let alarm = Rc::new(Alarm {
+                    waker: Cell::new(waker),
+                    rung: Cell::new(false),
+                    cancelled: Cell::new(false),
+                    place: self.place,
+                });
+                let timers = &self.event_loop.inner.timers;
+                timers.add(self.deadline, alarm.clone());
+                self.alarm = Some(alarm);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if let Some(alarm) = self.alarm.take().filter(|alarm| !alarm.rung.get()) {
+            drop(alarm.waker.take());
+            self.event_loop.inner.timers.cancel(&*alarm);
+        }
+    }
 }
 
 /// The future of [`LoopHandle::sleep`].
 #[must_use = "a sleep does nothing unless it is awaited"]
 pub struct Sleep {
     state: State,
-    event_loop: LoopHandle,
-    place: &'static Location<'static>,
 }
 
 impl Sleep {
+    #[inline]
     #[track_caller]
-    pub(super) fn new(event_loop: LoopHandle, delay: Duration) -> Sleep {
-        if delay.is_zero() {
-            return Sleep {
-                state: State::Yield,
-                event_loop,
-                place: Location::caller(),
-            };
+    pub(super) fn new(event_loop: &LoopHandle, delay: Duration) -> Sleep {
+        if !delay.is_zero() {
+            return Sleep::until(event_loop, event_loop.deadline(delay));
         }
-        let deadline = event_loop.deadline(delay);
-        Sleep::until(event_loop, deadline)
+        let state = match event_loop.is_closed() {
+            true => State::Over,
+            false => State::Yield,
+        };
+        Sleep { state }
     }
 
     #[track_caller]
-    pub(super) fn until(event_loop: LoopHandle, deadline: Instant) -> Sleep {
-        Sleep {
-            state: State::Unset(deadline),
-            event_loop,
+    pub(super) fn until(event_loop: &LoopHandle, deadline: Instant) -> Sleep {
+        let state = State::Wait(Wait {
+            deadline,
+            alarm: None,
+            event_loop: event_loop.clone(),
             place: Location::caller(),
-        }
-    }
-
-    fn begin(&mut self, deadline: Instant, cx: &Context<'_>) -> Poll<()> {
-        let alarm = Rc::new(Alarm {
-            waker: Cell::new(Some(cx.waker().clone())),
-            rung: Cell::new(false),
-            cancelled: Cell::new(false),
-            place: self.place,
         });
-        self.event_loop.inner.timers.add(deadline, alarm.clone());
-        self.state = State::Set(alarm);
-        Poll::Pending
+        Sleep { state }
     }
 }
 
 impl Future for Sleep {
     type Output = ();
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match &self.state {
-            _ if self.event_loop.is_closed() => {}
+        match &mut self.state {
             State::Yield => {
                 self.state = State::Over;
                 cx.waker().wake_by_ref();
-                return Poll::Pending;
+                Poll::Pending
             }
-            State::Unset(deadline) => {
-                let deadline = *deadline;
-                return self.begin(deadline, cx);
-            }
-            State::Set(alarm) if alarm.rung.get() => {}
-            State::Set(alarm) => {
-                let before = alarm.waker.replace(Some(cx.waker().clone()));
-                drop(before);
-                return Poll::Pending;
-            }
-            State::Over => {}
-        }
-        self.state = State::Over;
-        Poll::Ready(())
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        if let State::Set(alarm) = &self.state {
-            if !alarm.rung.get() {
-                drop(alarm.waker.take());
-                self.event_loop.inner.timers.cancel(&**alarm);
+            State::Over => Poll::Ready(()),
+            State::Wait(wait) => {
+                let polled = wait.poll(cx);
+                if polled.is_ready() {
+                    self.state = State::Over;
+                }
+                polled
             }
         }
     }
@@ -140,8 +155,8 @@ impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Yield => "yields",
-            State::Unset(_) => "not begun",
-            State::Set(_) => "waits",
+            State::Wait(Wait { alarm: None, .. }) => "not begun",
+            State::Wait(_) => "waits",
             State::Over => "over",
         };
         f.debug_tuple("Sleep").field(&state).finish()

@@ -20,6 +20,7 @@ impl Counter {
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) turns: Counter,
+    pub(crate) polls: Counter,
     pub(crate) sendfile_calls: Counter,
     pub(crate) sendfile_would_block: Counter,
     pub(crate) sendfile_yields: Counter,
@@ -108,8 +109,11 @@ impl Fallbacks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Turns taken. Each polls once.
+    /// Turns taken.
     pub turns: u64,
+    /// Times that the kernel was asked for events: once in a turn, but not where there is something to do and no descriptor in
+    /// the poller.
+    pub polls: u64,
     /// Events that the poller gave.
     pub events: u64,
     /// Tasks that are not done.
@@ -145,6 +149,7 @@ impl LoopHandle {
         let reactor = &self.inner.reactor;
         Stats {
             turns: counters.turns.get(),
+            polls: counters.polls.get(),
             events: reactor.events_seen(),
             tasks: self.inner.tasks.len(),
             task_steps: self.inner.tasks.steps(),

@@ -10,10 +10,8 @@ use std::time::Duration;
 
 use super::{BUDGET, Inner};
 use crate::exceptions::ExceptionContext;
-use crate::ready::{Call, Callback, Entry};
+use crate::ready::{Call, Callback, Entry, Runnable};
 use crate::remote::Message;
-use crate::slots::Key;
-use crate::task::Stepped;
 
 impl Inner {
     /// Waits until something is to be done, `limit` at most, and runs what is to be done then, but not what that asks for.
@@ -26,7 +24,7 @@ impl Inner {
     ) -> io::Result<()> {
         self.counters.turns.add(1);
         // Without the poller what is known is still to be done: it fails for want of memory, and that may pass.
-        let polled = self.reactor.poll(shorter(limit, self.wait()), &self.ready);
+        let polled = self.poll(shorter(limit, self.wait()));
         if *polled.as_ref().unwrap_or(&true) {
             self.read_messages();
         }
@@ -35,11 +33,22 @@ impl Inner {
             self.budget.set(BUDGET);
             match self.ready.pop() {
                 Some(Entry::Callback(callback)) => self.call(&*callback),
-                Some(Entry::Task(key)) => self.step(key, root),
+                Some(Entry::Task(task)) => self.step(&task, root),
                 None => break,
             }
         }
         polled.map(drop)
+    }
+
+    /// Takes what the poller has. Where no descriptor is in it nothing comes but through the door, which can be looked at without
+    /// asking the kernel. True where it was knocked at.
+    fn poll(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        let waits = timeout != Some(Duration::ZERO);
+        if waits || self.door.is_knocked_at() || self.reactor.registered() > 0 {
+            self.counters.polls.add(1);
+            return self.reactor.poll(timeout, &self.ready);
+        }
+        Ok(false)
     }
 
     /// A callback's panic ends the callback and nothing else.
@@ -53,16 +62,10 @@ impl Inner {
         self.debug.end(watch, "callback", callback.place());
     }
 
-    fn step(&self, key: Key, root: &mut dyn FnMut(&Waker)) {
+    fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) {
         let watch = self.debug.start();
-        match self.tasks.step(key) {
-            Stepped::Gone => {}
-            Stepped::Task(place) => self.debug.end(watch, "task", place),
-            Stepped::Root(waker, place) => {
-                root(&waker);
-                self.debug.end(watch, "run_until_complete", place);
-            }
-        }
+        let what = self.tasks.step(task, root);
+        self.debug.end(watch, what, task.head().place);
     }
 
     /// How long there is nothing to do but for what comes from outside; `None` is for ever.
@@ -86,7 +89,7 @@ impl Inner {
                 Message::Call(callback, place) => {
                     self.ready.push(Rc::new(Call::made_at(place, callback)));
                 }
-                Message::Wake(waker) => waker.wake(),
+                Message::Wake(number) => self.ready.wake(number),
                 Message::Look => {}
                 Message::Stop => self.stopping.set(true),
             }

@@ -37,18 +37,24 @@ use mio::{Events, Poll, Token};
 
 use crate::error::{LoopClosed, wake};
 use crate::ready::Ready;
-use crate::slots::{Key, Slots};
+use crate::slots::{Key, Packing, Slots};
 use crate::sys::interest;
 use source::Woken;
 pub(crate) use source::{Direction, Source, Waiting};
 
 /// How many events one poll takes; more stay in the kernel for the next turn.
 const EVENTS_AT_ONCE: usize = 1024;
-/// The token of the door. No key has it: an index of 2^32 - 1 is never reached.
+/// The token of the door. No key has it: an index of all ones is never reached.
 const DOOR: Token = Token(usize::MAX);
 
+/// A key in what a poller keeps with a descriptor.
+const PACKING: Packing = match usize::BITS {
+    64.. => Packing::new(32, 32),
+    _ => Packing::new(20, 12),
+};
+
 fn token(key: Key) -> Token {
-    Token(key.to_usize())
+    Token(key.pack(PACKING) as usize)
 }
 
 /// The use of a registered descriptor; the end of the last one takes it out of the poller.
@@ -272,7 +278,7 @@ impl Reactor {
             self.events_seen.set(self.events_seen.get() + 1);
             if event.token() == DOOR {
                 knocked = true;
-            } else if let Some(registered) = sources.get_usize(event.token().0) {
+            } else if let Some(registered) = sources.get_packed(event.token().0 as u64, PACKING) {
                 registered.source.dispatch(event, woken);
             }
         }

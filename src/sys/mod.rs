@@ -1,5 +1,7 @@
 //! What the operating system is asked: the only place with `unsafe` code and the only one that knows which system it is.
 //!
+//! Beside system calls that is [`pinned`], a future and its result in one place, and [`waker`], a waker that is a number.
+//!
 //! A system that this is brought to provides:
 //!
 //! - [`socket`]: non-blocking, close-on-exec stream sockets; sends that raise no SIGPIPE; one accept that gives both;
@@ -20,9 +22,11 @@ pub(crate) mod address;
 pub(crate) mod file;
 pub(crate) mod interest;
 pub(crate) mod names;
+pub(crate) mod pinned;
 pub(crate) mod sendfile;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod waker;
 
 use std::io;
 

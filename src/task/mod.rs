@@ -2,9 +2,10 @@
 //!
 //! # Who holds what
 //!
-//! [`Tasks`] holds each task's future; the [`Task`] that the user got and the future share the place of the result
-//! ([`outcome`]); wakers ([`waker`]) hold a key and nothing else of the task. So a waker, from whatever thread and however late,
-//! can keep neither a future nor a result alive, and a key whose task has ended finds nothing.
+//! A task is one allocation: what the run queue knows of it ([`Standing`]), what its handle asks ([`work`]), and the place where
+//! first its future is and then its result. The loop has it among its tasks until it ends, the line has it while it stands there,
+//! and the [`Task`] that the user got has it to the end. A waker is a number ([`TaskWaker`]): from whatever thread and however
+//! late, it keeps neither a future nor a result alive, and finds nobody where the task has ended.
 //!
 //! # The states of a task
 //!
@@ -12,92 +13,74 @@
 //!            step                 Pending
 //!   Idle ───────────▶ Running ───────────────▶ Idle
 //!    │ cancel            │ cancel, from inside the step
-//!    │                   ▼
-//!    │              Cancelling ──▶ ended when the step returns, as cancelled whatever it returned
+//!    ▼                   ▼
+//!   Cancelling      Cancelling ──▶ ended when the step returns, as cancelled whatever it returned
+//!    │
 //!    ▼
-//!   ended (removed): the future is dropped first, then the outcome settled, then who waits for it is told
+//!   Ended: the future is dropped first, then the result settled, then who waits for it is told
 //! ```
 
-mod outcome;
+mod handle;
 mod promise;
-mod waker;
+mod work;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-pub use outcome::Task;
+pub use handle::Task;
 pub(crate) use promise::promise;
 pub use promise::{Promise, PromiseFuture};
 
-use crate::exceptions::ExceptionContext;
-use crate::ready::Ready;
-use crate::remote::Door;
-use crate::slots::{Key, Slots};
-use outcome::{Outcome, Settle, Verdict};
-use waker::TaskWaker;
+use crate::ready::{self, Ready, Runnable, Standing, Step, Stepped};
+use crate::remote;
+use crate::sys::pinned::{Headed, Stage};
+use crate::sys::waker::{self, WakesNumber};
+use work::{Life, Work};
 
-type Body = Pin<Box<dyn Future<Output = ()>>>;
+/// What it is to wake a task: from any thread, at any time, also after the task and the loop are gone.
+struct TaskWaker;
 
-enum State {
-    /// It waits for its step.
-    Idle(Body),
-    /// It is being polled, and its future is with who polls it.
-    Running,
-    /// It was cancelled while it was being polled.
-    Cancelling,
-    /// The future is with who runs the loop until it is complete; the place exists for its waker.
-    Root,
+impl WakesNumber for TaskWaker {
+    fn wake(number: u64) {
+        if !ready::wake_local(number) {
+            remote::wake(number);
+        }
+    }
 }
 
-struct Entry {
-    state: State,
-    outcome: Option<Rc<dyn Settle>>,
-    waker: Arc<TaskWaker>,
-    place: &'static Location<'static>,
-}
+/// The place of the future that the loop runs until it is complete: it is with who runs it.
+struct Root;
 
-/// What came of a step.
-pub(crate) enum Stepped {
-    /// The task had ended before: a wake-up that came too late.
-    Gone,
-    /// The future that the loop runs until it is complete has to be polled, with this waker.
-    Root(Waker, &'static Location<'static>),
-    /// A task was polled; this is where it was made.
-    Task(&'static Location<'static>),
+impl Step for Root {
+    fn step(self: Pin<&Self>, _: &Standing, _: &Waker) -> Stepped {
+        Stepped::Root
+    }
+
+    fn cancel(self: Pin<&Self>, _: &Standing) -> bool {
+        false
+    }
 }
 
 pub(crate) struct Tasks {
-    entries: RefCell<Slots<Entry>>,
-    /// Wakers of ended tasks that nobody else holds, to be used again.
-    spare: RefCell<Vec<Arc<TaskWaker>>>,
     ready: Rc<Ready>,
-    door: Arc<Door>,
     closed: Cell<bool>,
     steps: Cell<u64>,
 }
 
-/// As many spare wakers are kept as a busy program's tasks come and go.
-const SPARE: usize = 256;
-
 impl Tasks {
-    pub(crate) fn new(ready: Rc<Ready>, door: Arc<Door>) -> Rc<Tasks> {
-        Rc::new(Tasks {
-            entries: RefCell::new(Slots::new()),
-            spare: RefCell::default(),
+    pub(crate) fn new(ready: Rc<Ready>) -> Tasks {
+        Tasks {
             ready,
-            door,
             closed: Cell::new(false),
             steps: Cell::new(0),
-        })
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.borrow().len()
+        self.ready.tasks()
     }
 
     pub(crate) fn steps(&self) -> u64 {
@@ -106,161 +89,57 @@ impl Tasks {
 
     /// Takes a future in and queues its first step. A closed loop's is dropped at once and ends as cancelled.
     #[track_caller]
-    pub(crate) fn create<F>(self: &Rc<Tasks>, future: F) -> Task<F::Output>
-    where
-        F: Future + 'static,
-    {
-        let outcome = Rc::new(Outcome::new(self.ready.clone(), Location::caller()));
+    pub(crate) fn create<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
+        let life = Life::new(self.ready.clone());
+        let stage = Stage::new(future);
+        let task: Pin<Rc<Headed<Standing, Work<F>>>> =
+            Headed::pin(Standing::new(), Headed::new(life, stage));
         if self.closed.get() {
-            self.drop_contained(future);
-            outcome.settle(Verdict::Cancelled);
-            return Task::new(outcome, None);
+            task.as_ref().body().cancel(task.head());
+        } else {
+            self.ready.admit(task.clone());
         }
-        let result = outcome.clone();
-        let body = Box::pin(async move { result.stash(future.await) });
-        let key = self.insert(State::Idle(body), Some(outcome.clone()));
-        self.ready.push_task(key);
-        Task::new(outcome, Some((key, self.clone())))
+        Task::new(task)
     }
 
     /// A place for the future that the loop runs until it is complete, its first step queued.
     #[track_caller]
-    pub(crate) fn create_root(&self) -> Key {
-        let key = self.insert(State::Root, None);
-        self.ready.push_task(key);
-        key
+    pub(crate) fn create_root(&self) -> Runnable {
+        let root: Runnable = Headed::pin(Standing::new(), Root);
+        self.ready.admit(root.clone());
+        root
     }
 
-    pub(crate) fn remove_root(&self, key: Key) {
-        self.remove(key);
+    pub(crate) fn remove_root(&self, root: &Runnable) {
+        self.ready.dismiss(root.head());
     }
 
-    #[track_caller]
-    fn insert(&self, state: State, outcome: Option<Rc<dyn Settle>>) -> Key {
-        let spare = self.spare.borrow_mut().pop();
-        let waker = spare.unwrap_or_else(|| Arc::new(TaskWaker::new(self.door.clone())));
-        let key = self.entries.borrow_mut().insert(Entry {
-            state,
-            outcome,
-            waker: waker.clone(),
-            place: Location::caller(),
-        });
-        waker.serve(key);
-        key
-    }
-
-    fn remove(&self, key: Key) -> Option<Entry> {
-        let entry = self.entries.borrow_mut().remove(key)?;
-        let mut spare = self.spare.borrow_mut();
-        if spare.len() < SPARE && entry.waker.is_unshared() {
-            spare.push(entry.waker.clone());
-        }
-        Some(entry)
-    }
-
-    /// Polls a task once.
-    pub(crate) fn step(&self, key: Key) -> Stepped {
-        let mut entries = self.entries.borrow_mut();
-        let Some(entry) = entries.get_mut(key) else {
-            return Stepped::Gone;
-        };
-        entry.waker.begin_step();
-        let (waker, place) = (Waker::from(entry.waker.clone()), entry.place);
-        let mut body = match std::mem::replace(&mut entry.state, State::Running) {
-            State::Idle(body) => body,
-            State::Root => {
-                entry.state = State::Root;
-                return Stepped::Root(waker, place);
-            }
-            // A step inside a step of the same task: run_once was called from inside. It has its turn later.
-            busy => {
-                entry.state = busy;
-                return Stepped::Gone;
-            }
-        };
-        drop(entries);
-        self.steps.set(self.steps.get() + 1);
-        let cx = &mut Context::from_waker(&waker);
-        let polled = catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(cx)));
-        drop(waker);
-        match polled {
-            Ok(Poll::Pending) => self.put_back(key, body),
-            Ok(Poll::Ready(())) => self.end(key, body, Verdict::Returned),
-            Err(panic) => self.end(key, body, Verdict::Panicked(panic)),
-        }
-        Stepped::Task(place)
-    }
-
-    fn put_back(&self, key: Key, body: Body) {
-        let mut entries = self.entries.borrow_mut();
-        match entries.get_mut(key) {
-            Some(entry) if matches!(entry.state, State::Running) => entry.state = State::Idle(body),
-            _ => {
-                drop(entries);
-                self.end(key, body, Verdict::Cancelled);
+    /// Polls a task once, or has `root` polled, and says what it was. One that has ended meanwhile was in the line for nothing.
+    pub(crate) fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) -> &'static str {
+        if let Some(key) = task.head().key() {
+            let waker = waker::of_number::<TaskWaker>(self.ready.id().number(key));
+            match task.as_ref().body().step(task.head(), &waker) {
+                Stepped::Task => self.steps.set(self.steps.get() + 1),
+                Stepped::Root => {
+                    root(&waker);
+                    return "run_until_complete";
+                }
             }
         }
-    }
-
-    fn end(&self, key: Key, body: Body, verdict: Verdict) {
-        self.drop_contained(body);
-        let Some(entry) = self.remove(key) else {
-            return;
-        };
-        let verdict = match (&entry.state, verdict) {
-            (State::Cancelling, Verdict::Panicked(panic)) => {
-                let context = ExceptionContext::new("panic in a task that was being cancelled");
-                let exceptions = self.ready.exceptions();
-                exceptions.report(&context.with_panic(panic).with_place(entry.place));
-                Verdict::Cancelled
-            }
-            (State::Cancelling, _) => Verdict::Cancelled,
-            (_, verdict) => verdict,
-        };
-        if let Some(outcome) = &entry.outcome {
-            outcome.settle(verdict);
-        }
-    }
-
-    /// Cancels a task: drops its future now, or when the step returns that it is in. False if it has ended before.
-    pub(crate) fn cancel(&self, key: Key) -> bool {
-        let mut entries = self.entries.borrow_mut();
-        let Some(entry) = entries.get_mut(key) else {
-            return false;
-        };
-        match std::mem::replace(&mut entry.state, State::Cancelling) {
-            State::Idle(body) => {
-                drop(entries);
-                self.end(key, body, Verdict::Cancelled);
-                true
-            }
-            State::Running | State::Cancelling => true,
-            State::Root => {
-                entry.state = State::Root;
-                false
-            }
-        }
+        "task"
     }
 
     /// Cancels all tasks but the one that is being polled, for the last of a program that returns from its main task.
     pub(crate) fn cancel_all(&self) {
-        let keys = self.entries.borrow().keys();
-        for key in keys {
-            self.cancel(key);
+        for task in self.ready.all_tasks() {
+            task.as_ref().body().cancel(task.head());
         }
-    }
-
-    /// Drops what the user made. A panic in its destructor is reported and goes no further.
-    fn drop_contained<T>(&self, value: T) {
-        let exceptions = self.ready.exceptions();
-        exceptions.contain("panic while a task's future was dropped", || drop(value));
     }
 
     /// Cancels all tasks, and all that come later at once.
     pub(crate) fn close(&self) {
         self.closed.set(true);
         self.cancel_all();
-        self.spare.borrow_mut().clear();
     }
 }
 

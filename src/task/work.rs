@@ -1,0 +1,187 @@
+//! What a task is: its future, and then its result, in one place; who waits for it; how far it is.
+
+use std::cell::Cell;
+use std::mem::needs_drop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::handle::Join;
+use crate::error::{TaskError, wake};
+use crate::exceptions::ExceptionContext;
+use crate::ready::{Callback, Ready, Standing, Step, Stepped};
+use crate::sys::pinned::{Headed, Stage};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// It waits for its step.
+    Idle,
+    /// It is being polled, or its future dropped.
+    Running,
+    /// It was cancelled meanwhile.
+    Cancelling,
+    Ended {
+        cancelled: bool,
+    },
+}
+
+/// What is known of a task, whatever its types.
+pub(super) struct Life {
+    phase: Cell<Phase>,
+    /// Nobody holds the handle.
+    detached: Cell<bool>,
+    joiner: Cell<Option<Waker>>,
+    /// Nearly always none: in a box, so that a task without is small.
+    callbacks: Cell<Option<Box<Vec<Rc<dyn Callback>>>>>,
+    ready: Rc<Ready>,
+}
+
+impl Life {
+    pub(super) fn new(ready: Rc<Ready>) -> Life {
+        Life {
+            phase: Cell::new(Phase::Idle),
+            detached: Cell::new(false),
+            joiner: Cell::new(None),
+            callbacks: Cell::new(None),
+            ready,
+        }
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        matches!(self.phase.get(), Phase::Ended { .. })
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.phase.get() == Phase::Ended { cancelled: true }
+    }
+
+    pub(super) fn set_joiner(&self, waker: &Waker) {
+        let before = self.joiner.take();
+        let same = before.filter(|before| before.will_wake(waker));
+        self.joiner.set(same.or_else(|| Some(waker.clone())));
+    }
+
+    pub(super) fn on_end(&self, callback: Rc<dyn Callback>) {
+        if self.is_ended() {
+            self.ready.push(callback);
+        } else {
+            let mut callbacks = self.callbacks.take().unwrap_or_default();
+            callbacks.push(callback);
+            self.callbacks.set(Some(callbacks));
+        }
+    }
+
+    /// Tells who waits. The phase says that it has ended.
+    fn tell(&self) {
+        for callback in self.callbacks.take().into_iter().flat_map(|all| *all) {
+            self.ready.push(callback);
+        }
+        if let Some(waker) = self.joiner.take() {
+            wake(waker);
+        }
+    }
+}
+
+/// The body of a task: what is known of it, and the place of its future and its result.
+pub(super) type Work<F> = Headed<Life, StageOf<F>>;
+
+type StageOf<F> = Stage<F, TaskResult<<F as Future>::Output>>;
+type TaskResult<T> = Result<T, TaskError>;
+
+impl<F: Future> Step for Work<F> {
+    fn step(self: Pin<&Self>, standing: &Standing, waker: &Waker) -> Stepped {
+        let life = self.get_ref().head();
+        if life.phase.get() != Phase::Idle {
+            return Stepped::Task;
+        }
+        life.phase.set(Phase::Running);
+        let cx = &mut Context::from_waker(waker);
+        match catch_unwind(AssertUnwindSafe(|| self.body().poll(cx))) {
+            Ok(Some(Poll::Ready(value))) => end(self, standing, Ok(value)),
+            Ok(_) if life.phase.get() == Phase::Running => life.phase.set(Phase::Idle),
+            Ok(_) => end(self, standing, Err(TaskError::Cancelled)),
+            Err(panic) => end(self, standing, Err(TaskError::Panicked(panic))),
+        }
+        Stepped::Task
+    }
+
+    fn cancel(self: Pin<&Self>, standing: &Standing) -> bool {
+        let phase = &self.get_ref().head().phase;
+        match phase.get() {
+            Phase::Ended { .. } => return false,
+            Phase::Running | Phase::Cancelling => phase.set(Phase::Cancelling),
+            Phase::Idle => {
+                phase.set(Phase::Cancelling);
+                end(self, standing, Err(TaskError::Cancelled));
+            }
+        }
+        true
+    }
+}
+
+impl<F: Future> Join<F::Output> for Work<F> {
+    fn life(&self) -> &Life {
+        self.head()
+    }
+
+    fn take(self: Pin<&Self>) -> Option<TaskResult<F::Output>> {
+        self.body().take()
+    }
+
+    fn detach(self: Pin<&Self>, standing: &Standing) {
+        let life = self.get_ref().head();
+        life.detached.set(true);
+        if life.is_ended() {
+            dispose::<F>(life, standing, &self.body());
+        }
+    }
+}
+
+/// The end of a task: its future is dropped first, then its result settled, then who waits for it is told.
+fn end<F: Future>(work: Pin<&Work<F>>, standing: &Standing, result: TaskResult<F::Output>) {
+    let (life, stage) = (work.get_ref().head(), work.body());
+    let exceptions = life.ready.exceptions();
+    if needs_drop::<F>() {
+        exceptions.contain("panic while a task's future was dropped", || stage.clear());
+    }
+    life.ready.dismiss(standing);
+    // Asked only now: a destructor of the future's may have cancelled it too.
+    let cancelled = life.phase.get() == Phase::Cancelling;
+    if cancelled {
+        overrule(life, standing, result);
+        stage.set(Err(TaskError::Cancelled));
+    } else {
+        stage.set(result);
+    }
+    life.phase.set(Phase::Ended { cancelled });
+    life.tell();
+    if life.detached.get() {
+        dispose::<F>(life, standing, &stage);
+    }
+}
+
+/// A cancellation in the last step wins over what the step came to.
+fn overrule<T>(life: &Life, standing: &Standing, result: TaskResult<T>) {
+    let exceptions = life.ready.exceptions();
+    match result {
+        Err(TaskError::Panicked(panic)) => {
+            let context = ExceptionContext::new("panic in a task that was being cancelled");
+            exceptions.report(&context.with_panic(panic).with_place(standing.place));
+        }
+        unwanted => exceptions.contain("panic while a result was dropped", || drop(unwanted)),
+    }
+}
+
+/// What nobody took: a panic is reported, and a result's destructor contained.
+fn dispose<F: Future>(life: &Life, standing: &Standing, stage: &StageOf<F>) {
+    let exceptions = life.ready.exceptions();
+    match stage.take() {
+        None => {}
+        Some(Err(TaskError::Panicked(panic))) => {
+            let context = ExceptionContext::new("panic in a task whose result nobody took");
+            exceptions.report(&context.with_panic(panic).with_place(standing.place));
+        }
+        Some(result) => exceptions.contain("panic while a result was dropped", || drop(result)),
+    }
+}
