@@ -28,7 +28,7 @@ pub(crate) struct Packing {
 
 impl Packing {
     pub(crate) const fn new(index: u32, generation: u32) -> Packing {
-        assert!(index >= MOST.ilog2() + 1 && generation <= 32);
+        assert!(index > MOST.ilog2() && generation <= 32);
         Packing { index, generation }
     }
 }

@@ -26,6 +26,8 @@ enum Phase {
     },
 }
 
+type Callbacks = Vec<Rc<dyn Callback>>;
+
 /// What is known of a task, whatever its types.
 pub(super) struct Life {
     phase: Cell<Phase>,
@@ -33,7 +35,7 @@ pub(super) struct Life {
     detached: Cell<bool>,
     joiner: Cell<Option<Waker>>,
     /// Nearly always none: in a box, so that a task without is small.
-    callbacks: Cell<Option<Box<Vec<Rc<dyn Callback>>>>>,
+    callbacks: Cell<Option<Box<Callbacks>>>,
     ready: Rc<Ready>,
 }
 
@@ -74,8 +76,10 @@ impl Life {
 
     /// Tells who waits. The phase says that it has ended.
     fn tell(&self) {
-        for callback in self.callbacks.take().into_iter().flat_map(|all| *all) {
-            self.ready.push(callback);
+        if let Some(callbacks) = self.callbacks.take() {
+            callbacks
+                .into_iter()
+                .for_each(|callback| self.ready.push(callback));
         }
         if let Some(waker) = self.joiner.take() {
             wake(waker);

@@ -21,6 +21,12 @@ pub(super) struct Timer {
     pub(super) callback: Rc<dyn Callback>,
 }
 
+impl Timer {
+    fn is_before(&self, other: &Timer) -> bool {
+        (self.when, self.number) < (other.when, other.number)
+    }
+}
+
 impl Ord for Timer {
     /// The earliest is the greatest: the standard heap gives the greatest first.
     fn cmp(&self, other: &Timer) -> Ordering {
@@ -71,19 +77,26 @@ impl Waiting {
     /// The lane at whose end the timer belongs: the one that ends latest, so that those which end earlier stay open for
     /// earlier ones, and an empty one if there is no other.
     fn lane(&mut self, timer: &Timer) -> Option<&mut VecDeque<Timer>> {
-        let open = self.lanes.iter_mut().filter(|lane| match lane.back() {
-            Some(last) => last.when <= timer.when,
-            None => true,
-        });
-        open.max_by_key(|lane| lane.back().map(|last| last.when))
+        let mut best: Option<(usize, Option<Instant>)> = None;
+        for (n, lane) in self.lanes.iter().enumerate() {
+            let end = lane.back().map(|last| last.when);
+            if end <= Some(timer.when) && best.is_none_or(|(_, latest)| end > latest) {
+                best = Some((n, end));
+            }
+        }
+        best.map(|(n, _)| &mut self.lanes[n])
     }
 
     fn first(&self) -> Option<(Place, &Timer)> {
-        let heap = self.heap.peek().map(|timer| (Place::Heap, timer));
-        let lanes = self.lanes.iter().enumerate();
-        let fronts = lanes.filter_map(|(n, lane)| Some((Place::Lane(n), lane.front()?)));
-        // The greatest is the earliest.
-        fronts.chain(heap).max_by(|a, b| a.1.cmp(b.1))
+        let mut first = self.heap.peek().map(|timer| (Place::Heap, timer));
+        for (n, lane) in self.lanes.iter().enumerate() {
+            if let Some(timer) = lane.front() {
+                if first.is_none_or(|(_, before)| timer.is_before(before)) {
+                    first = Some((Place::Lane(n), timer));
+                }
+            }
+        }
+        first
     }
 
     /// The earliest, where `wanted` says so of it.
