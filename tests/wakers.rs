@@ -201,6 +201,99 @@ fn a_task_may_end_while_another_thread_wakes_it() {
 }
 
 #[test]
+fn a_waker_of_a_closed_loop_may_be_woken_while_others_have_its_number() {
+    let _test = test();
+    let mut stale = Vec::new();
+    for _ in 0..300 {
+        let event_loop = new_loop();
+        stale.push(counted(&event_loop).1);
+        drop(event_loop);
+    }
+    let event_loop = new_loop();
+    let (_task, waker, steps) = counted(&event_loop);
+    stale.iter().for_each(Waker::wake_by_ref);
+    let other = thread::spawn(move || stale.into_iter().for_each(Waker::wake));
+    other.join().expect("woken");
+    turn(&event_loop);
+    assert_eq!(steps.get(), 1);
+    waker.wake();
+    turn(&event_loop);
+    assert_eq!(steps.get(), 2);
+}
+
+#[test]
+fn a_million_wakes_from_another_thread_are_one_message() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (_one, waker, steps) = counted(&event_loop);
+    let (_two, second, _) = counted(&event_loop);
+    let other = thread::spawn(move || {
+        for _ in 0..1_000_000 {
+            waker.wake_by_ref();
+            second.wake_by_ref();
+        }
+    });
+    other.join().expect("woken");
+    turn(&event_loop);
+    assert_eq!(steps.get(), 2);
+    turn(&event_loop);
+    assert_eq!(steps.get(), 2);
+}
+
+#[test]
+fn a_wake_of_another_thread_comes_behind_the_call_that_it_made_before() {
+    let _test = test();
+    thread_local!(static CALLED: Cell<bool> = const { Cell::new(false) });
+    let event_loop = new_loop();
+    let (send, wakers) = mpsc::channel::<Waker>();
+    let remote = event_loop.remote();
+    let other = thread::spawn(move || {
+        for waker in wakers {
+            let call = remote.call_soon_threadsafe(|| CALLED.set(true));
+            call.expect("open");
+            waker.wake();
+        }
+    });
+    for _ in 0..200 {
+        CALLED.set(false);
+        let mut asked = false;
+        event_loop.run_until_complete(poll_fn(|cx| {
+            if asked {
+                return Poll::Ready(());
+            }
+            asked = true;
+            send.send(cx.waker().clone()).expect("it listens");
+            Poll::Pending
+        }));
+        assert!(CALLED.get());
+    }
+    drop(send);
+    other.join().expect("ended");
+}
+
+#[test]
+fn a_turn_that_has_something_to_do_asks_the_kernel_only_where_a_descriptor_is_in_the_poller() {
+    let _test = test();
+    let event_loop = new_loop();
+    let yields = async |n: u32| {
+        for _ in 0..n {
+            event_loop.sleep(Duration::ZERO).await;
+        }
+    };
+    event_loop.run_until_complete(yields(100));
+    let alone = event_loop.stats();
+    assert!(alone.turns >= 100 && alone.polls <= 1, "{alone:?}");
+    let (one, _other) = sendloop::Socket::pair().expect("a pair");
+    let waits = event_loop.wait_for(event_loop.sock_recv(&one, 1), Duration::from_millis(1));
+    event_loop
+        .run_until_complete(waits)
+        .expect_err("nothing comes");
+    let before = event_loop.stats().polls;
+    event_loop.run_until_complete(yields(100));
+    assert!(event_loop.stats().polls - before >= 100);
+}
+
+#[test]
 fn a_waker_keeps_neither_the_future_nor_the_result() {
     let _test = test();
     let event_loop = new_loop();

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use super::turn::Driver;
 use super::{Inner, Loop, LoopHandle};
 use crate::ready::Runnable;
 use crate::sys::signal;
@@ -201,7 +202,7 @@ impl Loop {
     #[track_caller]
     pub fn run_once(&self, timeout: Option<Duration>) -> io::Result<()> {
         let running = self.enter();
-        running.0.turn(timeout, &mut |_| {})
+        running.0.turn(Driver::Embedder(timeout), &mut |_| {})
     }
 
     /// How long from now until a turn is due for what the loop knows of: zero where something is queued, the time until the
@@ -223,7 +224,7 @@ impl Loop {
 impl Inner {
     fn run_until_stopped(&self, root: &mut dyn FnMut(&Waker)) {
         loop {
-            if let Err(error) = self.turn(None, root) {
+            if let Err(error) = self.turn(Driver::Loop, root) {
                 // The poller fails only for want of memory. Timers and other threads must still be served, but not at full speed.
                 log::error!("the poller failed: {error}");
                 thread::sleep(Duration::from_millis(10));

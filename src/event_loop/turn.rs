@@ -13,18 +13,22 @@ use crate::exceptions::ExceptionContext;
 use crate::ready::{Call, Callback, Entry, Runnable};
 use crate::remote::Message;
 
+/// Who has the loop take a turn.
+pub(super) enum Driver {
+    /// The loop itself, one turn after the other.
+    Loop,
+    /// Somebody who waits for the loop's descriptor between turns, and in one for this time at most.
+    Embedder(Option<Duration>),
+}
+
 impl Inner {
-    /// Waits until something is to be done, `limit` at most, and runs what is to be done then, but not what that asks for.
+    /// Waits until something is to be done, and runs what is to be done then, but not what that asks for.
     ///
     /// `root` polls the future that is run until it is complete. Its panic comes out of here, and leaves the loop as it was.
-    pub(super) fn turn(
-        &self,
-        limit: Option<Duration>,
-        root: &mut dyn FnMut(&Waker),
-    ) -> io::Result<()> {
+    pub(super) fn turn(&self, driver: Driver, root: &mut dyn FnMut(&Waker)) -> io::Result<()> {
         self.counters.turns.add(1);
         // Without the poller what is known is still to be done: it fails for want of memory, and that may pass.
-        let polled = self.poll(shorter(limit, self.wait()));
+        let polled = self.poll(driver);
         if *polled.as_ref().unwrap_or(&true) {
             self.read_messages();
         }
@@ -40,15 +44,23 @@ impl Inner {
         polled.map(drop)
     }
 
-    /// Takes what the poller has. Where no descriptor is in it nothing comes but through the door, which can be looked at without
-    /// asking the kernel. True where it was knocked at.
-    fn poll(&self, timeout: Option<Duration>) -> io::Result<bool> {
-        let waits = timeout != Some(Duration::ZERO);
-        if waits || self.door.is_knocked_at() || self.reactor.registered() > 0 {
-            self.counters.polls.add(1);
-            return self.reactor.poll(timeout, &self.ready);
-        }
-        Ok(false)
+    /// Takes what the poller has, after waiting for it. True where the door was knocked at.
+    fn poll(&self, driver: Driver) -> io::Result<bool> {
+        let timeout = match driver {
+            Driver::Loop if self.has_nothing_to_ask() => return Ok(false),
+            Driver::Loop => self.wait(),
+            Driver::Embedder(limit) => shorter(limit, self.wait()),
+        };
+        self.counters.polls.add(1);
+        self.reactor.poll(timeout, &self.ready)
+    }
+
+    /// Whether there is something to do, and nothing that the poller could add: where no descriptor is in it, nothing comes but
+    /// through the door. An embedder's poller is asked all the same: a knock that was heard already would keep its descriptor
+    /// readable.
+    fn has_nothing_to_ask(&self) -> bool {
+        let is_empty = self.reactor.registered() == 0 && !self.door.is_knocked_at();
+        is_empty && self.wait() == Some(Duration::ZERO)
     }
 
     /// A callback's panic ends the callback and nothing else.
