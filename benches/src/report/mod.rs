@@ -1,23 +1,41 @@
-//! Tables and plots of the samples.
+//! The page of results: what was to be reached and what was, a table and a plot for each work, and what is to be said of it.
+
+mod figures;
+mod goals;
+mod machine;
+mod plots;
+mod sections;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
 
 use anyhow::Result;
 
 use crate::Options;
-use crate::runner::results;
+use crate::runner::results::{self, Table};
+use sections::SECTIONS;
 
+type Tables = BTreeMap<String, Table>;
+
+/// Writes `BENCHMARKS.md` and its plots.
 pub fn write(options: &Options) -> Result<()> {
-    for table in results::load(&options.folder)?.values() {
-        println!("{}: {}", table.key, table.title);
-        for series in &table.series {
-            let cost = series.cost();
-            println!(
-                "  {:24} {:10.1} ns ({:.1} to {:.1})",
-                series.peer,
-                cost.median * 1e9,
-                cost.low * 1e9,
-                cost.high * 1e9
-            );
-        }
+    let tables = results::load(&options.folder)?;
+    let mut page = String::from(include_str!("remarks/head.md"));
+    machine::describe(&mut page, &options.folder)?;
+    goals::write(&mut page, &tables)?;
+    for section in &SECTIONS {
+        section.write(&mut page, &tables)?;
     }
+    let plots = options.docs.join("benchmarks");
+    fs::create_dir_all(&plots)?;
+    plots::draw(&plots, &tables)?;
+    fs::write(options.docs.join("BENCHMARKS.md"), page)?;
     Ok(())
+}
+
+/// A heading and an empty line.
+fn heading(page: &mut String, text: &str) -> Result<()> {
+    Ok(writeln!(page, "\n## {text}\n")?)
 }

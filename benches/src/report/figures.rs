@@ -1,0 +1,43 @@
+//! How figures are written.
+
+use crate::runner::results::Spread;
+
+/// A time, in the unit that leaves one to three digits before the point.
+pub fn seconds(seconds: f64) -> String {
+    let (number, unit) = match seconds {
+        s if !s.is_finite() => return "–".to_string(),
+        s if s < 1e-6 => (s * 1e9, "ns"),
+        s if s < 1e-3 => (s * 1e6, "µs"),
+        s if s < 1.0 => (s * 1e3, "ms"),
+        s => (s, "s"),
+    };
+    format!("{} {unit}", digits(number))
+}
+
+/// Three digits, or all of those before the point.
+pub fn digits(number: f64) -> String {
+    match number.abs() {
+        n if !n.is_finite() => "–".to_string(),
+        n if n < 10.0 => format!("{number:.2}"),
+        n if n < 100.0 => format!("{number:.1}"),
+        _ => grouped(number.round() as i64),
+    }
+}
+
+fn grouped(number: i64) -> String {
+    let text = number.to_string();
+    let bytes = text.as_bytes().rchunks(3).rev();
+    let groups: Vec<&str> = bytes
+        .filter_map(|group| std::str::from_utf8(group).ok())
+        .collect();
+    groups.join(",")
+}
+
+/// The median, and the quartiles behind it.
+pub fn spread(spread: Spread, write: impl Fn(f64) -> String) -> String {
+    let Spread { low, median, high } = spread;
+    match median.is_finite() {
+        true => format!("{} ({} to {})", write(median), write(low), write(high)),
+        false => "–".to_string(),
+    }
+}

@@ -1,0 +1,75 @@
+//! What it was measured on, and with.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::heading;
+
+/// The first line that a command says of itself.
+fn says(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text = [output.stdout, output.stderr].concat();
+    let line = String::from_utf8_lossy(&text)
+        .lines()
+        .next()?
+        .trim()
+        .to_string();
+    (!line.is_empty()).then_some(line)
+}
+
+fn cpu() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let count = text
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    let model = text.lines().find(|line| line.starts_with("model name"))?;
+    let model = model.split_once(':')?.1.trim();
+    Some(format!("{count} cores, {model}"))
+}
+
+/// The versions of the crates that are compared, as they are locked.
+fn crates() -> Vec<String> {
+    let lock = include_str!("../../Cargo.lock");
+    let version = |name: &str| {
+        let entry = lock
+            .split(&format!("name = \"{name}\"\nversion = \""))
+            .nth(1)?;
+        Some(format!("{name} {}", entry.split('"').next()?))
+    };
+    [
+        "mio",
+        "tokio",
+        "smol",
+        "async-io",
+        "async-executor",
+        "monoio",
+    ]
+    .into_iter()
+    .filter_map(version)
+    .collect()
+}
+
+pub fn describe(page: &mut String, folder: &Path) -> Result<()> {
+    heading(page, "Machine and versions")?;
+    let python = folder.join("venv/bin/python").display().to_string();
+    let uvloop = "import uvloop; print('uvloop', uvloop.__version__)";
+    let lines = [
+        cpu(),
+        says("uname", &["-sr"]),
+        says("rustc", &["--version"]),
+        Some(crates().join(", ")),
+        says(&python, &["--version"]).or_else(|| says("python3", &["--version"])),
+        says(&python, &["-c", uvloop]),
+        says("nginx", &["-v"]),
+        says("wrk", &["-v"]).map(|line| line.split(" [").next().unwrap_or_default().to_string()),
+    ];
+    for line in lines.into_iter().flatten() {
+        writeln!(page, "- {line}")?;
+    }
+    Ok(())
+}
