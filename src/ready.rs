@@ -141,6 +141,8 @@ pub(crate) type Runnable = Pin<Rc<Headed<Standing, dyn Step>>>;
 pub(crate) enum Entry {
     Task(Runnable),
     Callback(Rc<dyn Callback>),
+    /// An alarm is due.
+    Alarm(Key),
 }
 
 pub(crate) struct Ready {
@@ -254,6 +256,11 @@ impl Ready {
         }
         let entry = Entry::Callback(callback);
         self.queue.borrow_mut().push_back(entry);
+    }
+
+    /// Puts an alarm at the end of the line.
+    pub(crate) fn push_alarm(&self, alarm: Key) {
+        self.queue.borrow_mut().push_back(Entry::Alarm(alarm));
     }
 
     /// Takes what is first in the line. A task that is woken from here on will stand in it again.

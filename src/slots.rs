@@ -40,6 +40,9 @@ const fn mask(bits: u32) -> u64 {
 /// How many values there may be at once: an index is of 28 bits, of 20 where that is too much for a pointer.
 const MOST: usize = (1 << if usize::BITS >= 64 { 28 } else { 20 }) - 1;
 
+/// With no more places than these it is not worth giving their memory back.
+const MANY: usize = 1024;
+
 #[derive(Debug)]
 enum Place<T> {
     Taken(T),
@@ -51,6 +54,14 @@ pub(crate) struct Slots<T> {
     places: Vec<(u32, Place<T>)>,
     free: Option<u32>,
     taken: usize,
+    /// The generation of a new place: no key of one that is gone has it.
+    fresh: u32,
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Slots<T> {
+        Slots::new()
+    }
 }
 
 impl<T> Slots<T> {
@@ -59,6 +70,7 @@ impl<T> Slots<T> {
             places: Vec::new(),
             free: None,
             taken: 0,
+            fresh: 0,
         }
     }
 
@@ -74,10 +86,10 @@ impl<T> Slots<T> {
                 self.places.len() < MOST,
                 "no more than {MOST} values at once"
             );
-            self.places.push((0, Place::Taken(value)));
+            self.places.push((self.fresh, Place::Taken(value)));
             return Key {
                 index,
-                generation: 0,
+                generation: self.fresh,
             };
         };
         let (generation, place) = &mut self.places[index as usize];
@@ -126,10 +138,21 @@ impl<T> Slots<T> {
         *generation = generation.wrapping_add(1);
         self.free = Some(key.index);
         self.taken -= 1;
+        if self.taken == 0 && self.places.len() > MANY {
+            self.give_back();
+        }
         match old {
             Place::Taken(value) => Some(value),
             Place::Free { .. } => None,
         }
+    }
+
+    /// Gives the memory of all places back, none of which is taken.
+    fn give_back(&mut self) {
+        let generations = self.places.iter().map(|(generation, _)| *generation);
+        self.fresh = generations.fold(self.fresh, u32::max).wrapping_add(1);
+        self.places = Vec::new();
+        self.free = None;
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
@@ -181,6 +204,24 @@ mod tests {
         }
         assert_eq!(slots.places.len(), 10);
         assert_eq!(slots.values().count(), 10);
+    }
+
+    #[test]
+    fn the_memory_of_many_is_given_back_and_their_keys_find_nothing_new() {
+        let mut slots = Slots::new();
+        let fill = |slots: &mut Slots<usize>| -> Vec<Key> {
+            (0..=MANY).map(|n| slots.insert(n)).collect()
+        };
+        let mut stale: Vec<Key> = Vec::new();
+        for _ in 0..5 {
+            let keys = fill(&mut slots);
+            assert!(stale.iter().all(|old| slots.get(*old).is_none()));
+            for key in &keys {
+                slots.remove(*key);
+            }
+            assert_eq!(slots.places.capacity(), 0);
+            stale.extend(keys);
+        }
     }
 
     #[test]

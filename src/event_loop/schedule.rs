@@ -93,13 +93,11 @@ impl LoopHandle {
     ///
     /// Dropping it takes its timer away at once.
     #[inline]
-    #[track_caller]
     pub fn sleep(&self, delay: Duration) -> Sleep {
         Sleep::new(self, delay)
     }
 
     /// [`sleep`](LoopHandle::sleep) with a time instead of a delay.
-    #[track_caller]
     pub(crate) fn sleep_until(&self, deadline: Instant) -> Sleep {
         Sleep::until(self, deadline)
     }

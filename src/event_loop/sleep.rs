@@ -1,48 +1,12 @@
 //! Waiting for a time.
 
-use std::cell::Cell;
 use std::fmt;
-use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::LoopHandle;
-use crate::ready::Callback;
-
-/// The timer of a [`Sleep`]: it wakes instead of calling.
-struct Alarm {
-    waker: Cell<Option<Waker>>,
-    rung: Cell<bool>,
-    cancelled: Cell<bool>,
-    place: &'static Location<'static>,
-}
-
-impl Callback for Alarm {
-    fn run(&self) {
-        self.rung.set(true);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// Where the loop is closed, whoever waits must learn it; where the sleep was dropped, it took its waker with it.
-    fn cancel(&self) {
-        self.cancelled.set(true);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.get()
-    }
-
-    fn place(&self) -> &'static Location<'static> {
-        self.place
-    }
-}
+use crate::slots::Key;
 
 enum State {
     /// One turn is to pass, and no time.
@@ -51,12 +15,11 @@ enum State {
     Over,
 }
 
-/// Waiting for a time. The first poll sets the timer.
+/// Waiting for a time. The first poll sets the alarm.
 struct Wait {
     deadline: Instant,
-    alarm: Option<Rc<Alarm>>,
+    alarm: Option<Key>,
     event_loop: LoopHandle,
-    place: &'static Location<'static>,
 }
 
 impl Wait {
@@ -64,24 +27,11 @@ impl Wait {
         if self.event_loop.is_closed() {
             return Poll::Ready(());
         }
-        let waker = Some(cx.waker().clone());
-        match &self.alarm {
-            Some(alarm) if alarm.rung.get() => return Poll::Ready(()),
-            Some(alarm) => {
-                let before = alarm.waker.replace(waker);
-                drop(before);
-            }
-            None => {
-                let alarm = Rc::new(Alarm {
-                    waker: Cell::new(waker),
-                    rung: Cell::new(false),
-                    cancelled: Cell::new(false),
-                    place: self.place,
-                });
-                let timers = &self.event_loop.inner.timers;
-                timers.add(self.deadline, alarm.clone());
-                self.alarm = Some(alarm);
-            }
+        let timers = &self.event_loop.inner.timers;
+        match self.alarm {
+            Some(alarm) if timers.has_rung(alarm, cx.waker()) => return Poll::Ready(()),
+            Some(_) => {}
+            None => self.alarm = Some(timers.set_alarm(self.deadline, cx.waker().clone())),
         }
         Poll::Pending
     }
@@ -89,9 +39,8 @@ impl Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        if let Some(alarm) = self.alarm.take().filter(|alarm| !alarm.rung.get()) {
-            drop(alarm.waker.take());
-            self.event_loop.inner.timers.cancel(&*alarm);
+        if let Some(alarm) = self.alarm {
+            self.event_loop.inner.timers.forget(alarm);
         }
     }
 }
@@ -104,7 +53,6 @@ pub struct Sleep {
 
 impl Sleep {
     #[inline]
-    #[track_caller]
     pub(super) fn new(event_loop: &LoopHandle, delay: Duration) -> Sleep {
         if !delay.is_zero() {
             return Sleep::until(event_loop, event_loop.deadline(delay));
@@ -116,13 +64,11 @@ impl Sleep {
         Sleep { state }
     }
 
-    #[track_caller]
     pub(super) fn until(event_loop: &LoopHandle, deadline: Instant) -> Sleep {
         let state = State::Wait(Wait {
             deadline,
             alarm: None,
             event_loop: event_loop.clone(),
-            place: Location::caller(),
         });
         Sleep { state }
     }

@@ -12,6 +12,7 @@ use super::{BUDGET, Inner};
 use crate::exceptions::ExceptionContext;
 use crate::ready::{Call, Callback, Entry, Runnable};
 use crate::remote::Message;
+use crate::timers::Due;
 
 /// Who has the loop take a turn.
 pub(super) enum Driver {
@@ -38,6 +39,7 @@ impl Inner {
             match self.ready.pop() {
                 Some(Entry::Callback(callback)) => self.call(&*callback),
                 Some(Entry::Task(task)) => self.step(&task, root),
+                Some(Entry::Alarm(alarm)) => self.timers.ring(alarm),
                 None => break,
             }
         }
@@ -113,8 +115,11 @@ impl Inner {
             return;
         }
         let now = self.clock.now();
-        while let Some(callback) = self.timers.pop_due(now) {
-            self.ready.push(callback);
+        while let Some(due) = self.timers.pop_due(now) {
+            match due {
+                Due::Callback(callback) => self.ready.push(callback),
+                Due::Alarm(alarm) => self.ready.push_alarm(alarm),
+            }
         }
     }
 }

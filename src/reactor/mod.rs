@@ -290,7 +290,7 @@ impl Reactor {
         let open = self.open.borrow_mut().take();
         drop(open);
         let mut woken = Woken::default();
-        let sources = mem::replace(&mut *self.sources.borrow_mut(), Slots::new());
+        let sources = mem::take(&mut *self.sources.borrow_mut());
         self.numbers.borrow_mut().clear();
         for registered in sources.values() {
             registered.source.wake_all(&mut woken);

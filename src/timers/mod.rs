@@ -4,25 +4,38 @@
 //! up or until the cancelled ones are more than half, when all of them are swept out together. So setting and cancelling stay
 //! cheap and a million cancelled timers hold no memory.
 
+mod alarms;
 mod waiting;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+use std::task::Waker;
 use std::time::Instant;
 
+use crate::error::wake;
 use crate::exceptions::Exceptions;
 use crate::ready::Callback;
+use crate::slots::Key;
+use alarms::Alarms;
 use waiting::{Timer, Waiting};
 
 /// Below this number of cancelled timers sweeping is not worth it; asyncio has the same number.
 const FEW: usize = 100;
 
+/// What is to be done at some time.
+pub(crate) enum Due {
+    Callback(Rc<dyn Callback>),
+    /// Somebody is to be woken: [`Timers::ring`].
+    Alarm(Key),
+}
+
 #[derive(Default)]
 pub(crate) struct Timers {
     waiting: RefCell<Waiting>,
+    alarms: RefCell<Alarms>,
     made: Cell<u64>,
-    /// How many of those are cancelled.
+    /// How many of those that wait are cancelled.
     cancelled: Cell<usize>,
     closed: Cell<bool>,
 }
@@ -33,28 +46,68 @@ impl Timers {
         if self.closed.get() {
             return callback.cancel();
         }
+        self.push(when, Due::Callback(callback));
+    }
+
+    /// Has `waker` woken at `when`, until [`forget`](Timers::forget). It needs no memory of its own, as a callback does.
+    pub(crate) fn set_alarm(&self, when: Instant, waker: Waker) -> Key {
+        let key = self.alarms.borrow_mut().set(waker);
+        self.push(when, Due::Alarm(key));
+        key
+    }
+
+    /// Whether the alarm has rung; where it has not, it is this waker's from here on.
+    pub(crate) fn has_rung(&self, alarm: Key, waker: &Waker) -> bool {
+        let before = self.alarms.borrow_mut().renew(alarm, waker);
+        match before {
+            Some(before) => {
+                drop(before);
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// Wakes who waits for an alarm that was handed back.
+    pub(crate) fn ring(&self, alarm: Key) {
+        let waker = self.alarms.borrow_mut().ring(alarm);
+        waker.into_iter().for_each(wake);
+    }
+
+    /// Nobody waits for the alarm any more.
+    pub(crate) fn forget(&self, alarm: Key) {
+        let waker = self.alarms.borrow_mut().remove(alarm);
+        if waker.is_some() {
+            self.count_cancelled();
+        }
+        drop(waker);
+    }
+
+    fn push(&self, when: Instant, due: Due) {
         let number = self.made.get();
         self.made.set(number + 1);
-        self.waiting.borrow_mut().push(Timer {
-            when,
-            number,
-            callback,
-        });
+        self.waiting.borrow_mut().push(Timer { when, number, due });
     }
 
     /// Cancels a callback that [`add`](Timers::add) was given. Where it has been handed back already, the count of the cancelled
     /// is one too high until the next sweep, which then comes earlier and does no harm.
     pub(crate) fn cancel(&self, callback: &dyn Callback) {
-        if callback.is_cancelled() {
-            return;
+        if !callback.is_cancelled() {
+            callback.cancel();
+            self.count_cancelled();
         }
-        callback.cancel();
-        self.cancelled.set(self.cancelled.get() + 1);
-        self.sweep();
     }
 
-    fn sweep(&self) {
-        let cancelled = self.cancelled.get();
+    fn is_cancelled(&self, timer: &Timer) -> bool {
+        match &timer.due {
+            Due::Callback(callback) => callback.is_cancelled(),
+            Due::Alarm(key) => !self.alarms.borrow().has(*key),
+        }
+    }
+
+    fn count_cancelled(&self) {
+        let cancelled = self.cancelled.get() + 1;
+        self.cancelled.set(cancelled);
         if cancelled < FEW {
             return;
         }
@@ -63,41 +116,50 @@ impl Timers {
             return;
         }
         // Dropping these runs no code of the user's: their callbacks are gone since they were cancelled.
-        waiting.retain(|timer| !timer.callback.is_cancelled(), FEW);
+        waiting.retain(|timer| !self.is_cancelled(timer), FEW);
         self.cancelled.set(0);
+    }
+
+    fn uncount_cancelled(&self) {
+        let cancelled = self.cancelled.get();
+        self.cancelled.set(cancelled.saturating_sub(1));
     }
 
     /// The earliest deadline that somebody still waits for.
     pub(crate) fn next(&self) -> Option<Instant> {
         let mut waiting = self.waiting.borrow_mut();
-        while waiting
-            .pop_if(|timer| timer.callback.is_cancelled())
-            .is_some()
-        {
-            self.cancelled.set(self.cancelled.get().saturating_sub(1));
+        while waiting.pop_if(|timer| self.is_cancelled(timer)).is_some() {
+            self.uncount_cancelled();
         }
         waiting.peek().map(|timer| timer.when)
     }
 
-    /// Hands back the earliest callback that was due at `now`; it may have been cancelled.
-    pub(crate) fn pop_due(&self, now: Instant) -> Option<Rc<dyn Callback>> {
-        let due = self.waiting.borrow_mut().pop_if(|timer| timer.when <= now);
-        let callback = due?.callback;
-        if callback.is_cancelled() {
-            self.cancelled.set(self.cancelled.get().saturating_sub(1));
+    /// Hands back the earliest that was due at `now`; it may have been cancelled.
+    pub(crate) fn pop_due(&self, now: Instant) -> Option<Due> {
+        let timer = self
+            .waiting
+            .borrow_mut()
+            .pop_if(|timer| timer.when <= now)?;
+        if self.cancelled.get() > 0 && self.is_cancelled(&timer) {
+            self.uncount_cancelled();
         }
-        Some(callback)
+        Some(timer.due)
     }
 
-    /// Cancels all timers, and all that come later at once.
+    /// Cancels all timers, and all that come later at once. Who waits for an alarm is woken, to find the loop closed.
     pub(crate) fn close(&self, exceptions: &Exceptions) {
         self.closed.set(true);
         let waiting = self.waiting.take();
         self.cancelled.set(0);
         // The destructors are the user's code: nothing is borrowed while they run.
         for timer in waiting.iter() {
-            let cancel = || timer.callback.cancel();
-            exceptions.contain("panic while a callback was dropped", cancel);
+            match &timer.due {
+                Due::Callback(callback) => {
+                    let cancel = || callback.cancel();
+                    exceptions.contain("panic while a callback was dropped", cancel);
+                }
+                Due::Alarm(key) => self.ring(*key),
+            }
         }
     }
 }
@@ -130,8 +192,11 @@ mod tests {
     }
 
     fn run_due(timers: &Timers, now: Instant) {
-        while let Some(callback) = timers.pop_due(now) {
-            callback.run();
+        while let Some(due) = timers.pop_due(now) {
+            match due {
+                Due::Callback(callback) => callback.run(),
+                Due::Alarm(key) => timers.ring(key),
+            }
         }
     }
 
@@ -184,5 +249,33 @@ mod tests {
         assert!(before.is_cancelled() && after.is_cancelled());
         run_due(&timers, start);
         assert!(log.borrow().is_empty());
+    }
+
+    #[test]
+    fn an_alarm_rings_once_and_one_that_is_forgotten_never() {
+        let (timers, start) = (Timers::default(), Instant::now());
+        let waker = Waker::noop();
+        let (heard, forgotten) = (
+            timers.set_alarm(start, waker.clone()),
+            timers.set_alarm(start, waker.clone()),
+        );
+        assert!(!timers.has_rung(heard, waker));
+        timers.forget(forgotten);
+        run_due(&timers, start);
+        assert!(timers.has_rung(heard, waker));
+        timers.forget(heard);
+        assert_eq!(timers.cancelled.get(), 0);
+        assert_eq!(timers.alarms.borrow().len(), 0);
+    }
+
+    #[test]
+    fn forgotten_alarms_do_not_pile_up() {
+        let (timers, start) = (Timers::default(), Instant::now());
+        for _ in 0..100_000 {
+            let alarm = timers.set_alarm(start + Duration::from_secs(60), Waker::noop().clone());
+            timers.forget(alarm);
+            assert!(timers.waiting.borrow().len() <= 2 * FEW);
+        }
+        assert_eq!(timers.alarms.borrow().len(), 0);
     }
 }

@@ -6,10 +6,9 @@
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
-use std::rc::Rc;
 use std::time::Instant;
 
-use crate::ready::Callback;
+use super::Due;
 
 /// How many delays are in lanes at once. Each is looked at whenever the next timer is asked for.
 const LANES: usize = 4;
@@ -18,7 +17,7 @@ pub(super) struct Timer {
     pub(super) when: Instant,
     /// Which was made first, among equal deadlines.
     pub(super) number: u64,
-    pub(super) callback: Rc<dyn Callback>,
+    pub(super) due: Due,
 }
 
 impl Timer {
@@ -132,6 +131,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
     use std::time::Duration;
 
     use super::*;
@@ -144,7 +144,7 @@ mod tests {
             waiting.push(Timer {
                 when: start + Duration::from_millis(delay),
                 number: number as u64,
-                callback: Rc::new(Call::new(|| {})),
+                due: Due::Callback(Rc::new(Call::new(|| {}))),
             });
         }
         let mut numbers = Vec::new();
