@@ -39,6 +39,10 @@ use crate::event_loop::Fallback;
 /// (`sendfile_max_chunk`).
 const BUDGET: u64 = 2 << 20;
 
+/// How many calls it makes before that, however little each one moved: a chunk of one byte would hold the loop for as long as
+/// two million calls take.
+const MOST_CALLS: u32 = 128;
+
 /// What is sent: the header, the file by sendfile, or a block that was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Path {
@@ -84,8 +88,9 @@ pub(super) struct Machine {
     held_back: bool,
     /// The part of the block that is read and not sent.
     block: Range<usize>,
-    /// Bytes moved since others could run.
+    /// Bytes moved since others could run, and the calls that moved them.
     spent: u64,
+    calls: u32,
 }
 
 impl Machine {
@@ -100,6 +105,7 @@ impl Machine {
             held_back: false,
             block: 0..0,
             spent: 0,
+            calls: 0,
         };
         match machine.plan.ask() {
             Ask::Size | Ask::Growth => {}
@@ -184,6 +190,7 @@ impl Machine {
     /// the socket is writable.
     pub(super) fn begin_turn(&mut self, writable: bool, waited: Duration) {
         self.spent = 0;
+        self.calls = 0;
         let path = match self.state {
             State::Yielding(path) => path,
             State::Parked(path) if writable => {
@@ -197,6 +204,7 @@ impl Machine {
             // The budget may have ended just where the file was known to.
             Path::Native if !matches!(self.plan.ask(), Ask::Bytes(_)) => State::Learn,
             Path::Native => State::Send,
+            Path::Fallback if self.block.is_empty() => State::Read,
             Path::Fallback => State::Drain,
         };
     }
@@ -292,6 +300,7 @@ impl Machine {
 
     fn advance(&mut self, path: Path, sent: usize) {
         self.spent += sent as u64;
+        self.calls += 1;
         if let Path::Header(then) = path {
             return self.advance_header(then, sent);
         }
@@ -303,8 +312,9 @@ impl Machine {
         let all = matches!(self.plan.ask(), Ask::Nothing);
         let next = match path {
             _ if all => State::Done(None),
+            // Also before a read: it may have been made ahead, and then nothing else would let the others run.
+            _ if self.is_others_turn() => State::Yielding(path),
             Path::Fallback if self.block.is_empty() => State::Read,
-            _ if self.spent >= BUDGET => State::Yielding(path),
             Path::Fallback => State::Drain,
             _ if matches!(self.plan.ask(), Ask::Bytes(_)) && !self.is_unasked() => State::Send,
             _ => State::Learn,
@@ -317,9 +327,13 @@ impl Machine {
         if self.header.is_empty() {
             self.held_back = then != Then::End;
             self.go(then);
-        } else if self.spent >= BUDGET {
+        } else if self.is_others_turn() {
             self.state = State::Yielding(Path::Header(then));
         }
+    }
+
+    fn is_others_turn(&self) -> bool {
+        self.spent >= BUDGET || self.calls >= MOST_CALLS
     }
 
     fn is_unasked(&self) -> bool {

@@ -389,11 +389,34 @@ fn drain_yields_after_the_budget() {
     machine.answered(Answer::Sent(BLOCK - 1));
     assert_eq!(machine.step(), Step::Drain(BLOCK - 1..BLOCK));
     machine.answered(Answer::Sent(1));
+    assert_eq!(machine.step(), Step::Yield, "also where a block ends");
+    machine.begin_turn(false, Duration::ZERO);
+    assert!(matches!(machine.step(), Step::Read { .. }));
     machine.filled(Ok(BLOCK));
-    machine.answered(Answer::Sent(1));
+    for _ in 0..7 {
+        machine.answered(Answer::Sent(BLOCK));
+        machine.filled(Ok(BLOCK));
+    }
+    machine.filled(Ok(2 * BLOCK));
+    machine.answered(Answer::Sent(BLOCK));
     assert_eq!(machine.step(), Step::Yield);
     machine.begin_turn(false, Duration::ZERO);
-    assert_eq!(machine.step(), Step::Drain(1..BLOCK));
+    assert_eq!(machine.step(), Step::Drain(BLOCK..2 * BLOCK));
+}
+
+#[test]
+fn many_calls_are_a_budget_too_however_little_they_move() {
+    let mut sends = sending(MIB as u64, true);
+    let mut drains = draining(BLOCK);
+    for machine in [&mut sends, &mut drains] {
+        for _ in 0..MOST_CALLS {
+            assert_ne!(machine.step(), Step::Yield);
+            machine.answered(Answer::Sent(1));
+        }
+        assert_eq!(machine.step(), Step::Yield);
+        machine.begin_turn(false, Duration::ZERO);
+        assert_ne!(machine.step(), Step::Yield);
+    }
 }
 
 #[test]

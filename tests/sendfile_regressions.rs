@@ -1,0 +1,102 @@
+//! What was broken once in sending files, each named after what broke.
+#![cfg(target_os = "linux")]
+
+#[path = "util/overlay.rs"]
+mod overlay;
+mod util;
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::sync::mpsc;
+
+use overlay::Overlay;
+use sendloop::{Loop, SendFile, Socket};
+use util::*;
+
+const MIB: usize = 1 << 20;
+
+/// A Unix pair whose far end is read where the test likes.
+fn stream() -> (Socket<UnixStream>, UnixStream) {
+    let (near, far) = UnixStream::pair().expect("a pair");
+    far.set_nonblocking(true).expect("set");
+    (Socket::new(near).expect("non-blocking"), far)
+}
+
+/// Reads what is there.
+fn drain(mut far: &UnixStream) {
+    let mut some = [0; 64 << 10];
+    while let Ok(1..) = far.read(&mut some) {}
+}
+
+/// The most bytes that one poll moves, of `len` in all; `after_step` is called after each step.
+#[track_caller]
+fn most_in_one_poll(
+    event_loop: &Loop,
+    transfer: SendFile<'_, UnixStream>,
+    len: usize,
+    mut after_step: impl FnMut(),
+) -> u64 {
+    let sent = Cell::new(0);
+    let told = |total| {
+        sent.set(total);
+        after_step();
+    };
+    let mut transfer = pin!(transfer.progress(told));
+    let mut most = 0;
+    let all = event_loop.run_until_complete(poll_fn(|cx| {
+        let before = sent.get();
+        let polled = transfer.as_mut().poll(cx);
+        most = most.max(sent.get() - before);
+        polled
+    }));
+    assert_eq!(all.expect("sent"), len as u64);
+    most
+}
+
+/// A loop whose executor does one thing after the other.
+fn one_thread() -> Loop {
+    let event_loop = Loop::builder().executor_threads(1).build();
+    event_loop.expect("a loop")
+}
+
+/// Waits until the executor of [`one_thread`] has done what it was given before.
+fn executor_is_through(event_loop: &Loop) {
+    let (done, ended) = mpsc::channel();
+    drop(event_loop.run_in_executor(move || done.send(())));
+    ended.recv().expect("run");
+}
+
+#[test]
+fn a_file_that_was_read_ahead_was_sent_in_one_go() {
+    let _test = test();
+    let Some(overlay) = Overlay::mount() else {
+        return;
+    };
+    let mut file = overlay.file();
+    file.write_all(&content(0, 16 * MIB)).expect("room");
+    let event_loop = one_thread();
+    let (near, far) = stream();
+    // Blocks that the socket takes at once.
+    let transfer = event_loop.sock_sendfile(&near, &file).chunk(64 << 10);
+    let most = most_in_one_poll(&event_loop, transfer, 16 * MIB, || {
+        drain(&far);
+        // So that the next block is there when this one is sent.
+        executor_is_through(&event_loop);
+    });
+    // 2 MiB, and what the last step adds.
+    assert!(most <= (2 << 20) + (64 << 10), "{most}");
+}
+
+#[test]
+fn a_chunk_of_one_byte_held_the_loop_for_as_long_as_its_calls_took() {
+    let _test = test();
+    let file = file(5000);
+    let event_loop = new_loop();
+    let (near, far) = stream();
+    let transfer = event_loop.sock_sendfile(&near, &file).chunk(1);
+    let most = most_in_one_poll(&event_loop, transfer, 5000, || drain(&far));
+    assert!(most <= 128, "{most}");
+}
