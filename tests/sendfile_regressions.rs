@@ -100,3 +100,18 @@ fn a_chunk_of_one_byte_held_the_loop_for_as_long_as_its_calls_took() {
     let most = most_in_one_poll(&event_loop, transfer, 5000, || drain(&far));
     assert!(most <= 128, "{most}");
 }
+
+#[test]
+fn small_chunks_looked_at_the_page_cache_one_by_one() {
+    let _test = test();
+    let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary file");
+    file.write_all(&content(0, MIB)).expect("room");
+    let event_loop = new_loop();
+    let (near, far) = stream();
+    let transfer = event_loop.sock_sendfile(&near, &file).chunk(1000);
+    most_in_one_poll(&event_loop, transfer, MIB, || drain(&far));
+    let stats = event_loop.stats();
+    // Two for each 256 KiB, and some more after each wait for the socket.
+    let looks = 4 + stats.sendfile_would_block;
+    assert!(stats.sendfile_probes <= 3 * looks, "{stats:?}");
+}

@@ -30,7 +30,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::plan::{Ask, Plan, Size};
-use super::residency::{Looked, Next, Residency};
+use super::residency::{Looked, Next, READ_IN, Residency};
 use super::steps::{Answer, Facts, Step, Wishes};
 use crate::error::SendfileNotAvailableError;
 use crate::event_loop::Fallback;
@@ -156,7 +156,7 @@ impl Machine {
                     offset,
                     len: len as usize,
                 },
-                Next::Look => Step::Look { offset, len },
+                Next::Look => self.look(offset, len as u64),
                 Next::ReadIn(len) => Step::ReadIn(self.within(offset..offset + len)),
             },
             (State::Read, _, Some(len)) => Step::Read { offset, len },
@@ -165,6 +165,13 @@ impl Machine {
                 unreachable!("these states are left when all is sent")
             }
         }
+    }
+
+    /// Steps smaller than what one look can tell of are not looked at one by one.
+    fn look(&self, offset: u64, len: u64) -> Step {
+        let range = self.within(offset..offset + len.max(READ_IN));
+        let len = (range.end - range.start) as usize;
+        Step::Look { offset, len }
     }
 
     /// What to have read in while the next bytes are sent; `asked` is how far that was asked for before.

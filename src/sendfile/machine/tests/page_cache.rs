@@ -42,6 +42,31 @@ fn nothing_is_read_in_behind_the_end() {
 }
 
 #[test]
+fn one_look_tells_of_many_small_chunks() {
+    let wishes = Wishes {
+        fallback: true,
+        prefetch: true,
+        header: 0,
+    };
+    let size = BLOCK as u64 + 9;
+    let mut machine = Machine::new(Plan::new(0, None).in_chunks(5), wishes);
+    machine.learned(Ok(Facts { size, cached: true }));
+    let look = |offset, len| Step::Look { offset, len };
+    assert_eq!(machine.step(), look(0, BLOCK));
+    machine.looked(Looked::Resident(BLOCK as u64));
+    assert_eq!(machine.step(), send(0, 5));
+    machine.answered(Answer::Sent(5));
+    assert_eq!(machine.step(), send(5, 5));
+    machine.answered(Answer::WouldBlock);
+    machine.begin_turn(true, Duration::ZERO);
+    assert_eq!(machine.step(), look(5, BLOCK));
+    machine.looked(Looked::Resident(3));
+    assert_eq!(machine.step(), send(5, 3));
+    machine.answered(Answer::Sent(3));
+    assert_eq!(machine.step(), look(8, BLOCK));
+}
+
+#[test]
 fn what_was_looked_at_is_looked_at_again_after_a_wait_for_the_socket() {
     let mut machine = prefetching(3 << 20);
     machine.looked(Looked::Resident(MIB as u64));
