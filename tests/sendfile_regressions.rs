@@ -6,13 +6,16 @@ mod overlay;
 mod util;
 
 use std::cell::Cell;
+use std::fs::File;
 use std::future::poll_fn;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use overlay::Overlay;
+use rustix::fs::{Advice, fadvise, fdatasync};
 use sendloop::{Loop, SendFile, Socket};
 use util::*;
 
@@ -114,4 +117,51 @@ fn small_chunks_looked_at_the_page_cache_one_by_one() {
     // Two for each 256 KiB, and some more after each wait for the socket.
     let looks = 4 + stats.sendfile_would_block;
     assert!(stats.sendfile_probes <= 3 * looks, "{stats:?}");
+}
+
+/// Not in the page cache.
+fn cold(len: usize) -> File {
+    let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary file");
+    file.write_all(&content(0, len)).expect("room");
+    fdatasync(&file).expect("written");
+    fadvise(&file, 0, None, Advice::DontNeed).expect("advice");
+    file
+}
+
+/// Has the executor of [`one_thread`] do nothing until the value is dropped.
+fn busy(event_loop: &Loop) -> mpsc::Sender<()> {
+    let (free, wait) = mpsc::channel::<()>();
+    drop(event_loop.run_in_executor(move || wait.recv()));
+    free
+}
+
+#[test]
+fn a_header_was_held_back_for_200_ms_where_its_transfer_was_given_up() {
+    let _test = test();
+    let mut times = Vec::new();
+    for given_up in [false, true, false, true] {
+        let event_loop = one_thread();
+        let _busy = busy(&event_loop);
+        let (near, mut far) = tcp();
+        let near = Socket::new(near).expect("non-blocking");
+        let file = cold(MIB);
+        let start = Instant::now();
+        let transfer = event_loop.sock_sendfile(&near, &file).header(b"alone");
+        let soon = Duration::from_millis(1);
+        if given_up {
+            let waited = event_loop.wait_for(transfer, soon);
+            event_loop.run_until_complete(waited).expect_err("busy");
+        } else {
+            let stalled = event_loop.run_until_complete(transfer.stall_timeout(soon));
+            let error = stalled.expect_err("busy");
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+        }
+        let mut header = [0; 5];
+        far.read_exact(&mut header).expect("it comes");
+        times.push(start.elapsed());
+        assert_eq!(&header, b"alone");
+    }
+    // What the machine does beside this may make one or the other slow.
+    let soonest = times.iter().min().expect("some");
+    assert!(*soonest < Duration::from_millis(100), "{times:?}");
 }

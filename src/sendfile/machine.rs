@@ -29,7 +29,7 @@ use std::mem;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::plan::{Ask, Plan, Size};
+use super::plan::{Ask, MOST_PER_CALL, Plan, Size};
 use super::residency::{Looked, Next, READ_IN, Residency};
 use super::steps::{Answer, Facts, Step, Wishes};
 use crate::error::SendfileNotAvailableError;
@@ -84,7 +84,7 @@ pub(super) struct Machine {
     reason: Option<Fallback>,
     /// The part of the header that is not sent.
     header: Range<usize>,
-    /// The header's last bytes went with the word that more would follow, and nothing did yet.
+    /// The last bytes that went are the header's, with the word that more would follow.
     held_back: bool,
     /// The part of the block that is read and not sent.
     block: Range<usize>,
@@ -145,7 +145,7 @@ impl Machine {
         match (&self.state, self.plan.ask(), self.plan.block()) {
             (State::Done(_), _, _) => Step::End,
             (State::Header(then), _, _) => Step::Header {
-                from: self.header.start,
+                part: self.header_part(),
                 more: *then != Then::End,
             },
             (State::Learn, _, _) => Step::Learn,
@@ -331,12 +331,17 @@ impl Machine {
 
     fn advance_header(&mut self, then: Then, sent: usize) {
         self.header.start += sent;
+        self.held_back = then != Then::End;
         if self.header.is_empty() {
-            self.held_back = then != Then::End;
             self.go(then);
         } else if self.is_others_turn() {
             self.state = State::Yielding(Path::Header(then));
         }
+    }
+
+    fn header_part(&self) -> Range<usize> {
+        let most = MOST_PER_CALL as usize;
+        self.header.start..self.header.end.min(self.header.start + most)
     }
 
     fn is_others_turn(&self) -> bool {

@@ -285,7 +285,8 @@ impl<'a, T: AsFd> SendFile<'a, T> {
             prefetch: options.prefetch,
             header: options.header.len(),
         };
-        let positioned = Positioned::new(Machine::new(plan, wishes), self.file);
+        let machine = Machine::new(plan, wishes);
+        let positioned = Positioned::new(machine, self.file, self.socket.as_fd());
         let turn = Turn::new(self.socket.turns());
         let transfer = Transfer::new(positioned, turn, options.header);
         self.state = State::Begun(transfer.reporting(options.progress, options.stall_timeout));

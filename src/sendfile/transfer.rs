@@ -112,8 +112,8 @@ impl<'a> Transfer<'a> {
         let file = self.positioned.file;
         loop {
             match self.machine().step() {
-                Step::Header { from, more } => {
-                    let answer = native::send_header(socket.as_fd(), &self.header[from..], more);
+                Step::Header { part, more } => {
+                    let answer = native::send_header(socket.as_fd(), &self.header[part], more);
                     self.answered(event_loop, answer);
                 }
                 Step::Learn => {
@@ -148,12 +148,7 @@ impl<'a> Transfer<'a> {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Step::End => {
-                    if self.machine().is_held_back() {
-                        native::push(socket.as_fd());
-                    }
-                    return Poll::Ready(self.positioned.machine.result());
-                }
+                Step::End => return Poll::Ready(self.positioned.machine.result()),
             }
         }
     }
