@@ -3,6 +3,8 @@
 
 #[path = "util/overlay.rs"]
 mod overlay;
+#[path = "util/slow_fs.rs"]
+mod slow_fs;
 mod util;
 
 use std::cell::Cell;
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 use overlay::Overlay;
 use rustix::fs::{Advice, fadvise, fdatasync};
 use sendloop::{Loop, SendFile, Socket};
+use slow_fs::{Pages, SlowFs};
 use util::*;
 
 const MIB: usize = 1 << 20;
@@ -164,4 +167,44 @@ fn a_header_was_held_back_for_200_ms_where_its_transfer_was_given_up() {
     // What the machine does beside this may make one or the other slow.
     let soonest = times.iter().min().expect("some");
     assert!(*soonest < Duration::from_millis(100), "{times:?}");
+}
+
+#[test]
+fn a_file_that_was_read_only_for_prefetch_failed_without_the_executor() {
+    let _test = test();
+    if FORCED_FALLBACK {
+        return;
+    }
+    let Some(overlay) = Overlay::mount() else {
+        return;
+    };
+    let mut file = overlay.file();
+    file.write_all(&content(0, ODD)).expect("room");
+    let event_loop = new_loop();
+    event_loop.run_until_complete(event_loop.shutdown_default_executor());
+    let (near, far) = tcp();
+    let near = Socket::new(near).expect("non-blocking");
+    let received = reader(far);
+    let sent = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file));
+    assert_eq!(sent.expect("sendfile serves it"), ODD as u64);
+    drop(near);
+    assert_content(&received.join().expect("read"), 0, ODD);
+}
+
+#[test]
+fn a_slow_file_was_read_past_the_count() {
+    let _test = test();
+    if !slow_fs::available() {
+        return;
+    }
+    let fs = SlowFs::mount(MIB as u64, Duration::from_millis(1), Pages::Direct);
+    let event_loop = one_thread();
+    let (near, far) = stream();
+    let file = fs.open();
+    let transfer = event_loop.sock_sendfile(&near, &file).count(4096);
+    assert_eq!(event_loop.run_until_complete(transfer).expect("sent"), 4096);
+    executor_is_through(&event_loop);
+    assert_eq!(fs.reads(), 1);
+    drop(near);
+    assert_content(&read_rest(far), 0, 4096);
 }

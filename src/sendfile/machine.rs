@@ -287,6 +287,27 @@ impl Machine {
         }
     }
 
+    /// After [`Step::Read`], where nobody can read. A file that was read only so that nothing waits for it is sendfile's after all.
+    pub(super) fn cannot_read(&mut self, error: io::Error) {
+        if self.reason != Some(Fallback::NoAnswer) {
+            self.state = State::Done(Some(error));
+            return;
+        }
+        self.reason = None;
+        self.residency.give_up();
+        self.state = match self.plan.ask() {
+            Ask::Bytes(_) => State::Send,
+            _ => State::Learn,
+        };
+    }
+
+    /// What to read while the block is sent, and from where on: of a file whose reads may take any time.
+    pub(super) fn next_block(&self) -> Option<(u64, usize)> {
+        let reads_ahead = self.reason == Some(Fallback::NoAnswer);
+        let sends = matches!(self.state, State::Drain);
+        (reads_ahead && sends).then(|| self.plan.block_behind(self.block.len()))?
+    }
+
     fn path(&self) -> Path {
         match self.state {
             State::Header(then) => Path::Header(then),

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use super::fallback::Reader;
+use super::fallback::{Filled, Reader};
 use super::machine::Machine;
 use super::native;
 use super::position::Positioned;
@@ -14,7 +14,8 @@ use super::prefetch::{self, Brought, Prefetch};
 use super::residency::Looked;
 use super::stall::Stall;
 use super::steps::{Answer, Step};
-use crate::event_loop::{Fallback, LoopHandle};
+use crate::error::LoopClosed;
+use crate::event_loop::LoopHandle;
 use crate::reactor::{Direction, Waiting};
 use crate::ready_io::poll_wait;
 use crate::socket::Socket;
@@ -129,9 +130,8 @@ impl<'a> Transfer<'a> {
                     self.answered(event_loop, answer);
                 }
                 Step::Read { offset, len } => {
-                    let reader = reader(&mut self.reader, event_loop, &self.positioned)?;
-                    let read = ready!(reader.poll_read(event_loop, cx, offset, len));
-                    self.positioned.machine.filled(read);
+                    let filled = ready!(self.poll_read(event_loop, (offset, len), cx));
+                    self.filled(event_loop, filled)?;
                 }
                 Step::Drain(range) => {
                     let reader = self.reader.as_ref().expect("what is sent was read");
@@ -196,6 +196,31 @@ impl<'a> Transfer<'a> {
         }
     }
 
+    fn poll_read(
+        &mut self,
+        event_loop: &LoopHandle,
+        at: (u64, usize),
+        cx: &mut Context<'_>,
+    ) -> Poll<Filled> {
+        match reader(&mut self.reader, event_loop, &self.positioned) {
+            Ok(reader) => reader.poll_read(event_loop, cx, at),
+            Err(error) => Poll::Ready(Filled::Nobody(error)),
+        }
+    }
+
+    fn filled(&mut self, event_loop: &LoopHandle, filled: Filled) -> io::Result<()> {
+        let machine = &mut self.positioned.machine;
+        match filled {
+            Filled::Read(read) => machine.filled(read),
+            Filled::Nobody(error) => machine.cannot_read(error),
+            Filled::Closed => return Err(LoopClosed.into()),
+        }
+        if let (Some(next), Some(reader)) = (machine.next_block(), &mut self.reader) {
+            reader.read_ahead(event_loop, next);
+        }
+        Ok(())
+    }
+
     /// Before a send, so that the disk works while the socket drains.
     fn read_ahead(&mut self, event_loop: &LoopHandle) {
         match self.prefetch.take_ahead() {
@@ -219,12 +244,10 @@ fn reader<'r>(
     match place {
         Some(reader) => Ok(reader),
         None => {
-            let reason = positioned.machine.reason();
-            if let Some(reason) = reason {
+            let reader = Reader::new(positioned.file)?;
+            if let Some(reason) = positioned.machine.reason() {
                 event_loop.counters().fell_back(reason);
             }
-            let reads_ahead = reason == Some(Fallback::NoAnswer);
-            let reader = Reader::new(positioned.file, reads_ahead)?;
             Ok(place.insert(Box::new(reader)))
         }
     }

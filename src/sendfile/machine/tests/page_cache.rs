@@ -77,3 +77,43 @@ fn what_was_looked_at_is_looked_at_again_after_a_wait_for_the_socket() {
     let offset = 5;
     assert_eq!(machine.step(), Step::Look { offset, len: MIB });
 }
+
+#[test]
+fn without_an_answer_it_is_read_a_block_ahead_and_no_further_than_the_count() {
+    let wishes = Wishes {
+        fallback: true,
+        prefetch: true,
+        header: 0,
+    };
+    let mut machine = Machine::new(Plan::new(7, Some(BLOCK as u64 + 9)), wishes);
+    machine.looked(Looked::NoAnswer);
+    assert_eq!(machine.next_block(), None);
+    machine.filled(Ok(BLOCK));
+    assert_eq!(machine.next_block(), Some((BLOCK as u64 + 7, 9)));
+    machine.answered(Answer::Sent(BLOCK));
+    machine.filled(Ok(9));
+    assert_eq!(machine.next_block(), None);
+}
+
+#[test]
+fn without_an_answer_and_nobody_who_reads_it_is_sent_as_it_is() {
+    let mut machine = prefetching(100);
+    machine.looked(Looked::NoAnswer);
+    machine.filled(Ok(40));
+    machine.answered(Answer::Sent(40));
+    machine.cannot_read(os(libc::EMFILE));
+    assert_eq!(machine.step(), send(40, 60));
+    machine.answered(Answer::NotAvailable(libc::EINVAL));
+    machine.cannot_read(os(libc::EMFILE));
+    fails_with(machine, libc::EMFILE, 40);
+}
+
+#[test]
+fn without_an_answer_and_nobody_who_reads_the_size_is_asked_for_where_it_is_not_known() {
+    let mut machine = prefetching(100);
+    machine.looked(Looked::NoAnswer);
+    machine.filled(Ok(120));
+    machine.answered(Answer::Sent(120));
+    machine.cannot_read(os(libc::EMFILE));
+    assert_eq!(machine.step(), Step::Learn);
+}
