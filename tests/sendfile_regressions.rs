@@ -17,8 +17,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use overlay::Overlay;
-use rustix::fs::{Advice, fadvise, fdatasync};
-use sendloop::{Loop, SendFile, Socket};
+use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fdatasync};
+use sendloop::{Loop, SendFile, SendfileNotAvailableError, SendfilePhase, Socket};
 use slow_fs::{Pages, SlowFs};
 use util::*;
 
@@ -207,4 +207,28 @@ fn a_slow_file_was_read_past_the_count() {
     assert_eq!(fs.reads(), 1);
     drop(near);
     assert_content(&read_rest(far), 0, 4096);
+}
+
+#[test]
+fn a_direct_file_was_sent_in_part_and_then_not_available() {
+    let _test = test();
+    let file = cold(MIB);
+    let flags = fcntl_getfl(&file).expect("flags");
+    fcntl_setfl(&file, flags | OFlags::DIRECT).expect("known there");
+    for prefetch in [true, false] {
+        let event_loop = new_loop();
+        let (near, far) = stream();
+        let transfer = event_loop.sock_sendfile(&near, &file).header(b"header");
+        let transfer = transfer.prefetch(prefetch).fallback(false);
+        // One call would do, so that nobody asked what kind of file it is.
+        let error = event_loop.run_until_complete(transfer.count(MIB as u64));
+        let error = error.expect_err("O_DIRECT");
+        let inner = error.get_ref().expect("an inner error");
+        let inner = inner.downcast_ref::<SendfileNotAvailableError>();
+        let inner = inner.expect("its type");
+        assert_eq!((inner.phase(), inner.sent()), (SendfilePhase::Inspect, 0));
+        assert_eq!(position(&file), 0);
+        drop(near);
+        assert!(read_rest(far).is_empty());
+    }
 }

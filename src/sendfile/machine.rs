@@ -109,6 +109,8 @@ impl Machine {
         };
         match machine.plan.ask() {
             Ask::Size | Ask::Growth => {}
+            // Without the fallback nothing may go, no header either, before it is clear that sendfile serves the file.
+            Ask::Bytes(_) if !wishes.fallback => {}
             Ask::Bytes(_) => machine.go(Then::Native),
             Ask::Nothing => machine.go(Then::End),
         }
