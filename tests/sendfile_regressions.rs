@@ -14,6 +14,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use overlay::Overlay;
@@ -231,4 +232,27 @@ fn a_direct_file_was_sent_in_part_and_then_not_available() {
         drop(near);
         assert!(read_rest(far).is_empty());
     }
+}
+
+#[test]
+fn a_stall_timeout_ended_a_transfer_of_a_closed_loop_that_did_not_wait() {
+    let _test = test();
+    if FORCED_FALLBACK {
+        return;
+    }
+    let file = file(4 * MIB);
+    let (near, far) = stream();
+    let event_loop = new_loop();
+    let handle = event_loop.handle();
+    event_loop.close();
+    let transfer = handle.sock_sendfile(&near, &file).chunk(64 << 10);
+    let transfer = transfer.stall_timeout(Duration::from_secs(50));
+    let mut transfer = pin!(transfer.progress(|_| drain(&far)));
+    let noop = &mut Context::from_waker(Waker::noop());
+    let result = (0..100).find_map(|_| match transfer.as_mut().poll(noop) {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    });
+    let sent = result.expect("it goes on").expect("it waits for nothing");
+    assert_eq!(sent, 4 << 20);
 }

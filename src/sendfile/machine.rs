@@ -132,6 +132,11 @@ impl Machine {
         matches!(self.state, State::Done(_))
     }
 
+    /// Whether it lets others run, and waits for nothing.
+    pub(super) fn is_yielding(&self) -> bool {
+        matches!(self.state, State::Yielding(_))
+    }
+
     /// Why it reads and sends, where it does.
     pub(super) fn reason(&self) -> Option<Fallback> {
         self.reason

@@ -87,8 +87,10 @@ impl<'a> Transfer<'a> {
             socket.may_be_ready(event_loop, Direction::Write),
         );
         let polled = self.drive(event_loop, socket, cx);
+        // Who yields has just moved bytes, and goes on at once, also on a closed loop.
+        let waits = polled.is_pending() && !self.machine().is_yielding();
         match &mut self.stall {
-            Some(stall) if polled.is_pending() => stall.poll(event_loop, cx).map(Err),
+            Some(stall) if waits => stall.poll(event_loop, cx).map(Err),
             _ => polled,
         }
     }
