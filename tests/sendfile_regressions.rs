@@ -10,7 +10,7 @@ mod util;
 use std::cell::Cell;
 use std::fs::File;
 use std::future::poll_fn;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::mpsc;
@@ -255,4 +255,31 @@ fn a_stall_timeout_ended_a_transfer_of_a_closed_loop_that_did_not_wait() {
     });
     let sent = result.expect("it goes on").expect("it waits for nothing");
     assert_eq!(sent, 4 << 20);
+}
+
+#[test]
+fn a_transfer_whose_first_poll_let_others_run_had_not_begun() {
+    let _test = test();
+    let event_loop = new_loop();
+    let file = file(100);
+    let (near, far) = stream();
+    let noop = &mut Context::from_waker(Waker::noop());
+    let begin = || Box::pin(event_loop.sock_sendfile(&near, &file).offset(5).count(1));
+    // One of so many finds the share of this step used up.
+    let first = (0..1000)
+        .map(|_| begin())
+        .find_map(|mut transfer| {
+            transfer
+                .as_mut()
+                .poll(noop)
+                .is_pending()
+                .then_some(transfer)
+        })
+        .expect("a share has an end");
+    let second = pin!(event_loop.sock_sendall(&near, b"x")).poll(noop);
+    assert!(second.is_pending(), "it stands in line");
+    (&file).seek(SeekFrom::Start(77)).expect("a position");
+    drain(&far);
+    drop(first);
+    assert_eq!(position(&file), 5);
 }

@@ -270,7 +270,7 @@ impl<'a, T: AsFd> SendFile<'a, T> {
         self
     }
 
-    fn begin(&mut self) -> io::Result<()> {
+    fn begin(&mut self, cx: &Context<'_>) -> io::Result<()> {
         check_nonblocking(&self.event_loop, self.socket)?;
         check(self.socket, self.options.offset)?;
         let options = mem::take(&mut self.options);
@@ -287,7 +287,7 @@ impl<'a, T: AsFd> SendFile<'a, T> {
         };
         let machine = Machine::new(plan, wishes);
         let positioned = Positioned::new(machine, self.file, self.socket.as_fd());
-        let turn = Turn::new(self.socket.turns());
+        let turn = Turn::begin(self.socket.turns(), cx);
         let transfer = Transfer::new(positioned, turn, options.header);
         self.state = State::Begun(transfer.reporting(options.progress, options.stall_timeout));
         Ok(())
@@ -316,11 +316,12 @@ impl<T: AsFd> Future for SendFile<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         let this = &mut *self;
         if let State::Unbegun = this.state {
-            ready!(this.event_loop.poll_budget(cx));
-            if let Err(error) = this.begin() {
+            if let Err(error) = this.begin(cx) {
                 this.state = State::Over;
                 return Poll::Ready(Err(error));
             }
+            // It has begun, also where others are to run first.
+            ready!(this.event_loop.poll_budget(cx));
         }
         let State::Begun(transfer) = &mut this.state else {
             panic!("a SendFile was polled after it was ready");
