@@ -283,3 +283,18 @@ fn a_transfer_whose_first_poll_let_others_run_had_not_begun() {
     drop(first);
     assert_eq!(position(&file), 5);
 }
+
+#[test]
+fn a_step_far_behind_the_end_was_not_available() {
+    let _test = test();
+    if FORCED_FALLBACK {
+        return;
+    }
+    let file = file(100);
+    let event_loop = new_loop();
+    let (near, _far) = stream();
+    for offset in [100, 5000, 1 << 44, i64::MAX as u64 - 5, i64::MAX as u64] {
+        let sent = event_loop.try_sendfile(&near, &file, offset, 10);
+        assert_eq!(sent.expect("the end"), 0, "{offset}");
+    }
+}

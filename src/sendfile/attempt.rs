@@ -84,6 +84,8 @@ impl LoopHandle {
                     sock.exhausted(Direction::Write);
                     Err(io::ErrorKind::WouldBlock.into())
                 }
+                // The kernel looks at the offset first, and the size is not asked for before it is needed.
+                Answer::NotAvailable(_) if native::ends_before(file, offset) => Ok(0),
                 Answer::NotAvailable(errno) => {
                     Err(SendfileNotAvailableError::new(Some(errno), 0).into())
                 }

@@ -93,6 +93,12 @@ pub(super) fn facts(file: &File) -> io::Result<Facts> {
     })
 }
 
+/// Whether the file says that it has no byte at the offset. One that says 0 may have.
+pub(super) fn ends_before(file: &File, offset: u64) -> bool {
+    let size = facts(file).map_or(0, |facts| facts.size);
+    0 < size && size <= offset
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
