@@ -298,3 +298,19 @@ fn a_step_far_behind_the_end_was_not_available() {
         assert_eq!(sent.expect("the end"), 0, "{offset}");
     }
 }
+
+#[test]
+fn transfers_that_were_given_up_kept_descriptors_before_a_busy_executor() {
+    let _test = test();
+    let event_loop = one_thread();
+    let _busy = busy(&event_loop);
+    let file = cold(MIB);
+    let (near, _far) = stream();
+    let before = descriptors();
+    for _ in 0..20 {
+        let transfer = event_loop.sock_sendfile(&near, &file);
+        let given_up = event_loop.wait_for(transfer, Duration::ZERO);
+        event_loop.run_until_complete(given_up).expect_err("busy");
+    }
+    assert_eq!(descriptors(), before);
+}

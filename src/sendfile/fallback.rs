@@ -1,7 +1,7 @@
 //! Reading a block, on the executor, for what sendfile cannot serve.
 //!
 //! The work owns what it uses: a duplicate of the file and the block. So the transfer may be dropped, and the user's file
-//! closed, while a thread still reads. It reads at an offset, which leaves the position alone.
+//! closed, while a thread still reads; what no thread has begun is dropped with the transfer. It reads at an offset, which leaves the position alone.
 
 use std::fmt;
 use std::fs::File;
@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::error::TaskError;
 use crate::event_loop::LoopHandle;
-use crate::pool::Blocking;
+use crate::offload::Errand;
 
 /// A multiple of every block size that O_DIRECT asks for.
 const ALIGNMENT: usize = 4096;
@@ -72,7 +72,7 @@ fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
 struct Reading {
     offset: u64,
     ahead: bool,
-    work: Blocking<(Block, io::Result<usize>)>,
+    work: Errand<(Block, io::Result<usize>)>,
 }
 
 /// What came of a read.
@@ -172,10 +172,10 @@ impl Reader {
         event_loop: &LoopHandle,
         block: Option<Block>,
         (offset, len): (u64, usize),
-    ) -> Blocking<(Block, io::Result<usize>)> {
+    ) -> Errand<(Block, io::Result<usize>)> {
         let mut block = block.unwrap_or_else(|| Block::new(len));
         let file = self.file.clone();
-        event_loop.run_in_executor(move || {
+        event_loop.errand(move || {
             let read = block.fill(&file, offset, len);
             (block, read)
         })

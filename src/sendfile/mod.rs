@@ -24,7 +24,8 @@
 //! # Situations
 //!
 //! - *Dropped while parked*: the waiting takes its waker out of the reactor, the position is set, the next writer is woken.
-//! - *Dropped while the executor reads*: the thread ends on its own with its duplicate of the file; its block is dropped.
+//! - *Dropped while the executor reads*: the thread ends on its own with its duplicate of the file; its block is dropped. Where no
+//!   thread has begun to, the read is dropped with all that it holds.
 //! - *The loop is closed under it*: a transfer in a task is dropped with it; one that is polled elsewhere is woken, finds its
 //!   poller gone and ends with [`LoopClosed`](crate::LoopClosed).
 //! - *The file shrinks*: a call sends nothing though bytes are owed. One read says whether it is the end; nothing is repeated.

@@ -1,7 +1,7 @@
 //! Looking for a chunk in the page cache, and having it read in by the executor.
 //!
 //! The work owns what it uses, a duplicate of the file; what it reads it throws away, as the page cache keeps it. So the transfer
-//! may be dropped while a thread still reads. The send itself stays with the loop's thread: in another it would race with
+//! may be dropped while a thread still reads; what no thread has begun is dropped with it. The send itself stays with the loop's thread: in another it would race with
 //! cancellation.
 
 use std::fs::File;
@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker, ready};
 use super::residency::{Looked, READ_IN};
 use crate::error::{LoopClosed, TaskError};
 use crate::event_loop::LoopHandle;
-use crate::pool::Blocking;
+use crate::offload::Errand;
 use crate::sys;
 
 /// Pages are at least this large: two bytes in the same one need one look.
@@ -103,7 +103,7 @@ pub(super) enum Brought {
 /// The reading in of one transfer, one piece at a time. A descriptor is held for as long as a thread reads, not longer.
 #[derive(Debug, Default)]
 pub(super) struct Prefetch {
-    work: Option<(Range<u64>, Blocking<bool>)>,
+    work: Option<(Range<u64>, Errand<bool>)>,
     /// How far reading in was asked for.
     asked: u64,
 }
@@ -118,7 +118,7 @@ impl Prefetch {
         let Ok(file) = file.try_clone() else { return };
         event_loop.counters().sendfile_read_ins.add(1);
         let piece = range.clone();
-        let work = event_loop.run_in_executor(move || read_in(&file, piece));
+        let work = event_loop.errand(move || read_in(&file, piece));
         self.asked = range.end;
         self.work = Some((range, work));
     }
