@@ -31,17 +31,10 @@ use std::time::Duration;
 
 use super::plan::{Ask, MOST_PER_CALL, Plan, Size};
 use super::residency::{Looked, Next, READ_IN, Residency};
+use super::share::Share;
 use super::steps::{Answer, Facts, Step, Wishes};
 use crate::error::SendfileNotAvailableError;
 use crate::event_loop::Fallback;
-
-/// How many bytes one transfer moves before it lets others run: some 0.6 ms on loopback. nginx has 2 MiB too
-/// (`sendfile_max_chunk`).
-const BUDGET: u64 = 2 << 20;
-
-/// How many calls it makes before that, however little each one moved: a chunk of one byte would hold the loop for as long as
-/// two million calls take.
-const MOST_CALLS: u32 = 128;
 
 /// What is sent: the header, the file by sendfile, or a block that was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,9 +81,7 @@ pub(super) struct Machine {
     held_back: bool,
     /// The part of the block that is read and not sent.
     block: Range<usize>,
-    /// Bytes moved since others could run, and the calls that moved them.
-    spent: u64,
-    calls: u32,
+    share: Share,
 }
 
 impl Machine {
@@ -104,8 +95,7 @@ impl Machine {
             header: 0..wishes.header,
             held_back: false,
             block: 0..0,
-            spent: 0,
-            calls: 0,
+            share: Share::default(),
         };
         match machine.plan.ask() {
             Ask::Size | Ask::Growth => {}
@@ -203,8 +193,7 @@ impl Machine {
     /// Others could run, for as long as `waited`: the budget is whole again, and what waited goes on, if it waited for a turn or
     /// the socket is writable.
     pub(super) fn begin_turn(&mut self, writable: bool, waited: Duration) {
-        self.spent = 0;
-        self.calls = 0;
+        self.share = Share::default();
         let path = match self.state {
             State::Yielding(path) => path,
             State::Parked(path) if writable => {
@@ -225,7 +214,7 @@ impl Machine {
 
     /// Bytes moved since the others could run.
     pub(super) fn spent(&self) -> u64 {
-        self.spent
+        self.share.bytes()
     }
 
     /// After [`Step::Learn`].
@@ -334,8 +323,7 @@ impl Machine {
     }
 
     fn advance(&mut self, path: Path, sent: usize) {
-        self.spent += sent as u64;
-        self.calls += 1;
+        self.share.spend(sent);
         if let Path::Header(then) = path {
             return self.advance_header(then, sent);
         }
@@ -348,7 +336,7 @@ impl Machine {
         let next = match path {
             _ if all => State::Done(None),
             // Also before a read: it may have been made ahead, and then nothing else would let the others run.
-            _ if self.is_others_turn() => State::Yielding(path),
+            _ if self.share.is_spent() => State::Yielding(path),
             Path::Fallback if self.block.is_empty() => State::Read,
             Path::Fallback => State::Drain,
             _ if matches!(self.plan.ask(), Ask::Bytes(_)) && !self.is_unasked() => State::Send,
@@ -362,7 +350,7 @@ impl Machine {
         self.held_back = then != Then::End;
         if self.header.is_empty() {
             self.go(then);
-        } else if self.is_others_turn() {
+        } else if self.share.is_spent() {
             self.state = State::Yielding(Path::Header(then));
         }
     }
@@ -370,10 +358,6 @@ impl Machine {
     fn header_part(&self) -> Range<usize> {
         let most = MOST_PER_CALL as usize;
         self.header.start..self.header.end.min(self.header.start + most)
-    }
-
-    fn is_others_turn(&self) -> bool {
-        self.spent >= BUDGET || self.calls >= MOST_CALLS
     }
 
     fn is_unasked(&self) -> bool {

@@ -4,9 +4,9 @@
 //!
 //! The user holds a [`SendFile`]; from its first poll on that holds a [`Transfer`]: the [`machine`] which knows how far it is
 //! and what comes next, the turn among the socket's writers, the waiting for the socket, the reading in of what is not in
-//! memory, and the reading where sendfile is not available. [`plan`] counts, [`residency`] knows the page cache, [`machine`]
-//! decides: these three are pure. [`native`], [`prefetch`] and [`fallback`] call the system, [`stall`] is the clock, [`position`]
-//! the way out. The driver ([`transfer`]) does what the machine says and decides nothing.
+//! memory, and the reading where sendfile is not available. [`plan`] counts, [`residency`] knows the page cache, [`share`] when
+//! others run, [`machine`] decides: these four are pure. [`native`], [`prefetch`] and [`fallback`] call the system, [`stall`] is
+//! the clock, [`position`] the way out. The driver ([`transfer`]) does what the machine says and decides nothing.
 //!
 //! # Rules
 //!
@@ -38,6 +38,7 @@ mod plan;
 mod position;
 mod prefetch;
 mod residency;
+mod share;
 mod stall;
 mod steps;
 mod transfer;

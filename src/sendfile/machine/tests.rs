@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::SendfilePhase;
+use crate::sendfile::share::{MOST_BYTES, MOST_CALLS};
 
 mod header;
 mod page_cache;
@@ -296,7 +297,7 @@ fn the_budget_spent_yields_without_waiting_and_is_whole_again_after_a_turn() {
 
 #[test]
 fn a_budget_that_ends_with_the_file_asks_for_growth_after_the_turn() {
-    for size in [BUDGET, 2 * BUDGET] {
+    for size in [MOST_BYTES, 2 * MOST_BYTES] {
         let mut machine = sending(size, true);
         let mut yields = 0;
         while machine.step() != Step::Learn {
@@ -309,7 +310,7 @@ fn a_budget_that_ends_with_the_file_asks_for_growth_after_the_turn() {
                 step => panic!("{step:?}"),
             }
         }
-        assert_eq!(yields, size / BUDGET);
+        assert_eq!(yields, size / MOST_BYTES);
         machine.learned(Ok(Facts { size, cached: true }));
         ends_with(machine, size);
     }
