@@ -74,6 +74,7 @@ pub(super) struct Machine {
     residency: Residency,
     state: State,
     fallback: bool,
+    prefetch: bool,
     reason: Option<Fallback>,
     /// The part of the header that is not sent.
     header: Range<usize>,
@@ -91,6 +92,7 @@ impl Machine {
             residency: Residency::new(wishes.prefetch),
             state: State::Learn,
             fallback: wishes.fallback,
+            prefetch: wishes.prefetch,
             reason: None,
             header: 0..wishes.header,
             held_back: false,
@@ -145,7 +147,9 @@ impl Machine {
                 part: self.header_part(),
                 more: *then != Then::End,
             },
-            (State::Learn, _, _) => Step::Learn,
+            (State::Learn, _, _) => Step::Learn {
+                certain: self.is_certain(),
+            },
             (State::Parked(_), _, _) => Step::Wait,
             (State::Yielding(_), _, _) => Step::Yield,
             (State::Send, Ask::Bytes(len), _) => match self.residency.next(offset, len as u64) {
@@ -222,8 +226,11 @@ impl Machine {
         match facts {
             Err(error) => self.state = State::Done(Some(error)),
             Ok(facts) => {
+                let certain = self.is_certain();
                 self.plan.learn(facts.size);
                 match facts.cached {
+                    // It may have grown.
+                    _ if self.plan.is_past_end() && !certain => {}
                     _ if self.plan.is_past_end() => self.go(Then::End),
                     true => self.go(Then::Native),
                     false => self.not_available(None),
@@ -358,6 +365,12 @@ impl Machine {
     fn header_part(&self) -> Range<usize> {
         let most = MOST_PER_CALL as usize;
         self.header.start..self.header.end.min(self.header.start + most)
+    }
+
+    /// Whether the file's size must be what it is now. First it is asked for only to find out which way to go: a file that needs a
+    /// server to tell is read, to its end. Nothing ends by such a size.
+    fn is_certain(&self) -> bool {
+        !self.prefetch || !self.is_unasked()
     }
 
     fn is_unasked(&self) -> bool {

@@ -59,13 +59,14 @@ fn same_page(one: u64, other: u64) -> bool {
     one / PAGE == other / PAGE
 }
 
-/// No answer is of two kinds: of a file that lives in memory, and of one whose reads may wait for anything (FUSE, NFS). And what
-/// cannot be read at all is sendfile's to report.
+/// No answer is of two kinds: of a file that lives in memory, and of one whose reads may wait for anything (FUSE, NFS). Which one it
+/// is can be told here of the most usual in memory, and else by [`Prefetch::poll_kind`]. And what cannot be read at all is
+/// sendfile's to report.
 fn without_answer(file: &File, error: &io::Error, len: usize) -> Looked {
     if !sys::file::is_no_answer(error) {
         return Looked::Resident(len as u64);
     }
-    match sys::file::is_in_memory(file.as_fd()) {
+    match sys::file::is_sealable(file.as_fd()) {
         true => Looked::InMemory,
         false => Looked::NoAnswer,
     }
@@ -104,6 +105,8 @@ pub(super) enum Brought {
 #[derive(Debug, Default)]
 pub(super) struct Prefetch {
     work: Option<(Range<u64>, Errand<bool>)>,
+    /// Whether the file lives in memory.
+    kind: Option<Errand<bool>>,
     /// How far reading in was asked for.
     asked: u64,
 }
@@ -111,6 +114,38 @@ pub(super) struct Prefetch {
 impl Prefetch {
     pub(super) fn asked(&self) -> u64 {
         self.asked
+    }
+
+    /// Whether [`poll_kind`](Prefetch::poll_kind) is not through yet.
+    pub(super) fn is_asking(&self) -> bool {
+        self.kind.is_some()
+    }
+
+    /// Has a thread ask the system of a file without an answer whether it lives in memory: to tell that, a system that does not may
+    /// have to ask its server.
+    pub(super) fn poll_kind(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: &File,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Looked>> {
+        let kind = match &mut self.kind {
+            Some(kind) => kind,
+            None => {
+                let Ok(file) = file.try_clone() else {
+                    return Poll::Ready(Ok(Looked::NoAnswer));
+                };
+                let ask = move || sys::file::is_in_memory(file.as_fd());
+                self.kind.insert(event_loop.errand(ask))
+            }
+        };
+        let done = ready!(Pin::new(kind).poll(cx));
+        self.kind = None;
+        Poll::Ready(match done {
+            Ok(true) => Ok(Looked::InMemory),
+            Err(TaskError::Cancelled) if event_loop.is_closed() => Err(LoopClosed.into()),
+            _ => Ok(Looked::NoAnswer),
+        })
     }
 
     /// Has a thread read the range in, where there is one.

@@ -1,5 +1,6 @@
 //! The driver of one transfer: does what the machine says, and tells it what came of it.
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -119,11 +120,15 @@ impl<'a> Transfer<'a> {
                     let answer = native::send_header(socket.as_fd(), &self.header[part], more);
                     self.answered(event_loop, answer);
                 }
-                Step::Learn => {
+                Step::Learn { certain } => {
                     native::keep_nonblocking(socket.as_fd());
-                    self.positioned.machine.learned(native::facts(file));
+                    let facts = native::facts(file, certain);
+                    self.positioned.machine.learned(facts);
                 }
-                Step::Look { offset, len } => self.look(event_loop, offset, len),
+                Step::Look { offset, len } => {
+                    let looked = ready!(self.poll_look(event_loop, (offset, len), cx))?;
+                    self.positioned.machine.looked(looked);
+                }
                 Step::ReadIn(range) => ready!(self.poll_read_in(event_loop, range, cx))?,
                 Step::Send { offset, len } => {
                     self.read_ahead(event_loop);
@@ -168,15 +173,20 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    fn look(&mut self, event_loop: &LoopHandle, offset: u64, len: usize) {
-        let counters = event_loop.counters();
-        let looked = prefetch::look(self.positioned.file, offset, len, || {
-            counters.sendfile_probes.add(1);
-        });
-        if looked == Looked::Missing {
-            counters.sendfile_misses.add(1);
+    fn poll_look(
+        &mut self,
+        event_loop: &LoopHandle,
+        at: (u64, usize),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Looked>> {
+        let file = self.positioned.file;
+        if !self.prefetch.is_asking() {
+            let looked = look(event_loop, file, at);
+            if looked != Looked::NoAnswer {
+                return Poll::Ready(Ok(looked));
+            }
         }
-        self.positioned.machine.looked(looked);
+        self.prefetch.poll_kind(event_loop, file, cx)
     }
 
     fn poll_read_in(
@@ -235,6 +245,15 @@ impl<'a> Transfer<'a> {
             self.prefetch.start(event_loop, file, range);
         }
     }
+}
+
+fn look(event_loop: &LoopHandle, file: &File, (offset, len): (u64, usize)) -> Looked {
+    let counters = event_loop.counters();
+    let looked = prefetch::look(file, offset, len, || counters.sendfile_probes.add(1));
+    if looked == Looked::Missing {
+        counters.sendfile_misses.add(1);
+    }
+    looked
 }
 
 /// The fallback's reader, from the first read on.

@@ -9,6 +9,7 @@ mod page_cache;
 
 const MIB: usize = 1 << 20;
 const BLOCK: usize = 256 << 10;
+const LEARN: Step = Step::Learn { certain: true };
 
 /// A transfer without a header, whose bytes are sent wherever they are.
 fn new_machine(plan: Plan, fallback: bool) -> Machine {
@@ -26,7 +27,7 @@ fn new_machine(plan: Plan, fallback: bool) -> Machine {
 #[track_caller]
 fn sending(size: u64, fallback: bool) -> Machine {
     let mut machine = new_machine(Plan::new(0, None), fallback);
-    assert_eq!(machine.step(), Step::Learn);
+    assert_eq!(machine.step(), LEARN);
     machine.learned(Ok(Facts { size, cached: true }));
     machine
 }
@@ -146,14 +147,14 @@ fn send_sent_all_of_the_count_is_the_end() {
 fn send_sent_less_without_a_size_asks_for_it() {
     let mut machine = counted(7, true);
     machine.answered(Answer::Sent(3));
-    assert_eq!(machine.step(), Step::Learn);
+    assert_eq!(machine.step(), LEARN);
     machine.learned(Ok(Facts {
         size: 5,
         cached: true,
     }));
     assert_eq!(machine.step(), send(3, 2));
     machine.answered(Answer::Sent(2));
-    assert_eq!(machine.step(), Step::Learn);
+    assert_eq!(machine.step(), LEARN);
     machine.learned(Ok(Facts {
         size: 5,
         cached: true,
@@ -172,7 +173,7 @@ fn send_sent_some_goes_on_without_waiting() {
 fn send_sent_all_that_was_known_asks_for_growth() {
     let mut machine = sending(100, true);
     machine.answered(Answer::Sent(100));
-    assert_eq!(machine.step(), Step::Learn);
+    assert_eq!(machine.step(), LEARN);
     machine.learned(Ok(Facts {
         size: 130,
         cached: true,
@@ -278,7 +279,7 @@ fn without_a_size_any_answer_but_bytes_asks_for_it() {
     ] {
         let mut machine = counted(7, true);
         machine.answered(answer);
-        assert_eq!(machine.step(), Step::Learn);
+        assert_eq!(machine.step(), LEARN);
     }
 }
 
@@ -300,7 +301,7 @@ fn a_budget_that_ends_with_the_file_asks_for_growth_after_the_turn() {
     for size in [MOST_BYTES, 2 * MOST_BYTES] {
         let mut machine = sending(size, true);
         let mut yields = 0;
-        while machine.step() != Step::Learn {
+        while machine.step() != LEARN {
             match machine.step() {
                 Step::Yield => {
                     yields += 1;

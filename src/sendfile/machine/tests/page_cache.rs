@@ -115,5 +115,26 @@ fn without_an_answer_and_nobody_who_reads_the_size_is_asked_for_where_it_is_not_
     machine.filled(Ok(120));
     machine.answered(Answer::Sent(120));
     machine.cannot_read(os(libc::EMFILE));
-    assert_eq!(machine.step(), Step::Learn);
+    assert_eq!(machine.step(), LEARN);
+}
+
+#[test]
+fn a_size_that_nobody_far_away_was_asked_for_ends_nothing() {
+    let wishes = Wishes {
+        fallback: true,
+        prefetch: true,
+        header: 0,
+    };
+    let mut machine = Machine::new(Plan::new(9, None), wishes);
+    let facts = |size| Ok(Facts { size, cached: true });
+    assert_eq!(machine.step(), Step::Learn { certain: false });
+    machine.learned(facts(5));
+    assert_eq!(machine.step(), LEARN);
+    machine.learned(facts(12));
+    machine.looked(Looked::Resident(3));
+    assert_eq!(machine.step(), send(9, 3));
+    machine.answered(Answer::Sent(3));
+    assert_eq!(machine.step(), LEARN);
+    machine.learned(facts(12));
+    ends_with(machine, 3);
 }
