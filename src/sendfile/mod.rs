@@ -19,7 +19,8 @@
 //!    that is something else by now (erlang/otp#1635 and cgzones/apt-cacher-rs#122 tell how that ends). The send itself stays on
 //!    the loop's thread.
 //! 5. What may wait for the disk is the executor's: a chunk that is not in the page cache is read in there first. The look that
-//!    tells can be wrong only by a page that went right after it.
+//!    tells can be wrong only by a page that went right after it. Nor is a server asked for the size or the kind of a file, where the
+//!    transfer cannot end by it.
 //!
 //! # Situations
 //!
@@ -80,11 +81,14 @@ impl LoopHandle {
     /// - Several writers of one socket take turns; several transfers of one file are each exact, and the last to end sets the
     ///   position.
     /// - A peer that closes only its sending side still gets everything.
-    /// - No more than 1 MiB per system call and some 2 MiB in a row are sent before other tasks run. A peer that does not read costs
-    ///   nothing.
+    /// - No more than 1 MiB per system call and some 2 MiB in a row, or 128 calls, are sent before other tasks run. A peer that does
+    ///   not read costs nothing.
     ///
     /// Bytes that the kernel has taken still are the file's pages: where the file is overwritten in place before the peer
     /// has read them, the peer may get the new ones. Replace files by renaming, not by rewriting.
+    ///
+    /// Where the executor reads of the file, it does so by a duplicate, and closing that takes away the locks that this process holds
+    /// on the file by fcntl(2)'s F_SETLK, as closing any descriptor of it does. Those of flock(2) stay.
     ///
     /// # Difference from asyncio
     ///
@@ -237,10 +241,11 @@ impl<'a, T: AsFd> SendFile<'a, T> {
     /// Whether to keep the loop from waiting for the disk; true unless set.
     ///
     /// What is not in the page cache is then read in by a thread of the executor before it is sent, and what follows is read
-    /// ahead. A look at the page cache takes a system call for each 256 KiB: some 1 % of the time of a large transfer from warm
-    /// pages. File systems that live in memory (tmpfs, procfs, …) are asked once. Those that tell nothing (FUSE, NFS, overlayfs, …)
-    /// may take any time for anything, so their files are read by the executor and sent from memory, as by the fallback; where
-    /// that is not allowed, they are read in and then sent by sendfile.
+    /// ahead. A look at the page cache takes a system call for each 256 KiB, and some after each wait for the socket: some 1 % of the
+    /// time of a large transfer from warm pages. File systems that live in memory (tmpfs, procfs, …) are asked once. Those that tell
+    /// nothing (FUSE, NFS, overlayfs, …) may take any time for anything, so their files are read by the executor and sent from memory,
+    /// as by the fallback; where that is not allowed, they are read in and then sent by sendfile. Where the executor takes no
+    /// work, all is sent as it is.
     ///
     /// Without it the loop's thread waits where the disk has to be read, and no file system is asked.
     pub fn prefetch(mut self, prefetch: bool) -> Self {
