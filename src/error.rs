@@ -142,7 +142,8 @@ pub enum SendfilePhase {
     Inspect,
     /// The system refused the first call: of the file nothing was sent. A header was.
     Begin,
-    /// The system refused a later call, behind [`sent`](SendfileNotAvailableError::sent) bytes.
+    /// The system refused a later call, behind [`sent`](SendfileNotAvailableError::sent) bytes; or the file has become one that
+    /// it does not serve.
     Midway,
 }
 
@@ -172,9 +173,9 @@ pub struct SendfileNotAvailableError {
 impl SendfileNotAvailableError {
     pub(crate) fn new(errno: Option<i32>, sent: u64) -> SendfileNotAvailableError {
         let phase = match errno {
+            _ if sent > 0 => SendfilePhase::Midway,
             None => SendfilePhase::Inspect,
-            Some(_) if sent == 0 => SendfilePhase::Begin,
-            Some(_) => SendfilePhase::Midway,
+            Some(_) => SendfilePhase::Begin,
         };
         SendfileNotAvailableError { errno, phase, sent }
     }

@@ -1,8 +1,12 @@
 //! Work that blocks, on the threads of the executor.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use crate::error::{LoopClosed, TaskError};
 use crate::event_loop::LoopHandle;
@@ -38,6 +42,18 @@ impl LoopHandle {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
         self.pool().run(work)
+    }
+
+    /// [`run_in_executor`](LoopHandle::run_in_executor) for what is of no use without the result.
+    pub(crate) fn errand<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Errand<T> {
+        let work: Work<T> = Arc::new(Mutex::new(Some(Box::new(work))));
+        let unbegun = work.clone();
+        // Taken out before it runs: whoever gives it up does not wait for its end.
+        let result = self.run_in_executor(move || take(&unbegun).map(|work| work()));
+        Errand { work, result }
     }
 
     /// Takes no more work into the executor, and waits for what it has.
@@ -89,6 +105,40 @@ impl LoopHandle {
     /// Dropped, it leaves the lookup to end on its thread.
     pub async fn getnameinfo(&self, addr: SocketAddr) -> io::Result<(String, String)> {
         outcome(self.run_in_executor(move || names::name_of(&addr)).await)
+    }
+}
+
+type Work<T> = Arc<Mutex<Option<Box<dyn FnOnce() -> T + Send>>>>;
+
+fn take<T>(work: &Work<T>) -> Option<Box<dyn FnOnce() -> T + Send>> {
+    work.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// The result of work in the executor that nobody does for its own sake. Dropping it drops the work with all that it holds, where
+/// it has not begun: the executor may be busy for long, and what is given up again and again would pile up before it.
+pub(crate) struct Errand<T> {
+    work: Work<T>,
+    result: Blocking<Option<T>>,
+}
+
+impl<T> Future for Errand<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let done = ready!(Pin::new(&mut self.result).poll(cx));
+        Poll::Ready(done.and_then(|result| result.ok_or(TaskError::Cancelled)))
+    }
+}
+
+impl<T> Drop for Errand<T> {
+    fn drop(&mut self) {
+        drop(take(&self.work));
+    }
+}
+
+impl<T> fmt::Debug for Errand<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.result.fmt(f)
     }
 }
 

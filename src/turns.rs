@@ -62,6 +62,14 @@ impl<'a> Turn<'a> {
         Turn { turns, number: 0 }
     }
 
+    /// In line at once, though it may be polled later.
+    pub(crate) fn begin(turns: &'a Turns, cx: &Context<'_>) -> Turn<'a> {
+        let mut turn = Turn::new(turns);
+        // Where it is this writer's turn already, the first poll will say so too.
+        let _ = turn.poll(cx);
+        turn
+    }
+
     /// Ready when it is this writer's turn, which then is its until it is dropped.
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         let turns = self.turns;

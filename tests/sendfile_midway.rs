@@ -25,45 +25,66 @@ fn turn_direct(file: &File) {
     fcntl_setfl(file, flags | OFlags::DIRECT).expect("known there");
 }
 
-/// Sends the file by steps of 5,000 bytes, and turns it after the 10th.
+/// How the file is sent, and when it turns.
+#[derive(Clone, Copy)]
+struct Way {
+    fallback: bool,
+    prefetch: bool,
+    /// The look at the page cache that is refused is the one behind the first, which told of 256 KiB.
+    turned_at: u64,
+}
+
+const WAYS: [(bool, u64); 3] = [(true, 256 << 10), (true, 50_000), (false, 50_000)];
+
+/// Where it begins; not aligned.
+const OFFSET: u64 = 7;
+const REST: usize = LEN - OFFSET as usize;
+
+/// Sends the file by steps of 5,000 bytes, and turns it midway.
 async fn send(
     event_loop: &LoopHandle,
     near: &Socket<std::net::TcpStream>,
     file: &File,
-    (fallback, prefetch): (bool, bool),
+    way: Way,
 ) -> std::io::Result<u64> {
-    let transfer = event_loop.sock_sendfile(near, file).chunk(5000);
-    let transfer = transfer.fallback(fallback).prefetch(prefetch);
+    let transfer = event_loop.sock_sendfile(near, file).offset(OFFSET);
+    let transfer = transfer.fallback(way.fallback).prefetch(way.prefetch);
     let turn = |sent| {
-        if sent >= 50_000 {
+        if sent >= way.turned_at {
             turn_direct(file);
         }
     };
-    transfer.header(b"header").progress(turn).await
+    let transfer = transfer.chunk(5000).header(b"header");
+    transfer.progress(turn).await
 }
 
 #[test]
 fn refused_midway_it_reads_on_from_where_it_is() {
     let _test = test();
-    for prefetch in [true, false] {
+    for (prefetch, turned_at) in WAYS {
         let event_loop = new_loop();
         let (near, far) = tcp();
         let near = Socket::new(near).expect("non-blocking");
         let file = on_disk();
         let received = reader(far);
-        let sent = send(&event_loop, &near, &file, (true, prefetch));
+        let way = Way {
+            fallback: true,
+            prefetch,
+            turned_at,
+        };
+        let sent = send(&event_loop, &near, &file, way);
         let sent = event_loop.run_until_complete(sent).expect("sent");
-        assert_eq!(sent, LEN as u64);
+        assert_eq!(sent, REST as u64);
         assert_eq!(position(&file), LEN as u64);
         drop(near);
         let received = received.join().expect("read");
         assert_eq!(&received[..6], b"header");
-        assert_content(&received[6..], 0, LEN);
+        assert_content(&received[6..], OFFSET, REST);
         let stats = event_loop.stats();
         assert_eq!(stats.sendfile_fallbacks, 1, "{stats:?}");
         if !FORCED_FALLBACK {
-            // With prefetch it is the look that is refused.
-            assert_eq!(stats.fallbacks.refused, u64::from(!prefetch), "{stats:?}");
+            let refused = u64::from(turned_at == 50_000);
+            assert_eq!(stats.fallbacks.refused, refused, "{stats:?}");
             assert!(stats.sendfile_calls >= 10, "{stats:?}");
         }
     }
@@ -72,13 +93,18 @@ fn refused_midway_it_reads_on_from_where_it_is() {
 #[test]
 fn refused_midway_without_the_fallback_it_tells_how_far_it_was() {
     let _test = test();
-    for prefetch in [true, false] {
+    for (prefetch, turned_at) in WAYS {
         let event_loop = new_loop();
         let (near, far) = tcp();
         let near = Socket::new(near).expect("non-blocking");
         let file = on_disk();
         let received = reader(far);
-        let sent = send(&event_loop, &near, &file, (false, prefetch));
+        let way = Way {
+            fallback: false,
+            prefetch,
+            turned_at,
+        };
+        let sent = send(&event_loop, &near, &file, way);
         let error = event_loop.run_until_complete(sent).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let inner = error.get_ref().expect("an inner error");
@@ -89,9 +115,9 @@ fn refused_midway_without_the_fallback_it_tells_how_far_it_was() {
             false => (SendfilePhase::Midway, Some(libc::EINVAL)),
         };
         assert_eq!((inner.phase(), inner.errno()), expected);
-        assert_eq!(position(&file), inner.sent());
+        assert_eq!(position(&file), OFFSET + inner.sent());
         drop(near);
         let received = received.join().expect("read");
-        assert_content(&received[6..], 0, inner.sent() as usize);
+        assert_content(&received[6..], OFFSET, inner.sent() as usize);
     }
 }

@@ -21,7 +21,8 @@ impl LoopHandle {
     ///
     /// For those who drive a transfer themselves, as with [`add_writer`](LoopHandle::add_writer). The file's position is neither
     /// used nor moved; whether the bytes are in the page cache is not asked, so the call may wait for the disk. A call that sent
-    /// less than it was asked for has not found the socket full: only `WouldBlock` says so.
+    /// less than it was asked for has not found the socket full: only `WouldBlock` says so. It does wait where somebody has made
+    /// the socket blocking through a duplicate, which debug mode refuses.
     ///
     /// # Errors
     ///
@@ -84,6 +85,8 @@ impl LoopHandle {
                     sock.exhausted(Direction::Write);
                     Err(io::ErrorKind::WouldBlock.into())
                 }
+                // The kernel looks at the offset first, and the size is not asked for before it is needed.
+                Answer::NotAvailable(_) if native::ends_before(file, offset) => Ok(0),
                 Answer::NotAvailable(errno) => {
                     Err(SendfileNotAvailableError::new(Some(errno), 0).into())
                 }

@@ -1,7 +1,7 @@
 //! Reading a block, on the executor, for what sendfile cannot serve.
 //!
 //! The work owns what it uses: a duplicate of the file and the block. So the transfer may be dropped, and the user's file
-//! closed, while a thread still reads. It reads at an offset, which leaves the position alone.
+//! closed, while a thread still reads; what no thread has begun is dropped with the transfer. It reads at an offset, which leaves the position alone.
 
 use std::fmt;
 use std::fs::File;
@@ -12,9 +12,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::error::{LoopClosed, TaskError};
+use crate::error::TaskError;
 use crate::event_loop::LoopHandle;
-use crate::pool::Blocking;
+use crate::offload::Errand;
 
 /// A multiple of every block size that O_DIRECT asks for.
 const ALIGNMENT: usize = 4096;
@@ -72,7 +72,17 @@ fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
 struct Reading {
     offset: u64,
     ahead: bool,
-    work: Blocking<(Block, io::Result<usize>)>,
+    work: Errand<(Block, io::Result<usize>)>,
+}
+
+/// What came of a read.
+pub(super) enum Filled {
+    /// So many bytes, or the file's error.
+    Read(io::Result<usize>),
+    /// The executor takes no work, or there is no descriptor for it.
+    Nobody(io::Error),
+    /// No work is waited for any more.
+    Closed,
 }
 
 /// The fallback of one transfer.
@@ -80,18 +90,18 @@ pub(super) struct Reader {
     file: Arc<File>,
     /// What is being sent.
     block: Option<Block>,
+    /// For the next read, where that is made while the other is being sent.
+    spare: Option<Block>,
     reading: Option<Reading>,
-    /// Whether the next block is read while one is sent. It takes a second block of memory.
-    reads_ahead: bool,
 }
 
 impl Reader {
-    pub(super) fn new(file: &File, reads_ahead: bool) -> io::Result<Reader> {
+    pub(super) fn new(file: &File) -> io::Result<Reader> {
         Ok(Reader {
             file: Arc::new(file.try_clone()?),
             block: None,
+            spare: None,
             reading: None,
-            reads_ahead,
         })
     }
 
@@ -110,13 +120,12 @@ impl Reader {
         &mut self,
         event_loop: &LoopHandle,
         cx: &mut Context<'_>,
-        offset: u64,
-        len: usize,
-    ) -> Poll<io::Result<usize>> {
+        (offset, len): (u64, usize),
+    ) -> Poll<Filled> {
         loop {
             let reading = match &mut self.reading {
                 Some(reading) if reading.offset == offset => reading,
-                _ => self.start(event_loop, offset, len),
+                _ => self.start(event_loop, (offset, len)),
             };
             let ahead = reading.ahead;
             let done = ready!(Pin::new(&mut reading.work).poll(cx));
@@ -124,37 +133,32 @@ impl Reader {
             let (block, read) = match done {
                 Ok(done) => done,
                 Err(TaskError::Cancelled) if event_loop.is_closed() => {
-                    return Poll::Ready(Err(LoopClosed.into()));
+                    return Poll::Ready(Filled::Closed);
                 }
-                Err(error) => return Poll::Ready(Err(error.into())),
+                Err(error) => return Poll::Ready(Filled::Nobody(error.into())),
             };
-            let spare = self.block.replace(block);
+            self.spare = self.block.replace(block);
             match read {
                 // The file may have grown since.
                 Ok(0) if ahead => continue,
-                Ok(read @ 1..) => {
-                    if self.reads_ahead {
-                        self.read_ahead(event_loop, spare, (offset + read as u64, len));
-                    }
-                    return Poll::Ready(Ok(read.min(len)));
-                }
-                read => return Poll::Ready(read),
+                read => return Poll::Ready(Filled::Read(read.map(|read| read.min(len)))),
             }
         }
     }
 
-    fn start(&mut self, event_loop: &LoopHandle, offset: u64, len: usize) -> &mut Reading {
-        let block = self.block.take().unwrap_or_else(|| Block::new(len));
-        let work = self.read(event_loop, block, (offset, len));
+    fn start(&mut self, event_loop: &LoopHandle, at: (u64, usize)) -> &mut Reading {
+        let block = self.block.take();
+        let work = self.read(event_loop, block, at);
         self.reading.insert(Reading {
-            offset,
+            offset: at.0,
             ahead: false,
             work,
         })
     }
 
-    fn read_ahead(&mut self, event_loop: &LoopHandle, spare: Option<Block>, at: (u64, usize)) {
-        let block = spare.unwrap_or_else(|| Block::new(at.1));
+    /// Has the next block read while this one is sent, in memory of its own.
+    pub(super) fn read_ahead(&mut self, event_loop: &LoopHandle, at: (u64, usize)) {
+        let block = self.spare.take();
         let work = self.read(event_loop, block, at);
         self.reading = Some(Reading {
             offset: at.0,
@@ -166,11 +170,12 @@ impl Reader {
     fn read(
         &self,
         event_loop: &LoopHandle,
-        mut block: Block,
+        block: Option<Block>,
         (offset, len): (u64, usize),
-    ) -> Blocking<(Block, io::Result<usize>)> {
+    ) -> Errand<(Block, io::Result<usize>)> {
+        let mut block = block.unwrap_or_else(|| Block::new(len));
         let file = self.file.clone();
-        event_loop.run_in_executor(move || {
+        event_loop.errand(move || {
             let read = block.fill(&file, offset, len);
             (block, read)
         })

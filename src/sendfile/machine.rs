@@ -29,15 +29,12 @@ use std::mem;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::plan::{Ask, Plan, Size};
-use super::residency::{Looked, Next, Residency};
+use super::plan::{Ask, MOST_PER_CALL, Plan, Size};
+use super::residency::{Looked, Next, READ_IN, Residency};
+use super::share::Share;
 use super::steps::{Answer, Facts, Step, Wishes};
 use crate::error::SendfileNotAvailableError;
 use crate::event_loop::Fallback;
-
-/// How many bytes one transfer moves before it lets others run: some 0.6 ms on loopback. nginx has 2 MiB too
-/// (`sendfile_max_chunk`).
-const BUDGET: u64 = 2 << 20;
 
 /// What is sent: the header, the file by sendfile, or a block that was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,15 +74,15 @@ pub(super) struct Machine {
     residency: Residency,
     state: State,
     fallback: bool,
+    prefetch: bool,
     reason: Option<Fallback>,
     /// The part of the header that is not sent.
     header: Range<usize>,
-    /// The header's last bytes went with the word that more would follow, and nothing did yet.
+    /// The last bytes that went are the header's, with the word that more would follow.
     held_back: bool,
     /// The part of the block that is read and not sent.
     block: Range<usize>,
-    /// Bytes moved since others could run.
-    spent: u64,
+    share: Share,
 }
 
 impl Machine {
@@ -95,14 +92,17 @@ impl Machine {
             residency: Residency::new(wishes.prefetch),
             state: State::Learn,
             fallback: wishes.fallback,
+            prefetch: wishes.prefetch,
             reason: None,
             header: 0..wishes.header,
             held_back: false,
             block: 0..0,
-            spent: 0,
+            share: Share::default(),
         };
         match machine.plan.ask() {
             Ask::Size | Ask::Growth => {}
+            // Without the fallback nothing may go, no header either, before it is clear that sendfile serves the file.
+            Ask::Bytes(_) if !wishes.fallback => {}
             Ask::Bytes(_) => machine.go(Then::Native),
             Ask::Nothing => machine.go(Then::End),
         }
@@ -124,6 +124,11 @@ impl Machine {
         matches!(self.state, State::Done(_))
     }
 
+    /// Whether it lets others run, and waits for nothing.
+    pub(super) fn is_yielding(&self) -> bool {
+        matches!(self.state, State::Yielding(_))
+    }
+
     /// Why it reads and sends, where it does.
     pub(super) fn reason(&self) -> Option<Fallback> {
         self.reason
@@ -139,10 +144,12 @@ impl Machine {
         match (&self.state, self.plan.ask(), self.plan.block()) {
             (State::Done(_), _, _) => Step::End,
             (State::Header(then), _, _) => Step::Header {
-                from: self.header.start,
+                part: self.header_part(),
                 more: *then != Then::End,
             },
-            (State::Learn, _, _) => Step::Learn,
+            (State::Learn, _, _) => Step::Learn {
+                certain: self.is_certain(),
+            },
             (State::Parked(_), _, _) => Step::Wait,
             (State::Yielding(_), _, _) => Step::Yield,
             (State::Send, Ask::Bytes(len), _) => match self.residency.next(offset, len as u64) {
@@ -150,7 +157,7 @@ impl Machine {
                     offset,
                     len: len as usize,
                 },
-                Next::Look => Step::Look { offset, len },
+                Next::Look => self.look(offset, len as u64),
                 Next::ReadIn(len) => Step::ReadIn(self.within(offset..offset + len)),
             },
             (State::Read, _, Some(len)) => Step::Read { offset, len },
@@ -159,6 +166,13 @@ impl Machine {
                 unreachable!("these states are left when all is sent")
             }
         }
+    }
+
+    /// Steps smaller than what one look can tell of are not looked at one by one.
+    fn look(&self, offset: u64, len: u64) -> Step {
+        let range = self.within(offset..offset + len.max(READ_IN));
+        let len = (range.end - range.start) as usize;
+        Step::Look { offset, len }
     }
 
     /// What to have read in while the next bytes are sent; `asked` is how far that was asked for before.
@@ -183,7 +197,7 @@ impl Machine {
     /// Others could run, for as long as `waited`: the budget is whole again, and what waited goes on, if it waited for a turn or
     /// the socket is writable.
     pub(super) fn begin_turn(&mut self, writable: bool, waited: Duration) {
-        self.spent = 0;
+        self.share = Share::default();
         let path = match self.state {
             State::Yielding(path) => path,
             State::Parked(path) if writable => {
@@ -197,13 +211,14 @@ impl Machine {
             // The budget may have ended just where the file was known to.
             Path::Native if !matches!(self.plan.ask(), Ask::Bytes(_)) => State::Learn,
             Path::Native => State::Send,
+            Path::Fallback if self.block.is_empty() => State::Read,
             Path::Fallback => State::Drain,
         };
     }
 
     /// Bytes moved since the others could run.
     pub(super) fn spent(&self) -> u64 {
-        self.spent
+        self.share.bytes()
     }
 
     /// After [`Step::Learn`].
@@ -211,8 +226,11 @@ impl Machine {
         match facts {
             Err(error) => self.state = State::Done(Some(error)),
             Ok(facts) => {
+                let certain = self.is_certain();
                 self.plan.learn(facts.size);
                 match facts.cached {
+                    // It may have grown.
+                    _ if self.plan.is_past_end() && !certain => {}
                     _ if self.plan.is_past_end() => self.go(Then::End),
                     true => self.go(Then::Native),
                     false => self.not_available(None),
@@ -272,6 +290,27 @@ impl Machine {
         }
     }
 
+    /// After [`Step::Read`], where nobody can read. A file that was read only so that nothing waits for it is sendfile's after all.
+    pub(super) fn cannot_read(&mut self, error: io::Error) {
+        if self.reason != Some(Fallback::NoAnswer) {
+            self.state = State::Done(Some(error));
+            return;
+        }
+        self.reason = None;
+        self.residency.give_up();
+        self.state = match self.plan.ask() {
+            Ask::Bytes(_) => State::Send,
+            _ => State::Learn,
+        };
+    }
+
+    /// What to read while the block is sent, and from where on: of a file whose reads may take any time.
+    pub(super) fn next_block(&self) -> Option<(u64, usize)> {
+        let reads_ahead = self.reason == Some(Fallback::NoAnswer);
+        let sends = matches!(self.state, State::Drain);
+        (reads_ahead && sends).then(|| self.plan.block_behind(self.block.len()))?
+    }
+
     fn path(&self) -> Path {
         match self.state {
             State::Header(then) => Path::Header(then),
@@ -291,7 +330,7 @@ impl Machine {
     }
 
     fn advance(&mut self, path: Path, sent: usize) {
-        self.spent += sent as u64;
+        self.share.spend(sent);
         if let Path::Header(then) = path {
             return self.advance_header(then, sent);
         }
@@ -303,8 +342,9 @@ impl Machine {
         let all = matches!(self.plan.ask(), Ask::Nothing);
         let next = match path {
             _ if all => State::Done(None),
+            // Also before a read: it may have been made ahead, and then nothing else would let the others run.
+            _ if self.share.is_spent() => State::Yielding(path),
             Path::Fallback if self.block.is_empty() => State::Read,
-            _ if self.spent >= BUDGET => State::Yielding(path),
             Path::Fallback => State::Drain,
             _ if matches!(self.plan.ask(), Ask::Bytes(_)) && !self.is_unasked() => State::Send,
             _ => State::Learn,
@@ -314,12 +354,23 @@ impl Machine {
 
     fn advance_header(&mut self, then: Then, sent: usize) {
         self.header.start += sent;
+        self.held_back = then != Then::End;
         if self.header.is_empty() {
-            self.held_back = then != Then::End;
             self.go(then);
-        } else if self.spent >= BUDGET {
+        } else if self.share.is_spent() {
             self.state = State::Yielding(Path::Header(then));
         }
+    }
+
+    fn header_part(&self) -> Range<usize> {
+        let most = MOST_PER_CALL as usize;
+        self.header.start..self.header.end.min(self.header.start + most)
+    }
+
+    /// Whether the file's size must be what it is now. First it is asked for only to find out which way to go: a file that needs a
+    /// server to tell is read, to its end. Nothing ends by such a size.
+    fn is_certain(&self) -> bool {
+        !self.prefetch || !self.is_unasked()
     }
 
     fn is_unasked(&self) -> bool {

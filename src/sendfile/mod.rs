@@ -4,9 +4,9 @@
 //!
 //! The user holds a [`SendFile`]; from its first poll on that holds a [`Transfer`]: the [`machine`] which knows how far it is
 //! and what comes next, the turn among the socket's writers, the waiting for the socket, the reading in of what is not in
-//! memory, and the reading where sendfile is not available. [`plan`] counts, [`residency`] knows the page cache, [`machine`]
-//! decides: these three are pure. [`native`], [`prefetch`] and [`fallback`] call the system, [`stall`] is the clock, [`position`]
-//! the way out. The driver ([`transfer`]) does what the machine says and decides nothing.
+//! memory, and the reading where sendfile is not available. [`plan`] counts, [`residency`] knows the page cache, [`share`] when
+//! others run, [`machine`] decides: these four are pure. [`native`], [`prefetch`] and [`fallback`] call the system, [`stall`] is
+//! the clock, [`position`] the way out. The driver ([`transfer`]) does what the machine says and decides nothing.
 //!
 //! # Rules
 //!
@@ -19,12 +19,14 @@
 //!    that is something else by now (erlang/otp#1635 and cgzones/apt-cacher-rs#122 tell how that ends). The send itself stays on
 //!    the loop's thread.
 //! 5. What may wait for the disk is the executor's: a chunk that is not in the page cache is read in there first. The look that
-//!    tells can be wrong only by a page that went right after it.
+//!    tells can be wrong only by a page that went right after it. Nor is a server asked for the size or the kind of a file, where the
+//!    transfer cannot end by it.
 //!
 //! # Situations
 //!
 //! - *Dropped while parked*: the waiting takes its waker out of the reactor, the position is set, the next writer is woken.
-//! - *Dropped while the executor reads*: the thread ends on its own with its duplicate of the file; its block is dropped.
+//! - *Dropped while the executor reads*: the thread ends on its own with its duplicate of the file; its block is dropped. Where no
+//!   thread has begun to, the read is dropped with all that it holds.
 //! - *The loop is closed under it*: a transfer in a task is dropped with it; one that is polled elsewhere is woken, finds its
 //!   poller gone and ends with [`LoopClosed`](crate::LoopClosed).
 //! - *The file shrinks*: a call sends nothing though bytes are owed. One read says whether it is the end; nothing is repeated.
@@ -37,6 +39,7 @@ mod plan;
 mod position;
 mod prefetch;
 mod residency;
+mod share;
 mod stall;
 mod steps;
 mod transfer;
@@ -78,11 +81,14 @@ impl LoopHandle {
     /// - Several writers of one socket take turns; several transfers of one file are each exact, and the last to end sets the
     ///   position.
     /// - A peer that closes only its sending side still gets everything.
-    /// - No more than 1 MiB per system call and some 2 MiB in a row are sent before other tasks run. A peer that does not read costs
-    ///   nothing.
+    /// - No more than 1 MiB per system call and some 2 MiB in a row, or 128 calls, are sent before other tasks run. A peer that does
+    ///   not read costs nothing.
     ///
     /// Bytes that the kernel has taken still are the file's pages: where the file is overwritten in place before the peer
     /// has read them, the peer may get the new ones. Replace files by renaming, not by rewriting.
+    ///
+    /// Where the executor reads of the file, it does so by a duplicate, and closing that takes away the locks that this process holds
+    /// on the file by fcntl(2)'s F_SETLK, as closing any descriptor of it does. Those of flock(2) stay.
     ///
     /// # Difference from asyncio
     ///
@@ -235,10 +241,11 @@ impl<'a, T: AsFd> SendFile<'a, T> {
     /// Whether to keep the loop from waiting for the disk; true unless set.
     ///
     /// What is not in the page cache is then read in by a thread of the executor before it is sent, and what follows is read
-    /// ahead. A look at the page cache takes a system call for each 256 KiB: some 1 % of the time of a large transfer from warm
-    /// pages. File systems that live in memory (tmpfs, procfs, …) are asked once. Those that tell nothing (FUSE, NFS, overlayfs, …)
-    /// may take any time for anything, so their files are read by the executor and sent from memory, as by the fallback; where
-    /// that is not allowed, they are read in and then sent by sendfile.
+    /// ahead. A look at the page cache takes a system call for each 256 KiB, and some after each wait for the socket: some 1 % of the
+    /// time of a large transfer from warm pages. File systems that live in memory (tmpfs, procfs, …) are asked once. Those that tell
+    /// nothing (FUSE, NFS, overlayfs, …) may take any time for anything, so their files are read by the executor and sent from memory,
+    /// as by the fallback; where that is not allowed, they are read in and then sent by sendfile. Where the executor takes no
+    /// work, all is sent as it is.
     ///
     /// Without it the loop's thread waits where the disk has to be read, and no file system is asked.
     pub fn prefetch(mut self, prefetch: bool) -> Self {
@@ -270,7 +277,7 @@ impl<'a, T: AsFd> SendFile<'a, T> {
         self
     }
 
-    fn begin(&mut self) -> io::Result<()> {
+    fn begin(&mut self, cx: &Context<'_>) -> io::Result<()> {
         check_nonblocking(&self.event_loop, self.socket)?;
         check(self.socket, self.options.offset)?;
         let options = mem::take(&mut self.options);
@@ -285,8 +292,9 @@ impl<'a, T: AsFd> SendFile<'a, T> {
             prefetch: options.prefetch,
             header: options.header.len(),
         };
-        let positioned = Positioned::new(Machine::new(plan, wishes), self.file);
-        let turn = Turn::new(self.socket.turns());
+        let machine = Machine::new(plan, wishes);
+        let positioned = Positioned::new(machine, self.file, self.socket.as_fd());
+        let turn = Turn::begin(self.socket.turns(), cx);
         let transfer = Transfer::new(positioned, turn, options.header);
         self.state = State::Begun(transfer.reporting(options.progress, options.stall_timeout));
         Ok(())
@@ -315,11 +323,12 @@ impl<T: AsFd> Future for SendFile<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         let this = &mut *self;
         if let State::Unbegun = this.state {
-            ready!(this.event_loop.poll_budget(cx));
-            if let Err(error) = this.begin() {
+            if let Err(error) = this.begin(cx) {
                 this.state = State::Over;
                 return Poll::Ready(Err(error));
             }
+            // It has begun, also where others are to run first.
+            ready!(this.event_loop.poll_budget(cx));
         }
         let State::Begun(transfer) = &mut this.state else {
             panic!("a SendFile was polled after it was ready");

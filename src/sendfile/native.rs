@@ -79,18 +79,31 @@ pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
     }
 }
 
-/// Asks the file for its size and its kind.
+/// Asks the file for its size and its kind; not `certain`, for what is known of them without asking a server.
 ///
 /// A device or a pipe may have nothing at the moment, and its EAGAIN looks like the socket's, for whose edge the transfer would
 /// wait in vain. So only files and block devices are sent from the page cache, and with O_DIRECT they are not in it.
-pub(super) fn facts(file: &File) -> io::Result<Facts> {
-    let metadata = file.metadata()?;
-    let kind = metadata.file_type();
-    let cached = kind.is_file() || kind.is_block_device();
-    Ok(Facts {
-        size: metadata.len(),
-        cached: cached && !sys::file::is_direct(file.as_fd())?,
-    })
+pub(super) fn facts(file: &File, certain: bool) -> io::Result<Facts> {
+    let known = match certain {
+        true => None,
+        false => sys::file::known(file.as_fd()),
+    };
+    let (size, stores) = match known {
+        Some(known) => known,
+        None => {
+            let metadata = file.metadata()?;
+            let kind = metadata.file_type();
+            (metadata.len(), kind.is_file() || kind.is_block_device())
+        }
+    };
+    let cached = stores && !sys::file::is_direct(file.as_fd())?;
+    Ok(Facts { size, cached })
+}
+
+/// Whether the file says that it has no byte at the offset. One that says 0 may have.
+pub(super) fn ends_before(file: &File, offset: u64) -> bool {
+    let size = facts(file, true).map_or(0, |facts| facts.size);
+    0 < size && size <= offset
 }
 
 #[cfg(test)]

@@ -118,6 +118,14 @@ impl Plan {
         }
     }
 
+    /// The block behind one of `len` bytes, and where it begins.
+    pub(super) fn block_behind(&self, len: usize) -> Option<(u64, usize)> {
+        match self.wanted().saturating_sub(len as u64) {
+            0 => None,
+            wanted => Some((self.position + len as u64, wanted.min(self.block) as usize)),
+        }
+    }
+
     /// Where it will end, as far as one knows now; no byte behind it is of interest.
     pub(super) fn expected_end(&self) -> u64 {
         let end = self.position + self.wanted();
@@ -227,6 +235,8 @@ mod tests {
     fn a_block_is_no_larger_than_what_is_wanted() {
         let mut plan = Plan::new(0, Some(BLOCK + 1));
         assert_eq!(plan.block(), Some(BLOCK as usize));
+        assert_eq!(plan.block_behind(BLOCK as usize), Some((BLOCK, 1)));
+        assert_eq!(plan.block_behind(BLOCK as usize + 1), None);
         plan.advance(BLOCK as usize);
         assert_eq!(plan.block(), Some(1));
     }

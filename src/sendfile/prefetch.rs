@@ -1,7 +1,7 @@
 //! Looking for a chunk in the page cache, and having it read in by the executor.
 //!
 //! The work owns what it uses, a duplicate of the file; what it reads it throws away, as the page cache keeps it. So the transfer
-//! may be dropped while a thread still reads. The send itself stays with the loop's thread: in another it would race with
+//! may be dropped while a thread still reads; what no thread has begun is dropped with it. The send itself stays with the loop's thread: in another it would race with
 //! cancellation.
 
 use std::fs::File;
@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker, ready};
 use super::residency::{Looked, READ_IN};
 use crate::error::{LoopClosed, TaskError};
 use crate::event_loop::LoopHandle;
-use crate::pool::Blocking;
+use crate::offload::Errand;
 use crate::sys;
 
 /// Pages are at least this large: two bytes in the same one need one look.
@@ -59,13 +59,14 @@ fn same_page(one: u64, other: u64) -> bool {
     one / PAGE == other / PAGE
 }
 
-/// No answer is of two kinds: of a file that lives in memory, and of one whose reads may wait for anything (FUSE, NFS). And what
-/// cannot be read at all is sendfile's to report.
+/// No answer is of two kinds: of a file that lives in memory, and of one whose reads may wait for anything (FUSE, NFS). Which one it
+/// is can be told here of the most usual in memory, and else by [`Prefetch::poll_kind`]. And what cannot be read at all is
+/// sendfile's to report.
 fn without_answer(file: &File, error: &io::Error, len: usize) -> Looked {
     if !sys::file::is_no_answer(error) {
         return Looked::Resident(len as u64);
     }
-    match sys::file::is_in_memory(file.as_fd()) {
+    match sys::file::is_sealable(file.as_fd()) {
         true => Looked::InMemory,
         false => Looked::NoAnswer,
     }
@@ -103,7 +104,9 @@ pub(super) enum Brought {
 /// The reading in of one transfer, one piece at a time. A descriptor is held for as long as a thread reads, not longer.
 #[derive(Debug, Default)]
 pub(super) struct Prefetch {
-    work: Option<(Range<u64>, Blocking<bool>)>,
+    work: Option<(Range<u64>, Errand<bool>)>,
+    /// Whether the file lives in memory.
+    kind: Option<Errand<bool>>,
     /// How far reading in was asked for.
     asked: u64,
 }
@@ -113,12 +116,44 @@ impl Prefetch {
         self.asked
     }
 
+    /// Whether [`poll_kind`](Prefetch::poll_kind) is not through yet.
+    pub(super) fn is_asking(&self) -> bool {
+        self.kind.is_some()
+    }
+
+    /// Has a thread ask the system of a file without an answer whether it lives in memory: to tell that, a system that does not may
+    /// have to ask its server.
+    pub(super) fn poll_kind(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: &File,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Looked>> {
+        let kind = match &mut self.kind {
+            Some(kind) => kind,
+            None => {
+                let Ok(file) = file.try_clone() else {
+                    return Poll::Ready(Ok(Looked::NoAnswer));
+                };
+                let ask = move || sys::file::is_in_memory(file.as_fd());
+                self.kind.insert(event_loop.errand(ask))
+            }
+        };
+        let done = ready!(Pin::new(kind).poll(cx));
+        self.kind = None;
+        Poll::Ready(match done {
+            Ok(true) => Ok(Looked::InMemory),
+            Err(TaskError::Cancelled) if event_loop.is_closed() => Err(LoopClosed.into()),
+            _ => Ok(Looked::NoAnswer),
+        })
+    }
+
     /// Has a thread read the range in, where there is one.
     pub(super) fn start(&mut self, event_loop: &LoopHandle, file: &File, range: Range<u64>) {
         let Ok(file) = file.try_clone() else { return };
         event_loop.counters().sendfile_read_ins.add(1);
         let piece = range.clone();
-        let work = event_loop.run_in_executor(move || read_in(&file, piece));
+        let work = event_loop.errand(move || read_in(&file, piece));
         self.asked = range.end;
         self.work = Some((range, work));
     }

@@ -6,10 +6,11 @@ use std::ops::Range;
 /// What the driver is to do.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Step {
-    /// Send the header from this byte on, then [`Machine::answered`](super::machine::Machine::answered); and say to the kernel whether the file's bytes will follow.
-    Header { from: usize, more: bool },
-    /// Ask for the size and the kind of the file, then [`Machine::learned`](super::machine::Machine::learned).
-    Learn,
+    /// Send this part of the header, then [`Machine::answered`](super::machine::Machine::answered); and say to the kernel whether the file's bytes will follow.
+    Header { part: Range<usize>, more: bool },
+    /// Ask for the size and the kind of the file, then [`Machine::learned`](super::machine::Machine::learned); where they need not
+    /// be certain, nobody far away is asked.
+    Learn { certain: bool },
     /// Look for these bytes in the page cache, then [`Machine::looked`](super::machine::Machine::looked).
     Look { offset: u64, len: usize },
     /// Have these offsets read in, then [`Machine::read_in`](super::machine::Machine::read_in).

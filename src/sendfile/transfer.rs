@@ -1,12 +1,13 @@
 //! The driver of one transfer: does what the machine says, and tells it what came of it.
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use super::fallback::Reader;
+use super::fallback::{Filled, Reader};
 use super::machine::Machine;
 use super::native;
 use super::position::Positioned;
@@ -14,7 +15,8 @@ use super::prefetch::{self, Brought, Prefetch};
 use super::residency::Looked;
 use super::stall::Stall;
 use super::steps::{Answer, Step};
-use crate::event_loop::{Fallback, LoopHandle};
+use crate::error::LoopClosed;
+use crate::event_loop::LoopHandle;
 use crate::reactor::{Direction, Waiting};
 use crate::ready_io::poll_wait;
 use crate::socket::Socket;
@@ -86,8 +88,10 @@ impl<'a> Transfer<'a> {
             socket.may_be_ready(event_loop, Direction::Write),
         );
         let polled = self.drive(event_loop, socket, cx);
+        // Who yields has just moved bytes, and goes on at once, also on a closed loop.
+        let waits = polled.is_pending() && !self.machine().is_yielding();
         match &mut self.stall {
-            Some(stall) if polled.is_pending() => stall.poll(event_loop, cx).map(Err),
+            Some(stall) if waits => stall.poll(event_loop, cx).map(Err),
             _ => polled,
         }
     }
@@ -112,15 +116,19 @@ impl<'a> Transfer<'a> {
         let file = self.positioned.file;
         loop {
             match self.machine().step() {
-                Step::Header { from, more } => {
-                    let answer = native::send_header(socket.as_fd(), &self.header[from..], more);
+                Step::Header { part, more } => {
+                    let answer = native::send_header(socket.as_fd(), &self.header[part], more);
                     self.answered(event_loop, answer);
                 }
-                Step::Learn => {
+                Step::Learn { certain } => {
                     native::keep_nonblocking(socket.as_fd());
-                    self.positioned.machine.learned(native::facts(file));
+                    let facts = native::facts(file, certain);
+                    self.positioned.machine.learned(facts);
                 }
-                Step::Look { offset, len } => self.look(event_loop, offset, len),
+                Step::Look { offset, len } => {
+                    let looked = ready!(self.poll_look(event_loop, (offset, len), cx))?;
+                    self.positioned.machine.looked(looked);
+                }
                 Step::ReadIn(range) => ready!(self.poll_read_in(event_loop, range, cx))?,
                 Step::Send { offset, len } => {
                     self.read_ahead(event_loop);
@@ -129,9 +137,8 @@ impl<'a> Transfer<'a> {
                     self.answered(event_loop, answer);
                 }
                 Step::Read { offset, len } => {
-                    let reader = reader(&mut self.reader, event_loop, &self.positioned)?;
-                    let read = ready!(reader.poll_read(event_loop, cx, offset, len));
-                    self.positioned.machine.filled(read);
+                    let filled = ready!(self.poll_read(event_loop, (offset, len), cx));
+                    self.filled(event_loop, filled)?;
                 }
                 Step::Drain(range) => {
                     let reader = self.reader.as_ref().expect("what is sent was read");
@@ -148,12 +155,7 @@ impl<'a> Transfer<'a> {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Step::End => {
-                    if self.machine().is_held_back() {
-                        native::push(socket.as_fd());
-                    }
-                    return Poll::Ready(self.positioned.machine.result());
-                }
+                Step::End => return Poll::Ready(self.positioned.machine.result()),
             }
         }
     }
@@ -171,15 +173,20 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    fn look(&mut self, event_loop: &LoopHandle, offset: u64, len: usize) {
-        let counters = event_loop.counters();
-        let looked = prefetch::look(self.positioned.file, offset, len, || {
-            counters.sendfile_probes.add(1);
-        });
-        if looked == Looked::Missing {
-            counters.sendfile_misses.add(1);
+    fn poll_look(
+        &mut self,
+        event_loop: &LoopHandle,
+        at: (u64, usize),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Looked>> {
+        let file = self.positioned.file;
+        if !self.prefetch.is_asking() {
+            let looked = look(event_loop, file, at);
+            if looked != Looked::NoAnswer {
+                return Poll::Ready(Ok(looked));
+            }
         }
-        self.positioned.machine.looked(looked);
+        self.prefetch.poll_kind(event_loop, file, cx)
     }
 
     fn poll_read_in(
@@ -201,6 +208,31 @@ impl<'a> Transfer<'a> {
         }
     }
 
+    fn poll_read(
+        &mut self,
+        event_loop: &LoopHandle,
+        at: (u64, usize),
+        cx: &mut Context<'_>,
+    ) -> Poll<Filled> {
+        match reader(&mut self.reader, event_loop, &self.positioned) {
+            Ok(reader) => reader.poll_read(event_loop, cx, at),
+            Err(error) => Poll::Ready(Filled::Nobody(error)),
+        }
+    }
+
+    fn filled(&mut self, event_loop: &LoopHandle, filled: Filled) -> io::Result<()> {
+        let machine = &mut self.positioned.machine;
+        match filled {
+            Filled::Read(read) => machine.filled(read),
+            Filled::Nobody(error) => machine.cannot_read(error),
+            Filled::Closed => return Err(LoopClosed.into()),
+        }
+        if let (Some(next), Some(reader)) = (machine.next_block(), &mut self.reader) {
+            reader.read_ahead(event_loop, next);
+        }
+        Ok(())
+    }
+
     /// Before a send, so that the disk works while the socket drains.
     fn read_ahead(&mut self, event_loop: &LoopHandle) {
         match self.prefetch.take_ahead() {
@@ -215,6 +247,15 @@ impl<'a> Transfer<'a> {
     }
 }
 
+fn look(event_loop: &LoopHandle, file: &File, (offset, len): (u64, usize)) -> Looked {
+    let counters = event_loop.counters();
+    let looked = prefetch::look(file, offset, len, || counters.sendfile_probes.add(1));
+    if looked == Looked::Missing {
+        counters.sendfile_misses.add(1);
+    }
+    looked
+}
+
 /// The fallback's reader, from the first read on.
 fn reader<'r>(
     place: &'r mut Option<Box<Reader>>,
@@ -224,12 +265,10 @@ fn reader<'r>(
     match place {
         Some(reader) => Ok(reader),
         None => {
-            let reason = positioned.machine.reason();
-            if let Some(reason) = reason {
+            let reader = Reader::new(positioned.file)?;
+            if let Some(reason) = positioned.machine.reason() {
                 event_loop.counters().fell_back(reason);
             }
-            let reads_ahead = reason == Some(Fallback::NoAnswer);
-            let reader = Reader::new(positioned.file, reads_ahead)?;
             Ok(place.insert(Box::new(reader)))
         }
     }

@@ -21,6 +21,35 @@ pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(false)
 }
 
+/// The size of the file as the kernel knows it by now, and whether it is a file or a block device, where it can be asked for that:
+/// fstat(2) may ask a server first, which takes its time. statx(2) is told not to, since Linux 4.11.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn known(fd: BorrowedFd<'_>) -> Option<(u64, bool)> {
+    let mut answer = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    let wanted = libc::STATX_TYPE | libc::STATX_SIZE;
+    // SAFETY: the path is a C string, and the kernel writes one `statx` through the pointer, which is to `answer`.
+    let result = cvt(unsafe {
+        libc::statx(
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
+            wanted,
+            answer.as_mut_ptr(),
+        )
+    });
+    // SAFETY: all zeros is a valid `statx`, whether the call wrote to it or not.
+    let answer = unsafe { answer.assume_init() };
+    let told = result.is_ok() && answer.stx_mask & wanted == wanted;
+    let kind = u32::from(answer.stx_mode) & libc::S_IFMT;
+    let stores = kind == libc::S_IFREG || kind == libc::S_IFBLK;
+    told.then_some((answer.stx_size, stores))
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn known(_fd: BorrowedFd<'_>) -> Option<(u64, bool)> {
+    None
+}
+
 /// Whether the byte at `offset` can be read without a wait; also where there is none, as the file ends before.
 ///
 /// preadv2(2) with RWF_NOWAIT reads what is in the page cache and says EAGAIN where it would have to wait. mincore(2) and
@@ -63,8 +92,21 @@ pub(crate) fn is_no_answer(error: &io::Error) -> bool {
     )
 }
 
+/// Whether the file is one of tmpfs or hugetlbfs; others in memory are told by [`is_in_memory`] alone. It asks the kernel for what
+/// only such files have, which waits for nobody.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn is_sealable(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no pointers.
+    cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) }).is_ok()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn is_sealable(_fd: BorrowedFd<'_>) -> bool {
+    true
+}
+
 /// Whether the file's system keeps its files in memory, where reading waits for nothing. Of others it is taken for possible that
-/// they answer from far away (FUSE, NFS).
+/// they answer from far away (FUSE, NFS), and those are asked for this too: it may take any time.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_in_memory(fd: BorrowedFd<'_>) -> bool {
     // linux/magic.h: tmpfs, ramfs, hugetlbfs, proc, sysfs, debugfs, tracefs, securityfs, cgroup, cgroup2.

@@ -31,8 +31,8 @@ use std::{env, io, process};
 
 use fuser::{
     Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, Request, Session,
-    SessionACL,
+    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, ReplyStatfs, Request,
+    Session, SessionACL,
 };
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -46,7 +46,7 @@ const FILE: INodeNo = INodeNo(2);
 /// How many reads of the other were served, in decimal.
 const READS: INodeNo = INodeNo(3);
 
-/// Names and sizes are asked for once: what is slow is reading, and nothing else may wait for the server.
+/// Names and sizes are asked for once: what is slow is reading, and nothing else may wait for the server, unless a test says so.
 const FOR_EVER: Duration = Duration::from_secs(1 << 20);
 
 /// Whether the pages of the file are kept by the kernel.
@@ -78,13 +78,25 @@ impl SlowFs {
     /// A file of `len` bytes, of which each read request takes `delay`.
     #[track_caller]
     pub fn mount(len: u64, delay: Duration, pages: Pages) -> SlowFs {
+        let direct = pages == Pages::Direct;
+        SlowFs::serving(&format!("{len} {} {direct} 0", delay.as_nanos()))
+    }
+
+    /// One where `delay` is what it takes to be told the file's size too, each time, and the file system's kind.
+    #[track_caller]
+    pub fn mount_slow_throughout(len: u64, delay: Duration) -> SlowFs {
+        let delay = delay.as_nanos();
+        SlowFs::serving(&format!("{len} {delay} false {delay}"))
+    }
+
+    #[track_caller]
+    fn serving(serve: &str) -> SlowFs {
         let device = File::options()
             .read(true)
             .write(true)
             .open("/dev/fuse")
             .expect("the device");
         let root = mount_detached(&device).expect("mounted");
-        let serve = format!("{len} {} {}", delay.as_nanos(), pages == Pages::Direct);
         let (_, module) = module_path!().split_once("::").expect("the crate's name");
         let server = Command::new(env::current_exe().expect("this program"))
             .args(["--exact", &format!("{module}::serve"), "--nocapture"])
@@ -167,6 +179,7 @@ fn serve() {
         len: next().parse().expect("a length"),
         delay: Duration::from_nanos(next().parse().expect("a delay")),
         direct: next().parse().expect("a flag"),
+        attributes: Duration::from_nanos(next().parse().expect("a delay")),
         reads: AtomicU64::new(0),
     };
     let stdin = io::stdin();
@@ -186,6 +199,8 @@ struct Served {
     len: u64,
     delay: Duration,
     direct: bool,
+    /// What it takes to tell the size and the kind.
+    attributes: Duration,
     reads: AtomicU64,
 }
 
@@ -215,6 +230,14 @@ impl Served {
         }
     }
 
+    /// For how long the size need not be asked for again.
+    fn valid(&self) -> Duration {
+        match self.attributes {
+            Duration::ZERO => FOR_EVER,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// What a read of the file gives, the delay later.
     fn read_slowly(&self, offset: u64, size: u32) -> Vec<u8> {
         self.reads.fetch_add(1, Ordering::Relaxed);
@@ -227,14 +250,25 @@ impl Served {
 impl Filesystem for Served {
     fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match name.to_str() {
-            Some("file") => reply.entry(&FOR_EVER, &self.attr(FILE), Generation(0)),
+            Some("file") => reply.entry(&self.valid(), &self.attr(FILE), Generation(0)),
             Some("reads") => reply.entry(&FOR_EVER, &self.attr(READS), Generation(0)),
             _ => reply.error(Errno::ENOENT),
         }
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        reply.attr(&FOR_EVER, &self.attr(ino));
+        match ino {
+            FILE => {
+                thread::sleep(self.attributes);
+                reply.attr(&self.valid(), &self.attr(ino));
+            }
+            _ => reply.attr(&FOR_EVER, &self.attr(ino)),
+        }
+    }
+
+    fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        thread::sleep(self.attributes);
+        reply.statfs(0, 0, 0, 0, 0, 512, 255, 0);
     }
 
     /// Closing asks nothing of the server.

@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::error::SendfilePhase;
+use crate::sendfile::share::{MOST_BYTES, MOST_CALLS};
 
 mod header;
 mod page_cache;
 
 const MIB: usize = 1 << 20;
 const BLOCK: usize = 256 << 10;
+const LEARN: Step = Step::Learn { certain: true };
 
 /// A transfer without a header, whose bytes are sent wherever they are.
 fn new_machine(plan: Plan, fallback: bool) -> Machine {
@@ -25,7 +27,7 @@ fn new_machine(plan: Plan, fallback: bool) -> Machine {
 #[track_caller]
 fn sending(size: u64, fallback: bool) -> Machine {
     let mut machine = new_machine(Plan::new(0, None), fallback);
-    assert_eq!(machine.step(), Step::Learn);
+    assert_eq!(machine.step(), LEARN);
     machine.learned(Ok(Facts { size, cached: true }));
     machine
 }
@@ -145,14 +147,14 @@ fn send_sent_all_of_the_count_is_the_end() {
 fn send_sent_less_without_a_size_asks_for_it() {
     let mut machine = counted(7, true);
     machine.answered(Answer::Sent(3));
-    assert_eq!(machine.step(), Step::Learn);
+    assert_eq!(machine.step(), LEARN);
     machine.learned(Ok(Facts {
         size: 5,
         cached: true,
     }));
     assert_eq!(machine.step(), send(3, 2));
     machine.answered(Answer::Sent(2));
-    assert_eq!(machine.step(), Step::Learn);
+    assert_eq!(machine.step(), LEARN);
     machine.learned(Ok(Facts {
         size: 5,
         cached: true,
@@ -171,7 +173,7 @@ fn send_sent_some_goes_on_without_waiting() {
 fn send_sent_all_that_was_known_asks_for_growth() {
     let mut machine = sending(100, true);
     machine.answered(Answer::Sent(100));
-    assert_eq!(machine.step(), Step::Learn);
+    assert_eq!(machine.step(), LEARN);
     machine.learned(Ok(Facts {
         size: 130,
         cached: true,
@@ -277,7 +279,7 @@ fn without_a_size_any_answer_but_bytes_asks_for_it() {
     ] {
         let mut machine = counted(7, true);
         machine.answered(answer);
-        assert_eq!(machine.step(), Step::Learn);
+        assert_eq!(machine.step(), LEARN);
     }
 }
 
@@ -296,10 +298,10 @@ fn the_budget_spent_yields_without_waiting_and_is_whole_again_after_a_turn() {
 
 #[test]
 fn a_budget_that_ends_with_the_file_asks_for_growth_after_the_turn() {
-    for size in [BUDGET, 2 * BUDGET] {
+    for size in [MOST_BYTES, 2 * MOST_BYTES] {
         let mut machine = sending(size, true);
         let mut yields = 0;
-        while machine.step() != Step::Learn {
+        while machine.step() != LEARN {
             match machine.step() {
                 Step::Yield => {
                     yields += 1;
@@ -309,7 +311,7 @@ fn a_budget_that_ends_with_the_file_asks_for_growth_after_the_turn() {
                 step => panic!("{step:?}"),
             }
         }
-        assert_eq!(yields, size / BUDGET);
+        assert_eq!(yields, size / MOST_BYTES);
         machine.learned(Ok(Facts { size, cached: true }));
         ends_with(machine, size);
     }
@@ -389,11 +391,34 @@ fn drain_yields_after_the_budget() {
     machine.answered(Answer::Sent(BLOCK - 1));
     assert_eq!(machine.step(), Step::Drain(BLOCK - 1..BLOCK));
     machine.answered(Answer::Sent(1));
+    assert_eq!(machine.step(), Step::Yield, "also where a block ends");
+    machine.begin_turn(false, Duration::ZERO);
+    assert!(matches!(machine.step(), Step::Read { .. }));
     machine.filled(Ok(BLOCK));
-    machine.answered(Answer::Sent(1));
+    for _ in 0..7 {
+        machine.answered(Answer::Sent(BLOCK));
+        machine.filled(Ok(BLOCK));
+    }
+    machine.filled(Ok(2 * BLOCK));
+    machine.answered(Answer::Sent(BLOCK));
     assert_eq!(machine.step(), Step::Yield);
     machine.begin_turn(false, Duration::ZERO);
-    assert_eq!(machine.step(), Step::Drain(1..BLOCK));
+    assert_eq!(machine.step(), Step::Drain(BLOCK..2 * BLOCK));
+}
+
+#[test]
+fn many_calls_are_a_budget_too_however_little_they_move() {
+    let mut sends = sending(MIB as u64, true);
+    let mut drains = draining(BLOCK);
+    for machine in [&mut sends, &mut drains] {
+        for _ in 0..MOST_CALLS {
+            assert_ne!(machine.step(), Step::Yield);
+            machine.answered(Answer::Sent(1));
+        }
+        assert_eq!(machine.step(), Step::Yield);
+        machine.begin_turn(false, Duration::ZERO);
+        assert_ne!(machine.step(), Step::Yield);
+    }
 }
 
 #[test]

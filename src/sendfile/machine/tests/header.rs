@@ -15,7 +15,10 @@ fn with_header(count: Option<u64>, fallback: bool) -> Machine {
 }
 
 fn header(from: usize, more: bool) -> Step {
-    Step::Header { from, more }
+    Step::Header {
+        part: from..10,
+        more,
+    }
 }
 
 #[test]
@@ -24,6 +27,7 @@ fn header_goes_in_front_of_a_count_without_a_question() {
     assert_eq!(machine.step(), header(0, true));
     machine.answered(Answer::Sent(4));
     assert_eq!(machine.step(), header(4, true));
+    assert!(machine.is_held_back(), "also where it ends here");
     machine.answered(Answer::Interrupted);
     assert_eq!(machine.step(), header(4, true));
     machine.answered(Answer::WouldBlock);
@@ -44,7 +48,7 @@ fn header_goes_in_front_of_a_count_without_a_question() {
 #[test]
 fn header_comes_after_the_size_was_asked_for() {
     let mut machine = with_header(None, true);
-    assert_eq!(machine.step(), Step::Learn);
+    assert_eq!(machine.step(), LEARN);
     machine.learned(Ok(Facts {
         size: 5,
         cached: true,
@@ -67,11 +71,14 @@ fn header_of_nothing_does_not_say_that_more_follows() {
         header: 3,
     };
     let mut machine = Machine::new(Plan::new(9, None), wishes);
-    machine.learned(Ok(Facts {
-        size: 9,
-        cached: true,
-    }));
-    assert_eq!(machine.step(), header(0, false));
+    for _ in 0..2 {
+        machine.learned(Ok(Facts {
+            size: 9,
+            cached: true,
+        }));
+    }
+    let (part, more) = (0..3, false);
+    assert_eq!(machine.step(), Step::Header { part, more });
 }
 
 #[test]
@@ -119,15 +126,21 @@ fn header_that_fails_or_goes_nowhere_ends_it() {
 }
 
 #[test]
-fn header_larger_than_the_budget_yields() {
+fn header_goes_a_mebibyte_at_a_time_and_yields_after_the_budget() {
     let wishes = Wishes {
         fallback: true,
         prefetch: false,
-        header: 5 * MIB,
+        header: 2 * MIB + 7,
     };
+    let part = |part| Step::Header { part, more: true };
     let mut machine = Machine::new(Plan::new(0, Some(1)), wishes);
-    machine.answered(Answer::Sent(3 * MIB));
+    assert_eq!(machine.step(), part(0..MIB));
+    machine.answered(Answer::Sent(MIB));
+    assert_eq!(machine.step(), part(MIB..2 * MIB));
+    machine.answered(Answer::Sent(MIB));
     assert_eq!(machine.step(), Step::Yield);
     machine.begin_turn(false, Duration::ZERO);
-    assert_eq!(machine.step(), header(3 * MIB, true));
+    assert_eq!(machine.step(), part(2 * MIB..2 * MIB + 7));
+    machine.answered(Answer::Sent(7));
+    assert_eq!(machine.step(), send(0, 1));
 }
