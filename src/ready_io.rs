@@ -54,7 +54,7 @@ pub(crate) fn poll_wait<T: AsFd>(
         Ok(source) => {
             // What has just been put into the poller starts out as ready; the EAGAIN that led here says that it is not.
             source.side(direction).exhausted();
-            waiting.park(&source, direction, cx);
+            waiting.park(source, direction, cx);
             Poll::Pending
         }
         Err(error) => Poll::Ready(error),

@@ -22,6 +22,7 @@
 //! 6. Wakers are collected, then borrows released, then the wakers woken: a waker is foreign code.
 
 mod source;
+mod waiters;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
