@@ -9,7 +9,7 @@ use super::Scale;
 use super::echo::calls::count_calls;
 use super::echo::client::Client;
 use super::echo::closed::measure_closed;
-use super::echo::measure_bursts;
+use super::echo::{measure_bursts, words};
 use crate::Options;
 use crate::runner::results::{self, Sample, Series, Table};
 use crate::runner::rounds::{Peer, Plan};
@@ -128,13 +128,5 @@ fn one(peer: &str, sample: Sample) -> Series {
     Series {
         peer: peer.to_string(),
         samples: vec![sample],
-    }
-}
-
-fn words(connections: usize) -> String {
-    match connections {
-        1 => "one connection".to_string(),
-        1_000 => "1,000 connections".to_string(),
-        other => format!("{other} connections"),
     }
 }

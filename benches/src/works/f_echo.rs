@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::Scale;
 use super::echo::client::Client;
-use super::echo::measure_bursts;
+use super::echo::{measure_bursts, words};
 use crate::Options;
 use crate::runner::results::{self, Sample, Series, Table};
 use crate::runner::rounds::{Peer, Plan};
@@ -93,7 +93,7 @@ fn of_size(all: &Table, size: usize) -> Result<Table> {
     }
     Ok(Table {
         key: format!("F echo {size}"),
-        title: format!("echo of 64 bytes, {size} connections, in equal bursts"),
+        title: format!("echo of 64 bytes, {}, in equal bursts", words(size)),
         unit: "request".to_string(),
         series,
     })

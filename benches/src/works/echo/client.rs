@@ -70,6 +70,11 @@ impl Client {
         self.connections.len()
     }
 
+    /// Whether the server is stopped while a burst is laid out: one request is none.
+    pub fn is_gated(&self) -> bool {
+        self.len() > 1
+    }
+
     pub fn connections(&mut self) -> &mut [TcpStream] {
         &mut self.connections
     }
@@ -77,13 +82,11 @@ impl Client {
     /// One request on each connection, all there before the server sees the first.
     pub fn burst(&mut self, server: u32, latencies: &mut Histogram<u64>) -> Result<()> {
         self.bursts += 1;
-        let gate = match self.len() {
-            1 => None,
-            _ => Some(Gate::close(server)?),
+        rest();
+        let gate = match self.is_gated() {
+            true => Some(Gate::close(server)?),
+            false => None,
         };
-        if gate.is_none() {
-            rest();
-        }
         let mut begin = Instant::now();
         for (place, connection) in self.connections.iter_mut().enumerate() {
             let sent = connection.write(&message(self.bursts, place))?;
