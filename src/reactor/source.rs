@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 
 use mio::event::Event;
 
-use super::waiters::Waiters;
+use super::waiters::{Waiters, Woken};
 use crate::ready::Callback;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,21 +17,12 @@ pub(crate) enum Direction {
     Write,
 }
 
-/// Who is to hear of a poll's events, collected first and told when nothing is borrowed any more.
-#[derive(Default)]
-pub(super) struct Woken {
-    pub(super) wakers: Vec<Waker>,
-    pub(super) callbacks: Vec<Rc<dyn Callback>>,
-}
-
 /// One direction of a descriptor.
 pub(crate) struct Side {
     ready: Cell<bool>,
     /// The end of this direction was seen: it will stay ready, whatever a short read says.
     ended: Cell<bool>,
     waiters: RefCell<Waiters>,
-    /// Called for each event, beside the waiters.
-    watcher: RefCell<Option<Rc<dyn Callback>>>,
 }
 
 impl Side {
@@ -40,7 +31,6 @@ impl Side {
             ready: Cell::new(true),
             ended: Cell::new(false),
             waiters: RefCell::default(),
-            watcher: RefCell::default(),
         }
     }
 
@@ -64,17 +54,14 @@ impl Side {
 
     /// Has `watcher` called for each event of this direction, instead of the one that was.
     pub(crate) fn watch(&self, watcher: Option<Rc<dyn Callback>>) {
-        let before = self.watcher.replace(watcher);
+        let before = self.waiters.borrow_mut().watch(watcher);
         drop(before);
     }
 
     fn became_ready(&self, ended: bool, woken: &mut Woken) {
         self.ready.set(true);
         self.ended.set(self.ended.get() || ended);
-        self.waiters.borrow_mut().move_to(&mut woken.wakers);
-        if let Some(watcher) = &*self.watcher.borrow() {
-            woken.callbacks.push(watcher.clone());
-        }
+        self.waiters.borrow_mut().move_to(woken);
     }
 }
 

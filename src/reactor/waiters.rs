@@ -1,18 +1,36 @@
-//! The wakers of those who wait for one direction of a descriptor.
+//! Who waits for one direction of a descriptor, and who watches it.
 
 use std::mem;
+use std::rc::Rc;
 use std::task::Waker;
+
+use crate::ready::Callback;
+
+/// Who is to hear of a poll's events, collected first and told when nothing is borrowed any more.
+#[derive(Default)]
+pub(super) struct Woken {
+    pub(super) wakers: Vec<Waker>,
+    pub(super) callbacks: Vec<Rc<dyn Callback>>,
+}
 
 /// The wakers of those who wait, in the order in which they came. Each has a number, by which it is found again.
 ///
-/// Nearly always there is one or none: the first has its place here, and only where there are more is memory asked for.
+/// Nearly always there is one or none: the first has its place here, and only where there are more is memory asked for. An event
+/// of a busy loop finds this in no cache, so it is kept small.
 #[derive(Default)]
 pub(super) struct Waiters {
     /// None only where there are no others either.
     first: Option<(u64, Waker)>,
-    /// Numbers ascend.
-    others: Vec<(u64, Waker)>,
     next: u64,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few descriptors have.
+#[derive(Default)]
+struct Rare {
+    /// Those behind the first. Numbers ascend.
+    others: Vec<(u64, Waker)>,
+    watcher: Option<Rc<dyn Callback>>,
 }
 
 impl Waiters {
@@ -21,7 +39,7 @@ impl Waiters {
         self.next += 1;
         match &self.first {
             None => self.first = Some((number, waker)),
-            Some(_) => self.others.push((number, waker)),
+            Some(_) => self.rare().others.push((number, waker)),
         }
         number
     }
@@ -30,31 +48,47 @@ impl Waiters {
         match &mut self.first {
             Some((first, waker)) if *first == number => Some(waker),
             _ => {
-                let place = place(&self.others, number)?;
-                Some(&mut self.others[place].1)
+                let others = &mut self.rare.as_mut()?.others;
+                let place = place(others, number)?;
+                Some(&mut others[place].1)
             }
         }
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<Waker> {
         let (first, _) = self.first.as_ref()?;
+        let others = self.rare.as_mut().map(|rare| &mut rare.others);
         if *first != number {
-            let place = place(&self.others, number)?;
-            return Some(self.others.remove(place).1);
+            let others = others?;
+            let place = place(others, number)?;
+            return Some(others.remove(place).1);
         }
-        let second = (!self.others.is_empty()).then(|| self.others.remove(0));
+        let second = others.and_then(|others| (!others.is_empty()).then(|| others.remove(0)));
         mem::replace(&mut self.first, second).map(|(_, waker)| waker)
     }
 
-    /// Takes all out, to be woken.
-    pub(super) fn move_to(&mut self, woken: &mut Vec<Waker>) {
-        let Some((_, first)) = self.first.take() else {
-            return;
-        };
-        woken.push(first);
-        if !self.others.is_empty() {
-            woken.extend(self.others.drain(..).map(|(_, waker)| waker));
+    /// Who is called for each event, beside the waiters; gives back who was before.
+    pub(super) fn watch(&mut self, watcher: Option<Rc<dyn Callback>>) -> Option<Rc<dyn Callback>> {
+        if watcher.is_none() && self.rare.is_none() {
+            return None;
         }
+        mem::replace(&mut self.rare().watcher, watcher)
+    }
+
+    /// Takes all out, to be woken, and says who watches.
+    pub(super) fn move_to(&mut self, woken: &mut Woken) {
+        if let Some((_, first)) = self.first.take() {
+            woken.wakers.push(first);
+        }
+        if let Some(rare) = &mut self.rare {
+            let others = rare.others.drain(..).map(|(_, waker)| waker);
+            woken.wakers.extend(others);
+            woken.callbacks.extend(rare.watcher.clone());
+        }
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 }
 
@@ -86,8 +120,9 @@ mod tests {
 
     #[track_caller]
     fn assert_left(mut waiters: Waiters, expected: &[&Waker]) {
-        let mut left = Vec::new();
-        waiters.move_to(&mut left);
+        let mut woken = Woken::default();
+        waiters.move_to(&mut woken);
+        let left = woken.wakers;
         assert_eq!(left.len(), expected.len());
         let same = left.iter().zip(expected).all(|(a, b)| a.will_wake(b));
         assert!(same, "another order");
@@ -131,7 +166,7 @@ mod tests {
                     .is_some_and(|found| found.will_wake(waker))
             );
         }
-        waiters.move_to(&mut Vec::new());
+        waiters.move_to(&mut Woken::default());
         assert!(numbers.iter().all(|number| waiters.find(*number).is_none()));
         assert!(waiters.insert(wakers[0].clone()) > numbers[2]);
     }
