@@ -72,10 +72,9 @@ fn parse(summary: &str) -> Result<BTreeMap<String, f64>> {
     let mut calls = BTreeMap::new();
     for line in summary.lines() {
         let mut words = line.split_whitespace();
-        if let (Some(count), Some(name)) = (words.next(), words.next()) {
-            if let Ok(count) = count.parse() {
-                calls.insert(name.to_string(), count);
-            }
+        let count = words.next().and_then(|count| count.parse().ok());
+        if let (Some(count), Some(name)) = (count, words.next()) {
+            calls.insert(name.to_string(), count);
         }
     }
     calls.remove("total").context("a summary has a total")?;
