@@ -4,9 +4,9 @@
 //! reactor keeps, directly after the call, and only what is not ready is waited for. So an edge is never waited for that
 //! came before, and a cleared one is never missed.
 
-use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::event_loop::LoopHandle;
@@ -54,7 +54,7 @@ pub(crate) fn poll_wait<T: AsFd>(
         Ok(source) => {
             // What has just been put into the poller starts out as ready; the EAGAIN that led here says that it is not.
             source.side(direction).exhausted();
-            waiting.park(&source, direction, cx);
+            waiting.park(source, direction, cx);
             Poll::Pending
         }
         Err(error) => Poll::Ready(error),
@@ -74,22 +74,51 @@ pub(crate) fn check_nonblocking<T: AsFd>(
 }
 
 /// [`poll_io`] as a future.
-pub(crate) async fn io<T: AsFd, R>(
-    event_loop: &LoopHandle,
-    socket: &Socket<T>,
+///
+/// By hand: as an `async fn` it would hold what it was given twice, once as arguments and once to go on with.
+#[must_use = "futures do nothing unless awaited"]
+pub(crate) struct Io<'a, T: AsFd, A> {
+    event_loop: &'a LoopHandle,
+    socket: &'a Socket<T>,
     direction: Direction,
-    mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
-) -> io::Result<R> {
-    let mut waiting = Waiting::default();
-    poll_fn(|cx| {
+    attempt: A,
+    waiting: Waiting,
+}
+
+pub(crate) fn io<'a, T: AsFd, R, A>(
+    event_loop: &'a LoopHandle,
+    socket: &'a Socket<T>,
+    direction: Direction,
+    attempt: A,
+) -> Io<'a, T, A>
+where
+    A: FnMut(BorrowedFd<'_>) -> io::Result<R>,
+{
+    Io {
+        event_loop,
+        socket,
+        direction,
+        attempt,
+        waiting: Waiting::default(),
+    }
+}
+
+impl<T: AsFd, R, A> Future for Io<'_, T, A>
+where
+    A: FnMut(BorrowedFd<'_>) -> io::Result<R> + Unpin,
+{
+    type Output = io::Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
+        let io = &mut *self;
+        let attempt = &mut io.attempt;
         poll_io(
-            event_loop,
-            socket,
-            direction,
-            &mut waiting,
+            io.event_loop,
+            io.socket,
+            io.direction,
+            &mut io.waiting,
             cx,
-            &mut attempt,
+            attempt,
         )
-    })
-    .await
+    }
 }

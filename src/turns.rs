@@ -71,37 +71,45 @@ impl<'a> Turn<'a> {
     }
 
     /// Ready when it is this writer's turn, which then is its until it is dropped.
+    #[inline]
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         let turns = self.turns;
         if self.number == 0 {
             self.number = turns.last.get() + 1;
             turns.last.set(self.number);
-            if turns.holder.get() == 0 {
+            if !turns.is_taken() {
                 turns.holder.set(self.number);
-            } else {
-                let place = (self.number, cx.waker().clone());
-                turns.line.borrow_mut().push_back(place);
             }
         }
         if turns.holder.get() == self.number {
             return Poll::Ready(());
         }
-        // Cloning and dropping a waker may run foreign code: nothing is borrowed then.
-        let mut waker = cx.waker().clone();
-        let mut line = turns.line.borrow_mut();
-        if let Some((_, before)) = line.iter_mut().find(|(number, _)| *number == self.number) {
-            mem::swap(before, &mut waker);
-        }
-        drop(line);
-        drop(waker);
+        self.stand_in_line(cx);
         Poll::Pending
     }
 
-    /// Ends it early, where its owner lives on.
-    pub(crate) fn end(&mut self) {
-        if self.number == 0 {
-            return;
+    /// Takes a place at the end of the line, or brings the waker at its place up to date.
+    fn stand_in_line(&self, cx: &Context<'_>) {
+        // Cloning and dropping a waker may run foreign code: nothing is borrowed then.
+        let mut waker = cx.waker().clone();
+        let mut line = self.turns.line.borrow_mut();
+        match line.iter_mut().find(|(number, _)| *number == self.number) {
+            Some((_, before)) => mem::swap(before, &mut waker),
+            None => return line.push_back((self.number, waker)),
         }
+        drop(line);
+        drop(waker);
+    }
+
+    /// Ends it early, where its owner lives on.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        if self.number != 0 {
+            self.leave();
+        }
+    }
+
+    fn leave(&mut self) {
         let number = mem::take(&mut self.number);
         if self.turns.holder.get() == number {
             self.turns.hand_on();
@@ -116,6 +124,7 @@ impl<'a> Turn<'a> {
 }
 
 impl Drop for Turn<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.end();
     }

@@ -235,17 +235,24 @@ impl LoopHandle {
     /// Asked before an operation. Pending, and the task at the back of the line, where the running step has had its share; that
     /// one operation pays for all, and the next ones begin a new share: where a task waits for many at once, none is passed
     /// over for ever, and where the step is not one of this loop's, nobody else would renew it.
+    #[inline]
     pub(crate) fn poll_budget(&self, cx: &Context<'_>) -> Poll<()> {
         if self.inner.budget.get() > 0 {
             return Poll::Ready(());
         }
-        self.inner.budget.set(BUDGET);
-        self.inner.yields.set(self.inner.yields.get() + 1);
-        cx.waker().wake_by_ref();
+        self.renew_budget(cx);
         Poll::Pending
     }
 
+    #[cold]
+    fn renew_budget(&self, cx: &Context<'_>) {
+        self.inner.budget.set(BUDGET);
+        self.inner.yields.set(self.inner.yields.get() + 1);
+        cx.waker().wake_by_ref();
+    }
+
     /// Counts an operation that was ready, and moved so many bytes. One that waits lets others run as it is.
+    #[inline]
     pub(crate) fn spend_budget(&self, bytes: u64) {
         let cost = 1 + u32::try_from(bytes / BYTES_PER_SHARE).unwrap_or(BUDGET);
         let left = self.inner.budget.get().saturating_sub(cost);

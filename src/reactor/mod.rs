@@ -22,6 +22,7 @@
 //! 6. Wakers are collected, then borrows released, then the wakers woken: a waker is foreign code.
 
 mod source;
+mod waiters;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -39,8 +40,8 @@ use crate::error::{LoopClosed, wake};
 use crate::ready::Ready;
 use crate::slots::{Key, Packing, Slots};
 use crate::sys::interest;
-use source::Woken;
 pub(crate) use source::{Direction, Source, Waiting};
+use waiters::Woken;
 
 /// How many events one poll takes; more stay in the kernel for the next turn.
 const EVENTS_AT_ONCE: usize = 1024;

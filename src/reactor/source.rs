@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 
 use mio::event::Event;
 
+use super::waiters::{Waiters, Woken};
 use crate::ready::Callback;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,46 +17,12 @@ pub(crate) enum Direction {
     Write,
 }
 
-/// Who is to hear of a poll's events, collected first and told when nothing is borrowed any more.
-#[derive(Default)]
-pub(super) struct Woken {
-    pub(super) wakers: Vec<Waker>,
-    pub(super) callbacks: Vec<Rc<dyn Callback>>,
-}
-
 /// One direction of a descriptor.
 pub(crate) struct Side {
     ready: Cell<bool>,
     /// The end of this direction was seen: it will stay ready, whatever a short read says.
     ended: Cell<bool>,
     waiters: RefCell<Waiters>,
-    /// Called for each event, beside the waiters.
-    watcher: RefCell<Option<Rc<dyn Callback>>>,
-}
-
-/// The wakers of those who wait, in the order in which they came.
-#[derive(Default)]
-struct Waiters {
-    /// Numbers ascend, so that a place is found by bisection. Nearly always there is one waiter or none.
-    line: Vec<(u64, Waker)>,
-    next: u64,
-}
-
-impl Waiters {
-    fn insert(&mut self, waker: Waker) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        self.line.push((number, waker));
-        number
-    }
-
-    fn place(&self, number: u64) -> Option<usize> {
-        self.line.binary_search_by_key(&number, |(n, _)| *n).ok()
-    }
-
-    fn remove(&mut self, number: u64) -> Option<Waker> {
-        self.place(number).map(|place| self.line.remove(place).1)
-    }
 }
 
 impl Side {
@@ -64,7 +31,6 @@ impl Side {
             ready: Cell::new(true),
             ended: Cell::new(false),
             waiters: RefCell::default(),
-            watcher: RefCell::default(),
         }
     }
 
@@ -88,18 +54,14 @@ impl Side {
 
     /// Has `watcher` called for each event of this direction, instead of the one that was.
     pub(crate) fn watch(&self, watcher: Option<Rc<dyn Callback>>) {
-        let before = self.watcher.replace(watcher);
+        let before = self.waiters.borrow_mut().watch(watcher);
         drop(before);
     }
 
     fn became_ready(&self, ended: bool, woken: &mut Woken) {
         self.ready.set(true);
         self.ended.set(self.ended.get() || ended);
-        let mut waiters = self.waiters.borrow_mut();
-        woken
-            .wakers
-            .extend(waiters.line.drain(..).map(|(_, waker)| waker));
-        woken.callbacks.extend(self.watcher.borrow().clone());
+        self.waiters.borrow_mut().move_to(woken);
     }
 }
 
@@ -151,15 +113,15 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     /// Has the task of `cx` woken at the next edge.
-    pub(crate) fn park(&mut self, source: &Rc<Source>, direction: Direction, cx: &Context<'_>) {
+    pub(crate) fn park(&mut self, source: Rc<Source>, direction: Direction, cx: &Context<'_>) {
         // Cloning and dropping a waker may run foreign code: nothing is borrowed then.
         let mut waker = cx.waker().clone();
-        if self.renew(source, direction, &mut waker) {
+        if self.renew(&source, direction, &mut waker) {
             return;
         }
         self.end();
         let number = source.side(direction).waiters.borrow_mut().insert(waker);
-        self.place = Some((source.clone(), direction, number));
+        self.place = Some((source, direction, number));
     }
 
     /// Whether the task waits there already: then only its waker is brought up to date, and the old one is left in `waker`.
@@ -171,14 +133,21 @@ impl Waiting {
             return false;
         }
         let mut waiters = parked.side(direction).waiters.borrow_mut();
-        let Some(place) = waiters.place(*number) else {
-            return false;
-        };
-        mem::swap(&mut waiters.line[place].1, waker);
+        match waiters.find(*number) {
+            Some(before) => mem::swap(before, waker),
+            None => return false,
+        }
         true
     }
 
+    #[inline]
     pub(crate) fn end(&mut self) {
+        if self.place.is_some() {
+            self.leave();
+        }
+    }
+
+    fn leave(&mut self) {
         if let Some((source, direction, number)) = self.place.take() {
             let waker = source.side(direction).waiters.borrow_mut().remove(number);
             drop(waker);
@@ -187,6 +156,7 @@ impl Waiting {
 }
 
 impl Drop for Waiting {
+    #[inline]
     fn drop(&mut self) {
         self.end();
     }

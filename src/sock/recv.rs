@@ -1,7 +1,7 @@
 //! Receiving from a stream.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
 use crate::event_loop::LoopHandle;
@@ -22,10 +22,16 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has received nothing.
-    pub async fn sock_recv<T: AsFd>(&self, sock: &Socket<T>, most: usize) -> io::Result<Vec<u8>> {
-        let received = io(self, sock, Direction::Read, |fd| sys::recv_vec(fd, most)).await?;
-        note_short(sock, received.len(), most);
-        Ok(received)
+    pub fn sock_recv<'a, T: AsFd>(
+        &'a self,
+        sock: &'a Socket<T>,
+        most: usize,
+    ) -> impl Future<Output = io::Result<Vec<u8>>> {
+        io(self, sock, Direction::Read, move |fd| {
+            let received = sys::recv_vec(fd, most)?;
+            note_short(sock, received.len(), most);
+            Ok(received)
+        })
     }
 
     /// Receives into `buffer`, waiting until there is something, and says how many bytes; 0 is the end.
@@ -37,14 +43,14 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has received nothing.
-    pub async fn sock_recv_into<T: AsFd>(
-        &self,
-        sock: &Socket<T>,
-        buffer: &mut [u8],
-    ) -> io::Result<usize> {
-        let received = io(self, sock, Direction::Read, |fd| sys::recv(fd, buffer)).await?;
-        note_short(sock, received, buffer.len());
-        Ok(received)
+    pub fn sock_recv_into<'a, T: AsFd>(
+        &'a self,
+        sock: &'a Socket<T>,
+        buffer: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> {
+        io(self, sock, Direction::Read, move |fd| {
+            recv(fd, sock, buffer)
+        })
     }
 
     /// [`sock_recv_into`](LoopHandle::sock_recv_into) as a poll, for adapters to another crate's I/O traits. One task may wait
@@ -60,14 +66,15 @@ impl LoopHandle {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let waiting = &mut sock.polled(Direction::Read).borrow_mut();
-        let most = buffer.len();
-        let attempt = |fd: std::os::fd::BorrowedFd<'_>| sys::recv(fd, buffer);
-        let polled = poll_io(self, sock, Direction::Read, waiting, cx, attempt);
-        if let Poll::Ready(Ok(received)) = polled {
-            note_short(sock, received, most);
-        }
-        polled
+        let attempt = |fd: BorrowedFd<'_>| recv(fd, sock, buffer);
+        poll_io(self, sock, Direction::Read, waiting, cx, attempt)
     }
+}
+
+fn recv<T: AsFd>(fd: BorrowedFd<'_>, sock: &Socket<T>, buffer: &mut [u8]) -> io::Result<usize> {
+    let received = sys::recv(fd, buffer)?;
+    note_short(sock, received, buffer.len());
+    Ok(received)
 }
 
 fn note_short<T: AsFd>(sock: &Socket<T>, received: usize, most: usize) {

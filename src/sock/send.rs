@@ -1,16 +1,67 @@
 //! Sending on a stream.
 
-use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::event_loop::LoopHandle;
-use crate::reactor::Direction;
-use crate::ready_io::{io, poll_io};
+use crate::reactor::{Direction, Waiting};
+use crate::ready_io::poll_io;
 use crate::socket::Socket;
 use crate::sys::socket as sys;
 use crate::turns::Turn;
+
+/// Sends `rest` when its turn has come.
+struct SendAll<'a, T: AsFd> {
+    event_loop: &'a LoopHandle,
+    socket: &'a Socket<T>,
+    rest: &'a [u8],
+    waiting: Waiting,
+    turn: Turn<'a>,
+}
+
+impl<T: AsFd> Future for SendAll<'_, T> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let send = &mut *self;
+        ready!(send.turn.poll(cx));
+        let sent = ready!(send.poll_rest(cx));
+        // The next one's turn comes now, not when this is dropped.
+        send.turn.end();
+        Poll::Ready(sent)
+    }
+}
+
+impl<T: AsFd> SendAll<'_, T> {
+    fn poll_rest(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        if self.rest.is_empty() {
+            ready!(self.event_loop.poll_budget(cx));
+            self.event_loop.spend_budget(0);
+        }
+        while !self.rest.is_empty() {
+            match ready!(self.poll_send(cx))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => self.rest = &self.rest[sent..],
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_send(&mut self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+        let attempt = |fd: BorrowedFd<'_>| sys::send(fd, self.rest);
+        let waiting = &mut self.waiting;
+        poll_io(
+            self.event_loop,
+            self.socket,
+            Direction::Write,
+            waiting,
+            cx,
+            attempt,
+        )
+    }
+}
 
 impl LoopHandle {
     /// Sends all of `bytes`.
@@ -28,20 +79,18 @@ impl LoopHandle {
     ///
     /// Not cancel safe: dropped before it is ready, it may have sent any part of the bytes, and does not say which. The next
     /// writer gets the turn.
-    pub async fn sock_sendall<T: AsFd>(&self, sock: &Socket<T>, bytes: &[u8]) -> io::Result<()> {
-        let mut turn = Turn::new(sock.turns());
-        poll_fn(|cx| turn.poll(cx)).await;
-        if bytes.is_empty() {
-            self.share().await;
+    pub fn sock_sendall<'a, T: AsFd>(
+        &'a self,
+        sock: &'a Socket<T>,
+        bytes: &'a [u8],
+    ) -> impl Future<Output = io::Result<()>> {
+        SendAll {
+            event_loop: self,
+            socket: sock,
+            rest: bytes,
+            waiting: Waiting::default(),
+            turn: Turn::new(sock.turns()),
         }
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match io(self, sock, Direction::Write, |fd| sys::send(fd, rest)).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                sent => rest = &rest[sent..],
-            }
-        }
-        Ok(())
     }
 
     /// Sends some of `bytes` and says how many, as a poll, for adapters to another crate's I/O traits. One task may wait by it

@@ -3,6 +3,7 @@
 //! A side says `ready PORT` when it may be used, or `ready 0` where it listens to nobody but its standard input, and ends when
 //! its standard input does.
 
+mod echo;
 mod send;
 mod tasks;
 
@@ -19,6 +20,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         bail!("a side is WORK-PEER");
     };
     match kind {
+        "echo" => echo::run(peer),
         "send" => send::run(peer, rest),
         "tasks" => tasks::run(peer),
         _ => bail!("no side has the name {name}"),

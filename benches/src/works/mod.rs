@@ -1,6 +1,9 @@
 //! The works: what is measured, of whom, and how much of it.
 
+mod c_echo;
 mod d_tasks;
+mod echo;
+mod f_echo;
 
 use anyhow::Result;
 
@@ -35,7 +38,7 @@ impl Scale {
 
 type Work = fn(&Options) -> Result<()>;
 
-const WORKS: [(&str, Work); 1] = [("D", d_tasks::run)];
+const WORKS: [(&str, Work); 3] = [("C", c_echo::run), ("D", d_tasks::run), ("F", f_echo::run)];
 
 pub fn run(options: &Options) -> Result<()> {
     std::fs::create_dir_all(&options.folder)?;

@@ -1,0 +1,132 @@
+//! C: echo of 64 bytes.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::Scale;
+use super::echo::calls::count_calls;
+use super::echo::client::Client;
+use super::echo::closed::measure_closed;
+use super::echo::{measure_bursts, words};
+use crate::Options;
+use crate::runner::results::{self, Sample, Series, Table};
+use crate::runner::rounds::{Peer, Plan};
+use crate::runner::side::{Side, measured};
+
+const OWN: [&str; 5] = ["mio", "sendloop", "tokio", "smol", "monoio"];
+const PYTHON: [&str; 2] = ["asyncio", "uvloop"];
+
+/// How many connections, and how many requests make a measurement.
+const SIZES: [(usize, u64); 3] = [(1, 4_000), (64, 32_000), (1_000, 32_000)];
+
+struct Measured<'a> {
+    options: &'a Options,
+    scale: Scale,
+    peers: Vec<Peer>,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let peers = peers(&options.folder)?;
+    let scale = Scale::of(options);
+    let mut measured = Measured {
+        options,
+        scale,
+        peers,
+    };
+    for (connections, requests) in SIZES {
+        let requests = scale.units(requests);
+        measured.bursts(connections, requests)?;
+        measured.closed(connections, requests)?;
+    }
+    measured.calls(64)
+}
+
+fn peers(folder: &Path) -> Result<Vec<Peer>> {
+    let mut peers = Vec::new();
+    for name in OWN {
+        let side = Side::own(&format!("echo-{name}"), &[])?;
+        peers.push(Peer::new(name, side));
+    }
+    for name in PYTHON {
+        peers.push(Peer::new(name, python(folder, name)?));
+    }
+    Ok(peers)
+}
+
+fn python(folder: &Path, name: &str) -> Result<Side> {
+    let mut command: Command = measured(&folder.join("venv/bin/python"));
+    command.args(["peers/echo.py", name]);
+    Side::start(command).with_context(|| format!("{name}, in the venv that ./bench makes"))
+}
+
+impl Measured<'_> {
+    fn bursts(&mut self, connections: usize, requests: u64) -> Result<()> {
+        let plan = Plan {
+            key: &format!("C echo {connections}"),
+            title: &format!("echo of 64 bytes, {}, in equal bursts", words(connections)),
+            unit: "request",
+            rounds: self.scale.rounds,
+        };
+        let mut clients = self.clients(connections)?;
+        let bursts = (requests / connections as u64).max(1);
+        let table = plan.run_samples(&mut self.peers, |peer| {
+            measure_bursts(peer, client(&mut clients, &peer.name)?, bursts)
+        })?;
+        results::save(&self.options.folder, &table)
+    }
+
+    fn closed(&mut self, connections: usize, requests: u64) -> Result<()> {
+        let plan = Plan {
+            key: &format!("C latency {connections}"),
+            title: &format!("echo of 64 bytes, {}, each at once", words(connections)),
+            unit: "request",
+            rounds: self.scale.rounds,
+        };
+        let mut clients = self.clients(connections)?;
+        let table = plan.run_samples(&mut self.peers, |peer| {
+            measure_closed(peer, client(&mut clients, &peer.name)?, requests)
+        })?;
+        results::save(&self.options.folder, &table)
+    }
+
+    /// System calls are exact: one sample says all.
+    fn calls(&mut self, connections: usize) -> Result<()> {
+        let mut series = Vec::new();
+        for (peer, (_, client)) in self.peers.iter().zip(&mut self.clients(connections)?) {
+            let sample = count_calls(&self.options.folder, peer, client, 100)?;
+            series.push(one(&peer.name, sample));
+        }
+        let table = Table {
+            key: "C calls".to_string(),
+            title: format!("system calls for a request, {}", words(connections)),
+            unit: "request".to_string(),
+            series,
+        };
+        results::save(&self.options.folder, &table)
+    }
+
+    fn clients(&self, connections: usize) -> Result<Vec<(String, Client)>> {
+        let connect = |peer: &Peer| {
+            let client = Client::connect(peer.side.port, connections);
+            Ok((
+                peer.name.clone(),
+                client.with_context(|| peer.name.clone())?,
+            ))
+        };
+        self.peers.iter().map(connect).collect()
+    }
+}
+
+fn client<'a>(clients: &'a mut [(String, Client)], name: &str) -> Result<&'a mut Client> {
+    let found = clients.iter_mut().find(|(peer, _)| peer == name);
+    Ok(&mut found.context("each peer has a client")?.1)
+}
+
+fn one(peer: &str, sample: Sample) -> Series {
+    Series {
+        peer: peer.to_string(),
+        samples: vec![sample],
+    }
+}
