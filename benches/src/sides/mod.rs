@@ -3,7 +3,9 @@
 //! A side says `ready PORT` when it may be used, or `ready 0` where it listens to nobody but its standard input, and ends when
 //! its standard input does.
 
+pub mod cold;
 mod send;
+mod slow_fs;
 mod tasks;
 
 use std::io::{self, BufRead, Write};
@@ -19,6 +21,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
         bail!("a side is WORK-PEER");
     };
     match kind {
+        "cold" => cold::run(peer),
+        "slow" => slow_fs::run(rest),
         "send" => send::run(peer, rest),
         "tasks" => tasks::run(peer),
         _ => bail!("no side has the name {name}"),

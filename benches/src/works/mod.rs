@@ -1,6 +1,8 @@
 //! The works: what is measured, of whom, and how much of it.
 
 mod d_tasks;
+mod e_http;
+mod g_cold;
 
 use anyhow::Result;
 
@@ -35,7 +37,11 @@ impl Scale {
 
 type Work = fn(&Options) -> Result<()>;
 
-const WORKS: [(&str, Work); 1] = [("D", d_tasks::run)];
+const WORKS: [(&str, Work); 3] = [
+    ("D", d_tasks::run),
+    ("E", e_http::run),
+    ("G", g_cold::run),
+];
 
 pub fn run(options: &Options) -> Result<()> {
     std::fs::create_dir_all(&options.folder)?;
