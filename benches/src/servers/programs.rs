@@ -8,7 +8,10 @@ use anyhow::{Context, Result, bail};
 /// Says what is missing, and how to have it.
 pub fn require(program: &str, package: &str) -> Result<()> {
     let mut command = Command::new(program);
-    let answer = command.arg("-v").stdout(Stdio::null()).stderr(Stdio::null());
+    let answer = command
+        .arg("-v")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     match answer.status() {
         Ok(_) => Ok(()),
         Err(_) => bail!("{program} is missing; works E and G need it: apt-get install {package}"),
@@ -20,7 +23,12 @@ pub fn file_server(folder: &Path) -> Result<PathBuf> {
     let target = folder.join("tree");
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--quiet", "--locked", "--release"]);
-    cargo.args(["--example", "file_server", "--manifest-path", "../Cargo.toml"]);
+    cargo.args([
+        "--example",
+        "file_server",
+        "--manifest-path",
+        "../Cargo.toml",
+    ]);
     succeed(cargo.arg("--target-dir").arg(&target))?;
     Ok(target.join("release/examples/file_server"))
 }

@@ -94,7 +94,9 @@ impl Load {
             cpu,
             // wrk's own measure leaves out its start.
             wall: (duration / 1e6).min(begin.elapsed().as_secs_f64()),
-            other: other.map(|(name, figure)| (name.to_string(), figure)).into(),
+            other: other
+                .map(|(name, figure)| (name.to_string(), figure))
+                .into(),
         })
     }
 

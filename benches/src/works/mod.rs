@@ -37,11 +37,7 @@ impl Scale {
 
 type Work = fn(&Options) -> Result<()>;
 
-const WORKS: [(&str, Work); 3] = [
-    ("D", d_tasks::run),
-    ("E", e_http::run),
-    ("G", g_cold::run),
-];
+const WORKS: [(&str, Work); 3] = [("D", d_tasks::run), ("E", e_http::run), ("G", g_cold::run)];
 
 pub fn run(options: &Options) -> Result<()> {
     std::fs::create_dir_all(&options.folder)?;

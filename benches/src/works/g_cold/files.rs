@@ -95,7 +95,12 @@ impl Slow {
         let device = File::options().read(true).write(true).open("/dev/fuse")?;
         attach(&device, &point)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["side", "slow-fs", &SLOW_SIZE.to_string(), &DELAY_MS.to_string()]);
+        command.args([
+            "side",
+            "slow-fs",
+            &SLOW_SIZE.to_string(),
+            &DELAY_MS.to_string(),
+        ]);
         let side = Side::start_with(command, device.into()).inspect_err(|_| {
             let _ = umount2(&point, MntFlags::MNT_DETACH);
         });
@@ -115,7 +120,13 @@ fn attach(device: &File, point: &Path) -> Result<()> {
     );
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     let options = Some(options.as_str());
-    Ok(mount(Some("sendloop-slow"), point, Some("fuse"), flags, options)?)
+    Ok(mount(
+        Some("sendloop-slow"),
+        point,
+        Some("fuse"),
+        flags,
+        options,
+    )?)
 }
 
 /// Before its server ends: else the place would be left as one that cannot be reached.

@@ -41,7 +41,9 @@ pub fn in_process(peer: &mut Peer, cold: &dyn Cold) -> Result<Sample> {
     let line = format!("{port} {}", cold.path().display());
     let late: u64 = peer.side.ask(&line)?.parse()?;
     let sample = start.sample(peer, Duration::from_nanos(late))?;
-    let bytes = client.join().map_err(|_| anyhow!("the client panicked"))??;
+    let bytes = client
+        .join()
+        .map_err(|_| anyhow!("the client panicked"))??;
     if bytes != content(0, cold.size()) {
         bail!("the file arrived changed");
     }
@@ -64,7 +66,9 @@ pub fn of_server(peer: &mut Peer, cold: &dyn Cold) -> Result<Sample> {
             result
         });
         let late = ping(&mut small, &done);
-        download.join().map_err(|_| anyhow!("the client panicked"))??;
+        download
+            .join()
+            .map_err(|_| anyhow!("the client panicked"))??;
         late
     })?;
     start.sample(peer, late)
