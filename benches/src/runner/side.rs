@@ -146,6 +146,14 @@ impl Drop for Side {
     }
 }
 
+/// For how long a process's main thread (by its number), or this one ("thread-self"), could have run and others had the core.
+pub fn waited_for_core(process: &str) -> Duration {
+    let path = format!("/proc/{process}/schedstat");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let nanos = text.split(' ').nth(1).and_then(|field| field.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
+
 /// A command on the measured core.
 pub fn measured(program: &Path) -> Command {
     let mut command = Command::new("taskset");

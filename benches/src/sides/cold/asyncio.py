@@ -9,11 +9,18 @@ TICK = 0.001
 AROUND = 0.005
 
 
+def waited_for_core():
+    with open("/proc/thread-self/schedstat") as schedstat:
+        return int(schedstat.read().split()[1]) / 1e9
+
+
 async def tick(late):
     while True:
+        waited = waited_for_core()
         due = time.monotonic() + TICK
         await asyncio.sleep(TICK)
-        late.append(time.monotonic() - due)
+        by = time.monotonic() - due
+        late.append((by, max(0, by - (waited_for_core() - waited))))
 
 
 async def send(port, path):
@@ -25,10 +32,10 @@ async def send(port, path):
         await asyncio.get_running_loop().sock_sendfile(sock, file)
         await asyncio.sleep(AROUND)
         ticker.cancel()
-    return max(late)
+    return [max(times) for times in zip(*late)]
 
 
 print("ready 0", flush=True)
 for line in sys.stdin:
     port, path = line.rstrip("\n").split(" ", 1)
-    print(int(asyncio.run(send(int(port), path)) * 1e9), flush=True)
+    print(*(int(time * 1e9) for time in asyncio.run(send(int(port), path))), flush=True)

@@ -1,16 +1,15 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use sendloop::{LoopHandle, Socket};
 
-use super::{AROUND, Job, TICK};
+use super::{AROUND, Job, Late, TICK, Tick};
 
-pub(super) fn send(job: Job) -> io::Result<Duration> {
+pub(super) fn send(job: Job) -> io::Result<Late> {
     sendloop::run(async |event_loop| {
         let socket = Socket::new(job.socket)?;
-        let late = Rc::new(Cell::new(Duration::ZERO));
+        let late = Rc::<Cell<Late>>::default();
         let ticker = event_loop.create_task(tick(event_loop.clone(), late.clone()));
         event_loop.sleep(AROUND).await;
         event_loop.sock_sendfile(&socket, &job.file).await?;
@@ -20,10 +19,10 @@ pub(super) fn send(job: Job) -> io::Result<Duration> {
     })?
 }
 
-async fn tick(event_loop: LoopHandle, late: Rc<Cell<Duration>>) {
+async fn tick(event_loop: LoopHandle, late: Rc<Cell<Late>>) {
     loop {
-        let due = Instant::now() + TICK;
+        let tick = Tick::begin();
         event_loop.sleep(TICK).await;
-        late.set(late.get().max(due.elapsed()));
+        tick.end(&late);
     }
 }

@@ -2,7 +2,6 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile64;
@@ -10,12 +9,12 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::{AROUND, Job, TICK};
+use super::{AROUND, Job, Late, TICK, Tick};
 
 /// As much as sendfile(2) takes.
 const MOST: usize = 0x7fff_f000;
 
-pub(super) fn send(job: Job) -> io::Result<Duration> {
+pub(super) fn send(job: Job) -> io::Result<Late> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -23,7 +22,7 @@ pub(super) fn send(job: Job) -> io::Result<Duration> {
     runtime.block_on(local.run_until(async move {
         job.socket.set_nonblocking(true)?;
         let socket = TcpStream::from_std(job.socket)?;
-        let late = Rc::new(Cell::new(Duration::ZERO));
+        let late = Rc::<Cell<Late>>::default();
         let ticker = tokio::task::spawn_local(tick(late.clone()));
         sleep(AROUND).await;
         send_file(&socket, &job.file).await?;
@@ -33,11 +32,11 @@ pub(super) fn send(job: Job) -> io::Result<Duration> {
     }))
 }
 
-async fn tick(late: Rc<Cell<Duration>>) {
+async fn tick(late: Rc<Cell<Late>>) {
     loop {
-        let due = Instant::now() + TICK;
+        let tick = Tick::begin();
         sleep(TICK).await;
-        late.set(late.get().max(due.elapsed()));
+        tick.end(&late);
     }
 }
 

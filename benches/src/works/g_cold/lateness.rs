@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::files::Cold;
 use crate::runner::results::Sample;
 use crate::runner::rounds::Peer;
-use crate::runner::side::{Cpu, Side, measured};
+use crate::runner::side::{Cpu, Side, measured, waited_for_core};
 use crate::servers::{Connection, content};
 use crate::sides::cold;
 
@@ -39,8 +39,8 @@ pub fn in_process(peer: &mut Peer, cold: &dyn Cold) -> Result<Sample> {
     });
     let start = Start::of(peer)?;
     let line = format!("{port} {}", cold.path().display());
-    let late: u64 = peer.side.ask(&line)?.parse()?;
-    let sample = start.sample(peer, Duration::from_nanos(late))?;
+    let late = Late::parse(&peer.side.ask(&line)?)?;
+    let sample = start.sample(peer, late)?;
     let bytes = client
         .join()
         .map_err(|_| anyhow!("the client panicked"))??;
@@ -65,7 +65,7 @@ pub fn of_server(peer: &mut Peer, cold: &dyn Cold) -> Result<Sample> {
             done.store(true, Ordering::Release);
             result
         });
-        let late = ping(&mut small, &done);
+        let late = ping(&mut small, peer.side.id(), &done);
         download
             .join()
             .map_err(|_| anyhow!("the client panicked"))??;
@@ -74,13 +74,35 @@ pub fn of_server(peer: &mut Peer, cold: &dyn Cold) -> Result<Sample> {
     start.sample(peer, late)
 }
 
+/// The worst of some moments.
+#[derive(Clone, Copy, Default)]
+struct Late {
+    all: Duration,
+    /// Without the time in which a thread could run and others had the core.
+    own: Duration,
+}
+
+impl Late {
+    fn parse(line: &str) -> Result<Late> {
+        let (all, own) = line.split_once(' ').context("two times")?;
+        Ok(Late {
+            all: Duration::from_nanos(all.parse()?),
+            own: Duration::from_nanos(own.parse()?),
+        })
+    }
+}
+
 /// The longest time from when a request was due to its answer.
-fn ping(connection: &mut Connection, done: &AtomicBool) -> Result<Duration> {
-    let mut worst = Duration::ZERO;
+fn ping(connection: &mut Connection, server: u32, done: &AtomicBool) -> Result<Late> {
+    let waited = || waited_for_core(&server.to_string()) + waited_for_core("thread-self");
+    let mut worst = Late::default();
     let mut due = Instant::now();
     while !done.load(Ordering::Acquire) {
+        let before = waited();
         connection.get(&SMALL.to_string())?;
-        worst = worst.max(due.elapsed());
+        let late = due.elapsed();
+        worst.all = worst.all.max(late);
+        worst.own = worst.own.max(late.saturating_sub(waited() - before));
         due = (due + TICK).max(Instant::now());
         thread::sleep(due - Instant::now());
     }
@@ -99,12 +121,16 @@ impl Start {
         Ok(Start { cpu, time })
     }
 
-    fn sample(self, peer: &Peer, late: Duration) -> Result<Sample> {
+    fn sample(self, peer: &Peer, late: Late) -> Result<Sample> {
         Ok(Sample {
             units: 1.0,
             cpu: peer.side.cpu.since(self.cpu)?.as_secs_f64(),
             wall: self.time.elapsed().as_secs_f64(),
-            other: [("late".to_string(), late.as_secs_f64())].into(),
+            other: [
+                ("late".to_string(), late.all.as_secs_f64()),
+                ("late_own".to_string(), late.own.as_secs_f64()),
+            ]
+            .into(),
         })
     }
 }

@@ -1,7 +1,8 @@
 //! G: how late a loop is for everything else while it sends a file that is not in memory.
 //!
 //! Of a library it is asked by a ticker on the same loop, of a server by small requests over another connection, one each
-//! millisecond. A sample's "late" is the worst of one transfer.
+//! millisecond. A sample's "late" is the worst of one transfer, "late_own"
+//! the same without the time in which others had the core.
 
 mod files;
 mod lateness;
