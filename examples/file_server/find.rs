@@ -52,11 +52,13 @@ pub(crate) struct Opened {
     pub(crate) content: OnceLock<Option<Box<[u8]>>>,
     validators: OnceLock<Validators>,
     media_type: OnceLock<String>,
+    /// The fields of a response with all of it.
+    pub(crate) fields: OnceLock<String>,
 }
 
 impl Opened {
-    fn new(path: PathBuf, coding: Option<Coding>, (file, metadata): (File, Metadata)) -> Found {
-        Found::File(Arc::new(Opened {
+    fn new(path: PathBuf, coding: Option<Coding>, (file, metadata): (File, Metadata)) -> Opened {
+        Opened {
             file,
             path,
             coding,
@@ -64,7 +66,8 @@ impl Opened {
             content: OnceLock::new(),
             validators: OnceLock::new(),
             media_type: OnceLock::new(),
-        }))
+            fields: OnceLock::new(),
+        }
     }
 
     pub(crate) fn validators(&self) -> &Validators {
@@ -134,13 +137,15 @@ impl Search<'_> {
         let acceptable = self.wanted.acceptable;
         for coding in acceptable.codings.into_iter().flatten() {
             if let Some((file, metadata)) = self.neighbour(&path, coding, &metadata)? {
-                return Ok(Opened::new(path, Some(coding), (file, metadata)));
+                let opened = Opened::new(path, Some(coding), (file, metadata));
+                return Ok(Found::File(Arc::new(opened)));
             }
         }
         if !acceptable.identity {
             return Ok(Found::NotAcceptable);
         }
-        Ok(Opened::new(path, None, (file, metadata)))
+        let opened = Opened::new(path, None, (file, metadata));
+        Ok(Found::File(Arc::new(opened)))
     }
 
     /// A compressed neighbour, unless it is older than its file: somebody has changed that and forgotten the neighbour, and

@@ -114,19 +114,43 @@ impl Response {
         let mut response = match validators.judge(request) {
             Verdict::Failed => Response::plain(Status::PreconditionFailed),
             Verdict::NotModified => Response::new(Status::NotModified, Body::None),
-            Verdict::SendWhole => Response::content(opened, Range::Whole),
-            Verdict::Send => {
-                let range = range(request, opened.metadata.len());
-                Response::content(opened, range)
-            }
+            Verdict::SendWhole => return Response::whole(opened),
+            Verdict::Send => match range(request, opened.metadata.len()) {
+                Range::Whole => return Response::whole(opened),
+                range => Response::content(opened, range),
+            },
         };
-        response.field("ETag", format_args!("{}", validators.etag));
+        response.describe(opened);
+        response
+    }
+
+    /// What most ask for. All who do in one turn have the same fields.
+    fn whole(opened: &Arc<Opened>) -> Response {
+        let whole = Part {
+            offset: 0,
+            count: opened.metadata.len(),
+        };
+        let fields = opened.fields.get_or_init(|| {
+            let mut response = Response::content(opened, Range::Whole);
+            response.describe(opened);
+            response.fields
+        });
+        Response {
+            status: Status::Ok,
+            fields: fields.clone(),
+            body: Body::Part(opened.clone(), whole),
+        }
+    }
+
+    /// What tells this state of the file from another.
+    fn describe(&mut self, opened: &Opened) {
+        let validators = opened.validators();
+        self.field("ETag", format_args!("{}", validators.etag));
         if let Some(modified) = &validators.last_modified {
-            response.field("Last-Modified", format_args!("{modified}"));
+            self.field("Last-Modified", format_args!("{modified}"));
         }
         // Also where this file has no neighbour: it may get one.
-        response.varies();
-        response
+        self.varies();
     }
 
     fn content(opened: &Arc<Opened>, range: Range) -> Response {
