@@ -4,7 +4,9 @@
 //! request can expect, and all of them may have it: when many ask for one file in one turn, it is looked up once, and one that is
 //! small is read once. There is nothing to be kept up to date: the next turn finds everything anew.
 //!
-//! Who was not announced has no right to it: a request that came behind another in one piece, or the first of a connection.
+//! Who was not announced has no right to it: a request that came behind another in one piece, or the first of a connection. What is left
+//! is a connection that is announced for bytes it has read already, and whose next request comes between that poll and its step: it
+//! may be answered with what was there at the poll.
 
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
