@@ -9,6 +9,7 @@
 mod file_server {
     mod access_log;
     mod basics;
+    mod changes;
     mod client;
     mod codings;
     mod command_line;

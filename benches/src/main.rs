@@ -6,6 +6,7 @@
 
 mod report;
 mod runner;
+mod servers;
 mod sides;
 mod works;
 

@@ -13,6 +13,8 @@ pub(crate) struct Validators {
     pub(crate) etag: String,
     /// In whole seconds, as dates have.
     modified: Option<SystemTime>,
+    /// The same, as it is written.
+    pub(crate) last_modified: Option<String>,
 }
 
 /// What the conditions come to.
@@ -30,14 +32,12 @@ impl Validators {
     /// A date is never later than now, which RFC 9110 forbids; and left out for what lies before the dates that `httpdate` can write.
     pub(crate) fn new(etag: String, modified: Option<SystemTime>) -> Validators {
         let modified = modified.map(|modified| modified.min(SystemTime::now()));
+        let modified = modified.and_then(whole_seconds);
         Validators {
             etag,
-            modified: modified.and_then(whole_seconds),
+            modified,
+            last_modified: modified.map(fmt_http_date),
         }
-    }
-
-    pub(crate) fn last_modified(&self) -> Option<String> {
-        self.modified.map(fmt_http_date)
     }
 
     /// The order is that of section 13.2.2.

@@ -13,8 +13,8 @@ use crate::beneath::Wait;
 use crate::clients::Client;
 use crate::encoding::Acceptable;
 use crate::find::{Found, Search, Wanted};
-use crate::receive::{Received, Receiver};
-use crate::request::{self, ClientSays, Method, Request};
+use crate::receive::{Arrived, Received, Receiver};
+use crate::request::{self, ClientSays, Method};
 use crate::response::{Body, Response};
 use crate::send::Sender;
 use crate::site::Site;
@@ -83,7 +83,7 @@ impl Connection {
     async fn next_reply(&mut self) -> io::Result<Option<Reply>> {
         let received = self.receiver.receive(&self.site, &self.client).await?;
         Ok(match received {
-            Received::Request(request, line) => Some(self.reply(*request, &line).await),
+            Received::Request(arrived) => Some(self.reply(arrived).await),
             Received::Refused(status, line) => {
                 let response = Response::plain(status);
                 let is_head = line.starts_with(b"HEAD ");
@@ -101,11 +101,12 @@ impl Connection {
         })
     }
 
-    async fn reply(&self, request: Request, line: &[u8]) -> Reply {
-        let response = self.respond(&request).await;
+    async fn reply(&self, arrived: Arrived) -> Reply {
+        let response = self.respond(&arrived).await;
+        let Arrived { request, line, .. } = arrived;
         let keep_alive = request.keep_alive && !self.client.is_leaving();
         Reply {
-            line: self.line(&response, line, &request.client),
+            line: self.line(&response, &line, &request.client),
             head: response.head(keep_alive),
             body: match request.method {
                 Method::Head => Body::None,
@@ -127,7 +128,8 @@ impl Connection {
         Some(line)
     }
 
-    async fn respond(&self, request: &Request) -> Response {
+    async fn respond(&self, arrived: &Arrived) -> Response {
+        let request = &arrived.request;
         match request.method {
             Method::Get | Method::Head => {}
             Method::Options if request.target == "*" => return Response::options(),
@@ -145,6 +147,9 @@ impl Connection {
             target,
             acceptable: Acceptable::read(request.accept_encoding.as_deref()),
         };
+        if let (true, Some(opened)) = (arrived.is_announced, self.site.recent.get(&wanted)) {
+            return Response::of(request, Ok(Found::File(opened)));
+        }
         Response::of(request, self.find(wanted).await)
     }
 
@@ -157,7 +162,12 @@ impl Connection {
         };
         match here.find() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            found => return found,
+            found => {
+                if let Ok(Found::File(opened)) = &found {
+                    self.site.recent.put(wanted, opened);
+                }
+                return found;
+            }
         }
         let root = self.site.root.clone();
         let there = self.site.event_loop.run_in_executor(move || {

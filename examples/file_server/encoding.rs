@@ -43,7 +43,12 @@ impl Acceptable {
     /// Reads the field's value. Without one the file goes as it is: any coding would be allowed, but few who leave the field out
     /// can decode one.
     pub(crate) fn read(value: Option<&str>) -> Acceptable {
-        let value = value.unwrap_or_default();
+        let Some(value) = value else {
+            return Acceptable {
+                codings: [None; 2],
+                identity: true,
+            };
+        };
         let any = weight_of(value, &["*"]);
         let identity = weight_of(value, &["identity"]).or(any);
         let weight = |coding, names: &[&str]| (weight_of(value, names).or(any), coding);

@@ -5,14 +5,16 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
 
 use crate::beneath::Wait;
+use crate::conditional::Validators;
 use crate::encoding::{Acceptable, Coding};
 use crate::index;
 use crate::listing;
+use crate::response::media_type;
 use crate::root::Root;
 use crate::target::Target;
 
@@ -29,7 +31,7 @@ pub(crate) struct Wanted {
 /// What a path names.
 #[derive(Debug)]
 pub(crate) enum Found {
-    File(Opened),
+    File(Arc<Opened>),
     /// The page of a directory without an index.
     Page(String),
     /// A directory that was asked for without the slash at its end. Relative links would lead elsewhere from there.
@@ -46,26 +48,50 @@ pub(crate) struct Opened {
     pub(crate) path: PathBuf,
     pub(crate) coding: Option<Coding>,
     pub(crate) metadata: Metadata,
+    /// All of a small file, once somebody has read it; nothing where that would have had to wait.
+    pub(crate) content: OnceLock<Option<Box<[u8]>>>,
+    validators: OnceLock<Validators>,
+    media_type: OnceLock<String>,
+    /// The fields of a response with all of it.
+    pub(crate) fields: OnceLock<String>,
 }
 
 impl Opened {
+    fn new(path: PathBuf, coding: Option<Coding>, (file, metadata): (File, Metadata)) -> Opened {
+        Opened {
+            file,
+            path,
+            coding,
+            metadata,
+            content: OnceLock::new(),
+            validators: OnceLock::new(),
+            media_type: OnceLock::new(),
+            fields: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn validators(&self) -> &Validators {
+        let make = || Validators::new(self.etag(), self.metadata.modified().ok());
+        self.validators.get_or_init(make)
+    }
+
+    pub(crate) fn media_type(&self) -> &str {
+        self.media_type.get_or_init(|| media_type(&self.path))
+    }
+
     /// A strong tag: it changes whenever the content may have.
     ///
     /// Every write changes the status change time, and so does every attempt to hide one by setting the modification time; a
     /// file that replaces another has another inode. Two writes within one tick of the kernel's clock (1 to 10 ms) could share
     /// a time; since Linux 6.13 they do not on ext4, XFS, Btrfs and tmpfs, where a time that was looked at, as here, is not given
     /// again. What also changes it, and need not: new permissions, names, and owners.
-    pub(crate) fn etag(&self) -> String {
+    fn etag(&self) -> String {
         let metadata = &self.metadata;
         let changed = i128::from(metadata.ctime()) * 1_000_000_000;
         let changed = changed + i128::from(metadata.ctime_nsec());
         let (inode, size) = (metadata.ino(), metadata.len());
         let coding = self.coding.map_or("", Coding::name);
         format!("\"{inode:x}-{size:x}-{changed:x}{coding}\"")
-    }
-
-    pub(crate) fn modified(&self) -> Option<SystemTime> {
-        self.metadata.modified().ok()
     }
 }
 
@@ -111,23 +137,15 @@ impl Search<'_> {
         let acceptable = self.wanted.acceptable;
         for coding in acceptable.codings.into_iter().flatten() {
             if let Some((file, metadata)) = self.neighbour(&path, coding, &metadata)? {
-                return Ok(Found::File(Opened {
-                    file,
-                    path,
-                    coding: Some(coding),
-                    metadata,
-                }));
+                let opened = Opened::new(path, Some(coding), (file, metadata));
+                return Ok(Found::File(Arc::new(opened)));
             }
         }
         if !acceptable.identity {
             return Ok(Found::NotAcceptable);
         }
-        Ok(Found::File(Opened {
-            file,
-            path,
-            coding: None,
-            metadata,
-        }))
+        let opened = Opened::new(path, None, (file, metadata));
+        Ok(Found::File(Arc::new(opened)))
     }
 
     /// A compressed neighbour, unless it is older than its file: somebody has changed that and forgotten the neighbour, and

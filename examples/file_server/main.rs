@@ -11,7 +11,7 @@
 //! - without I/O: [`fields`], [`request`], [`target`] and [`encoding`] read what the client wants; [`conditional`], [`range`],
 //!   [`multipart`], [`index`] and [`response`] make what it gets;
 //! - files: [`beneath`] opens, [`root`] is the only one that has it open, [`find`] and [`listing`] look there,
-//!   [`small`] reads;
+//!   [`recent`] remembers what was found a moment ago, [`small`] reads;
 //! - a client: [`receive`], [`send`], and [`connection`], which is its life; [`access_log`] tells of it;
 //! - a loop: [`worker`] accepts, [`clients`] counts, [`site`] is what they share, [`shutdown`] ends it;
 //! - the process: [`options`], [`listen`], [`server`].
@@ -34,6 +34,7 @@ mod multipart;
 mod options;
 mod range;
 mod receive;
+mod recent;
 mod request;
 mod response;
 mod root;

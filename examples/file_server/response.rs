@@ -1,15 +1,15 @@
 //! Responses: what to say to a request, and how it is written.
 
 use std::fmt::{Arguments, Write};
-use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use httpdate::fmt_http_date;
 use rustix::io::Errno;
 
-use crate::conditional::{Validators, Verdict};
+use crate::conditional::Verdict;
 use crate::find::{Found, Opened};
 use crate::multipart::Multipart;
 use crate::range::{Part, Range};
@@ -32,8 +32,8 @@ pub(crate) enum Body {
     /// Not even an empty one: the status allows none.
     None,
     Text(String),
-    Part(File, Part),
-    Parts(File, Box<Multipart>),
+    Part(Arc<Opened>, Part),
+    Parts(Arc<Opened>, Box<Multipart>),
 }
 
 impl Body {
@@ -51,7 +51,7 @@ impl Response {
     fn new(status: Status, body: Body) -> Response {
         Response {
             status,
-            fields: String::new(),
+            fields: String::with_capacity(256),
             body,
         }
     }
@@ -79,7 +79,7 @@ impl Response {
     /// What to say to a request for something that was looked for.
     pub(crate) fn of(request: &Request, found: io::Result<Found>) -> Response {
         match found {
-            Ok(Found::File(opened)) => Response::file(request, opened),
+            Ok(Found::File(opened)) => Response::file(request, &opened),
             Ok(Found::Page(page)) => Response::page(page),
             Ok(Found::Directory(path)) => Response::redirect(&path, &request.target),
             Ok(Found::NotAcceptable) => {
@@ -109,30 +109,53 @@ impl Response {
         response
     }
 
-    fn file(request: &Request, opened: Opened) -> Response {
-        let validators = Validators::new(opened.etag(), opened.modified());
+    fn file(request: &Request, opened: &Arc<Opened>) -> Response {
+        let validators = opened.validators();
         let mut response = match validators.judge(request) {
             Verdict::Failed => Response::plain(Status::PreconditionFailed),
             Verdict::NotModified => Response::new(Status::NotModified, Body::None),
-            Verdict::SendWhole => Response::content(opened, Range::Whole),
-            Verdict::Send => {
-                let range = range(request, opened.metadata.len());
-                Response::content(opened, range)
-            }
+            Verdict::SendWhole => return Response::whole(opened),
+            Verdict::Send => match range(request, opened.metadata.len()) {
+                Range::Whole => return Response::whole(opened),
+                range => Response::content(opened, range),
+            },
         };
-        response.field("ETag", format_args!("{}", validators.etag));
-        if let Some(modified) = validators.last_modified() {
-            response.field("Last-Modified", format_args!("{modified}"));
-        }
-        // Also where this file has no neighbour: it may get one.
-        response.varies();
+        response.describe(opened);
         response
     }
 
-    fn content(opened: Opened, range: Range) -> Response {
+    /// What most ask for. All who do in one turn have the same fields.
+    fn whole(opened: &Arc<Opened>) -> Response {
+        let whole = Part {
+            offset: 0,
+            count: opened.metadata.len(),
+        };
+        let fields = opened.fields.get_or_init(|| {
+            let mut response = Response::content(opened, Range::Whole);
+            response.describe(opened);
+            response.fields
+        });
+        Response {
+            status: Status::Ok,
+            fields: fields.clone(),
+            body: Body::Part(opened.clone(), whole),
+        }
+    }
+
+    /// What tells this state of the file from another.
+    fn describe(&mut self, opened: &Opened) {
+        let validators = opened.validators();
+        self.field("ETag", format_args!("{}", validators.etag));
+        if let Some(modified) = &validators.last_modified {
+            self.field("Last-Modified", format_args!("{modified}"));
+        }
+        // Also where this file has no neighbour: it may get one.
+        self.varies();
+    }
+
+    fn content(opened: &Arc<Opened>, range: Range) -> Response {
         let size = opened.metadata.len();
-        let media_type = media_type(&opened.path);
-        let coding = opened.coding;
+        let media_type = opened.media_type();
         let mut response = match range {
             Range::PastTheEnd => {
                 let mut response = Response::plain(Status::NotSatisfiable);
@@ -144,23 +167,24 @@ impl Response {
                     offset: 0,
                     count: size,
                 };
-                Response::new(Status::Ok, Body::Part(opened.file, whole)).of_type(&media_type)
+                let body = Body::Part(opened.clone(), whole);
+                Response::new(Status::Ok, body).of_type(media_type)
             }
             Range::One(part) => {
-                let body = Body::Part(opened.file, part);
+                let body = Body::Part(opened.clone(), part);
                 let mut response = Response::new(Status::PartialContent, body);
                 response.field("Content-Range", format_args!("{}", part.place(size)));
-                response.of_type(&media_type)
+                response.of_type(media_type)
             }
             Range::Several(parts) => {
-                let multipart = Multipart::new(parts, media_type, size);
+                let multipart = Multipart::new(parts, media_type.to_owned(), size);
                 let of_all = multipart.media_type();
-                let body = Body::Parts(opened.file, Box::new(multipart));
+                let body = Body::Parts(opened.clone(), Box::new(multipart));
                 Response::new(Status::PartialContent, body).of_type(&of_all)
             }
         };
         response.field("Accept-Ranges", format_args!("bytes"));
-        if let Some(coding) = coding {
+        if let Some(coding) = opened.coding {
             response.field("Content-Encoding", format_args!("{}", coding.name()));
         }
         response
@@ -188,7 +212,10 @@ impl Response {
 
     /// The status line and all fields, with the empty line that ends them.
     pub(crate) fn head(&self, keep_alive: bool) -> String {
-        let mut head = format!(
+        let mut head = String::with_capacity(self.fields.len() + 256);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            head,
             "HTTP/1.1 {}\r\nDate: {}\r\n{}",
             self.status.line(),
             fmt_http_date(SystemTime::now()),
@@ -214,7 +241,7 @@ fn range(request: &Request, size: u64) -> Range {
 }
 
 /// By the name's ending. What is text is said to be UTF-8: files that are something else have become rare.
-fn media_type(path: &Path) -> String {
+pub(crate) fn media_type(path: &Path) -> String {
     let guess = mime_guess::from_path(path).first_or_octet_stream();
     match guess.type_() {
         mime_guess::mime::TEXT => format!("{guess}; charset=utf-8"),

@@ -30,14 +30,14 @@ impl Sender<'_> {
         let mut head = head.into_bytes();
         let body_begins = head.len();
         match body {
-            Body::Part(file, part) if part.count > 0 => {
-                if !small::append(&mut head, &file, part) {
-                    return self.send_part(&head, &file, part, 0).await;
+            Body::Part(opened, part) if part.count > 0 => {
+                if !small::append(&mut head, &opened, part) {
+                    return self.send_part(&head, &opened.file, part, 0).await;
                 }
             }
             // Rare, and larger than the rest: boxed, so that not everybody has the room for it.
-            Body::Parts(file, multipart) => {
-                return Box::pin(self.send_parts(head, &file, &multipart)).await;
+            Body::Parts(opened, multipart) => {
+                return Box::pin(self.send_parts(head, &opened.file, &multipart)).await;
             }
             Body::Text(text) => head.extend_from_slice(text.as_bytes()),
             Body::None | Body::Part(..) => {}

@@ -1,5 +1,6 @@
 //! What the connections of one loop share.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,11 +9,15 @@ use sendloop::LoopHandle;
 use crate::access_log::Log;
 use crate::clients::Clients;
 use crate::options::Patience;
+use crate::recent::Recent;
 use crate::root::Root;
 
 pub(crate) struct Site {
     pub(crate) event_loop: LoopHandle,
     pub(crate) root: Arc<Root>,
+    pub(crate) recent: Rc<Recent>,
+    /// Where all receive, one after the other: who waits has no buffer.
+    pub(crate) received: RefCell<Box<[u8]>>,
     pub(crate) patience: Patience,
     pub(crate) clients: Rc<Clients>,
     pub(crate) log: Option<Rc<Log>>,

@@ -1,6 +1,6 @@
 //! One loop, from the first client to the last.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::pin;
@@ -15,7 +15,9 @@ use crate::access_log::{Log, LogFile};
 use crate::clients::{Client, Clients, Seat};
 use crate::connection::Connection;
 use crate::options::Patience;
+use crate::recent::Recent;
 use crate::report;
+use crate::request;
 use crate::root::Root;
 use crate::shutdown;
 use crate::site::Site;
@@ -58,6 +60,8 @@ pub(crate) fn run(
         let listener = Socket::new(listener)?;
         let site = Rc::new(Site {
             root: plan.root,
+            recent: Rc::new(Recent::new(handle.clone())),
+            received: RefCell::new(vec![0; request::MOST].into()),
             patience: plan.patience,
             clients: Rc::new(Clients::new(plan.most_clients)),
             log: plan.log.map(|file| Log::new(handle.clone(), file)),

@@ -1,9 +1,11 @@
 //! A measured process, and what it has cost so far.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CpuSet, sched_setaffinity};
@@ -60,8 +62,13 @@ impl Side {
     }
 
     /// Starts whatever says that it is ready as a side does.
-    pub fn start(mut command: Command) -> Result<Side> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    pub fn start(command: Command) -> Result<Side> {
+        Side::start_with(command, Stdio::piped())
+    }
+
+    /// The same with a standard input that is nothing to write lines to.
+    pub fn start_with(mut command: Command, stdin: Stdio) -> Result<Side> {
+        command.stdin(stdin).stdout(Stdio::piped());
         let mut child = command
             .spawn()
             .with_context(|| format!("{:?}", command.get_program()))?;
@@ -77,6 +84,30 @@ impl Side {
         let line = side.line()?;
         let port = line.strip_prefix("ready ").context("ready PORT")?;
         side.port = port.parse()?;
+        Ok(side)
+    }
+
+    /// Starts a server that does not speak to us: it is ready when it takes a connection.
+    pub fn serving(mut command: Command, port: u16) -> Result<Side> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("{:?}", command.get_program()))?;
+        let stdout = child.stdout.take().context("piped")?;
+        let side = Side {
+            cpu: CpuClock::of(child.id())?,
+            stdin: child.stdin.take(),
+            stdout: BufReader::new(stdout),
+            child,
+            port,
+        };
+        let end = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if Instant::now() > end {
+                bail!("{:?} takes no connections", command.get_args());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
         Ok(side)
     }
 
@@ -113,6 +144,14 @@ impl Drop for Side {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// For how long a process's main thread (by its number), or this one ("thread-self"), could have run and others had the core.
+pub fn waited_for_core(process: &str) -> Duration {
+    let path = format!("/proc/{process}/schedstat");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let nanos = text.split(' ').nth(1).and_then(|field| field.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
 }
 
 /// A command on the measured core.

@@ -3,8 +3,10 @@
 //! A side says `ready PORT` when it may be used, or `ready 0` where it listens to nobody but its standard input, and ends when
 //! its standard input does.
 
+pub mod cold;
 mod echo;
 mod send;
+mod slow_fs;
 mod tasks;
 
 use std::io::{self, BufRead, Write};
@@ -21,6 +23,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
     };
     match kind {
         "echo" => echo::run(peer),
+        "cold" => cold::run(peer),
+        "slow" => slow_fs::run(rest),
         "send" => send::run(peer, rest),
         "tasks" => tasks::run(peer),
         _ => bail!("no side has the name {name}"),

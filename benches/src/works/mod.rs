@@ -2,8 +2,10 @@
 
 mod c_echo;
 mod d_tasks;
+mod e_http;
 mod echo;
 mod f_echo;
+mod g_cold;
 
 use anyhow::Result;
 
@@ -38,7 +40,13 @@ impl Scale {
 
 type Work = fn(&Options) -> Result<()>;
 
-const WORKS: [(&str, Work); 3] = [("C", c_echo::run), ("D", d_tasks::run), ("F", f_echo::run)];
+const WORKS: [(&str, Work); 5] = [
+    ("C", c_echo::run),
+    ("D", d_tasks::run),
+    ("E", e_http::run),
+    ("F", f_echo::run),
+    ("G", g_cold::run),
+];
 
 pub fn run(options: &Options) -> Result<()> {
     std::fs::create_dir_all(&options.folder)?;

@@ -1,0 +1,82 @@
+//! A client of few words: enough to see that a server sends what it should, and to ask one how late it is.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::content;
+
+/// Longer than any answer should take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A connection that is kept.
+pub struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub fn new(port: u16) -> Result<Connection> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        Ok(Connection(BufReader::with_capacity(64 << 10, stream)))
+    }
+
+    pub fn ask(&mut self, path: &str) -> Result<()> {
+        let request = format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        Ok(self.0.get_mut().write_all(request.as_bytes())?)
+    }
+
+    /// The answer's head, of which only the length of the body is of interest.
+    pub fn head(&mut self) -> Result<u64> {
+        let mut line = String::new();
+        self.0.read_line(&mut line)?;
+        if !line.starts_with("HTTP/1.1 200 ") {
+            bail!("answered {line:?}");
+        }
+        let mut length = None;
+        while line.trim_end() != "" {
+            line.clear();
+            self.0.read_line(&mut line)?;
+            let field = line.to_ascii_lowercase();
+            if let Some(value) = field.strip_prefix("content-length:") {
+                length = Some(value.trim().parse()?);
+            }
+        }
+        length.context("no Content-Length")
+    }
+
+    /// Asks and takes the whole answer; says how long its body was.
+    pub fn get(&mut self, path: &str) -> Result<u64> {
+        self.ask(path)?;
+        let length = self.head()?;
+        let mut body = [0; 16 << 10];
+        let mut rest = length;
+        while rest > 0 {
+            let room = rest.min(body.len() as u64) as usize;
+            self.0.read_exact(&mut body[..room])?;
+            rest -= room as u64;
+        }
+        Ok(length)
+    }
+
+    /// Asks, and compares the answer byte by byte.
+    pub fn get_checked(&mut self, path: &str, size: u64) -> Result<()> {
+        self.ask(path)?;
+        let length = self.head()?;
+        if length != size {
+            bail!("{path} has {size} bytes, and {length} were sent");
+        }
+        let mut body = vec![0; length as usize];
+        self.0.read_exact(&mut body)?;
+        if body != content(0, size) {
+            bail!("{path} arrived changed");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a server sends a file as it is.
+pub fn check(port: u16, path: &str, size: u64) -> Result<()> {
+    Connection::new(port)?.get_checked(path, size)
+}

@@ -1,0 +1,54 @@
+//! Programs that must be there, or are built once.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// Says what is missing, and how to have it.
+pub fn require(program: &str, package: &str) -> Result<()> {
+    let mut command = Command::new(program);
+    let answer = command
+        .arg("-v")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    match answer.status() {
+        Ok(_) => Ok(()),
+        Err(_) => bail!("{program} is missing; works E and G need it: apt-get install {package}"),
+    }
+}
+
+/// The library's example, from the tree that this package lies in.
+pub fn file_server(folder: &Path) -> Result<PathBuf> {
+    let target = folder.join("tree");
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "--locked", "--release"]);
+    cargo.args([
+        "--example",
+        "file_server",
+        "--manifest-path",
+        "../Cargo.toml",
+    ]);
+    succeed(cargo.arg("--target-dir").arg(&target))?;
+    Ok(target.join("release/examples/file_server"))
+}
+
+pub fn static_web_server(folder: &Path) -> Result<PathBuf> {
+    let root = folder.join("tools");
+    let program = root.join("bin/static-web-server");
+    if !program.exists() {
+        let mut cargo = Command::new("cargo");
+        // What it has beyond serving files is compression and pages of directories.
+        cargo.args(["install", "--quiet", "--locked", "--no-default-features"]);
+        succeed(cargo.args(["static-web-server@^2", "--root"]).arg(&root))?;
+    }
+    Ok(program)
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?}"))?;
+    if !status.success() {
+        bail!("{command:?}: {status}");
+    }
+    Ok(())
+}

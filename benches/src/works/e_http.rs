@@ -1,0 +1,115 @@
+//! E: requests for files, by wrk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::Options;
+use crate::runner::results::{self, Sample};
+use crate::runner::rounds::{Peer, Plan};
+use crate::servers::{self, Site, Variant, require};
+
+const SIZES: [(&str, u64); 3] = [("1 KiB", 1 << 10), ("64 KiB", 64 << 10), ("1 MiB", 1 << 20)];
+
+const CONNECTIONS: usize = 64;
+
+/// Runs are short and turn about: what slows the machine slows all peers.
+const ROUNDS: usize = 7;
+
+/// What wrk is to say at its end, in one line. Times are in microseconds.
+const REPORT: &str = r#"
+function done(summary, latency)
+  local e = summary.errors
+  local failed = e.connect + e.read + e.write + e.timeout + e.status
+  print("REPORT", summary.requests, summary.duration, summary.bytes, failed,
+        latency:percentile(50), latency:percentile(99))
+end
+"#;
+
+pub fn run(options: &Options) -> Result<()> {
+    require("wrk", "wrk")?;
+    let site = Site::new(&options.folder)?;
+    let script = options.folder.join("report.lua");
+    fs::write(&script, REPORT)?;
+    let mut peers = vec![
+        site.file_server()?,
+        site.nginx("nginx", Variant::Plain)?,
+        site.nginx("nginx open_file_cache", Variant::Cache)?,
+        site.static_web_server()?,
+    ];
+    let seconds = if options.quick { 1 } else { 2 };
+    for (name, size) in SIZES {
+        let load = Load {
+            path: site.file(size)?,
+            size,
+            seconds,
+            script: script.clone(),
+        };
+        for peer in &peers {
+            let checked = servers::check(peer.side.port, &load.path, size);
+            checked.with_context(|| peer.name.clone())?;
+        }
+        let plan = Plan {
+            key: &format!("E {name}"),
+            title: &format!("a file of {name} over HTTP, {CONNECTIONS} connections kept alive"),
+            unit: "request",
+            rounds: ROUNDS,
+        };
+        let table = plan.run_samples(&mut peers, |peer| load.on(peer))?;
+        results::save(&options.folder, &table)?;
+    }
+    Ok(())
+}
+
+/// One run of wrk.
+struct Load {
+    path: String,
+    size: u64,
+    seconds: u32,
+    script: PathBuf,
+}
+
+impl Load {
+    fn on(&self, peer: &mut Peer) -> Result<Sample> {
+        let (begin, cpu) = (Instant::now(), peer.side.cpu.now()?);
+        let report = self.wrk(peer.side.port)?;
+        let cpu = peer.side.cpu.since(cpu)?.as_secs_f64();
+        let [requests, duration, bytes, failed, p50, p99] = report[..] else {
+            bail!("wrk reported {report:?}");
+        };
+        if failed > 0.0 || requests == 0.0 || bytes < requests * self.size as f64 {
+            bail!("{requests} requests, {failed} failed, {bytes} bytes");
+        }
+        let other = [
+            ("requests_per_second", requests / (duration / 1e6)),
+            ("p50", p50 / 1e6),
+            ("p99", p99 / 1e6),
+        ];
+        Ok(Sample {
+            units: requests,
+            cpu,
+            // wrk's own measure leaves out its start.
+            wall: (duration / 1e6).min(begin.elapsed().as_secs_f64()),
+            other: other
+                .map(|(name, figure)| (name.to_string(), figure))
+                .into(),
+        })
+    }
+
+    fn wrk(&self, port: u16) -> Result<Vec<f64>> {
+        let mut command = Command::new("wrk");
+        command.args(["--threads", "1", "--connections", &CONNECTIONS.to_string()]);
+        command.args(["--duration", &format!("{}s", self.seconds)]);
+        command.arg("--script").arg(Path::new(&self.script));
+        let url = format!("http://127.0.0.1:{port}/{}", self.path);
+        let output = command.arg(url).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().find_map(|line| line.strip_prefix("REPORT"));
+        let line = line.with_context(|| format!("wrk said {text}"))?;
+        let numbers = line.split_whitespace().map(str::parse);
+        Ok(numbers.collect::<Result<_, _>>()?)
+    }
+}
