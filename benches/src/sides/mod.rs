@@ -3,7 +3,7 @@
 //! A side says `ready PORT` when it may be used, or `ready 0` where it listens to nobody but its standard input, and ends when
 //! its standard input does.
 
-mod send;
+pub mod send;
 mod tasks;
 
 use std::io::{self, BufRead, Write};

@@ -1,6 +1,11 @@
 //! The works: what is measured, of whom, and how much of it.
 
+mod a_large_file;
+mod b_small_sends;
 mod d_tasks;
+mod download;
+mod f_many_files;
+mod s_system_calls;
 
 use anyhow::Result;
 
@@ -35,7 +40,13 @@ impl Scale {
 
 type Work = fn(&Options) -> Result<()>;
 
-const WORKS: [(&str, Work); 1] = [("D", d_tasks::run)];
+const WORKS: [(&str, Work); 5] = [
+    ("A", a_large_file::run),
+    ("B", b_small_sends::run),
+    ("D", d_tasks::run),
+    ("F", f_many_files::run),
+    ("S", s_system_calls::run),
+];
 
 pub fn run(options: &Options) -> Result<()> {
     std::fs::create_dir_all(&options.folder)?;
