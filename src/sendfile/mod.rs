@@ -31,6 +31,7 @@
 
 mod attempt;
 mod fallback;
+mod first;
 mod machine;
 mod native;
 mod plan;
@@ -55,6 +56,7 @@ use crate::ready_io::check_nonblocking;
 use crate::socket::Socket;
 use crate::sys::socket::Kind;
 use crate::turns::Turn;
+use first::First;
 use machine::Machine;
 use plan::Plan;
 use position::Positioned;
@@ -165,6 +167,13 @@ struct Options<'a> {
     progress: Option<Progress<'a>>,
 }
 
+impl Options<'_> {
+    /// Whether the first thing to be done is to send the file's bytes, and nobody wants to hear of it.
+    fn is_plain(&self) -> bool {
+        self.fallback && self.header.is_empty() && self.progress.is_none()
+    }
+}
+
 impl Default for Options<'_> {
     fn default() -> Self {
         Options {
@@ -192,13 +201,10 @@ pub struct SendFile<'a, T: AsFd> {
     state: State<'a>,
 }
 
-#[allow(
-    clippy::large_enum_variant,
-    reason = "a box would be an allocation for each send"
-)]
 enum State<'a> {
     Unbegun,
-    Begun(Transfer<'a>),
+    /// In a box, as the future is moved by each method that sets something, and a small send never comes here.
+    Begun(Box<Transfer<'a>>),
     Over,
 }
 
@@ -270,26 +276,44 @@ impl<'a, T: AsFd> SendFile<'a, T> {
         self
     }
 
-    fn begin(&mut self) -> io::Result<()> {
+    /// The bytes sent, where the first step sent everything; else there is a transfer now.
+    fn begin(&mut self) -> io::Result<Option<u64>> {
         check_nonblocking(&self.event_loop, self.socket)?;
         check(self.socket, self.options.offset)?;
-        let options = mem::take(&mut self.options);
-        let plan = Plan::new(options.offset, options.count);
-        let plan = match options.chunk {
+        let plan = Plan::new(self.options.offset, self.options.count);
+        let plan = match self.options.chunk {
             Some(0) => return Err(invalid("a chunk is at least one byte")),
             Some(chunk) => plan.in_chunks(chunk),
             None => plan,
         };
+        let first = match self.options.is_plain() && !self.socket.turns().is_taken() {
+            true => {
+                let between = (self.socket.as_fd(), self.file);
+                First::take(&self.event_loop, between, &plan, self.options.prefetch)
+            }
+            false => First::default(),
+        };
+        let sent = first.finish(self.file, &plan);
+        if sent.is_none() {
+            self.begin_transfer(plan, first);
+        }
+        Ok(sent)
+    }
+
+    fn begin_transfer(&mut self, plan: Plan, first: First) {
+        let options = mem::take(&mut self.options);
         let wishes = Wishes {
             fallback: options.fallback,
             prefetch: options.prefetch,
             header: options.header.len(),
         };
-        let positioned = Positioned::new(Machine::new(plan, wishes), self.file);
+        let mut machine = Machine::new(plan, wishes);
+        first.tell(&mut machine);
+        let positioned = Positioned::new(machine, self.file);
         let turn = Turn::new(self.socket.turns());
         let transfer = Transfer::new(positioned, turn, options.header);
-        self.state = State::Begun(transfer.reporting(options.progress, options.stall_timeout));
-        Ok(())
+        let transfer = transfer.reporting(options.progress, options.stall_timeout);
+        self.state = State::Begun(Box::new(transfer));
     }
 }
 
@@ -316,9 +340,10 @@ impl<T: AsFd> Future for SendFile<'_, T> {
         let this = &mut *self;
         if let State::Unbegun = this.state {
             ready!(this.event_loop.poll_budget(cx));
-            if let Err(error) = this.begin() {
+            if let Some(over) = this.begin().transpose() {
                 this.state = State::Over;
-                return Poll::Ready(Err(error));
+                this.event_loop.spend_budget(*over.as_ref().unwrap_or(&0));
+                return Poll::Ready(over);
             }
         }
         let State::Begun(transfer) = &mut this.state else {

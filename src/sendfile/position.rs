@@ -8,7 +8,8 @@ use super::machine::Machine;
 /// A transfer that has begun, and the file whose position it answers for.
 ///
 /// While it runs, the position is neither used nor moved: each call names its offset. However it ends, by a result, by being
-/// dropped, or with its loop, it ends as this value is dropped, and that is the one place which sets the position.
+/// dropped, or with its loop, it ends as this value is dropped, and that is the one place which sets the position. (A send that is
+/// over before there is a transfer has done so already.)
 #[derive(Debug)]
 pub(super) struct Positioned<'a> {
     pub(super) machine: Machine,
@@ -23,10 +24,13 @@ impl<'a> Positioned<'a> {
 
 impl Drop for Positioned<'_> {
     fn drop(&mut self) {
-        let mut file = self.file;
-        // What cannot be positioned, as a pipe, has no position that could be wrong; the transfer's result stands either way.
-        if let Err(error) = file.seek(SeekFrom::Start(self.machine.position())) {
-            log::debug!("the position of a sent file could not be set: {error}");
-        }
+        set(self.file, self.machine.position());
+    }
+}
+
+/// What cannot be positioned, as a pipe, has no position that could be wrong; the transfer's result stands either way.
+pub(super) fn set(mut file: &File, position: u64) {
+    if let Err(error) = file.seek(SeekFrom::Start(position)) {
+        log::debug!("the position of a sent file could not be set: {error}");
     }
 }

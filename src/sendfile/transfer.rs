@@ -1,5 +1,6 @@
 //! The driver of one transfer: does what the machine says, and tells it what came of it.
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -120,7 +121,10 @@ impl<'a> Transfer<'a> {
                     native::keep_nonblocking(socket.as_fd());
                     self.positioned.machine.learned(native::facts(file));
                 }
-                Step::Look { offset, len } => self.look(event_loop, offset, len),
+                Step::Look { offset, len } => {
+                    let looked = look(event_loop, file, offset, len);
+                    self.positioned.machine.looked(looked);
+                }
                 Step::ReadIn(range) => ready!(self.poll_read_in(event_loop, range, cx))?,
                 Step::Send { offset, len } => {
                     self.read_ahead(event_loop);
@@ -169,17 +173,6 @@ impl<'a> Transfer<'a> {
         if let (true, Some(progress)) = (sent > before, &mut self.progress) {
             progress(sent);
         }
-    }
-
-    fn look(&mut self, event_loop: &LoopHandle, offset: u64, len: usize) {
-        let counters = event_loop.counters();
-        let looked = prefetch::look(self.positioned.file, offset, len, || {
-            counters.sendfile_probes.add(1);
-        });
-        if looked == Looked::Missing {
-            counters.sendfile_misses.add(1);
-        }
-        self.positioned.machine.looked(looked);
     }
 
     fn poll_read_in(
@@ -233,6 +226,17 @@ fn reader<'r>(
             Ok(place.insert(Box::new(reader)))
         }
     }
+}
+
+/// Looks for bytes in the page cache, and counts that.
+pub(super) fn look(event_loop: &LoopHandle, file: &File, offset: u64, len: usize) -> Looked {
+    let counters = event_loop.counters();
+    let on_probe = || counters.sendfile_probes.add(1);
+    let looked = prefetch::look(file, offset, len, on_probe);
+    if looked == Looked::Missing {
+        counters.sendfile_misses.add(1);
+    }
+    looked
 }
 
 /// Counts a call of sendfile.
