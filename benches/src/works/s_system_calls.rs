@@ -12,13 +12,16 @@ const MIB: f64 = (1 << 20) as f64;
 
 pub fn run(options: &Options) -> Result<()> {
     for (size, name, _) in b_small_sends::SIZES {
-        let table = table(options, &format!("S send {name}"), size, [1000, 3000])?;
+        let table = table(options, &format!("S send {name}"), size, [1_000, 11_000])?;
         results::save(&options.folder, &table)?;
     }
-    let mut table = table(options, "S large file", LARGE, [1, 3])?;
+    let mut table = table(options, "S large file", LARGE, [1, 17])?;
     table.title = "system calls per MiB of a large file".to_string();
     table.unit = "MiB".to_string();
-    let samples = table.series.iter_mut().flat_map(|series| &mut series.samples);
+    let samples = table
+        .series
+        .iter_mut()
+        .flat_map(|series| &mut series.samples);
     for sample in samples {
         let mib = LARGE as f64 / MIB;
         sample.units *= mib;

@@ -64,6 +64,6 @@ impl Client {
 
 /// Takes what has come, without looking at it: with MSG_TRUNC the kernel does not even copy it, so that the counterpart is never
 /// what a side waits for. 0 is the end.
-pub fn discard(stream: &(impl AsFd + ?Sized), buffer: &mut [u8]) -> Result<usize, Errno> {
+pub(super) fn discard(stream: &(impl AsFd + ?Sized), buffer: &mut [u8]) -> Result<usize, Errno> {
     recv(stream.as_fd().as_raw_fd(), buffer, MsgFlags::MSG_TRUNC)
 }

@@ -1,9 +1,11 @@
 //! What the works on sending files share: the files, the sides that send them, and the client that orders and discards.
 
 mod client;
+mod crowd;
 mod files;
 
-pub use client::{Client, discard};
+pub use client::Client;
+pub use crowd::{Crowd, GREETING};
 pub use files::make;
 
 use anyhow::{Context, Result};

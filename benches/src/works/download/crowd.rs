@@ -1,0 +1,115 @@
+//! Many clients at once.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use nix::errno::Errno;
+use nix::libc::linger;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt,
+};
+
+use super::client::discard;
+use crate::sides::send::Order;
+
+/// Ethernet's. With loopback's 64 KiB the kernel gives a connection room for megabytes, and nothing ever waits for a reader.
+const SEGMENT: u32 = 1460;
+/// What each gets first, so that the side is known to have taken it.
+pub const GREETING: u64 = 4 << 10;
+const PATIENCE: Duration = Duration::from_secs(60);
+const BUFFER: usize = 4 << 20;
+
+pub struct Crowd {
+    streams: Vec<TcpStream>,
+    poll: Poll,
+    buffer: Vec<u8>,
+}
+
+impl Crowd {
+    pub fn connect(port: u16, count: usize) -> Result<Crowd> {
+        let poll = Poll::new()?;
+        let mut streams = Vec::new();
+        for number in 0..count {
+            let stream = greeted(port).with_context(|| format!("connection {number}"))?;
+            stream.set_nonblocking(true)?;
+            let (token, interest) = (Token(number), Interest::READABLE);
+            poll.registry()
+                .register(&mut SourceFd(&stream.as_raw_fd()), token, interest)?;
+            streams.push(stream);
+        }
+        let buffer = vec![0; BUFFER];
+        Ok(Crowd {
+            streams,
+            poll,
+            buffer,
+        })
+    }
+
+    /// Each orders a file so often.
+    pub fn order(&self, size: u64, times: u64) -> Result<()> {
+        for mut stream in &self.streams {
+            stream.write_all(&Order { size, times }.bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The same, and throws away what comes until all is there. What was sent, in bytes.
+    pub fn fetch(&mut self, size: u64, times: u64) -> Result<u64> {
+        self.order(size, times)?;
+        let all = size * times * self.streams.len() as u64;
+        let mut left = all;
+        let mut events = Events::with_capacity(1024);
+        while left > 0 {
+            self.poll.poll(&mut events, Some(PATIENCE))?;
+            ensure!(!events.is_empty(), "nothing came for a minute");
+            for event in &events {
+                let Token(number) = event.token();
+                left -= take(&self.streams[number], &mut self.buffer)?;
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// All that is there.
+fn take(stream: &TcpStream, buffer: &mut [u8]) -> Result<u64> {
+    let mut taken = 0;
+    loop {
+        match discard(stream, buffer) {
+            Ok(0) => anyhow::bail!("the side closed the connection"),
+            Ok(more) => taken += more as u64,
+            Err(Errno::EAGAIN) => return Ok(taken),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn greeted(port: u16) -> Result<TcpStream> {
+    let (size, times) = (GREETING, 1);
+    let mut stream = connected(port)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(&Order { size, times }.bytes())?;
+    stream.read_exact(&mut [0; GREETING as usize])?;
+    Ok(stream)
+}
+
+fn connected(port: u16) -> Result<TcpStream> {
+    let (family, kind) = (AddressFamily::Inet, SockType::Stream);
+    let fd = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&fd, sockopt::TcpMaxSeg, &SEGMENT)?;
+    // Its end leaves nothing behind: tens of thousands would use the ports up.
+    let reset = linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    setsockopt(&fd, sockopt::Linger, &reset)?;
+    let number: RawFd = fd.as_raw_fd();
+    let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+    connect(number, &SockaddrIn::from(address))?;
+    Ok(fd.into())
+}
