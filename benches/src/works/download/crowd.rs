@@ -1,6 +1,6 @@
 //! Many clients at once.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
@@ -19,6 +19,10 @@ use crate::sides::send::Order;
 
 /// Ethernet's. With loopback's 64 KiB the kernel gives a connection room for megabytes, and nothing ever waits for a reader.
 const SEGMENT: u32 = 1460;
+/// What a connection may hold on this side. More would be more than the kernel has for all TCP together, and it would drop what comes.
+const ROOM: usize = 32 << 10;
+/// How many connect before they are served; a listening socket has room for 4,096.
+const TOGETHER: usize = 1000;
 /// What each gets first, so that the side is known to have taken it.
 pub const GREETING: u64 = 4 << 10;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,36 +36,48 @@ pub struct Crowd {
 
 impl Crowd {
     pub fn connect(port: u16, count: usize) -> Result<Crowd> {
-        let poll = Poll::new()?;
-        let mut streams = Vec::new();
-        for number in 0..count {
-            let stream = greeted(port).with_context(|| format!("connection {number}"))?;
-            stream.set_nonblocking(true)?;
-            let (token, interest) = (Token(number), Interest::READABLE);
-            poll.registry()
-                .register(&mut SourceFd(&stream.as_raw_fd()), token, interest)?;
-            streams.push(stream);
+        let mut crowd = Crowd {
+            streams: Vec::new(),
+            poll: Poll::new()?,
+            buffer: vec![0; BUFFER],
+        };
+        while crowd.streams.len() < count {
+            let before = crowd.streams.len();
+            for number in before..count.min(before + TOGETHER) {
+                crowd
+                    .add(port)
+                    .with_context(|| format!("connection {number}"))?;
+            }
+            order(&crowd.streams[before..], GREETING, 1)?;
+            crowd.discard((crowd.streams.len() - before) as u64 * GREETING)?;
         }
-        let buffer = vec![0; BUFFER];
-        Ok(Crowd {
-            streams,
-            poll,
-            buffer,
-        })
+        Ok(crowd)
+    }
+
+    fn add(&mut self, port: u16) -> Result<()> {
+        let stream = connected(port)?;
+        stream.set_nonblocking(true)?;
+        let (token, number) = (Token(self.streams.len()), stream.as_raw_fd());
+        let registry = self.poll.registry();
+        registry.register(&mut SourceFd(&number), token, Interest::READABLE)?;
+        self.streams.push(stream);
+        Ok(())
     }
 
     /// Each orders a file so often.
     pub fn order(&self, size: u64, times: u64) -> Result<()> {
-        for mut stream in &self.streams {
-            stream.write_all(&Order { size, times }.bytes())?;
-        }
-        Ok(())
+        order(&self.streams, size, times)
     }
 
     /// The same, and throws away what comes until all is there. What was sent, in bytes.
     pub fn fetch(&mut self, size: u64, times: u64) -> Result<u64> {
         self.order(size, times)?;
         let all = size * times * self.streams.len() as u64;
+        self.discard(all)?;
+        Ok(all)
+    }
+
+    fn discard(&mut self, all: u64) -> Result<()> {
         let mut left = all;
         let mut events = Events::with_capacity(1024);
         while left > 0 {
@@ -72,8 +88,15 @@ impl Crowd {
                 left -= take(&self.streams[number], &mut self.buffer)?;
             }
         }
-        Ok(all)
+        Ok(())
     }
+}
+
+fn order(streams: &[TcpStream], size: u64, times: u64) -> Result<()> {
+    for mut stream in streams {
+        stream.write_all(&Order { size, times }.bytes())?;
+    }
+    Ok(())
 }
 
 /// All that is there.
@@ -89,19 +112,11 @@ fn take(stream: &TcpStream, buffer: &mut [u8]) -> Result<u64> {
     }
 }
 
-fn greeted(port: u16) -> Result<TcpStream> {
-    let (size, times) = (GREETING, 1);
-    let mut stream = connected(port)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(&Order { size, times }.bytes())?;
-    stream.read_exact(&mut [0; GREETING as usize])?;
-    Ok(stream)
-}
-
 fn connected(port: u16) -> Result<TcpStream> {
     let (family, kind) = (AddressFamily::Inet, SockType::Stream);
     let fd = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&fd, sockopt::TcpMaxSeg, &SEGMENT)?;
+    setsockopt(&fd, sockopt::RcvBuf, &ROOM)?;
     // Its end leaves nothing behind: tens of thousands would use the ports up.
     let reset = linger {
         l_onoff: 1,
