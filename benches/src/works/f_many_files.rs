@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::Scale;
-use super::download::{self, Crowd, GREETING};
+use super::download::{self, Crowd, GREETING, Segment};
 use crate::Options;
 use crate::runner::results::{self, Table};
 use crate::runner::rounds::{self, Peer, Plan};
@@ -52,7 +52,7 @@ fn time(options: &Options, connections: usize) -> Result<Table> {
     let mut peers = download::start(options, &PEERS, SIZE)?;
     plan.run_samples(&mut peers, |peer| {
         // Made outside of what is measured.
-        let mut crowd = Crowd::connect(peer.side.port, connections)?;
+        let mut crowd = Crowd::connect(peer.side.port, connections, Segment::Jumbo)?;
         rounds::sample(peer, &mut |_: &mut Peer| {
             Ok(crowd.fetch(SIZE, times)? as f64 / MIB)
         })
@@ -66,7 +66,7 @@ fn memory(options: &Options, peer: &str, connections: usize) -> Result<BTreeMap<
     let side = &peer.side;
     let each = |more: u64, less: u64| (more as f64 - less as f64) / connections as f64;
     let before = side.resident()?;
-    let crowd = Crowd::connect(side.port, connections)?;
+    let crowd = Crowd::connect(side.port, connections, Segment::Ethernet)?;
     let quiet = side.resident_at_rest()?;
     crowd.order(STALLED, 1)?;
     let stalled = side.resident_at_rest()?;

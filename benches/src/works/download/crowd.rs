@@ -17,8 +17,17 @@ use nix::sys::socket::{
 use super::client::discard;
 use crate::sides::send::Order;
 
-/// Ethernet's. With loopback's 64 KiB the kernel gives a connection room for megabytes, and nothing ever waits for a reader.
-const SEGMENT: u32 = 1460;
+/// What goes in one packet. With loopback's 64 KiB the kernel gives a connection room for megabytes, and nothing ever waits for a
+/// reader.
+#[derive(Clone, Copy)]
+pub enum Segment {
+    /// So large that a file goes in the first ten, which is all that a connection has before it hears from its peer: else a kernel's
+    /// slow start, once for each connection, would be most of what many connections cost.
+    Jumbo = 8948,
+    /// Ethernet's: little room, for those who wait.
+    Ethernet = 1460,
+}
+
 /// What a connection may hold on this side. More would be more than the kernel has for all TCP together, and it would drop what comes.
 const ROOM: usize = 32 << 10;
 /// How many connect before they are served; a listening socket has room for 4,096.
@@ -35,7 +44,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    pub fn connect(port: u16, count: usize) -> Result<Crowd> {
+    pub fn connect(port: u16, count: usize, segment: Segment) -> Result<Crowd> {
         let mut crowd = Crowd {
             streams: Vec::new(),
             poll: Poll::new()?,
@@ -45,7 +54,7 @@ impl Crowd {
             let before = crowd.streams.len();
             for number in before..count.min(before + TOGETHER) {
                 crowd
-                    .add(port)
+                    .add(port, segment)
                     .with_context(|| format!("connection {number}"))?;
             }
             order(&crowd.streams[before..], GREETING, 1)?;
@@ -54,8 +63,8 @@ impl Crowd {
         Ok(crowd)
     }
 
-    fn add(&mut self, port: u16) -> Result<()> {
-        let stream = connected(port)?;
+    fn add(&mut self, port: u16, segment: Segment) -> Result<()> {
+        let stream = connected(port, segment)?;
         stream.set_nonblocking(true)?;
         let (token, number) = (Token(self.streams.len()), stream.as_raw_fd());
         let registry = self.poll.registry();
@@ -112,10 +121,10 @@ fn take(stream: &TcpStream, buffer: &mut [u8]) -> Result<u64> {
     }
 }
 
-fn connected(port: u16) -> Result<TcpStream> {
+fn connected(port: u16, segment: Segment) -> Result<TcpStream> {
     let (family, kind) = (AddressFamily::Inet, SockType::Stream);
     let fd = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&fd, sockopt::TcpMaxSeg, &SEGMENT)?;
+    setsockopt(&fd, sockopt::TcpMaxSeg, &(segment as u32))?;
     setsockopt(&fd, sockopt::RcvBuf, &ROOM)?;
     // Its end leaves nothing behind: tens of thousands would use the ports up.
     let reset = linger {

@@ -5,7 +5,7 @@ mod crowd;
 mod files;
 
 pub use client::Client;
-pub use crowd::{Crowd, GREETING};
+pub use crowd::{Crowd, GREETING, Segment};
 pub use files::make;
 
 use anyhow::{Context, Result};
