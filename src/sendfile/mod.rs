@@ -33,6 +33,7 @@
 
 mod attempt;
 mod fallback;
+mod first;
 mod machine;
 mod native;
 mod plan;
@@ -58,6 +59,7 @@ use crate::ready_io::check_nonblocking;
 use crate::socket::Socket;
 use crate::sys::socket::Kind;
 use crate::turns::Turn;
+use first::First;
 use machine::Machine;
 use plan::Plan;
 use position::Positioned;
@@ -171,6 +173,13 @@ struct Options<'a> {
     progress: Option<Progress<'a>>,
 }
 
+impl Options<'_> {
+    /// Whether the first thing to be done is to send the file's bytes, and nobody wants to hear of it.
+    fn is_plain(&self) -> bool {
+        self.fallback && self.header.is_empty() && self.progress.is_none()
+    }
+}
+
 impl Default for Options<'_> {
     fn default() -> Self {
         Options {
@@ -198,13 +207,10 @@ pub struct SendFile<'a, T: AsFd> {
     state: State<'a>,
 }
 
-#[allow(
-    clippy::large_enum_variant,
-    reason = "a box would be an allocation for each send"
-)]
 enum State<'a> {
     Unbegun,
-    Begun(Transfer<'a>),
+    /// In a box, as the future is moved by each method that sets something, and a small send never comes here.
+    Begun(Box<Transfer<'a>>),
     Over,
 }
 
@@ -277,27 +283,45 @@ impl<'a, T: AsFd> SendFile<'a, T> {
         self
     }
 
-    fn begin(&mut self, cx: &Context<'_>) -> io::Result<()> {
+    /// The bytes sent, where the first step was due and sent everything; else there is a transfer now.
+    fn begin(&mut self, cx: &Context<'_>, is_due: bool) -> io::Result<Option<u64>> {
         check_nonblocking(&self.event_loop, self.socket)?;
         check(self.socket, self.options.offset)?;
-        let options = mem::take(&mut self.options);
-        let plan = Plan::new(options.offset, options.count);
-        let plan = match options.chunk {
+        let plan = Plan::new(self.options.offset, self.options.count);
+        let plan = match self.options.chunk {
             Some(0) => return Err(invalid("a chunk is at least one byte")),
             Some(chunk) => plan.in_chunks(chunk),
             None => plan,
         };
+        let is_first = is_due && self.options.is_plain() && !self.socket.turns().is_taken();
+        let first = match is_first {
+            true => {
+                let between = (self.socket.as_fd(), self.file);
+                First::take(&self.event_loop, between, &plan, self.options.prefetch)
+            }
+            false => First::default(),
+        };
+        let sent = first.finish(self.file, &plan);
+        if sent.is_none() {
+            self.begin_transfer(plan, first, cx);
+        }
+        Ok(sent)
+    }
+
+    fn begin_transfer(&mut self, plan: Plan, first: First, cx: &Context<'_>) {
+        let options = mem::take(&mut self.options);
         let wishes = Wishes {
             fallback: options.fallback,
             prefetch: options.prefetch,
             header: options.header.len(),
         };
-        let machine = Machine::new(plan, wishes);
+        let mut machine = Machine::new(plan, wishes);
+        first.tell(&mut machine);
         let positioned = Positioned::new(machine, self.file, self.socket.as_fd());
         let turn = Turn::begin(self.socket.turns(), cx);
         let transfer = Transfer::new(positioned, turn, options.header);
-        self.state = State::Begun(transfer.reporting(options.progress, options.stall_timeout));
-        Ok(())
+        let transfer = transfer.reporting(options.progress, options.stall_timeout);
+        self.state = State::Begun(Box::new(transfer));
     }
 }
 
@@ -323,12 +347,16 @@ impl<T: AsFd> Future for SendFile<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         let this = &mut *self;
         if let State::Unbegun = this.state {
-            if let Err(error) = this.begin(cx) {
+            let is_due = this.event_loop.poll_budget(cx).is_ready();
+            if let Some(over) = this.begin(cx, is_due).transpose() {
                 this.state = State::Over;
-                return Poll::Ready(Err(error));
+                this.event_loop.spend_budget(*over.as_ref().unwrap_or(&0));
+                return Poll::Ready(over);
             }
             // It has begun, also where others are to run first.
-            ready!(this.event_loop.poll_budget(cx));
+            if !is_due {
+                return Poll::Pending;
+            }
         }
         let State::Begun(transfer) = &mut this.state else {
             panic!("a SendFile was polled after it was ready");

@@ -11,7 +11,7 @@ use super::native;
 ///
 /// While it runs, the position is neither used nor moved: each call names its offset. However it ends, by a result, by being
 /// dropped, or with its loop, it ends as this value is dropped, and that is the one place which sets the position, and which lets
-/// a header go that the kernel still holds back for the file.
+/// a header go that the kernel still holds back for the file. (A send that is over before there is a transfer has done so already.)
 #[derive(Debug)]
 pub(super) struct Positioned<'a> {
     pub(super) machine: Machine,
@@ -34,10 +34,13 @@ impl Drop for Positioned<'_> {
         if self.machine.is_held_back() {
             native::push(self.socket);
         }
-        let mut file = self.file;
-        // What cannot be positioned, as a pipe, has no position that could be wrong; the transfer's result stands either way.
-        if let Err(error) = file.seek(SeekFrom::Start(self.machine.position())) {
-            log::debug!("the position of a sent file could not be set: {error}");
-        }
+        set(self.file, self.machine.position());
+    }
+}
+
+/// What cannot be positioned, as a pipe, has no position that could be wrong; the transfer's result stands either way.
+pub(super) fn set(mut file: &File, position: u64) {
+    if let Err(error) = file.seek(SeekFrom::Start(position)) {
+        log::debug!("the position of a sent file could not be set: {error}");
     }
 }

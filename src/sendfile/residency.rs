@@ -52,6 +52,17 @@ pub(super) enum Looked {
     NoAnswer,
 }
 
+impl Looked {
+    /// Whether `len` bytes may be sent without another question.
+    pub(super) fn covers(self, len: usize) -> bool {
+        match self {
+            Looked::Resident(found) => found >= len as u64,
+            Looked::InMemory => true,
+            Looked::Missing | Looked::NoAnswer => false,
+        }
+    }
+}
+
 /// What is to be done before the next bytes are sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Next {

@@ -247,15 +247,6 @@ impl<'a> Transfer<'a> {
     }
 }
 
-fn look(event_loop: &LoopHandle, file: &File, (offset, len): (u64, usize)) -> Looked {
-    let counters = event_loop.counters();
-    let looked = prefetch::look(file, offset, len, || counters.sendfile_probes.add(1));
-    if looked == Looked::Missing {
-        counters.sendfile_misses.add(1);
-    }
-    looked
-}
-
 /// The fallback's reader, from the first read on.
 fn reader<'r>(
     place: &'r mut Option<Box<Reader>>,
@@ -272,6 +263,17 @@ fn reader<'r>(
             Ok(place.insert(Box::new(reader)))
         }
     }
+}
+
+/// Looks for bytes in the page cache, and counts that.
+pub(super) fn look(event_loop: &LoopHandle, file: &File, (offset, len): (u64, usize)) -> Looked {
+    let counters = event_loop.counters();
+    let on_probe = || counters.sendfile_probes.add(1);
+    let looked = prefetch::look(file, offset, len, on_probe);
+    if looked == Looked::Missing {
+        counters.sendfile_misses.add(1);
+    }
+    looked
 }
 
 /// Counts a call of sendfile.

@@ -1,5 +1,6 @@
 //! A measured process, and what it has cost so far.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -125,6 +126,27 @@ impl Side {
         writeln!(stdin, "{line}")?;
         stdin.flush()?;
         self.line()
+    }
+
+    /// What it has of memory now, in bytes.
+    pub fn resident(&self) -> Result<u64> {
+        let file = format!("/proc/{}/status", self.id());
+        let status = fs::read_to_string(file)?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(kib.context("VmRSS")?.trim().parse::<u64>()? << 10)
+    }
+
+    /// The same when it has done all that it can do.
+    pub fn resident_at_rest(&self) -> Result<u64> {
+        for _ in 0..200 {
+            let cpu = self.cpu.now()?;
+            thread::sleep(Duration::from_millis(100));
+            if self.cpu.since(cpu)?.is_zero() {
+                return self.resident();
+            }
+        }
+        bail!("it does not come to rest");
     }
 
     pub fn id(&self) -> u32 {

@@ -5,7 +5,7 @@
 
 pub mod cold;
 mod echo;
-mod send;
+pub mod send;
 mod slow_fs;
 mod tasks;
 

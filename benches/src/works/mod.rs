@@ -1,11 +1,16 @@
 //! The works: what is measured, of whom, and how much of it.
 
+mod a_large_file;
+mod b_small_sends;
 mod c_echo;
 mod d_tasks;
+mod download;
 mod e_http;
 mod echo;
 mod f_echo;
+mod f_many_files;
 mod g_cold;
+mod s_system_calls;
 
 use anyhow::Result;
 
@@ -40,12 +45,16 @@ impl Scale {
 
 type Work = fn(&Options) -> Result<()>;
 
-const WORKS: [(&str, Work); 5] = [
+const WORKS: [(&str, Work); 9] = [
+    ("A", a_large_file::run),
+    ("B", b_small_sends::run),
     ("C", c_echo::run),
     ("D", d_tasks::run),
     ("E", e_http::run),
     ("F", f_echo::run),
+    ("F", f_many_files::run),
     ("G", g_cold::run),
+    ("S", s_system_calls::run),
 ];
 
 pub fn run(options: &Options) -> Result<()> {

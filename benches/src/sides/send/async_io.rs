@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
@@ -20,21 +21,33 @@ pub(super) fn run(listener: TcpListener, folder: Folder) -> io::Result<()> {
 }
 
 async fn serve(mut client: Async<TcpStream>, folder: Folder) -> io::Result<()> {
-    let mut bytes = [0; ORDER];
-    client.read_exact(&mut bytes).await?;
-    let order = Order::parse(bytes);
-    let file = folder.open(order.size)?;
-    for _ in 0..order.times {
-        let mut sent = 0;
-        while sent < order.size {
-            let step = |client: &TcpStream| match super::bare::step(client, &file, sent, order.size)
-            {
-                Ok(None) => Err(ErrorKind::WouldBlock.into()),
-                Ok(Some(moved)) => Ok(moved),
-                Err(error) => Err(error),
-            };
-            sent += client.write_with(step).await?;
+    while let Some(order) = order(&mut client).await? {
+        let file = folder.open(order.size)?;
+        for _ in 0..order.times {
+            send(&client, &file, order.size).await?;
         }
+    }
+    Ok(())
+}
+
+async fn order(client: &mut Async<TcpStream>) -> io::Result<Option<Order>> {
+    let mut bytes = [0; ORDER];
+    match client.read_exact(&mut bytes).await {
+        Ok(()) => Ok(Some(Order::parse(bytes))),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn send(client: &Async<TcpStream>, file: &File, size: u64) -> io::Result<()> {
+    let mut sent = 0;
+    while sent < size {
+        let step = |client: &TcpStream| match super::bare::step(client, file, sent, size) {
+            Ok(None) => Err(ErrorKind::WouldBlock.into()),
+            Ok(Some(moved)) => Ok(moved),
+            Err(error) => Err(error),
+        };
+        sent += client.write_with(step).await?;
     }
     Ok(())
 }

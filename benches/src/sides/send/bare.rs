@@ -18,10 +18,14 @@ const MOST: u64 = 0x7fff_f000;
 /// As large as coreutils has its buffers.
 const BUFFER: usize = 256 << 10;
 
-fn order(client: &mut TcpStream) -> io::Result<Order> {
+/// The client's next order; none where it has closed the connection.
+fn order(client: &mut TcpStream) -> io::Result<Option<Order>> {
     let mut bytes = [0; ORDER];
-    client.read_exact(&mut bytes)?;
-    Ok(Order::parse(bytes))
+    match client.read_exact(&mut bytes) {
+        Ok(()) => Ok(Some(Order::parse(bytes))),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// One call at `sent`. `None` is that the socket is full.
@@ -39,55 +43,69 @@ pub(super) fn step(sock: &impl AsFd, file: &File, sent: u64, size: u64) -> io::R
 pub(super) fn blocking(listener: &TcpListener, folder: &Folder) -> io::Result<()> {
     loop {
         let (mut client, _) = listener.accept()?;
-        let order = order(&mut client)?;
-        let file = folder.open(order.size)?;
-        for _ in 0..order.times {
-            let mut sent = 0;
-            while sent < order.size {
-                sent += step(&client, &file, sent, order.size)?.unwrap_or(0);
+        while let Some(order) = order(&mut client)? {
+            let file = folder.open(order.size)?;
+            for _ in 0..order.times {
+                let mut sent = 0;
+                while sent < order.size {
+                    sent += step(&client, &file, sent, order.size)?.unwrap_or(0);
+                }
             }
         }
     }
 }
 
-/// Non-blocking, and waiting by an edge-triggered epoll after EAGAIN.
 pub(super) fn epoll(listener: &TcpListener, folder: &Folder) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(16);
     loop {
         let (mut client, _) = listener.accept()?;
-        let order = order(&mut client)?;
-        let file = folder.open(order.size)?;
-        client.set_nonblocking(true)?;
         let number = client.as_raw_fd();
         let mut source = SourceFd(&number);
         poll.registry()
             .register(&mut source, Token(0), Interest::WRITABLE)?;
-        for _ in 0..order.times {
-            let mut sent = 0;
-            while sent < order.size {
-                match step(&client, &file, sent, order.size)? {
-                    Some(moved) => sent += moved,
-                    None => poll.poll(&mut events, None)?,
-                }
+        while let Some(order) = order(&mut client)? {
+            let file = folder.open(order.size)?;
+            client.set_nonblocking(true)?;
+            for _ in 0..order.times {
+                send_nonblocking(&client, &file, order.size, (&mut poll, &mut events))?;
             }
+            client.set_nonblocking(false)?;
         }
         poll.registry().deregister(&mut source)?;
     }
+}
+
+/// Waits after EAGAIN, for an edge.
+fn send_nonblocking(
+    client: &TcpStream,
+    file: &File,
+    size: u64,
+    (poll, events): (&mut Poll, &mut Events),
+) -> io::Result<()> {
+    let mut sent = 0;
+    while sent < size {
+        match step(client, file, sent, size)? {
+            Some(moved) => sent += moved,
+            None => poll.poll(events, None)?,
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn read_write(listener: &TcpListener, folder: &Folder) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let (mut client, _) = listener.accept()?;
-        let order = order(&mut client)?;
-        let file = folder.open(order.size)?;
-        for _ in 0..order.times {
-            let mut sent = 0;
-            while sent < order.size {
-                let read = file.read_at(&mut buffer, sent)?;
-                client.write_all(&buffer[..read])?;
-                sent += read as u64;
+        while let Some(order) = order(&mut client)? {
+            let file = folder.open(order.size)?;
+            for _ in 0..order.times {
+                let mut sent = 0;
+                while sent < order.size {
+                    let read = file.read_at(&mut buffer, sent)?;
+                    client.write_all(&buffer[..read])?;
+                    sent += read as u64;
+                }
             }
         }
     }

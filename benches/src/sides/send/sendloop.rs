@@ -1,4 +1,3 @@
-use std::fs::File;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 
@@ -22,18 +21,25 @@ async fn serve(
     folder: Folder,
     prefetch: bool,
 ) -> io::Result<()> {
-    let mut bytes = [0; ORDER];
-    let mut read = 0;
-    while read < ORDER {
-        read += event_loop
-            .sock_recv_into(&client, &mut bytes[read..])
-            .await?;
-    }
-    let order = Order::parse(bytes);
-    let file: File = folder.open(order.size)?;
-    for _ in 0..order.times {
-        let send = event_loop.sock_sendfile(&client, &file).count(order.size);
-        send.prefetch(prefetch).await?;
+    while let Some(order) = order(&event_loop, &client).await? {
+        let file = folder.open(order.size)?;
+        for _ in 0..order.times {
+            let send = event_loop.sock_sendfile(&client, &file).count(order.size);
+            send.prefetch(prefetch).await?;
+        }
     }
     Ok(())
+}
+
+async fn order(event_loop: &LoopHandle, client: &Socket<TcpStream>) -> io::Result<Option<Order>> {
+    let mut bytes = [0; ORDER];
+    let mut filled = 0;
+    while filled < ORDER {
+        let rest = &mut bytes[filled..];
+        match event_loop.sock_recv_into(client, rest).await? {
+            0 => return Ok(None),
+            read => filled += read,
+        }
+    }
+    Ok(Some(Order::parse(bytes)))
 }

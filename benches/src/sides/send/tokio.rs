@@ -31,25 +31,34 @@ pub(super) fn run(listener: net::TcpListener, folder: Folder, how: How) -> io::R
 }
 
 async fn serve(mut client: TcpStream, folder: Folder, how: How) -> io::Result<()> {
-    let mut bytes = [0; ORDER];
-    client.read_exact(&mut bytes).await?;
-    let order = Order::parse(bytes);
-    let file = folder.open(order.size)?;
-    match how {
-        How::Copy => {
-            let mut file = tokio::fs::File::from_std(file);
-            for _ in 0..order.times {
-                file.seek(SeekFrom::Start(0)).await?;
-                tokio::io::copy(&mut file, &mut client).await?;
+    while let Some(order) = order(&mut client).await? {
+        match how {
+            How::Copy => {
+                let file = folder.open_own(order.size)?;
+                let mut file = tokio::fs::File::from_std(file);
+                for _ in 0..order.times {
+                    file.seek(SeekFrom::Start(0)).await?;
+                    tokio::io::copy(&mut file, &mut client).await?;
+                }
             }
-        }
-        How::Sendfile => {
-            for _ in 0..order.times {
-                send(&client, &file, order.size).await?;
+            How::Sendfile => {
+                let file = folder.open(order.size)?;
+                for _ in 0..order.times {
+                    send(&client, &file, order.size).await?;
+                }
             }
         }
     }
     Ok(())
+}
+
+async fn order(client: &mut TcpStream) -> io::Result<Option<Order>> {
+    let mut bytes = [0; ORDER];
+    match client.read_exact(&mut bytes).await {
+        Ok(_) => Ok(Some(Order::parse(bytes))),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn send(client: &TcpStream, file: &File, size: u64) -> io::Result<()> {

@@ -1,0 +1,33 @@
+//! B: many small sends over one connection.
+
+use anyhow::Result;
+
+use super::{Scale, download};
+use crate::Options;
+use crate::runner::results;
+use crate::runner::rounds::Plan;
+
+/// A size, what it is called, and how often it is sent.
+pub const SIZES: [(u64, &str, u64); 2] =
+    [(4 << 10, "4 KiB", 100_000), (64 << 10, "64 KiB", 16_000)];
+
+pub fn run(options: &Options) -> Result<()> {
+    let scale = Scale::of(options);
+    for (size, name, times) in SIZES {
+        let times = scale.units(times);
+        download::make(options, size)?;
+        let mut peers = download::start(options, &download::PEERS, size)?;
+        let plan = Plan {
+            key: &format!("B {name}"),
+            title: &format!("a file of {name}, sent again and again over one connection"),
+            unit: "send",
+            rounds: scale.rounds,
+        };
+        let table = plan.run(&mut peers, |peer| {
+            download::Client::connect(peer.side.port)?.fetch(size, times)?;
+            Ok(times as f64)
+        })?;
+        results::save(&options.folder, &table)?;
+    }
+    Ok(())
+}
