@@ -13,6 +13,7 @@ use std::task::{Wake, Waker};
 
 use crate::error::LoopClosed;
 use crate::ready::{self, Call, LoopId};
+use crate::sys::uninterrupted;
 
 /// What may come through the door.
 pub(crate) enum Message {
@@ -71,7 +72,7 @@ impl Door {
             return Ok(());
         }
         // Where it fails, the next message tries again.
-        let woken = inbox.poller.wake();
+        let woken = uninterrupted(|| inbox.poller.wake());
         inbox.announced = woken.is_ok();
         drop(guard);
         woken.unwrap_or_else(|error| log::error!("a loop could not be woken: {error}"));

@@ -84,7 +84,7 @@ pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
 /// A device or a pipe may have nothing at the moment, and its EAGAIN looks like the socket's, for whose edge the transfer would
 /// wait in vain. So only files and block devices are sent from the page cache, and with O_DIRECT they are not in it.
 pub(super) fn facts(file: &File) -> io::Result<Facts> {
-    let metadata = file.metadata()?;
+    let metadata = sys::uninterrupted(|| file.metadata())?;
     let kind = metadata.file_type();
     let cached = kind.is_file() || kind.is_block_device();
     Ok(Facts {

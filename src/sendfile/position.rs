@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 
 use super::machine::Machine;
+use crate::sys::uninterrupted;
 
 /// A transfer that has begun, and the file whose position it answers for.
 ///
@@ -25,7 +26,8 @@ impl Drop for Positioned<'_> {
     fn drop(&mut self) {
         let mut file = self.file;
         // What cannot be positioned, as a pipe, has no position that could be wrong; the transfer's result stands either way.
-        if let Err(error) = file.seek(SeekFrom::Start(self.machine.position())) {
+        let position = SeekFrom::Start(self.machine.position());
+        if let Err(error) = uninterrupted(|| file.seek(position)) {
             log::debug!("the position of a sent file could not be set: {error}");
         }
     }

@@ -64,8 +64,10 @@ extern "C" fn catch(signal: libc::c_int) {
         let pipe = mailbox.pipe.load(Ordering::SeqCst);
         if pipe >= 0 {
             // A full pipe is no loss: its loop is going to wake, and the count says how often.
-            // SAFETY: one byte of a static; the owner closes the pipe only when no handler runs.
-            unsafe { libc::write(pipe, b"!".as_ptr().cast(), 1) };
+            // SAFETY: one byte of a static; the owner closes the pipe only when no handler runs. `errno` is this thread's.
+            while unsafe {
+                libc::write(pipe, b"!".as_ptr().cast(), 1) == -1 && *errno == libc::EINTR
+            } {}
         }
     }
     HANDLERS.fetch_sub(1, Ordering::SeqCst);
