@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::{BUDGET, Inner};
 use crate::exceptions::ExceptionContext;
+use crate::reactor::shorter;
 use crate::ready::{Call, Callback, Entry};
 use crate::remote::Message;
 use crate::slots::Key;
@@ -101,12 +102,5 @@ impl Inner {
         while let Some(callback) = self.timers.pop_due(now) {
             self.ready.push(callback);
         }
-    }
-}
-
-fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (one, other) => one.or(other),
     }
 }
