@@ -79,7 +79,7 @@ RULES = [
     Rule("fcntl", says="the socket is made non-blocking once more", like="<socket:", title="the flags of the socket"),
     Rule("fcntl", meets=REPORTED, says="the transfer reports it, its position exact", title="the flags of the file"),
     Rule("epoll_wait", (NOTHING,), says="a turn in which nothing came"),
-    Rule("epoll_wait", meets=REPORTED, says="`run_once` returns it, and has done what needs no event", steps=("single_turns",),
+    Rule("epoll_wait", meets=REPORTED, says="`run_once` returns it, and has done what needs no event", steps=("single_turns", "embedded"),
          title="in `run_once`"),
     Rule("epoll_wait", says="logged; timers and other threads are served; the next turn comes 10 ms later", title="in a loop that runs"),
     Rule("epoll_ctl", meets=REPORTED, says="who would have to wait reports it; it may be tried again", like="EPOLL_CTL_ADD",

@@ -1,6 +1,7 @@
 //! The loop itself: making it, its turns, timers, threads, signals, watched descriptors.
 
 use std::cell::{Cell, RefCell};
+use std::fs::File;
 use std::future::pending;
 use std::io::{Read, Write, pipe};
 use std::rc::Rc;
@@ -8,6 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, getpid, kill_process};
 use sendloop::Loop;
 
@@ -116,28 +118,55 @@ fn signals() {
     });
 }
 
-/// A callback that takes one byte of many is called again for the next, without anything new having come.
+/// A callback that takes one byte of many is called again for the next, without anything new having come; `drive` runs the
+/// loop until all are there.
+fn watch(scene: &Scene, drive: impl Fn(&Loop, &dyn Fn() -> bool)) {
+    let (reader, mut writer) = pipe().expect("a pipe");
+    let bytes = Vec::from_iter(0..ROUNDS as u8);
+    writer.write_all(&bytes).expect("written");
+    let read = Rc::new(RefCell::new(Vec::new()));
+    scene.insist(|| {
+        let (read, handle) = (read.clone(), scene.event_loop.handle());
+        let mut from = rustix::io::dup(&reader).map(File::from)?;
+        scene.event_loop.add_reader(&reader, move || {
+            let mut byte = [0];
+            from.read_exact(&mut byte).expect("readable");
+            read.borrow_mut().extend(byte);
+            handle.stop();
+        })
+    });
+    drive(&scene.event_loop, &|| read.borrow().len() == bytes.len());
+    assert!(scene.event_loop.remove_reader(&reader));
+    assert_eq!(*read.borrow(), bytes);
+}
+
 #[test]
 fn watching() {
     play(|scene| {
-        let (reader, mut writer) = pipe().expect("a pipe");
-        let bytes = Vec::from_iter(0..ROUNDS as u8);
-        writer.write_all(&bytes).expect("written");
-        let read = Rc::new(RefCell::new(Vec::new()));
-        scene.insist(|| {
-            let (read, handle) = (read.clone(), scene.event_loop.handle());
-            let mut from = rustix::io::dup(&reader).map(std::fs::File::from)?;
-            scene.event_loop.add_reader(&reader, move || {
-                let mut byte = [0];
-                from.read_exact(&mut byte).expect("readable");
-                read.borrow_mut().extend(byte);
-                if byte[0] as u32 == ROUNDS - 1 {
-                    handle.stop();
-                }
-            })
+        watch(scene, |event_loop, done| {
+            while !done() {
+                event_loop.run_forever();
+            }
         });
-        scene.event_loop.run_forever();
-        assert!(scene.event_loop.remove_reader(&reader));
-        assert_eq!(*read.borrow(), bytes);
+    });
+}
+
+/// The loop in a foreign one, which waits for its descriptor as long as it says, and has it take a turn.
+#[test]
+fn watching_in_a_foreign_loop() {
+    play(|scene| {
+        watch(scene, |event_loop, done| {
+            while !done() {
+                let patience = event_loop.next_timeout().map(|patience| Timespec {
+                    tv_sec: patience.as_secs() as i64,
+                    tv_nsec: i64::from(patience.subsec_nanos()),
+                });
+                let mut waited = [PollFd::new(event_loop, PollFlags::IN)];
+                poll(&mut waited, patience.as_ref()).expect("waited");
+                if let Err(error) = event_loop.run_once(Some(Duration::ZERO)) {
+                    scene.met_error(&error);
+                }
+            }
+        });
     });
 }
