@@ -65,11 +65,11 @@ TCP = ("accept4",)
 # Each transfer that reads asks for the flags of the socket and of the file, and then duplicates the file.
 READING_THIRDS = {"fcntl": "3+4"}
 STEPS = {
-    "making_loops": Step("turns::making_loops"),
+    "making_loops": Step("turns::making_loops", more={"epoll_create1": rules.ERRORS}),
     "timers": Step("turns::timers"),
     "single_turns": Step("turns::single_turns"),
     "threads": Step("turns::threads", more={"write": ["EINTR"]}),
-    "signals": Step("turns::signals", more={"write": ["EINTR"]}),
+    "signals": Step("turns::signals", more={"write": ["EINTR"], "socketpair": rules.ERRORS}),
     "watching": Step("turns::watching"),
     "embedded": Step("turns::watching_in_a_foreign_loop"),
     "accept": Step("streams::accept"),

@@ -36,13 +36,15 @@ pub(super) fn play(step: fn(&Scene)) {
     let first = Scene::new();
     step(&first);
     assert_eq!(*first.met.borrow(), [""; 0], "nothing fails undisturbed");
+    let kept = first.kept();
     drop(first);
     if env::var_os("SENDLOOP_FAULTS").is_some() {
-        play_under_strace(step);
+        play_under_strace(step, kept);
     }
 }
 
-fn play_under_strace(step: fn(&Scene)) {
+/// After the step the loop must have what is `kept` of it undisturbed.
+fn play_under_strace(step: fn(&Scene), kept: (usize, usize)) {
     // An error means that the kernel has no such restriction.
     let _ = set_ptracer(PTracer::Any);
     let mut input = io::stdin().lock();
@@ -57,6 +59,7 @@ fn play_under_strace(step: fn(&Scene)) {
     step(&scene);
     let cpu = cpu_time() - cpu;
     let met = scene.met.take();
+    assert_eq!(scene.kept(), kept, "descriptors and tasks in the loop");
     drop(scene);
     for error in met {
         println!("met {error}");
@@ -133,6 +136,12 @@ impl Scene {
             file,
             met: RefCell::default(),
         }
+    }
+
+    /// The descriptors and the tasks that the loop has.
+    fn kept(&self) -> (usize, usize) {
+        let stats = self.event_loop.stats();
+        (stats.registered, stats.tasks)
     }
 
     /// Notes what went wrong.

@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::present;
-use crate::sys::cvt;
+use crate::sys::{cvt, uninterrupted};
 
 /// Signals are numbered from 1; 64 is Linux's last.
 const NUMBERS: usize = 65;
@@ -107,7 +107,7 @@ pub(crate) struct Mailbox {
 
 impl Mailbox {
     pub(crate) fn new() -> io::Result<Mailbox> {
-        let (reader, writer) = UnixStream::pair()?;
+        let (reader, writer) = uninterrupted(UnixStream::pair)?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
         let free = mailboxes().find(|shared| !shared.taken.swap(true, Ordering::SeqCst));
