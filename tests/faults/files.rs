@@ -50,7 +50,7 @@ fn send_whole(
     options: impl for<'a> Fn(SendFile<'a, UnixStream>) -> SendFile<'a, UnixStream>,
 ) {
     let (near, far) = narrow_unix();
-    let reader = peers::reader(far);
+    let reader = peers::stalled_reader(far);
     scene.event_loop.run_until_complete(async {
         let mut sent = 0;
         while sent < ODD as u64 {

@@ -107,7 +107,7 @@ fn sendall_in_pieces() {
 fn sendall_through_a_narrow_socket() {
     play(|scene| {
         let (near, far) = narrow_unix();
-        let reader = peers::reader(far);
+        let reader = peers::stalled_reader(far);
         let all = content(0, ODD);
         let sent = scene.event_loop.run_until_complete(
             scene.with_owed_edges(&near, scene.event_loop.sock_sendall(&near, &all)),
