@@ -5,8 +5,8 @@ usage: faults.py [--all] [--only TEXT] [--write]
 
 Each case is a step, a system call, an error, and when: at the first such call of a thread, at the second, or at every third. It fails
 where the step hangs, spins, crashes, moves wrong bytes, leaves descriptors or memory behind, or is told anything else than
-faults/rules.py says. Unless --all is given, a part of the cases is run. --only runs the cases
-whose names have TEXT; --write brings the table in docs/RELIABILITY.md up to date, which is compared otherwise.
+faults/rules.py says. Unless --all is given, a part of the cases is run. --only runs the cases whose names have TEXT; --write brings
+the table in docs/RELIABILITY.md up to date, which is compared otherwise.
 
 The counts begin where strace attaches, which is when the step has been played once and is about to be played again.
 """
@@ -305,16 +305,18 @@ def run(pool, player, only, everything):
     cases = [case for step, played in undisturbed.items() for case in cases_of(step, played.calls())]
     chosen = cases if everything else list(part(cases))
     chosen = [case for case in (cases if only else chosen) if only in str(case)]
-    failed, answers, met = 0, collections.Counter(), []
+    failed, idle, answers, met = 0, 0, collections.Counter(), []
     for case, played in zip(chosen, pool.map(player.play, chosen)):
         wrong = list(complaints(case, played, undisturbed[case.step]))
         made_up = rules_met(case, played)
         answers[case.call] += len(made_up)
         met += made_up
+        idle += not made_up
         if wrong:
             show(case, played, wrong)
             failed += 1
-    print(f"{len(chosen)} cases of {len(cases)}, {failed} failed; {sum(answers.values())} answers were made up")
+    print(f"{len(chosen)} cases of {len(cases)}, {failed} failed; {len(met)} answers were made up; "
+          f"{idle} cases came to no such call this time")
     # What was never tried is not known to hold.
     untried = [call for call, count in answers.items() if not count]
     if everything:
