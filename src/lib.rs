@@ -5,6 +5,7 @@
 //! - [`docs::asyncio`]: asyncio's methods, one by one: what is the same here, what differs, what is not there.
 //! - [`docs::sendfile`]: what [`sock_sendfile`](LoopHandle::sock_sendfile) promises, and why each promise is one.
 //! - [`docs::design`]: why things are as they are.
+//! - [`docs::reliability`]: what was tried to break it, and what happens then.
 //! - [`docs::file_server`]: the example that is a program of its own.
 
 #[cfg(not(unix))]
@@ -50,6 +51,8 @@ pub mod docs {
     pub mod design {}
     #[doc = include_str!("../docs/FILE_SERVER.md")]
     pub mod file_server {}
+    #[doc = include_str!("../docs/RELIABILITY.md")]
+    pub mod reliability {}
     #[doc = include_str!("../docs/SENDFILE.md")]
     pub mod sendfile {}
 }

@@ -16,6 +16,7 @@ use std::task::Wake;
 
 use crate::error::LoopClosed;
 use crate::ready::{self, Call, LoopId};
+use crate::sys::uninterrupted;
 
 /// What may come through the door.
 pub(crate) enum Message {
@@ -103,7 +104,7 @@ impl Door {
         let poller = inbox.poller.clone();
         // The loop may run at once, on this core, and would find the lock taken.
         drop(guard);
-        if let Err(error) = poller.wake() {
+        if let Err(error) = uninterrupted(|| poller.wake()) {
             log::error!("a loop could not be woken: {error}");
             // The next message tries again.
             let _inbox = self.inbox();

@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -220,7 +221,13 @@ fn a_result_that_panicked_where_it_was_dropped_kept_the_executor_from_ending() {
     }
     let event_loop = new_loop();
     let seen = Cell::new(false);
-    drop(event_loop.run_in_executor(|| Loud));
+    // It has its result when nobody wants that any more; before, the drop below would be the one that panics.
+    let (unwanted, wait) = mpsc::channel();
+    drop(event_loop.run_in_executor(move || {
+        wait.recv().expect("told");
+        Loud
+    }));
+    unwanted.send(()).expect("awaited");
     event_loop.run_until_complete(async {
         event_loop.shutdown_default_executor().await;
         seen.set(true);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::turn::Driver;
 use super::{Inner, Loop, LoopHandle};
+use crate::reactor::{REST, shorter};
 use crate::ready::Runnable;
 use crate::sys::signal;
 use crate::task::PromiseFuture;
@@ -208,7 +209,7 @@ impl Loop {
     /// How long from now until a turn is due for what the loop knows of: zero where something is queued, the time until the
     /// next timer, `None` where only an event can make one. To be asked right before waiting.
     pub fn next_timeout(&self) -> Option<Duration> {
-        self.inner.patience()
+        shorter(self.inner.patience(), self.inner.reactor.patience())
     }
 
     #[track_caller]
@@ -227,7 +228,7 @@ impl Inner {
             if let Err(error) = self.turn(Driver::Loop, root) {
                 // The poller fails only for want of memory. Timers and other threads must still be served, but not at full speed.
                 log::error!("the poller failed: {error}");
-                thread::sleep(Duration::from_millis(10));
+                thread::sleep(REST);
             }
             if self.stopping.get() {
                 break;

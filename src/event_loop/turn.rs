@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::{BUDGET, Inner};
 use crate::exceptions::ExceptionContext;
+use crate::reactor::shorter;
 use crate::ready::{Call, Callback, Entry, Runnable};
 use crate::remote::Message;
 use crate::timers::Due;
@@ -121,12 +122,5 @@ impl Inner {
                 Due::Alarm(alarm) => self.ready.push_alarm(alarm),
             }
         }
-    }
-}
-
-fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (one, other) => one.or(other),
     }
 }

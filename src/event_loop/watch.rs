@@ -51,8 +51,7 @@ impl Callback for Watcher {
         };
         if let Some(body) = &mut calling.body {
             // The poller looks at the descriptor when it is asked, not now: what the call takes away is not announced again.
-            let armed = self.attachment.rearm();
-            armed.unwrap_or_else(|error| log::debug!("a descriptor cannot be watched on: {error}"));
+            self.attachment.rearm();
             body();
         }
     }

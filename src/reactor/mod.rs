@@ -39,7 +39,7 @@ use mio::{Events, Poll, Token};
 use crate::error::{LoopClosed, wake};
 use crate::ready::Ready;
 use crate::slots::{Key, Packing, Slots};
-use crate::sys::interest;
+use crate::sys::{interest, uninterrupted};
 pub(crate) use source::{Direction, Source, Waiting};
 use waiters::Woken;
 
@@ -53,6 +53,16 @@ const PACKING: Packing = match usize::BITS {
     64.. => Packing::new(32, 32),
     _ => Packing::new(20, 12),
 };
+/// How long to rest where the kernel has no memory, before it is asked again.
+pub(crate) const REST: Duration = Duration::from_millis(10);
+
+/// The shorter of two waits, where `None` is for ever.
+pub(crate) fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}
 
 fn token(key: Key) -> Token {
     Token(key.pack(PACKING) as usize)
@@ -72,8 +82,8 @@ impl Attachment {
     }
 
     /// Has the poller say again what the descriptor is ready for: level-triggered, for one turn.
-    pub(crate) fn rearm(&self) -> io::Result<()> {
-        self.reactor.rearm(self.fd, self.key)
+    pub(crate) fn rearm(&self) {
+        self.reactor.arm(self.fd, self.key);
     }
 
     pub(crate) fn is_of(&self, reactor: &Rc<Reactor>) -> bool {
@@ -109,6 +119,8 @@ pub(crate) struct Reactor {
     /// The source of each descriptor that is attached, by number: a descriptor is in the poller once, however many use it.
     numbers: RefCell<HashMap<RawFd, Key>>,
     woken: Cell<Woken>,
+    /// What the kernel had no memory to arm again.
+    unarmed: RefCell<Vec<(RawFd, Key)>>,
     /// How many times epoll_ctl(2) or its like was called.
     registrations: Cell<u64>,
     events_seen: Cell<u64>,
@@ -117,14 +129,18 @@ pub(crate) struct Reactor {
 impl Reactor {
     /// A poller, and the waker that makes [`poll`](Reactor::poll) return from another thread.
     pub(crate) fn new() -> io::Result<(Rc<Reactor>, mio::Waker)> {
-        let poll = Poll::new()?;
-        let waker = mio::Waker::new(poll.registry(), DOOR)?;
+        let (poll, waker) = uninterrupted(|| {
+            let poll = Poll::new()?;
+            let waker = mio::Waker::new(poll.registry(), DOOR)?;
+            Ok((poll, waker))
+        })?;
         let events = Events::with_capacity(EVENTS_AT_ONCE);
         let reactor = Reactor {
             open: RefCell::new(Some(Open { poll, events })),
             sources: RefCell::new(Slots::new()),
             numbers: RefCell::default(),
             woken: Cell::default(),
+            unarmed: RefCell::default(),
             registrations: Cell::new(0),
             events_seen: Cell::new(0),
         };
@@ -151,7 +167,10 @@ impl Reactor {
     /// A duplicate of the poller's descriptor: readable when an event waits.
     pub(crate) fn descriptor(&self) -> io::Result<std::os::fd::OwnedFd> {
         match &*self.open.borrow() {
-            Some(open) => open.poll.registry().as_fd().try_clone_to_owned(),
+            Some(open) => {
+                let fd = open.poll.registry().as_fd();
+                uninterrupted(|| fd.try_clone_to_owned())
+            }
             None => Err(LoopClosed.into()),
         }
     }
@@ -225,11 +244,41 @@ impl Reactor {
         })
     }
 
-    fn control(&self, change: impl FnOnce(&Poll) -> io::Result<()>) -> io::Result<()> {
+    /// [`rearm`](Reactor::rearm) for who watches, and would hear nothing more: where it fails it is tried again, until the
+    /// descriptor turns out to be closed.
+    fn arm(&self, fd: RawFd, key: Key) {
+        let gone =
+            |error: &io::Error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EBADF));
+        match self.rearm(fd, key) {
+            Ok(()) => {}
+            Err(error) if gone(&error) || self.is_closed() => {
+                log::debug!("descriptor {fd} cannot be watched on: {error}");
+            }
+            Err(error) => {
+                log::warn!("descriptor {fd} is watched again later: {error}");
+                self.unarmed.borrow_mut().push((fd, key));
+            }
+        }
+    }
+
+    fn arm_again(&self) {
+        for (fd, key) in self.unarmed.take() {
+            if self.sources.borrow().get(key).is_some() {
+                self.arm(fd, key);
+            }
+        }
+    }
+
+    /// How long may be waited for events: what is to be armed again gives none.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        (!self.unarmed.borrow().is_empty()).then_some(REST)
+    }
+
+    fn control(&self, mut change: impl FnMut(&Poll) -> io::Result<()>) -> io::Result<()> {
         let open = self.open.borrow();
         let open = open.as_ref().ok_or(LoopClosed)?;
         self.registrations.set(self.registrations.get() + 1);
-        change(&open.poll)
+        uninterrupted(|| change(&open.poll))
     }
 
     fn detach(&self, fd: RawFd, key: Key) {
@@ -256,6 +305,8 @@ impl Reactor {
 
     /// Waits for events at most `timeout`, wakes who waited for them and queues who watches. True where the door was knocked at.
     pub(crate) fn poll(&self, timeout: Option<Duration>, ready: &Ready) -> io::Result<bool> {
+        self.arm_again();
+        let timeout = shorter(timeout, self.patience());
         let mut woken = self.woken.take();
         let polled = self.collect(timeout, &mut woken);
         woken.wakers.drain(..).for_each(wake);

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, ready};
 use crate::error::TaskError;
 use crate::event_loop::LoopHandle;
 use crate::offload::Errand;
+use crate::sys::uninterrupted;
 
 /// A multiple of every block size that O_DIRECT asks for.
 const ALIGNMENT: usize = 4096;
@@ -60,12 +61,7 @@ impl Block {
 }
 
 fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
-    loop {
-        match file.read_at(into, offset) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
+    uninterrupted(|| file.read_at(into, offset))
 }
 
 /// A read under way: from where on, and whether it was begun before its bytes were needed.
@@ -98,7 +94,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(file: &File) -> io::Result<Reader> {
         Ok(Reader {
-            file: Arc::new(file.try_clone()?),
+            file: Arc::new(uninterrupted(|| file.try_clone())?),
             block: None,
             spare: None,
             reading: None,

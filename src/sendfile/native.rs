@@ -91,7 +91,7 @@ pub(super) fn facts(file: &File, certain: bool) -> io::Result<Facts> {
     let (size, stores) = match known {
         Some(known) => known,
         None => {
-            let metadata = file.metadata()?;
+            let metadata = sys::uninterrupted(|| file.metadata())?;
             let kind = metadata.file_type();
             (metadata.len(), kind.is_file() || kind.is_block_device())
         }

@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use super::machine::Machine;
 use super::native;
+use crate::sys::uninterrupted;
 
 /// A transfer that has begun, and the file whose position it answers for.
 ///
@@ -40,7 +41,8 @@ impl Drop for Positioned<'_> {
 
 /// What cannot be positioned, as a pipe, has no position that could be wrong; the transfer's result stands either way.
 pub(super) fn set(mut file: &File, position: u64) {
-    if let Err(error) = file.seek(SeekFrom::Start(position)) {
+    let position = SeekFrom::Start(position);
+    if let Err(error) = uninterrupted(|| file.seek(position)) {
         log::debug!("the position of a sent file could not be set: {error}");
     }
 }

@@ -82,10 +82,9 @@ fn read_in(file: &File, range: Range<u64>) -> bool {
     let mut at = range.start;
     while at < range.end {
         let room = scratch.len().min((range.end - at) as usize);
-        match file.read_at(&mut scratch[..room], at) {
+        match sys::uninterrupted(|| file.read_at(&mut scratch[..room], at)) {
             Ok(0) => break,
             Ok(read) => at += read as u64,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // It will meet whoever sends.
             Err(_) => break,
         }
@@ -150,7 +149,9 @@ impl Prefetch {
 
     /// Has a thread read the range in, where there is one.
     pub(super) fn start(&mut self, event_loop: &LoopHandle, file: &File, range: Range<u64>) {
-        let Ok(file) = file.try_clone() else { return };
+        let Ok(file) = sys::uninterrupted(|| file.try_clone()) else {
+            return;
+        };
         event_loop.counters().sendfile_read_ins.add(1);
         let piece = range.clone();
         let work = event_loop.errand(move || read_in(&file, piece));

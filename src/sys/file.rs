@@ -3,21 +3,21 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::cvt;
+use super::{cvt, uninterrupted};
 
 /// Whether the file was opened with O_DIRECT: its reads go past the page cache, which is what sendfile sends from. The
 /// kernel takes it at aligned offsets and refuses it with EINVAL at others, which may be midway.
 #[cfg(not(target_vendor = "apple"))]
 pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: no pointers.
-    let flags = cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    let flags = uninterrupted(|| cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }))?;
     Ok(flags & libc::O_DIRECT != 0)
 }
 
 #[cfg(target_vendor = "apple")]
 pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: no pointers.
-    cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    uninterrupted(|| cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }))?;
     Ok(false)
 }
 
@@ -67,10 +67,13 @@ pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
     let Ok(offset) = offset.try_into() else {
         return Ok(true);
     };
-    // SAFETY: the one part is `byte`, which outlives the call.
-    let answer =
-        unsafe { libc::preadv2(fd.as_raw_fd(), &raw const part, 1, offset, libc::RWF_NOWAIT) };
-    match super::cvt_len(answer) {
+    let read = || {
+        // SAFETY: the one part is `byte`, which outlives the call.
+        super::cvt_len(unsafe {
+            libc::preadv2(fd.as_raw_fd(), &raw const part, 1, offset, libc::RWF_NOWAIT)
+        })
+    };
+    match uninterrupted(read) {
         Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(false),
         result => result.map(|_| true),
     }

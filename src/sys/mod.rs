@@ -38,6 +38,17 @@ fn cvt<T: PartialEq + From<i8>>(answer: T) -> io::Result<T> {
     Ok(answer)
 }
 
+/// Makes a call again that was interrupted, as often as it is. Of the calls that are made through this none waits, but a file
+/// system in user space may interrupt what the kernel's own never would, and so may what watches a process (seccomp, ptrace).
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Turns the answer of a system call that counts bytes into that count or its error.
 fn cvt_len(answer: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(answer).map_err(|_| io::Error::last_os_error())

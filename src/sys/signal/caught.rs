@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::present;
-use crate::sys::cvt;
+use crate::sys::{cvt, uninterrupted};
 
 /// Signals are numbered from 1; 64 is Linux's last.
 const NUMBERS: usize = 65;
@@ -64,8 +64,10 @@ extern "C" fn catch(signal: libc::c_int) {
         let pipe = mailbox.pipe.load(Ordering::SeqCst);
         if pipe >= 0 {
             // A full pipe is no loss: its loop is going to wake, and the count says how often.
-            // SAFETY: one byte of a static; the owner closes the pipe only when no handler runs.
-            unsafe { libc::write(pipe, b"!".as_ptr().cast(), 1) };
+            // SAFETY: one byte of a static; the owner closes the pipe only when no handler runs. `errno` is this thread's.
+            while unsafe {
+                libc::write(pipe, b"!".as_ptr().cast(), 1) == -1 && *errno == libc::EINTR
+            } {}
         }
     }
     HANDLERS.fetch_sub(1, Ordering::SeqCst);
@@ -105,7 +107,7 @@ pub(crate) struct Mailbox {
 
 impl Mailbox {
     pub(crate) fn new() -> io::Result<Mailbox> {
-        let (reader, writer) = UnixStream::pair()?;
+        let (reader, writer) = uninterrupted(UnixStream::pair)?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
         let free = mailboxes().find(|shared| !shared.taken.swap(true, Ordering::SeqCst));

@@ -1,0 +1,356 @@
+#!/usr/bin/env python3
+"""Faults at every system call: the steps of tests/faults.rs under strace, which answers chosen calls with errors.
+
+usage: faults.py [--all] [--only TEXT] [--write]
+
+Each case is a step, a system call, an error, and when: at the first such call of a thread, at the second, or at every third. It fails
+where the step hangs, spins, crashes, moves wrong bytes, leaves descriptors or memory behind, or is told anything else than
+faults/rules.py says. Unless --all is given, a part of the cases is run. --only runs the cases whose names have TEXT; --write brings
+the table in docs/RELIABILITY.md up to date, which is compared otherwise.
+
+The counts begin where strace attaches, which is when the step has been played once and is about to be played again.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "faults"))
+import rules  # noqa: E402
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "RELIABILITY.md"
+MARKS = "<!-- faults -->\n", "<!-- /faults -->\n"
+
+WHENS = ["1", "2", "3+3"]
+CALLS = """accept4 recvfrom sendto sendfile pread64 preadv2 lseek statx fcntl
+    epoll_wait epoll_pwait epoll_pwait2 epoll_ctl eventfd2""".split()
+# An error that is never told, one that always is, one that may mean "not available", and none.
+SORTS = ["EINTR", "ENOMEM", "EINVAL", rules.NOTHING]
+# After these the kernel owes an edge, of which it knows nothing when strace has made the EAGAIN up.
+OWED = ["accept4", "recvfrom", "sendto", "sendfile"]
+
+SECONDS = 30
+# Of a step that takes some 20 ms undisturbed, and is traced.
+CPU_SECONDS = 2
+# No case made more than 282 of those that are traced.
+MOST_CALLS = 500
+# Undisturbed it is 0 to 120 bytes, and no error made it more than 24 bytes more.
+BYTES = 256
+
+
+@dataclasses.dataclass
+class Step:
+    test: str
+    # What every call of a kind is answered with throughout, to lead the step another way.
+    always: str = ""
+    more: dict = dataclasses.field(default_factory=dict)
+    # Calls that prepare the step, which are not the loop's.
+    own: tuple = ()
+    # Other than every third, where a third call that always fails would never let it through.
+    thirds: dict = dataclasses.field(default_factory=dict)
+
+
+NOTHING_TOO = [*rules.ERRORS, rules.NOTHING]
+TCP = ("accept4",)
+# Each transfer that reads asks for the flags of the socket and of the file, and then duplicates the file.
+READING_THIRDS = {"fcntl": "3+4"}
+STEPS = {
+    "making_loops": Step("turns::making_loops", more={"epoll_create1": rules.ERRORS}),
+    "timers": Step("turns::timers"),
+    "single_turns": Step("turns::single_turns"),
+    "threads": Step("turns::threads", more={"write": ["EINTR"]}),
+    "signals": Step("turns::signals", more={"write": ["EINTR"], "socketpair": rules.ERRORS}),
+    "watching": Step("turns::watching"),
+    "embedded": Step("turns::watching_in_a_foreign_loop"),
+    "accept": Step("streams::accept"),
+    "connect": Step("streams::connect", more={"connect": rules.ERRORS}),
+    "recv": Step("streams::recv", own=TCP),
+    "pieces": Step("streams::sendall_in_pieces", own=TCP),
+    "narrow": Step("streams::sendall_through_a_narrow_socket"),
+    "datagrams": Step("streams::datagrams"),
+    "sendfile": Step("files::sendfile"),
+    "no_fallback": Step("files::sendfile_without_the_fallback"),
+    "small": Step("files::sendfile_of_small_parts", own=TCP),
+    "header": Step("files::sendfile_with_a_header", own=(*TCP, "sendfile")),
+    # Where the file system does not tell, this is the same as "unanswered".
+    "looking": Step("files::sendfile_that_looks_at_the_page_cache", thirds=READING_THIRDS),
+    "fallback": Step("files::sendfile", always="sendfile:error=ENOSYS", thirds=READING_THIRDS),
+    "cold": Step("files::sendfile_that_looks_at_the_page_cache", always="preadv2:error=EAGAIN"),
+    "unanswered": Step("files::sendfile_that_looks_at_the_page_cache", always="preadv2:error=EOPNOTSUPP", thirds=READING_THIRDS),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    step: str
+    call: str = ""
+    error: str = ""
+    when: str = ""
+
+    def __str__(self):
+        return "/".join(filter(None, (self.step, self.call, self.error, self.when)))
+
+    def injections(self):
+        always = STEPS[self.step].always
+        if always and always.split(":")[0] != self.call:
+            yield always
+        if self.call:
+            answer = "retval=0" if self.error == rules.NOTHING else f"error={self.error}"
+            yield f"{self.call}:{answer}:when={self.when}"
+
+
+@dataclasses.dataclass
+class Played:
+    """What was seen of a step."""
+
+    ended: str = ""
+    output: str = ""
+    errors: str = ""
+    trace: list = dataclasses.field(default_factory=list)
+
+    def notes(self, word):
+        return [line.removeprefix(word + " ") for line in self.output.splitlines() if line.startswith(word + " ")]
+
+    def number(self, word):
+        return int(next(iter(self.notes(word)), 0))
+
+    def calls(self):
+        names = (re.match(r"\d+ +(\w+)\(", line) for line in self.trace)
+        return collections.Counter(name[1] for name in names if name)
+
+
+class Player:
+    def __init__(self, binary):
+        self.binary = binary
+        self.calls = known_calls()
+
+    def play(self, case):
+        with tempfile.TemporaryDirectory() as folder:
+            return self.play_in(case, pathlib.Path(folder))
+
+    def play_in(self, case, folder):
+        environment = dict(os.environ, SENDLOOP_FAULTS="1", RUST_BACKTRACE="0")
+        if case.error == "EAGAIN" and case.call in OWED:
+            environment["SENDLOOP_FAULTS_OWED"] = "1"
+        name = f"faults::{STEPS[case.step].test}"
+        command = [self.binary, "--exact", name, "--nocapture", "--test-threads=1"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with open(folder / "errors", "w") as errors, subprocess.Popen(
+            command, env=environment, stderr=errors, **pipes
+        ) as process:
+            ended = self.attach_and_wait(case, process, folder)
+            output = process.stdout.read()
+        trace = folder / "trace"
+        lines = trace.read_text(errors="replace").splitlines() if trace.exists() else []
+        return Played(ended, output, (folder / "errors").read_text(), list(whole(lines)))
+
+    def attach_and_wait(self, case, process, folder):
+        """Says how it ended, where not well."""
+        killed = []
+
+        def kill():
+            killed.append(used(process.pid))
+            process.kill()
+
+        timer = threading.Timer(SECONDS, kill)
+        timer.start()
+        try:
+            ready = any(line == "ready\n" for line in iter(process.stdout.readline, ""))
+            if not ready:
+                return "fails undisturbed"
+            with self.strace(case, process.pid, folder) as strace:
+                attached = strace.stderr.readline()
+                if " attached" not in attached:
+                    process.kill()
+                    sys.exit(f"strace: {attached}{strace.stderr.read()}")
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                process.wait()
+                strace.stderr.read()
+        finally:
+            timer.cancel()
+        if killed:
+            return f"{'spins' if killed[0] > CPU_SECONDS else 'hangs'} ({killed[0]:.1f} s of CPU time)"
+        return "" if process.returncode == 0 else f"ends with {process.returncode}"
+
+    def strace(self, case, pid, folder):
+        traced = {*self.calls, *STEPS[case.step].more}
+        command = ["strace", "-f", "-y", "-o", folder / "trace", "-e", "trace=" + ",".join(sorted(traced))]
+        for injection in case.injections():
+            command += ["-e", f"inject={injection}"]
+        return subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
+
+
+def whole(lines):
+    """A call during which another thread made one stands in two lines."""
+    begun = {}
+    for line in lines:
+        thread, _, text = line.partition(" ")
+        if text.endswith("<unfinished ...>"):
+            begun[thread] = text.removesuffix("<unfinished ...>")
+        else:
+            resumed = re.match(r" *<\.\.\. \w+ resumed>", text)
+            yield f"{thread} {begun.pop(thread, '') + text[resumed.end():] if resumed else text}"
+
+
+def used(pid):
+    """CPU time, in seconds."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def known_calls():
+    """Those that this strace knows: of the kinds of epoll_wait an old one has not all."""
+    answers = [subprocess.run(["strace", "-e", f"trace={call}", "true"], capture_output=True) for call in CALLS]
+    return [call for call, answer in zip(CALLS, answers) if answer.returncode == 0]
+
+
+def errors_for(step, call):
+    """With nothing moved only where that is the truth, and the step can tell."""
+    if call in STEPS[step].more:
+        return STEPS[step].more[call]
+    # Of what is read ahead, it makes the reader look again when the bytes are due; of the first block it is the end.
+    if call == "pread64" and step in ("looking", "unanswered"):
+        return rules.ERRORS
+    honest = {"epoll_wait", "sendfile", "sendto", "pread64", "preadv2"} - ({"sendto"} if step == "datagrams" else set())
+    return NOTHING_TOO if call in honest else rules.ERRORS
+
+
+def cases_of(step, calls):
+    """All cases of a step that makes so many calls when it is undisturbed."""
+    for call, count in sorted(calls.items()):
+        if call in STEPS[step].own or STEPS[step].always.startswith(call + ":"):
+            continue
+        for when in WHENS[: min(count, 3)]:
+            for error in errors_for(step, call):
+                if when == "3+3":
+                    when = STEPS[step].thirds.get(call, when)
+                yield Case(step, call, error, when)
+
+
+def rules_met(case, played):
+    """The rule for each answer that was made up."""
+    injected = [line for line in played.trace if line.endswith("(INJECTED)") and f" {case.call}(" in line]
+    return [rules.rule_for(case.step, case.call, case.error, line) for line in injected]
+
+
+def complaints(case, played, undisturbed):
+    """What is wrong with how a case was played."""
+    if played.ended:
+        yield played.ended
+        return
+    expected = sorted(filter(None, (rule.note(case.error) for rule in rules_met(case, played))))
+    met = sorted(played.notes("met"))
+    if met != expected:
+        yield f"told was {met or 'nothing'} instead of {expected or 'nothing'}"
+    if played.number("memory") > undisturbed.number("memory") + BYTES:
+        yield f"{played.number('memory')} bytes are left"
+    if played.number("descriptors"):
+        yield f"{played.number('descriptors')} descriptors are left open"
+    if played.number("cpu") > CPU_SECONDS * 1000:
+        yield f"it took {played.number('cpu')} ms of CPU time"
+    if len(played.trace) > MOST_CALLS:
+        yield f"it made {len(played.trace)} calls"
+
+
+def part(cases):
+    """Of all cases the last `when` of each step and call, with some errors of each sort, and each call with each error somewhere; and
+    the first, with one."""
+    groups = collections.defaultdict(list)
+    for case in cases:
+        groups[case.step, case.call].append(case)
+    seen = set()
+    for group in groups.values():
+        for case in group:
+            new = (case.call, case.error) not in seen
+            if case.when == group[-1].when and (new or case.error in SORTS):
+                seen.add((case.call, case.error))
+                yield case
+            elif (case.when, case.error) == ("1", "ENOMEM"):
+                yield case
+
+
+def build():
+    # Without debug assertions: with them the standard library makes calls of its own at each close.
+    command = "cargo test --locked --release --no-run --test faults --message-format=json".split()
+    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    messages = map(json.loads, built.stdout.splitlines())
+    return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == "faults")
+
+
+def show(case, played, wrong):
+    print(f"{case}: {'; '.join(wrong)}", flush=True)
+    for line in [*played.errors.splitlines()[-8:], *played.trace[-12:]]:
+        print(f"    {line[:160]}")
+
+
+def run(pool, player, only, everything):
+    undisturbed = dict(zip(STEPS, pool.map(player.play, map(Case, STEPS))))
+    for step, played in undisturbed.items():
+        if played.ended or played.notes("met"):
+            show(Case(step), played, [played.ended or "errors without a cause"])
+            return 1
+    cases = [case for step, played in undisturbed.items() for case in cases_of(step, played.calls())]
+    chosen = cases if everything else list(part(cases))
+    chosen = [case for case in (cases if only else chosen) if only in str(case)]
+    failed, idle, answers, met = 0, 0, collections.Counter(), []
+    for case, played in zip(chosen, pool.map(player.play, chosen)):
+        wrong = list(complaints(case, played, undisturbed[case.step]))
+        made_up = rules_met(case, played)
+        answers[case.call] += len(made_up)
+        met += made_up
+        idle += not made_up
+        if wrong:
+            show(case, played, wrong)
+            failed += 1
+    print(f"{len(chosen)} cases of {len(cases)}, {failed} failed; {len(met)} answers were made up; "
+          f"{idle} cases came to no such call this time")
+    # What was never tried is not known to hold.
+    untried = [call for call, count in answers.items() if not count]
+    if everything:
+        untried += [f"{rule.call} {rule.title} {rule.errors}" for rule in rules.RULES if rule not in met]
+    for what in untried:
+        print(f"never came about: {what}")
+    return int(failed > 0 or bool(untried) or not chosen)
+
+
+def table_is_right(write):
+    before, begin, rest = PAGE.read_text().partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    text = before + begin + rules.table() + end + after
+    if write:
+        PAGE.write_text(text)
+    return text == PAGE.read_text()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    if not table_is_right(options.write):
+        sys.exit("the table in docs/RELIABILITY.md is not what tests/faults/rules.py says: tests/faults.py --write")
+    player = Player(build())
+    start = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        failed = run(pool, player, options.only, options.all)
+        pool.shutdown(cancel_futures=True)
+    print(f"in {time.monotonic() - start:.0f} s")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What must come of an error that the kernel answers a system call with: what the caller of the loop is told, and in words.
+
+The words are the table in docs/RELIABILITY.md, which faults.py writes.
+"""
+
+import dataclasses
+import errno
+
+ERRORS = "EINTR EAGAIN ENOMEM ENOBUFS EMFILE ENFILE EIO EINVAL ENOSYS EPERM".split()
+# No error, but no byte moved, no event come. Of other calls it would be a lie about what the kernel did.
+NOTHING = "0"
+NOT_AVAILABLE = ("EINVAL", "ENOSYS", "EPERM")
+
+# What a step notes. The error itself; the same wrapped in an error of sendloop's; an end that came too early.
+SILENT, REPORTED, UNAVAILABLE, WRITE_ZERO, SHORT, MISPLACED = "", "errno", "unavailable", "WriteZero", "short", "misplaced"
+
+
+@dataclasses.dataclass
+class Rule:
+    call: str
+    errors: tuple = ()  # None named: all that no rule above names.
+    meets: str = SILENT
+    says: str = ""
+    steps: tuple = ()  # None named: all.
+    like: str = ""  # What the line of the trace has.
+    title: str = ""  # What the call is about, for the table.
+
+    def holds(self, step, call, error, line):
+        return (
+            self.call in ("", call)
+            and (not self.errors or error in self.errors)
+            and (not self.steps or step in self.steps)
+            and self.like in line
+        )
+
+    def note(self, error):
+        if self.meets in (REPORTED, UNAVAILABLE):
+            return f"{self.meets} {getattr(errno, error)}"
+        return self.meets
+
+
+READS_IN = ("cold",)
+
+# The first that holds counts.
+RULES = [
+    Rule("", ("EINTR",), says="the call is made again; nobody hears of it", title="every call below"),
+    Rule("accept4", ("EAGAIN",), says="`sock_accept` waits for the next connection"),
+    Rule("accept4", meets=REPORTED, says="`sock_accept` reports it; the connection stays in the queue, and the next one takes it"),
+    Rule("connect", ("EAGAIN",), says="asked again every 5 ms: a Unix listener whose queue is full gives no event"),
+    Rule("connect", meets=REPORTED, says="`sock_connect` reports it"),
+    Rule("recvfrom", steps=("signals",), says="all signals are delivered: they are counted elsewhere", title="of the pipe that signals come by"),
+    Rule("recvfrom", ("EAGAIN",), says="the operation waits for more"),
+    Rule("recvfrom", meets=REPORTED, says="the operation reports it; the next one has what came"),
+    Rule("sendto", ("EAGAIN",), says="the operation waits until there is room"),
+    Rule("sendto", (NOTHING,), WRITE_ZERO, "an error of kind `WriteZero`: nothing is tried for ever"),
+    Rule("sendto", meets=REPORTED, says="the operation reports it; of a transfer the file's position says what was sent"),
+    Rule("sendfile", ("EAGAIN",), says="the transfer waits until there is room"),
+    Rule("sendfile", NOT_AVAILABLE, UNAVAILABLE, "`Unsupported`, with a `SendfileNotAvailableError` that says how much was sent",
+         steps=("no_fallback",), title="with `.fallback(false)`"),
+    Rule("sendfile", NOT_AVAILABLE, says="the transfer goes on by reading, from where it is"),
+    Rule("sendfile", (NOTHING,), SHORT, "the file's end: the result is what was sent", steps=("no_fallback",), title="with `.fallback(false)`"),
+    Rule("sendfile", (NOTHING,), says="one read decides between the file's end and a file that sendfile cannot see"),
+    Rule("sendfile", meets=REPORTED, says="the transfer reports it, its position exact, and never reads instead"),
+    Rule("pread64", steps=READS_IN, says="none: who sends the bytes will meet it", title="of bytes that are read in"),
+    Rule("pread64", ("EINVAL",), says="read once more, aligned, as O_DIRECT wants it", title="of the fallback"),
+    Rule("pread64", (NOTHING,), SHORT, "the file's end: the result is what was sent", title="of the fallback"),
+    Rule("pread64", meets=REPORTED, says="the transfer reports it, its position exact", title="of the fallback"),
+    Rule("preadv2", ("EAGAIN",), says="the bytes are not in memory: the executor reads them in"),
+    Rule("preadv2", NOT_AVAILABLE, says="no answer: the executor reads, and the loop sends from memory"),
+    Rule("preadv2", says="none: who sends the bytes will meet it"),
+    Rule("lseek", meets=MISPLACED, says="the transfer's result stands; the file's position is where it was"),
+    Rule("statx", ("ENOSYS",), says="the standard library asks in the older way"),
+    Rule("statx", meets=REPORTED, says="the transfer reports it, its position exact"),
+    Rule("fcntl", meets=REPORTED, says="`Loop::new` reports it; nothing is left open", like="F_DUPFD", steps=("making_loops",),
+         title="a duplicate, of the poller"),
+    Rule("fcntl", says="the bytes are not read in, but sent as they are", like="F_DUPFD", steps=READS_IN, title="a duplicate, to read in"),
+    Rule("fcntl", meets=REPORTED, says="the transfer reports it, its position exact", like="F_DUPFD",
+         title="a duplicate, for the fallback"),
+    Rule("fcntl", says="the socket is made non-blocking once more", like="<socket:", title="the flags of the socket"),
+    Rule("fcntl", meets=REPORTED, says="the transfer reports it, its position exact", title="the flags of the file"),
+    Rule("epoll_wait", (NOTHING,), says="a turn in which nothing came"),
+    Rule("epoll_wait", meets=REPORTED, says="`run_once` returns it, and has done what needs no event", steps=("single_turns", "embedded"),
+         title="in `run_once`"),
+    Rule("epoll_wait", says="logged; timers and other threads are served; the next turn comes 10 ms later", title="in a loop that runs"),
+    Rule("epoll_ctl", meets=REPORTED, says="who would have to wait reports it; it may be tried again", like="EPOLL_CTL_ADD",
+         title="a descriptor is added"),
+    Rule("epoll_ctl", says="logged, and done again every 10 ms until it succeeds", like="EPOLL_CTL_MOD", title="a descriptor is armed again"),
+    Rule("epoll_ctl", says="logged; closing the descriptor takes it out", like="EPOLL_CTL_DEL", title="a descriptor is taken out"),
+    Rule("epoll_create1", meets=REPORTED, says="`Loop::new` reports it; nothing is left open"),
+    Rule("socketpair", meets=REPORTED, says="`add_signal_handler` reports it; it may be tried again"),
+    Rule("eventfd2", meets=REPORTED, says="`Loop::new` reports it; nothing is left open"),
+]
+
+
+def rule_for(step, call, error, line):
+    """The rule for an answer that was made up, which this line of the trace shows."""
+    return next((rule for rule in RULES if rule.holds(step, call, error, line)), Rule(call, meets="a rule is missing"))
+
+
+def table():
+    lines = ["| system call | answer | what happens |", "|---|---|---|"]
+    for rule in RULES:
+        call = f"`{rule.call}`" if rule.call else ""
+        title = ", ".join(filter(None, (call, rule.title)))
+        errors = ", ".join(rule.errors) if rule.errors else "any other" if others(rule) else "any"
+        lines.append(f"| {title} | {'nothing moved' if rule.errors == (NOTHING,) else errors} | {rule.says} |")
+    return "\n".join(lines) + "\n"
+
+
+def others(rule):
+    """Whether rules above name errors for the same."""
+    above = RULES[1 : RULES.index(rule)]
+    return any(other.call == rule.call and other.errors and other.title in ("", rule.title) for other in above)

@@ -1,0 +1,210 @@
+//! Where a step is played: a loop, a file, and a list of the errors that its operations were given.
+
+use std::cell::RefCell;
+use std::env;
+use std::error::Error;
+use std::fs::File;
+use std::future::pending;
+use std::io::{self, BufRead, Seek, Write};
+use std::os::fd::AsFd;
+use std::pin::pin;
+use std::process::exit;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{Either, select};
+use rustix::process::{PTracer, set_ptracer};
+use rustix::time::{ClockId, clock_gettime};
+use sendloop::{Loop, SendfileNotAvailableError, Socket};
+
+use super::memory::live;
+use crate::util::{ODD, content, descriptors, test};
+
+/// How often a step tries an operation again: every third call fails at most, so more means that one call fails for ever.
+const PATIENCE: usize = 60;
+
+pub(super) struct Scene {
+    pub(super) event_loop: Loop,
+    pub(super) file: File,
+    met: RefCell<Vec<String>>,
+}
+
+/// Plays `step`; where the driver asks for it, once more, when that is ready.
+pub(super) fn play(step: fn(&Scene)) {
+    let _test = test();
+    // The first time pays for what is made once, as the buffers of the standard library.
+    let first = Scene::new();
+    step(&first);
+    assert_eq!(*first.met.borrow(), [""; 0], "nothing fails undisturbed");
+    let kept = first.kept();
+    drop(first);
+    if env::var_os("SENDLOOP_FAULTS").is_some() {
+        play_under_strace(step, kept);
+    }
+}
+
+/// After the step the loop must have what is `kept` of it undisturbed.
+fn play_under_strace(step: fn(&Scene), kept: (usize, usize)) {
+    // An error means that the kernel has no such restriction.
+    let _ = set_ptracer(PTracer::Any);
+    let mut input = io::stdin().lock();
+    let before = Held::now();
+    let scene = Scene::new();
+    // The harness has begun the line.
+    println!("\nready");
+    input
+        .read_line(&mut String::new())
+        .expect("the driver's word");
+    let cpu = cpu_time();
+    step(&scene);
+    let cpu = cpu_time() - cpu;
+    let met = scene.met.take();
+    assert_eq!(scene.kept(), kept, "descriptors and tasks in the loop");
+    drop(scene);
+    for error in met {
+        println!("met {error}");
+    }
+    println!("cpu {}", cpu.as_millis());
+    let left = Held::settled(&before);
+    println!("memory {}", left.memory.saturating_sub(before.memory));
+    println!(
+        "descriptors {}",
+        left.descriptors.saturating_sub(before.descriptors)
+    );
+    // What the harness does at its end is not the step's.
+    exit(0);
+}
+
+/// What the process has.
+struct Held {
+    memory: usize,
+    descriptors: usize,
+}
+
+impl Held {
+    fn now() -> Held {
+        Held {
+            descriptors: descriptors(),
+            memory: live(),
+        }
+    }
+
+    /// When the threads have let go what is theirs: no more than `before`, or what it is after a while.
+    fn settled(before: &Held) -> Held {
+        let start = Instant::now();
+        loop {
+            let now = Held::now();
+            let back = now.memory <= before.memory && now.descriptors <= before.descriptors;
+            if back || start.elapsed() > Duration::from_millis(200) {
+                return now;
+            }
+            thread::yield_now();
+        }
+    }
+}
+
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// An error in the driver's words.
+fn name(error: &io::Error) -> String {
+    let inside = error.get_ref().and_then(|inside| {
+        let inside: &(dyn Error + 'static) = inside;
+        inside.downcast_ref::<SendfileNotAvailableError>()
+    });
+    match (
+        inside.map(SendfileNotAvailableError::errno),
+        error.raw_os_error(),
+    ) {
+        (Some(errno), _) => format!("unavailable {}", errno.unwrap_or(0)),
+        (None, Some(errno)) => format!("errno {errno}"),
+        (None, None) => format!("{:?}", error.kind()),
+    }
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
+        file.write_all(&content(0, ODD)).expect("room");
+        file.rewind().expect("a position");
+        // One thread, so that its calls can be counted.
+        let event_loop = Loop::builder().executor_threads(1).build();
+        Scene {
+            event_loop: event_loop.expect("a loop"),
+            file,
+            met: RefCell::default(),
+        }
+    }
+
+    /// The descriptors and the tasks that the loop has.
+    fn kept(&self) -> (usize, usize) {
+        let stats = self.event_loop.stats();
+        (stats.registered, stats.tasks)
+    }
+
+    /// Notes what went wrong.
+    #[track_caller]
+    pub(super) fn met(&self, what: impl Into<String>) {
+        self.met.borrow_mut().push(what.into());
+        assert!(self.met.borrow().len() < PATIENCE, "it fails for ever");
+    }
+
+    pub(super) fn met_so_far(&self) -> usize {
+        self.met.borrow().len()
+    }
+
+    #[track_caller]
+    pub(super) fn met_error(&self, error: &io::Error) {
+        self.met(name(error));
+    }
+
+    /// Has `attempt` made until it succeeds.
+    pub(super) fn insist<T>(&self, mut attempt: impl FnMut() -> io::Result<T>) -> T {
+        loop {
+            match attempt() {
+                Ok(output) => return output,
+                Err(error) => self.met_error(&error),
+            }
+        }
+    }
+
+    /// The same for operations on `sock`.
+    pub(super) async fn insist_on<S: AsFd, T>(
+        &self,
+        sock: &Socket<S>,
+        mut attempt: impl AsyncFnMut() -> io::Result<T>,
+    ) -> T {
+        loop {
+            match self.with_owed_edges(sock, attempt()).await {
+                Ok(output) => return output,
+                Err(error) => self.met_error(&error),
+            }
+        }
+    }
+
+    /// Runs an operation on `sock`. After an EAGAIN the kernel owes an edge. It does not know of one that was made up, so where
+    /// the driver makes them up, the socket is armed again every now and then.
+    pub(super) async fn with_owed_edges<S: AsFd, T>(
+        &self,
+        sock: &Socket<S>,
+        operation: impl Future<Output = T>,
+    ) -> T {
+        let edges = async {
+            if env::var_os("SENDLOOP_FAULTS_OWED").is_none() {
+                pending::<()>().await;
+            }
+            loop {
+                self.event_loop.sleep(Duration::from_millis(5)).await;
+                let armed = self.event_loop.add_reader(sock, || ());
+                armed.expect("nothing else fails in these runs");
+                self.event_loop.remove_reader(sock);
+            }
+        };
+        match select(pin!(operation), pin!(edges)).await {
+            Either::Left((output, _)) => output,
+            Either::Right((never, _)) => never,
+        }
+    }
+}

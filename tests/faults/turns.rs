@@ -1,0 +1,182 @@
+//! The loop itself: making it, its turns, timers, threads, signals, watched descriptors.
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::future::pending;
+use std::io::{Read, Write, pipe};
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, getpid, kill_process};
+use sendloop::Loop;
+
+use super::scene::{Scene, play};
+
+const ROUNDS: u32 = 12;
+
+/// Timers that note their numbers as they come: half of them two at a time, and made in another order.
+fn set_timers(scene: &Scene) -> Rc<RefCell<Vec<u32>>> {
+    let fired = Rc::new(RefCell::new(Vec::new()));
+    let start = scene.event_loop.time();
+    for n in (0..ROUNDS).map(|n| n * 5 % ROUNDS) {
+        let (fired, deadline) = (
+            fired.clone(),
+            start + Duration::from_millis(2 * u64::from(n)),
+        );
+        scene.event_loop.call_at(deadline, move || {
+            assert!(Instant::now() >= deadline, "never early");
+            fired.borrow_mut().push(n);
+        });
+    }
+    fired
+}
+
+#[test]
+fn making_loops() {
+    play(|scene| {
+        for round in 0..ROUNDS {
+            // As many threads as there are cores would be asked for in files.
+            let event_loop = scene.insist(|| Loop::builder().executor_threads(1).build());
+            assert_eq!(event_loop.run_until_complete(async { round }), round);
+        }
+    });
+}
+
+#[test]
+fn timers() {
+    play(|scene| {
+        let fired = set_timers(scene);
+        scene.event_loop.run_until_complete(async {
+            let waited = scene
+                .event_loop
+                .wait_for(pending::<()>(), Duration::from_millis(30));
+            waited.await.expect_err("time passes");
+            scene.event_loop.sleep(Duration::from_millis(3)).await;
+        });
+        assert_eq!(*fired.borrow(), Vec::from_iter(0..ROUNDS));
+    });
+}
+
+#[test]
+fn single_turns() {
+    play(|scene| {
+        // What is queued needs no event, and is done whatever the poller says.
+        for _ in 0..ROUNDS {
+            let done = Rc::new(Cell::new(false));
+            let queued = done.clone();
+            scene.event_loop.call_soon(move || queued.set(true));
+            if let Err(error) = scene.event_loop.run_once(None) {
+                scene.met_error(&error);
+            }
+            assert!(done.get());
+        }
+        let fired = set_timers(scene);
+        while fired.borrow().len() < ROUNDS as usize {
+            if let Err(error) = scene.event_loop.run_once(None) {
+                scene.met_error(&error);
+            }
+        }
+        assert_eq!(*fired.borrow(), Vec::from_iter(0..ROUNDS));
+    });
+}
+
+#[test]
+fn threads() {
+    play(|scene| {
+        let (remote, handle) = (scene.event_loop.remote(), scene.event_loop.handle());
+        // Each is answered before the next: it finds the loop asleep.
+        let thread = thread::spawn(move || {
+            let (answer, answered) = mpsc::channel();
+            for n in 0..ROUNDS {
+                let answer = answer.clone();
+                let call = move || answer.send(n).expect("awaited");
+                remote.call_soon_threadsafe(call).expect("open");
+                assert_eq!(answered.recv(), Ok(n));
+            }
+            remote.stop();
+        });
+        scene.event_loop.run_forever();
+        thread.join().expect("answered");
+        scene.event_loop.run_until_complete(async {
+            for n in 0..ROUNDS {
+                assert_eq!(handle.run_in_executor(move || n).await.expect("ran"), n);
+            }
+        });
+    });
+}
+
+#[test]
+fn signals() {
+    play(|scene| {
+        let caught = Rc::new(Cell::new(0));
+        scene.insist(|| {
+            let (caught, handle) = (caught.clone(), scene.event_loop.handle());
+            scene.event_loop.add_signal_handler(libc::SIGUSR1, move || {
+                caught.set(caught.get() + 1);
+                handle.stop();
+            })
+        });
+        for round in 1..=ROUNDS {
+            kill_process(getpid(), Signal::USR1).expect("sent");
+            scene.event_loop.run_forever();
+            assert_eq!(caught.get(), round);
+        }
+        assert!(scene.event_loop.remove_signal_handler(libc::SIGUSR1));
+    });
+}
+
+/// A callback that takes one byte of many is called again for the next, without anything new having come; `drive` runs the
+/// loop until all are there.
+fn watch(scene: &Scene, drive: impl Fn(&Loop, &dyn Fn() -> bool)) {
+    let (reader, mut writer) = pipe().expect("a pipe");
+    let bytes = Vec::from_iter(0..ROUNDS as u8);
+    writer.write_all(&bytes).expect("written");
+    let read = Rc::new(RefCell::new(Vec::new()));
+    scene.insist(|| {
+        let (read, handle) = (read.clone(), scene.event_loop.handle());
+        let mut from = rustix::io::dup(&reader).map(File::from)?;
+        scene.event_loop.add_reader(&reader, move || {
+            let mut byte = [0];
+            from.read_exact(&mut byte).expect("readable");
+            read.borrow_mut().extend(byte);
+            handle.stop();
+        })
+    });
+    drive(&scene.event_loop, &|| read.borrow().len() == bytes.len());
+    assert!(scene.event_loop.remove_reader(&reader));
+    assert_eq!(*read.borrow(), bytes);
+}
+
+#[test]
+fn watching() {
+    play(|scene| {
+        watch(scene, |event_loop, done| {
+            while !done() {
+                event_loop.run_forever();
+            }
+        });
+    });
+}
+
+/// The loop in a foreign one, which waits for its descriptor as long as it says, and has it take a turn.
+#[test]
+fn watching_in_a_foreign_loop() {
+    play(|scene| {
+        watch(scene, |event_loop, done| {
+            while !done() {
+                let patience = event_loop.next_timeout().map(|patience| Timespec {
+                    tv_sec: patience.as_secs() as i64,
+                    tv_nsec: i64::from(patience.subsec_nanos()),
+                });
+                let mut waited = [PollFd::new(event_loop, PollFlags::IN)];
+                poll(&mut waited, patience.as_ref()).expect("waited");
+                if let Err(error) = event_loop.run_once(Some(Duration::ZERO)) {
+                    scene.met_error(&error);
+                }
+            }
+        });
+    });
+}
