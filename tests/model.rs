@@ -13,13 +13,16 @@ mod model {
     pub(crate) mod generator;
     pub(crate) mod run;
     pub(crate) mod shards;
+    pub(crate) mod situations;
     pub(crate) mod verdict;
     pub(crate) mod writers;
 }
 
 use std::env;
+use std::time::Instant;
 
 use model::shards::{Cases, try_all};
+use model::situations::{missing, report};
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     match env::var(variable) {
@@ -34,7 +37,10 @@ fn transfers_do_what_the_model_says() {
         first: number("SENDLOOP_MODEL_SEED", 0),
         count: number("SENDLOOP_MODEL_CASES", 300),
     };
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     try_all(cases);
-    println!("{cases:?} in {:?}", start.elapsed());
+    println!("{cases:?} in {:?}: {}", start.elapsed(), report());
+    if cases.count >= 2000 {
+        assert!(missing().is_none(), "never met: {:?}", missing());
+    }
 }

@@ -1,6 +1,6 @@
 //! What a thread keeps from case to case: its loop, its files, its port, its memory.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::net::{TcpListener, TcpStream};
@@ -12,14 +12,14 @@ use std::sync::LazyLock;
 use sendloop::{Loop, Socket};
 use socket2::SockRef;
 
-use crate::model::case::{Case, Kind, LONGEST, MOST_BYTES, Medium, Wire};
+use crate::model::case::*;
 use crate::util::content;
 
 /// What every file holds, as far as it reaches.
 pub(crate) static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| content(0, LONGEST as usize + 64));
 
 /// What headers and other writers send: no part is like one of a file, or of another writer.
-static OTHERS: LazyLock<Vec<u8>> = LazyLock::new(|| content(1 << 40, 4 * MOST_BYTES));
+static OTHERS: LazyLock<Vec<u8>> = LazyLock::new(|| content(1 << 40, MOST_WRITERS * MOST_BYTES));
 
 /// The bytes of the writer of this number, be they all or a header.
 pub(crate) fn bytes_of(writer: usize, len: usize) -> &'static [u8] {
@@ -57,30 +57,67 @@ impl Sample {
     }
 }
 
+/// What the peer has read, in memory that is made once.
+pub(crate) struct Received {
+    memory: Vec<u8>,
+    len: usize,
+}
+
+impl Received {
+    fn new() -> Received {
+        let most = MOST_WRITERS * (LONGEST as usize + MOST_BYTES) + MOST_PIECE;
+        Received {
+            memory: vec![0xff; most],
+            len: 0,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.memory[..self.len]
+    }
+
+    /// Room for the next bytes; none where more came than any case sends.
+    pub(crate) fn room(&mut self, most: usize) -> &mut [u8] {
+        let end = self.memory.len().min(self.len + most);
+        &mut self.memory[self.len..end]
+    }
+
+    pub(crate) fn add(&mut self, len: usize) {
+        self.len += len;
+    }
+
+    fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
 pub(crate) struct Bench {
     pub(crate) event_loop: Loop,
-    /// What the peer has read.
-    pub(crate) received: Vec<u8>,
+    received: RefCell<Received>,
     listener: TcpListener,
     memory: Sample,
     disk: Sample,
-    cold: Sample,
+    /// Made when it is wanted, as it takes a while.
+    cold: OnceCell<Sample>,
 }
 
 impl Bench {
     pub(crate) fn new() -> Bench {
-        let on_disk = || tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
-        let cold = Sample::new(on_disk());
-        cold.resize(LONGEST);
-        cold.file.sync_all().expect("written");
         Bench {
             event_loop: Loop::new().expect("a loop"),
-            received: Vec::with_capacity(LONGEST as usize),
+            received: RefCell::new(Received::new()),
             listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
             memory: Sample::new(in_memory()),
             disk: Sample::new(on_disk()),
-            cold,
+            cold: OnceCell::new(),
         }
+    }
+
+    /// Nothing yet.
+    pub(crate) fn received(&self) -> RefMut<'_, Received> {
+        let mut received = self.received.borrow_mut();
+        received.clear();
+        received
     }
 
     /// The case's file, as the case wants it.
@@ -88,7 +125,7 @@ impl Bench {
         let sample = match case.medium {
             Medium::Memory => &self.memory,
             Medium::Disk => &self.disk,
-            Medium::Cold => &self.cold,
+            Medium::Cold => self.cold.get_or_init(on_disk_for_good),
         };
         match case.medium {
             Medium::Cold => forget(&sample.file),
@@ -106,10 +143,11 @@ impl Bench {
                 let (near, far) = UnixStream::pair().expect("a pair");
                 (near.into(), far.into())
             }
-            Kind::Tcp => {
+            Kind::Tcp | Kind::Nagle => {
                 let port = self.listener.local_addr().expect("bound");
                 let near = TcpStream::connect(port).expect("connected");
                 let (far, _) = self.listener.accept().expect("accepted");
+                near.set_nodelay(wire.kind == Kind::Tcp).expect("TCP");
                 (near.into(), far.into())
             }
         };
@@ -124,6 +162,18 @@ impl Bench {
         let socket = |end| Socket::new(end).expect("non-blocking");
         (socket(near), socket(far))
     }
+}
+
+fn on_disk() -> File {
+    tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file")
+}
+
+/// What is not written yet cannot be taken out of the page cache.
+fn on_disk_for_good() -> Sample {
+    let sample = Sample::new(on_disk());
+    sample.resize(COLD);
+    sample.file.sync_all().expect("written");
+    sample
 }
 
 #[cfg(target_os = "linux")]

@@ -6,6 +6,14 @@ pub(crate) const LONGEST: u64 = 8 << 20;
 /// A header, or the bytes of another writer, are at most so many.
 pub(crate) const MOST_BYTES: usize = 300_000;
 
+pub(crate) const MOST_WRITERS: usize = 3;
+
+/// The peer reads at most so much at once.
+pub(crate) const MOST_PIECE: usize = 1 << 20;
+
+/// How long a cold file is: longer than what is read in, and than what is read ahead.
+pub(crate) const COLD: u64 = (3 << 19) + 1;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     pub(crate) medium: Medium,
@@ -26,13 +34,16 @@ pub(crate) enum Medium {
     Memory,
     /// A disk's, in the page cache.
     Disk,
-    /// A disk's, taken out of the page cache. It always is [`LONGEST`] bytes long and never changes.
+    /// A disk's, taken out of the page cache. It always is [`COLD`] bytes long and never changes.
     Cold,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// With TCP_NODELAY, as without it an unlucky case takes 40 ms for each step.
     Tcp,
+    /// TCP as it is unless told otherwise.
+    Nagle,
     Unix,
 }
 

@@ -2,7 +2,6 @@
 //! event moves is not moved, except what has only rounds to wait for.
 
 use std::future::poll_fn;
-use std::mem;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,9 +11,10 @@ use proptest::test_runner::TestCaseError;
 use sendloop::{LoopHandle, Socket, Stats};
 use socket2::SockRef;
 
-use crate::model::bench::Bench;
-use crate::model::case::{Act, Case, Deed, Transfer, When};
+use crate::model::bench::{Bench, Received};
+use crate::model::case::{Act, Case, Deed, MOST_PIECE, Transfer, When};
 use crate::model::expectation::{Change, Expectation};
+use crate::model::situations::{Situation, met, note_end, note_stats};
 use crate::model::verdict::{Outcome, Part, judge};
 use crate::model::writers::{Op, Scene};
 
@@ -33,7 +33,7 @@ struct Stage<'a> {
     far: Option<Socket<OwnedFd>>,
     ops: Vec<Op<'a>>,
     deeds: Vec<Deed>,
-    received: &'a mut Vec<u8>,
+    received: &'a mut Received,
     rounds: u32,
     /// Where the file's position must be.
     position: u64,
@@ -43,17 +43,13 @@ struct Stage<'a> {
 }
 
 /// Carries the case out and says whether the model agrees.
-pub(crate) fn run(bench: &mut Bench, case: &Case) -> Verdict {
-    let mut received = mem::take(&mut bench.received);
-    received.clear();
-    let carried_out = carry_out(bench, case, &mut received);
-    let verdict = bench.event_loop.run_until_complete(carried_out);
-    bench.received = received;
-    verdict
+pub(crate) fn run(bench: &Bench, case: &Case) -> Verdict {
+    bench.event_loop.run_until_complete(carry_out(bench, case))
 }
 
-async fn carry_out(bench: &Bench, case: &Case, received: &mut Vec<u8>) -> Verdict {
+async fn carry_out(bench: &Bench, case: &Case) -> Verdict {
     let event_loop: &LoopHandle = &bench.event_loop;
+    let received = &mut *bench.received();
     let before = event_loop.stats();
     let sample = bench.sample(case);
     let (near, far) = bench.connect(&case.wire);
@@ -85,7 +81,7 @@ async fn carry_out(bench: &Bench, case: &Case, received: &mut Vec<u8>) -> Verdic
     if let Some(far) = far {
         drain(event_loop, far, received).await?;
     }
-    judge(received, &parts, reset)?;
+    judge(received.bytes(), &parts, reset)?;
     prop_assert_eq!(
         event_loop.stats().registered,
         before.registered,
@@ -95,12 +91,14 @@ async fn carry_out(bench: &Bench, case: &Case, received: &mut Vec<u8>) -> Verdic
 }
 
 /// Reads until the end, and ends the connection so that no port is kept waiting.
-async fn drain(event_loop: &LoopHandle, far: Socket<OwnedFd>, received: &mut Vec<u8>) -> Verdict {
-    let mut piece = vec![0; 64 << 10];
+async fn drain(event_loop: &LoopHandle, far: Socket<OwnedFd>, received: &mut Received) -> Verdict {
     loop {
-        match event_loop.sock_recv_into(&far, &mut piece).await {
+        match event_loop
+            .sock_recv_into(&far, received.room(MOST_PIECE))
+            .await
+        {
             Ok(0) => break,
-            Ok(len) => received.extend_from_slice(&piece[..len]),
+            Ok(len) => received.add(len),
             Err(error) => prop_assert!(false, "the peer met {error}"),
         }
     }
@@ -178,7 +176,7 @@ impl Stage<'_> {
     }
 
     fn give_up(&mut self, n: usize) -> Verdict<bool> {
-        let given_up = self.ops[n].give_up(self.received.len() as u64);
+        let given_up = self.ops[n].give_up(self.received.bytes().len() as u64);
         if given_up {
             self.check_position(n, false)?;
         }
@@ -211,7 +209,7 @@ impl Stage<'_> {
     fn act(&mut self) {
         let polls = self.ops.iter().map(|op| op.polls).sum::<u32>();
         let sent = self.ops.iter().map(|op| op.meter.sent.get()).sum::<u64>();
-        let received = self.received.len() as u64;
+        let received = self.received.bytes().len() as u64;
         let is_due = |deed: &mut Deed| match deed.when {
             When::Polls(n) => polls >= n,
             When::Sent(bytes) => sent >= bytes,
@@ -241,13 +239,16 @@ impl Stage<'_> {
     fn resize(&mut self, to: u64) {
         let reads =
             self.scene.event_loop.stats().sendfile_fallbacks > self.before.sendfile_fallbacks;
-        if to < self.scene.sample.len() {
+        let len = self.scene.sample.len();
+        if to < len {
             self.cut = Some(self.cut.map_or(to, |cut| cut.min(to)));
         }
         self.scene.sample.resize(to);
         for op in self.ops.iter_mut().filter(|op| op.end.is_none()) {
             if let (Some(transfer), Some(expectation)) = (op.transfer(), &mut op.expectation) {
                 let at = transfer.offset.saturating_add(op.meter.sent.get());
+                met(Situation::Cut, u64::from(to < at));
+                met(Situation::Grown, u64::from(to > len));
                 expectation.changed(Change { at, to, reads });
             }
         }
@@ -261,12 +262,8 @@ impl Stage<'_> {
         if self.rounds % (self.case.reader.rest + 1) != 0 {
             return Ok(true);
         }
-        let before = self.received.len();
-        self.received.resize(before + self.case.reader.piece, 0);
-        let read = self
-            .scene
-            .event_loop
-            .poll_recv(cx, far, &mut self.received[before..]);
+        let room = self.received.room(self.case.reader.piece);
+        let read = self.scene.event_loop.poll_recv(cx, far, room);
         let len = match read {
             Poll::Ready(Ok(len)) => len,
             Poll::Pending => 0,
@@ -274,16 +271,18 @@ impl Stage<'_> {
                 return Err(TestCaseError::fail(format!("the peer met {error}")));
             }
         };
-        self.received.truncate(before + len);
+        self.received.add(len);
         Ok(read.is_ready())
     }
 
     /// What it took.
     fn count(&self) -> Verdict {
         let stats = self.scene.event_loop.stats();
+        note_stats(&self.before, &stats);
         let registrations = stats.registrations - self.before.registrations;
+        let gone = u64::from(self.far.is_none());
         prop_assert!(
-            registrations <= 2,
+            registrations <= 2 + gone,
             "{registrations} registrations of 2 sockets"
         );
         let polls: u32 = self.ops.iter().map(|op| op.polls).sum();
@@ -293,11 +292,11 @@ impl Stage<'_> {
             "{full} times full in {polls} polls"
         );
         for op in &self.ops {
-            let most = op
-                .transfer()
-                .and_then(|transfer| transfer.chunk)
-                .unwrap_or(CAP)
-                .min(CAP);
+            let Some(transfer) = op.transfer() else {
+                continue;
+            };
+            note_end(op, transfer);
+            let most = transfer.chunk.unwrap_or(CAP).min(CAP);
             prop_assert!(
                 op.meter.longest.get() <= most,
                 "a step of {} bytes",

@@ -114,7 +114,7 @@ impl Shared {
         let tree = strategy.new_tree(&mut runner).expect("nothing is filtered");
         let tried = runner.run_one(tree, |case| {
             *self.under_way[thread].lock().expect("whole") = Some((seed, Instant::now()));
-            let verdict = run(&mut bench.borrow_mut(), &case);
+            let verdict = run(&bench.borrow(), &case);
             if verdict.is_err() {
                 bench.replace(Bench::new());
             }
@@ -161,7 +161,8 @@ impl Shared {
 fn runner(seed: u64) -> TestRunner {
     let config = Config {
         failure_persistence: None,
-        max_shrink_iters: 5000,
+        max_shrink_iters: 20_000,
+        max_shrink_time: 10_000,
         ..Config::default()
     };
     let mut bytes = [0; 32];
