@@ -42,7 +42,8 @@ impl Expectation {
             most: 0,
             ended: None,
         };
-        expectation.exactly(expectation.end(size));
+        expectation.least = expectation.end(size);
+        expectation.most = expectation.least;
         expectation
     }
 
@@ -58,23 +59,18 @@ impl Expectation {
 
     pub(crate) fn changed(&mut self, change: Change) {
         let Change { at, to, reads } = change;
-        let in_memory = if reads { self.block } else { 0 };
+        let end = self.end(to).max(at);
         if to < self.size {
+            let in_memory = if reads { self.block } else { 0 };
             let read = self.most.min(at + in_memory);
-            self.exactly(self.end(to).max(at));
-            self.most = self.most.max(read);
+            (self.least, self.most) = (end, end.max(read));
         } else if at >= self.size || self.ended == Some(at) {
             self.ended = Some(at);
-            self.least = at;
-            self.most = self.end(to).max(at);
+            (self.least, self.most) = (at, self.most.max(end));
         } else {
-            self.exactly(self.end(to).max(at));
+            (self.least, self.most) = (end, self.most.max(end));
         }
         self.size = to;
-    }
-
-    fn exactly(&mut self, end: u64) {
-        (self.least, self.most) = (end, end);
     }
 
     /// Where it ends in a file of this size.
