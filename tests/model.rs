@@ -14,6 +14,7 @@ mod model {
     pub(crate) mod run;
     pub(crate) mod shards;
     pub(crate) mod situations;
+    pub(crate) mod stage;
     pub(crate) mod verdict;
     pub(crate) mod writers;
 }

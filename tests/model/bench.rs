@@ -1,8 +1,9 @@
 //! What a thread keeps from case to case: its loop, its files, its port, its memory.
 
-use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
+use std::mem;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
@@ -58,6 +59,7 @@ impl Sample {
 }
 
 /// What the peer has read, in memory that is made once.
+#[derive(Default)]
 pub(crate) struct Received {
     memory: Vec<u8>,
     len: usize,
@@ -86,14 +88,19 @@ impl Received {
         self.len += len;
     }
 
-    fn clear(&mut self) {
+    /// Takes it out for a while.
+    pub(crate) fn take(&mut self) -> Received {
+        mem::take(self)
+    }
+
+    pub(crate) fn clear(&mut self) {
         self.len = 0;
     }
 }
 
 pub(crate) struct Bench {
     pub(crate) event_loop: Loop,
-    received: RefCell<Received>,
+    pub(crate) received: Received,
     listener: TcpListener,
     memory: Sample,
     disk: Sample,
@@ -105,19 +112,12 @@ impl Bench {
     pub(crate) fn new() -> Bench {
         Bench {
             event_loop: Loop::new().expect("a loop"),
-            received: RefCell::new(Received::new()),
+            received: Received::new(),
             listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
             memory: Sample::new(in_memory()),
             disk: Sample::new(on_disk()),
             cold: OnceCell::new(),
         }
-    }
-
-    /// Nothing yet.
-    pub(crate) fn received(&self) -> RefMut<'_, Received> {
-        let mut received = self.received.borrow_mut();
-        received.clear();
-        received
     }
 
     /// The case's file, as the case wants it.

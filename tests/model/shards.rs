@@ -1,6 +1,6 @@
 //! Many cases on all cores: each thread has its own bench and takes the next seed. The first failure ends the run.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -50,21 +50,23 @@ pub(crate) fn try_all(cases: Cases) {
         under_way: (0..threads).map(|_| Mutex::new(None)).collect(),
         failure: Mutex::new(None),
     };
-    thread::scope(|scope| {
+    let grown = thread::scope(|scope| {
         for n in 0..threads {
             let shared = &shared;
             scope.spawn(move || shared.work(n));
         }
-        shared.watch();
+        shared.watch()
     });
     if let Some(failure) = shared.failure.into_inner().expect("nobody panicked") {
         panic!("{failure}");
     }
+    assert!(grown < FLAT, "{grown} bytes more than at the first tenth");
     let start = Instant::now();
     while descriptors() != descriptors_before && start.elapsed() < Duration::from_secs(10) {
         thread::yield_now();
     }
     assert_eq!(descriptors(), descriptors_before, "descriptors leaked");
+    println!("{} KiB more memory than at the first tenth", grown >> 10);
 }
 
 /// The command that tries one seed again.
@@ -86,7 +88,7 @@ fn replay(seed: u64) -> String {
 impl Shared {
     fn work(&self, thread: usize) {
         let strategy = generator::case();
-        let bench = RefCell::new(Bench::new());
+        let bench = Cell::new(None);
         while let Some(seed) = self.take() {
             let tried = self.try_one(thread, seed, &strategy, &bench);
             if let Err(failure) = tried {
@@ -103,22 +105,22 @@ impl Shared {
         (n < self.cases.count).then(|| self.cases.first + n)
     }
 
+    /// Where a case fails or panics its bench goes with it: what comes next is not to suffer from it.
     fn try_one(
         &self,
         thread: usize,
         seed: u64,
         strategy: &impl Strategy<Value = Case>,
-        bench: &RefCell<Bench>,
+        bench: &Cell<Option<Bench>>,
     ) -> Result<(), String> {
         let mut runner = runner(seed);
         let tree = strategy.new_tree(&mut runner).expect("nothing is filtered");
         let tried = runner.run_one(tree, |case| {
             *self.under_way[thread].lock().expect("whole") = Some((seed, Instant::now()));
-            let verdict = run(&bench.borrow(), &case);
-            if verdict.is_err() {
-                bench.replace(Bench::new());
-            }
-            verdict
+            let mut ready = bench.take().unwrap_or_else(Bench::new);
+            run(&mut ready, &case)?;
+            bench.set(Some(ready));
+            Ok(())
         });
         match tried {
             Ok(_) => Ok(()),
@@ -130,21 +132,18 @@ impl Shared {
         }
     }
 
-    /// Until all threads are through: ends what hangs, and sees that memory stays where it is.
-    fn watch(&self) {
-        let mut early = None;
+    /// Until all threads are through: ends what hangs. Says by how much memory grew after the first tenth.
+    fn watch(&self) -> u64 {
+        let (mut early, mut late) = (None, 0);
         while self.running.load(Ordering::SeqCst) > 0 {
             thread::sleep(Duration::from_millis(20));
             self.end_what_hangs();
-            let tried = self.next.load(Ordering::SeqCst);
-            if early.is_none() && tried > self.cases.count / 10 {
-                early = Some(resident());
-            }
-            if let (Some(early), true) = (early, tried < self.cases.count) {
-                let grown = resident().saturating_sub(early);
-                assert!(grown < FLAT, "{grown} bytes more than at the first tenth");
+            if self.next.load(Ordering::SeqCst) > self.cases.count / 10 {
+                late = resident();
+                early.get_or_insert(late);
             }
         }
+        late.saturating_sub(early.unwrap_or(late))
     }
 
     fn end_what_hangs(&self) {
