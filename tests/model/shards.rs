@@ -42,7 +42,8 @@ struct Shared {
 /// Tries them all; panics with the first that fails, made small.
 pub(crate) fn try_all(cases: Cases) {
     let descriptors_before = descriptors();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+    // A case waits as long as it works: for the executor, the disk, an acknowledgement.
+    let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
     let shared = Shared {
         cases,
         next: AtomicU64::new(0),
