@@ -3,12 +3,13 @@
 mod util;
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -226,4 +227,32 @@ fn a_result_that_panicked_where_it_was_dropped_kept_the_executor_from_ending() {
         seen.set(true);
     });
     assert!(seen.get());
+}
+
+#[test]
+fn a_file_that_grew_past_its_end_while_the_header_waited_was_not_sent() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, mut far) = narrow_unix();
+    let file = file(10);
+    let header = content(1 << 40, ODD);
+    let transfer = event_loop.sock_sendfile(&near, &file).header(&header);
+    let mut transfer = pin!(transfer.offset(10));
+    let sent = event_loop.run_until_complete(async {
+        // The socket is full of the header.
+        let begun = poll_fn(|cx| Poll::Ready(transfer.as_mut().poll(cx))).await;
+        assert!(begun.is_pending());
+        (&file).write_all(&content(10, 90)).expect("room");
+        let received = thread::spawn(move || {
+            let mut received = vec![0; ODD + 90];
+            far.read_exact(&mut received).expect("all of it");
+            received
+        });
+        let sent = transfer.await.expect("sent");
+        (sent, received)
+    });
+    assert_eq!(sent.0, 90);
+    assert_eq!(position(&file), 100);
+    let received = sent.1.join().expect("read");
+    assert_content(&received[ODD..], 10, 90);
 }

@@ -72,6 +72,13 @@ fn header_of_nothing_does_not_say_that_more_follows() {
         cached: true,
     }));
     assert_eq!(machine.step(), header(0, false));
+    machine.answered(Answer::Sent(3));
+    assert_eq!(machine.step(), Step::Learn, "it may have grown");
+    machine.learned(Ok(Facts {
+        size: 9,
+        cached: true,
+    }));
+    ends_with(machine, 0);
 }
 
 #[test]
