@@ -7,8 +7,8 @@ use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -221,7 +221,14 @@ fn a_result_that_panicked_where_it_was_dropped_kept_the_executor_from_ending() {
     }
     let event_loop = new_loop();
     let seen = Cell::new(false);
-    drop(event_loop.run_in_executor(|| Loud));
+    // The work ends after nobody wants its result any more.
+    let (dropped, is_dropped) = mpsc::channel::<()>();
+    let work = event_loop.run_in_executor(move || {
+        is_dropped.recv().expect_err("nothing is sent");
+        Loud
+    });
+    drop(work);
+    drop(dropped);
     event_loop.run_until_complete(async {
         event_loop.shutdown_default_executor().await;
         seen.set(true);
