@@ -263,3 +263,32 @@ fn a_file_that_grew_past_its_end_while_the_header_waited_was_not_sent() {
     let received = sent.1.join().expect("read");
     assert_content(&received[ODD..], 10, 90);
 }
+
+#[test]
+fn a_fallback_whose_reads_were_ready_at_once_held_the_loop() {
+    let _test = test();
+    let event_loop = new_loop();
+    // A device takes the fallback, and this socket all of it.
+    let zeros = std::fs::File::open("/dev/zero").expect("a device");
+    let (near, far) = Socket::pair().expect("a pair");
+    let buffer = socket2::SockRef::from(&near).set_send_buffer_size(16 << 20);
+    buffer.expect("as far as the system goes along");
+    let reading = far.into_inner();
+    reading.set_nonblocking(false).expect("set");
+    let received = reader(reading);
+    let sent = Cell::new(0);
+    let transfer = event_loop.sock_sendfile(&near, &zeros).count(32 << 20);
+    let mut transfer = Box::pin(transfer.progress(|total| sent.set(total)));
+    let longest = Cell::new(0);
+    let total = event_loop.run_until_complete(poll_fn(|cx| {
+        let before = sent.get();
+        let polled = transfer.as_mut().poll(cx);
+        longest.set(longest.get().max(sent.get() - before));
+        polled
+    }));
+    assert_eq!(total.expect("sent"), 32 << 20);
+    assert!(longest.get() < 3 << 20, "{} bytes in a turn", longest.get());
+    drop(transfer);
+    drop(near);
+    assert_eq!(received.join().expect("read").len(), 32 << 20);
+}

@@ -197,6 +197,7 @@ impl Machine {
             // The budget may have ended just where the file was known to.
             Path::Native if !matches!(self.plan.ask(), Ask::Bytes(_)) => State::Learn,
             Path::Native => State::Send,
+            Path::Fallback if self.block.is_empty() => State::Read,
             Path::Fallback => State::Drain,
         };
     }
@@ -303,8 +304,9 @@ impl Machine {
         let all = matches!(self.plan.ask(), Ask::Nothing);
         let next = match path {
             _ if all => State::Done(None),
-            Path::Fallback if self.block.is_empty() => State::Read,
+            // Before the next read too: where that is ready at once, nothing else lets the others run.
             _ if self.spent >= BUDGET => State::Yielding(path),
+            Path::Fallback if self.block.is_empty() => State::Read,
             Path::Fallback => State::Drain,
             _ if matches!(self.plan.ask(), Ask::Bytes(_)) && !self.is_unasked() => State::Send,
             _ => State::Learn,

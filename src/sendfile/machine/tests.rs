@@ -389,11 +389,14 @@ fn drain_yields_after_the_budget() {
     machine.answered(Answer::Sent(BLOCK - 1));
     assert_eq!(machine.step(), Step::Drain(BLOCK - 1..BLOCK));
     machine.answered(Answer::Sent(1));
-    machine.filled(Ok(BLOCK));
-    machine.answered(Answer::Sent(1));
-    assert_eq!(machine.step(), Step::Yield);
+    assert_eq!(machine.step(), Step::Yield, "its reads were ready at once");
     machine.begin_turn(false, Duration::ZERO);
-    assert_eq!(machine.step(), Step::Drain(1..BLOCK));
+    assert!(matches!(machine.step(), Step::Read { .. }));
+    machine.filled(Ok(9 * BLOCK));
+    machine.answered(Answer::Sent(8 * BLOCK));
+    assert_eq!(machine.step(), Step::Yield, "midway in a block");
+    machine.begin_turn(false, Duration::ZERO);
+    assert_eq!(machine.step(), Step::Drain(8 * BLOCK..9 * BLOCK));
 }
 
 #[test]
