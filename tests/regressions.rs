@@ -3,13 +3,13 @@
 mod util;
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::task::{Context, Wake, Waker};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -233,4 +233,61 @@ fn a_result_that_panicked_where_it_was_dropped_kept_the_executor_from_ending() {
         seen.set(true);
     });
     assert!(seen.get());
+}
+
+#[test]
+fn a_file_that_grew_past_its_end_while_the_header_waited_was_not_sent() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, mut far) = narrow_unix();
+    let file = file(10);
+    let header = content(1 << 40, ODD);
+    let transfer = event_loop.sock_sendfile(&near, &file).header(&header);
+    let mut transfer = pin!(transfer.offset(10));
+    let sent = event_loop.run_until_complete(async {
+        // The socket is full of the header.
+        let begun = poll_fn(|cx| Poll::Ready(transfer.as_mut().poll(cx))).await;
+        assert!(begun.is_pending());
+        (&file).write_all(&content(10, 90)).expect("room");
+        let received = thread::spawn(move || {
+            let mut received = vec![0; ODD + 90];
+            far.read_exact(&mut received).expect("all of it");
+            received
+        });
+        let sent = transfer.await.expect("sent");
+        (sent, received)
+    });
+    assert_eq!(sent.0, 90);
+    assert_eq!(position(&file), 100);
+    let received = sent.1.join().expect("read");
+    assert_content(&received[ODD..], 10, 90);
+}
+
+#[test]
+fn a_fallback_whose_reads_were_ready_at_once_held_the_loop() {
+    let _test = test();
+    let event_loop = new_loop();
+    // A device takes the fallback, and this socket all of it.
+    let zeros = std::fs::File::open("/dev/zero").expect("a device");
+    let (near, far) = Socket::pair().expect("a pair");
+    let buffer = socket2::SockRef::from(&near).set_send_buffer_size(16 << 20);
+    buffer.expect("as far as the system goes along");
+    let reading = far.into_inner();
+    reading.set_nonblocking(false).expect("set");
+    let received = reader(reading);
+    let sent = Cell::new(0);
+    let transfer = event_loop.sock_sendfile(&near, &zeros).count(32 << 20);
+    let mut transfer = Box::pin(transfer.progress(|total| sent.set(total)));
+    let longest = Cell::new(0);
+    let total = event_loop.run_until_complete(poll_fn(|cx| {
+        let before = sent.get();
+        let polled = transfer.as_mut().poll(cx);
+        longest.set(longest.get().max(sent.get() - before));
+        polled
+    }));
+    assert_eq!(total.expect("sent"), 32 << 20);
+    assert!(longest.get() < 3 << 20, "{} bytes in a turn", longest.get());
+    drop(transfer);
+    drop(near);
+    assert_eq!(received.join().expect("read").len(), 32 << 20);
 }

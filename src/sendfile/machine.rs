@@ -18,7 +18,7 @@
 //!
 //! A header comes before the first byte of the file, however that is sent, and after the file was asked for its size and kind
 //! where that is asked: so a transfer that is not available sends no header, and one of nothing does not say that more will
-//! follow. It parks and yields as the file's bytes do.
+//! follow. It parks and yields as the file's bytes do; and where nothing was to follow, the size is asked for once more behind it.
 //!
 //! Where the bytes go from, and how far they are, is the [`Plan`]'s. Whether the next ones are in the page cache is the
 //! [`Residency`]'s, which makes of a send a look or a reading in first. The driver does what [`Machine::step`] says and tells
@@ -356,7 +356,11 @@ impl Machine {
         self.header.start += sent;
         self.held_back = then != Then::End;
         if self.header.is_empty() {
-            self.go(then);
+            match then {
+                // The header may have taken its time, and the file grown past its end meanwhile.
+                Then::End if self.plan.ask() != Ask::Nothing => self.state = State::Learn,
+                _ => self.go(then),
+            }
         } else if self.share.is_spent() {
             self.state = State::Yielding(Path::Header(then));
         }

@@ -71,14 +71,23 @@ fn header_of_nothing_does_not_say_that_more_follows() {
         header: 3,
     };
     let mut machine = Machine::new(Plan::new(9, None), wishes);
-    for _ in 0..2 {
+    let learned = |machine: &mut Machine| {
         machine.learned(Ok(Facts {
             size: 9,
             cached: true,
         }));
-    }
+    };
+    learned(&mut machine);
+    learned(&mut machine);
     let (part, more) = (0..3, false);
     assert_eq!(machine.step(), Step::Header { part, more });
+    machine.answered(Answer::Sent(3));
+    assert!(
+        matches!(machine.step(), Step::Learn { certain: true }),
+        "it may have grown"
+    );
+    learned(&mut machine);
+    ends_with(machine, 0);
 }
 
 #[test]

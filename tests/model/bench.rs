@@ -1,0 +1,200 @@
+//! What a thread keeps from case to case: its loop, its files, its port, its memory.
+
+use std::cell::{Cell, OnceCell};
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
+use std::mem;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::sync::LazyLock;
+
+use sendloop::{Loop, Socket};
+use socket2::SockRef;
+
+use crate::model::case::*;
+use crate::util::content;
+
+/// What every file holds, as far as it reaches.
+pub(crate) static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| content(0, LONGEST as usize + 64));
+
+/// What headers and other writers send: no part is like one of a file, or of another writer.
+static OTHERS: LazyLock<Vec<u8>> = LazyLock::new(|| content(1 << 40, MOST_WRITERS * MOST_BYTES));
+
+/// The bytes of the writer of this number, be they all or a header.
+pub(crate) fn bytes_of(writer: usize, len: usize) -> &'static [u8] {
+    &OTHERS[writer * MOST_BYTES..][..len]
+}
+
+/// A file whose content is that of [`FILE`] up to its length.
+pub(crate) struct Sample {
+    pub(crate) file: File,
+    len: Cell<u64>,
+}
+
+impl Sample {
+    fn new(file: File) -> Sample {
+        let len = Cell::new(0);
+        Sample { file, len }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len.get()
+    }
+
+    pub(crate) fn resize(&self, to: u64) {
+        let len = self.len.replace(to);
+        if to < len {
+            self.file.set_len(to).expect("truncated");
+        } else {
+            let more = &FILE[len as usize..to as usize];
+            self.file.write_all_at(more, len).expect("room");
+        }
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        (&self.file).stream_position().expect("a position")
+    }
+}
+
+/// What the peer has read, in memory that is made once.
+#[derive(Default)]
+pub(crate) struct Received {
+    memory: Vec<u8>,
+    len: usize,
+}
+
+impl Received {
+    fn new() -> Received {
+        let most = MOST_WRITERS * (LONGEST as usize + MOST_BYTES) + MOST_PIECE;
+        Received {
+            memory: vec![0xff; most],
+            len: 0,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.memory[..self.len]
+    }
+
+    /// Room for the next bytes; none where more came than any case sends.
+    pub(crate) fn room(&mut self, most: usize) -> &mut [u8] {
+        let end = self.memory.len().min(self.len + most);
+        &mut self.memory[self.len..end]
+    }
+
+    pub(crate) fn add(&mut self, len: usize) {
+        self.len += len;
+    }
+
+    /// Takes it out for a while.
+    pub(crate) fn take(&mut self) -> Received {
+        mem::take(self)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+pub(crate) struct Bench {
+    pub(crate) event_loop: Loop,
+    pub(crate) received: Received,
+    listener: TcpListener,
+    memory: Sample,
+    disk: Sample,
+    /// Made when it is wanted, as it takes a while.
+    cold: OnceCell<Sample>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Bench {
+        Bench {
+            event_loop: Loop::new().expect("a loop"),
+            received: Received::new(),
+            listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
+            memory: Sample::new(in_memory()),
+            disk: Sample::new(on_disk()),
+            cold: OnceCell::new(),
+        }
+    }
+
+    /// The case's file, as the case wants it.
+    pub(crate) fn sample(&self, case: &Case) -> &Sample {
+        let sample = match case.medium {
+            Medium::Memory => &self.memory,
+            Medium::Disk => &self.disk,
+            Medium::Cold => self.cold.get_or_init(on_disk_for_good),
+        };
+        match case.medium {
+            Medium::Cold => forget(&sample.file),
+            Medium::Memory | Medium::Disk => sample.resize(case.size),
+        }
+        let set = (&sample.file).seek(SeekFrom::Start(case.position));
+        set.expect("any position will do");
+        sample
+    }
+
+    /// A connection: the loop's end, and the peer's.
+    pub(crate) fn connect(&self, wire: &Wire) -> (Socket<OwnedFd>, Socket<OwnedFd>) {
+        let (near, far): (OwnedFd, OwnedFd) = match wire.kind {
+            Kind::Unix => {
+                let (near, far) = UnixStream::pair().expect("a pair");
+                (near.into(), far.into())
+            }
+            Kind::Tcp | Kind::Nagle => {
+                let port = self.listener.local_addr().expect("bound");
+                let near = TcpStream::connect(port).expect("connected");
+                let (far, _) = self.listener.accept().expect("accepted");
+                near.set_nodelay(wire.kind == Kind::Tcp).expect("TCP");
+                (near.into(), far.into())
+            }
+        };
+        if let Some(len) = wire.send_buffer {
+            let set = SockRef::from(&near).set_send_buffer_size(len);
+            set.expect("rounded up or down");
+        }
+        if let Some(len) = wire.receive_buffer {
+            let set = SockRef::from(&far).set_recv_buffer_size(len);
+            set.expect("rounded up or down");
+        }
+        let socket = |end| Socket::new(end).expect("non-blocking");
+        (socket(near), socket(far))
+    }
+}
+
+fn on_disk() -> File {
+    tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file")
+}
+
+/// What is not written yet cannot be taken out of the page cache.
+fn on_disk_for_good() -> Sample {
+    let sample = Sample::new(on_disk());
+    sample.resize(COLD);
+    sample.file.sync_all().expect("written");
+    sample
+}
+
+#[cfg(target_os = "linux")]
+fn in_memory() -> File {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    memfd_create("model", MemfdFlags::CLOEXEC)
+        .expect("a file in memory")
+        .into()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_memory() -> File {
+    tempfile::tempfile().expect("a file")
+}
+
+/// Takes it out of the page cache.
+#[cfg(target_os = "linux")]
+fn forget(file: &File) {
+    use rustix::fs::{Advice, fadvise};
+    fadvise(file, 0, None, Advice::DontNeed).expect("a file");
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forget(_file: &File) {}

@@ -1,0 +1,140 @@
+//! What is tried: one file, one connection, some writers, and what is done to them meanwhile.
+
+/// No file is made longer than this.
+pub(crate) const LONGEST: u64 = 8 << 20;
+
+/// A header, or the bytes of another writer, are at most so many.
+pub(crate) const MOST_BYTES: usize = 300_000;
+
+pub(crate) const MOST_WRITERS: usize = 3;
+
+/// The peer reads at most so much at once.
+pub(crate) const MOST_PIECE: usize = 1 << 20;
+
+/// How long a cold file is: longer than what is read in, and than what is read ahead.
+pub(crate) const COLD: u64 = (3 << 19) + 1;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) medium: Medium,
+    pub(crate) size: u64,
+    /// Where the file's position is before.
+    pub(crate) position: u64,
+    pub(crate) wire: Wire,
+    pub(crate) reader: Reader,
+    /// In the order in which they begin: at most one in a round.
+    pub(crate) writers: Vec<Writer>,
+    pub(crate) deeds: Vec<Deed>,
+}
+
+/// Where the file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Medium {
+    /// A file system in memory, which is asked once.
+    Memory,
+    /// A disk's, in the page cache.
+    Disk,
+    /// A disk's, taken out of the page cache. It always is [`COLD`] bytes long and never changes.
+    Cold,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// With TCP_NODELAY, as without it an unlucky case takes 40 ms for each step.
+    Tcp,
+    /// TCP as it is unless told otherwise.
+    Nagle,
+    Unix,
+}
+
+/// The connection; the buffers are the kernel's unless named.
+#[derive(Debug, Clone)]
+pub(crate) struct Wire {
+    pub(crate) kind: Kind,
+    pub(crate) send_buffer: Option<usize>,
+    pub(crate) receive_buffer: Option<usize>,
+}
+
+/// The peer reads at most `piece` bytes in a round, and then rests for some rounds.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    pub(crate) piece: usize,
+    pub(crate) rest: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    /// The first round in which it may begin.
+    pub(crate) begins: u32,
+    /// When it is dropped, unless it has ended.
+    pub(crate) given_up: Option<When>,
+    pub(crate) what: What,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum What {
+    Bytes(usize),
+    File(Transfer),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Transfer {
+    pub(crate) offset: u64,
+    pub(crate) count: Option<u64>,
+    pub(crate) chunk: Option<u64>,
+    pub(crate) header: usize,
+    pub(crate) fallback: bool,
+    pub(crate) prefetch: bool,
+    pub(crate) stall_timeout: bool,
+}
+
+/// After a poll, as soon as there were so many of these: the writer's own where a writer is given up, else those of all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum When {
+    Polls(u32),
+    /// The file's bytes that the socket took.
+    Sent(u64),
+    /// Bytes that the peer has read, of whatever kind.
+    Received(u64),
+}
+
+/// What happens once in the middle.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deed {
+    pub(crate) when: When,
+    pub(crate) what: Act,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Act {
+    /// The file is truncated or grows to this size.
+    Resize(u64),
+    /// The peer closes its sending side.
+    HalfClose,
+    /// The peer is gone with what it has not read.
+    Reset,
+}
+
+impl Case {
+    /// The most bytes that may arrive, about.
+    pub(crate) fn volume(&self) -> u64 {
+        let of_file = |transfer: &Transfer| {
+            let rest = LONGEST.saturating_sub(transfer.offset);
+            transfer.header as u64 + transfer.count.unwrap_or(rest).min(rest).min(self.longest())
+        };
+        let volume = |writer: &Writer| match &writer.what {
+            What::Bytes(len) => *len as u64,
+            What::File(transfer) => of_file(transfer),
+        };
+        self.writers.iter().map(volume).sum()
+    }
+
+    /// The longest that its file ever is.
+    pub(crate) fn longest(&self) -> u64 {
+        let sizes = self.deeds.iter().map(|deed| match deed.what {
+            Act::Resize(size) => size,
+            Act::HalfClose | Act::Reset => 0,
+        });
+        sizes.fold(self.size, u64::max)
+    }
+}

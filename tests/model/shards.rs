@@ -1,0 +1,184 @@
+//! Many cases on all cores: each thread has its own bench and takes the next seed. The first failure ends the run.
+
+use std::cell::Cell;
+use std::fs;
+use std::io::{self, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+
+use crate::model::bench::Bench;
+use crate::model::case::Case;
+use crate::model::generator;
+use crate::model::run::run;
+use crate::util::{FORCED_FALLBACK, descriptors};
+
+/// A case takes some 100 µs, the largest 50 ms: this long means for ever.
+const HANGS: Duration = Duration::from_secs(20);
+
+/// By how much memory may grow between the first tenth of a run and its end.
+const FLAT: u64 = 16 << 20;
+
+/// The cases of the seeds from `first` on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cases {
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+}
+
+struct Shared {
+    cases: Cases,
+    next: AtomicU64,
+    /// Threads that are not through.
+    running: AtomicUsize,
+    /// What each thread tries, and since when.
+    under_way: Vec<Mutex<Option<(u64, Instant)>>>,
+    failure: Mutex<Option<String>>,
+}
+
+/// Tries them all; panics with the first that fails, made small.
+pub(crate) fn try_all(cases: Cases) {
+    let descriptors_before = descriptors();
+    // A case waits as long as it works: for the executor, the disk, an acknowledgement.
+    let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
+    let shared = Shared {
+        cases,
+        next: AtomicU64::new(0),
+        running: AtomicUsize::new(threads),
+        under_way: (0..threads).map(|_| Mutex::new(None)).collect(),
+        failure: Mutex::new(None),
+    };
+    let grown = thread::scope(|scope| {
+        for n in 0..threads {
+            let shared = &shared;
+            scope.spawn(move || shared.work(n));
+        }
+        shared.watch()
+    });
+    if let Some(failure) = shared.failure.into_inner().expect("nobody panicked") {
+        panic!("{failure}");
+    }
+    assert!(grown < FLAT, "{grown} bytes more than at the first tenth");
+    let start = Instant::now();
+    while descriptors() != descriptors_before && start.elapsed() < Duration::from_secs(10) {
+        thread::yield_now();
+    }
+    assert_eq!(descriptors(), descriptors_before, "descriptors leaked");
+    println!("{} KiB more memory than at the first tenth", grown >> 10);
+}
+
+/// The command that tries one seed again.
+fn replay(seed: u64) -> String {
+    let forced = match FORCED_FALLBACK {
+        true => "RUSTFLAGS='--cfg sendloop_force_fallback' CARGO_TARGET_DIR=target/forced ",
+        false => "",
+    };
+    let release = if cfg!(debug_assertions) {
+        ""
+    } else {
+        "--release "
+    };
+    format!(
+        "{forced}SENDLOOP_MODEL_SEED={seed} SENDLOOP_MODEL_CASES=1 cargo test {release}--test model"
+    )
+}
+
+impl Shared {
+    fn work(&self, thread: usize) {
+        let strategy = generator::case();
+        let bench = Cell::new(None);
+        while let Some(seed) = self.take() {
+            let tried = self.try_one(thread, seed, &strategy, &bench);
+            if let Err(failure) = tried {
+                self.failure.lock().expect("whole").get_or_insert(failure);
+                self.next.store(self.cases.count, Ordering::SeqCst);
+            }
+        }
+        *self.under_way[thread].lock().expect("whole") = None;
+        self.running.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn take(&self) -> Option<u64> {
+        let n = self.next.fetch_add(1, Ordering::SeqCst);
+        (n < self.cases.count).then(|| self.cases.first + n)
+    }
+
+    /// Where a case fails or panics its bench goes with it: what comes next is not to suffer from it.
+    fn try_one(
+        &self,
+        thread: usize,
+        seed: u64,
+        strategy: &impl Strategy<Value = Case>,
+        bench: &Cell<Option<Bench>>,
+    ) -> Result<(), String> {
+        let mut runner = runner(seed);
+        let tree = strategy.new_tree(&mut runner).expect("nothing is filtered");
+        let tried = runner.run_one(tree, |case| {
+            *self.under_way[thread].lock().expect("whole") = Some((seed, Instant::now()));
+            let mut ready = bench.take().unwrap_or_else(Bench::new);
+            run(&mut ready, &case)?;
+            bench.set(Some(ready));
+            Ok(())
+        });
+        match tried {
+            Ok(_) => Ok(()),
+            Err(TestError::Fail(reason, case)) => Err(format!(
+                "{reason}\nsmallest case: {case:#?}\ntry it again: {}",
+                replay(seed)
+            )),
+            Err(error) => Err(format!("{error}\ntry it again: {}", replay(seed))),
+        }
+    }
+
+    /// Until all threads are through: ends what hangs. Says by how much memory grew after the first tenth.
+    fn watch(&self) -> u64 {
+        let (mut early, mut late) = (None, 0);
+        while self.running.load(Ordering::SeqCst) > 0 {
+            thread::sleep(Duration::from_millis(20));
+            self.end_what_hangs();
+            if self.next.load(Ordering::SeqCst) > self.cases.count / 10 {
+                late = resident();
+                early.get_or_insert(late);
+            }
+        }
+        late.saturating_sub(early.unwrap_or(late))
+    }
+
+    fn end_what_hangs(&self) {
+        for place in &self.under_way {
+            let under_way = *place.lock().expect("whole");
+            if let Some((seed, _)) = under_way.filter(|(_, since)| since.elapsed() > HANGS) {
+                // Not by a macro: what that prints is kept back for the test's end.
+                let told = writeln!(io::stderr(), "it hangs\ntry it again: {}", replay(seed));
+                told.expect("somebody listens");
+                std::process::abort();
+            }
+        }
+    }
+}
+
+fn runner(seed: u64) -> TestRunner {
+    let config = Config {
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        max_shrink_time: 10_000,
+        ..Config::default()
+    };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+/// Resident memory in bytes; 0 where nobody tells.
+fn resident() -> u64 {
+    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
+    pages.map_or(0, |pages| pages * rustix::param::page_size() as u64)
+}

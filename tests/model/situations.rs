@@ -1,0 +1,113 @@
+//! What the cases came to, counted: so that a generator which no longer reaches something is noticed.
+
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sendloop::Stats;
+
+use crate::model::case::Transfer;
+use crate::model::writers::{End, Op};
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Situation {
+    /// A transfer ended well, and had something to send.
+    Through,
+    /// Its file ended before its count.
+    Short,
+    /// It was given up with some of the file sent.
+    GivenUp,
+    /// It was given up with some or nothing of its header sent.
+    GivenUpInHeader,
+    /// It met the peer's reset.
+    Lost,
+    /// Its arguments cannot be.
+    Refused,
+    /// Its file became shorter than what was sent of it.
+    Cut,
+    /// Its file became longer.
+    Grown,
+    FellBack,
+    /// The fallback was not allowed and would have been needed.
+    Unsupported,
+    /// The socket was full.
+    Full,
+    /// The budget of a turn was spent.
+    Yielded,
+    /// What was not in the page cache was read in.
+    ReadIn,
+}
+
+use Situation::*;
+
+/// Those that are met on every machine, and with sendfile refused too, come first.
+const ALL: [Situation; 13] = [
+    Through,
+    Short,
+    GivenUp,
+    GivenUpInHeader,
+    Lost,
+    Refused,
+    Cut,
+    Grown,
+    FellBack,
+    Unsupported,
+    Full,
+    Yielded,
+    ReadIn,
+];
+const EVERYWHERE: usize = 9;
+
+static MET: [AtomicU64; ALL.len()] = [const { AtomicU64::new(0) }; ALL.len()];
+
+pub(crate) fn met(situation: Situation, times: u64) {
+    MET[situation as usize].fetch_add(times, Ordering::Relaxed);
+}
+
+/// All, and how often each was met.
+pub(crate) fn report() -> String {
+    let all = ALL.iter().zip(&MET);
+    let each =
+        all.map(|(situation, times)| format!("{situation:?} {}", times.load(Ordering::Relaxed)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// The first that was not met, though every machine meets it.
+pub(crate) fn missing() -> Option<Situation> {
+    let mut expected = ALL.iter().zip(&MET).take(EVERYWHERE);
+    let never = expected.find(|(_, times)| times.load(Ordering::Relaxed) == 0);
+    never.map(|(situation, _)| *situation)
+}
+
+pub(crate) fn note_stats(before: &Stats, after: &Stats) {
+    met(
+        Full,
+        after.sendfile_would_block - before.sendfile_would_block,
+    );
+    met(Yielded, after.sendfile_yields - before.sendfile_yields);
+    met(
+        FellBack,
+        after.sendfile_fallbacks - before.sendfile_fallbacks,
+    );
+    met(ReadIn, after.sendfile_read_ins - before.sendfile_read_ins);
+}
+
+pub(crate) fn note_end(op: &Op<'_>, transfer: &Transfer) {
+    let sent = op.meter.sent.get();
+    match &op.end {
+        Some(End::Returned(Ok(1..))) => {
+            met(Through, 1);
+            met(
+                Short,
+                u64::from(transfer.count.is_some_and(|count| sent < count)),
+            );
+        }
+        Some(End::Returned(Err(error))) => match error.kind() {
+            ErrorKind::InvalidInput => met(Refused, 1),
+            ErrorKind::Unsupported => met(Unsupported, 1),
+            _ => met(Lost, 1),
+        },
+        Some(End::GivenUp) if sent > 0 => met(GivenUp, 1),
+        Some(End::GivenUp) if op.polls > 0 && transfer.header > 0 => met(GivenUpInHeader, 1),
+        _ => {}
+    }
+}
