@@ -114,16 +114,6 @@ impl Table {
             pairs.map(|(our, their)| figure(our) / figure(their)),
         ))
     }
-
-    /// The cheapest of some peers.
-    pub fn best<'a>(&self, peers: &[&'a str]) -> Option<&'a str> {
-        let costs = peers
-            .iter()
-            .filter_map(|peer| Some((*peer, self.series(peer)?.cost().median)));
-        costs
-            .min_by(|a, b| a.1.total_cmp(&b.1))
-            .map(|(peer, _)| peer)
-    }
 }
 
 /// All tables of all works that were run, by key; those of an earlier run stay until they are made anew.
