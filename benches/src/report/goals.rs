@@ -96,7 +96,7 @@ const fn http(what: &'static str, key: &'static str, least: f64) -> Goal {
     }
 }
 
-const GOALS: [Goal; 22] = [
+const GOALS: [Goal; 24] = [
     cost(
         "A: CPU per byte, beside the better bare loop",
         "A large file",
@@ -122,6 +122,20 @@ const GOALS: [Goal; 22] = [
         "B: CPU per 4 KiB send, beside the bare call",
         "B 4 KiB",
         "sendloop",
+        BARE,
+        1.2,
+    ),
+    cost(
+        "B: the same two calls without sendloop, beside the bare call",
+        "B 4 KiB",
+        "blocking_lseek",
+        BARE,
+        1.1,
+    ),
+    cost(
+        "B: the same three calls without sendloop, beside the bare call",
+        "B 4 KiB",
+        "blocking_look_lseek",
         BARE,
         1.2,
     ),

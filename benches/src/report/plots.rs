@@ -63,7 +63,14 @@ pub fn draw(folder: &Path, tables: &Tables) -> Result<()> {
         Chart {
             file: "summary.svg",
             title: "CPU time beside that of sendloop, which is 1: shorter is better",
-            keys: &["A ", "B 64", "C echo 64", "D yield_many", "D timer_fire", "E 1 KiB"],
+            keys: &[
+                "A ",
+                "B 64",
+                "C echo 64",
+                "D yield_many",
+                "D timer_fire",
+                "E 1 KiB",
+            ],
             figure: beside_ours,
             ours: OUR_NAMES,
         },
