@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 target=x86_64-unknown-linux-gnu
 # A test that takes a second takes a minute here.
-export SENDLOOP_TEST_SECONDS=3000 RUST_BACKTRACE=0
+export SENDLOOP_TEST_SECONDS=3000 RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 [ $# -gt 0 ] || set -- address leak thread valgrind
 
 run() { # WHAT CARGO... : the tests, in a folder of their own
