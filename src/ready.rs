@@ -227,7 +227,8 @@ impl Ready {
     pub(crate) fn admit(&self, task: Runnable) {
         let key = self.tasks.borrow_mut().insert(task.clone());
         task.head().key.set(Some(key));
-        self.push_task(&task);
+        task.head().queued.set(true);
+        self.queue.borrow_mut().push_back(Entry::Task(task));
     }
 
     /// What was a task of the loop's is none any more: whoever wakes it finds nobody.
