@@ -58,6 +58,11 @@ pub struct Test {
 
 /// Begins a test. To be bound before everything else, so that it ends last.
 pub fn test() -> Test {
+    test_within(Duration::from_secs(60))
+}
+
+/// The same for one that may take so long.
+pub fn test_within(patience: Duration) -> Test {
     let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let done = Arc::new(AtomicBool::new(false));
     let seen = done.clone();

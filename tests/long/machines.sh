@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Other machines and other compilers; on Debian 12, as root:
+#   tests/long/machines.sh [aarch64|musl|oldest|check]...
+#
+# aarch64: the library's tests, built for aarch64 and run by qemu's emulation of its system calls.
+# musl:    the same on musl instead of glibc.
+# oldest:  the library and its tests, by the compiler that Cargo.toml declares as the oldest.
+# check:   what portability.sh does, for all its targets.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+source tests/toolchain.sh
+[ $# -gt 0 ] || set -- check oldest musl aarch64
+
+need() { # PACKAGE...
+  dpkg -s "$@" >/dev/null 2>&1 || DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
+}
+
+compile_with() { # FOLDER
+  export RUSTC=$1/rustc RUSTDOC=$1/rustdoc CARGO_TARGET_DIR=target/machines
+}
+
+# Debian's own, by a state of apt's that is ours: dpkg's architectures stay as they are.
+aarch64_std() {
+  local libs=$cache/newest/root/usr/lib/rustlib apt=$cache/apt mirror options
+  [ -d "$libs/aarch64-unknown-linux-gnu" ] && return
+  say "the standard library of aarch64"
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+  mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Codename: bookworm-security' | sed -n 1p)
+  echo "deb [arch=arm64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-security main" >"$apt/sources.list"
+  options=(-qq -o APT::Architectures::=amd64 -o APT::Architectures::=arm64 -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt/cache"
+    -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root)
+  (cd "$apt" && apt-get "${options[@]}" update &&
+    apt-get "${options[@]}" download "libstd-rust-web-dev:arm64=$(cat "$cache/newest/complete")")
+  dpkg --fsys-tarfile "$apt"/*.deb | tar -x -C "$cache/newest/root" --wildcards './usr/lib/rustlib/aarch64*'
+  rm -rf "$apt"
+}
+
+aarch64() {
+  need gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+  unpack "$cache/newest" ""
+  aarch64_std
+  compile_with "$cache/newest"
+  export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+  export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
+  cargo test --locked --no-fail-fast --lib --tests --target aarch64-unknown-linux-gnu
+}
+
+# Debian's libgcc_eh.a is for glibc 2.35 and later, and calls _dl_find_object, which musl has not.
+shim() { # FOLDER
+  mkdir -p "$1"
+  cat >"$1/find_object.c" <<'C'
+#define _GNU_SOURCE
+#include <link.h>
+#include <pthread.h>
+#include <stdint.h>
+struct found { unsigned long long flags; void *start, *end, *map, *frames; unsigned long long reserved[7]; };
+struct question { uintptr_t at; struct found *found; };
+static int look(struct dl_phdr_info *info, size_t size, void *asked) {
+    struct question *question = asked;
+    uintptr_t start = 0, end = 0, frames = 0;
+    (void)size;
+    for (int n = 0; n < info->dlpi_phnum; n++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[n];
+        uintptr_t at = info->dlpi_addr + header->p_vaddr;
+        if (header->p_type == PT_LOAD && question->at >= at && question->at < at + header->p_memsz) {
+            start = at;
+            end = at + header->p_memsz;
+        }
+        if (header->p_type == PT_GNU_EH_FRAME) frames = at;
+    }
+    if (!start || !frames) return 0;
+    *question->found = (struct found){ 0, (void *)start, (void *)end, 0, (void *)frames, {0} };
+    return 1;
+}
+int _dl_find_object(void *at, struct found *found) {
+    struct question question = { (uintptr_t)at, found };
+    return dl_iterate_phdr(look, &question) == 1 ? 0 : -1;
+}
+/* It refers to these weakly, and calls address 0 where nobody else does. */
+__attribute__((used)) static void *const kept[] = { (void *)pthread_once, (void *)pthread_mutex_lock, (void *)pthread_mutex_unlock,
+    (void *)pthread_key_create, (void *)pthread_getspecific, (void *)pthread_setspecific };
+C
+  musl-gcc -O1 -c "$1/find_object.c" -o "$1/find_object.o"
+  rm -f "$1/libfind_object.a"
+  ar rcs "$1/libfind_object.a" "$1/find_object.o"
+  echo 'INPUT(-lgcc_eh -lgcc -lfind_object -lc)' >"$1/libunwind.a"
+}
+
+musl() {
+  need musl-tools
+  unpack "$cache/newest" ""
+  make_std "$cache/newest" build x86_64-unknown-linux-musl
+  shim "$cache/musl-shim"
+  compile_with "$cache/newest"
+  export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc
+  export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="-Clink-self-contained=no -Crelocation-model=static -Lnative=$cache/musl-shim"
+  cargo test --locked --no-fail-fast --lib --tests --target x86_64-unknown-linux-musl
+}
+
+oldest() {
+  local declared
+  declared=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  unpack "$cache/$declared" "$declared."
+  compile_with "$cache/$declared"
+  export CARGO_TARGET_DIR=target/oldest
+  cargo test --locked --no-fail-fast --lib --tests
+}
+
+if [ $# = 1 ]; then
+  say "$1"
+  case $1 in
+    check) exec tests/portability.sh ;;
+    aarch64 | musl | oldest) "$1" ;;
+    *) say "nothing of that name"; exit 2 ;;
+  esac
+  exit
+fi
+failed=()
+for machine; do tests/long/machines.sh "$machine" || failed+=("$machine"); done
+[ ${#failed[@]} = 0 ] || { say "failed: ${failed[*]}"; exit 1; }

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The soak of tests/soak.rs in its long form: ten minutes with 5,000 clients at a time, by a server with 256 descriptors and by one
+# with 20,000; both at once. SENDLOOP_SOAK_SECONDS and SENDLOOP_SOAK_CLIENTS say otherwise.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export SENDLOOP_SOAK_SECONDS=${SENDLOOP_SOAK_SECONDS-600} SENDLOOP_SOAK_CLIENTS=${SENDLOOP_SOAK_CLIENTS-5000}
+cargo test --locked --release --quiet --test soak --no-run
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# Connections that nobody reads from hold kernel memory, of which there is so much for all of them (net.ipv4.tcp_mem). A network of
+# our own has a network's segments and small buffers, and a queue for all who come.
+narrow='ip link set lo up mtu 1500 && echo 16384 >/proc/sys/net/core/somaxconn && echo 4096 16384 32768 >/proc/sys/net/ipv4/tcp_wmem &&
+  echo 4096 16384 32768 >/proc/sys/net/ipv4/tcp_rmem && exec "$@"'
+apart=(unshare --net sh -c "$narrow" sh)
+[ "$(id -u)" = 0 ] || apart=(unshare --map-root-user --net sh -c "$narrow" sh)
+
+soak() { # DESCRIPTORS TEST
+  local status=0
+  SENDLOOP_SOAK_DESCRIPTORS=$1 "${apart[@]}" cargo test --locked --release --quiet --test soak -- \
+    --exact "soak::round::$2" --nocapture >"$work/$1" 2>&1 || status=$?
+  printf '\n%s descriptors:\n' "$1"
+  cat "$work/$1"
+  return $status
+}
+
+soak 256 few_descriptors &
+few=$!
+soak 20000 descriptors_for_all &
+all=$!
+failed=0
+wait $few || failed=1
+wait $all || failed=1
+exit $failed

@@ -1,0 +1,73 @@
+//! What the process and its loop hold.
+
+use std::fmt;
+use std::fs;
+
+use sendloop::LoopHandle;
+
+use super::limit::Limit;
+use super::memory::live;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Held {
+    pub(super) descriptors: usize,
+    /// Bytes that are allocated.
+    pub(super) live: usize,
+    /// Bytes of memory that the system has given, files apart.
+    pub(super) resident: usize,
+    pub(super) tasks: usize,
+    pub(super) registered: usize,
+}
+
+impl Held {
+    pub(super) fn now(event_loop: &LoopHandle) -> Held {
+        let stats = event_loop.stats();
+        Held {
+            descriptors: descriptors(),
+            live: live(),
+            resident: resident(),
+            tasks: stats.tasks,
+            registered: stats.registered,
+        }
+    }
+
+    /// The most of each.
+    pub(super) fn max(self, other: Held) -> Held {
+        Held {
+            descriptors: self.descriptors.max(other.descriptors),
+            live: self.live.max(other.live),
+            resident: self.resident.max(other.resident),
+            tasks: self.tasks.max(other.tasks),
+            registered: self.registered.max(other.registered),
+        }
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} descriptors, {} tasks, {} in the poller, {} KiB allocated, {} KiB resident",
+            self.descriptors,
+            self.tasks,
+            self.registered,
+            self.live >> 10,
+            self.resident >> 10
+        )
+    }
+}
+
+/// Where there is none left to look with, all are taken.
+fn descriptors() -> usize {
+    let open = fs::read_dir("/proc/self/fd").map(Iterator::count);
+    open.unwrap_or(Limit::now() as usize)
+}
+
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    kib.map_or(0, |kib| kib << 10)
+}

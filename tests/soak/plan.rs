@@ -1,0 +1,76 @@
+//! How many, for how long, and with how many descriptors.
+
+use std::env;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) seconds: u64,
+    /// Of the server.
+    pub(super) descriptors: u64,
+    pub(super) clients: u64,
+    pub(super) seed: u64,
+}
+
+/// The times of a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// For how long the server has a client do nothing.
+    pub(super) patience: Duration,
+    /// The longest that a client pauses for.
+    pause: Duration,
+}
+
+impl Pace {
+    pub(super) fn pause(&self, rng: &mut Rng) -> Duration {
+        self.pause.mul_f32(rng.f32())
+    }
+}
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    match env::var(variable) {
+        Ok(text) => text.parse().expect("a number"),
+        Err(_) => otherwise,
+    }
+}
+
+impl Plan {
+    /// What the environment says, which the clients' process has too.
+    pub(super) fn from_environment(seconds: u64, descriptors: u64, clients: u64) -> Plan {
+        Plan {
+            seconds: number("SENDLOOP_SOAK_SECONDS", seconds),
+            descriptors: number("SENDLOOP_SOAK_DESCRIPTORS", descriptors),
+            clients: number("SENDLOOP_SOAK_CLIENTS", clients),
+            seed: number("SENDLOOP_SOAK_SEED", 0),
+        }
+    }
+
+    pub(super) fn environment(&self) -> [(&'static str, String); 4] {
+        [
+            ("SENDLOOP_SOAK_SECONDS", self.seconds.to_string()),
+            ("SENDLOOP_SOAK_DESCRIPTORS", self.descriptors.to_string()),
+            ("SENDLOOP_SOAK_CLIENTS", self.clients.to_string()),
+            ("SENDLOOP_SOAK_SEED", self.seed.to_string()),
+        ]
+    }
+
+    /// Whether there are descriptors for all: each connection takes two, and a third while the executor reads.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.descriptors > 3 * self.clients + 100
+    }
+
+    /// Where there is room, as many as can are to be there at the same time. Where there is none, the line is to move.
+    pub(super) fn pace(&self) -> Pace {
+        let millis = |patience, pause| Pace {
+            patience: Duration::from_millis(patience),
+            pause: Duration::from_millis(pause),
+        };
+        match self.is_roomy() {
+            _ if self.clients < 1000 => millis(1000, 100),
+            true => millis(4000, 1000),
+            false => millis(1000, 20),
+        }
+    }
+}

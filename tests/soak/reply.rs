@@ -1,0 +1,60 @@
+//! What a client has of the reply, compared as it comes.
+
+use super::request::{HEAD, REFUSED, Request};
+
+/// How a reply ended, and how much of it had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Whole,
+    /// The server had no descriptor for a file, and said so.
+    Refused,
+    /// It ended before everything had come.
+    Cut,
+    /// A reset before anything came: the server has never known of this client, or no longer does.
+    TurnedAway,
+}
+
+pub(super) struct Reply {
+    body: &'static [u8],
+    received: usize,
+    refused: bool,
+}
+
+impl Reply {
+    pub(super) fn to(request: &Request) -> Reply {
+        Reply {
+            body: request.bytes(),
+            received: 0,
+            refused: false,
+        }
+    }
+
+    pub(super) fn received(&self) -> usize {
+        self.received
+    }
+
+    /// Takes what came next; false where that is not what should have come.
+    pub(super) fn take(&mut self, piece: &[u8]) -> bool {
+        if self.received == 0 && piece == REFUSED {
+            self.refused = true;
+            return true;
+        }
+        let of_head = HEAD.len().saturating_sub(self.received).min(piece.len());
+        let (head, body) = piece.split_at(of_head);
+        let head_is = &HEAD[self.received.min(HEAD.len())..][..of_head];
+        let at = (self.received + of_head).saturating_sub(HEAD.len());
+        let body_is = self.body.get(at..at + body.len());
+        self.received += piece.len();
+        !self.refused && head == head_is && (body.is_empty() || body_is == Some(body))
+    }
+
+    /// What it is where nothing more comes.
+    pub(super) fn outcome(&self, was_reset: bool) -> Outcome {
+        match self.received {
+            _ if self.refused => Outcome::Refused,
+            all if all == HEAD.len() + self.body.len() => Outcome::Whole,
+            0 if was_reset => Outcome::TurnedAway,
+            _ => Outcome::Cut,
+        }
+    }
+}

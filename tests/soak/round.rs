@@ -1,0 +1,144 @@
+//! A server on a loop, the clients, and what is left when they are gone.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use sendloop::{Loop, Task};
+
+use super::clients::{REST, send};
+use super::held::Held;
+use super::limit::Limit;
+use super::memory::live;
+use super::plan::Plan;
+use super::server::{Server, file};
+use super::tally::Tally;
+use crate::util::{new_loop, test_within, turn_until};
+
+/// The task that accepts and the one that watches.
+const OWN_TASKS: usize = 2;
+
+/// By how much memory may differ that is allocated after as many clients as before.
+const NEAR: usize = 64 << 10;
+
+struct Running {
+    event_loop: Loop,
+    server: Rc<Server>,
+    _tasks: [Task<()>; OWN_TASKS],
+}
+
+impl Running {
+    fn start(plan: &Plan, path: &std::path::Path) -> Running {
+        let event_loop = new_loop();
+        let patience = plan.pace().patience;
+        let server = Server::new(event_loop.handle(), path.to_owned(), patience);
+        let server = Rc::new(server);
+        let tasks = [
+            event_loop.create_task(server.clone().serve()),
+            event_loop.create_task(server.clone().watch()),
+        ];
+        Running {
+            event_loop,
+            server,
+            _tasks: tasks,
+        }
+    }
+
+    /// Has the clients come for so long, and the server end with the last. Gives the clients' tally and what is held after it.
+    fn round(&self, plan: &Plan) -> (Tally, Held) {
+        let (addr, plan) = (self.server.addr(), *plan);
+        let clients = self.event_loop.run_in_executor(move || send(addr, &plan));
+        let output = self.event_loop.run_until_complete(clients);
+        let output = output.expect("no panic");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "{}\n{said}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let start = Instant::now();
+        turn_until(&self.event_loop, || {
+            let tasks = self.event_loop.stats().tasks;
+            tasks == OWN_TASKS || start.elapsed() > REST / 4
+        });
+        (Tally::parse(&said), Held::now(&self.event_loop))
+    }
+}
+
+/// A tenth of the time first, for what is made once and kept: then the rest must leave no more.
+#[track_caller]
+fn soak(plan: Plan) {
+    let _test = test_within(2 * (Duration::from_secs(plan.seconds) + REST));
+    let file = file();
+    let _limit = Limit::set(plan.descriptors);
+    let allocated = live();
+    let running = Running::start(&plan, file.path());
+    let before = Held::now(&running.event_loop);
+    let first = Plan {
+        seconds: plan.seconds.div_ceil(10),
+        ..plan
+    };
+    let (_, between) = running.round(&first);
+    let second = Plan {
+        seed: plan.seed + 1,
+        ..plan
+    };
+    let (clients, after) = running.round(&second);
+    let server = &running.server;
+    println!("{plan:?}");
+    println!("clients, the second time: {clients}");
+    println!("server: {}", server.tally);
+    println!("at most: {}", server.peak.get());
+    println!("before: {before}\nbetween: {between}\nafter: {after}");
+    println!("{:?}", running.event_loop.stats());
+
+    assert_eq!(server.problems(), [""; 0]);
+    for held in [between, after] {
+        assert_eq!(held.descriptors, before.descriptors, "descriptors");
+        assert_eq!(held.tasks, OWN_TASKS, "tasks");
+        assert_eq!(held.registered, 1, "the listener alone is in the poller");
+    }
+    assert!(after.live <= between.live + NEAR, "memory");
+    check_outcomes(&plan, &clients, &server.tally);
+    drop(running);
+    let left = live().saturating_sub(allocated);
+    println!("after the loop's end: {left} bytes");
+    assert!(left < 4 << 10, "{left} bytes left by the loop");
+}
+
+/// What must arrive does, but where a descriptor was missing.
+#[track_caller]
+fn check_outcomes(plan: &Plan, clients: &Tally, server: &Tally) {
+    for met in [
+        "whole",
+        "aborted",
+        "left midway",
+        "stalled and cut",
+        "silent",
+        "echoed",
+        "uploaded",
+    ] {
+        assert!(clients.get(met) > 0, "no {met}");
+    }
+    let refusals = server.get("times without a descriptor to accept with");
+    if plan.is_roomy() {
+        assert_eq!(refusals, 0, "refused with descriptors enough");
+        assert_eq!(clients.get("refused"), 0, "refused");
+    } else {
+        assert!(refusals > 0, "it was meant to run out of descriptors");
+    }
+    assert!(clients.get("cut") <= server.get("cut"), "cut by nobody");
+    // A machine that does other things as well makes some clients slow that should not be.
+    let slow = server.get("too slow");
+    assert!(slow <= server.get("accepted") / 500, "{slow} were too slow");
+}
+
+#[test]
+fn few_descriptors() {
+    soak(Plan::from_environment(3, 64, 200));
+}
+
+#[test]
+fn descriptors_for_all() {
+    soak(Plan::from_environment(3, 1200, 300));
+}

@@ -1,0 +1,253 @@
+//! One client's visit: what it asks for, and how it behaves.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::exit;
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_util::future::join;
+use sendloop::{LoopHandle, Socket};
+use socket2::SockRef;
+
+use super::plan::Pace;
+use super::reply::{Outcome, Reply};
+use super::request::{HEAD, LEN, Request, What};
+
+/// How often a client pauses that takes its time.
+const PAUSES: usize = 3;
+
+const PIECE: usize = 16 << 10;
+
+/// More than the server's, and the time that passes in the queue.
+const LONG_PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) struct Visit<'a> {
+    event_loop: &'a LoopHandle,
+    sock: Socket<TcpStream>,
+    seed: u64,
+    rng: Rng,
+    pace: Pace,
+}
+
+/// What is to be counted, and the bytes that came and were right.
+pub(super) type Counted = (&'static str, usize);
+
+impl<'a> Visit<'a> {
+    /// Connects. The same seed behaves in the same way.
+    pub(super) async fn begin(
+        event_loop: &'a LoopHandle,
+        addr: SocketAddr,
+        pace: Pace,
+        seed: u64,
+    ) -> io::Result<Visit<'a>> {
+        let mut rng = Rng::with_seed(seed);
+        let sock = Socket::tcp(&addr)?;
+        if rng.bool() {
+            SockRef::from(&sock).set_recv_buffer_size(4096)?;
+        }
+        event_loop.sock_connect(&sock, &addr).await?;
+        Ok(Visit {
+            event_loop,
+            sock,
+            seed,
+            rng,
+            pace,
+        })
+    }
+
+    /// Behaves. An error is the connection's end before the client had what it wanted.
+    pub(super) async fn behave(&mut self) -> io::Result<Counted> {
+        match self.rng.u8(..100) {
+            0..18 => self.read_all(false, false).await,
+            18..28 => self.read_all(true, false).await,
+            28..34 => self.read_all(false, true).await,
+            34..44 => self.stall().await,
+            44..54 => self.leave_midway(true).await,
+            54..62 => self.leave_midway(false).await,
+            62..67 => self.say_nothing().await,
+            67..71 => self.say_too_little().await,
+            71..76 => self.turn_back(),
+            76..90 => self.chat().await,
+            90..95 => self.upload().await,
+            _ => self.be_given_up().await,
+        }
+    }
+
+    /// Says what is wrong and ends the process: the others' visits do not matter any more.
+    fn fail(&self, what: &str) -> ! {
+        eprintln!("seed {}: {what}", self.seed);
+        exit(1);
+    }
+
+    fn random_request(&mut self) -> Request {
+        let what = [What::Memory, What::File, What::File][self.rng.usize(..3)];
+        Request::random(&mut self.rng, what)
+    }
+
+    async fn ask(&self, request: &Request) -> io::Result<Reply> {
+        let bytes = request.encode();
+        self.event_loop.sock_sendall(&self.sock, &bytes).await?;
+        Ok(Reply::to(request))
+    }
+
+    async fn pause(&mut self) {
+        let pause = self.pace.pause(&mut self.rng);
+        self.event_loop.sleep(pause).await;
+    }
+
+    /// Reads until so many bytes have come, or the end. Says whether the end was a reset, where it came.
+    async fn read(&mut self, reply: &mut Reply, enough: usize) -> Option<bool> {
+        while reply.received() < enough {
+            match self.event_loop.sock_recv(&self.sock, PIECE).await {
+                Ok(piece) if piece.is_empty() => return Some(false),
+                Ok(piece) if reply.take(&piece) => {}
+                Ok(_) => self.fail("other bytes than were asked for"),
+                Err(_) => return Some(true),
+            }
+        }
+        None
+    }
+
+    /// The same with pauses.
+    async fn read_slowly(&mut self, reply: &mut Reply, enough: usize) -> Option<bool> {
+        for n in 1..=PAUSES {
+            let end = self.read(reply, enough * n / (PAUSES + 1)).await;
+            if end.is_some() {
+                return end;
+            }
+            self.pause().await;
+        }
+        self.read(reply, enough).await
+    }
+
+    /// The end comes after all that was asked for.
+    async fn read_to_end(&mut self, reply: &mut Reply) -> Outcome {
+        let was_reset = self.read(reply, usize::MAX).await;
+        reply.outcome(was_reset == Some(true))
+    }
+
+    async fn read_all(&mut self, slowly: bool, half_closes: bool) -> io::Result<Counted> {
+        let request = self.random_request().that_must_arrive();
+        let mut reply = self.ask(&request).await?;
+        if half_closes {
+            self.sock.get_ref().shutdown(Shutdown::Write)?;
+        }
+        if slowly {
+            self.read_slowly(&mut reply, HEAD.len() + request.bytes().len())
+                .await;
+        }
+        let what = match self.read_to_end(&mut reply).await {
+            Outcome::Whole => "whole",
+            Outcome::Refused => "refused",
+            Outcome::Cut => "cut",
+            Outcome::TurnedAway => "turned away",
+        };
+        Ok((what, reply.received()))
+    }
+
+    /// Reads a little, and then nothing until the server must have lost patience.
+    async fn stall(&mut self) -> io::Result<Counted> {
+        let request = self.random_request().of_all();
+        let mut reply = self.ask(&request).await?;
+        let enough = self.rng.usize(..4096);
+        self.read(&mut reply, enough).await;
+        self.event_loop.sleep(self.pace.patience).await;
+        self.pause().await;
+        let what = match self.read_to_end(&mut reply).await {
+            Outcome::Whole => "stalled with all in the buffers",
+            _ => "stalled and cut",
+        };
+        Ok((what, reply.received()))
+    }
+
+    async fn leave_midway(&mut self, by_reset: bool) -> io::Result<Counted> {
+        let request = self.random_request();
+        let mut reply = self.ask(&request).await?;
+        let enough = self.rng.usize(..=HEAD.len() + request.bytes().len());
+        self.read_slowly(&mut reply, enough).await;
+        if by_reset {
+            SockRef::from(&self.sock).set_linger(Some(Duration::ZERO))?;
+        }
+        let what = if by_reset { "aborted" } else { "left midway" };
+        Ok((what, reply.received()))
+    }
+
+    /// A connection of which the server's kernel has dropped its half in a full queue, with a SYN cookie, would never end: only
+    /// who sends something is told.
+    async fn say_nothing(&mut self) -> io::Result<Counted> {
+        let end = self.event_loop.sock_recv(&self.sock, 1);
+        match self.event_loop.wait_for(end, LONG_PATIENCE).await {
+            Ok(end) => match end?.as_slice() {
+                [] => Ok(("silent", 0)),
+                _ => self.fail("an answer to no question"),
+            },
+            Err(_) => Ok(("never noticed", 0)),
+        }
+    }
+
+    async fn say_too_little(&mut self) -> io::Result<Counted> {
+        let bytes = self.random_request().encode();
+        let some = &bytes[..self.rng.usize(1..LEN)];
+        self.event_loop.sock_sendall(&self.sock, some).await?;
+        self.pause().await;
+        Ok(("fragments", 0))
+    }
+
+    fn turn_back(&self) -> io::Result<Counted> {
+        SockRef::from(&self.sock).set_linger(Some(Duration::ZERO))?;
+        Ok(("turned back", 0))
+    }
+
+    /// Has what it sends sent back, with pauses.
+    async fn chat(&mut self) -> io::Result<Counted> {
+        let request = Request::random(&mut self.rng, What::Echo).that_must_arrive();
+        self.ask(&request).await?;
+        let all = request.bytes();
+        for said in all.chunks(all.len() / 8 + 1) {
+            self.pause().await;
+            let sent = self.event_loop.sock_sendall(&self.sock, said);
+            let (sent, heard) = join(sent, self.hear(said)).await;
+            sent.and(heard)?;
+        }
+        self.sock.get_ref().shutdown(Shutdown::Write)?;
+        self.say_nothing().await?;
+        Ok(("echoed", all.len()))
+    }
+
+    async fn hear(&self, said: &[u8]) -> io::Result<()> {
+        let mut rest = said;
+        while !rest.is_empty() {
+            let piece = self.event_loop.sock_recv(&self.sock, rest.len()).await?;
+            match rest.strip_prefix(piece.as_slice()) {
+                _ if piece.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(after) => rest = after,
+                None => self.fail("another echo"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn upload(&mut self) -> io::Result<Counted> {
+        let request = Request::random(&mut self.rng, What::Upload).that_must_arrive();
+        self.ask(&request).await?;
+        let all = request.bytes();
+        self.event_loop.sock_sendall(&self.sock, all).await?;
+        self.hear(HEAD).await?;
+        Ok(("uploaded", all.len()))
+    }
+
+    /// The server gives up its transfer in the middle.
+    async fn be_given_up(&mut self) -> io::Result<Counted> {
+        let millis = self.rng.u16(1..50);
+        let request = Request::random(&mut self.rng, What::File).given_up_after(millis);
+        let mut reply = self.ask(&request).await?;
+        self.read_slowly(&mut reply, HEAD.len() + request.bytes().len())
+            .await;
+        let what = match self.read_to_end(&mut reply).await {
+            Outcome::Whole => "just in time",
+            _ => "given up",
+        };
+        Ok((what, reply.received()))
+    }
+}
