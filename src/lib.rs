@@ -7,6 +7,7 @@
 //! - [`docs::design`]: why things are as they are.
 //! - [`docs::reliability`]: what was tried to break it, and what happens then.
 //! - [`docs::benchmarks`]: what it costs beside what one would use instead.
+//! - [`docs::security`]: what may be relied on, and what not.
 //! - [`docs::file_server`]: the example that is a program of its own.
 
 #[cfg(not(unix))]
@@ -56,6 +57,8 @@ pub mod docs {
     pub mod file_server {}
     #[doc = include_str!("../docs/RELIABILITY.md")]
     pub mod reliability {}
+    #[doc = include_str!("../SECURITY.md")]
+    pub mod security {}
     #[doc = include_str!("../docs/SENDFILE.md")]
     pub mod sendfile {}
 }

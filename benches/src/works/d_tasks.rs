@@ -44,7 +44,9 @@ pub fn run(options: &Options) -> Result<()> {
             unit: "operation",
             rounds: scale.rounds,
         };
-        let table = plan.run_samples(&mut peers, |peer| measure(peer, what, count))?;
+        // smol's timers do not come to an end often enough: see remarks/d.md.
+        let many = if what == "timer_fire" { 2 } else { peers.len() };
+        let table = plan.run_samples(&mut peers[..many], |peer| measure(peer, what, count))?;
         results::save(&options.folder, &table)?;
     }
     Ok(())
@@ -54,8 +56,7 @@ fn start(peer: &str) -> Result<Side> {
     Side::own(&format!("tasks-{peer}"), &[])
 }
 
-/// A peer that does not come to an end begins anew, and what it had done so far counts for nothing. smol's timers do that, one
-/// time in some dozens: a thread waits for the poller, the other for that thread.
+/// A peer that does not come to an end begins anew, and what it had done so far counts for nothing.
 fn measure(peer: &mut Peer, what: &str, count: u64) -> Result<Sample> {
     let line = format!("{what} {count}");
     for _ in 0..3 {
