@@ -27,6 +27,7 @@ fn what_a_loop_holds_says_what_it_is_and_how_it_stands() {
     let _test = test();
     let event_loop = Loop::new().expect("a loop");
     assert_shows(&event_loop, &["Loop(", "running: false", "tasks: 0"]);
+    assert_shows(&event_loop.remote(), &["Remote", "closed: false"]);
     assert_shows(&Clock::real(), &["Clock::real"]);
     assert_shows(&Clock::manual(), &["Clock::manual"]);
     let soon = event_loop.call_soon(|| {});
