@@ -7,7 +7,7 @@ use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
-use crate::error::{discard, panic_message};
+use crate::error::{discard, panic_message, quietly};
 
 type Handler = Box<dyn FnMut(&ExceptionContext)>;
 
@@ -133,7 +133,7 @@ impl Exceptions {
             return;
         }
         drop(state);
-        drop(handler);
+        quietly("while an exception handler was dropped", || drop(handler));
     }
 
     /// Runs code of the user's whose panic must go no further.
@@ -146,7 +146,7 @@ impl Exceptions {
     /// Forgets the handler, as it may hold what holds the loop.
     pub(crate) fn close(&self) {
         let handler = mem::take(&mut *self.state.borrow_mut());
-        drop(handler);
+        quietly("while an exception handler was dropped", || drop(handler));
     }
 }
 

@@ -6,6 +6,8 @@
 //! - [`docs::sendfile`]: what [`sock_sendfile`](LoopHandle::sock_sendfile) promises, and why each promise is one.
 //! - [`docs::design`]: why things are as they are.
 //! - [`docs::reliability`]: what was tried to break it, and what happens then.
+//! - [`docs::benchmarks`]: what it costs beside what one would use instead.
+//! - [`docs::security`]: what may be relied on, and what not.
 //! - [`docs::file_server`]: the example that is a program of its own.
 
 #[cfg(not(unix))]
@@ -47,12 +49,16 @@ pub use task::{Promise, PromiseFuture, Task};
 pub mod docs {
     #[doc = include_str!("../docs/ASYNCIO.md")]
     pub mod asyncio {}
+    #[doc = include_str!("../docs/BENCHMARKS.md")]
+    pub mod benchmarks {}
     #[doc = include_str!("../docs/DESIGN.md")]
     pub mod design {}
     #[doc = include_str!("../docs/FILE_SERVER.md")]
     pub mod file_server {}
     #[doc = include_str!("../docs/RELIABILITY.md")]
     pub mod reliability {}
+    #[doc = include_str!("../SECURITY.md")]
+    pub mod security {}
     #[doc = include_str!("../docs/SENDFILE.md")]
     pub mod sendfile {}
 }

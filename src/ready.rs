@@ -6,6 +6,9 @@
 //! whether the loop runs at that moment or not. Elsewhere it finds nothing, and the wake-up goes through the
 //! [`Door`](crate::remote::Door).
 
+#[cfg(sendloop_shuffle)]
+mod shuffle;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
@@ -151,6 +154,8 @@ pub(crate) struct Ready {
     tasks: RefCell<Slots<Runnable>>,
     closed: Cell<bool>,
     exceptions: Exceptions,
+    #[cfg(sendloop_shuffle)]
+    shuffle: shuffle::Shuffle,
 }
 
 thread_local! {
@@ -186,6 +191,8 @@ impl Ready {
             tasks: RefCell::new(Slots::new()),
             closed: Cell::new(false),
             exceptions: Exceptions::default(),
+            #[cfg(sendloop_shuffle)]
+            shuffle: shuffle::Shuffle::from_environment(),
         });
         LOCAL.with(|local| local.borrow_mut().push(ready.clone()));
         ready
@@ -200,7 +207,10 @@ impl Ready {
         &self.exceptions
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How much there is for the turn that begins: what is queued from here on is for the next one.
+    pub(crate) fn begin_turn(&self) -> usize {
+        #[cfg(sendloop_shuffle)]
+        self.shuffle.mix(&mut self.queue.borrow_mut());
         self.queue.borrow().len()
     }
 
@@ -217,7 +227,8 @@ impl Ready {
     pub(crate) fn admit(&self, task: Runnable) {
         let key = self.tasks.borrow_mut().insert(task.clone());
         task.head().key.set(Some(key));
-        self.push_task(&task);
+        task.head().queued.set(true);
+        self.queue.borrow_mut().push_back(Entry::Task(task));
     }
 
     /// What was a task of the loop's is none any more: whoever wakes it finds nobody.

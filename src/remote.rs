@@ -28,6 +28,9 @@ pub(crate) enum Message {
     Stop,
 }
 
+/// For how many tasks that are woken there always is room.
+const FEW: usize = 100;
+
 struct Inbox {
     messages: Vec<Message>,
     /// The tasks among the messages. Who finds its own here has written what the task is to see before it took the lock, and
@@ -123,7 +126,10 @@ impl Door {
         match &mut *self.inbox() {
             Some(inbox) => {
                 self.announced.store(false, Ordering::Relaxed);
+                let many = inbox.woken.len();
                 inbox.woken.clear();
+                // Clearing takes time by the room that there is, and after a burst that is much.
+                inbox.woken.shrink_to(2 * many + FEW);
                 mem::replace(&mut inbox.messages, spare)
             }
             None => spare,

@@ -161,6 +161,13 @@ impl<T> Slots<T> {
             Place::Free { .. } => None,
         })
     }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.places.iter_mut().filter_map(|(_, place)| match place {
+            Place::Taken(value) => Some(value),
+            Place::Free { .. } => None,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -12,15 +12,6 @@ use std::time::Duration;
 use sendloop::{Loop, LoopClosed, LoopHandle, Socket, TaskError};
 use util::*;
 
-/// Calls a function where it is dropped.
-struct AtEnd<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for AtEnd<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
-}
-
 /// Fills a loop with what holds `held` and, in circles, the loop and each other.
 fn fill(event_loop: &Loop, held: &Rc<()>) {
     let handle = event_loop.handle();

@@ -77,6 +77,24 @@ fn a_handler_that_panics_or_causes_more_does_no_harm() {
 }
 
 #[test]
+fn a_handler_that_has_another_take_its_place_and_panics_where_it_is_dropped_ends_nothing() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (handle, bomb) = (event_loop.handle(), PanicsWhenDropped);
+    event_loop.set_exception_handler(move |_| {
+        let _bomb = &bomb;
+        handle.clear_exception_handler();
+    });
+    event_loop.call_soon(|| panic!("first"));
+    event_loop.run_until_complete(async {});
+    let bomb = PanicsWhenDropped;
+    event_loop.set_exception_handler(move |_| {
+        let _bomb = &bomb;
+    });
+    drop(event_loop);
+}
+
+#[test]
 fn the_handler_is_told_what_a_program_reports_itself() {
     let _test = test();
     let event_loop = new_loop();

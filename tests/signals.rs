@@ -56,6 +56,26 @@ fn a_signal_is_a_callback_on_the_loop_as_often_as_it_came() {
 }
 
 #[test]
+fn destructors_of_handlers_that_panic_keep_nothing_from_being_put_back() {
+    let _test = test();
+    let event_loop = new_loop();
+    let signals = [libc::SIGUSR1, libc::SIGUSR2];
+    let held = Rc::new(());
+    for signal in signals {
+        let (loud, held) = (AtEnd(|| panic!("as it should")), held.clone());
+        let handler = move || {
+            let _both = (&loud, &held);
+        };
+        event_loop
+            .add_signal_handler(signal, handler)
+            .expect("caught");
+    }
+    drop(event_loop);
+    assert_eq!(Rc::strong_count(&held), 1);
+    assert_eq!(signals.map(disposition), [libc::SIG_DFL; 2]);
+}
+
+#[test]
 fn a_signal_to_another_thread_wakes_a_parked_loop() {
     let _test = test();
     let event_loop = new_loop();

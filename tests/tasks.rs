@@ -23,15 +23,6 @@ async fn held(by: Rc<()>) {
     drop(by);
 }
 
-/// Calls a function where it is dropped.
-struct AtEnd<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for AtEnd<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
-}
-
 /// A task that is handed itself.
 fn knowing_itself<F: Future<Output = i32> + 'static>(
     event_loop: &Loop,

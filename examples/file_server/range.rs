@@ -35,8 +35,8 @@ impl Part {
     }
 
     fn touches(self, other: Part) -> bool {
-        self.offset <= other.end().saturating_add(GAP)
-            && other.offset <= self.end().saturating_add(GAP)
+        self.offset < other.end().saturating_add(GAP)
+            && other.offset < self.end().saturating_add(GAP)
     }
 
     fn united(self, other: Part) -> Part {

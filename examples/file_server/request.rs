@@ -69,20 +69,25 @@ pub(crate) enum Parsed {
 }
 
 /// Reads the request that `bytes` begin with.
+///
+/// What it says of the first bytes it says of all that begin with them, unless that was that more must come: the answer does not
+/// depend on the pieces that a request comes in.
 pub(crate) fn parse(bytes: &[u8]) -> Parsed {
+    let (bytes, limit) = within_limits(bytes);
     let mut fields = [EMPTY_HEADER; MOST_FIELDS];
     let mut parser = httparse::Request::new(&mut fields);
-    let parsed = parser.parse(bytes);
-    if target_len(bytes) > MOST_TARGET {
-        return Parsed::Refused(Status::UriTooLong);
-    }
+    let parsed = match parser.parse(bytes) {
+        // Of another version only the whole line says whether it is one.
+        Err(Error::Version) if !is_line_whole(bytes) => Ok(httparse::Status::Partial),
+        parsed => parsed,
+    };
     match parsed {
-        Ok(httparse::Status::Complete(len)) if len <= MOST => match Request::of(&parser) {
+        Ok(httparse::Status::Complete(len)) => match Request::of(&parser) {
             Ok(request) => Parsed::Request(Box::new(request), len),
             Err(status) => Parsed::Refused(status),
         },
-        Ok(httparse::Status::Partial) if bytes.len() < MOST => Parsed::Beginning,
-        Ok(_) | Err(Error::TooManyHeaders) => Parsed::Refused(Status::HeaderTooLarge),
+        Ok(httparse::Status::Partial) => limit.map_or(Parsed::Beginning, Parsed::Refused),
+        Err(Error::TooManyHeaders) => Parsed::Refused(Status::HeaderTooLarge),
         Err(Error::Version) if names_a_version(bytes) => {
             Parsed::Refused(Status::VersionNotSupported)
         }
@@ -90,17 +95,40 @@ pub(crate) fn parse(bytes: &[u8]) -> Parsed {
     }
 }
 
+/// As much of it as is read, and what to say where that is only the beginning of a request and no more will be read.
+fn within_limits(bytes: &[u8]) -> (&[u8], Option<Status>) {
+    let line = without_empty_lines(bytes);
+    let before = bytes.len() - line.len();
+    let mut words = line.split(u8::is_ascii_whitespace);
+    let method = words.next().unwrap_or_default();
+    let target = words.next().unwrap_or_default();
+    if target.len() > MOST_TARGET {
+        let len = before + method.len() + 1 + MOST_TARGET;
+        return (&bytes[..len.min(MOST)], Some(Status::UriTooLong));
+    }
+    match bytes.get(..MOST) {
+        Some(bytes) => (bytes, Some(Status::HeaderTooLarge)),
+        None => (bytes, None),
+    }
+}
+
 /// The first line, without the empty ones that may stand before it, and without its end.
 pub(crate) fn first_line(bytes: &[u8]) -> &[u8] {
-    let bytes = bytes.trim_ascii_start();
+    let bytes = without_empty_lines(bytes);
     let line = bytes.split(|&byte| byte == b'\n').next();
     line.unwrap_or_default().trim_ascii_end()
 }
 
-/// The length of the request line's second word, as far as it is there.
-fn target_len(bytes: &[u8]) -> usize {
-    let mut words = first_line(bytes).split(|&byte| byte == b' ');
-    words.nth(1).map_or(0, <[u8]>::len)
+fn without_empty_lines(mut bytes: &[u8]) -> &[u8] {
+    while let Some(rest) = bytes.strip_prefix(b"\r\n").or(bytes.strip_prefix(b"\n")) {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Whether the request line has come to its end.
+fn is_line_whole(bytes: &[u8]) -> bool {
+    without_empty_lines(bytes).contains(&b'\n')
 }
 
 /// Whether the request line ends with some version of HTTP, which we then do not speak.

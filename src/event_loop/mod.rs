@@ -92,8 +92,8 @@ impl Inner {
             let dropped = || drop(message);
             exceptions.contain("panic while another thread's call was dropped", dropped);
         }
-        self.watches.close();
-        self.signals.close();
+        self.watches.close(exceptions);
+        self.signals.close(exceptions);
         self.reactor.close();
         exceptions.close();
     }

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::LoopHandle;
 use crate::error::LoopClosed;
+use crate::exceptions::Exceptions;
 use crate::ready::{Call, Ready};
 use crate::sys::signal::Mailbox;
 
@@ -42,9 +43,10 @@ impl Signals {
         }
     }
 
-    pub(super) fn close(&self) {
-        let handlers = self.handlers.take();
-        drop(handlers);
+    pub(super) fn close(&self, exceptions: &Exceptions) {
+        for handler in self.handlers.take().into_values() {
+            exceptions.contain("panic while a callback was dropped", || drop(handler));
+        }
         let mailbox = self.mailbox.take();
         drop(mailbox);
     }

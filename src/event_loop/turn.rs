@@ -35,7 +35,7 @@ impl Inner {
             self.read_messages();
         }
         self.queue_due_timers();
-        for _ in 0..self.ready.len() {
+        for _ in 0..self.ready.begin_turn() {
             self.budget.set(BUDGET);
             match self.ready.pop() {
                 Some(Entry::Callback(callback)) => self.call(&*callback),

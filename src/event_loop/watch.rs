@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use super::LoopHandle;
 use crate::error::LoopClosed;
+use crate::exceptions::Exceptions;
 use crate::reactor::{Attachment, Direction};
 use crate::ready::Callback;
 
@@ -25,7 +26,8 @@ struct Watcher {
     /// Out while it is called: it may remove itself, and be dropped then.
     body: RefCell<Option<Box<dyn FnMut()>>>,
     cancelled: Cell<bool>,
-    attachment: Rc<Attachment>,
+    /// Until it is cancelled.
+    attachment: RefCell<Option<Rc<Attachment>>>,
     place: &'static Location<'static>,
 }
 
@@ -51,13 +53,17 @@ impl Callback for Watcher {
         };
         if let Some(body) = &mut calling.body {
             // The poller looks at the descriptor when it is asked, not now: what the call takes away is not announced again.
-            self.attachment.rearm();
+            if let Some(attachment) = &*self.attachment.borrow() {
+                attachment.rearm();
+            }
             body();
         }
     }
 
     fn cancel(&self) {
         self.cancelled.set(true);
+        // In this order: the callback may own the descriptor, which leaves the poller before it is closed.
+        drop(self.attachment.take());
         let body = self.body.take();
         drop(body);
     }
@@ -78,22 +84,32 @@ struct Watch {
 }
 
 impl Watch {
-    fn set(&mut self, direction: Direction, watcher: Option<Rc<Watcher>>) -> bool {
+    fn new(attachment: Rc<Attachment>) -> Watch {
+        Watch {
+            attachment,
+            watchers: [None, None],
+        }
+    }
+
+    fn is_of(&self, attachment: &Attachment) -> bool {
+        Rc::ptr_eq(self.attachment.source(), attachment.source())
+    }
+
+    /// Gives back who watched before. Cancelling it runs a destructor of the user's, which may ask for more: that comes last.
+    fn set(&mut self, direction: Direction, watcher: Option<Rc<Watcher>>) -> Option<Rc<Watcher>> {
         let callback = watcher.clone().map(|watcher| watcher as Rc<dyn Callback>);
         self.attachment.source().side(direction).watch(callback);
-        let before = std::mem::replace(&mut self.watchers[direction as usize], watcher);
-        before.as_ref().inspect(|before| before.cancel()).is_some()
+        std::mem::replace(&mut self.watchers[direction as usize], watcher)
+    }
+
+    /// Gives back all who watched.
+    fn end(mut self) -> impl Iterator<Item = Rc<Watcher>> {
+        let both = [Direction::Read, Direction::Write].map(|direction| self.set(direction, None));
+        both.into_iter().flatten()
     }
 
     fn is_over(&self) -> bool {
         self.watchers.iter().all(Option::is_none)
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.set(Direction::Read, None);
-        self.set(Direction::Write, None);
     }
 }
 
@@ -105,17 +121,18 @@ pub(crate) struct Watches {
 
 impl Watches {
     fn put(&self, fd: RawFd, watch: Watch) {
-        let before = self.table.borrow_mut().insert(fd, watch);
-        drop(before);
+        self.table.borrow_mut().insert(fd, watch);
     }
 
     fn take(&self, fd: RawFd) -> Option<Watch> {
         self.table.borrow_mut().remove(&fd)
     }
 
-    pub(super) fn close(&self) {
+    pub(super) fn close(&self, exceptions: &Exceptions) {
         let table = self.table.take();
-        drop(table);
+        for watcher in table.into_values().flat_map(Watch::end) {
+            exceptions.contain("panic while a callback was dropped", || watcher.cancel());
+        }
     }
 }
 
@@ -200,20 +217,20 @@ impl LoopHandle {
         let fd = fd.as_fd();
         // Also where it is watched already: that arms it again, and shows whether it still is the same descriptor.
         let attachment = Rc::new(self.inner.reactor.attach(fd)?);
-        let known = self.inner.watches.take(fd.as_raw_fd());
-        let same = known.filter(|watch| Rc::ptr_eq(watch.attachment.source(), attachment.source()));
-        let mut watch = same.unwrap_or_else(|| Watch {
-            attachment,
-            watchers: [None, None],
-        });
+        let (mut watch, stale) = match self.inner.watches.take(fd.as_raw_fd()) {
+            Some(watch) if watch.is_of(&attachment) => (watch, None),
+            stale => (Watch::new(attachment), stale),
+        };
         let watcher = Rc::new(Watcher {
             body: RefCell::new(Some(body)),
             cancelled: Cell::new(false),
-            attachment: watch.attachment.clone(),
+            attachment: RefCell::new(Some(watch.attachment.clone())),
             place: Location::caller(),
         });
-        watch.set(direction, Some(watcher));
+        let before = watch.set(direction, Some(watcher));
         self.inner.watches.put(fd.as_raw_fd(), watch);
+        let stale = stale.into_iter().flat_map(Watch::end);
+        stale.chain(before).for_each(|before| before.cancel());
         Ok(())
     }
 
@@ -221,10 +238,11 @@ impl LoopHandle {
         let Some(mut watch) = self.inner.watches.take(fd) else {
             return false;
         };
-        let there = watch.set(direction, None);
-        if !watch.is_over() {
-            self.inner.watches.put(fd, watch);
+        let before = watch.set(direction, None);
+        match watch.is_over() {
+            true => drop(watch),
+            false => self.inner.watches.put(fd, watch),
         }
-        there
+        before.inspect(|before| before.cancel()).is_some()
     }
 }

@@ -244,9 +244,17 @@ impl Reactor {
         })
     }
 
+    /// Whether the number still is what was registered by it: else it was closed, and is another's by now.
+    fn is_number_of(&self, fd: RawFd, key: Key) -> bool {
+        self.numbers.borrow().get(&fd) == Some(&key)
+    }
+
     /// [`rearm`](Reactor::rearm) for who watches, and would hear nothing more: where it fails it is tried again, until the
     /// descriptor turns out to be closed.
     fn arm(&self, fd: RawFd, key: Key) {
+        if !self.is_number_of(fd, key) {
+            return;
+        }
         let gone =
             |error: &io::Error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EBADF));
         match self.rearm(fd, key) {
@@ -263,9 +271,7 @@ impl Reactor {
 
     fn arm_again(&self) {
         for (fd, key) in self.unarmed.take() {
-            if self.sources.borrow().get(key).is_some() {
-                self.arm(fd, key);
-            }
+            self.arm(fd, key);
         }
     }
 
@@ -294,7 +300,7 @@ impl Reactor {
         drop(sources);
         drop(gone);
         // Unless the number is another's by now: then the kernel has taken this one out already.
-        if self.numbers.borrow().get(&fd) != Some(&key) {
+        if !self.is_number_of(fd, key) {
             return;
         }
         self.numbers.borrow_mut().remove(&fd);

@@ -98,10 +98,12 @@ impl<T> Future for PromiseFuture<T> {
     ///
     /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Cloning and dropping a waker may run foreign code: nothing is borrowed then.
+        let mine = cx.waker().clone();
         let mut state = self.shared.borrow_mut();
         match mem::replace(&mut *state, State::Taken) {
             State::Pending(before) => {
-                *state = State::Pending(Some(cx.waker().clone()));
+                *state = State::Pending(Some(mine));
                 drop(state);
                 drop(before);
                 Poll::Pending

@@ -1,7 +1,6 @@
 //! What a task is: its future, and then its result, in one place; who waits for it; how far it is.
 
 use std::cell::Cell;
-use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -31,7 +30,7 @@ type Callbacks = Vec<Rc<dyn Callback>>;
 /// What is known of a task, whatever its types.
 pub(super) struct Life {
     phase: Cell<Phase>,
-    /// Nobody holds the handle.
+    /// Nobody will take the result: it was taken, or the handle is gone.
     detached: Cell<bool>,
     joiner: Cell<Option<Waker>>,
     /// Nearly always none: in a box, so that a task without is small.
@@ -100,12 +99,24 @@ impl<F: Future> Step for Work<F> {
             return Stepped::Task;
         }
         life.phase.set(Phase::Running);
-        let cx = &mut Context::from_waker(waker);
-        match catch_unwind(AssertUnwindSafe(|| self.body().poll(cx))) {
-            Ok(Some(Poll::Ready(value))) => end(self, standing, Ok(value)),
-            Ok(_) if life.phase.get() == Phase::Running => life.phase.set(Phase::Idle),
-            Ok(_) => end(self, standing, Err(TaskError::Cancelled)),
-            Err(panic) => end(self, standing, Err(TaskError::Panicked(panic))),
+        let (mut value, cx) = (None, &mut Context::from_waker(waker));
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(Poll::Ready(ready)) = self.body().poll(cx) {
+                value = Some(ready);
+                self.body().clear();
+            }
+        }));
+        match (value, stepped) {
+            (Some(value), dropped) => {
+                if let Err(panic) = dropped {
+                    let context = ExceptionContext::new(PANIC_IN_DROP);
+                    life.ready.exceptions().report(&context.with_panic(panic));
+                }
+                settle(self, standing, Ok(value));
+            }
+            (None, Err(panic)) => end(self, standing, TaskError::Panicked(panic)),
+            (None, Ok(())) if life.phase.get() == Phase::Running => life.phase.set(Phase::Idle),
+            (None, Ok(())) => end(self, standing, TaskError::Cancelled),
         }
         Stepped::Task
     }
@@ -117,7 +128,7 @@ impl<F: Future> Step for Work<F> {
             Phase::Running | Phase::Cancelling => phase.set(Phase::Cancelling),
             Phase::Idle => {
                 phase.set(Phase::Cancelling);
-                end(self, standing, Err(TaskError::Cancelled));
+                end(self, standing, TaskError::Cancelled);
             }
         }
         true
@@ -130,25 +141,30 @@ impl<F: Future> Join<F::Output> for Work<F> {
     }
 
     fn take(self: Pin<&Self>) -> Option<TaskResult<F::Output>> {
+        self.get_ref().head().detached.set(true);
         self.body().take()
     }
 
     fn detach(self: Pin<&Self>, standing: &Standing) {
         let life = self.get_ref().head();
-        life.detached.set(true);
-        if life.is_ended() {
+        if !life.detached.replace(true) && life.is_ended() {
             dispose::<F>(life, standing, &self.body());
         }
     }
 }
 
-/// The end of a task: its future is dropped first, then its result settled, then who waits for it is told.
-fn end<F: Future>(work: Pin<&Work<F>>, standing: &Standing, result: TaskResult<F::Output>) {
+const PANIC_IN_DROP: &str = "panic while a task's future was dropped";
+
+/// The end of a task that has no result: its future is dropped first.
+fn end<F: Future>(work: Pin<&Work<F>>, standing: &Standing, error: TaskError) {
+    let exceptions = work.get_ref().head().ready.exceptions();
+    exceptions.contain(PANIC_IN_DROP, || work.body().clear());
+    settle(work, standing, Err(error));
+}
+
+/// Behind the end of its future, a task's result is settled, and who waits for it is told.
+fn settle<F: Future>(work: Pin<&Work<F>>, standing: &Standing, result: TaskResult<F::Output>) {
     let (life, stage) = (work.get_ref().head(), work.body());
-    let exceptions = life.ready.exceptions();
-    if needs_drop::<F>() {
-        exceptions.contain("panic while a task's future was dropped", || stage.clear());
-    }
     life.ready.dismiss(standing);
     // Asked only now: a destructor of the future's may have cancelled it too.
     let cancelled = life.phase.get() == Phase::Cancelling;

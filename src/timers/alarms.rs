@@ -10,6 +10,15 @@ enum Alarm {
     Rung,
 }
 
+impl Alarm {
+    fn ring(&mut self) -> Option<Waker> {
+        match mem::replace(self, Alarm::Rung) {
+            Alarm::Set(waker) => Some(waker),
+            Alarm::Rung => None,
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Alarms {
     alarms: Slots<Alarm>,
@@ -25,20 +34,21 @@ impl Alarms {
     }
 
     /// Gives the waker that was to be woken before, where the alarm has not rung.
-    pub(super) fn renew(&mut self, key: Key, waker: &Waker) -> Option<Waker> {
+    pub(super) fn renew(&mut self, key: Key, waker: Waker) -> Option<Waker> {
         match self.alarms.get_mut(key) {
-            Some(Alarm::Set(before)) => Some(mem::replace(before, waker.clone())),
+            Some(Alarm::Set(before)) => Some(mem::replace(before, waker)),
             _ => None,
         }
     }
 
     /// The waker to be woken now.
     pub(super) fn ring(&mut self, key: Key) -> Option<Waker> {
-        let alarm = self.alarms.get_mut(key)?;
-        match mem::replace(alarm, Alarm::Rung) {
-            Alarm::Set(waker) => Some(waker),
-            Alarm::Rung => None,
-        }
+        self.alarms.get_mut(key)?.ring()
+    }
+
+    /// All wakers that are to be woken at some time.
+    pub(super) fn ring_all(&mut self) -> Vec<Waker> {
+        self.alarms.values_mut().filter_map(Alarm::ring).collect()
     }
 
     /// The waker that will not be woken.

@@ -58,6 +58,8 @@ impl Timers {
 
     /// Whether the alarm has rung; where it has not, it is this waker's from here on.
     pub(crate) fn has_rung(&self, alarm: Key, waker: &Waker) -> bool {
+        // Cloning and dropping a waker may run foreign code: nothing is borrowed then.
+        let waker = waker.clone();
         let before = self.alarms.borrow_mut().renew(alarm, waker);
         match before {
             Some(before) => {
@@ -153,14 +155,14 @@ impl Timers {
         self.cancelled.set(0);
         // The destructors are the user's code: nothing is borrowed while they run.
         for timer in waiting.iter() {
-            match &timer.due {
-                Due::Callback(callback) => {
-                    let cancel = || callback.cancel();
-                    exceptions.contain("panic while a callback was dropped", cancel);
-                }
-                Due::Alarm(key) => self.ring(*key),
+            if let Due::Callback(callback) = &timer.due {
+                let cancel = || callback.cancel();
+                exceptions.contain("panic while a callback was dropped", cancel);
             }
         }
+        // Also those that were handed back and are still to ring: nobody will ring them any more.
+        let wakers = self.alarms.borrow_mut().ring_all();
+        wakers.into_iter().for_each(wake);
     }
 }
 

@@ -80,6 +80,36 @@ fn a_target_has_at_most_8_kib() {
     expect(&server, format!("GET {}", target(9000)), 414);
 }
 
+/// What has come of it says as little as it can: the rest may come later.
+#[test]
+fn what_is_wrong_does_not_depend_on_how_much_has_come() {
+    let server = Server::start();
+    let long = "x".repeat(9000);
+    let header = "x".repeat(16 << 10);
+    for (request, status) in [
+        // The first digit of the version was refused before the second was there, as no version at all.
+        ("PRI * HTTP/2.0\r\n\r\n".to_owned(), 505),
+        // A wrong byte in front of the limit or behind it is one or is not seen, however much comes at once.
+        (format!("GET /\x01{long} HTTP/1.1\r\nHost: t\r\n\r\n"), 400),
+        (format!("GET /{long}\x01 HTTP/1.1\r\nHost: t\r\n\r\n"), 414),
+        (
+            format!("GET / HTTP/1.1\r\nHost: t\r\nX: {header}\0\r\n\r\n"),
+            431,
+        ),
+        (format!("GET / HTTP/1.1\r\nX: \0{header}\r\n\r\n"), 400),
+        // No HEAD, whatever follows the blank.
+        (" HEAD / HTTP/1.1\r\nHost: t\r\n\r\n".to_owned(), 400),
+    ] {
+        expect(&server, &request, status);
+        let mut client = Client::connect(&server);
+        for piece in request.as_bytes().chunks(request.len().div_ceil(100)) {
+            client.try_send(piece);
+        }
+        assert_eq!(client.response().status, status, "{:?}", &request[..20]);
+        client.expect_end();
+    }
+}
+
 /// Each could end in two places: a proxy in front of us may take the other one.
 #[test]
 fn a_body_whose_end_is_in_doubt_is_refused() {

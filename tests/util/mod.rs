@@ -21,6 +21,28 @@ use std::time::{Duration, Instant};
 use sendloop::{Loop, Socket};
 use socket2::SockRef;
 
+/// Calls a function where it is dropped.
+pub struct AtEnd<F: FnMut()>(pub F);
+
+impl<F: FnMut()> Drop for AtEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Numbers that look random, the same in each run.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}
+
 /// One byte more than a round size: what is sent last is sent alone.
 pub const ODD: usize = (256 << 10) + 1;
 
@@ -45,6 +67,7 @@ pub fn test_within(patience: Duration) -> Test {
     let done = Arc::new(AtomicBool::new(false));
     let seen = done.clone();
     let name = thread::current().name().unwrap_or("a test").to_owned();
+    let patience = patience.max(least_patience());
     thread::spawn(move || {
         let start = Instant::now();
         while !seen.load(Ordering::Relaxed) {
@@ -60,6 +83,13 @@ pub fn test_within(patience: Duration) -> Test {
         done,
         _alone: alone,
     }
+}
+
+/// How long any test may take, where the environment says so: each instruction is watched there.
+fn least_patience() -> Duration {
+    let seconds = std::env::var("SENDLOOP_TEST_SECONDS").ok();
+    let seconds = seconds.map(|text| text.parse().expect("a number of seconds"));
+    Duration::from_secs(seconds.unwrap_or(0))
 }
 
 impl Drop for Test {
@@ -179,6 +209,17 @@ pub fn read_rest(mut from: impl Read) -> Vec<u8> {
 
 pub fn new_loop() -> Loop {
     Loop::new().expect("a loop")
+}
+
+/// A loop that ends the process at a panic of which it would tell its exception handler: what a test asserts in a destructor, or in
+/// a task whose result nobody takes, is not to be lost.
+pub fn strict_loop() -> Loop {
+    let event_loop = new_loop();
+    event_loop.set_exception_handler(|context| {
+        eprintln!("{context}");
+        std::process::abort();
+    });
+    event_loop
 }
 
 /// Takes turns until `done`, without waiting longer than a few milliseconds in one.

@@ -18,6 +18,7 @@ pub fn seconds(seconds: f64) -> String {
 pub fn digits(number: f64) -> String {
     match number.abs() {
         n if !n.is_finite() => "–".to_string(),
+        n if n >= 10.0 && number.fract() == 0.0 => grouped(number as i64),
         n if n < 10.0 => format!("{number:.2}"),
         n if n < 100.0 => format!("{number:.1}"),
         _ => grouped(number.round() as i64),

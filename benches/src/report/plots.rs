@@ -48,11 +48,32 @@ fn late(table: &Table, peer: &str) -> f64 {
         .map_or(f64::NAN, |series| series.other("late").median * 1e3)
 }
 
+/// CPU time beside that of ours.
+fn beside_ours(table: &Table, peer: &str) -> f64 {
+    let ours = OUR_NAMES.iter().find(|name| table.series(name).is_some());
+    let ratio = ours.and_then(|ours| table.ratio(peer, ours));
+    ratio.map_or(f64::NAN, |ratio| ratio.median)
+}
+
 const OUR_NAMES: &[&str] = &["sendloop", "sendloop_noprefetch", "file_server"];
 
 pub fn draw(folder: &Path, tables: &Tables) -> Result<()> {
     let cost = cost_in_microseconds;
     let charts = [
+        Chart {
+            file: "summary.svg",
+            title: "CPU time beside that of sendloop, which is 1: shorter is better",
+            keys: &[
+                "A ",
+                "B 64",
+                "C echo 64",
+                "D yield_many",
+                "D timer_fire",
+                "E 1 KiB",
+            ],
+            figure: beside_ours,
+            ours: OUR_NAMES,
+        },
         Chart {
             file: "a.svg",
             title: "One file of 1 GiB: µs of CPU for a MiB",

@@ -3,12 +3,14 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
@@ -118,6 +120,21 @@ impl Side {
             bail!("it ended: {:?}", self.child.wait()?);
         }
         Ok(line.trim_end().to_string())
+    }
+
+    /// [`ask`](Side::ask), but gives nothing where there is no answer in time.
+    pub fn ask_within(&mut self, line: &str, limit: Duration) -> Result<Option<String>> {
+        let stdin = self.stdin.as_mut().context("open")?;
+        writeln!(stdin, "{line}")?;
+        stdin.flush()?;
+        let mut fds = [PollFd::new(
+            self.stdout.get_ref().as_fd(),
+            PollFlags::POLLIN,
+        )];
+        match poll(&mut fds, PollTimeout::try_from(limit)?)? {
+            0 => Ok(None),
+            _ => self.line().map(Some),
+        }
     }
 
     /// Has it do what a line asks for.

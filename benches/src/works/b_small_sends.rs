@@ -11,12 +11,15 @@ use crate::runner::rounds::Plan;
 pub const SIZES: [(u64, &str, u64); 2] =
     [(4 << 10, "4 KiB", 100_000), (64 << 10, "64 KiB", 16_000)];
 
+/// The calls that sendloop makes, without sendloop: what is left of the difference is its own.
+const CALLS: [&str; 2] = ["blocking_lseek", "blocking_look_lseek"];
+
 pub fn run(options: &Options) -> Result<()> {
     let scale = Scale::of(options);
     for (size, name, times) in SIZES {
         let times = scale.units(times);
         download::make(options, size)?;
-        let mut peers = download::start(options, &download::PEERS, size)?;
+        let mut peers = download::start(options, &[&CALLS[..], &download::PEERS].concat(), size)?;
         let plan = Plan {
             key: &format!("B {name}"),
             title: &format!("a file of {name}, sent again and again over one connection"),

@@ -1,7 +1,7 @@
 //! The system calls and nothing else: one connection at a time.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
@@ -10,11 +10,13 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile64;
+use rustix::io::ReadWriteFlags;
 
 use super::{Folder, ORDER, Order};
 
 /// The most that one call is asked for where nothing else sets a limit: as much as sendfile(2) takes.
 const MOST: u64 = 0x7fff_f000;
+const PAGE: u64 = 4096;
 /// As large as coreutils has its buffers.
 const BUFFER: usize = 256 << 10;
 
@@ -40,19 +42,50 @@ pub(super) fn step(sock: &impl AsFd, file: &File, sent: u64, size: u64) -> io::R
     }
 }
 
-pub(super) fn blocking(listener: &TcpListener, folder: &Folder) -> io::Result<()> {
+/// What is called beside sendfile, for each send.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Beside {
+    Nothing,
+    /// The file's position is set behind what was sent, as asyncio and sendloop do.
+    Position,
+    /// And the page cache is asked for the first byte and, where that is in another page, for the last: sendloop's calls.
+    LookAndPosition,
+}
+
+pub(super) fn blocking(listener: &TcpListener, folder: &Folder, beside: Beside) -> io::Result<()> {
     loop {
         let (mut client, _) = listener.accept()?;
         while let Some(order) = order(&mut client)? {
             let file = folder.open(order.size)?;
             for _ in 0..order.times {
-                let mut sent = 0;
-                while sent < order.size {
-                    sent += step(&client, &file, sent, order.size)?.unwrap_or(0);
-                }
+                send_blocking(&client, &file, order.size, beside)?;
             }
         }
     }
+}
+
+fn send_blocking(client: &TcpStream, mut file: &File, size: u64, beside: Beside) -> io::Result<()> {
+    if beside == Beside::LookAndPosition {
+        look(file, 0)?;
+        if size > PAGE {
+            look(file, size - 1)?;
+        }
+    }
+    let mut sent = 0;
+    while sent < size {
+        sent += step(client, file, sent, size)?.unwrap_or(0);
+    }
+    if beside != Beside::Nothing {
+        file.seek(SeekFrom::Start(sent))?;
+    }
+    Ok(())
+}
+
+fn look(file: &File, offset: u64) -> io::Result<()> {
+    let mut byte = [0];
+    let mut part = [IoSliceMut::new(&mut byte)];
+    rustix::io::preadv2(file, &mut part, offset, ReadWriteFlags::NOWAIT)?;
+    Ok(())
 }
 
 pub(super) fn epoll(listener: &TcpListener, folder: &Folder) -> io::Result<()> {

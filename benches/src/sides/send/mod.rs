@@ -84,7 +84,11 @@ pub fn run(peer: &str, arguments: &[String]) -> Result<()> {
     super::say_ready(listener.local_addr()?.port());
     super::end_with_stdin();
     match peer {
-        "blocking" => bare::blocking(&listener, &folder)?,
+        "blocking" => bare::blocking(&listener, &folder, bare::Beside::Nothing)?,
+        "blocking_lseek" => bare::blocking(&listener, &folder, bare::Beside::Position)?,
+        "blocking_look_lseek" => {
+            bare::blocking(&listener, &folder, bare::Beside::LookAndPosition)?;
+        }
         "epoll" => bare::epoll(&listener, &folder)?,
         "read_write" => bare::read_write(&listener, &folder)?,
         "tokio_copy" => tokio::run(listener, folder, tokio::How::Copy)?,

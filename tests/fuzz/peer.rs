@@ -1,0 +1,132 @@
+//! hyper's server as the proxy in front: what it takes for one request must not be two for us, nor two for it one for us.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, Uri};
+
+use crate::fuzz::request::{End, Seen};
+use crate::request::Method;
+
+/// # Panics
+///
+/// Where the two see different requests. Either may refuse what the other takes: then nothing behind it is read.
+pub(crate) fn compare(bytes: &[u8], ours: &Seen) {
+    let theirs = requests(bytes);
+    let shown = String::from_utf8_lossy(bytes);
+    for ((our, _), (method, uri)) in ours.requests.iter().zip(&theirs.requests) {
+        assert!(
+            is_same_method(our.method, method),
+            "{our:?}, {method}: {shown}"
+        );
+        let target: Uri = our.target.parse().expect("hyper could parse it");
+        assert_eq!(&target, uri, "{shown}");
+    }
+    // With less than us hyper must have refused; with more, we.
+    let only_ours = ours.requests.get(theirs.requests.len());
+    let only_ours = only_ours.filter(|_| !theirs.refused);
+    assert!(only_ours.is_none(), "only we see {only_ours:?} in {shown}");
+    let is_whole = ours.end != End::Open || theirs.requests.len() <= ours.requests.len();
+    assert!(
+        is_whole,
+        "only hyper sees {:?} in {shown}",
+        theirs.requests.last()
+    );
+}
+
+fn is_same_method(ours: Method, theirs: &str) -> bool {
+    match ours {
+        Method::Get => theirs == "GET",
+        Method::Head => theirs == "HEAD",
+        Method::Options => theirs == "OPTIONS",
+        Method::Known | Method::Unknown => !matches!(theirs, "GET" | "HEAD" | "OPTIONS"),
+    }
+}
+
+struct Theirs {
+    requests: Vec<(String, Uri)>,
+    refused: bool,
+}
+
+/// Every body is read: what is in it is no request.
+fn requests(bytes: &[u8]) -> Theirs {
+    let seen = Rc::<RefCell<Vec<_>>>::default();
+    let service = service_fn(|request| answer(request, seen.clone()));
+    let served = http1::Builder::new()
+        .header_read_timeout(None::<Duration>)
+        .serve_connection(Memory(bytes.to_vec(), 0), service);
+    // What is read and written is there at once, so there is nothing to wait for but what wakes itself.
+    let mut served = pin!(served);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut polled = Poll::Pending;
+    for _ in 0..=bytes.len() + 64 {
+        polled = served.as_mut().poll(&mut cx);
+        if polled.is_ready() {
+            break;
+        }
+    }
+    let refused = match polled {
+        Poll::Ready(ended) => ended.is_err(),
+        Poll::Pending => panic!("hyper hangs at {}", String::from_utf8_lossy(bytes)),
+    };
+    let requests = seen.take();
+    Theirs { requests, refused }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    seen: Rc<RefCell<Vec<(String, Uri)>>>,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let place = (request.method().to_string(), request.uri().clone());
+    seen.borrow_mut().push(place);
+    let _ = request.into_body().collect().await;
+    // As ours to CONNECT: there is no tunnel, and the next request follows.
+    let mut response = Response::new(Empty::new());
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    Ok(response)
+}
+
+/// A connection whose other side has sent everything, and closed.
+struct Memory(Vec<u8>, usize);
+
+impl Read for Memory {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        mut place: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let len = place.remaining().min(self.0.len() - self.1);
+        place.put_slice(&self.0[self.1..self.1 + len]);
+        self.1 += len;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Memory {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,106 @@
+//! One loop of the server and a client on it, over real connections.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::join;
+use sendloop::{Loop, Socket};
+
+use crate::clients::{Client, Clients, Seat};
+use crate::connection::Connection;
+use crate::fuzz::tree::Tree;
+use crate::options::Patience;
+use crate::recent::Recent;
+use crate::request;
+use crate::site::Site;
+
+/// Much longer than anything here takes, and not for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often the loop turns between two pieces, so that the server has read the first and answered it.
+const TURNS: usize = 3;
+
+pub(crate) struct Server {
+    event_loop: Loop,
+    site: Rc<Site>,
+    listener: TcpListener,
+}
+
+impl Server {
+    pub(crate) fn new() -> Server {
+        let event_loop = Loop::new().expect("a loop");
+        let site = Site {
+            event_loop: event_loop.handle(),
+            root: Tree::shared().root.clone(),
+            recent: Rc::new(Recent::new(event_loop.handle())),
+            received: RefCell::new(vec![0; request::MOST].into()),
+            patience: Patience {
+                header: PATIENCE,
+                idle: PATIENCE,
+                stall: PATIENCE,
+            },
+            clients: Rc::new(Clients::new(8)),
+            log: None,
+        };
+        Server {
+            event_loop,
+            site: Rc::new(site),
+            listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
+        }
+    }
+
+    /// All that a client gets for these pieces, one after the other and then the end.
+    pub(crate) fn answer<'a>(&self, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+        let addr = self.listener.local_addr().expect("bound");
+        let near = TcpStream::connect(addr).expect("a connection");
+        near.set_nodelay(true).expect("a TCP socket");
+        let near = Socket::new(near).expect("non-blocking");
+        let (far, peer) = self.listener.accept().expect("a connection");
+        let far = Socket::new(far).expect("non-blocking");
+        let serving = self.serve(Client::new(far, peer.ip()));
+        let talking = join(self.send(&near, pieces), self.receive(&near));
+        let all = self.event_loop.wait_for(join(serving, talking), PATIENCE);
+        let ended = self.event_loop.run_until_complete(all);
+        let (served, ((), received)) = ended.expect("nobody waits for ever");
+        if let Err(error) = served {
+            panic!("{error}");
+        }
+        received
+    }
+
+    async fn serve(&self, client: Client) -> io::Result<()> {
+        let client = Rc::new(client);
+        let _seat = Seat {
+            clients: self.site.clients.clone(),
+            number: self.site.clients.next_number(),
+        };
+        Connection::new(self.site.clone(), client).serve().await
+    }
+
+    /// A server that has heard enough may have gone before it has all.
+    async fn send<'a>(&self, near: &Socket<TcpStream>, pieces: impl Iterator<Item = &'a [u8]>) {
+        for piece in pieces {
+            if self.event_loop.sock_sendall(near, piece).await.is_err() {
+                return;
+            }
+            for _ in 0..TURNS {
+                self.event_loop.sleep(Duration::ZERO).await;
+            }
+        }
+        let _ = near.get_ref().shutdown(Shutdown::Write);
+    }
+
+    async fn receive(&self, near: &Socket<TcpStream>) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let some = self.event_loop.sock_recv(near, 64 << 10).await;
+            match some.expect("no reset: the last response may be lost by one") {
+                some if some.is_empty() => return all,
+                some => all.extend(some),
+            }
+        }
+    }
+}

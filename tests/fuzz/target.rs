@@ -1,0 +1,147 @@
+//! Request targets: what they name is below the root, whatever they say.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+use crate::beneath::Wait;
+use crate::encoding::Acceptable;
+use crate::find::{Found, Search, Wanted};
+use crate::fuzz::tree::{SECRET, Tree};
+use crate::target::{self, Target};
+
+/// # Panics
+///
+/// Where a target leads out of the root, names two things, or a redirect from it leads elsewhere.
+pub fn check_bytes(bytes: &[u8]) {
+    // Whatever comes out of the decoder, the root holds.
+    check_opened(Path::new(OsStr::from_bytes(bytes)));
+    if let Ok(target) = std::str::from_utf8(bytes) {
+        check(target);
+    }
+}
+
+fn check(text: &str) {
+    let Some(target) = Target::decode(text) else {
+        return;
+    };
+    check_path(text, &target);
+    check_opened(&target.path);
+    if !target.is_directory {
+        check_redirect(text, &target);
+    }
+    let wanted = Wanted {
+        target,
+        acceptable: Acceptable::read(Some("br, gzip")),
+    };
+    check_found(text, &wanted);
+}
+
+/// Against a decoder that goes byte by byte.
+fn check_path(text: &str, target: &Target) {
+    let is_below = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    assert!(target.path.components().all(is_below), "{text:?}");
+    let names: Vec<&[u8]> = target.decoded.split(|&byte| byte == b'/').collect();
+    assert!(!names.contains(&&b".."[..]), "{text:?}");
+    assert!(!target.decoded.contains(&0), "{text:?}");
+    assert_eq!(target.decoded.first(), Some(&b'/'), "{text:?}");
+    let encoded = if text.starts_with('/') {
+        text
+    } else {
+        let behind_host = text.split_once("://").map_or("", |(_, rest)| rest);
+        let end = behind_host.find(['/', '?', '#']);
+        end.map_or("", |end| &behind_host[end..])
+    };
+    let path = encoded.split(['?', '#']).next().unwrap_or_default();
+    let path = if path.is_empty() { "/" } else { path };
+    assert_eq!(decode(path.as_bytes()), target.decoded, "{text:?}");
+    let kept = names.iter().filter(|name| !matches!(**name, b"" | b"."));
+    let kept: Vec<&[u8]> = kept.copied().collect();
+    let path = target.path.as_os_str().as_bytes();
+    let in_path: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
+    let in_path = in_path
+        .into_iter()
+        .filter(|name| !matches!(*name, b"" | b"."));
+    assert!(in_path.eq(kept), "{text:?}");
+    let is_directory = matches!(names.last(), Some(&(b"" | b".")));
+    assert_eq!(target.is_directory, is_directory, "{text:?}");
+}
+
+fn decode(mut bytes: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    while let Some((&byte, rest)) = bytes.split_first() {
+        let digits = rest.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        let digits = digits.filter(|two| two.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        match digits.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(value) if byte == b'%' => {
+                decoded.push(value);
+                bytes = &rest[2..];
+            }
+            _ => {
+                decoded.push(byte);
+                bytes = rest;
+            }
+        }
+    }
+    decoded
+}
+
+/// A redirect stays on this host, is one line, and leads to the same path with a slash behind it.
+fn check_redirect(text: &str, target: &Target) {
+    let location = target::directory(&target.path, text);
+    let mut chars = location.chars();
+    assert_eq!(chars.next(), Some('/'), "{text:?}: {location}");
+    assert!(
+        !location.starts_with("//") && !location.starts_with("/\\"),
+        "{text:?}: {location}"
+    );
+    assert!(
+        location.bytes().all(|byte| byte.is_ascii_graphic()),
+        "{text:?}: {location}"
+    );
+    let there = Target::decode(&location).expect("it can be asked for");
+    assert!(there.is_directory, "{text:?}: {location}");
+    assert!(there.path == target.path.join(""), "{text:?}: {location}");
+    let query = |text: &str| {
+        let text = text.split('#').next().unwrap_or_default();
+        let query = text.split_once('?').map(|(_, query)| query.to_owned());
+        query.map(|query| decode(query.as_bytes()))
+    };
+    assert_eq!(query(text), query(&location), "{text:?}: {location}");
+}
+
+/// What was opened is asked for its name, by the kernel.
+fn check_opened(path: &Path) {
+    let tree = Tree::shared();
+    for wait in [Wait::Never, Wait::Allowed] {
+        if let Ok((file, _)) = tree.root.open(path, wait) {
+            let name = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+            let name = name.expect("an open descriptor");
+            assert!(tree.holds(&name), "{path:?} is {name:?}");
+        }
+    }
+}
+
+fn check_found(text: &str, wanted: &Wanted) {
+    let tree = Tree::shared();
+    let search = Search {
+        root: &tree.root,
+        wanted,
+        wait: Wait::Allowed,
+    };
+    match search.find() {
+        Ok(Found::File(opened)) => {
+            let name = fs::read_link(format!("/proc/self/fd/{}", opened.file.as_raw_fd()));
+            assert!(tree.holds(&name.expect("an open descriptor")), "{text:?}");
+            let content = tree.of_size(opened.metadata.len());
+            assert!(content.is_some_and(|content| content != SECRET), "{text:?}");
+        }
+        Ok(Found::Page(page)) => assert!(!page.contains("secret"), "{text:?}"),
+        Ok(Found::Directory(path)) => assert!(path == wanted.target.path, "{text:?}"),
+        Ok(Found::NotAcceptable) => panic!("{text:?} is acceptable as it is"),
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound, "{text:?}"),
+    }
+}

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Runs the tests under the sanitizers and valgrind:
+#   tests/long/sanitizers.sh [address] [leak] [thread] [valgrind]      all four unless named
+#
+# Wants a nightly toolchain for the first two (`rustup toolchain add nightly`) and Debian's valgrind. The thread sanitizer
+# sees all that happens only where the standard library is built with it too: from the nightly's own source
+# (`rustup component add rust-src --toolchain nightly`) or, where that is not to be had, as tests/portability.sh does.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+target=x86_64-unknown-linux-gnu
+# A test that takes a second takes a minute here.
+export SENDLOOP_TEST_SECONDS=3000 RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
+[ $# -gt 0 ] || set -- address leak thread valgrind
+
+# Not these: no loop runs in them (layers, asyncio_page), or it runs in a program that is not built here (file_server,
+# file_server_index); and resident memory (memory) and what a look at the page cache costs (prefetch_cost) are other numbers here.
+tests=()
+for test in tests/*.rs; do
+  test=$(basename "$test" .rs)
+  case $test in
+    layers | asyncio_page | file_server | file_server_index | memory | prefetch_cost) ;;
+    *) tests+=(--test "$test") ;;
+  esac
+done
+
+# Nor these, which do one thing up to a million times; each has others beside it that do the same a few times.
+skips=(
+  --skip a_million_wakes_from_another_thread_are_one_message
+  --skip the_number_of_a_loop_is_used_again_and_that_of_one_that_lives_is_passed_over
+  --skip a_waker_kept_for_a_million_tasks_of_its_place_does_no_harm
+)
+
+run() { # WHAT CARGO... : the tests, in a folder of their own
+  local what=$1
+  shift
+  printf '\n== %s\n' "$what"
+  "$@" --locked --target "$target" --target-dir "target/$what" --lib "${tests[@]}" --no-fail-fast -- --exact "${skips[@]}" ||
+    failed+=("$what")
+}
+
+with_address() {
+  RUSTFLAGS=-Zsanitizer=address run address cargo +nightly test
+}
+
+with_leak() {
+  RUSTFLAGS=-Zsanitizer=leak run leak cargo +nightly test
+}
+
+with_thread() {
+  if [ -d "$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library" ]; then
+    RUSTFLAGS=-Zsanitizer=thread run thread cargo +nightly test -Zbuild-std
+    return
+  fi
+  local cache=${XDG_CACHE_HOME:-$HOME/.cache}/sendloop-portability
+  local runtime=lib/rustlib/$target/lib/librustc-stable_rt.tsan.a
+  [ -e "$cache/complete" ] || tests/portability.sh x86_64-unknown-freebsd
+  cp "$(rustc --print sysroot)/$runtime" "$cache/root/usr/$runtime"
+  RUSTC=$cache/rustc RUSTDOC=$cache/rustdoc RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=thread \
+    run thread cargo test -Zbuild-std
+}
+
+with_valgrind() {
+  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=9" run valgrind cargo test
+}
+
+failed=()
+for what; do "with_$what"; done
+[ ${#failed[@]} -eq 0 ] || { echo "not clean: ${failed[*]}"; exit 1; }

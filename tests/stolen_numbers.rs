@@ -1,0 +1,119 @@
+//! A number that is another descriptor's by now: nothing that knew the first one disturbs the second, also where a duplicate of
+//! the first lives on.
+
+mod util;
+
+use std::cell::Cell;
+use std::io::{PipeReader, PipeWriter, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+
+use sendloop::{Loop, Socket};
+use util::sock::*;
+use util::*;
+
+/// A pipe whose reader is watched, closed without telling the loop, and lives on as a duplicate: its number, and the calls.
+struct Ghost {
+    number: RawFd,
+    calls: Rc<Cell<u32>>,
+    _dup: PipeReader,
+    writer: PipeWriter,
+}
+
+fn ghost(event_loop: &Loop) -> Ghost {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let calls = Rc::new(Cell::new(0));
+    let counts = calls.clone();
+    let count = move || counts.set(counts.get() + 1);
+    event_loop.add_reader(&reader, count).expect("watched");
+    Ghost {
+        number: reader.as_raw_fd(),
+        calls,
+        _dup: reader.try_clone().expect("a dup"),
+        writer,
+    }
+}
+
+/// A socket with the number of the ghost, and its peer.
+#[track_caller]
+fn with_number_of(ghost: &Ghost) -> (Rc<Socket<UnixStream>>, UnixStream) {
+    let (near, far) = pair();
+    assert_eq!(near.get_ref().as_raw_fd(), ghost.number);
+    (near, far)
+}
+
+#[test]
+fn a_watcher_that_was_not_removed_takes_no_events_from_the_next_socket() {
+    let _test = test();
+    let event_loop = new_loop();
+    let mut ghost = ghost(&event_loop);
+    let (near, mut far) = with_number_of(&ghost);
+    let waits = receiver(&event_loop, &near, 10);
+    ghost.writer.write_all(b"for the dup").expect("room");
+    turn(&event_loop);
+    turn(&event_loop);
+    assert_eq!(ghost.calls.get(), 1);
+    far.write_all(b"mine").expect("room");
+    assert_eq!(result(&event_loop, waits), b"mine");
+    drop(event_loop);
+}
+
+#[test]
+fn a_watcher_due_in_the_turn_in_which_its_number_goes_to_another_takes_nothing_from_it() {
+    let _test = test();
+    let event_loop = new_loop();
+    let mut ghost = ghost(&event_loop);
+    ghost.writer.write_all(b"for the dup").expect("room");
+    let (near, mut far) = with_number_of(&ghost);
+    // Its first step is in front of the watcher's call in the line of the turn that finds the event.
+    let (handle, own) = (event_loop.handle(), near.clone());
+    let waits =
+        event_loop.create_task(async move { handle.sock_recv(&own, 10).await.expect("received") });
+    turn(&event_loop);
+    assert_eq!(ghost.calls.get(), 1);
+    far.write_all(b"mine").expect("room");
+    assert_eq!(result(&event_loop, waits), b"mine");
+    drop(event_loop);
+}
+
+#[test]
+fn a_ghost_costs_no_turn_once_its_socket_is_gone() {
+    let _test = test();
+    let event_loop = new_loop();
+    let mut ghost = ghost(&event_loop);
+    let (near, far) = with_number_of(&ghost);
+    receiver(&event_loop, &near, 10).cancel();
+    drop((near, far));
+    ghost.writer.write_all(b"for the dup").expect("room");
+    turn(&event_loop);
+    let events = event_loop.stats().events;
+    for _ in 0..10 {
+        turn(&event_loop);
+    }
+    assert_eq!(event_loop.stats().events, events);
+    drop(event_loop);
+}
+
+#[test]
+fn a_dup_of_a_watched_descriptor_leaves_no_ghost_where_the_watcher_is_removed_first() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let dup = reader.try_clone().expect("a dup");
+    event_loop.add_reader(&reader, || ()).expect("watched");
+    assert!(event_loop.remove_reader(&reader));
+    drop(reader);
+    writer.write_all(b"for the dup").expect("room");
+    let events = event_loop.stats().events;
+    turn(&event_loop);
+    assert_eq!(event_loop.stats().events, events);
+    let calls = Rc::new(Cell::new(0));
+    let counts = calls.clone();
+    let count = move || counts.set(counts.get() + 1);
+    event_loop.add_reader(&dup, count).expect("watched");
+    turn(&event_loop);
+    turn(&event_loop);
+    assert_eq!(calls.get(), 2);
+    assert!(event_loop.remove_reader(&dup));
+}
