@@ -116,7 +116,9 @@ fn within_limits(bytes: &[u8]) -> (&[u8], Option<Status>) {
 pub(crate) fn first_line(bytes: &[u8]) -> &[u8] {
     let bytes = without_empty_lines(bytes);
     let line = bytes.split(|&byte| byte == b'\n').next();
-    line.unwrap_or_default().trim_ascii_end()
+    let line = line.unwrap_or_default();
+    // No more than that: what stands before a blank must not look as if there were none.
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 fn without_empty_lines(mut bytes: &[u8]) -> &[u8] {
