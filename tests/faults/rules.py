@@ -75,7 +75,7 @@ RULES = [
     Rule("fcntl", meets=REPORTED, says="`Loop::new` reports it; nothing is left open", like="F_DUPFD", steps=("making_loops",),
          title="a duplicate, of the poller"),
     Rule("fcntl", says="the bytes are not read in, but sent as they are", like="F_DUPFD", steps=READS_IN, title="a duplicate, to read in"),
-    Rule("fcntl", says="the file is sent as it is, by sendfile", like="F_DUPFD", steps=("unanswered",), title="a duplicate, where there is no answer"),
+    Rule("fcntl", says="none is told: the transfer goes another way", steps=("unanswered",), title="where the file system has no answer"),
     Rule("fcntl", meets=REPORTED, says="the transfer reports it, its position exact", like="F_DUPFD",
          title="a duplicate, for the fallback"),
     Rule("fcntl", says="the socket is made non-blocking once more", like="<socket:", title="the flags of the socket"),
