@@ -66,6 +66,8 @@ NOTHING_TOO = [*rules.ERRORS, rules.NOTHING]
 TCP = ("accept4",)
 # Each transfer that reads asks for the flags of the socket and of the file, and then duplicates the file.
 READING_THIRDS = {"fcntl": "3+4"}
+# Behind the flags: its seals, a duplicate to ask where it lives, and one to read; of these, every second.
+ASKING_THIRDS = {"fcntl": "3+2"}
 STEPS = {
     "making_loops": Step("turns::making_loops", more={"epoll_create1": rules.ERRORS}),
     "timers": Step("turns::timers"),
@@ -85,10 +87,10 @@ STEPS = {
     "small": Step("files::sendfile_of_small_parts", own=TCP),
     "header": Step("files::sendfile_with_a_header", own=(*TCP, "sendfile")),
     # Where the file system does not tell, this is the same as "unanswered".
-    "looking": Step("files::sendfile_that_looks_at_the_page_cache", thirds=READING_THIRDS),
+    "looking": Step("files::sendfile_that_looks_at_the_page_cache", thirds=ASKING_THIRDS),
     "fallback": Step("files::sendfile", always="sendfile:error=ENOSYS", thirds=READING_THIRDS),
     "cold": Step("files::sendfile_that_looks_at_the_page_cache", always="preadv2:error=EAGAIN"),
-    "unanswered": Step("files::sendfile_that_looks_at_the_page_cache", always="preadv2:error=EOPNOTSUPP", thirds=READING_THIRDS),
+    "unanswered": Step("files::sendfile_that_looks_at_the_page_cache", always="preadv2:error=EOPNOTSUPP", thirds=ASKING_THIRDS),
 }
 
 

@@ -64,10 +64,17 @@ fn descriptors() -> usize {
 }
 
 fn resident() -> usize {
+    status("RssAnon:") << 10
+}
+
+pub(super) fn threads() -> usize {
+    status("Threads:")
+}
+
+/// A number that the system tells of this process.
+fn status(name: &str) -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
-    kib.map_or(0, |kib| kib << 10)
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.unwrap_or(0)
 }

@@ -1,12 +1,13 @@
 //! A server on a loop, the clients, and what is left when they are gone.
 
 use std::rc::Rc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use sendloop::{Loop, Task};
 
 use super::clients::{REST, send};
-use super::held::Held;
+use super::held::{Held, threads};
 use super::limit::Limit;
 use super::memory::live;
 use super::plan::Plan;
@@ -73,7 +74,7 @@ fn soak(plan: Plan) {
     let _test = test_within(2 * (Duration::from_secs(plan.seconds) + REST));
     let file = file();
     let _limit = Limit::set(plan.descriptors);
-    let allocated = live();
+    let (allocated, alone) = (live(), threads());
     let running = Running::start(&plan, file.path());
     let before = Held::now(&running.event_loop);
     let first = Plan {
@@ -104,6 +105,11 @@ fn soak(plan: Plan) {
     assert!(after.live <= between.live + kept, "memory");
     check_outcomes(&plan, &clients, &server.tally);
     drop(running);
+    // The end of a loop does not wait for its executor's threads, and what they have is theirs until they end.
+    let start = Instant::now();
+    while threads() > alone && start.elapsed() < REST {
+        thread::yield_now();
+    }
     let left = live().saturating_sub(allocated);
     println!("after the loop's end: {left} bytes");
     assert!(left < 4 << 10, "{left} bytes left by the loop");
