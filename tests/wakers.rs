@@ -11,26 +11,9 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use sendloop::{Loop, Task};
+use util::counted::counted;
+use util::sock::turn;
 use util::*;
-
-#[track_caller]
-fn turn(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-}
-
-/// A task that waits for ever and counts its steps, and its waker.
-fn counted(event_loop: &Loop) -> (Task<()>, Waker, Rc<Cell<u32>>) {
-    let (steps, place) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None)));
-    let (counts, keeps) = (steps.clone(), place.clone());
-    let task = event_loop.create_task(poll_fn(move |cx| {
-        counts.set(counts.get() + 1);
-        keeps.replace(Some(cx.waker().clone()));
-        Poll::Pending
-    }));
-    turn(event_loop);
-    (task, place.take().expect("polled"), steps)
-}
 
 #[test]
 fn many_wakes_are_one_step() {

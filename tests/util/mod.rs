@@ -6,6 +6,7 @@
     reason = "each test binary uses a part of this"
 )]
 
+pub mod counted;
 pub mod sock;
 pub mod ticker;
 

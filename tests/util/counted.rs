@@ -1,0 +1,23 @@
+//! A task that tells how often it was polled.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use sendloop::{Loop, Task};
+
+use super::sock::turn;
+
+/// A task that waits for ever and counts its steps, and its waker.
+pub fn counted(event_loop: &Loop) -> (Task<()>, Waker, Rc<Cell<u32>>) {
+    let (steps, place) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None)));
+    let (counts, keeps) = (steps.clone(), place.clone());
+    let task = event_loop.create_task(poll_fn(move |cx| {
+        counts.set(counts.get() + 1);
+        keeps.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }));
+    turn(event_loop);
+    (task, place.take().expect("polled"), steps)
+}
