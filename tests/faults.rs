@@ -10,7 +10,8 @@ mod util;
 /// Inline, so that the files lie in `tests/faults/`, where cargo does not take each for a test of its own.
 mod faults {
     mod files;
-    mod memory;
+    #[path = "../util/live.rs"]
+    mod live;
     mod peers;
     mod scene;
     mod streams;

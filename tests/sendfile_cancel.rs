@@ -1,5 +1,7 @@
 //! Given up at any moment, a transfer leaves the position at what the peer can read, and nothing else behind.
 
+#[path = "util/live.rs"]
+mod live;
 mod util;
 
 use std::cell::Cell;
@@ -9,6 +11,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use live::live;
 use sendloop::{LoopClosed, Socket, TaskError};
 use util::*;
 
@@ -196,15 +199,16 @@ fn a_thousand_rounds_of_start_and_cancel_leave_nothing_behind() {
         drop(task);
         event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
         if round == 100 {
-            memory = resident();
+            memory = live();
         }
     }
     assert_eq!(event_loop.stats().tasks, 0);
     assert!(event_loop.stats().registered <= 1);
     assert!(event_loop.stats().registrations <= 2);
-    let grown = resident().saturating_sub(memory);
-    // The executor's threads and blocks of the forced fallback are of the allocator's making.
-    assert!(FORCED_FALLBACK || grown < 1 << 20, "{grown} bytes more");
+    // In the forced fallback a thread of the executor may have a block of the last.
+    let near = if FORCED_FALLBACK { 4 << 20 } else { 4 << 10 };
+    let grown = live().saturating_sub(memory);
+    assert!(grown < near, "{grown} bytes more");
     drop(event_loop);
     turn_out(before);
     drop(far);
@@ -218,19 +222,4 @@ fn turn_out(before: usize) {
         std::thread::yield_now();
     }
     assert!(descriptors() <= before);
-}
-
-/// Resident memory in bytes. Only Linux tells; 0 elsewhere.
-fn resident() -> usize {
-    if cfg!(not(target_os = "linux")) {
-        return 0;
-    }
-    let text = std::fs::read_to_string("/proc/self/statm").expect("procfs");
-    let pages: usize = text
-        .split(' ')
-        .nth(1)
-        .expect("a field")
-        .parse()
-        .expect("a number");
-    pages * 4096
 }

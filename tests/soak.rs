@@ -14,8 +14,8 @@ mod soak {
     mod clients;
     mod held;
     mod limit;
-    #[path = "../faults/memory.rs"]
-    mod memory;
+    #[path = "../util/live.rs"]
+    mod live;
     mod overload;
     mod plan;
     mod reply;

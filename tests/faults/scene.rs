@@ -17,7 +17,7 @@ use rustix::process::{PTracer, set_ptracer};
 use rustix::time::{ClockId, clock_gettime};
 use sendloop::{Loop, SendfileNotAvailableError, Socket};
 
-use super::memory::live;
+use super::live::live;
 use crate::util::{ODD, content, descriptors, test};
 
 /// How often a step tries an operation again: every third call fails at most, so more means that one call fails for ever.

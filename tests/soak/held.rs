@@ -6,7 +6,7 @@ use std::fs;
 use sendloop::LoopHandle;
 
 use super::limit::Limit;
-use super::memory::live;
+use super::live::live;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Held {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Advice, fadvise};
 use sendloop::{LoopHandle, Socket};
 use socket2::SockRef;
@@ -27,6 +28,9 @@ const SEND_BUFFER: usize = 16 << 10;
 const QUEUE: i32 = 16 << 10;
 
 const PIECE: usize = 4096;
+
+/// What is said of a time-out that should not have been.
+const READY: &str = "the time is over, and the socket is ready";
 
 /// Where one of each is enough to know what is wrong.
 const MOST_PROBLEMS: usize = 20;
@@ -141,6 +145,8 @@ impl Server {
             }
             io::ErrorKind::TimedOut if must_arrive => {
                 self.tally.count("too slow");
+                let is_ready = error.to_string() == READY;
+                self.tally.add("too slow, though ready", is_ready.into());
                 self.tally.count("cut");
             }
             _ if must_arrive => self.problem(format!("{request:?}: {error:?}")),
@@ -151,10 +157,16 @@ impl Server {
         }
     }
 
-    async fn within<T>(&self, operation: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    /// The operation, which waits for what `side` says, within the client's time.
+    async fn within<T>(
+        &self,
+        sock: &Socket<TcpStream>,
+        side: PollFlags,
+        operation: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
         match self.event_loop.wait_for(operation, self.patience).await {
             Ok(result) => result,
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => Err(out_of_time(sock, side)),
         }
     }
 
@@ -164,7 +176,11 @@ impl Server {
         while len < LEN {
             let rest = &mut bytes[len..];
             match self
-                .within(self.event_loop.sock_recv_into(sock, rest))
+                .within(
+                    sock,
+                    PollFlags::IN,
+                    self.event_loop.sock_recv_into(sock, rest),
+                )
                 .await?
             {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -175,12 +191,19 @@ impl Server {
     }
 
     async fn send_all(&self, sock: &Socket<TcpStream>, bytes: &[u8]) -> io::Result<()> {
-        self.within(self.event_loop.sock_sendall(sock, bytes)).await
+        self.within(
+            sock,
+            PollFlags::OUT,
+            self.event_loop.sock_sendall(sock, bytes),
+        )
+        .await
     }
 
     async fn echo(&self, sock: &Socket<TcpStream>) -> io::Result<()> {
         loop {
-            let piece = self.within(self.event_loop.sock_recv(sock, PIECE)).await?;
+            let piece = self
+                .within(sock, PollFlags::IN, self.event_loop.sock_recv(sock, PIECE))
+                .await?;
             if piece.is_empty() {
                 return Ok(());
             }
@@ -191,7 +214,9 @@ impl Server {
     async fn take(&self, sock: &Socket<TcpStream>, request: &Request) -> io::Result<()> {
         let mut rest = request.bytes();
         while !rest.is_empty() {
-            let piece = self.within(self.event_loop.sock_recv(sock, PIECE)).await?;
+            let piece = self
+                .within(sock, PollFlags::IN, self.event_loop.sock_recv(sock, PIECE))
+                .await?;
             if piece.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -242,6 +267,9 @@ impl Server {
         };
         self.check_position(request, &result, &file);
         match result {
+            Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(out_of_time(sock, PollFlags::OUT))
+            }
             Some(sent) => sent.map(drop),
             None => {
                 self.tally.count("given up");
@@ -259,6 +287,15 @@ impl Server {
         if !is_right {
             self.problem(format!("{request:?}: {sent:?}, {at} bytes by the position"));
         }
+    }
+}
+
+/// Where the socket is ready for what was awaited, the client was not slow: the loop has lost an event.
+fn out_of_time(sock: &Socket<TcpStream>, side: PollFlags) -> io::Error {
+    let mut polled = [PollFd::new(sock.get_ref(), side)];
+    match poll(&mut polled, Some(&Timespec::default())) {
+        Ok(0) => io::ErrorKind::TimedOut.into(),
+        _ => io::Error::new(io::ErrorKind::TimedOut, READY),
     }
 }
 

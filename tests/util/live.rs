@@ -27,6 +27,6 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// How many bytes are allocated now.
-pub(super) fn live() -> usize {
+pub(crate) fn live() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
