@@ -339,7 +339,7 @@ fn a_loop_may_be_closed_by_the_destructor_of_anything_that_it_has() {
         assert!(later.cancelled());
     });
     closes("a reader", |handle, owner| {
-        let (reader, _writer) = std::io::pipe().expect("a pipe");
+        let (reader, _writer) = pipe();
         handle
             .add_reader(&reader, move || drop(owner.clone()))
             .expect("watched");

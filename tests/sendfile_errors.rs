@@ -55,7 +55,7 @@ fn what_is_no_stream_socket_is_invalid_before_anything_is_done() {
     let file = file(10);
     let udp = Socket::new(UdpSocket::bind("127.0.0.1:0").expect("a port")).expect("a socket");
     let datagram = Socket::new(UnixDatagram::unbound().expect("a socket")).expect("a socket");
-    let pipe = Socket::new(OwnedFd::from(io::pipe().expect("a pipe").1)).expect("non-blocking");
+    let pipe = Socket::new(OwnedFd::from(pipe().1)).expect("non-blocking");
     for error in [
         fails(&udp, &file, true),
         fails(&datagram, &file, true),
@@ -165,7 +165,7 @@ fn files_that_cannot_be_read_say_why() {
         ErrorKind::IsADirectory
     );
     is_unsupported(&fails(&near, &directory, false));
-    let pipe = File::from(OwnedFd::from(io::pipe().expect("a pipe").0));
+    let pipe = pipe().0;
     assert_eq!(fails(&near, &pipe, true).raw_os_error(), Some(libc::ESPIPE));
     is_unsupported(&fails(&near, &pipe, false));
 }

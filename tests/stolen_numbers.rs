@@ -4,7 +4,8 @@
 mod util;
 
 use std::cell::Cell;
-use std::io::{PipeReader, PipeWriter, Write};
+use std::fs::File;
+use std::io::Write;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -17,12 +18,12 @@ use util::*;
 struct Ghost {
     number: RawFd,
     calls: Rc<Cell<u32>>,
-    _dup: PipeReader,
-    writer: PipeWriter,
+    _dup: File,
+    writer: File,
 }
 
 fn ghost(event_loop: &Loop) -> Ghost {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (reader, writer) = pipe();
     let calls = Rc::new(Cell::new(0));
     let counts = calls.clone();
     let count = move || counts.set(counts.get() + 1);
@@ -99,7 +100,7 @@ fn a_ghost_costs_no_turn_once_its_socket_is_gone() {
 fn a_dup_of_a_watched_descriptor_leaves_no_ghost_where_the_watcher_is_removed_first() {
     let _test = test();
     let event_loop = new_loop();
-    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let (reader, mut writer) = pipe();
     let dup = reader.try_clone().expect("a dup");
     event_loop.add_reader(&reader, || ()).expect("watched");
     assert!(event_loop.remove_reader(&reader));

@@ -2,6 +2,7 @@
 # as root, those of the package rustc-web and the source of their standard library are unpacked (not installed) below
 # ${XDG_CACHE_HOME:-~/.cache}/sendloop-portability, 0.7 GB each; delete that to start afresh.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/sendloop-portability
+newest=$cache/newest
 say() { echo "portability: $*" >&2; }
 
 # The packages that belong to a version have it in their names: what PACKAGE says that is like PATTERN.
@@ -9,15 +10,15 @@ named() { # PACKAGE PATTERN
   apt-cache show "$1" | grep -o "$2" | sort -u | sed -n 1p
 }
 
-# The compiler, its own libraries, and the source of the standard library. VERSION is how the package's version begins; the newest
-# if empty.
-unpack() { # FOLDER VERSION
+# The compiler, its own libraries, and the source of the standard library. VERSION is how the package's version begins; without it
+# the newest.
+unpack() { # FOLDER [VERSION]
   [ -e "$1/complete" ] && return
   rm -rf "$1"
   mkdir -p "$1/packages" "$1/root"
   apt-get -qq update || say "the lists of packages could not be refreshed"
   local version std llvm package
-  version=$(apt-cache madison rustc-web | awk -v "begin=$2" 'index($3, begin) == 1 && !found++ { print $3 }')
+  version=$(apt-cache madison rustc-web | awk -v "begin=${2-}" '(begin == "" || index($3, begin) == 1) && !found++ { print $3 }')
   say "unpacking Debian's rustc-web $version"
   std=$(named "libstd-rust-web-dev=$version" 'libstd-rust-web-[0-9.]*[0-9]')
   llvm=$(named "$std=$version" 'libllvm[0-9]*')
@@ -45,7 +46,8 @@ make_std() { # FOLDER check|build TARGET
   [ -e "$libs/$3/complete-$2" ] && return
   [ "$2" = check ] || ending=rlib
   say "the standard library of $3"
-  rm -rf "$build" "${libs:?}/$3"
+  # What was compiled against another build of it is stale, and cargo cannot tell.
+  rm -rf "$build" "${libs:?}/$3" "${CARGO_TARGET_DIR:?}/$3"
   RUSTC=$1/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zforce-unstable-if-unmarked -Cdebuginfo=0" \
     __CARGO_DEFAULT_LIB_METADATA=portability CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
     cargo "$2" -q --release --target "$3" --target-dir "$build" --features panic-unwind,backtrace \
@@ -54,4 +56,8 @@ make_std() { # FOLDER check|build TARGET
   cp "$build/$3"/release/deps/*."$ending" "$libs/$3/lib/"
   rm -rf "$build"
   touch "$libs/$3/complete-$2"
+}
+
+compile_with() { # FOLDER
+  export RUSTC=$1/rustc RUSTDOC=$1/rustdoc
 }

@@ -4,7 +4,7 @@ mod util;
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::io::{ErrorKind, PipeReader, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn turn(event_loop: &sendloop::Loop) {
 fn a_reader_is_called_each_turn_while_there_is_something_and_not_after() {
     let _test = test();
     let event_loop = new_loop();
-    let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+    let (mut reader, mut writer) = pipe();
     let (calls, count) = counter();
     event_loop.add_reader(&reader, count).expect("watched");
     turn(&event_loop);
@@ -50,7 +50,7 @@ fn a_reader_is_called_each_turn_while_there_is_something_and_not_after() {
 fn a_writer_is_called_each_turn_and_the_end_is_readable() {
     let _test = test();
     let event_loop = new_loop();
-    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (reader, writer) = pipe();
     let (calls, count) = counter();
     event_loop.add_writer(&writer, count).expect("watched");
     (0..5).for_each(|_| turn(&event_loop));
@@ -69,7 +69,7 @@ fn a_writer_is_called_each_turn_and_the_end_is_readable() {
 fn a_second_reader_replaces_the_first_and_frees_it() {
     let _test = test();
     let event_loop = new_loop();
-    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let (reader, mut writer) = pipe();
     let (first, count) = counter();
     event_loop.add_reader(&reader, count).expect("watched");
     let (second, count) = counter();
@@ -94,7 +94,7 @@ fn a_regular_file_is_refused_and_a_closed_loop_too() {
     assert_eq!(Rc::strong_count(&calls), 1);
     let handle = event_loop.handle();
     drop(event_loop);
-    let (reader, _writer) = std::io::pipe().expect("a pipe");
+    let (reader, _writer) = pipe();
     let error = handle.add_reader(&reader, || {}).expect_err("closed");
     assert!(error.get_ref().expect("inner").is::<LoopClosed>());
     assert!(!handle.remove_reader(&reader));
@@ -104,8 +104,8 @@ fn a_regular_file_is_refused_and_a_closed_loop_too() {
 fn a_callback_may_remove_itself_and_others_of_its_turn_and_close_what_they_watch() {
     let _test = test();
     let event_loop = new_loop();
-    let pipes: Vec<_> = (0..4).map(|_| std::io::pipe().expect("a pipe")).collect();
-    let (readers, writers): (Vec<PipeReader>, Vec<_>) = pipes.into_iter().unzip();
+    let pipes: Vec<_> = (0..4).map(|_| pipe()).collect();
+    let (readers, writers): (Vec<File>, Vec<_>) = pipes.into_iter().unzip();
     let readers = Rc::new(RefCell::new(readers));
     let calls = Rc::new(Cell::new(0));
     for n in 0..4 {
@@ -133,12 +133,12 @@ fn a_number_that_was_closed_behind_the_loops_back_and_used_again_is_another_desc
     let _test = test();
     let event_loop = new_loop();
     let (stale, count) = counter();
-    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (reader, writer) = pipe();
     event_loop.add_reader(&reader, count).expect("watched");
     let number = std::os::fd::AsRawFd::as_raw_fd(&reader);
     drop((reader, writer));
     // The lowest free number is used again.
-    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let (reader, mut writer) = pipe();
     assert_eq!(std::os::fd::AsRawFd::as_raw_fd(&reader), number);
     let (fresh, count) = counter();
     event_loop.add_reader(&reader, count).expect("watched");
@@ -155,7 +155,7 @@ fn a_panic_in_a_reader_is_reported_and_it_stays() {
     let heard = Rc::new(Cell::new(0));
     let ears = heard.clone();
     event_loop.set_exception_handler(move |_| ears.set(ears.get() + 1));
-    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let (reader, mut writer) = pipe();
     event_loop
         .add_reader(&reader, || panic!("no"))
         .expect("watched");
@@ -195,7 +195,7 @@ fn a_socket_of_the_loop_may_be_watched_too() {
 fn dropping_the_loop_drops_watchers_that_hold_it() {
     let _test = test();
     let event_loop = new_loop();
-    let (reader, _writer) = std::io::pipe().expect("a pipe");
+    let (reader, _writer) = pipe();
     let held = Rc::new(());
     let (handle, inside) = (event_loop.handle(), held.clone());
     event_loop

@@ -160,10 +160,11 @@ impl LoopHandle {
     ///
     /// ```
     /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
     ///
     /// # fn main() -> std::io::Result<()> {
     /// let event_loop = sendloop::Loop::new()?;
-    /// let (mut reader, mut writer) = std::io::pipe()?;
+    /// let (mut reader, mut writer) = UnixStream::pair()?;
     /// let watched = reader.try_clone()?;
     /// let handle = event_loop.handle();
     /// event_loop.add_reader(&watched, move || {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::future::pending;
-use std::io::{Read, Write, pipe};
+use std::io::{Read, Write};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
@@ -14,6 +14,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use sendloop::Loop;
 
 use super::scene::{Scene, play};
+use crate::util::pipe;
 
 const ROUNDS: u32 = 12;
 
@@ -131,7 +132,7 @@ fn signals() {
 /// A callback that takes one byte of many is called again for the next, without anything new having come; `drive` runs the
 /// loop until all are there.
 fn watch(scene: &Scene, drive: impl Fn(&Loop, &dyn Fn() -> bool)) {
-    let (reader, mut writer) = pipe().expect("a pipe");
+    let (reader, mut writer) = pipe();
     let bytes = Vec::from_iter(0..ROUNDS as u8);
     writer.write_all(&bytes).expect("written");
     let read = Rc::new(RefCell::new(Vec::new()));

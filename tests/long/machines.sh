@@ -4,24 +4,21 @@
 #
 # aarch64: the library's tests, built for aarch64 and run by qemu's emulation of its system calls.
 # musl:    the same on musl instead of glibc.
-# oldest:  the library, checked by Rust 1.85.
+# oldest:  library, tests and examples, checked by the Rust that Cargo.toml declares.
 # check:   what portability.sh does, for all its targets.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source tests/toolchain.sh
+export CARGO_TARGET_DIR=target/machines
 [ $# -gt 0 ] || set -- check oldest musl aarch64
 
 need() { # PACKAGE...
   dpkg -s "$@" >/dev/null 2>&1 || DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
 }
 
-compile_with() { # FOLDER
-  export RUSTC=$1/rustc RUSTDOC=$1/rustdoc CARGO_TARGET_DIR=target/machines
-}
-
 # Debian's own, by a state of apt's that is ours: dpkg's architectures stay as they are.
 aarch64_std() {
-  local libs=$cache/newest/root/usr/lib/rustlib apt=$cache/apt mirror options
+  local libs=$newest/root/usr/lib/rustlib apt=$cache/apt mirror options
   [ -d "$libs/aarch64-unknown-linux-gnu" ] && return
   say "the standard library of aarch64"
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
@@ -30,16 +27,16 @@ aarch64_std() {
   options=(-qq -o APT::Architectures::=amd64 -o APT::Architectures::=arm64 -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt/cache"
     -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root)
   (cd "$apt" && apt-get "${options[@]}" update &&
-    apt-get "${options[@]}" download "libstd-rust-web-dev:arm64=$(cat "$cache/newest/complete")")
-  dpkg --fsys-tarfile "$apt"/*.deb | tar -x -C "$cache/newest/root" --wildcards './usr/lib/rustlib/aarch64*'
+    apt-get "${options[@]}" download "libstd-rust-web-dev:arm64=$(cat "$newest/complete")")
+  dpkg --fsys-tarfile "$apt"/*.deb | tar -x -C "$newest/root" --wildcards './usr/lib/rustlib/aarch64*'
   rm -rf "$apt"
 }
 
 aarch64() {
   need gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
-  unpack "$cache/newest" ""
+  unpack "$newest"
   aarch64_std
-  compile_with "$cache/newest"
+  compile_with "$newest"
   export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
   export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
   cargo test --locked --no-fail-fast --lib --tests --target aarch64-unknown-linux-gnu
@@ -88,20 +85,22 @@ C
 
 musl() {
   need musl-tools
-  unpack "$cache/newest" ""
-  make_std "$cache/newest" build x86_64-unknown-linux-musl
+  unpack "$newest"
+  make_std "$newest" build x86_64-unknown-linux-musl
   shim "$cache/musl-shim"
-  compile_with "$cache/newest"
+  compile_with "$newest"
   export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc
   export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="-Clink-self-contained=no -Crelocation-model=static -Lnative=$cache/musl-shim"
   cargo test --locked --no-fail-fast --lib --tests --target x86_64-unknown-linux-musl
 }
 
-# Older than what Cargo.toml declares: Debian has nothing nearer to it.
+# What Cargo.toml declares, which Debian has.
 oldest() {
-  unpack "$cache/1.85" 1.85.
-  compile_with "$cache/1.85"
-  CARGO_TARGET_DIR=target/oldest cargo check --locked --ignore-rust-version --lib
+  local declared
+  declared=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  unpack "$cache/$declared" "$declared."
+  compile_with "$cache/$declared"
+  CARGO_TARGET_DIR=target/oldest cargo check --locked --all-targets
 }
 
 if [ $# = 1 ]; then

@@ -2,6 +2,7 @@
 //! event moves is not moved, except what has only rounds to wait for.
 
 use std::future::poll_fn;
+use std::mem;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
@@ -167,12 +168,14 @@ impl<'a> Stage<'a> {
         let polls = self.ops.iter().map(|op| op.polls).sum::<u32>();
         let sent = self.ops.iter().map(|op| op.meter.sent.get()).sum::<u64>();
         let received = self.received.bytes().len() as u64;
-        let is_due = |deed: &mut Deed| match deed.when {
+        let is_due = |deed: &Deed| match deed.when {
             When::Polls(n) => polls >= n,
             When::Sent(bytes) => sent >= bytes,
             When::Received(bytes) => received >= bytes,
         };
-        let due: Vec<Deed> = self.deeds.extract_if(.., is_due).collect();
+        let deeds = mem::take(&mut self.deeds).into_iter();
+        let (due, later): (Vec<Deed>, _) = deeds.partition(is_due);
+        self.deeds = later;
         for deed in due {
             self.act_one(deed.what);
         }
@@ -216,7 +219,7 @@ impl<'a> Stage<'a> {
         let Some(far) = &self.far else {
             return Ok(false);
         };
-        if !self.rounds.is_multiple_of(self.case.reader.rest + 1) {
+        if self.rounds % (self.case.reader.rest + 1) != 0 {
             return Ok(true);
         }
         let room = self.received.room(self.case.reader.piece);

@@ -47,6 +47,13 @@ impl Random {
 /// One byte more than a round size: what is sent last is sent alone.
 pub const ODD: usize = (256 << 10) + 1;
 
+/// A pipe's end to read from and its end to write to.
+#[track_caller]
+pub fn pipe() -> (File, File) {
+    let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    (reader.into(), writer.into())
+}
+
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Held by each test: no other test of the binary runs meanwhile, open descriptors are counted before and after, and what
