@@ -56,21 +56,36 @@ pub(crate) fn known(_fd: BorrowedFd<'_>) -> Option<(u64, bool)> {
 /// cachestat(2) are no substitute: they count pages that a read-ahead has only asked for (of 256 such pages one could be read,
 /// on Linux 6.18).
 ///
+/// Made without the C library's function: musl has it since version 1.2.5 only, and a program would not link.
+///
 /// The errors that mean "no answer" are told by [`is_no_answer`].
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
+    use libc::c_long;
+
     let mut byte = 0_u8;
     let part = libc::iovec {
         iov_base: (&raw mut byte).cast(),
         iov_len: 1,
     };
-    let Ok(offset) = offset.try_into() else {
+    let Ok(offset) = i64::try_from(offset) else {
         return Ok(true);
     };
+    // The kernel takes the offset as two longs, the lower half first; where a long has all of it, it looks at that one.
+    let (low, high) = (offset as c_long, (offset >> 32) as c_long);
+    let (fd, flags) = (c_long::from(fd.as_raw_fd()), c_long::from(libc::RWF_NOWAIT));
     let read = || {
-        // SAFETY: the one part is `byte`, which outlives the call.
-        super::cvt_len(unsafe {
-            libc::preadv2(fd.as_raw_fd(), &raw const part, 1, offset, libc::RWF_NOWAIT)
+        // SAFETY: the one part is `byte`, which outlives the call; all else are numbers.
+        cvt(unsafe {
+            libc::syscall(
+                libc::SYS_preadv2,
+                fd,
+                &raw const part,
+                1 as c_long,
+                low,
+                high,
+                flags,
+            )
         })
     };
     match uninterrupted(read) {
