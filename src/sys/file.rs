@@ -1,7 +1,12 @@
 //! What must be known of a file before it is sent.
 
 use std::io;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use libc::{c_int, c_long};
 
 use super::{cvt, uninterrupted};
 
@@ -21,31 +26,50 @@ pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(false)
 }
 
+/// statx(2)'s answer, of the same form on every machine; what is not used here has no name.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[repr(C)]
+struct Statx {
+    mask: u32,
+    _before_mode: [u32; 6],
+    mode: u16,
+    _before_size: [u16; 5],
+    size: u64,
+    _rest: [u64; 26],
+}
+
 /// The size of the file as the kernel knows it by now, and whether it is a file or a block device, where it can be asked for that:
 /// fstat(2) may ask a server first, which takes its time. statx(2) is told not to, since Linux 4.11.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+///
+/// Both this and [`is_resident`] make the system call themselves: musl has functions for them since version 1.2.5 only, and a
+/// program would not link.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn known(fd: BorrowedFd<'_>) -> Option<(u64, bool)> {
-    let mut answer = std::mem::MaybeUninit::<libc::statx>::zeroed();
-    let wanted = libc::STATX_TYPE | libc::STATX_SIZE;
-    // SAFETY: the path is a C string, and the kernel writes one `statx` through the pointer, which is to `answer`.
+    const WITHOUT_A_PATH: c_int = libc::AT_EMPTY_PATH;
+    const DONT_SYNC: c_int = 0x4000;
+    const TYPE_AND_SIZE: u32 = 0x0001 | 0x0200;
+    const { assert!(size_of::<Statx>() == 256) };
+    let mut answer = MaybeUninit::<Statx>::zeroed();
+    // SAFETY: the path is a C string, and the kernel writes one `statx`, of 256 bytes, through the pointer, which is to `answer`.
     let result = cvt(unsafe {
-        libc::statx(
-            fd.as_raw_fd(),
+        libc::syscall(
+            libc::SYS_statx,
+            c_long::from(fd.as_raw_fd()),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
-            wanted,
+            c_long::from(WITHOUT_A_PATH | DONT_SYNC),
+            TYPE_AND_SIZE as c_long,
             answer.as_mut_ptr(),
         )
     });
-    // SAFETY: all zeros is a valid `statx`, whether the call wrote to it or not.
+    // SAFETY: all zeros is a valid `Statx`, whether the call wrote to it or not.
     let answer = unsafe { answer.assume_init() };
-    let told = result.is_ok() && answer.stx_mask & wanted == wanted;
-    let kind = u32::from(answer.stx_mode) & libc::S_IFMT;
+    let told = result.is_ok() && answer.mask & TYPE_AND_SIZE == TYPE_AND_SIZE;
+    let kind = u32::from(answer.mode) & libc::S_IFMT;
     let stores = kind == libc::S_IFREG || kind == libc::S_IFBLK;
-    told.then_some((answer.stx_size, stores))
+    told.then_some((answer.size, stores))
 }
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn known(_fd: BorrowedFd<'_>) -> Option<(u64, bool)> {
     None
 }
@@ -56,13 +80,9 @@ pub(crate) fn known(_fd: BorrowedFd<'_>) -> Option<(u64, bool)> {
 /// cachestat(2) are no substitute: they count pages that a read-ahead has only asked for (of 256 such pages one could be read,
 /// on Linux 6.18).
 ///
-/// Made without the C library's function: musl has it since version 1.2.5 only, and a program would not link.
-///
 /// The errors that mean "no answer" are told by [`is_no_answer`].
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
-    use libc::c_long;
-
     let mut byte = 0_u8;
     let part = libc::iovec {
         iov_base: (&raw mut byte).cast(),
