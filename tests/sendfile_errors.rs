@@ -11,7 +11,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
 use sendloop::{Loop, SendfileNotAvailableError, Socket};
 use util::*;
 
@@ -174,6 +173,8 @@ fn files_that_cannot_be_read_say_why() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_opened_by_its_path_alone_cannot_be_read_either() {
+    use rustix::fs::{Mode, OFlags};
+
     let _test = test();
     let (near, _far) = Socket::pair().expect("a pair");
     // musl's O_PATH would be lost in OpenOptions, as a way of access.
