@@ -201,8 +201,11 @@ fn a_slow_signal_handler_is_logged_with_the_line_that_made_it() {
     set.expect("set");
     let usr1 = rustix::process::Signal::USR1;
     rustix::process::kill_process(rustix::process::getpid(), usr1).expect("sent");
-    turn_until(&event_loop, || !lines().is_empty());
-    assert_one("callback", &place);
+    // On a slow machine the loop's own callback, which hands signals on, may have a line too.
+    let expected = format!("WARN a callback made at {place} held the loop for");
+    let its_own = || lines().iter().filter(|line| line.starts_with(&expected)).count();
+    turn_until(&event_loop, || its_own() > 0);
+    assert_eq!(its_own(), 1, "{:?}", heard());
 }
 
 /// A callback, a timer, a task and a future that is run: all of them slow.

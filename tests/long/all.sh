@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# All that takes too long for each change, two parts at a time, as most of it waits or runs one test after the other: about an hour.
+# Each part's output is in target/long/; that of a part that failed is shown.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+mkdir -p target/long
+
+part() { # SCRIPT [ARGUMENT...]
+  local name=$* begun=$SECONDS
+  local log=target/long/${name// /-}.log
+  if "tests/long/$1.sh" "${@:2}" >"$log" 2>&1; then
+    echo "$name: well, in $(((SECONDS - begun) / 60)) min $(((SECONDS - begun) % 60)) s"
+    return
+  fi
+  tail -n 100 "$log"
+  echo "$name: FAILED; all that it said is in $log"
+  return 1
+}
+export -f part
+
+# The longest first.
+parts=(
+  "sanitizers valgrind" "order" "machines aarch64" "sanitizers thread" "soak" "fuzz" "sanitizers address" "machines musl"
+  "sanitizers leak" "coverage" "machines oldest" "machines check"
+)
+printf '%s\n' "${parts[@]}" | xargs -P 2 -I{} bash -euo pipefail -c 'part {}'
