@@ -30,6 +30,7 @@ class Server:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.proc = pathlib.Path("/proc", str(self.process.pid))
         self.url = self.process.stdout.readline().removeprefix("listening on ").strip()
+        self.idle_descriptors = self.descriptors()
 
     def __enter__(self):
         return self
@@ -119,14 +120,20 @@ def wait_for_rest(server):
     until(rests, "the server does not come to rest")
 
 
+def wait_until_all_are_gone(server):
+    """Of a file that was asked for just now the server keeps a descriptor for a second."""
+    until(lambda: server.descriptors() <= server.idle_descriptors, "the server keeps descriptors of connections that are gone")
+
+
 def park(server, client, count):
     """Returns what each download took, the CPU time that all of them took together while parked, and the memory."""
-    memory, descriptors = server.anonymous_bytes(), server.descriptors()
+    wait_until_all_are_gone(server)
+    memory = server.anonymous_bytes()
     connections = [client.begin(4096) for _ in range(count)]
     wait_for_answers(connections)
     wait_for_rest(server)
     taken = server.anonymous_bytes()
-    if server.descriptors() < descriptors + 2 * count:
+    if server.descriptors() < server.idle_descriptors + 2 * count:
         sys.exit(f"parked downloads: {count} should be under way, but the server has {server.descriptors()} descriptors")
 
     cpu = server.cpu_seconds()
@@ -139,7 +146,7 @@ def park(server, client, count):
     client.fetch()
     for connection in connections:
         connection.close()
-    until(lambda: server.descriptors() <= descriptors, "the server keeps descriptors of connections that are gone")
+    wait_until_all_are_gone(server)
     client.fetch()
     return (taken - memory) / count, cpu, taken
 
