@@ -1,6 +1,7 @@
 //! Work that blocks, on the threads of the executor.
 
 use std::fmt;
+use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -10,8 +11,8 @@ use std::task::{Context, Poll, ready};
 
 use crate::error::{LoopClosed, TaskError};
 use crate::event_loop::LoopHandle;
-use crate::pool::Blocking;
-use crate::sys::names;
+use crate::pool::{Blocking, Lent};
+use crate::sys::{names, uninterrupted};
 
 impl LoopHandle {
     /// Has a thread of the executor run `work`, from now on, whether the result is awaited or not.
@@ -54,6 +55,13 @@ impl LoopHandle {
         // Taken out before it runs: whoever gives it up does not wait for its end.
         let result = self.run_in_executor(move || take(&unbegun).map(|work| work()));
         Errand { work, result }
+    }
+
+    /// A duplicate of the file for such work. `slow` is one whose closing may wait, as its system asks a server: a thread of the executor
+    /// does that, when one is free. Any other is closed at once by who lets go of it, and piles up before no busy executor.
+    pub(crate) fn lend(&self, file: &File, slow: bool) -> io::Result<Lent> {
+        let file = uninterrupted(|| file.try_clone())?;
+        Ok(self.pool().lend(file, slow))
     }
 
     /// Takes no more work into the executor, and waits for what it has.

@@ -1,11 +1,14 @@
 //! Threads for work that blocks: as many as are needed, up to a limit, and none before the first piece of work.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
+use std::fs::File;
 use std::mem;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -24,10 +27,16 @@ struct State {
     ended: Vec<Waker>,
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     work: Condvar,
+    /// How many threads there may be.
+    most: usize,
+}
+
+thread_local! {
+    /// Whether this is a thread of a pool.
+    static WORKS: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Shared {
@@ -38,6 +47,7 @@ impl Shared {
 
     /// The life of one thread.
     fn work_off(&self) {
+        WORKS.set(true);
         let mut state = self.state();
         loop {
             if let Some(job) = state.jobs.pop_front() {
@@ -62,18 +72,48 @@ impl Shared {
         drop(state);
         ended.into_iter().flatten().for_each(wake);
     }
+
+    fn submit(self: &Arc<Shared>, job: Job) {
+        let mut state = self.state();
+        if state.closed {
+            drop(state);
+            return drop(job);
+        }
+        state.jobs.push_back(job);
+        let wanted = state.jobs.len() > state.idle && state.threads < self.most;
+        if wanted && !self.start_thread(&mut state) && state.threads == 0 {
+            // Nobody is there to run it, and nobody could be started: it is cancelled rather than forgotten.
+            let job = state.jobs.pop_back();
+            drop(state);
+            return drop(job);
+        }
+        drop(state);
+        self.work.notify_one();
+    }
+
+    fn start_thread(self: &Arc<Shared>, state: &mut State) -> bool {
+        let shared = self.clone();
+        let thread = thread::Builder::new().name("sendloop-worker".into());
+        match thread.spawn(move || shared.work_off()) {
+            Ok(_) => state.threads += 1,
+            Err(error) => log::error!("a thread of the executor could not be started: {error}"),
+        }
+        state.threads > 0
+    }
 }
 
 pub(crate) struct Pool {
     shared: Arc<Shared>,
-    most: usize,
 }
 
 impl Pool {
     pub(crate) fn new(most: usize) -> Pool {
         Pool {
-            shared: Arc::default(),
-            most: most.max(1),
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                work: Condvar::new(),
+                most: most.max(1),
+            }),
         }
     }
 
@@ -91,36 +131,21 @@ impl Pool {
         let cell = Arc::new(Mutex::new(Outcome::Pending(None)));
         let report = Report(cell.clone());
         let job = Box::new(move || report.send(catch_unwind(AssertUnwindSafe(work))));
-        self.submit(job);
+        self.shared.submit(job);
         Blocking { cell }
     }
 
-    fn submit(&self, job: Job) {
-        let mut state = self.shared.state();
-        if state.closed {
-            drop(state);
-            return drop(job);
+    /// A file for work in the pool. A `slow` one is closed by a thread of the pool, whoever lets go of it.
+    pub(crate) fn lend(&self, file: File, slow: bool) -> Lent {
+        let pool = if slow {
+            Arc::downgrade(&self.shared)
+        } else {
+            Weak::new()
+        };
+        Lent {
+            file: Some(file),
+            pool,
         }
-        state.jobs.push_back(job);
-        let wanted = state.jobs.len() > state.idle && state.threads < self.most;
-        if wanted && !self.start_thread(&mut state) && state.threads == 0 {
-            // Nobody is there to run it, and nobody could be started: it is cancelled rather than forgotten.
-            let job = state.jobs.pop_back();
-            drop(state);
-            return drop(job);
-        }
-        drop(state);
-        self.shared.work.notify_one();
-    }
-
-    fn start_thread(&self, state: &mut State) -> bool {
-        let shared = self.shared.clone();
-        let thread = thread::Builder::new().name("sendloop-worker".into());
-        match thread.spawn(move || shared.work_off()) {
-            Ok(_) => state.threads += 1,
-            Err(error) => log::error!("a thread of the executor could not be started: {error}"),
-        }
-        state.threads > 0
     }
 
     /// Takes no more work. What is queued is still run; threads end when there is no more.
@@ -157,20 +182,52 @@ impl fmt::Debug for Pool {
     }
 }
 
+/// See [`Pool::lend`]. Where there is no pool any more, who lets go of it closes it.
+pub(crate) struct Lent {
+    file: Option<File>,
+    pool: Weak<Shared>,
+}
+
+impl Deref for Lent {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        self.file.as_ref().expect("there until it is dropped")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let file = self.file.take();
+        if WORKS.get() {
+            return;
+        }
+        if let Some(pool) = self.pool.upgrade() {
+            pool.submit(Box::new(move || drop(file)));
+        }
+    }
+}
+
+impl fmt::Debug for Lent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file.fmt(f)
+    }
+}
+
 enum Outcome<T> {
     Pending(Option<Waker>),
     Ended(Result<T, TaskError>),
     Taken,
 }
 
-type Cell<T> = Arc<Mutex<Outcome<T>>>;
+type Place<T> = Arc<Mutex<Outcome<T>>>;
 
-fn lock<T>(cell: &Cell<T>) -> MutexGuard<'_, Outcome<T>> {
+fn lock<T>(cell: &Place<T>) -> MutexGuard<'_, Outcome<T>> {
     cell.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The working end of a [`Blocking`]: dropped without a result, it says cancelled.
-struct Report<T>(Cell<T>);
+struct Report<T>(Place<T>);
 
 impl<T> Report<T> {
     fn send(&self, result: thread::Result<T>) {
@@ -201,7 +258,7 @@ impl<T> Drop for Report<T> {
 ///
 /// Dropping it leaves the work to end on its own; its result is dropped then.
 pub struct Blocking<T> {
-    cell: Cell<T>,
+    cell: Place<T>,
 }
 
 impl<T> Future for Blocking<T> {

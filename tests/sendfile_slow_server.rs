@@ -6,9 +6,10 @@ mod slow_fs;
 mod util;
 
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc;
 use std::time::Duration;
 
-use sendloop::{SendFile, Socket};
+use sendloop::{Loop, SendFile, Socket};
 use slow_fs::SlowFs;
 use util::ticker::Ticker;
 use util::*;
@@ -64,4 +65,29 @@ fn without_prefetch_it_is() {
     }
     let late = lateness_of(0, |all| all.prefetch(false));
     assert!(late > DELAY / 2, "{late:?}");
+}
+
+#[test]
+fn giving_up_what_no_thread_had_begun_closed_it_on_the_loops_thread() {
+    let _test = test();
+    if !slow_fs::available() {
+        return;
+    }
+    let fs = SlowFs::mount_slow_throughout(ODD as u64, DELAY);
+    let event_loop = Loop::builder().executor_threads(1).build().expect("a loop");
+    let (tell, told) = mpsc::channel();
+    let busy = event_loop.run_in_executor(move || told.recv().expect("told"));
+    let (near, _far) = UnixStream::pair().expect("a pair");
+    let near = Socket::new(near).expect("non-blocking");
+    let file = fs.open();
+    let ticker = Ticker::start(&event_loop);
+    let transfer = event_loop.sock_sendfile(&near, &file);
+    let transfer = event_loop.wait_for(transfer, Duration::from_millis(20));
+    let given_up = event_loop.run_until_complete(transfer);
+    given_up.expect_err("nobody reads the file");
+    event_loop.run_until_complete(event_loop.sleep(Duration::from_millis(5)));
+    let late = ticker.worst();
+    tell.send(()).expect("it waits");
+    event_loop.run_until_complete(busy).expect("no panic");
+    assert!(late < DELAY / 2, "{late:?}");
 }

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, ready};
 use crate::error::TaskError;
 use crate::event_loop::LoopHandle;
 use crate::offload::Errand;
+use crate::pool::Lent;
 use crate::sys::uninterrupted;
 
 /// A multiple of every block size that O_DIRECT asks for.
@@ -83,7 +84,7 @@ pub(super) enum Filled {
 
 /// The fallback of one transfer.
 pub(super) struct Reader {
-    file: Arc<File>,
+    file: Arc<Lent>,
     /// What is being sent.
     block: Option<Block>,
     /// For the next read, where that is made while the other is being sent.
@@ -92,9 +93,10 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(file: &File) -> io::Result<Reader> {
+    /// `slow`: the file's system may wait for a server.
+    pub(super) fn new(event_loop: &LoopHandle, file: &File, slow: bool) -> io::Result<Reader> {
         Ok(Reader {
-            file: Arc::new(uninterrupted(|| file.try_clone())?),
+            file: Arc::new(event_loop.lend(file, slow)?),
             block: None,
             spare: None,
             reading: None,

@@ -131,7 +131,7 @@ impl Prefetch {
         let kind = match &mut self.kind {
             Some(kind) => kind,
             None => {
-                let Ok(file) = file.try_clone() else {
+                let Ok(file) = event_loop.lend(file, true) else {
                     return Poll::Ready(Ok(Looked::NoAnswer));
                 };
                 let ask = move || sys::file::is_in_memory(file.as_fd());
@@ -149,7 +149,7 @@ impl Prefetch {
 
     /// Has a thread read the range in, where there is one.
     pub(super) fn start(&mut self, event_loop: &LoopHandle, file: &File, range: Range<u64>) {
-        let Ok(file) = sys::uninterrupted(|| file.try_clone()) else {
+        let Ok(file) = event_loop.lend(file, false) else {
             return;
         };
         event_loop.counters().sendfile_read_ins.add(1);

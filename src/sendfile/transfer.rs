@@ -16,7 +16,7 @@ use super::residency::Looked;
 use super::stall::Stall;
 use super::steps::{Answer, Step};
 use crate::error::LoopClosed;
-use crate::event_loop::LoopHandle;
+use crate::event_loop::{Fallback, LoopHandle};
 use crate::reactor::{Direction, Waiting};
 use crate::ready_io::poll_wait;
 use crate::socket::Socket;
@@ -256,8 +256,10 @@ fn reader<'r>(
     match place {
         Some(reader) => Ok(reader),
         None => {
-            let reader = Reader::new(positioned.file)?;
-            if let Some(reason) = positioned.machine.reason() {
+            let reason = positioned.machine.reason();
+            let slow = reason == Some(Fallback::NoAnswer);
+            let reader = Reader::new(event_loop, positioned.file, slow)?;
+            if let Some(reason) = reason {
                 event_loop.counters().fell_back(reason);
             }
             Ok(place.insert(Box::new(reader)))

@@ -31,8 +31,8 @@ use std::{env, io, process};
 
 use fuser::{
     Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, ReplyStatfs, Request,
-    Session, SessionACL,
+    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs,
+    Request, Session, SessionACL,
 };
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -271,11 +271,17 @@ impl Filesystem for Served {
         reply.statfs(0, 0, 0, 0, 0, 512, 255, 0);
     }
 
-    /// Closing asks nothing of the server.
+    /// Closing asks nothing of the server, unless all takes its time.
     fn open(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        let mut flags = FopenFlags::FOPEN_NOFLUSH;
+        let mut flags = FopenFlags::empty();
+        flags.set(FopenFlags::FOPEN_NOFLUSH, self.attributes.is_zero());
         flags.set(FopenFlags::FOPEN_DIRECT_IO, self.direct || ino == READS);
         reply.opened(FileHandle(0), flags);
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        thread::sleep(self.attributes);
+        reply.ok();
     }
 
     fn read(
