@@ -88,21 +88,32 @@ impl<T: AsFd> Socket<T> {
         io
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    /// Asked for once; an error is not kept, as that of a kernel that has no memory for the answer.
+    pub(crate) fn kind(&self) -> io::Result<Kind> {
         if let Some(kind) = self.link.kind.get() {
-            return kind;
+            return Ok(kind);
         }
-        let kind = sys::kind(self.as_fd());
+        let kind = sys::kind(self.as_fd())?;
         self.link.kind.set(Some(kind));
-        kind
+        Ok(kind)
     }
 
     pub(crate) fn turns(&self) -> &Turns {
         &self.link.turns
     }
 
-    pub(crate) fn polled(&self, direction: Direction) -> &RefCell<Waiting> {
-        &self.link.polled[direction as usize]
+    /// Calls `poll` with what `poll_recv` or `poll_send` waits by. It is not borrowed meanwhile: a foreign waker may come back to it
+    /// where it is cloned or dropped.
+    pub(crate) fn with_polled<R>(
+        &self,
+        direction: Direction,
+        poll: impl FnOnce(&mut Waiting) -> R,
+    ) -> R {
+        let place = &self.link.polled[direction as usize];
+        let mut waiting = place.take();
+        let result = poll(&mut waiting);
+        drop(place.replace(waiting));
+        result
     }
 
     /// Whether a call in this direction is worth trying: what another loop knows, it may not have been told yet.
@@ -127,7 +138,7 @@ impl<T: AsFd> Socket<T> {
     pub(crate) fn read_short(&self) {
         let attachment = self.link.attachment.borrow();
         if let Some(attachment) = &*attachment {
-            if SHORT_READ_IS_ALL && self.kind() == Kind::Tcp {
+            if SHORT_READ_IS_ALL && self.kind().is_ok_and(|kind| kind == Kind::Tcp) {
                 attachment.source().side(Direction::Read).drained();
             }
         }

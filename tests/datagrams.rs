@@ -132,3 +132,16 @@ fn names_are_looked_up_on_the_executor() {
             .expect_err("shut down");
     });
 }
+
+#[test]
+fn a_receive_of_more_than_there_is_memory_ended_the_process() {
+    let _test = test();
+    let event_loop = new_loop();
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let socket = Socket::new(socket).expect("non-blocking");
+    for most in [1 << 46, usize::MAX] {
+        let received = event_loop.run_until_complete(event_loop.sock_recvfrom(&socket, most));
+        let error = received.expect_err("nobody has so much");
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+    }
+}

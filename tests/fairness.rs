@@ -5,7 +5,7 @@ mod util;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::Write;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
 use std::task::Poll;
@@ -211,4 +211,19 @@ fn two_thousand_events_at_once_all_reach_who_waits() {
         }
     });
     assert_eq!(event_loop.stats().registered, 0);
+}
+
+#[test]
+fn datagrams_over_a_unix_socket_starved_the_rest() {
+    let _test = test();
+    let event_loop = new_loop();
+    let folder = tempfile::tempdir().expect("a folder");
+    let there = UnixDatagram::bind(folder.path().join("there")).expect("bound");
+    let addr = there.local_addr().expect("bound");
+    let here = Socket::new(UnixDatagram::unbound().expect("a socket")).expect("non-blocking");
+    lets_a_callback_run("sock_sendto", &event_loop, async || {
+        let sent = event_loop.sock_sendto(&here, b"x", &addr);
+        assert_eq!(sent.await.expect("there is room"), 1);
+        there.recv(&mut [0; 2]).expect("received");
+    });
 }

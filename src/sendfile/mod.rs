@@ -327,7 +327,7 @@ impl<'a, T: AsFd> SendFile<'a, T> {
 
 /// What must hold before anything is done.
 fn check<T: AsFd>(socket: &Socket<T>, offset: u64) -> io::Result<()> {
-    match socket.kind() {
+    match socket.kind()? {
         Kind::Datagram | Kind::NotSocket => Err(invalid("sendfile needs a stream socket")),
         _ if i64::try_from(offset).is_err() => Err(invalid("an offset is at most i64::MAX")),
         Kind::Tcp | Kind::Stream => Ok(()),

@@ -70,11 +70,11 @@ const FULL: Duration = Duration::from_millis(1);
 
 impl LoopHandle {
     /// Receives one datagram and its sender's address, waiting until there is one. What does not fit `most` bytes is lost; an
-    /// empty datagram is an empty result.
+    /// empty datagram is an empty result. No memory is held while it waits.
     ///
     /// # Errors
     ///
-    /// What the system says; `InvalidInput` where the socket belongs to another loop; [`LoopClosed`] where it would have to wait on
+    /// What the system says; `OutOfMemory` where there is no memory for so much; `InvalidInput` where the socket belongs to another loop; [`LoopClosed`] where it would have to wait on
     /// a closed one.
     ///
     /// # Cancel safety
@@ -85,14 +85,9 @@ impl LoopHandle {
         sock: &Socket<T>,
         most: usize,
     ) -> io::Result<(Vec<u8>, T::Addr)> {
-        let mut buffer = Vec::new();
-        let attempt = |fd: std::os::fd::BorrowedFd<'_>| {
-            buffer.resize(most, 0);
-            sys::recv_from(fd, &mut buffer)
-        };
+        let attempt = |fd: std::os::fd::BorrowedFd<'_>| sys::recv_vec_from(fd, most);
         let (received, sender) = io(self, sock, Direction::Read, attempt).await?;
-        buffer.truncate(received);
-        Ok((buffer, T::to_addr(sender)?))
+        Ok((received, T::to_addr(sender)?))
     }
 
     /// Receives one datagram into `buffer`, and says how many bytes and from whom. What does not fit is lost.
@@ -158,6 +153,7 @@ impl LoopHandle {
             .await;
         }
         loop {
+            self.share().await;
             match sys::send_to(sock.as_fd(), bytes, &to) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -65,9 +65,10 @@ impl LoopHandle {
         sock: &Socket<T>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let waiting = &mut sock.polled(Direction::Read).borrow_mut();
         let attempt = |fd: BorrowedFd<'_>| recv(fd, sock, buffer);
-        poll_io(self, sock, Direction::Read, waiting, cx, attempt)
+        sock.with_polled(Direction::Read, |waiting| {
+            poll_io(self, sock, Direction::Read, waiting, cx, attempt)
+        })
     }
 }
 

@@ -107,8 +107,9 @@ impl LoopHandle {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(sock.turns().poll_free(cx));
-        let waiting = &mut sock.polled(Direction::Write).borrow_mut();
         let attempt = |fd: BorrowedFd<'_>| sys::send(fd, bytes);
-        poll_io(self, sock, Direction::Write, waiting, cx, attempt)
+        sock.with_polled(Direction::Write, |waiting| {
+            poll_io(self, sock, Direction::Write, waiting, cx, attempt)
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::address::Address;
-use super::{cvt, cvt_len};
+use super::{cvt, cvt_len, uninterrupted};
 
 /// What a descriptor is, as far as an operation must know before it begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,12 +20,13 @@ pub enum Kind {
     NotSocket,
 }
 
-pub(crate) fn kind(fd: BorrowedFd<'_>) -> Kind {
-    match option(fd, libc::SOL_SOCKET, libc::SO_TYPE) {
-        Ok(libc::SOCK_STREAM) if is_internet(fd) => Kind::Tcp,
-        Ok(libc::SOCK_STREAM) => Kind::Stream,
-        Ok(_) => Kind::Datagram,
-        Err(_) => Kind::NotSocket,
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
+    match uninterrupted(|| option(fd, libc::SOL_SOCKET, libc::SO_TYPE)) {
+        Ok(libc::SOCK_STREAM) if is_internet(fd) => Ok(Kind::Tcp),
+        Ok(libc::SOCK_STREAM) => Ok(Kind::Stream),
+        Ok(_) => Ok(Kind::Datagram),
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(Kind::NotSocket),
+        Err(error) => Err(error),
     }
 }
 
@@ -230,13 +231,36 @@ fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: libc::c_int) -> io::Result
 
 /// One recvfrom(2) that does not wait, and the sender's address.
 pub(crate) fn recv_from(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<(usize, Address)> {
+    // SAFETY: the pointer and the length are those of `into`, which is borrowed for the call.
+    unsafe { raw_recv_from(fd, into.as_mut_ptr(), into.len()) }
+}
+
+/// [`recv_from`] into new memory, as [`recv_vec`].
+pub(crate) fn recv_vec_from(fd: BorrowedFd<'_>, most: usize) -> io::Result<(Vec<u8>, Address)> {
+    let mut bytes: Vec<u8> = Vec::new();
+    bytes.try_reserve_exact(most)?;
+    // SAFETY: the vector has room for `most` bytes at the pointer.
+    let (got, sender) = unsafe { raw_recv_from(fd, bytes.as_mut_ptr(), most) }?;
+    // SAFETY: the kernel has written the first `got` bytes, and `got` is at most `most`.
+    unsafe { bytes.set_len(got) };
+    Ok((bytes, sender))
+}
+
+/// # Safety
+///
+/// There is room for `len` bytes at `into`.
+unsafe fn raw_recv_from(
+    fd: BorrowedFd<'_>,
+    into: *mut u8,
+    len: usize,
+) -> io::Result<(usize, Address)> {
     let mut sender = Address::empty();
-    // SAFETY: the pointers and lengths are those of `into` and `sender`, which are borrowed for the call.
+    // SAFETY: the caller's promise; `sender` outlives the call, and its length says how much room it has.
     let got = cvt_len(unsafe {
         libc::recvfrom(
             fd.as_raw_fd(),
-            into.as_mut_ptr().cast(),
-            into.len(),
+            into.cast(),
+            len,
             libc::MSG_DONTWAIT,
             sender.as_mut_ptr(),
             sender.len_mut(),
