@@ -97,7 +97,10 @@ impl<T> Future for Task<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !self.done() {
             self.life().set_joiner(cx.waker());
-            return Poll::Pending;
+            // Its end came with the waker's clone.
+            if !self.done() {
+                return Poll::Pending;
+            }
         }
         match self.work.as_ref().body().take() {
             Some(result) => Poll::Ready(result),

@@ -59,8 +59,13 @@ impl Life {
 
     pub(super) fn set_joiner(&self, waker: &Waker) {
         let before = self.joiner.take();
-        let same = before.filter(|before| before.will_wake(waker));
-        self.joiner.set(same.or_else(|| Some(waker.clone())));
+        let same = before.as_ref().is_some_and(|it| it.will_wake(waker));
+        self.joiner.set(before);
+        if !same {
+            // Cloning and dropping a waker may run foreign code, which may end the task: there always is a joiner then.
+            let mine = waker.clone();
+            drop(self.joiner.replace(Some(mine)));
+        }
     }
 
     pub(super) fn on_end(&self, callback: Rc<dyn Callback>) {
