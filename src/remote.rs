@@ -45,6 +45,8 @@ pub(crate) struct Door {
     inbox: Mutex<Option<Inbox>>,
     /// Whether the poller was woken for what is there, or is about to be. Changes under the lock alone.
     announced: AtomicBool,
+    /// Whether the poller could not be woken for what is there: the next turn looks by itself.
+    unheard: AtomicBool,
 }
 
 /// The doors of the loops that live, for wakers, which know no more than a number.
@@ -76,6 +78,7 @@ impl Door {
                 poller: Arc::new(poller),
             })),
             announced: AtomicBool::new(false),
+            unheard: AtomicBool::new(false),
         });
         doors.insert(number, door.clone());
         Ok(door)
@@ -109,9 +112,10 @@ impl Door {
         drop(guard);
         if let Err(error) = uninterrupted(|| poller.wake()) {
             log::error!("a loop could not be woken: {error}");
-            // The next message tries again.
+            // The next message tries again, and the next turn looks.
             let _inbox = self.inbox();
             self.announced.store(false, Ordering::Relaxed);
+            self.unheard.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -121,11 +125,17 @@ impl Door {
         self.announced.load(Ordering::Relaxed)
     }
 
+    /// Whether something was left that the poller does not tell of.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.unheard.load(Ordering::Relaxed)
+    }
+
     /// Takes all that was left, in the order in which it came; `spare` becomes the empty inbox.
     pub(crate) fn take(&self, spare: Vec<Message>) -> Vec<Message> {
         match &mut *self.inbox() {
             Some(inbox) => {
                 self.announced.store(false, Ordering::Relaxed);
+                self.unheard.store(false, Ordering::Relaxed);
                 let many = inbox.woken.len();
                 inbox.woken.clear();
                 // Clearing takes time by the room that there is, and after a burst that is much.

@@ -31,7 +31,7 @@ impl Inner {
         self.counters.turns.add(1);
         // Without the poller what is known is still to be done: it fails for want of memory, and that may pass.
         let polled = self.poll(driver);
-        if *polled.as_ref().unwrap_or(&true) {
+        if *polled.as_ref().unwrap_or(&true) || self.door.is_unheard() {
             self.read_messages();
         }
         self.queue_due_timers();
