@@ -58,6 +58,9 @@ without_qemu=(
   --skip the_file_arrives_as_it_is_and_late
   --skip the_probe_for_pages_is_not_supported
   --skip without_pages_every_read_is_slow
+  # A process that runs the same program once more is not emulated.
+  --skip the_environment_turns_debug_mode_on
+  --skip soak::round::
   # Its own memory is resident too.
   --skip a_million_timers_made_and_then_cancelled_give_their_memory_back
 )

@@ -60,12 +60,14 @@ with_thread() {
 }
 
 # Where there is to be no descriptor, valgrind accepts the connection nevertheless, and closes it. And it runs one thread at a time, at
-# a thirtieth of the speed: how late a ticker may be is not for it.
+# a thirtieth of the speed: how late a ticker may be, and what CPU time is
+# nearly none, is not for it.
 with_valgrind() {
   local skips=(
     "${skips[@]}"
     --skip soak::overload::accept_without_descriptors_costs_no_cpu_and_heals
     --skip soak::round::few_descriptors
+    --skip a_parked_transfer_uses_no_cpu
     --skip a_gibibyte_takes_one_registration_and_leaves_the_ticker_its_time
     --skip it_is_not_asked_by_the_loops_thread
   )

@@ -86,8 +86,10 @@ pub fn test_within(patience: Duration) -> Test {
             }
         }
     });
+    // The C library opens one for a moment where a thread gives memory back, as that of the last test may just now.
+    let descriptors = (0..3).map(|_| descriptors()).min();
     Test {
-        descriptors: descriptors(),
+        descriptors: descriptors.expect("three counts"),
         done,
         _alone: alone,
     }
