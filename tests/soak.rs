@@ -16,8 +16,10 @@ mod soak {
     mod limit;
     #[path = "../util/live.rs"]
     mod live;
+    mod outcomes;
     mod overload;
     mod plan;
+    mod queue;
     mod reply;
     mod request;
     mod round;

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Seek};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -83,6 +84,11 @@ impl Server {
         }
     }
 
+    /// Whether somebody waits to be accepted.
+    pub(super) fn is_awaited(&self) -> bool {
+        is_ready(&self.listener, PollFlags::IN)
+    }
+
     pub(super) async fn serve(self: Rc<Self>) {
         loop {
             match self.event_loop.sock_accept(&self.listener).await {
@@ -138,18 +144,22 @@ impl Server {
     /// What may go wrong, and what may not.
     fn note(&self, request: Option<Request>, error: io::Error) {
         let must_arrive = request.is_some_and(|request| request.must_arrive());
+        let is_unread = request.is_none();
+        if must_arrive || is_unread {
+            let is_ready = error.to_string() == READY;
+            self.tally.add("too slow, though ready", is_ready.into());
+        }
         match error.kind() {
             _ if no_descriptor(&error) => {
                 self.tally.count("without a descriptor to read with");
-                self.tally.add("cut", must_arrive.into());
+                self.tally.add("cut", (must_arrive || is_unread).into());
             }
             io::ErrorKind::TimedOut if must_arrive => {
                 self.tally.count("too slow");
-                let is_ready = error.to_string() == READY;
-                self.tally.add("too slow, though ready", is_ready.into());
                 self.tally.count("cut");
             }
             _ if must_arrive => self.problem(format!("{request:?}: {error:?}")),
+            io::ErrorKind::TimedOut if is_unread => self.tally.count("said nothing in time"),
             io::ErrorKind::TimedOut => self.tally.count("stalled"),
             io::ErrorKind::UnexpectedEof => self.tally.count("asked for nothing"),
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => self.tally.count("left"),
@@ -292,11 +302,15 @@ impl Server {
 
 /// Where the socket is ready for what was awaited, the client was not slow: the loop has lost an event.
 fn out_of_time(sock: &Socket<TcpStream>, side: PollFlags) -> io::Error {
-    let mut polled = [PollFd::new(sock.get_ref(), side)];
-    match poll(&mut polled, Some(&Timespec::default())) {
-        Ok(0) => io::ErrorKind::TimedOut.into(),
-        _ => io::Error::new(io::ErrorKind::TimedOut, READY),
+    match is_ready(sock, side) {
+        false => io::ErrorKind::TimedOut.into(),
+        true => io::Error::new(io::ErrorKind::TimedOut, READY),
     }
+}
+
+fn is_ready<T: AsFd>(sock: &Socket<T>, side: PollFlags) -> bool {
+    let mut polled = [PollFd::new(sock.get_ref(), side)];
+    !matches!(poll(&mut polled, Some(&Timespec::default())), Ok(0))
 }
 
 fn no_descriptor(error: &io::Error) -> bool {
