@@ -18,6 +18,7 @@ mod soak {
     mod live;
     mod outcomes;
     mod overload;
+    mod patience;
     mod plan;
     mod queue;
     mod reply;

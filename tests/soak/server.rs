@@ -4,18 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Seek};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::fs::{Advice, fadvise};
 use sendloop::{LoopHandle, Socket};
 use socket2::SockRef;
 
 use super::held::Held;
+use super::patience::{Patience, is_ready, out_of_time, was_ready};
 use super::request::{CONTENT, HEAD, LEN, REFUSED, Request, What};
 use super::tally::Tally;
 
@@ -30,9 +30,6 @@ const QUEUE: i32 = 16 << 10;
 
 const PIECE: usize = 4096;
 
-/// What is said of a time-out that should not have been.
-const READY: &str = "the time is over, and the socket is ready";
-
 /// Where one of each is enough to know what is wrong.
 const MOST_PROBLEMS: usize = 20;
 
@@ -41,8 +38,7 @@ pub(super) struct Server {
     pub(super) tally: Tally,
     pub(super) peak: Cell<Held>,
     problems: RefCell<Vec<String>>,
-    /// For how long a client may do nothing.
-    patience: Duration,
+    patience: Patience,
     listener: Socket<TcpListener>,
     path: PathBuf,
     /// The same file, to take it out of the page cache.
@@ -52,6 +48,7 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(event_loop: LoopHandle, path: PathBuf, patience: Duration) -> Server {
         let file = File::open(&path).expect("the file");
+        let patience = Patience::new(event_loop.clone(), patience);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         SockRef::from(&listener)
             .listen(QUEUE)
@@ -146,8 +143,8 @@ impl Server {
         let must_arrive = request.is_some_and(|request| request.must_arrive());
         let is_unread = request.is_none();
         if must_arrive || is_unread {
-            let is_ready = error.to_string() == READY;
-            self.tally.add("too slow, though ready", is_ready.into());
+            self.tally
+                .add("too slow, though ready", was_ready(&error).into());
         }
         match error.kind() {
             _ if no_descriptor(&error) => {
@@ -167,32 +164,13 @@ impl Server {
         }
     }
 
-    /// The operation, which waits for what `side` says, within the client's time.
-    async fn within<T>(
-        &self,
-        sock: &Socket<TcpStream>,
-        side: PollFlags,
-        operation: impl Future<Output = io::Result<T>>,
-    ) -> io::Result<T> {
-        match self.event_loop.wait_for(operation, self.patience).await {
-            Ok(result) => result,
-            Err(_) => Err(out_of_time(sock, side)),
-        }
-    }
-
     async fn receive(&self, sock: &Socket<TcpStream>) -> io::Result<Request> {
         let mut bytes = [0; LEN];
         let mut len = 0;
         while len < LEN {
             let rest = &mut bytes[len..];
-            match self
-                .within(
-                    sock,
-                    PollFlags::IN,
-                    self.event_loop.sock_recv_into(sock, rest),
-                )
-                .await?
-            {
+            let receiving = self.event_loop.sock_recv_into(sock, rest);
+            match self.patience.with(sock, PollFlags::IN, receiving).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 received => len += received,
             }
@@ -201,19 +179,14 @@ impl Server {
     }
 
     async fn send_all(&self, sock: &Socket<TcpStream>, bytes: &[u8]) -> io::Result<()> {
-        self.within(
-            sock,
-            PollFlags::OUT,
-            self.event_loop.sock_sendall(sock, bytes),
-        )
-        .await
+        let sending = self.event_loop.sock_sendall(sock, bytes);
+        self.patience.with(sock, PollFlags::OUT, sending).await
     }
 
     async fn echo(&self, sock: &Socket<TcpStream>) -> io::Result<()> {
         loop {
-            let piece = self
-                .within(sock, PollFlags::IN, self.event_loop.sock_recv(sock, PIECE))
-                .await?;
+            let receiving = self.event_loop.sock_recv(sock, PIECE);
+            let piece = self.patience.with(sock, PollFlags::IN, receiving).await?;
             if piece.is_empty() {
                 return Ok(());
             }
@@ -224,9 +197,8 @@ impl Server {
     async fn take(&self, sock: &Socket<TcpStream>, request: &Request) -> io::Result<()> {
         let mut rest = request.bytes();
         while !rest.is_empty() {
-            let piece = self
-                .within(sock, PollFlags::IN, self.event_loop.sock_recv(sock, PIECE))
-                .await?;
+            let receiving = self.event_loop.sock_recv(sock, PIECE);
+            let piece = self.patience.with(sock, PollFlags::IN, receiving).await?;
             if piece.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -270,7 +242,7 @@ impl Server {
         let transfer = self.event_loop.sock_sendfile(sock, &file);
         let transfer = transfer.offset(request.offset()).count(request.count());
         let transfer = transfer.prefetch(request.prefetch()).header(header);
-        let transfer = transfer.stall_timeout(self.patience);
+        let transfer = transfer.stall_timeout(self.patience.time);
         let result = match request.deadline() {
             None => Some(transfer.await),
             Some(deadline) => self.event_loop.wait_for(transfer, deadline).await.ok(),
@@ -298,19 +270,6 @@ impl Server {
             self.problem(format!("{request:?}: {sent:?}, {at} bytes by the position"));
         }
     }
-}
-
-/// Where the socket is ready for what was awaited, the client was not slow: the loop has lost an event.
-fn out_of_time(sock: &Socket<TcpStream>, side: PollFlags) -> io::Error {
-    match is_ready(sock, side) {
-        false => io::ErrorKind::TimedOut.into(),
-        true => io::Error::new(io::ErrorKind::TimedOut, READY),
-    }
-}
-
-fn is_ready<T: AsFd>(sock: &Socket<T>, side: PollFlags) -> bool {
-    let mut polled = [PollFd::new(sock.get_ref(), side)];
-    !matches!(poll(&mut polled, Some(&Timespec::default())), Ok(0))
 }
 
 fn no_descriptor(error: &io::Error) -> bool {
