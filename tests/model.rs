@@ -11,6 +11,8 @@ mod model {
     pub(crate) mod case;
     pub(crate) mod expectation;
     pub(crate) mod generator;
+    #[path = "../util/live.rs"]
+    mod live;
     pub(crate) mod run;
     pub(crate) mod shards;
     pub(crate) mod situations;

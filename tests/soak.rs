@@ -16,8 +16,11 @@ mod soak {
     mod limit;
     #[path = "../util/live.rs"]
     mod live;
+    mod outcomes;
     mod overload;
+    mod patience;
     mod plan;
+    mod queue;
     mod reply;
     mod request;
     mod round;

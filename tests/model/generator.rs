@@ -52,7 +52,7 @@ fn size() -> impl Strategy<Value = (Medium, u64)> {
     let medium = prop_oneof![
         100 => Just(Medium::Memory),
         50 => Just(Medium::Disk),
-        1 => Just(Medium::Cold),
+        5 => Just(Medium::Cold),
     ];
     (medium, bytes()).prop_map(|(medium, size)| match medium {
         Medium::Cold => (medium, COLD),
@@ -155,10 +155,12 @@ impl Rough {
 
 fn transfer() -> impl Strategy<Value = Rough> {
     let header = prop_oneof![8 => Just(0), 4 => 1..300_usize, 1 => 1..MOST_BYTES];
+    // Of tiny chunks so many go in a turn, if the socket has room.
     let chunk = prop_oneof![
         200 => Just(None),
+        40 => (1..100_u64).prop_map(Some),
         99 => bytes().prop_map(|bytes| Some(bytes + 1)),
-        1 => Just(Some(0))
+        3 => Just(Some(0))
     ];
     let flags = (
         proptest::bool::weighted(0.8),

@@ -1,7 +1,6 @@
 //! Many cases on all cores: each thread has its own bench and takes the next seed. The first failure ends the run.
 
 use std::cell::Cell;
-use std::fs;
 use std::io::{self, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,14 +13,18 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 use crate::model::bench::Bench;
 use crate::model::case::Case;
 use crate::model::generator;
+use crate::model::live::live;
 use crate::model::run::run;
 use crate::util::{FORCED_FALLBACK, descriptors};
 
 /// A case takes some 100 µs, the largest 50 ms: this long means for ever.
 const HANGS: Duration = Duration::from_secs(20);
 
-/// By how much memory may grow between the first tenth of a run and its end.
-const FLAT: u64 = 16 << 20;
+/// By how much memory may grow that is allocated after the first tenth of a run: measured it was by nothing, give or take 240 bytes.
+const FLAT: usize = 8 << 10;
+
+/// How long what was handed to the executor may take to be given back.
+const REST: Duration = Duration::from_secs(10);
 
 /// The cases of the seeds from `first` on.
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +43,40 @@ struct Shared {
     failure: Mutex<Option<String>>,
 }
 
-/// Tries them all; panics with the first that fails, made small.
+/// Tries them all; panics with the first that fails, made small. The first tenth goes by itself: what is held behind it, when all
+/// threads and their benches are gone, is what was made once and kept, and the others must leave no more.
 pub(crate) fn try_all(cases: Cases) {
     let descriptors_before = descriptors();
+    let first = Cases {
+        count: cases.count.div_ceil(10),
+        ..cases
+    };
+    try_some(first);
+    at_rest(|| descriptors() == descriptors_before);
+    let held = live();
+    try_some(Cases {
+        first: cases.first + first.count,
+        count: cases.count - first.count,
+    });
+    at_rest(|| descriptors() == descriptors_before && live() < held + FLAT);
+    assert_eq!(descriptors(), descriptors_before, "descriptors leaked");
+    let grown = live().saturating_sub(held);
+    assert!(
+        grown < FLAT,
+        "{grown} bytes more than after the first tenth"
+    );
+    println!("{grown} bytes more than after the first tenth");
+}
+
+/// Waits for this, but not for ever.
+fn at_rest(is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() && start.elapsed() < REST {
+        thread::yield_now();
+    }
+}
+
+fn try_some(cases: Cases) {
     // A case waits as long as it works: for the executor, the disk, an acknowledgement.
     let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
     let shared = Shared {
@@ -52,23 +86,16 @@ pub(crate) fn try_all(cases: Cases) {
         under_way: (0..threads).map(|_| Mutex::new(None)).collect(),
         failure: Mutex::new(None),
     };
-    let grown = thread::scope(|scope| {
+    thread::scope(|scope| {
         for n in 0..threads {
             let shared = &shared;
             scope.spawn(move || shared.work(n));
         }
-        shared.watch()
+        shared.watch();
     });
     if let Some(failure) = shared.failure.into_inner().expect("nobody panicked") {
         panic!("{failure}");
     }
-    assert!(grown < FLAT, "{grown} bytes more than at the first tenth");
-    let start = Instant::now();
-    while descriptors() != descriptors_before && start.elapsed() < Duration::from_secs(10) {
-        thread::yield_now();
-    }
-    assert_eq!(descriptors(), descriptors_before, "descriptors leaked");
-    println!("{} KiB more memory than at the first tenth", grown >> 10);
 }
 
 /// The command that tries one seed again.
@@ -134,18 +161,12 @@ impl Shared {
         }
     }
 
-    /// Until all threads are through: ends what hangs. Says by how much memory grew after the first tenth.
-    fn watch(&self) -> u64 {
-        let (mut early, mut late) = (None, 0);
+    /// Until all threads are through: ends what hangs.
+    fn watch(&self) {
         while self.running.load(Ordering::SeqCst) > 0 {
             thread::sleep(Duration::from_millis(20));
             self.end_what_hangs();
-            if self.next.load(Ordering::SeqCst) > self.cases.count / 10 {
-                late = resident();
-                early.get_or_insert(late);
-            }
         }
-        late.saturating_sub(early.unwrap_or(late))
     }
 
     fn end_what_hangs(&self) {
@@ -171,14 +192,4 @@ fn runner(seed: u64) -> TestRunner {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
-}
-
-/// Resident memory in bytes; 0 where nobody tells.
-fn resident() -> u64 {
-    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = text
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse::<u64>().ok());
-    pages.map_or(0, |pages| pages * rustix::param::page_size() as u64)
 }

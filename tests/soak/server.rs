@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::fs::{Advice, fadvise};
 use sendloop::{LoopHandle, Socket};
 use socket2::SockRef;
 
 use super::held::Held;
+use super::patience::{Patience, is_ready, out_of_time, was_ready};
 use super::request::{CONTENT, HEAD, LEN, REFUSED, Request, What};
 use super::tally::Tally;
 
@@ -29,9 +30,6 @@ const QUEUE: i32 = 16 << 10;
 
 const PIECE: usize = 4096;
 
-/// What is said of a time-out that should not have been.
-const READY: &str = "the time is over, and the socket is ready";
-
 /// Where one of each is enough to know what is wrong.
 const MOST_PROBLEMS: usize = 20;
 
@@ -40,8 +38,7 @@ pub(super) struct Server {
     pub(super) tally: Tally,
     pub(super) peak: Cell<Held>,
     problems: RefCell<Vec<String>>,
-    /// For how long a client may do nothing.
-    patience: Duration,
+    patience: Patience,
     listener: Socket<TcpListener>,
     path: PathBuf,
     /// The same file, to take it out of the page cache.
@@ -51,6 +48,7 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(event_loop: LoopHandle, path: PathBuf, patience: Duration) -> Server {
         let file = File::open(&path).expect("the file");
+        let patience = Patience::new(event_loop.clone(), patience);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         SockRef::from(&listener)
             .listen(QUEUE)
@@ -81,6 +79,11 @@ impl Server {
         if problems.len() < MOST_PROBLEMS {
             problems.push(what);
         }
+    }
+
+    /// Whether somebody waits to be accepted.
+    pub(super) fn is_awaited(&self) -> bool {
+        is_ready(&self.listener, PollFlags::IN)
     }
 
     pub(super) async fn serve(self: Rc<Self>) {
@@ -138,35 +141,26 @@ impl Server {
     /// What may go wrong, and what may not.
     fn note(&self, request: Option<Request>, error: io::Error) {
         let must_arrive = request.is_some_and(|request| request.must_arrive());
+        let is_unread = request.is_none();
+        if must_arrive || is_unread {
+            self.tally
+                .add("too slow, though ready", was_ready(&error).into());
+        }
         match error.kind() {
             _ if no_descriptor(&error) => {
                 self.tally.count("without a descriptor to read with");
-                self.tally.add("cut", must_arrive.into());
+                self.tally.add("cut", (must_arrive || is_unread).into());
             }
             io::ErrorKind::TimedOut if must_arrive => {
                 self.tally.count("too slow");
-                let is_ready = error.to_string() == READY;
-                self.tally.add("too slow, though ready", is_ready.into());
                 self.tally.count("cut");
             }
             _ if must_arrive => self.problem(format!("{request:?}: {error:?}")),
+            io::ErrorKind::TimedOut if is_unread => self.tally.count("said nothing in time"),
             io::ErrorKind::TimedOut => self.tally.count("stalled"),
             io::ErrorKind::UnexpectedEof => self.tally.count("asked for nothing"),
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => self.tally.count("left"),
             _ => self.problem(format!("{request:?}: {error:?}")),
-        }
-    }
-
-    /// The operation, which waits for what `side` says, within the client's time.
-    async fn within<T>(
-        &self,
-        sock: &Socket<TcpStream>,
-        side: PollFlags,
-        operation: impl Future<Output = io::Result<T>>,
-    ) -> io::Result<T> {
-        match self.event_loop.wait_for(operation, self.patience).await {
-            Ok(result) => result,
-            Err(_) => Err(out_of_time(sock, side)),
         }
     }
 
@@ -175,14 +169,8 @@ impl Server {
         let mut len = 0;
         while len < LEN {
             let rest = &mut bytes[len..];
-            match self
-                .within(
-                    sock,
-                    PollFlags::IN,
-                    self.event_loop.sock_recv_into(sock, rest),
-                )
-                .await?
-            {
+            let receiving = self.event_loop.sock_recv_into(sock, rest);
+            match self.patience.with(sock, PollFlags::IN, receiving).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 received => len += received,
             }
@@ -191,19 +179,14 @@ impl Server {
     }
 
     async fn send_all(&self, sock: &Socket<TcpStream>, bytes: &[u8]) -> io::Result<()> {
-        self.within(
-            sock,
-            PollFlags::OUT,
-            self.event_loop.sock_sendall(sock, bytes),
-        )
-        .await
+        let sending = self.event_loop.sock_sendall(sock, bytes);
+        self.patience.with(sock, PollFlags::OUT, sending).await
     }
 
     async fn echo(&self, sock: &Socket<TcpStream>) -> io::Result<()> {
         loop {
-            let piece = self
-                .within(sock, PollFlags::IN, self.event_loop.sock_recv(sock, PIECE))
-                .await?;
+            let receiving = self.event_loop.sock_recv(sock, PIECE);
+            let piece = self.patience.with(sock, PollFlags::IN, receiving).await?;
             if piece.is_empty() {
                 return Ok(());
             }
@@ -214,9 +197,8 @@ impl Server {
     async fn take(&self, sock: &Socket<TcpStream>, request: &Request) -> io::Result<()> {
         let mut rest = request.bytes();
         while !rest.is_empty() {
-            let piece = self
-                .within(sock, PollFlags::IN, self.event_loop.sock_recv(sock, PIECE))
-                .await?;
+            let receiving = self.event_loop.sock_recv(sock, PIECE);
+            let piece = self.patience.with(sock, PollFlags::IN, receiving).await?;
             if piece.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -260,7 +242,7 @@ impl Server {
         let transfer = self.event_loop.sock_sendfile(sock, &file);
         let transfer = transfer.offset(request.offset()).count(request.count());
         let transfer = transfer.prefetch(request.prefetch()).header(header);
-        let transfer = transfer.stall_timeout(self.patience);
+        let transfer = transfer.stall_timeout(self.patience.time);
         let result = match request.deadline() {
             None => Some(transfer.await),
             Some(deadline) => self.event_loop.wait_for(transfer, deadline).await.ok(),
@@ -287,15 +269,6 @@ impl Server {
         if !is_right {
             self.problem(format!("{request:?}: {sent:?}, {at} bytes by the position"));
         }
-    }
-}
-
-/// Where the socket is ready for what was awaited, the client was not slow: the loop has lost an event.
-fn out_of_time(sock: &Socket<TcpStream>, side: PollFlags) -> io::Error {
-    let mut polled = [PollFd::new(sock.get_ref(), side)];
-    match poll(&mut polled, Some(&Timespec::default())) {
-        Ok(0) => io::ErrorKind::TimedOut.into(),
-        _ => io::Error::new(io::ErrorKind::TimedOut, READY),
     }
 }
 

@@ -24,6 +24,16 @@ impl Tally {
         self.0.borrow().get(what).copied().unwrap_or(0)
     }
 
+    pub(super) fn sum(&self, whats: &[&str]) -> u64 {
+        whats.iter().map(|what| self.get(what)).sum()
+    }
+
+    pub(super) fn merge(&self, other: &Tally) {
+        for (what, n) in other.0.borrow().iter() {
+            self.add(what, *n);
+        }
+    }
+
     /// From what [`lines`](Tally::lines) made, among other lines.
     pub(super) fn parse(text: &str) -> Tally {
         let tally = Tally::default();

@@ -211,8 +211,10 @@ impl<'a> Visit<'a> {
             sent.and(heard)?;
         }
         self.sock.get_ref().shutdown(Shutdown::Write)?;
-        self.say_nothing().await?;
-        Ok(("echoed", all.len()))
+        match self.say_nothing().await? {
+            ("silent", _) => Ok(("echoed", all.len())),
+            unended => Ok(unended),
+        }
     }
 
     async fn hear(&self, said: &[u8]) -> io::Result<()> {

@@ -1,0 +1,82 @@
+//! The judge: what the clients met, against what the server says that it did.
+
+use super::plan::Plan;
+use super::tally::Tally;
+
+/// Clients that ask for nothing, and what the server says of them.
+const IDLE: [&str; 3] = ["silent", "fragments", "never noticed"];
+const IDLE_ENDED: [&str; 2] = ["said nothing in time", "asked for nothing"];
+
+/// What must arrive does, but where a descriptor was missing. Both tallies are of the same visits, and `lost` are the connections
+/// that the kernel dropped meanwhile.
+#[track_caller]
+pub(super) fn check_outcomes(plan: &Plan, clients: &Tally, server: &Tally, lost: u64) {
+    check_met(clients);
+    check_descriptors(plan, clients, server);
+    check_ends(clients, server, lost);
+    check_waits(clients, server);
+}
+
+#[track_caller]
+fn check_met(clients: &Tally) {
+    for met in [
+        "whole",
+        "aborted",
+        "left midway",
+        "stalled and cut",
+        "silent",
+        "echoed",
+        "uploaded",
+    ] {
+        assert!(clients.get(met) > 0, "no {met}");
+    }
+    let (visits, without) = (clients.get("visits"), clients.get("without a port"));
+    assert!(without <= visits / 100, "{without} visits without a port");
+}
+
+#[track_caller]
+fn check_descriptors(plan: &Plan, clients: &Tally, server: &Tally) {
+    let refusals = server.get("times without a descriptor to accept with");
+    let without = server.get("without a descriptor for a file");
+    if plan.is_roomy() {
+        assert_eq!(refusals, 0, "refused with descriptors enough");
+        assert_eq!(without, 0, "no file with descriptors enough");
+    } else {
+        assert!(refusals > 0, "it was meant to run out of descriptors");
+    }
+    assert!(clients.get("refused") <= without, "refused by nobody");
+}
+
+/// Each connection that its client did not end has an end that the server or the kernel tells of. Those that ask for nothing are on
+/// both sides, as the server cannot know which of them would have asked.
+#[track_caller]
+fn check_ends(clients: &Tally, server: &Tally, lost: u64) {
+    // Of what the kernel lost nothing ever comes, and no orderly end either.
+    let begun = clients.sum(&["ended early", "cut"]);
+    let unasked = server.get("said nothing in time");
+    let cut = server.get("cut") + unasked.saturating_sub(clients.get("silent"));
+    assert!(begun <= cut, "{begun} ended early, {cut} by the server");
+
+    let never_begun = clients.sum(&["reset", "turned away", "never answered"]);
+    let seen = begun + never_begun + clients.sum(&IDLE);
+    let told = server.get("cut") + server.sum(&IDLE_ENDED);
+    assert!(
+        seen <= told + lost,
+        "{seen} saw an end, {told} by the server and at most {lost} by the kernel"
+    );
+}
+
+/// A machine that does other things as well makes some clients slow that should not be. Of others the socket is ready.
+#[track_caller]
+fn check_waits(clients: &Tally, server: &Tally) {
+    assert_eq!(
+        server.get("too slow, though ready"),
+        0,
+        "a wake-up was lost"
+    );
+    let slow = server.get("too slow");
+    let too_slow_to_ask = server.sum(&IDLE_ENDED).saturating_sub(clients.sum(&IDLE));
+    for slow in [slow, too_slow_to_ask] {
+        assert!(slow <= server.get("accepted") / 100, "{slow} were too slow");
+    }
+}
