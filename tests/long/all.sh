@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # All that takes too long for each change, two parts at a time, as most of it waits or runs one test after the other: about an hour.
+#   tests/long/all.sh [PART...]      as "sanitizers leak"; all unless named
 # Each part's output is in target/long/; that of a part that failed is shown.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -19,8 +20,6 @@ part() { # SCRIPT [ARGUMENT...]
 export -f part
 
 # The longest first.
-parts=(
-  "sanitizers valgrind" "order" "machines aarch64" "sanitizers thread" "soak" "fuzz" "sanitizers address" "machines musl"
-  "sanitizers leak" "coverage" "machines oldest" "machines check"
-)
-printf '%s\n' "${parts[@]}" | xargs -P 2 -I{} bash -euo pipefail -c 'part {}'
+[ $# -gt 0 ] || set -- "sanitizers valgrind" order "machines aarch64" "sanitizers thread" soak fuzz "sanitizers address" \
+  "machines musl" "sanitizers leak" coverage "machines oldest" "machines check"
+printf '%s\n' "$@" | xargs -P 2 -I{} bash -euo pipefail -c 'part {}'
