@@ -19,26 +19,13 @@ thread_local! {
     static RECEIVES: RefCell<Option<(LoopHandle, Rc<Socket<UnixStream>>)>> = const { RefCell::new(None) };
 }
 
-/// Closes the loop where it is dropped.
-struct Closes;
-
-impl Wake for Closes {
-    fn wake(self: Arc<Self>) {}
-}
-
-impl Drop for Closes {
-    fn drop(&mut self) {
-        drop(LAST_OWNER.take());
-    }
-}
-
 #[test]
 fn a_joiner_was_lost_where_dropping_the_one_before_it_ended_the_task() {
     let _test = test();
     let event_loop = new_loop();
     let mut task = event_loop.create_task(pending::<()>());
     LAST_OWNER.set(Some(event_loop));
-    let first = Waker::from(Arc::new(Closes));
+    let first = Waker::from(Arc::new(AtEnd(|| drop(LAST_OWNER.take()))));
     let polled = Pin::new(&mut task).poll(&mut Context::from_waker(&first));
     assert!(polled.is_pending());
     drop(first);
@@ -58,23 +45,6 @@ impl Wake for Flag {
     }
 }
 
-/// Receives where it is dropped.
-struct Again;
-
-impl Wake for Again {
-    fn wake(self: Arc<Self>) {}
-}
-
-impl Drop for Again {
-    fn drop(&mut self) {
-        RECEIVES.with_borrow(|receives| {
-            let (event_loop, sock) = receives.as_ref().expect("set");
-            let cx = Context::from_waker(Waker::noop());
-            assert!(event_loop.poll_recv(&cx, sock, &mut [0]).is_pending());
-        });
-    }
-}
-
 #[test]
 fn a_waker_that_receives_where_it_is_dropped_panicked() {
     let _test = test();
@@ -82,7 +52,13 @@ fn a_waker_that_receives_where_it_is_dropped_panicked() {
     let (near, _far) = Socket::pair().expect("a pair");
     let near = Rc::new(near);
     RECEIVES.set(Some((event_loop.handle(), near.clone())));
-    let first = Waker::from(Arc::new(Again));
+    let first = Waker::from(Arc::new(AtEnd(|| {
+        RECEIVES.with_borrow(|receives| {
+            let (event_loop, sock) = receives.as_ref().expect("set");
+            let cx = Context::from_waker(Waker::noop());
+            assert!(event_loop.poll_recv(&cx, sock, &mut [0]).is_pending());
+        });
+    })));
     for waker in [&first, Waker::noop()] {
         let cx = Context::from_waker(waker);
         assert!(event_loop.poll_recv(&cx, &near, &mut [0]).is_pending());

@@ -100,19 +100,6 @@ thread_local! {
     static HELD: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A waker whose end ends other operations on the same socket.
-struct DropsHeld;
-
-impl Wake for DropsHeld {
-    fn wake(self: Arc<Self>) {}
-}
-
-impl Drop for DropsHeld {
-    fn drop(&mut self) {
-        drop(HELD.take());
-    }
-}
-
 #[test]
 fn a_waker_was_dropped_while_the_waiters_were_borrowed() {
     let _test = test();
@@ -122,7 +109,8 @@ fn a_waker_was_dropped_while_the_waiters_were_borrowed() {
     let noop = &mut Context::from_waker(Waker::noop());
     let hold =
         |future: Pin<Box<dyn Future<Output = ()>>>| HELD.with_borrow_mut(|held| held.push(future));
-    let drops = || Waker::from(Arc::new(DropsHeld));
+    // Their end ends other operations on the same socket.
+    let drops = || Waker::from(Arc::new(AtEnd(|| drop(HELD.take()))));
 
     let mut first = Box::pin(event_loop.sock_recv(&near, 10));
     assert!(

@@ -74,8 +74,8 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// What the system says; `OutOfMemory` where there is no memory for so much; `InvalidInput` where the socket belongs to another loop; [`LoopClosed`] where it would have to wait on
-    /// a closed one.
+    /// What the system says; `OutOfMemory` where there is no memory for so much; `InvalidInput` where the socket belongs to
+    /// another loop; [`LoopClosed`] where it would have to wait on a closed one.
     ///
     /// # Cancel safety
     ///

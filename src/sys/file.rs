@@ -45,7 +45,6 @@ struct Statx {
 /// program would not link.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn known(fd: BorrowedFd<'_>) -> Option<(u64, bool)> {
-    const WITHOUT_A_PATH: c_int = libc::AT_EMPTY_PATH;
     const DONT_SYNC: c_int = 0x4000;
     const TYPE_AND_SIZE: u32 = 0x0001 | 0x0200;
     const { assert!(size_of::<Statx>() == 256) };
@@ -56,7 +55,7 @@ pub(crate) fn known(fd: BorrowedFd<'_>) -> Option<(u64, bool)> {
             libc::SYS_statx,
             c_long::from(fd.as_raw_fd()),
             c"".as_ptr(),
-            c_long::from(WITHOUT_A_PATH | DONT_SYNC),
+            c_long::from(libc::AT_EMPTY_PATH | DONT_SYNC),
             TYPE_AND_SIZE as c_long,
             answer.as_mut_ptr(),
         )

@@ -16,6 +16,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,11 @@ impl<F: FnMut()> Drop for AtEnd<F> {
     fn drop(&mut self) {
         (self.0)();
     }
+}
+
+/// As a waker it does nothing but that.
+impl<F: FnMut() + Send + Sync + 'static> Wake for AtEnd<F> {
+    fn wake(self: Arc<Self>) {}
 }
 
 /// Numbers that look random, the same in each run.
