@@ -1,8 +1,8 @@
 //! Looking for a chunk in the page cache, and having it read in by the executor.
 //!
 //! The work owns what it uses, a duplicate of the file; what it reads it throws away, as the page cache keeps it. So the transfer
-//! may be dropped while a thread still reads; what no thread has begun is dropped with it. The send itself stays with the loop's thread: in another it would race with
-//! cancellation.
+//! may be dropped while a thread still reads; what no thread has begun is dropped with it. The send itself stays with the loop's
+//! thread: in another it would race with cancellation.
 
 use std::fs::File;
 use std::io;
