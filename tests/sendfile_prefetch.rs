@@ -1,6 +1,8 @@
 //! What is not in the page cache is not read by the loop's thread, and all else goes as before.
 #![cfg(target_os = "linux")]
 
+#[path = "util/disk.rs"]
+mod disk;
 #[path = "util/overlay.rs"]
 mod overlay;
 #[path = "util/slow_fs.rs"]
@@ -8,15 +10,16 @@ mod slow_fs;
 mod util;
 
 use std::fs::File;
-use std::io::{self, ErrorKind, IoSliceMut, Write};
-use std::num::NonZeroU64;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
+use disk::{cold, evict, warm};
 use overlay::Overlay;
-use rustix::fs::{Advice, MemfdFlags, fadvise, fdatasync, memfd_create};
-use rustix::io::{ReadWriteFlags, preadv2};
+use rustix::fs::{Advice, MemfdFlags, fadvise, memfd_create};
 use sendloop::{Loop, Socket, Stats};
 use slow_fs::{Pages, SlowFs};
 use util::ticker::Ticker;
@@ -27,41 +30,6 @@ const MIB: usize = 1 << 20;
 /// How late no tick is while something cold is sent: half of what a read would hold it for. On a machine that does nothing else
 /// it is a tenth of that, which docs/SENDFILE.md says how to see.
 const LATE: Duration = Duration::from_millis(100);
-
-/// A file on the disk, in the page cache.
-fn warm(len: usize) -> File {
-    let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary file");
-    file.write_all(&content(0, len)).expect("room");
-    // What is not written to the disk yet cannot leave the page cache.
-    fdatasync(&file).expect("written");
-    file
-}
-
-/// Has so many bytes from `offset` on leave the page cache.
-fn evict(file: &File, offset: usize, len: usize) {
-    let range = NonZeroU64::new(len as u64);
-    let start = Instant::now();
-    // Or each look below would have megabytes of what has left read in again: as many as the disk is set to.
-    fadvise(file, 0, None, Advice::Random).expect("advice");
-    loop {
-        fadvise(file, offset as u64, range, Advice::DontNeed).expect("advice");
-        // The kernel keeps pages that are in use just then, as by its own watching of memory. A look has its page read in, so
-        // these are others than those that a transfer looks at.
-        let mut looks = (offset + (64 << 10)..offset + len).step_by(128 << 10);
-        if !looks.any(|at| is_resident(file, at)) {
-            break;
-        }
-        let waited = start.elapsed();
-        assert!(waited < Duration::from_secs(10), "the kernel keeps it");
-    }
-    fadvise(file, 0, None, Advice::Normal).expect("advice");
-}
-
-fn is_resident(file: &File, offset: usize) -> bool {
-    let mut byte = [0];
-    let room = &mut [IoSliceMut::new(&mut byte)];
-    preadv2(file, room, offset as u64, ReadWriteFlags::NOWAIT).is_ok()
-}
 
 fn stream() -> (Socket<UnixStream>, UnixStream) {
     let (near, far) = UnixStream::pair().expect("a pair");
@@ -146,7 +114,7 @@ fn a_growing_file_of_such_a_file_system_is_read_to_its_new_end() {
     let transfer = event_loop.sock_sendfile(&near, &file).progress(|sent| {
         if sent == ODD as u64 && !std::mem::replace(&mut grown, true) {
             let more = content(ODD as u64, 5000);
-            std::os::unix::fs::FileExt::write_all_at(&writer, &more, sent).expect("room");
+            writer.write_all_at(&more, sent).expect("room");
         }
     });
     let sent = event_loop.run_until_complete(transfer).expect("sent");
@@ -174,10 +142,9 @@ fn without_prefetch_it_holds_the_loop() {
 fn a_file_on_the_disk_that_is_cold_leaves_the_ticker_its_time() {
     let _test = test();
     let len = 16 * MIB + 1;
-    let file = warm(len);
     // The kernel reads ahead as well, and with a large setting of the disk it alone may do; of a file read at random it does not.
     for reads in [Advice::Normal, Advice::Random] {
-        evict(&file, 0, len);
+        let file = cold(len);
         fadvise(&file, 0, None, reads).expect("advice");
         let event_loop = new_loop();
         let (received, late) = sent_beside_a_ticker(&event_loop, &file, true);
@@ -199,6 +166,39 @@ fn a_hole_in_what_is_cached_is_found() {
     // The first byte is there, and what follows its page is not.
     let stats = sent(&file, 4 * MIB - 1000, MIB);
     assert!(stats.sendfile_misses > 0, "{stats:?}");
+}
+
+/// The byte that a look does not find is read in by that look, and the next one would find it, with a hole before it.
+#[test]
+fn what_a_look_has_read_in_itself_is_not_taken_for_the_whole() {
+    let _test = test();
+    let Some(before) = read_from_disk() else {
+        return;
+    };
+    let mut looks = 0;
+    // In the first piece that is looked at, and in a later one.
+    for cached in [128 << 10, 384 << 10] {
+        let file = cold(4 * MIB);
+        // The kernel is not to read ahead of the look either.
+        fadvise(&file, 0, None, Advice::Random).expect("advice");
+        thread::scope(|scope| {
+            scope.spawn(|| file.read_exact_at(&mut vec![0; cached], 0).expect("read"));
+        });
+        let stats = sent(&file, 0, 4 * MIB);
+        assert!(stats.sendfile_misses > 0, "{stats:?}");
+        looks += stats.sendfile_probes + (4 * MIB / (128 << 10)) as u64;
+    }
+    let read = read_from_disk().expect("as before") - before;
+    assert!(read <= looks * 4096, "{read} bytes by the loop's thread");
+}
+
+/// The bytes that this thread had read from a disk.
+fn read_from_disk() -> Option<u64> {
+    let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+    let read = counts
+        .lines()
+        .find_map(|it| it.strip_prefix("read_bytes: "))?;
+    Some(read.parse().expect("a number"))
 }
 
 /// Sends so many bytes over TCP, and tells what it took.
@@ -309,8 +309,7 @@ fn without_the_executor_a_cold_file_is_sent_all_the_same() {
     if FORCED_FALLBACK {
         return;
     }
-    let file = warm(2 * MIB);
-    evict(&file, 0, 2 * MIB);
+    let file = cold(2 * MIB);
     let event_loop = new_loop();
     event_loop.run_until_complete(event_loop.shutdown_default_executor());
     let (received, _) = sent_beside_a_ticker(&event_loop, &file, true);
@@ -320,8 +319,7 @@ fn without_the_executor_a_cold_file_is_sent_all_the_same() {
 #[test]
 fn a_cold_file_that_shrinks_meanwhile_ends_short() {
     let _test = test();
-    let file = warm(8 * MIB);
-    evict(&file, 0, 8 * MIB);
+    let file = cold(8 * MIB);
     let event_loop = new_loop();
     let (near, far) = stream();
     let received = reader(far);

@@ -1,6 +1,8 @@
 //! What was broken once in sending files, each named after what broke.
 #![cfg(target_os = "linux")]
 
+#[path = "util/disk.rs"]
+mod disk;
 #[path = "util/overlay.rs"]
 mod overlay;
 #[path = "util/slow_fs.rs"]
@@ -8,7 +10,6 @@ mod slow_fs;
 mod util;
 
 use std::cell::Cell;
-use std::fs::File;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::net::UnixStream;
@@ -17,8 +18,9 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use disk::cold;
 use overlay::Overlay;
-use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fdatasync};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use sendloop::{Loop, SendFile, SendfileNotAvailableError, SendfilePhase, Socket};
 use slow_fs::{Pages, SlowFs};
 use util::*;
@@ -121,15 +123,6 @@ fn small_chunks_looked_at_the_page_cache_one_by_one() {
     // Two for each 256 KiB, and some more after each wait for the socket.
     let looks = 4 + stats.sendfile_would_block;
     assert!(stats.sendfile_probes <= 3 * looks, "{stats:?}");
-}
-
-/// Not in the page cache.
-fn cold(len: usize) -> File {
-    let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary file");
-    file.write_all(&content(0, len)).expect("room");
-    fdatasync(&file).expect("written");
-    fadvise(&file, 0, None, Advice::DontNeed).expect("advice");
-    file
 }
 
 /// Has the executor of [`one_thread`] do nothing until the value is dropped.

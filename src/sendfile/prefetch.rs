@@ -28,7 +28,8 @@ const SCRATCH: usize = 64 << 10;
 ///
 /// One byte is asked for at the begin and at each [`READ_IN`]'s end: the whole of a chunk cannot be asked for without copying it.
 /// A hole between two bytes that are there is not seen. The kernel reads ahead and evicts in larger pieces than a page, so such
-/// holes are rare, and cost one read of the disk.
+/// holes are rare, and cost one read of the disk. But a look makes one itself: the byte that it did not find is read in by that, with
+/// nothing before it. So it is not looked at again before the whole piece was read in.
 pub(super) fn look(file: &File, offset: u64, len: usize, mut on_probe: impl FnMut()) -> Looked {
     let end = offset + len as u64;
     let mut known = offset;
@@ -51,6 +52,7 @@ pub(super) fn look(file: &File, offset: u64, len: usize, mut on_probe: impl FnMu
     }
     match known - offset {
         0 => Looked::Missing,
+        found if known < end => Looked::Partly(found),
         found => Looked::Resident(found),
     }
 }
@@ -72,24 +74,29 @@ fn without_answer(file: &File, error: &io::Error, len: usize) -> Looked {
     }
 }
 
-/// Reads the range, and says whether it had to.
+/// Reads the range, and says whether it had to: whether not all of it was there.
 fn read_in(file: &File, range: Range<u64>) -> bool {
-    let len = (range.end - range.start) as usize;
-    if look(file, range.start, len, || {}) == Looked::Resident(len as u64) {
-        return false;
-    }
     let mut scratch = vec![0; SCRATCH];
+    let mut cold = false;
     let mut at = range.start;
     while at < range.end {
-        let room = scratch.len().min((range.end - at) as usize);
-        match sys::uninterrupted(|| file.read_at(&mut scratch[..room], at)) {
+        let len = (range.end - at).min(SCRATCH as u64) as usize;
+        let room = &mut scratch[..len];
+        let read = match sys::file::read_resident(file.as_fd(), room, at) {
+            Ok(all) if all == len => Ok(len),
+            _ => {
+                cold = true;
+                sys::uninterrupted(|| file.read_at(room, at))
+            }
+        };
+        match read {
             Ok(0) => break,
             Ok(read) => at += read as u64,
             // It will meet whoever sends.
             Err(_) => break,
         }
     }
-    true
+    cold
 }
 
 /// What came of a reading in.
@@ -113,6 +120,11 @@ pub(super) struct Prefetch {
 impl Prefetch {
     pub(super) fn asked(&self) -> u64 {
         self.asked
+    }
+
+    /// What a thread reads in, from the last [`start`](Prefetch::start) to where it was seen to be done.
+    pub(super) fn under_way(&self) -> Option<&Range<u64>> {
+        self.work.as_ref().map(|(range, _)| range)
     }
 
     /// Whether [`poll_kind`](Prefetch::poll_kind) is not through yet.
@@ -168,8 +180,7 @@ impl Prefetch {
         range: Range<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Brought>> {
-        let under_way = self.work.as_ref().map(|(range, _)| range);
-        if !under_way.is_some_and(|under_way| under_way.contains(&range.start)) {
+        if !self.under_way().is_some_and(|it| it.contains(&range.start)) {
             self.work = None;
             self.start(event_loop, file, range);
         }

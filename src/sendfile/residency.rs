@@ -46,6 +46,8 @@ enum Way {
 pub(super) enum Looked {
     /// So many bytes, at least one, can be read without a wait.
     Resident(u64),
+    /// So many can, and what follows them cannot.
+    Partly(u64),
     Missing,
     /// The file has no other place than memory.
     InMemory,
@@ -58,7 +60,7 @@ impl Looked {
         match self {
             Looked::Resident(found) => found >= len as u64,
             Looked::InMemory => true,
-            Looked::Missing | Looked::NoAnswer => false,
+            Looked::Partly(_) | Looked::Missing | Looked::NoAnswer => false,
         }
     }
 }
@@ -78,8 +80,8 @@ pub(super) struct Residency {
     way: Way,
     /// Offsets that need no question.
     clear: Range<u64>,
-    /// The last look found nothing.
-    missing: bool,
+    /// Where the last look found nothing, until that is read in.
+    missing: Option<u64>,
     tries: u32,
     fruitless: u32,
     /// The file had to be read in, and what follows probably has to be too.
@@ -91,7 +93,7 @@ impl Residency {
         Residency {
             way: if prefetch { Way::Look } else { Way::Never },
             clear: 0..0,
-            missing: false,
+            missing: None,
             tries: 0,
             fruitless: 0,
             cold: false,
@@ -103,7 +105,7 @@ impl Residency {
         match self.way {
             Way::Never => Next::Send(len),
             _ if self.clear.contains(&position) => Next::Send(len.min(self.clear.end - position)),
-            Way::Look if !self.missing => Next::Look,
+            Way::Look if self.missing != Some(position) => Next::Look,
             Way::Look | Way::ReadIn => Next::ReadIn(READ_IN),
         }
     }
@@ -112,8 +114,13 @@ impl Residency {
     pub(super) fn looked(&mut self, position: u64, looked: Looked) {
         match looked {
             Looked::Resident(len) => self.found(position, len),
+            Looked::Partly(len) => {
+                self.found(position, len);
+                self.missing = Some(self.clear.end);
+                self.cold = true;
+            }
             Looked::Missing if self.tries < TRIES => {
-                self.missing = true;
+                self.missing = Some(position);
                 self.tries += 1;
                 self.cold = true;
             }
@@ -146,7 +153,7 @@ impl Residency {
 
     /// These offsets were read in; `cold` where they had not been in memory before.
     pub(super) fn read_in(&mut self, range: Range<u64>, cold: bool) {
-        self.missing = false;
+        self.missing = self.missing.filter(|missing| !range.contains(missing));
         self.cold = cold;
         if self.way != Way::ReadIn {
             return;
@@ -215,6 +222,21 @@ mod tests {
         assert_eq!(residency.next(9, MIB), Next::Look);
         residency.looked(9, Looked::Resident(READ_IN));
         assert_eq!(residency.next(9, MIB), Next::Send(READ_IN));
+    }
+
+    #[test]
+    fn what_a_look_did_not_find_is_read_in_before_it_is_looked_at_again() {
+        let mut residency = asking();
+        residency.looked(0, Looked::Partly(READ_IN));
+        assert_eq!(residency.next(0, MIB), Next::Send(READ_IN));
+        assert_eq!(residency.ahead(0, 0), Some(READ_IN..READ_IN + MIB));
+        residency.waited(Duration::ZERO);
+        assert_eq!(residency.next(9, MIB), Next::Look);
+        assert_eq!(residency.next(READ_IN, MIB), Next::ReadIn(READ_IN));
+        residency.read_in(5 * MIB..6 * MIB, true);
+        assert_eq!(residency.next(READ_IN, MIB), Next::ReadIn(READ_IN));
+        residency.read_in(READ_IN..2 * READ_IN, true);
+        assert_eq!(residency.next(READ_IN, MIB), Next::Look);
     }
 
     #[test]

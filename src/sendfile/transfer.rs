@@ -176,12 +176,20 @@ impl<'a> Transfer<'a> {
     fn poll_look(
         &mut self,
         event_loop: &LoopHandle,
-        at: (u64, usize),
+        (offset, mut len): (u64, usize),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Looked>> {
         let file = self.positioned.file;
+        // What a thread reads in just now is there in part, and a look might find both its ends.
+        if let Some(range) = self.prefetch.under_way().cloned() {
+            if range.contains(&offset) {
+                ready!(self.poll_read_in(event_loop, range, cx))?;
+            } else if offset < range.start {
+                len = len.min((range.start - offset) as usize);
+            }
+        }
         if !self.prefetch.is_asking() {
-            let looked = look(event_loop, file, at);
+            let looked = look(event_loop, file, (offset, len));
             if looked != Looked::NoAnswer {
                 return Poll::Ready(Ok(looked));
             }
@@ -272,7 +280,7 @@ pub(super) fn look(event_loop: &LoopHandle, file: &File, (offset, len): (u64, us
     let counters = event_loop.counters();
     let on_probe = || counters.sendfile_probes.add(1);
     let looked = prefetch::look(file, offset, len, on_probe);
-    if looked == Looked::Missing {
+    if matches!(looked, Looked::Missing | Looked::Partly(_)) {
         counters.sendfile_misses.add(1);
     }
     looked

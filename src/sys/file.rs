@@ -75,26 +75,35 @@ pub(crate) fn known(_fd: BorrowedFd<'_>) -> Option<(u64, bool)> {
 
 /// Whether the byte at `offset` can be read without a wait; also where there is none, as the file ends before.
 ///
-/// preadv2(2) with RWF_NOWAIT reads what is in the page cache and says EAGAIN where it would have to wait. mincore(2) and
-/// cachestat(2) are no substitute: they count pages that a read-ahead has only asked for (of 256 such pages one could be read,
-/// on Linux 6.18).
+/// It is read, as [`read_resident`] does. mincore(2) and cachestat(2) are no substitute: they count pages that a read-ahead has only
+/// asked for (of 256 such pages one could be read, on Linux 6.18).
 ///
 /// The errors that mean "no answer" are told by [`is_no_answer`].
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
-    let mut byte = 0_u8;
+    match read_resident(fd, &mut [0], offset) {
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(false),
+        result => result.map(|_| true),
+    }
+}
+
+/// Reads what can be read without a wait: preadv2(2) with RWF_NOWAIT, which ends where the next page is not in the page cache, and
+/// is EAGAIN if that is the first one. That page is then asked of the disk, with as many behind it as the kernel reads ahead.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn read_resident(fd: BorrowedFd<'_>, room: &mut [u8], offset: u64) -> io::Result<usize> {
     let part = libc::iovec {
-        iov_base: (&raw mut byte).cast(),
-        iov_len: 1,
+        iov_base: room.as_mut_ptr().cast(),
+        iov_len: room.len(),
     };
+    // No file has a byte there.
     let Ok(offset) = i64::try_from(offset) else {
-        return Ok(true);
+        return Ok(0);
     };
     // The kernel takes the offset as two longs, the lower half first; where a long has all of it, it looks at that one.
     let (low, high) = (offset as c_long, (offset >> 32) as c_long);
     let (fd, flags) = (c_long::from(fd.as_raw_fd()), c_long::from(libc::RWF_NOWAIT));
     let read = || {
-        // SAFETY: the one part is `byte`, which outlives the call; all else are numbers.
+        // SAFETY: the one part is `room`, which is borrowed for the call and may be written to; all else are numbers.
         cvt(unsafe {
             libc::syscall(
                 libc::SYS_preadv2,
@@ -107,10 +116,7 @@ pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
             )
         })
     };
-    match uninterrupted(read) {
-        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(false),
-        result => result.map(|_| true),
-    }
+    uninterrupted(read).map(|read| read as usize)
 }
 
 /// Elsewhere nobody can be asked. FreeBSD's sendfile does not need it: since version 11 it reads the disk by itself, while the
@@ -118,6 +124,15 @@ pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn is_resident(_fd: BorrowedFd<'_>, _offset: u64) -> io::Result<bool> {
     Ok(true)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn read_resident(
+    _fd: BorrowedFd<'_>,
+    _room: &mut [u8],
+    _offset: u64,
+) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Whether an error of [`is_resident`] says that it cannot be told: the file's system does not (EOPNOTSUPP), the kernel is too
