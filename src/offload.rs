@@ -129,6 +129,13 @@ pub(crate) struct Errand<T> {
     result: Blocking<Option<T>>,
 }
 
+impl<T> Errand<T> {
+    pub(crate) fn has_begun(&self) -> bool {
+        let work = self.work.lock();
+        work.unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
 impl<T> Future for Errand<T> {
     type Output = Result<T, TaskError>;
 

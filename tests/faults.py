@@ -60,6 +60,8 @@ class Step:
     more: dict = dataclasses.field(default_factory=dict)
     # Calls that prepare the step, which are not the loop's.
     own: tuple = ()
+    # What the descriptor is of which alone a call is answered with an error.
+    of: dict = dataclasses.field(default_factory=dict)
     # Other than every third, where a third call that always fails would never let it through.
     thirds: dict = dataclasses.field(default_factory=dict)
 
@@ -75,6 +77,8 @@ STEPS = {
     "timers": Step("turns::timers"),
     "single_turns": Step("turns::single_turns"),
     "threads": Step("turns::threads", more={"write": ["EINTR"]}),
+    # What is printed is written too.
+    "ticking": Step("turns::threads_beside_a_timer", more={"write": rules.ERRORS}, of={"write": "anon_inode:[eventfd]"}),
     "signals": Step("turns::signals", more={"write": ["EINTR"], "socketpair": rules.ERRORS}),
     "watching": Step("turns::watching"),
     "embedded": Step("turns::watching_in_a_foreign_loop"),
@@ -86,7 +90,7 @@ STEPS = {
     "datagrams": Step("streams::datagrams"),
     "sendfile": Step("files::sendfile"),
     "no_fallback": Step("files::sendfile_without_the_fallback"),
-    "small": Step("files::sendfile_of_small_parts", own=TCP),
+    "small": Step("files::sendfile_of_small_parts", own=TCP, more={"getsockopt": rules.ERRORS}),
     "header": Step("files::sendfile_with_a_header", own=(*TCP, "sendfile")),
     # Where the file system does not tell, this is the same as "unanswered".
     "looking": Step("files::sendfile_that_looks_at_the_page_cache", thirds=ASKING_THIRDS),
@@ -194,6 +198,8 @@ class Player:
         command = ["strace", "-f", "-y", "-o", folder / "trace", "-e", "trace=" + ",".join(sorted(traced))]
         for injection in case.injections():
             command += ["-e", f"inject={injection}"]
+        if of := STEPS[case.step].of.get(case.call):
+            command += ["-P", of]
         return subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
 
 

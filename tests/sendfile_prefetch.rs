@@ -11,9 +11,11 @@ mod util;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -181,15 +183,49 @@ fn what_a_look_has_read_in_itself_is_not_taken_for_the_whole() {
         let file = cold(4 * MIB);
         // The kernel is not to read ahead of the look either.
         fadvise(&file, 0, None, Advice::Random).expect("advice");
-        thread::scope(|scope| {
-            scope.spawn(|| file.read_exact_at(&mut vec![0; cached], 0).expect("read"));
-        });
+        read_in(&file, 0..cached);
         let stats = sent(&file, 0, 4 * MIB);
         assert!(stats.sendfile_misses > 0, "{stats:?}");
         looks += stats.sendfile_probes + (4 * MIB / (128 << 10)) as u64;
     }
     let read = read_from_disk().expect("as before") - before;
     assert!(read <= looks * 4096, "{read} bytes by the loop's thread");
+}
+
+#[test]
+fn what_no_thread_has_begun_to_read_ahead_is_not_waited_for() {
+    let _test = test();
+    if FORCED_FALLBACK {
+        return;
+    }
+    let event_loop = Loop::builder().executor_threads(1).build();
+    let event_loop = event_loop.expect("a loop");
+    let file = Rc::new(cold(4 * MIB));
+    read_in(&file, (256 << 10)..4 * MIB);
+    // The kernel is not to read the rest in before the thread does.
+    fadvise(&*file, 0, None, Advice::Random).expect("advice");
+    let (near, far) = stream();
+    let received = reader(far);
+    let (handle, same) = (event_loop.handle(), file.clone());
+    let sending = event_loop.create_task(async move { handle.sock_sendfile(&near, &same).await });
+    // Its first piece is the thread's first work; what it reads ahead comes after this, which takes for ever.
+    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    let (free, wait) = mpsc::channel::<()>();
+    drop(event_loop.run_in_executor(move || wait.recv()));
+    let sent = event_loop.run_until_complete(event_loop.wait_for(sending, Duration::from_secs(10)));
+    let sent = sent.expect("in time").expect("not cancelled");
+    drop(free);
+    assert_eq!(sent.expect("sent"), 4 << 20);
+    assert_content(&received.join().expect("read"), 0, 4 * MIB);
+    let stats = event_loop.stats();
+    assert_eq!(stats.sendfile_read_ins, 2, "{stats:?}");
+}
+
+/// Has another thread read what is in the range.
+fn read_in(file: &File, range: Range<usize>) {
+    let mut room = vec![0; range.len()];
+    let read = || file.read_exact_at(&mut room, range.start as u64);
+    thread::scope(|scope| scope.spawn(read).join().expect("no panic")).expect("read");
 }
 
 /// The bytes that this thread had read from a disk.

@@ -122,9 +122,10 @@ impl Prefetch {
         self.asked
     }
 
-    /// What a thread reads in, from the last [`start`](Prefetch::start) to where it was seen to be done.
-    pub(super) fn under_way(&self) -> Option<&Range<u64>> {
-        self.work.as_ref().map(|(range, _)| range)
+    /// What a thread has begun to read in, until that was seen to be done.
+    pub(super) fn begun(&self) -> Option<Range<u64>> {
+        let (range, work) = self.work.as_ref()?;
+        work.has_begun().then(|| range.clone())
     }
 
     /// Whether [`poll_kind`](Prefetch::poll_kind) is not through yet.
@@ -180,7 +181,8 @@ impl Prefetch {
         range: Range<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Brought>> {
-        if !self.under_way().is_some_and(|it| it.contains(&range.start)) {
+        let under_way = self.work.as_ref().map(|(range, _)| range);
+        if !under_way.is_some_and(|under_way| under_way.contains(&range.start)) {
             self.work = None;
             self.start(event_loop, file, range);
         }

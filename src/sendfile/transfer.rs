@@ -180,8 +180,9 @@ impl<'a> Transfer<'a> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Looked>> {
         let file = self.positioned.file;
-        // What a thread reads in just now is there in part, and a look might find both its ends.
-        if let Some(range) = self.prefetch.under_way().cloned() {
+        // What a thread reads in just now is there in part, and a look might find both its ends. What waits for a busy executor may be
+        // there all the same.
+        if let Some(range) = self.prefetch.begun() {
             if range.contains(&offset) {
                 ready!(self.poll_read_in(event_loop, range, cx))?;
             } else if offset < range.start {

@@ -91,6 +91,8 @@ RULES = [
          title="a descriptor is added"),
     Rule("epoll_ctl", says="logged, and done again every 10 ms until it succeeds", like="EPOLL_CTL_MOD", title="a descriptor is armed again"),
     Rule("epoll_ctl", says="logged; closing the descriptor takes it out", like="EPOLL_CTL_DEL", title="a descriptor is taken out"),
+    Rule("write", says="logged; the next turn finds what the thread left", title="that wakes the loop from another thread"),
+    Rule("getsockopt", meets=REPORTED, says="the transfer reports it; the next one asks again", title="the kind of the socket"),
     Rule("epoll_create1", meets=REPORTED, says="`Loop::new` reports it; nothing is left open"),
     Rule("socketpair", meets=REPORTED, says="`add_signal_handler` reports it; it may be tried again"),
     Rule("eventfd2", meets=REPORTED, says="`Loop::new` reports it; nothing is left open"),

@@ -84,28 +84,48 @@ fn single_turns() {
     });
 }
 
+/// Runs the loop while a thread has it call back. Each call is answered before the next: it finds the loop asleep.
+fn answer_a_thread(event_loop: &Loop) {
+    let remote = event_loop.remote();
+    let thread = thread::spawn(move || {
+        let (answer, answered) = mpsc::channel();
+        for n in 0..ROUNDS {
+            let answer = answer.clone();
+            let call = move || answer.send(n).expect("awaited");
+            remote.call_soon_threadsafe(call).expect("open");
+            assert_eq!(answered.recv(), Ok(n));
+        }
+        remote.stop();
+    });
+    event_loop.run_forever();
+    thread.join().expect("answered");
+}
+
 #[test]
 fn threads() {
     play(|scene| {
-        let (remote, handle) = (scene.event_loop.remote(), scene.event_loop.handle());
-        // Each is answered before the next: it finds the loop asleep.
-        let thread = thread::spawn(move || {
-            let (answer, answered) = mpsc::channel();
-            for n in 0..ROUNDS {
-                let answer = answer.clone();
-                let call = move || answer.send(n).expect("awaited");
-                remote.call_soon_threadsafe(call).expect("open");
-                assert_eq!(answered.recv(), Ok(n));
-            }
-            remote.stop();
-        });
-        scene.event_loop.run_forever();
-        thread.join().expect("answered");
+        answer_a_thread(&scene.event_loop);
+        let handle = scene.event_loop.handle();
         scene.event_loop.run_until_complete(async {
             for n in 0..ROUNDS {
                 assert_eq!(handle.run_in_executor(move || n).await.expect("ran"), n);
             }
         });
+    });
+}
+
+/// The loop sleeps, and not for ever.
+#[test]
+fn threads_beside_a_timer() {
+    play(|scene| {
+        let handle = scene.event_loop.handle();
+        let ticking = scene.event_loop.create_task(async move {
+            loop {
+                handle.sleep(Duration::from_millis(5)).await;
+            }
+        });
+        answer_a_thread(&scene.event_loop);
+        assert!(ticking.cancel());
     });
 }
 
