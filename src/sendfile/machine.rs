@@ -157,7 +157,8 @@ impl Machine {
                     offset,
                     len: len as usize,
                 },
-                Next::Look => self.look(offset, len as u64),
+                // Steps smaller than what one look can tell of are not looked at one by one.
+                Next::Look(most) => self.look(offset, (len as u64).max(READ_IN).min(most)),
                 Next::ReadIn(len) => Step::ReadIn(self.within(offset..offset + len)),
             },
             (State::Read, _, Some(len)) => Step::Read { offset, len },
@@ -168,9 +169,8 @@ impl Machine {
         }
     }
 
-    /// Steps smaller than what one look can tell of are not looked at one by one.
     fn look(&self, offset: u64, len: u64) -> Step {
-        let range = self.within(offset..offset + len.max(READ_IN));
+        let range = self.within(offset..offset + len);
         let len = (range.end - range.start) as usize;
         Step::Look { offset, len }
     }
@@ -245,8 +245,11 @@ impl Machine {
             // Not even a reading in makes such a file safe to send: FUSE's may keep no pages, and NFS asks its server whether
             // they still hold.
             Looked::NoAnswer if self.fallback => self.fall_back(Fallback::NoAnswer),
-            // With O_DIRECT it would be missing for ever.
-            Looked::Missing if self.is_unasked() => self.state = State::Learn,
+            Looked::Missing if self.is_unasked() => {
+                self.residency.looked(self.plan.position(), looked);
+                // With O_DIRECT it would be missing for ever.
+                self.state = State::Learn;
+            }
             _ => self.residency.looked(self.plan.position(), looked),
         }
     }

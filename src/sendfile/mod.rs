@@ -19,7 +19,7 @@
 //!    that is something else by now (erlang/otp#1635 and cgzones/apt-cacher-rs#122 tell how that ends). The send itself stays on
 //!    the loop's thread.
 //! 5. What may wait for the disk is the executor's: a chunk that is not in the page cache is read in there first. The look that
-//!    tells can be wrong only by a page that went right after it. Nor is a server asked for the size or the kind of a file, where the
+//!    tells goes by single bytes, and does not see a hole between them. Nor is a server asked for the size or the kind of a file, where the
 //!    transfer cannot end by it.
 //!
 //! # Situations

@@ -27,9 +27,10 @@ const SCRATCH: usize = 64 << 10;
 /// Looks for `len` bytes from `offset` on, and says how many of the first ones are there; `on_probe` is told of each system call.
 ///
 /// One byte is asked for at the begin and at each [`READ_IN`]'s end: the whole of a chunk cannot be asked for without copying it.
-/// A hole between two bytes that are there is not seen. The kernel reads ahead and evicts in larger pieces than a page, so such
-/// holes are rare, and cost one read of the disk. But a look makes one itself: the byte that it did not find is read in by that, with
-/// nothing before it. So it is not looked at again before the whole piece was read in.
+/// A hole between two bytes that are there is not seen. The kernel reads ahead and evicts in larger pieces than a page, so most
+/// holes are made by looks: a byte that is not there is read in by the look for it, alone, and the next look finds it. So
+/// [`Residency`](super::residency::Residency) has the piece before it read in first. What is left is the byte that another transfer's
+/// look read in, and one that a quick disk has there before the look for it is over. Then the loop's thread waits for the disk.
 pub(super) fn look(file: &File, offset: u64, len: usize, mut on_probe: impl FnMut()) -> Looked {
     let end = offset + len as u64;
     let mut known = offset;

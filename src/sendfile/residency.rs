@@ -70,7 +70,8 @@ impl Looked {
 pub(super) enum Next {
     /// Nothing: so many can go.
     Send(u64),
-    Look,
+    /// At so many at most.
+    Look(u64),
     /// So many are to be read in, by another thread.
     ReadIn(u64),
 }
@@ -80,8 +81,9 @@ pub(super) struct Residency {
     way: Way,
     /// Offsets that need no question.
     clear: Range<u64>,
-    /// Where the last look found nothing, until that is read in.
-    missing: Option<u64>,
+    /// From where the last look found nothing to the byte that it asked for, until that is read in. No look goes there before: the
+    /// byte itself came in by the look, and would be taken for all of it.
+    unread: Range<u64>,
     tries: u32,
     fruitless: u32,
     /// The file had to be read in, and what follows probably has to be too.
@@ -93,7 +95,7 @@ impl Residency {
         Residency {
             way: if prefetch { Way::Look } else { Way::Never },
             clear: 0..0,
-            missing: None,
+            unread: 0..0,
             tries: 0,
             fruitless: 0,
             cold: false,
@@ -105,7 +107,8 @@ impl Residency {
         match self.way {
             Way::Never => Next::Send(len),
             _ if self.clear.contains(&position) => Next::Send(len.min(self.clear.end - position)),
-            Way::Look if self.missing != Some(position) => Next::Look,
+            Way::Look if self.unread.is_empty() => Next::Look(u64::MAX),
+            Way::Look if position < self.unread.start => Next::Look(self.unread.start - position),
             Way::Look | Way::ReadIn => Next::ReadIn(READ_IN),
         }
     }
@@ -116,13 +119,12 @@ impl Residency {
             Looked::Resident(len) => self.found(position, len),
             Looked::Partly(len) => {
                 self.found(position, len);
-                self.missing = Some(self.clear.end);
-                self.cold = true;
+                self.miss(position + len);
+                self.tries = 1;
             }
             Looked::Missing if self.tries < TRIES => {
-                self.missing = Some(position);
+                self.miss(position);
                 self.tries += 1;
-                self.cold = true;
             }
             Looked::Missing => self.found_nothing_again(position),
             Looked::InMemory => self.way = Way::Never,
@@ -141,6 +143,11 @@ impl Residency {
         self.tries = 0;
     }
 
+    fn miss(&mut self, from: u64) {
+        self.unread = from..from + READ_IN;
+        self.cold = true;
+    }
+
     fn found_nothing_again(&mut self, position: u64) {
         self.clear = position..position + READ_IN;
         self.tries = 0;
@@ -153,7 +160,9 @@ impl Residency {
 
     /// These offsets were read in; `cold` where they had not been in memory before.
     pub(super) fn read_in(&mut self, range: Range<u64>, cold: bool) {
-        self.missing = self.missing.filter(|missing| !range.contains(missing));
+        if range.contains(&self.unread.start) {
+            self.unread.start = range.end;
+        }
         self.cold = cold;
         if self.way != Way::ReadIn {
             return;
@@ -188,6 +197,7 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
+    const LOOK: Next = Next::Look(u64::MAX);
 
     fn asking() -> Residency {
         Residency::new(true)
@@ -203,13 +213,13 @@ mod tests {
     #[test]
     fn what_is_resident_is_sent_without_another_look_until_it_had_to_wait() {
         let mut residency = asking();
-        assert_eq!(residency.next(0, MIB), Next::Look);
+        assert_eq!(residency.next(0, MIB), LOOK);
         residency.looked(0, Looked::Resident(MIB));
         assert_eq!(residency.next(0, MIB), Next::Send(MIB));
         assert_eq!(residency.next(MIB - 5, MIB), Next::Send(5));
-        assert_eq!(residency.next(MIB, MIB), Next::Look);
+        assert_eq!(residency.next(MIB, MIB), LOOK);
         residency.waited(Duration::ZERO);
-        assert_eq!(residency.next(5, MIB), Next::Look);
+        assert_eq!(residency.next(5, MIB), LOOK);
         assert_eq!(residency.ahead(0, 0), None, "nothing was cold");
     }
 
@@ -219,7 +229,7 @@ mod tests {
         residency.looked(9, Looked::Missing);
         assert_eq!(residency.next(9, MIB), Next::ReadIn(READ_IN));
         residency.read_in(9..9 + READ_IN, true);
-        assert_eq!(residency.next(9, MIB), Next::Look);
+        assert_eq!(residency.next(9, MIB), LOOK);
         residency.looked(9, Looked::Resident(READ_IN));
         assert_eq!(residency.next(9, MIB), Next::Send(READ_IN));
     }
@@ -231,12 +241,19 @@ mod tests {
         assert_eq!(residency.next(0, MIB), Next::Send(READ_IN));
         assert_eq!(residency.ahead(0, 0), Some(READ_IN..READ_IN + MIB));
         residency.waited(Duration::ZERO);
-        assert_eq!(residency.next(9, MIB), Next::Look);
+        assert_eq!(residency.next(9, MIB), Next::Look(READ_IN - 9));
+        residency.looked(9, Looked::Resident(READ_IN - 9));
+        assert_eq!(residency.next(9, MIB), Next::Send(READ_IN - 9));
         assert_eq!(residency.next(READ_IN, MIB), Next::ReadIn(READ_IN));
         residency.read_in(5 * MIB..6 * MIB, true);
         assert_eq!(residency.next(READ_IN, MIB), Next::ReadIn(READ_IN));
-        residency.read_in(READ_IN..2 * READ_IN, true);
-        assert_eq!(residency.next(READ_IN, MIB), Next::Look);
+        // It ends before the byte that was looked at.
+        residency.read_in(0..READ_IN + 5, true);
+        assert_eq!(residency.next(READ_IN, MIB), Next::Look(5));
+        residency.looked(READ_IN, Looked::Resident(5));
+        assert_eq!(residency.next(READ_IN + 5, MIB), Next::ReadIn(READ_IN));
+        residency.read_in(READ_IN + 5..2 * READ_IN + 5, true);
+        assert_eq!(residency.next(READ_IN + 5, MIB), LOOK);
     }
 
     #[test]
@@ -245,7 +262,7 @@ mod tests {
         for round in 0..u64::from(FRUITLESS) {
             let at = round * READ_IN;
             for _ in 0..TRIES {
-                assert_eq!(residency.next(at, MIB), Next::Look);
+                assert_eq!(residency.next(at, MIB), LOOK);
                 residency.looked(at, Looked::Missing);
                 residency.read_in(at..at + READ_IN, true);
             }

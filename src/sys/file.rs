@@ -41,7 +41,7 @@ struct Statx {
 /// The size of the file as the kernel knows it by now, and whether it is a file or a block device, where it can be asked for that:
 /// fstat(2) may ask a server first, which takes its time. statx(2) is told not to, since Linux 4.11.
 ///
-/// Both this and [`is_resident`] make the system call themselves: musl has functions for them since version 1.2.5 only, and a
+/// Both this and [`read_resident`] make the system call themselves: musl has functions for them since version 1.2.5 only, and a
 /// program would not link.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn known(fd: BorrowedFd<'_>) -> Option<(u64, bool)> {

@@ -145,8 +145,8 @@ impl Shared {
         let mut runner = runner(seed);
         let tree = strategy.new_tree(&mut runner).expect("nothing is filtered");
         let tried = runner.run_one(tree, |case| {
-            *self.under_way[thread].lock().expect("whole") = Some((seed, Instant::now()));
             let mut ready = bench.take().unwrap_or_else(Bench::new);
+            *self.under_way[thread].lock().expect("whole") = Some((seed, Instant::now()));
             run(&mut ready, &case)?;
             bench.set(Some(ready));
             Ok(())

@@ -42,6 +42,23 @@ fn nothing_is_read_in_behind_the_end() {
 }
 
 #[test]
+fn what_a_first_look_misses_is_read_in_once_the_file_is_known() {
+    let wishes = Wishes {
+        fallback: true,
+        prefetch: true,
+        header: 0,
+    };
+    let mut machine = Machine::new(Plan::new(0, Some(5000)), wishes);
+    machine.looked(Looked::Missing);
+    assert_eq!(machine.step(), Step::Learn { certain: false });
+    machine.learned(Ok(Facts {
+        size: 9000,
+        cached: true,
+    }));
+    assert_eq!(machine.step(), Step::ReadIn(0..5000));
+}
+
+#[test]
 fn one_look_tells_of_many_small_chunks() {
     let wishes = Wishes {
         fallback: true,
