@@ -244,14 +244,12 @@ impl Machine {
         match looked {
             // Not even a reading in makes such a file safe to send: FUSE's may keep no pages, and NFS asks its server whether
             // they still hold.
-            Looked::NoAnswer if self.fallback => self.fall_back(Fallback::NoAnswer),
-            Looked::Missing if self.is_unasked() => {
-                self.residency.looked(self.plan.position(), looked);
-                // With O_DIRECT it would be missing for ever.
-                self.state = State::Learn;
-            }
-            _ => self.residency.looked(self.plan.position(), looked),
+            Looked::NoAnswer if self.fallback => return self.fall_back(Fallback::NoAnswer),
+            // With O_DIRECT it would be missing for ever.
+            Looked::Missing if self.is_unasked() => self.state = State::Learn,
+            _ => {}
         }
+        self.residency.looked(self.plan.position(), looked);
     }
 
     /// After [`Step::ReadIn`], and for what was read ahead: `cold` where it had not been in memory.
