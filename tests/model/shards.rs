@@ -15,7 +15,7 @@ use crate::model::case::Case;
 use crate::model::generator;
 use crate::model::live::live;
 use crate::model::run::run;
-use crate::util::{FORCED_FALLBACK, descriptors};
+use crate::util::{FORCED_FALLBACK, descriptors, least_patience};
 
 /// A case takes some 100 µs, the largest 50 ms: this long means for ever.
 const HANGS: Duration = Duration::from_secs(20);
@@ -170,9 +170,10 @@ impl Shared {
     }
 
     fn end_what_hangs(&self) {
+        let hangs = HANGS.max(least_patience());
         for place in &self.under_way {
             let under_way = *place.lock().expect("whole");
-            if let Some((seed, _)) = under_way.filter(|(_, since)| since.elapsed() > HANGS) {
+            if let Some((seed, _)) = under_way.filter(|(_, since)| since.elapsed() > hangs) {
                 // Not by a macro: what that prints is kept back for the test's end.
                 let told = writeln!(io::stderr(), "it hangs\ntry it again: {}", replay(seed));
                 told.expect("somebody listens");

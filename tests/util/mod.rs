@@ -102,7 +102,7 @@ pub fn test_within(patience: Duration) -> Test {
 }
 
 /// How long any test may take, where the environment says so: each instruction is watched there.
-fn least_patience() -> Duration {
+pub fn least_patience() -> Duration {
     let seconds = std::env::var("SENDLOOP_TEST_SECONDS").ok();
     let seconds = seconds.map(|text| text.parse().expect("a number of seconds"));
     Duration::from_secs(seconds.unwrap_or(0))
