@@ -188,8 +188,6 @@ fn what_a_look_has_read_in_itself_is_not_taken_for_the_whole() {
 /// Whether the loop's thread waits for the disk, where the first bytes of a file are in the page cache.
 fn has_the_loop_read(cached: usize) -> bool {
     let file = cold(4 * MIB);
-    // The kernel is not to read ahead of the look either.
-    fadvise(&file, 0, None, Advice::Random).expect("advice");
     read_in(&file, 0..cached);
     let before = read_from_disk();
     let stats = sent(&file, 0, 4 * MIB);
@@ -209,8 +207,6 @@ fn what_no_thread_has_begun_to_read_ahead_is_not_waited_for() {
     let event_loop = event_loop.expect("a loop");
     let file = Rc::new(cold(4 * MIB));
     read_in(&file, (256 << 10)..4 * MIB);
-    // The kernel is not to read the rest in before the thread does.
-    fadvise(&*file, 0, None, Advice::Random).expect("advice");
     let (near, far) = stream();
     let received = reader(far);
     let (handle, same) = (event_loop.handle(), file.clone());
