@@ -257,6 +257,22 @@ mod tests {
     }
 
     #[test]
+    fn the_same_bytes_are_read_in_three_times_at_most() {
+        let mut residency = asking();
+        residency.looked(0, Looked::Partly(READ_IN));
+        residency.waited(Duration::ZERO);
+        residency.looked(9, Looked::Resident(READ_IN - 9));
+        let mut times = 0;
+        while let Next::ReadIn(len) = residency.next(READ_IN, MIB) {
+            times += 1;
+            residency.read_in(READ_IN..READ_IN + len, true);
+            residency.looked(READ_IN, Looked::Missing);
+        }
+        assert_eq!(times, 3);
+        assert_eq!(residency.next(READ_IN, MIB), Next::Send(READ_IN));
+    }
+
+    #[test]
     fn what_stays_missing_is_sent_all_the_same_and_looks_end_where_they_never_help() {
         let mut residency = asking();
         for round in 0..u64::from(FRUITLESS) {
