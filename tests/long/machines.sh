@@ -51,6 +51,7 @@ without_qemu=(
   --skip a_file_system_that_takes_200_ms_per_read_leaves_the_ticker_its_time
   --skip a_loop_that_is_closed_while_a_file_is_read_in_leaves_the_position_exact
   --skip given_up_while_it_is_read_in_nothing_was_sent
+  --skip what_was_read_ahead_is_sent_and_more_is_read_ahead
   --skip where_reading_and_sending_is_not_allowed_it_is_read_in_and_sent
   --skip without_prefetch_it_holds_the_loop
   --skip a_slow_file_was_read_past_the_count
