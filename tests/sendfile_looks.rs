@@ -1,0 +1,156 @@
+//! Looking for a file's bytes in the page cache: what a look costs, and what it must not be believed.
+#![cfg(target_os = "linux")]
+
+#[path = "util/disk.rs"]
+mod disk;
+mod util;
+
+use std::fs::File;
+use std::io::Write;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use disk::{cold, evict, warm};
+use rustix::fs::{MemfdFlags, memfd_create};
+use sendloop::{Loop, Socket, Stats};
+use util::*;
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_hole_in_what_is_cached_is_found() {
+    let _test = test();
+    let file = warm(16 * MIB);
+    evict(&file, 4 * MIB, 4 * MIB);
+    // The first byte is there, and what follows its page is not.
+    let stats = sent(&file, 4 * MIB - 1000, MIB);
+    assert!(stats.sendfile_misses > 0, "{stats:?}");
+}
+
+/// The byte that a look does not find is read in by that look, and the next one would find it, with a hole before it.
+#[test]
+fn what_a_look_has_read_in_itself_is_not_taken_for_the_whole() {
+    let _test = test();
+    if read_from_disk().is_none() {
+        return;
+    }
+    // In the first piece that is looked at, and in a later one.
+    for cached in [128 << 10, 384 << 10] {
+        // A disk that is quick enough has the byte there before the look itself is over, now and then. Not each time.
+        let seldom = (0..8).any(|_| !has_the_loop_read(cached));
+        assert!(seldom, "{cached}: the loop's thread reads");
+    }
+}
+
+/// Whether the loop's thread waits for the disk, where the first bytes of a file are in the page cache.
+fn has_the_loop_read(cached: usize) -> bool {
+    let file = cold(4 * MIB);
+    read_in(&file, 0..cached);
+    let before = read_from_disk();
+    let stats = sent(&file, 0, 4 * MIB);
+    let read = read_from_disk().unwrap_or(0) - before.unwrap_or(0);
+    // Each look may have one page read.
+    stats.sendfile_misses == 0 || read > stats.sendfile_probes * 4096
+}
+
+#[test]
+fn what_no_thread_has_begun_to_read_ahead_is_not_waited_for() {
+    let _test = test();
+    if FORCED_FALLBACK {
+        return;
+    }
+    // A first piece that a quick disk had there before it was waited for is not cold, and nothing is read ahead then.
+    let ahead = (0..8).any(|_| read_ins_before_a_busy_executor() == 2);
+    assert!(ahead, "nothing is read ahead");
+}
+
+/// Sends a file of which only the first piece is cold, while the executor's thread does nothing after that piece.
+#[track_caller]
+fn read_ins_before_a_busy_executor() -> u64 {
+    let event_loop = Loop::builder().executor_threads(1).build();
+    let event_loop = event_loop.expect("a loop");
+    let file = Rc::new(cold(4 * MIB));
+    read_in(&file, (256 << 10)..4 * MIB);
+    // It takes less than a look tells of: so there is something to read ahead.
+    let (near, far) = UnixStream::pair().expect("a pair");
+    let near = Socket::new(near).expect("non-blocking");
+    let received = reader(far);
+    let (handle, same) = (event_loop.handle(), file.clone());
+    let sending = event_loop.create_task(async move { handle.sock_sendfile(&near, &same).await });
+    // Its first piece is the thread's first work; what it reads ahead comes after this, which takes for ever.
+    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    let (free, wait) = mpsc::channel::<()>();
+    drop(event_loop.run_in_executor(move || wait.recv()));
+    let sent = event_loop.run_until_complete(event_loop.wait_for(sending, Duration::from_secs(10)));
+    let sent = sent.expect("in time").expect("not cancelled");
+    drop(free);
+    assert_eq!(sent.expect("sent"), 4 << 20);
+    assert_content(&received.join().expect("read"), 0, 4 * MIB);
+    event_loop.stats().sendfile_read_ins
+}
+
+/// Has another thread read what is in the range.
+fn read_in(file: &File, range: Range<usize>) {
+    let mut room = vec![0; range.len()];
+    let read = || file.read_exact_at(&mut room, range.start as u64);
+    thread::scope(|scope| scope.spawn(read).join().expect("no panic")).expect("read");
+}
+
+/// The bytes that this thread had read from a disk.
+fn read_from_disk() -> Option<u64> {
+    let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+    let read = counts
+        .lines()
+        .find_map(|it| it.strip_prefix("read_bytes: "))?;
+    Some(read.parse().expect("a number"))
+}
+
+/// Sends so many bytes over TCP, and tells what it took.
+#[track_caller]
+fn sent(file: &File, offset: usize, count: usize) -> Stats {
+    let event_loop = new_loop();
+    let (near, far) = tcp();
+    let near = Socket::new(near).expect("non-blocking");
+    let received = reader(far);
+    let transfer = event_loop.sock_sendfile(&near, file).offset(offset as u64);
+    let sent = event_loop.run_until_complete(transfer.count(count as u64));
+    assert_eq!(sent.expect("sent"), count as u64);
+    drop(near);
+    assert_content(&received.join().expect("read"), offset as u64, count);
+    event_loop.stats()
+}
+
+#[test]
+fn a_page_that_is_cached_costs_one_probe() {
+    let _test = test();
+    let stats = sent(&warm(8192), 0, 4096);
+    assert_eq!((stats.sendfile_probes, stats.sendfile_misses), (1, 0));
+    assert_eq!(stats.sendfile_read_ins, 0);
+}
+
+#[test]
+fn a_large_file_that_is_cached_costs_a_few_probes_a_mebibyte_and_no_thread() {
+    let _test = test();
+    let stats = sent(&warm(16 * MIB), 0, 16 * MIB);
+    assert_eq!(stats.sendfile_misses, 0, "{stats:?}");
+    assert_eq!(stats.sendfile_read_ins, 0, "{stats:?}");
+    // Each wait for the socket may cost one look more.
+    let looks = 16 + stats.sendfile_would_block;
+    assert!(stats.sendfile_probes <= 5 * looks, "{stats:?}");
+}
+
+#[test]
+fn a_file_in_memory_is_asked_about_once() {
+    let _test = test();
+    let file = memfd_create("sendloop", MemfdFlags::CLOEXEC).expect("a file in memory");
+    let mut file = File::from(file);
+    file.write_all(&content(0, 8 * MIB)).expect("room");
+    let stats = sent(&file, 0, 8 * MIB);
+    assert_eq!(stats.sendfile_read_ins, 0, "{stats:?}");
+    assert_eq!(stats.sendfile_probes, 1, "{stats:?}");
+}
