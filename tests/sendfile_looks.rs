@@ -9,7 +9,6 @@ use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
@@ -76,9 +75,8 @@ fn read_ins_before_a_busy_executor() -> u64 {
     let event_loop = event_loop.expect("a loop");
     let file = Rc::new(cold(4 * MIB));
     read_in(&file, (256 << 10)..4 * MIB);
-    // It takes less than a look tells of: so there is something to read ahead.
-    let (near, far) = UnixStream::pair().expect("a pair");
-    let near = Socket::new(near).expect("non-blocking");
+    // A Unix socket takes less at a time than a look tells of: so there is something to read ahead.
+    let (near, far) = unix();
     let received = reader(far);
     let (handle, same) = (event_loop.handle(), file.clone());
     let sending = event_loop.create_task(async move { handle.sock_sendfile(&near, &same).await });

@@ -12,7 +12,6 @@ mod util;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use std::time::Duration;
 use disk::cold;
 use overlay::Overlay;
 use rustix::fs::{Advice, fadvise};
-use sendloop::{Loop, Socket};
+use sendloop::Loop;
 use slow_fs::{Pages, SlowFs};
 use util::ticker::Ticker;
 use util::*;
@@ -31,15 +30,10 @@ const MIB: usize = 1 << 20;
 /// it is a tenth of that, which docs/SENDFILE.md says how to see.
 const LATE: Duration = Duration::from_millis(100);
 
-fn stream() -> (Socket<UnixStream>, UnixStream) {
-    let (near, far) = UnixStream::pair().expect("a pair");
-    (Socket::new(near).expect("non-blocking"), far)
-}
-
 /// Sends the whole of a file beside a ticker, and gives how late that was.
 #[track_caller]
 fn sent_beside_a_ticker(event_loop: &Loop, file: &File, prefetch: bool) -> (Vec<u8>, Duration) {
-    let (near, far) = stream();
+    let (near, far) = unix();
     let received = reader(far);
     let ticker = Ticker::start(event_loop);
     let transfer = event_loop.sock_sendfile(&near, file).prefetch(prefetch);
@@ -83,7 +77,7 @@ fn where_reading_and_sending_is_not_allowed_it_is_read_in_and_sent() {
     }
     let fs = SlowFs::mount(ODD as u64, DELAY, Pages::Cached);
     let event_loop = new_loop();
-    let (near, far) = stream();
+    let (near, far) = unix();
     let received = reader(far);
     let ticker = Ticker::start(&event_loop);
     let file = fs.open();
@@ -107,7 +101,7 @@ fn what_was_read_ahead_is_sent_and_more_is_read_ahead() {
     let fs = SlowFs::mount(4 << 20, Duration::ZERO, Pages::Cached);
     let event_loop = Loop::builder().executor_threads(1).build();
     let event_loop = event_loop.expect("a loop");
-    let (near, mut far) = stream();
+    let (near, mut far) = unix();
     let mut received = Vec::new();
     // The socket has room again, and the thread has done all that it was asked for before.
     let catch_up = |sent| {
@@ -137,7 +131,7 @@ fn a_growing_file_of_such_a_file_system_is_read_to_its_new_end() {
     let mut file = overlay.file();
     file.write_all(&content(0, ODD)).expect("room");
     let event_loop = new_loop();
-    let (near, far) = stream();
+    let (near, far) = unix();
     let received = reader(far);
     let mut grown = false;
     let writer = file.try_clone().expect("a duplicate");
@@ -196,7 +190,7 @@ fn given_up_while_it_is_read_in_nothing_was_sent() {
     }
     let fs = SlowFs::mount(ODD as u64, DELAY, Pages::Cached);
     let event_loop = new_loop();
-    let (near, far) = stream();
+    let (near, far) = unix();
     let file = fs.open();
     let transfer = event_loop.sock_sendfile(&near, &file).offset(5);
     let given_up = event_loop.wait_for(transfer, Duration::from_millis(50));
@@ -216,7 +210,7 @@ fn a_disk_that_does_not_answer_is_a_stall() {
     }
     let fs = SlowFs::mount(ODD as u64, DELAY, Pages::Cached);
     let event_loop = new_loop();
-    let (near, _far) = stream();
+    let (near, _far) = unix();
     let file = fs.open();
     let transfer = event_loop.sock_sendfile(&near, &file);
     let transfer = transfer.stall_timeout(Duration::from_millis(50));
@@ -233,7 +227,7 @@ fn a_loop_that_is_closed_while_a_file_is_read_in_leaves_the_position_exact() {
     }
     let fs = SlowFs::mount(ODD as u64, DELAY, Pages::Cached);
     let event_loop = new_loop();
-    let (near, _far) = stream();
+    let (near, _far) = unix();
     let file = Rc::new(fs.open());
     let task = {
         let (handle, file) = (event_loop.handle(), file.clone());
@@ -265,7 +259,7 @@ fn a_cold_file_that_shrinks_meanwhile_ends_short() {
     let _test = test();
     let file = cold(8 * MIB);
     let event_loop = new_loop();
-    let (near, far) = stream();
+    let (near, far) = unix();
     let received = reader(far);
     let cut = |_| file.set_len(3 << 20).expect("shorter");
     let transfer = event_loop.sock_sendfile(&near, &file).progress(cut);
@@ -280,7 +274,7 @@ fn a_cold_file_that_shrinks_meanwhile_ends_short() {
 fn what_cannot_be_read_is_sendfiles_error() -> io::Result<()> {
     let _test = test();
     let event_loop = new_loop();
-    let (near, _far) = stream();
+    let (near, _far) = unix();
     let named = tempfile::NamedTempFile::new()?;
     let file = File::options().append(true).open(named.path())?;
     let transfer = event_loop.sock_sendfile(&near, &file).count(10);

@@ -29,9 +29,9 @@ const MIB: usize = 1 << 20;
 
 /// A Unix pair whose far end is read where the test likes.
 fn stream() -> (Socket<UnixStream>, UnixStream) {
-    let (near, far) = UnixStream::pair().expect("a pair");
+    let (near, far) = unix();
     far.set_nonblocking(true).expect("set");
-    (Socket::new(near).expect("non-blocking"), far)
+    (near, far)
 }
 
 /// Reads what is there.

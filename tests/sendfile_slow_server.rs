@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use sendloop::{Loop, SendFile, Socket};
+use sendloop::{Loop, SendFile};
 use slow_fs::SlowFs;
 use util::ticker::Ticker;
 use util::*;
@@ -24,8 +24,7 @@ fn lateness_of(
 ) -> Duration {
     let fs = SlowFs::mount_slow_throughout(ODD as u64, DELAY);
     let event_loop = new_loop();
-    let (near, far) = UnixStream::pair().expect("a pair");
-    let near = Socket::new(near).expect("non-blocking");
+    let (near, far) = unix();
     let received = reader(far);
     let file = fs.open();
     let ticker = Ticker::start(&event_loop);
@@ -77,8 +76,7 @@ fn giving_up_what_no_thread_had_begun_closed_it_on_the_loops_thread() {
     let event_loop = Loop::builder().executor_threads(1).build().expect("a loop");
     let (tell, told) = mpsc::channel();
     let busy = event_loop.run_in_executor(move || told.recv().expect("told"));
-    let (near, _far) = UnixStream::pair().expect("a pair");
-    let near = Socket::new(near).expect("non-blocking");
+    let (near, _far) = unix();
     let file = fs.open();
     let ticker = Ticker::start(&event_loop);
     let transfer = event_loop.sock_sendfile(&near, &file);

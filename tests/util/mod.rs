@@ -197,13 +197,19 @@ pub fn narrow_tcp() -> (Socket<TcpStream>, TcpStream) {
     (Socket::new(near).expect("non-blocking"), far)
 }
 
-/// The same over a Unix pair.
-pub fn narrow_unix() -> (Socket<UnixStream>, UnixStream) {
+/// A Unix pair, its first end as a socket of a loop.
+pub fn unix() -> (Socket<UnixStream>, UnixStream) {
     let (near, far) = UnixStream::pair().expect("a pair");
+    (Socket::new(near).expect("non-blocking"), far)
+}
+
+/// The same with a buffer of 4 KiB.
+pub fn narrow_unix() -> (Socket<UnixStream>, UnixStream) {
+    let (near, far) = unix();
     SockRef::from(&near)
         .set_send_buffer_size(4096)
         .expect("set");
-    (Socket::new(near).expect("non-blocking"), far)
+    (near, far)
 }
 
 /// Reads all that comes, on a thread.
