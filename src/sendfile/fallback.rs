@@ -1,18 +1,20 @@
-//! Reading a block, on the executor, for what sendfile cannot serve.
+//! The fallback: an executor thread reads a block, and the loop sends it.
 //!
-//! The work owns what it uses: a duplicate of the file and the block. So the transfer may be dropped, and the user's file
-//! closed, while a thread still reads; what no thread has begun is dropped with the transfer. It reads at an offset, which leaves the position alone.
+//! A read owns what it uses, a duplicate of the file and the block. So the transfer can be dropped, and the caller's file closed,
+//! while a thread still reads. A read that no thread has begun is dropped with the transfer. It reads at an offset, so the
+//! file's position does not move.
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::error::TaskError;
+use super::plan::FileRange;
 use crate::event_loop::LoopHandle;
 use crate::offload::Errand;
 use crate::pool::Lent;
@@ -22,7 +24,7 @@ use crate::sys::uninterrupted;
 const ALIGNMENT: usize = 4096;
 
 /// Memory for one block, with room to align it.
-pub(super) struct Block {
+struct Block {
     memory: Vec<u8>,
     start: usize,
 }
@@ -33,24 +35,26 @@ impl Block {
         Block { memory, start: 0 }
     }
 
-    /// What was read.
-    pub(super) fn bytes(&self) -> &[u8] {
+    /// The bytes that were read.
+    fn bytes(&self) -> &[u8] {
         &self.memory[self.start..]
     }
 
-    /// Reads at most `len` bytes from `offset` on, and says how many there were.
-    fn fill(&mut self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
+    /// Reads a range of at most the block's length, and returns how many bytes there were.
+    fn fill(&mut self, file: &File, range: FileRange) -> io::Result<usize> {
         self.start = 0;
-        match read_at(file, &mut self.memory[..len], offset) {
+        let len = range.len() as usize;
+        match read_at(file, &mut self.memory[..len], range.start) {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                self.fill_aligned(file, offset, len)
+                self.fill_aligned(file, range)
             }
             result => result,
         }
     }
 
     /// With O_DIRECT, offset, length and memory must be aligned: reads what lies around, and keeps what was asked for.
-    fn fill_aligned(&mut self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
+    fn fill_aligned(&mut self, file: &File, range: FileRange) -> io::Result<usize> {
+        let (offset, len) = (range.start, range.len() as usize);
         let skip = (offset % ALIGNMENT as u64) as usize;
         let around = (skip + len).next_multiple_of(ALIGNMENT);
         let start = self.memory.as_ptr().align_offset(ALIGNMENT);
@@ -65,117 +69,115 @@ fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     uninterrupted(|| file.read_at(into, offset))
 }
 
-/// A read under way: from where on, and whether it was begun before its bytes were needed.
+/// A read under way.
 struct Reading {
     offset: u64,
-    ahead: bool,
+    /// It was started before its bytes were needed.
+    is_ahead: bool,
     work: Errand<(Block, io::Result<usize>)>,
 }
 
 /// What came of a read.
 pub(super) enum Filled {
-    /// So many bytes, or the file's error.
+    /// How many bytes were read, or the file's error.
     Read(io::Result<usize>),
     /// The executor takes no work, or there is no descriptor for it.
-    Nobody(io::Error),
-    /// No work is waited for any more.
-    Closed,
+    NoReader(io::Error),
+    LoopClosed,
 }
 
 /// The fallback of one transfer.
 pub(super) struct Reader {
     file: Arc<Lent>,
-    /// What is being sent.
+    /// The block that is being sent.
     block: Option<Block>,
-    /// For the next read, where that is made while the other is being sent.
+    /// Memory for the next read, if that runs while the block is being sent.
     spare: Option<Block>,
     reading: Option<Reading>,
 }
 
 impl Reader {
-    /// `slow`: the file's system may wait for a server.
-    pub(super) fn new(event_loop: &LoopHandle, file: &File, slow: bool) -> io::Result<Reader> {
+    /// With `is_slow`, closing the file may have to wait for a server: an executor thread does that.
+    pub(super) fn new(
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        is_slow: bool,
+    ) -> io::Result<Reader> {
         Ok(Reader {
-            file: Arc::new(event_loop.lend(file, slow)?),
+            file: Arc::new(event_loop.lend(file, is_slow)?),
             block: None,
             spare: None,
             reading: None,
         })
     }
 
-    /// What was read last.
-    pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
-        let block = self
-            .block
-            .as_ref()
-            .expect("a block is sent after it was read");
-        &block.bytes()[range]
+    /// A part of the block that was read last.
+    pub(super) fn bytes(&self, part: Range<usize>) -> &[u8] {
+        let block = self.block.as_ref().expect("a block was read");
+        &block.bytes()[part]
     }
 
-    /// Reads into the block, and says how many bytes there were: 0 is the file's end. Polled again until it is ready, it is
-    /// one read. No read is longer than the first.
+    /// Reads a range into the block, and returns how many bytes there were: 0 is the end of the file. Polled again until it is
+    /// ready, it is one read. No read is longer than the first one.
     pub(super) fn poll_read(
         &mut self,
         event_loop: &LoopHandle,
         cx: &mut Context<'_>,
-        (offset, len): (u64, usize),
+        range: FileRange,
     ) -> Poll<Filled> {
         loop {
             let reading = match &mut self.reading {
-                Some(reading) if reading.offset == offset => reading,
-                _ => self.start(event_loop, (offset, len)),
+                Some(reading) if reading.offset == range.start => reading,
+                _ => {
+                    let block = self.block.take();
+                    self.start(event_loop, block, range, false)
+                }
             };
-            let ahead = reading.ahead;
+            let is_ahead = reading.is_ahead;
             let done = ready!(Pin::new(&mut reading.work).poll(cx));
             self.reading = None;
             let (block, read) = match done {
                 Ok(done) => done,
-                Err(TaskError::Cancelled) if event_loop.is_closed() => {
-                    return Poll::Ready(Filled::Closed);
+                Err(error) if error.is_cancelled() && event_loop.is_closed() => {
+                    return Poll::Ready(Filled::LoopClosed);
                 }
-                Err(error) => return Poll::Ready(Filled::Nobody(error.into())),
+                Err(error) => return Poll::Ready(Filled::NoReader(error.into())),
             };
             self.spare = self.block.replace(block);
             match read {
                 // The file may have grown since.
-                Ok(0) if ahead => continue,
-                read => return Poll::Ready(Filled::Read(read.map(|read| read.min(len)))),
+                Ok(0) if is_ahead => continue,
+                read => {
+                    let len = range.len() as usize;
+                    return Poll::Ready(Filled::Read(read.map(|read| read.min(len))));
+                }
             }
         }
     }
 
-    fn start(&mut self, event_loop: &LoopHandle, at: (u64, usize)) -> &mut Reading {
-        let block = self.block.take();
-        let work = self.read(event_loop, block, at);
-        self.reading.insert(Reading {
-            offset: at.0,
-            ahead: false,
-            work,
-        })
-    }
-
-    /// Has the next block read while this one is sent, in memory of its own.
-    pub(super) fn read_ahead(&mut self, event_loop: &LoopHandle, at: (u64, usize)) {
+    /// Starts to read the next block while this one is being sent.
+    pub(super) fn read_ahead(&mut self, event_loop: &LoopHandle, range: FileRange) {
         let block = self.spare.take();
-        let work = self.read(event_loop, block, at);
-        self.reading = Some(Reading {
-            offset: at.0,
-            ahead: true,
-            work,
-        });
+        self.start(event_loop, block, range, true);
     }
 
-    fn read(
-        &self,
+    fn start(
+        &mut self,
         event_loop: &LoopHandle,
         block: Option<Block>,
-        (offset, len): (u64, usize),
-    ) -> Errand<(Block, io::Result<usize>)> {
-        let mut block = block.unwrap_or_else(|| Block::new(len));
+        range: FileRange,
+        is_ahead: bool,
+    ) -> &mut Reading {
+        let mut block = block.unwrap_or_else(|| Block::new(range.len() as usize));
         let file = self.file.clone();
-        event_loop.errand(move || {
-            let read = block.fill(&file, offset, len);
+        let work = event_loop.errand(move || {
+            let read = block.fill(&file, range);
             (block, read)
+        });
+        self.reading.insert(Reading {
+            offset: range.start,
+            is_ahead,
+            work,
         })
     }
 }

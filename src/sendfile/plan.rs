@@ -1,19 +1,68 @@
-//! Which bytes are still owed, and how many to ask for next. Pure arithmetic.
+//! Which bytes of the file are still owed, and what to ask for next. Pure arithmetic.
 
-/// The most that one system call is asked for. On Linux 6.18, uncapped calls moved up to 300 MB and held the thread for 84 ms;
-/// with 1 MiB the longest took 2.8 ms, and throughput was the same (measured on loopback, ext4).
-pub(super) const MOST_PER_CALL: u64 = 1 << 20;
+/// The most bytes of one system call. On Linux 6.18, uncapped calls moved up to 300 MB and held the thread for
+/// 84 ms; with 1 MiB the longest took 2.8 ms (measured on loopback, ext4).
+pub(super) const MAX_PER_CALL: u64 = 1 << 20;
 
-/// What is read at a time where sendfile cannot be used; asyncio's number.
+/// The bytes of one read in the fallback; asyncio's number.
 const BLOCK: u64 = 256 << 10;
 
-/// The kernel's offsets are signed.
-const LAST: u64 = i64::MAX as u64;
+/// The largest offset: the kernel's offsets are signed.
+const MAX_OFFSET: u64 = i64::MAX as u64;
+
+/// A range of the file, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct FileRange {
+    pub(super) start: u64,
+    pub(super) end: u64,
+}
+
+impl FileRange {
+    pub(super) fn new(start: u64, len: u64) -> FileRange {
+        FileRange {
+            start,
+            end: start.saturating_add(len),
+        }
+    }
+
+    pub(super) fn len(self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn contains(self, offset: u64) -> bool {
+        self.start <= offset && offset < self.end
+    }
+
+    /// Its first `len` bytes, or all of it.
+    pub(super) fn first(self, len: u64) -> FileRange {
+        FileRange::new(self.start, len.min(self.len()))
+    }
+
+    /// The part from `offset` on.
+    pub(super) fn from(self, offset: u64) -> FileRange {
+        FileRange {
+            start: self.start.max(offset),
+            end: self.end,
+        }
+    }
+
+    /// The part before `offset`.
+    pub(super) fn before(self, offset: u64) -> FileRange {
+        FileRange {
+            start: self.start,
+            end: self.end.min(offset),
+        }
+    }
+}
 
 /// What is known of the file's size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Size {
-    /// Nobody asked. With a count that one call can satisfy, nobody has to: it saves a system call.
+    /// Nobody has asked. A count that one call can satisfy needs no size: that saves a system call.
     Unasked,
     Known(u64),
     /// The file says 0. So does an empty one, and so do those of procfs, whatever they hold.
@@ -28,20 +77,17 @@ pub(super) struct Plan {
     /// Where a count ends it.
     end: Option<u64>,
     size: Size,
-    /// The most that one call is asked for, and that one read of the fallback is.
-    most: u64,
+    max_per_call: u64,
     block: u64,
 }
 
-/// What is to be asked for next.
+/// What a transfer needs next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ask {
-    /// The size: nothing can be asked for without it.
+pub(super) enum Next {
+    /// The size: it is unasked, or all that it promised is sent and the file may have grown.
     Size,
-    /// The size, once more: all that it said was there is sent, and the file may have grown.
-    Growth,
-    Bytes(usize),
-    /// All that was asked for is sent.
+    Bytes(FileRange),
+    /// Nothing: all that was asked for is sent.
     Nothing,
 }
 
@@ -54,19 +100,19 @@ impl Plan {
             position: offset,
             end,
             size: Size::Unasked,
-            most: MOST_PER_CALL,
+            max_per_call: MAX_PER_CALL,
             block: BLOCK,
         }
     }
 
-    /// The same in steps of at most `chunk` bytes, calls and blocks alike; never more than [`MOST_PER_CALL`].
-    pub(super) fn in_chunks(mut self, chunk: u64) -> Plan {
-        self.most = chunk.clamp(1, MOST_PER_CALL);
-        self.block = self.most;
+    /// The same plan in steps of at most `chunk` bytes, calls and blocks alike; never more than [`MAX_PER_CALL`].
+    pub(super) fn with_chunk(mut self, chunk: u64) -> Plan {
+        self.max_per_call = chunk.clamp(1, MAX_PER_CALL);
+        self.block = self.max_per_call;
         self
     }
 
-    /// Where the next byte comes from, and where the file's position belongs when the transfer ends here.
+    /// The offset of the next byte: the file's position if the transfer ends here.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
@@ -75,11 +121,11 @@ impl Plan {
         self.position - self.offset
     }
 
-    pub(super) fn size(&self) -> Size {
-        self.size
+    pub(super) fn is_size_unasked(&self) -> bool {
+        self.size == Size::Unasked
     }
 
-    pub(super) fn learn(&mut self, size: u64) {
+    pub(super) fn set_size(&mut self, size: u64) {
         self.size = match size {
             0 => Size::Unknown,
             size => Size::Known(size),
@@ -92,50 +138,49 @@ impl Plan {
 
     /// How many bytes the caller still wants, as far as a file can reach.
     fn wanted(&self) -> u64 {
-        self.end.unwrap_or(LAST).min(LAST) - self.position
+        self.end.unwrap_or(MAX_OFFSET).min(MAX_OFFSET) - self.position
     }
 
-    /// What to ask sendfile for: never more than the file still holds where that is known. Kernels between 2018 and 2021 held
-    /// the last segment back for 200 ms otherwise, waiting for the rest (golang/go#41513).
-    pub(super) fn ask(&self) -> Ask {
+    /// What to ask sendfile for: never more than the file still holds, if that is known. Kernels between 2018 and
+    /// 2021 held the last segment back for 200 ms otherwise, waiting for the rest (golang/go#41513).
+    pub(super) fn next(&self) -> Next {
         let wanted = self.wanted();
         let held = match self.size {
-            _ if wanted == 0 => return Ask::Nothing,
-            Size::Unasked if self.end.is_some() && wanted <= self.most => wanted,
-            Size::Unasked => return Ask::Size,
-            Size::Known(size) if size <= self.position => return Ask::Growth,
+            _ if wanted == 0 => return Next::Nothing,
+            Size::Unasked if self.end.is_some() && wanted <= self.max_per_call => wanted,
+            Size::Unasked => return Next::Size,
+            Size::Known(size) if size <= self.position => return Next::Size,
             Size::Known(size) => size - self.position,
             Size::Unknown => wanted,
         };
-        Ask::Bytes(wanted.min(held).min(self.most) as usize)
+        let len = wanted.min(held).min(self.max_per_call);
+        Next::Bytes(FileRange::new(self.position, len))
     }
 
-    /// What to read in the fallback, where the size does not matter: a read of nothing is the end.
-    pub(super) fn block(&self) -> Option<usize> {
-        match self.wanted() {
+    /// What to read in the fallback, whatever the size is: a read of nothing is the end.
+    pub(super) fn next_block(&self) -> Option<FileRange> {
+        self.block_after(0)
+    }
+
+    /// The block after the next `len` bytes.
+    pub(super) fn block_after(&self, len: usize) -> Option<FileRange> {
+        let len = len as u64;
+        match self.wanted().saturating_sub(len) {
             0 => None,
-            wanted => Some(wanted.min(self.block) as usize),
+            wanted => Some(FileRange::new(self.position + len, wanted.min(self.block))),
         }
     }
 
-    /// The block behind one of `len` bytes, and where it begins.
-    pub(super) fn block_behind(&self, len: usize) -> Option<(u64, usize)> {
-        match self.wanted().saturating_sub(len as u64) {
-            0 => None,
-            wanted => Some((self.position + len as u64, wanted.min(self.block) as usize)),
-        }
-    }
-
-    /// Where it will end, as far as one knows now; no byte behind it is of interest.
-    pub(super) fn expected_end(&self) -> u64 {
-        let end = self.position + self.wanted();
+    /// All that is still owed, as far as one knows now.
+    pub(super) fn owed(&self) -> FileRange {
+        let owed = FileRange::new(self.position, self.wanted());
         match self.size {
-            Size::Known(size) => end.min(size),
-            Size::Unasked | Size::Unknown => end,
+            Size::Known(size) => owed.before(size),
+            Size::Unasked | Size::Unknown => owed,
         }
     }
 
-    /// Whether the file is known to end before here.
+    /// Whether the file is known to end before the position.
     pub(super) fn is_past_end(&self) -> bool {
         matches!(self.size, Size::Known(size) if size <= self.position)
     }
@@ -145,99 +190,119 @@ impl Plan {
 mod tests {
     use super::*;
 
-    const MIB: usize = 1 << 20;
+    const MIB: u64 = 1 << 20;
+
+    fn bytes(start: u64, len: u64) -> Next {
+        Next::Bytes(FileRange::new(start, len))
+    }
 
     #[test]
-    fn without_a_count_the_size_comes_first() {
+    fn size_comes_first_without_a_count() {
         let mut plan = Plan::new(0, None);
-        assert_eq!(plan.ask(), Ask::Size);
-        plan.learn(10);
-        assert_eq!(plan.ask(), Ask::Bytes(10));
+        assert_eq!(plan.next(), Next::Size);
+        plan.set_size(10);
+        assert_eq!(plan.next(), bytes(0, 10));
         plan.advance(4);
-        assert_eq!(plan.ask(), Ask::Bytes(6));
+        assert_eq!(plan.next(), bytes(4, 6));
         plan.advance(6);
-        assert_eq!(plan.ask(), Ask::Growth);
-        plan.learn(12);
-        assert_eq!(plan.ask(), Ask::Bytes(2));
+        assert_eq!(plan.next(), Next::Size);
+        plan.set_size(12);
+        assert_eq!(plan.next(), bytes(10, 2));
         assert_eq!((plan.sent(), plan.position()), (10, 10));
     }
 
     #[test]
-    fn a_count_of_one_call_asks_for_no_size() {
+    fn count_of_one_call_needs_no_size() {
         let mut plan = Plan::new(100, Some(5));
-        assert_eq!(plan.ask(), Ask::Bytes(5));
+        assert_eq!(plan.next(), bytes(100, 5));
         plan.advance(5);
-        assert_eq!(plan.ask(), Ask::Nothing);
+        assert_eq!(plan.next(), Next::Nothing);
         assert_eq!((plan.sent(), plan.position()), (5, 105));
-        assert_eq!(Plan::new(0, Some(1 << 20)).ask(), Ask::Bytes(MIB));
-        assert_eq!(Plan::new(0, Some((1 << 20) + 1)).ask(), Ask::Size);
+        assert_eq!(Plan::new(0, Some(MIB)).next(), bytes(0, MIB));
+        assert_eq!(Plan::new(0, Some(MIB + 1)).next(), Next::Size);
     }
 
     #[test]
-    fn no_call_asks_for_more_than_the_cap_the_count_or_the_file() {
+    fn call_is_at_most_the_cap_the_count_and_the_file() {
         let mut plan = Plan::new(7, Some(3 << 20));
-        plan.learn((2 << 20) + 7);
-        assert_eq!(plan.ask(), Ask::Bytes(MIB));
-        plan.advance(MIB);
-        plan.advance(MIB - 1);
-        assert_eq!(plan.ask(), Ask::Bytes(1));
+        plan.set_size((2 << 20) + 7);
+        assert_eq!(plan.next(), bytes(7, MIB));
+        plan.advance(MIB as usize);
+        plan.advance(MIB as usize - 1);
+        assert_eq!(plan.next(), bytes((2 << 20) + 6, 1));
     }
 
     #[test]
-    fn a_count_of_nothing_asks_for_nothing() {
-        assert_eq!(Plan::new(3, Some(0)).ask(), Ask::Nothing);
-        assert_eq!(Plan::new(3, Some(0)).block(), None);
+    fn count_of_nothing_needs_nothing() {
+        assert_eq!(Plan::new(3, Some(0)).next(), Next::Nothing);
+        assert_eq!(Plan::new(3, Some(0)).next_block(), None);
     }
 
     #[test]
-    fn a_file_that_says_0_is_asked_for_all_that_is_wanted() {
+    fn file_of_size_0_is_asked_for_all_that_is_wanted() {
         let mut plan = Plan::new(0, None);
-        plan.learn(0);
-        assert_eq!(plan.ask(), Ask::Bytes(MIB));
+        plan.set_size(0);
+        assert_eq!(plan.next(), bytes(0, MIB));
         assert!(!plan.is_past_end());
     }
 
     #[test]
-    fn the_ends_of_the_ranges_do_not_overflow() {
-        let mut plan = Plan::new(LAST, None);
-        assert_eq!(plan.ask(), Ask::Nothing);
-        plan = Plan::new(LAST - 1, Some(u64::MAX));
-        assert_eq!(plan.ask(), Ask::Bytes(1));
+    fn ends_of_the_ranges_do_not_overflow() {
+        let mut plan = Plan::new(MAX_OFFSET, None);
+        assert_eq!(plan.next(), Next::Nothing);
+        plan = Plan::new(MAX_OFFSET - 1, Some(u64::MAX));
+        assert_eq!(plan.next(), bytes(MAX_OFFSET - 1, 1));
         plan = Plan::new(5, Some(u64::MAX));
-        assert_eq!(plan.ask(), Ask::Size);
-        plan.learn(3);
+        assert_eq!(plan.next(), Next::Size);
+        plan.set_size(3);
         assert!(plan.is_past_end());
-        assert_eq!(plan.ask(), Ask::Growth);
+        assert_eq!(plan.next(), Next::Size);
     }
 
     #[test]
-    fn a_chunk_bounds_calls_and_blocks_and_is_bounded_by_the_cap() {
-        let mut plan = Plan::new(0, None).in_chunks(5000);
-        plan.learn(12_000);
-        assert_eq!(plan.ask(), Ask::Bytes(5000));
-        assert_eq!(plan.block(), Some(5000));
+    fn chunk_bounds_calls_and_blocks() {
+        let mut plan = Plan::new(0, None).with_chunk(5000);
+        plan.set_size(12_000);
+        assert_eq!(plan.next(), bytes(0, 5000));
+        assert_eq!(plan.next_block(), Some(FileRange::new(0, 5000)));
         plan.advance(10_000);
-        assert_eq!(plan.ask(), Ask::Bytes(2000));
-        let plan = Plan::new(0, Some(u64::MAX)).in_chunks(u64::MAX);
-        assert_eq!(plan.block(), Some(MIB));
+        assert_eq!(plan.next(), bytes(10_000, 2000));
+        let plan = Plan::new(0, Some(u64::MAX)).with_chunk(u64::MAX);
+        assert_eq!(plan.next_block(), Some(FileRange::new(0, MIB)));
     }
 
     #[test]
-    fn the_expected_end_is_that_of_the_count_or_of_the_file() {
+    fn owed_ends_with_the_count_or_the_file() {
         let mut plan = Plan::new(10, Some(100));
-        assert_eq!(plan.expected_end(), 110);
-        plan.learn(50);
-        assert_eq!(plan.expected_end(), 50);
-        assert_eq!(Plan::new(10, None).expected_end(), LAST);
+        assert_eq!(plan.owed(), FileRange::new(10, 100));
+        plan.set_size(50);
+        assert_eq!(plan.owed(), FileRange::new(10, 40));
+        plan.set_size(5);
+        assert!(plan.owed().is_empty());
+        assert_eq!(Plan::new(10, None).owed().end, MAX_OFFSET);
     }
 
     #[test]
-    fn a_block_is_no_larger_than_what_is_wanted() {
+    fn block_is_at_most_what_is_wanted() {
         let mut plan = Plan::new(0, Some(BLOCK + 1));
-        assert_eq!(plan.block(), Some(BLOCK as usize));
-        assert_eq!(plan.block_behind(BLOCK as usize), Some((BLOCK, 1)));
-        assert_eq!(plan.block_behind(BLOCK as usize + 1), None);
+        assert_eq!(plan.next_block(), Some(FileRange::new(0, BLOCK)));
+        assert_eq!(
+            plan.block_after(BLOCK as usize),
+            Some(FileRange::new(BLOCK, 1))
+        );
+        assert_eq!(plan.block_after(BLOCK as usize + 1), None);
         plan.advance(BLOCK as usize);
-        assert_eq!(plan.block(), Some(1));
+        assert_eq!(plan.next_block(), Some(FileRange::new(BLOCK, 1)));
+    }
+
+    #[test]
+    fn range_is_cut_on_both_sides() {
+        let range = FileRange::new(10, 20);
+        assert_eq!(range.first(5), FileRange::new(10, 5));
+        assert_eq!(range.first(50), range);
+        assert_eq!(range.from(25), FileRange::new(25, 5));
+        assert_eq!(range.before(15), FileRange::new(10, 5));
+        assert!(range.before(5).is_empty() && range.from(30).is_empty());
+        assert!(range.contains(10) && range.contains(29) && !range.contains(30));
     }
 }

@@ -1,0 +1,802 @@
+//! What is known of the page cache: whether the loop's thread may send the next bytes without a wait for the disk.
+//!
+//! [`PageCache::poll_ready`] is the whole interface: it is ready when the first bytes of a range can be sent. In between it asks
+//! the kernel, and executor threads read what is missing.
+//!
+//! # Questions
+//!
+//! The kernel has three questions about the page cache (`sys/page_cache/linux.rs` says what each one costs and who answers it). A
+//! transfer begins with the cheapest one that answers on its mount, and goes over to the exact one after a miss:
+//!
+//! ```text
+//!              ┌──────── the file system ────────┐
+//!   Unknown ───┼─ in memory, DAX ──▶ Off         │  nothing is asked
+//!              ├─ on a local disk ─▶ Cheap       │  cachestat, else one-byte preadv2, else mincore
+//!              │                       │ a miss, of this transfer or lately on this mount
+//!              │                       ▼
+//!              │                     Exact       │  mincore; exactly the missing ranges are prefetched
+//!              │                       │ mincore is not truthful, or prefetching does not help
+//!              │                       ▼
+//!              └─ not local, and no fallback ─▶ Blind   every range is prefetched before it is sent
+//! ```
+//!
+//! # Rules
+//!
+//! 1. An answer counts until the transfer has to wait for the socket. A page may leave the page cache between the answer and the
+//!    send; then the loop's thread waits for the disk once.
+//! 2. A page that is known to be missing is sent only after an executor thread has read it, three times at most.
+//! 3. What a mount answers is remembered by its unique id, for each thread: what the file system is, EOPNOTSUPP and ENOSYS, and
+//!    whether cachestat sees its pages. What the kernel refuses for one file (EPERM, errors of mmap) counts for that transfer alone.
+//! 4. A prefetch owns what it uses, a duplicate of the file. So a transfer can be dropped while a thread still reads. A prefetch that
+//!    no thread has begun is dropped with the transfer.
+//! 5. The bytes are read without a copy, and stay in the page cache alone. The send itself is the loop's: in another thread it
+//!    would race with cancellation.
+//! 6. A server is never asked by the loop's thread. The kind of an unknown file system is asked for on the executor, and files of
+//!    remote and unknown ones (FUSE, NFS) take the fallback: FUSE may keep no pages, and NFS asks whether they still hold.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use super::plan::FileRange;
+use crate::error::{LoopClosed, TaskError};
+use crate::event_loop::{Fallback, LoopHandle};
+use crate::offload::Errand;
+use crate::sys::file::{self, FileKind, Metadata};
+use crate::sys::page_cache::{self as kernel, FileSystem};
+
+/// How much one question covers.
+const WINDOW: u64 = kernel::MAX_RANGE;
+
+/// How much is prefetched at once if the transfer waits for it: little, so that it goes on soon.
+const PIECE: u64 = 256 << 10;
+
+/// How far the executor reads ahead of the transfer, while it sends and while the socket drains.
+const READ_AHEAD: u64 = 1 << 20;
+
+/// How many prefetches of one page may fail before it is sent as it is: something evicts it as fast.
+const MAX_TRIES: u32 = 3;
+
+/// How often in a row that may happen before the answers are taken for wrong. In seastar they were, unnoticed, and
+/// everything went to the threads (scylladb/seastar#2974).
+const MAX_FRUITLESS: u32 = 3;
+
+/// For how long a miss makes transfers of its mount ask the exact question.
+const LATELY: Duration = Duration::from_secs(1);
+
+/// For how long a prefetched range counts if the kernel cannot be asked.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// How many mounts a thread remembers. More are forgotten, all at once.
+const MAX_MOUNTS: usize = 64;
+
+/// How the page cache is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    /// The file system is not known yet.
+    Unknown,
+    /// Not at all: the file lives in memory, or the caller allows waits.
+    Off,
+    /// By the cheapest question.
+    Cheap,
+    /// By mincore.
+    Exact,
+    /// Nothing tells the truth: all is prefetched before it is sent.
+    Blind,
+}
+
+/// What is remembered of a mount.
+#[derive(Debug, Default)]
+struct Mount {
+    file_system: Cell<Option<FileSystem>>,
+    /// Whether preadv2 with RWF_NOWAIT answers.
+    nowait: Cell<Option<bool>>,
+    /// cachestat does not exist, or does not see this mount's pages (overlayfs).
+    no_cachestat: Cell<bool>,
+    last_miss: Cell<Option<Instant>>,
+}
+
+thread_local! {
+    /// The mounts that this thread has met, by unique id. An id is never used twice.
+    static MOUNTS: RefCell<Vec<(u64, Rc<Mount>)>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Mount {
+    /// The mount of a file. Without a unique id nothing is remembered: a later mount may have the same number. A block device's
+    /// data is on no mount.
+    fn of(metadata: &Metadata) -> Rc<Mount> {
+        match metadata.mount {
+            Some(id) if metadata.kind == FileKind::Regular => MOUNTS
+                .try_with(|mounts| Mount::find(&mut mounts.borrow_mut(), id))
+                .unwrap_or_default(),
+            _ => Rc::default(),
+        }
+    }
+
+    fn find(mounts: &mut Vec<(u64, Rc<Mount>)>, id: u64) -> Rc<Mount> {
+        if let Some((_, mount)) = mounts.iter().find(|(known, _)| *known == id) {
+            return mount.clone();
+        }
+        if mounts.len() == MAX_MOUNTS {
+            mounts.clear();
+        }
+        let mount = Rc::new(Mount::default());
+        mounts.push((id, mount.clone()));
+        mount
+    }
+
+    fn has_missed_lately(&self) -> bool {
+        let lately = self.last_miss.get().is_some_and(|at| at.elapsed() < LATELY);
+        if !lately {
+            self.last_miss.set(None);
+        }
+        lately
+    }
+}
+
+/// Whether the next bytes can be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Readiness {
+    /// This many of the first bytes can be sent, at least one.
+    Ready(u64),
+    /// The loop's thread must not send the file.
+    UseFallback(Fallback),
+}
+
+/// What the kernel said of a window.
+#[derive(PartialEq, Eq, Debug)]
+enum Asked {
+    /// The first bytes are there; [`PageCache::ready`] says how many.
+    Present,
+    /// The first page is missing. These ranges are to be prefetched.
+    Missing(Vec<FileRange>),
+    /// The file bypasses the page cache.
+    Direct,
+}
+
+/// A prefetch under way.
+#[derive(Debug)]
+struct Prefetch {
+    /// From the first missing byte to the last.
+    range: FileRange,
+    work: Errand<()>,
+}
+
+/// The page cache as one transfer knows it.
+#[derive(Debug)]
+pub(super) struct PageCache {
+    mode: Mode,
+    may_fall_back: bool,
+    metadata: Option<Metadata>,
+    mount: Option<Rc<Mount>>,
+    /// Bytes that can be sent without another question.
+    ready: FileRange,
+    has_missed: bool,
+    /// cachestat refuses this file.
+    is_refused: bool,
+    /// mincore has told something that only the truth tells.
+    is_truthful: bool,
+    is_direct_known: bool,
+    /// How many prefetches of the page at this offset have not helped.
+    tries: (u64, u32),
+    fruitless: u32,
+    prefetch: Option<Prefetch>,
+    /// How far prefetches were started.
+    prefetched: u64,
+    file_system: Option<Errand<FileSystem>>,
+}
+
+impl PageCache {
+    /// Without `prefetch`, everything counts as ready. With `may_fall_back`, files whose reads may wait for a server take the
+    /// fallback; else they are prefetched.
+    pub(super) fn new(prefetch: bool, may_fall_back: bool) -> PageCache {
+        PageCache {
+            mode: match prefetch && kernel::IS_SUPPORTED {
+                true => Mode::Unknown,
+                false => Mode::Off,
+            },
+            may_fall_back,
+            metadata: None,
+            mount: None,
+            ready: FileRange::default(),
+            has_missed: false,
+            is_refused: false,
+            is_truthful: false,
+            is_direct_known: false,
+            tries: (0, 0),
+            fruitless: 0,
+            prefetch: None,
+            prefetched: 0,
+            file_system: None,
+        }
+    }
+
+    /// Takes over what a stat has found. It was checked then that the file does not bypass the page cache.
+    pub(super) fn set_metadata(&mut self, metadata: Metadata) {
+        self.metadata = Some(metadata);
+        self.is_direct_known = true;
+    }
+
+    /// The transfer has waited for the socket: pages may have left the page cache.
+    pub(super) fn after_wait(&mut self, waited: Duration) {
+        if self.mode != Mode::Blind || waited > FRESH {
+            self.ready = FileRange::default();
+        }
+        if waited > FRESH {
+            self.prefetched = 0;
+        }
+    }
+
+    /// Asks nothing from now on: the executor takes no work, so all is sent as it is.
+    pub(super) fn turn_off(&mut self) {
+        self.mode = Mode::Off;
+    }
+
+    /// Whether all of a range can be sent now, as far as that can be told at once.
+    pub(super) fn is_ready_now(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        range: FileRange,
+    ) -> bool {
+        if self.mode == Mode::Off {
+            return true;
+        }
+        // One page needs no stat first.
+        if is_one_page(range) {
+            if let Ok(is_resident) = self.ask_byte(event_loop, file, range.start) {
+                self.has_missed |= !is_resident;
+                return is_resident;
+            }
+        }
+        if !self.find_mount(file) || !self.choose_mode() {
+            return false;
+        }
+        match self.mode {
+            Mode::Off => true,
+            Mode::Cheap | Mode::Exact => {
+                let asked = self.ask(event_loop, file, range.first(WINDOW));
+                asked == Asked::Present && self.ready.end >= range.end
+            }
+            Mode::Unknown | Mode::Blind => false,
+        }
+    }
+
+    /// Ready when the first bytes of a range can be sent without a wait for the disk, or should not be sent by the loop's thread.
+    /// Until then it wakes the task of `cx` when it should be polled again. `range` is all that the transfer still owes.
+    ///
+    /// # Errors
+    ///
+    /// `LoopClosed` if the loop was closed while an executor thread was waited for.
+    pub(super) fn poll_ready(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        range: FileRange,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Readiness>> {
+        if self.mode == Mode::Unknown {
+            ready!(self.poll_mode(event_loop, file, range.start, cx))?;
+        }
+        loop {
+            if self.mode == Mode::Off {
+                return Poll::Ready(Ok(Readiness::Ready(range.len())));
+            }
+            if self.mode == Mode::Unknown {
+                return Poll::Ready(Ok(Readiness::UseFallback(Fallback::NoAnswer)));
+            }
+            if self.ready.contains(range.start) {
+                self.read_ahead(event_loop, file, range);
+                let ready = self.ready.from(range.start).before(range.end);
+                return Poll::Ready(Ok(Readiness::Ready(ready.len())));
+            }
+            match self.ask(event_loop, file, range.first(WINDOW)) {
+                Asked::Present => {}
+                Asked::Missing(missing) => {
+                    ready!(self.poll_prefetch(event_loop, file, missing, cx))?;
+                }
+                Asked::Direct => {
+                    return Poll::Ready(Ok(Readiness::UseFallback(Fallback::Uncached)));
+                }
+            }
+        }
+    }
+
+    /// Finds out how to ask. The mode stays unknown if the file should take the fallback.
+    fn poll_mode(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.find_mount(file) {
+            // sendfile reports what is wrong with the file.
+            self.mode = Mode::Off;
+        }
+        if self.mode == Mode::Unknown && !self.choose_mode() {
+            ready!(self.poll_file_system(event_loop, file, offset, cx))?;
+            self.choose_mode();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether the mount of the file is known now, or the mode without it.
+    fn find_mount(&mut self, file: BorrowedFd<'_>) -> bool {
+        if self.mount.is_some() {
+            return true;
+        }
+        let metadata = match self.metadata {
+            Some(metadata) => metadata,
+            None => match file::metadata(file, false) {
+                Ok(metadata) => metadata,
+                Err(_) => return false,
+            },
+        };
+        self.metadata = Some(metadata);
+        self.mount = Some(Mount::of(&metadata));
+        if metadata.is_dax || metadata.kind == FileKind::Other {
+            self.mode = Mode::Off;
+        }
+        true
+    }
+
+    /// Whether the mode follows from what is known of the mount.
+    fn choose_mode(&mut self) -> bool {
+        let Some(mount) = &self.mount else {
+            return false;
+        };
+        if self.mode != Mode::Unknown {
+            return true;
+        }
+        let Some(file_system) = mount.file_system.get() else {
+            return false;
+        };
+        self.mode = match file_system {
+            FileSystem::Memory => Mode::Off,
+            FileSystem::Local if self.has_missed || mount.has_missed_lately() => Mode::Exact,
+            FileSystem::Local => Mode::Cheap,
+            FileSystem::Other if self.may_fall_back => Mode::Unknown,
+            FileSystem::Other => Mode::Blind,
+        };
+        true
+    }
+
+    /// Ready when the mount's file system is known, or the mode without it.
+    fn poll_file_system(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mount = self.mount.clone().unwrap_or_default();
+        if self.file_system.is_none() {
+            if let Some(file_system) = self.guess_file_system(event_loop, file, offset) {
+                mount.file_system.set(Some(file_system));
+                return Poll::Ready(Ok(()));
+            }
+            if self.mode == Mode::Off {
+                return Poll::Ready(Ok(()));
+            }
+            // Even its name may have to be asked of a server.
+            if let Ok(file) = event_loop.lend(file, true) {
+                let ask = move || kernel::file_system(file.as_fd());
+                self.file_system = Some(event_loop.errand(ask));
+            }
+        }
+        let answer = match &mut self.file_system {
+            Some(query) => Some(ready!(Pin::new(query).poll(cx))),
+            None => None,
+        };
+        self.file_system = None;
+        match answer {
+            Some(Ok(file_system)) => mount.file_system.set(Some(file_system)),
+            Some(Err(error)) if error.is_cancelled() && event_loop.is_closed() => {
+                return Poll::Ready(Err(LoopClosed.into()));
+            }
+            // No thread, or no descriptor for it: that is not the mount's.
+            _ => {
+                let mount = Mount::default();
+                mount.file_system.set(Some(FileSystem::Other));
+                self.mount = Some(Rc::new(mount));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The file system, if the kernel tells it without asking anybody.
+    fn guess_file_system(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        offset: u64,
+    ) -> Option<FileSystem> {
+        match self.ask_byte(event_loop, file, offset) {
+            Ok(is_resident) => {
+                self.has_missed |= !is_resident;
+                return Some(FileSystem::Local);
+            }
+            Err(error) if is_no_answer(&error) => {}
+            // sendfile reports what is wrong with the file.
+            Err(_) => {
+                self.mode = Mode::Off;
+                return None;
+            }
+        }
+        if kernel::is_sealable(file) {
+            return Some(FileSystem::Memory);
+        }
+        let is_device = self
+            .metadata
+            .is_some_and(|metadata| metadata.kind == FileKind::BlockDevice);
+        is_device.then_some(FileSystem::Local)
+    }
+
+    /// Asks how much of a window is there.
+    fn ask(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, window: FileRange) -> Asked {
+        let window = match self.metadata {
+            Some(metadata) if metadata.size > window.start => window.before(metadata.size),
+            // Nothing of it is in the file, or its size says nothing.
+            _ => {
+                self.ready = window;
+                return Asked::Present;
+            }
+        };
+        match self.mode {
+            Mode::Cheap => self.ask_cheap(event_loop, file, window),
+            Mode::Blind => Asked::Missing(vec![window.first(PIECE)]),
+            _ => self.ask_exact(event_loop, file, window),
+        }
+    }
+
+    /// Asks the cheapest question that answers here, and after a miss the exact one.
+    fn ask_cheap(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        window: FileRange,
+    ) -> Asked {
+        let mount = self.mount.clone().unwrap_or_default();
+        let has_nowait = mount.nowait.get() == Some(true);
+        let cached = match has_nowait && is_one_page(window) {
+            true => None,
+            false => self.cached_pages(event_loop, file, window),
+        };
+        let is_there = match cached {
+            Some(cached) => cached >= pages(window),
+            None if has_nowait => self.ask_bytes(event_loop, file, window),
+            None => return self.ask_exact(event_loop, file, window),
+        };
+        if is_there {
+            self.ready = window;
+            return Asked::Present;
+        }
+        if cached != Some(0) {
+            self.enter_exact();
+        }
+        let asked = self.ask_exact(event_loop, file, window);
+        // Not one page, says cachestat, and mincore sees them all: that is overlayfs.
+        if self.mode == Mode::Cheap {
+            mount.no_cachestat.set(true);
+        }
+        asked
+    }
+
+    /// How many pages of a window are in the page cache, by cachestat; `None` if it does not answer.
+    fn cached_pages(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        window: FileRange,
+    ) -> Option<u64> {
+        let mount = self.mount.as_ref()?;
+        if mount.no_cachestat.get() || self.is_refused {
+            return None;
+        }
+        event_loop.counters().sendfile_probes.add(1);
+        let error = match kernel::cached_pages(file, window.start, window.len()) {
+            Ok(cached) => return Some(cached),
+            Err(error) => error,
+        };
+        match error.raw_os_error() {
+            Some(libc::ENOSYS | libc::EOPNOTSUPP) => mount.no_cachestat.set(true),
+            _ => self.is_refused = true,
+        }
+        None
+    }
+
+    fn enter_exact(&mut self) {
+        if self.mode == Mode::Cheap {
+            self.mode = Mode::Exact;
+        }
+    }
+
+    /// Whether the bytes at the begin of a window and at the end of each piece are there. A hole between them is not seen.
+    fn ask_bytes(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        window: FileRange,
+    ) -> bool {
+        let ends = (window.start + PIECE..window.end).step_by(PIECE as usize);
+        let mut offsets = [window.start]
+            .into_iter()
+            .chain(ends.map(|end| end - 1))
+            .chain([window.end - 1])
+            .take(if is_one_page(window) { 1 } else { usize::MAX });
+        offsets.all(|offset| self.ask_byte(event_loop, file, offset).unwrap_or(false))
+    }
+
+    /// Asks for one byte, and remembers what the mount answers.
+    fn ask_byte(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        offset: u64,
+    ) -> io::Result<bool> {
+        event_loop.counters().sendfile_probes.add(1);
+        let answer = kernel::is_resident(file, offset);
+        let answers = match &answer {
+            Ok(_) => Some(true),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EOPNOTSUPP | libc::ENOSYS) => Some(false),
+                _ => None,
+            },
+        };
+        if let (Some(answers), Some(mount)) = (answers, &self.mount) {
+            mount.nowait.set(Some(answers));
+        }
+        if let Ok(false) = answer {
+            event_loop.counters().sendfile_misses.add(1);
+        }
+        answer
+    }
+
+    /// Asks mincore which pages of a window are there.
+    fn ask_exact(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        window: FileRange,
+    ) -> Asked {
+        let Some(mut missing) = self.missing(event_loop, file, window) else {
+            self.mode = Mode::Blind;
+            return Asked::Missing(vec![window.first(PIECE)]);
+        };
+        let present = window.before(missing.first().map_or(window.end, |first| first.start));
+        if !missing.is_empty() {
+            if let Some(direct) = self.on_miss(event_loop, file) {
+                return direct;
+            }
+        }
+        if !present.is_empty() {
+            if self.tries.1 > 0 {
+                self.tries.1 = 0;
+                self.fruitless = 0;
+            }
+            self.ready = present;
+            return Asked::Present;
+        }
+        let first = missing[0].first(PIECE);
+        if self.tries == (first.start, MAX_TRIES) {
+            self.on_fruitless();
+            self.ready = first;
+            return Asked::Present;
+        }
+        missing.retain(|range| range.start < first.start + PIECE);
+        Asked::Missing(missing)
+    }
+
+    /// The missing ranges of a window, in order; `None` if mincore does not tell the truth, or does not answer.
+    fn missing(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        window: FileRange,
+    ) -> Option<Vec<FileRange>> {
+        event_loop.counters().sendfile_probes.add(1);
+        let mut answer = [0; size_of::<kernel::Pages>()];
+        let count = kernel::resident_pages(file, window.start, window.len(), &mut answer).ok()?;
+        let missing = missing_ranges(window, &answer[..count], kernel::page_size());
+        if !missing.is_empty() {
+            self.is_truthful = true;
+        } else if !self.is_truthful {
+            let size = self.metadata.map_or(0, |metadata| metadata.size);
+            self.is_truthful = kernel::is_mincore_truthful(file, size);
+        }
+        self.is_truthful.then_some(missing)
+    }
+
+    /// Notes a miss. Returns an answer if the file bypasses the page cache: then every page is missing for ever.
+    fn on_miss(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>) -> Option<Asked> {
+        if !self.is_direct_known {
+            self.is_direct_known = true;
+            if matches!(file::is_direct(file), Ok(true)) {
+                return Some(Asked::Direct);
+            }
+        }
+        event_loop.counters().sendfile_misses.add(1);
+        self.has_missed = true;
+        self.enter_exact();
+        if let Some(mount) = &self.mount {
+            mount.last_miss.set(Some(Instant::now()));
+        }
+        None
+    }
+
+    fn on_fruitless(&mut self) {
+        self.tries.1 = 0;
+        self.fruitless += 1;
+        if self.fruitless == MAX_FRUITLESS {
+            log::warn!("the page cache does not keep what is read into it; it is not asked again");
+            self.mode = Mode::Blind;
+        }
+    }
+
+    /// Ready when the prefetch is over that was to bring the first of these ranges in.
+    fn poll_prefetch(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        missing: Vec<FileRange>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let start = missing[0].start;
+        let covers = |prefetch: &Prefetch| prefetch.range.contains(start);
+        if !self.prefetch.as_ref().is_some_and(covers) {
+            self.start_prefetch(event_loop, file, missing);
+        }
+        let Some(prefetch) = &mut self.prefetch else {
+            self.turn_off();
+            return Poll::Ready(Ok(()));
+        };
+        let result = ready!(Pin::new(&mut prefetch.work).poll(cx));
+        let tries = if self.tries.0 == start {
+            self.tries.1
+        } else {
+            0
+        };
+        self.tries = (start, tries + 1);
+        Poll::Ready(self.end_prefetch(event_loop, result))
+    }
+
+    /// Has an executor thread read these ranges, in order.
+    fn start_prefetch(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        missing: Vec<FileRange>,
+    ) {
+        self.prefetch = None;
+        let (Some(first), Some(last)) = (missing.first(), missing.last()) else {
+            return;
+        };
+        let range = FileRange {
+            start: first.start,
+            end: last.end,
+        };
+        // A file system that does not answer preadv2 may have another one below, whose server is asked at the close.
+        let is_slow = self
+            .mount
+            .as_ref()
+            .is_none_or(|mount| mount.nowait.get() != Some(true));
+        let Ok(file) = event_loop.lend(file, is_slow) else {
+            return;
+        };
+        event_loop.counters().sendfile_read_ins.add(1);
+        let work = event_loop.errand(move || {
+            for range in missing {
+                kernel::bring_in(file.as_fd(), range.start, range.len());
+            }
+        });
+        self.prefetched = self.prefetched.max(range.end);
+        self.prefetch = Some(Prefetch { range, work });
+    }
+
+    fn end_prefetch(
+        &mut self,
+        event_loop: &LoopHandle,
+        result: Result<(), TaskError>,
+    ) -> io::Result<()> {
+        let prefetch = self.prefetch.take();
+        match (result, prefetch) {
+            (Ok(()), Some(Prefetch { range, .. })) if self.mode == Mode::Blind => {
+                let joins = !self.ready.is_empty() && range.start <= self.ready.end;
+                let start = if joins { self.ready.start } else { range.start };
+                self.ready = FileRange {
+                    start,
+                    end: range.end,
+                };
+                Ok(())
+            }
+            (Ok(()), _) => Ok(()),
+            (Err(error), _) if error.is_cancelled() && event_loop.is_closed() => {
+                Err(LoopClosed.into())
+            }
+            (Err(_), _) => {
+                self.turn_off();
+                Ok(())
+            }
+        }
+    }
+
+    /// Prefetches what follows, so that the disk works while the socket drains. Only in a transfer that has met a miss.
+    fn read_ahead(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, range: FileRange) {
+        if !matches!(self.mode, Mode::Exact | Mode::Blind) {
+            return;
+        }
+        if let Some(prefetch) = &mut self.prefetch {
+            let noop = &mut Context::from_waker(Waker::noop());
+            let Poll::Ready(result) = Pin::new(&mut prefetch.work).poll(noop) else {
+                return;
+            };
+            // A closed loop is met again by whoever waits.
+            let _ = self.end_prefetch(event_loop, result);
+        }
+        let start = self.prefetched.max(self.ready.end);
+        let window = range.from(start).first(WINDOW);
+        if window.is_empty() || start >= range.start + READ_AHEAD {
+            return;
+        }
+        let missing = match self.mode {
+            Mode::Exact => self.missing(event_loop, file, window),
+            _ => Some(vec![window]),
+        };
+        let Some(missing) = missing else {
+            return;
+        };
+        if missing.is_empty() && self.ready.end == window.start {
+            self.ready.end = window.end;
+        }
+        self.prefetched = window.end;
+        self.start_prefetch(event_loop, file, missing);
+    }
+}
+
+/// Whether an error of [`kernel::is_resident`] says that it cannot be told: the file system does not tell (EOPNOTSUPP), or the
+/// kernel or a filter has no such call (ENOSYS, EPERM, EINVAL).
+fn is_no_answer(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL)
+    )
+}
+
+/// How many pages a range touches.
+fn pages(range: FileRange) -> u64 {
+    let page = kernel::page_size();
+    match range.is_empty() {
+        true => 0,
+        false => (range.end - 1) / page - range.start / page + 1,
+    }
+}
+
+fn is_one_page(range: FileRange) -> bool {
+    pages(range) <= 1
+}
+
+/// The ranges of a window whose pages are missing, in order. `answer` has one byte for each page that the window touches; the
+/// lowest bit says that the page is there.
+fn missing_ranges(window: FileRange, answer: &[u8], page: u64) -> Vec<FileRange> {
+    let mut missing: Vec<FileRange> = Vec::new();
+    let mut start = window.start - window.start % page;
+    for state in answer {
+        let end = start + page;
+        if state & 1 == 0 {
+            match missing.last_mut() {
+                Some(last) if last.end == start => last.end = end.min(window.end),
+                _ => missing.push(FileRange {
+                    start: start.max(window.start),
+                    end: end.min(window.end),
+                }),
+            }
+        }
+        start = end;
+    }
+    missing
+}
