@@ -3,8 +3,8 @@
 
 #[path = "util/disk.rs"]
 mod disk;
-#[path = "util/overlay.rs"]
-mod overlay;
+#[path = "util/mounts.rs"]
+mod mounts;
 #[path = "util/slow_fs.rs"]
 mod slow_fs;
 mod util;
@@ -19,7 +19,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use disk::cold;
-use overlay::Overlay;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use sendloop::{Loop, SendFile, SendfileNotAvailableError, SendfilePhase, Socket};
 use slow_fs::{Pages, SlowFs};
@@ -81,7 +80,7 @@ fn executor_is_through(event_loop: &Loop) {
 #[test]
 fn a_file_that_was_read_ahead_was_sent_in_one_go() {
     let _test = test();
-    let Some(overlay) = Overlay::mount() else {
+    let Some(overlay) = mounts::overlay(&[]) else {
         return;
     };
     let mut file = overlay.file();
@@ -169,7 +168,7 @@ fn a_file_that_was_read_only_for_prefetch_failed_without_the_executor() {
     if FORCED_FALLBACK {
         return;
     }
-    let Some(overlay) = Overlay::mount() else {
+    let Some(overlay) = mounts::overlay(&[]) else {
         return;
     };
     let mut file = overlay.file();

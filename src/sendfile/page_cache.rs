@@ -462,14 +462,10 @@ impl PageCache {
         window: FileRange,
     ) -> Asked {
         let mount = self.mount.clone().unwrap_or_default();
-        let has_nowait = mount.nowait.get() == Some(true);
-        let cached = match has_nowait && is_one_page(window) {
-            true => None,
-            false => self.cached_pages(event_loop, file, window),
-        };
+        let cached = self.cached_pages(event_loop, file, window);
         let is_there = match cached {
             Some(cached) => cached >= pages(window),
-            None if has_nowait => self.ask_bytes(event_loop, file, window),
+            None if mount.nowait.get() == Some(true) => self.ask_bytes(event_loop, file, window),
             None => return self.ask_exact(event_loop, file, window),
         };
         if is_there {

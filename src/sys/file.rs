@@ -34,10 +34,11 @@ pub(crate) enum FileKind {
 }
 
 impl FileKind {
+    /// The kind's bits are the same on every Unix.
     fn new(mode: u32) -> FileKind {
-        match mode & u32::from(libc::S_IFMT) {
-            kind if kind == u32::from(libc::S_IFREG) => FileKind::Regular,
-            kind if kind == u32::from(libc::S_IFBLK) => FileKind::BlockDevice,
+        match mode & 0o170_000 {
+            0o100_000 => FileKind::Regular,
+            0o060_000 => FileKind::BlockDevice,
             _ => FileKind::Other,
         }
     }
