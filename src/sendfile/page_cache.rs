@@ -250,6 +250,9 @@ impl PageCache {
         if is_one_page(range) {
             if let Ok(is_resident) = self.ask_byte(event_loop, file, range.start) {
                 self.has_missed |= !is_resident;
+                if is_resident {
+                    self.ready = range;
+                }
                 return is_resident;
             }
         }
@@ -279,15 +282,15 @@ impl PageCache {
         range: FileRange,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Readiness>> {
-        if self.mode == Mode::Unknown {
+        if self.mode == Mode::Unknown && !self.ready.contains(range.start) {
             ready!(self.poll_mode(event_loop, file, range.start, cx))?;
+            if self.mode == Mode::Unknown {
+                return Poll::Ready(Ok(Readiness::UseFallback(Fallback::NoAnswer)));
+            }
         }
         loop {
             if self.mode == Mode::Off {
                 return Poll::Ready(Ok(Readiness::Ready(range.len())));
-            }
-            if self.mode == Mode::Unknown {
-                return Poll::Ready(Ok(Readiness::UseFallback(Fallback::NoAnswer)));
             }
             if self.ready.contains(range.start) {
                 self.read_ahead(event_loop, file, range);
