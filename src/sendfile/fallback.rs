@@ -14,7 +14,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::plan::FileRange;
 use crate::event_loop::LoopHandle;
 use crate::offload::Errand;
 use crate::pool::Lent;
@@ -41,9 +40,9 @@ impl Block {
     }
 
     /// Reads a range of at most the block's length, and returns how many bytes there were.
-    fn fill(&mut self, file: &File, range: FileRange) -> io::Result<usize> {
+    fn fill(&mut self, file: &File, range: &Range<u64>) -> io::Result<usize> {
         self.start = 0;
-        let len = range.len() as usize;
+        let len = (range.end - range.start) as usize;
         match read_at(file, &mut self.memory[..len], range.start) {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 self.fill_aligned(file, range)
@@ -53,8 +52,8 @@ impl Block {
     }
 
     /// With O_DIRECT, offset, length and memory must be aligned: reads what lies around, and keeps what was asked for.
-    fn fill_aligned(&mut self, file: &File, range: FileRange) -> io::Result<usize> {
-        let (offset, len) = (range.start, range.len() as usize);
+    fn fill_aligned(&mut self, file: &File, range: &Range<u64>) -> io::Result<usize> {
+        let (offset, len) = (range.start, (range.end - range.start) as usize);
         let skip = (offset % ALIGNMENT as u64) as usize;
         let around = (skip + len).next_multiple_of(ALIGNMENT);
         let start = self.memory.as_ptr().align_offset(ALIGNMENT);
@@ -123,14 +122,14 @@ impl Reader {
         &mut self,
         event_loop: &LoopHandle,
         cx: &mut Context<'_>,
-        range: FileRange,
+        range: Range<u64>,
     ) -> Poll<Filled> {
         loop {
             let reading = match &mut self.reading {
                 Some(reading) if reading.offset == range.start => reading,
                 _ => {
                     let block = self.block.take();
-                    self.start(event_loop, block, range, false)
+                    self.start(event_loop, block, range.clone(), false)
                 }
             };
             let is_ahead = reading.is_ahead;
@@ -148,7 +147,7 @@ impl Reader {
                 // The file may have grown since.
                 Ok(0) if is_ahead => continue,
                 read => {
-                    let len = range.len() as usize;
+                    let len = (range.end - range.start) as usize;
                     return Poll::Ready(Filled::Read(read.map(|read| read.min(len))));
                 }
             }
@@ -156,7 +155,7 @@ impl Reader {
     }
 
     /// Starts to read the next block while this one is being sent.
-    pub(super) fn read_ahead(&mut self, event_loop: &LoopHandle, range: FileRange) {
+    pub(super) fn read_ahead(&mut self, event_loop: &LoopHandle, range: Range<u64>) {
         let block = self.spare.take();
         self.start(event_loop, block, range, true);
     }
@@ -165,17 +164,18 @@ impl Reader {
         &mut self,
         event_loop: &LoopHandle,
         block: Option<Block>,
-        range: FileRange,
+        range: Range<u64>,
         is_ahead: bool,
     ) -> &mut Reading {
-        let mut block = block.unwrap_or_else(|| Block::new(range.len() as usize));
+        let (offset, len) = (range.start, (range.end - range.start) as usize);
+        let mut block = block.unwrap_or_else(|| Block::new(len));
         let file = self.file.clone();
         let work = event_loop.errand(move || {
-            let read = block.fill(&file, range);
+            let read = block.fill(&file, &range);
             (block, read)
         });
         self.reading.insert(Reading {
-            offset: range.start,
+            offset,
             is_ahead,
             work,
         })

@@ -26,7 +26,7 @@ use std::mem;
 use std::ops::Range;
 
 use super::native::{Outcome, Stat};
-use super::plan::{FileRange, MAX_PER_CALL, Next, Plan};
+use super::plan::{MAX_PER_CALL, Next, Plan};
 use crate::error::SendfileNotAvailableError;
 use crate::event_loop::Fallback;
 
@@ -72,10 +72,11 @@ pub(super) enum Action {
     SendHeader { part: Range<usize>, more: bool },
     /// Ask for size and kind of the file, then report to [`Machine::on_stat`]. Without `sync`, no server is asked.
     Stat { sync: bool },
-    /// Send this range by sendfile once the page cache has it, then report to [`Machine::on_outcome`].
-    Send(FileRange),
+    /// Send this range by sendfile once the page cache has it, then report to [`Machine::on_outcome`]. All that is owed ends at
+    /// `owed_until`, as far as one knows now.
+    Send { range: Range<u64>, owed_until: u64 },
     /// Read this range into the block, then report to [`Machine::on_block`].
-    Read(FileRange),
+    Read(Range<u64>),
     /// Send this part of the block, then report to [`Machine::on_outcome`].
     SendBlock(Range<usize>),
     /// Wait until the socket is writable, then call [`Machine::begin_step`].
@@ -106,12 +107,15 @@ enum After {
 enum State {
     SendHeader(After),
     Stat,
-    Send,
+    Send {
+        range: Range<u64>,
+        owed_until: u64,
+    },
     /// The socket is full. Reached only by an EAGAIN, as the poller reports only edges.
     Parked(Source),
     /// The budget is spent: other tasks run first.
     Yielding(Source),
-    Read,
+    Read(Range<u64>),
     /// A part of the block is in memory and not sent.
     SendBlock,
     /// The error that ended the transfer, until the driver takes it.
@@ -148,8 +152,8 @@ impl Machine {
         match machine.plan.next() {
             Next::Size => {}
             // Without the fallback nothing may be sent, no header either, before it is clear that sendfile can send the file.
-            Next::Bytes(_) if !options.fallback => {}
-            Next::Bytes(_) => machine.proceed(After::Send),
+            Next::Bytes { .. } if !options.fallback => {}
+            Next::Bytes { .. } => machine.proceed(After::Send),
             Next::Nothing => machine.proceed(After::Nothing),
         }
         machine
@@ -163,11 +167,6 @@ impl Machine {
     /// How many of the file's bytes are sent.
     pub(super) fn sent(&self) -> u64 {
         self.plan.sent()
-    }
-
-    /// All of the file that is still owed, as far as one knows now.
-    pub(super) fn owed(&self) -> FileRange {
-        self.plan.owed()
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -195,23 +194,23 @@ impl Machine {
     }
 
     pub(super) fn action(&self) -> Action {
-        match (&self.state, self.plan.next(), self.plan.next_block()) {
-            (State::Done(_), _, _) => Action::Finish,
-            (State::SendHeader(after), _, _) => Action::SendHeader {
+        match &self.state {
+            State::Done(_) => Action::Finish,
+            State::SendHeader(after) => Action::SendHeader {
                 part: self.header_part(),
                 more: *after != After::Nothing,
             },
-            (State::Stat, _, _) => Action::Stat {
+            State::Stat => Action::Stat {
                 sync: self.is_size_final(),
             },
-            (State::Parked(_), _, _) => Action::Wait,
-            (State::Yielding(_), _, _) => Action::Yield,
-            (State::Send, Next::Bytes(range), _) => Action::Send(range),
-            (State::Read, _, Some(range)) => Action::Read(range),
-            (State::SendBlock, _, _) => Action::SendBlock(self.block.clone()),
-            (State::Send | State::Read, _, _) => {
-                unreachable!("these states are left when all is sent")
-            }
+            State::Parked(_) => Action::Wait,
+            State::Yielding(_) => Action::Yield,
+            State::Send { range, owed_until } => Action::Send {
+                range: range.clone(),
+                owed_until: *owed_until,
+            },
+            State::Read(range) => Action::Read(range.clone()),
+            State::SendBlock => Action::SendBlock(self.block.clone()),
         }
     }
 
@@ -233,11 +232,8 @@ impl Machine {
         };
         self.state = match source {
             Source::Header(after) => State::SendHeader(after),
-            // The budget may have ended at the known end of the file.
-            Source::File if !matches!(self.plan.next(), Next::Bytes(_)) => State::Stat,
-            Source::File => State::Send,
-            Source::Block if self.block.is_empty() => State::Read,
-            Source::Block => State::SendBlock,
+            Source::File => self.send_or_stat(),
+            Source::Block => self.send_block_or_read(),
         };
     }
 
@@ -303,14 +299,11 @@ impl Machine {
         }
         self.reason = None;
         self.options.prefetch = false;
-        self.state = match self.plan.next() {
-            Next::Bytes(_) => State::Send,
-            _ => State::Stat,
-        };
+        self.state = self.send_or_stat();
     }
 
     /// The block to read while this one is sent, if reads may take any time.
-    pub(super) fn next_block(&self) -> Option<FileRange> {
+    pub(super) fn next_block(&self) -> Option<Range<u64>> {
         let is_slow = self.reason == Some(Fallback::NoAnswer);
         let is_sending = matches!(self.state, State::SendBlock);
         (is_slow && is_sending).then(|| self.plan.block_after(self.block.len()))?
@@ -328,10 +321,27 @@ impl Machine {
     fn proceed(&mut self, after: After) {
         self.state = match after {
             _ if !self.header.is_empty() => State::SendHeader(after),
-            After::Send => State::Send,
-            After::Read => State::Read,
+            After::Send => self.send_or_stat(),
+            After::Read => self.send_block_or_read(),
             After::Nothing => State::Done(None),
         };
+    }
+
+    /// Sends what is known to be in the file, or asks for its size: all that was known is sent.
+    fn send_or_stat(&self) -> State {
+        match self.plan.next() {
+            Next::Bytes { range, owed_until } => State::Send { range, owed_until },
+            Next::Size => State::Stat,
+            Next::Nothing => State::Done(None),
+        }
+    }
+
+    fn send_block_or_read(&self) -> State {
+        match self.plan.next_block() {
+            _ if !self.block.is_empty() => State::SendBlock,
+            Some(range) => State::Read(range),
+            None => State::Done(None),
+        }
     }
 
     fn advance(&mut self, source: Source, sent: usize) {
@@ -340,19 +350,16 @@ impl Machine {
             return self.advance_header(after, sent);
         }
         self.is_held_back = false;
-        self.plan.advance(sent);
         if source == Source::Block {
             self.block.start += sent;
         }
-        let next = self.plan.next();
-        self.state = match source {
-            _ if next == Next::Nothing => State::Done(None),
+        self.state = match (source, self.plan.advance(sent)) {
+            (_, Next::Nothing) => State::Done(None),
             // Also before a read: it may have been made already, and then nothing else would let the others run.
             _ if self.budget.is_spent() => State::Yielding(source),
-            Source::Block if self.block.is_empty() => State::Read,
-            Source::Block => State::SendBlock,
-            _ if matches!(next, Next::Bytes(_)) && !self.plan.is_size_unasked() => State::Send,
-            _ => State::Stat,
+            (Source::Block, _) => self.send_block_or_read(),
+            (_, Next::Bytes { range, owed_until }) => State::Send { range, owed_until },
+            (_, Next::Size) => State::Stat,
         };
     }
 

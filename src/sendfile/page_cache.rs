@@ -36,13 +36,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use super::plan::FileRange;
 use crate::error::{LoopClosed, TaskError};
 use crate::event_loop::{Fallback, LoopHandle};
 use crate::offload::Errand;
@@ -153,7 +153,7 @@ enum Asked {
     /// The first bytes are there; [`PageCache::ready`] says how many.
     Present,
     /// The first page is missing. These ranges are to be prefetched.
-    Missing(Vec<FileRange>),
+    Missing(Vec<Range<u64>>),
     /// The file bypasses the page cache.
     Direct,
 }
@@ -162,7 +162,7 @@ enum Asked {
 #[derive(Debug)]
 struct Prefetch {
     /// From the first missing byte to the last.
-    range: FileRange,
+    range: Range<u64>,
     work: Errand<()>,
 }
 
@@ -174,7 +174,7 @@ pub(super) struct PageCache {
     metadata: Option<Metadata>,
     mount: Option<Rc<Mount>>,
     /// Bytes that can be sent without another question.
-    ready: FileRange,
+    ready: Range<u64>,
     has_missed: bool,
     /// cachestat refuses this file.
     is_refused: bool,
@@ -202,7 +202,7 @@ impl PageCache {
             may_fall_back,
             metadata: None,
             mount: None,
-            ready: FileRange::default(),
+            ready: 0..0,
             has_missed: false,
             is_refused: false,
             is_truthful: false,
@@ -224,7 +224,7 @@ impl PageCache {
     /// The transfer has waited for the socket: pages may have left the page cache.
     pub(super) fn after_wait(&mut self, waited: Duration) {
         if self.mode != Mode::Blind || waited > FRESH {
-            self.ready = FileRange::default();
+            self.ready = 0..0;
         }
         if waited > FRESH {
             self.prefetched = 0;
@@ -241,7 +241,7 @@ impl PageCache {
         &mut self,
         event_loop: &LoopHandle,
         file: BorrowedFd<'_>,
-        range: FileRange,
+        range: &Range<u64>,
     ) -> bool {
         if self.mode == Mode::Off {
             return true;
@@ -251,7 +251,7 @@ impl PageCache {
             if let Ok(is_resident) = self.ask_byte(event_loop, file, range.start) {
                 self.has_missed |= !is_resident;
                 if is_resident {
-                    self.ready = range;
+                    self.ready = range.clone();
                 }
                 return is_resident;
             }
@@ -262,7 +262,7 @@ impl PageCache {
         match self.mode {
             Mode::Off => true,
             Mode::Cheap | Mode::Exact => {
-                let asked = self.ask(event_loop, file, range.first(WINDOW));
+                let asked = self.ask(event_loop, file, &first(range, WINDOW));
                 asked == Asked::Present && self.ready.end >= range.end
             }
             Mode::Unknown | Mode::Blind => false,
@@ -279,10 +279,10 @@ impl PageCache {
         &mut self,
         event_loop: &LoopHandle,
         file: BorrowedFd<'_>,
-        range: FileRange,
+        range: Range<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Readiness>> {
-        if self.mode == Mode::Unknown && !self.ready.contains(range.start) {
+        if self.mode == Mode::Unknown && !self.ready.contains(&range.start) {
             ready!(self.poll_mode(event_loop, file, range.start, cx))?;
             if self.mode == Mode::Unknown {
                 return Poll::Ready(Ok(Readiness::UseFallback(Fallback::NoAnswer)));
@@ -290,14 +290,14 @@ impl PageCache {
         }
         loop {
             if self.mode == Mode::Off {
-                return Poll::Ready(Ok(Readiness::Ready(range.len())));
+                return Poll::Ready(Ok(Readiness::Ready(range.end - range.start)));
             }
-            if self.ready.contains(range.start) {
-                self.read_ahead(event_loop, file, range);
-                let ready = self.ready.from(range.start).before(range.end);
-                return Poll::Ready(Ok(Readiness::Ready(ready.len())));
+            if self.ready.contains(&range.start) {
+                self.read_ahead(event_loop, file, &range);
+                let end = self.ready.end.min(range.end);
+                return Poll::Ready(Ok(Readiness::Ready(end - range.start)));
             }
-            match self.ask(event_loop, file, range.first(WINDOW)) {
+            match self.ask(event_loop, file, &first(&range, WINDOW)) {
                 Asked::Present => {}
                 Asked::Missing(missing) => {
                     ready!(self.poll_prefetch(event_loop, file, missing, cx))?;
@@ -441,18 +441,20 @@ impl PageCache {
     }
 
     /// Asks how much of a window is there.
-    fn ask(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, window: FileRange) -> Asked {
+    fn ask(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, window: &Range<u64>) -> Asked {
         let window = match self.metadata {
-            Some(metadata) if metadata.size > window.start => window.before(metadata.size),
+            Some(metadata) if metadata.size > window.start => {
+                &(window.start..window.end.min(metadata.size))
+            }
             // Nothing of it is in the file, or its size says nothing.
             _ => {
-                self.ready = window;
+                self.ready = window.clone();
                 return Asked::Present;
             }
         };
         match self.mode {
             Mode::Cheap => self.ask_cheap(event_loop, file, window),
-            Mode::Blind => Asked::Missing(vec![window.first(PIECE)]),
+            Mode::Blind => Asked::Missing(vec![first(window, PIECE)]),
             _ => self.ask_exact(event_loop, file, window),
         }
     }
@@ -462,7 +464,7 @@ impl PageCache {
         &mut self,
         event_loop: &LoopHandle,
         file: BorrowedFd<'_>,
-        window: FileRange,
+        window: &Range<u64>,
     ) -> Asked {
         let mount = self.mount.clone().unwrap_or_default();
         let cached = self.cached_pages(event_loop, file, window);
@@ -472,7 +474,7 @@ impl PageCache {
             None => return self.ask_exact(event_loop, file, window),
         };
         if is_there {
-            self.ready = window;
+            self.ready = window.clone();
             return Asked::Present;
         }
         if cached != Some(0) {
@@ -491,14 +493,14 @@ impl PageCache {
         &mut self,
         event_loop: &LoopHandle,
         file: BorrowedFd<'_>,
-        window: FileRange,
+        window: &Range<u64>,
     ) -> Option<u64> {
         let mount = self.mount.as_ref()?;
         if mount.no_cachestat.get() || self.is_refused {
             return None;
         }
         event_loop.counters().sendfile_probes.add(1);
-        let error = match kernel::cached_pages(file, window.start, window.len()) {
+        let error = match kernel::cached_pages(file, window.start, window.end - window.start) {
             Ok(cached) => return Some(cached),
             Err(error) => error,
         };
@@ -520,7 +522,7 @@ impl PageCache {
         &mut self,
         event_loop: &LoopHandle,
         file: BorrowedFd<'_>,
-        window: FileRange,
+        window: &Range<u64>,
     ) -> bool {
         let ends = (window.start + PIECE..window.end).step_by(PIECE as usize);
         let mut offsets = [window.start]
@@ -561,33 +563,31 @@ impl PageCache {
         &mut self,
         event_loop: &LoopHandle,
         file: BorrowedFd<'_>,
-        window: FileRange,
+        window: &Range<u64>,
     ) -> Asked {
         let Some(mut missing) = self.missing(event_loop, file, window) else {
             self.mode = Mode::Blind;
-            return Asked::Missing(vec![window.first(PIECE)]);
+            return Asked::Missing(vec![first(window, PIECE)]);
         };
-        let present = window.before(missing.first().map_or(window.end, |first| first.start));
+        let present = window.start..missing.first().map_or(window.end, |range| range.start);
         if !missing.is_empty() {
             if let Some(direct) = self.on_miss(event_loop, file) {
                 return direct;
             }
         }
         if !present.is_empty() {
-            if self.tries.1 > 0 {
-                self.tries.1 = 0;
-                self.fruitless = 0;
-            }
+            self.tries.1 = 0;
+            self.fruitless = 0;
             self.ready = present;
             return Asked::Present;
         }
-        let first = missing[0].first(PIECE);
-        if self.tries == (first.start, MAX_TRIES) {
+        let piece = first(&missing[0], PIECE);
+        if self.tries == (piece.start, MAX_TRIES) {
             self.on_fruitless();
-            self.ready = first;
+            self.ready = piece;
             return Asked::Present;
         }
-        missing.retain(|range| range.start < first.start + PIECE);
+        missing.retain(|range| range.start < piece.start + PIECE);
         Asked::Missing(missing)
     }
 
@@ -596,11 +596,13 @@ impl PageCache {
         &mut self,
         event_loop: &LoopHandle,
         file: BorrowedFd<'_>,
-        window: FileRange,
-    ) -> Option<Vec<FileRange>> {
+        window: &Range<u64>,
+    ) -> Option<Vec<Range<u64>>> {
         event_loop.counters().sendfile_probes.add(1);
         let mut answer = [0; size_of::<kernel::Pages>()];
-        let count = kernel::resident_pages(file, window.start, window.len(), &mut answer).ok()?;
+        let count =
+            kernel::resident_pages(file, window.start, window.end - window.start, &mut answer)
+                .ok()?;
         let missing = missing_ranges(window, &answer[..count], kernel::page_size());
         if !missing.is_empty() {
             self.is_truthful = true;
@@ -642,11 +644,11 @@ impl PageCache {
         &mut self,
         event_loop: &LoopHandle,
         file: BorrowedFd<'_>,
-        missing: Vec<FileRange>,
+        missing: Vec<Range<u64>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let start = missing[0].start;
-        let covers = |prefetch: &Prefetch| prefetch.range.contains(start);
+        let covers = |prefetch: &Prefetch| prefetch.range.contains(&start);
         if !self.prefetch.as_ref().is_some_and(covers) {
             self.start_prefetch(event_loop, file, missing);
         }
@@ -669,16 +671,13 @@ impl PageCache {
         &mut self,
         event_loop: &LoopHandle,
         file: BorrowedFd<'_>,
-        missing: Vec<FileRange>,
+        missing: Vec<Range<u64>>,
     ) {
         self.prefetch = None;
         let (Some(first), Some(last)) = (missing.first(), missing.last()) else {
             return;
         };
-        let range = FileRange {
-            start: first.start,
-            end: last.end,
-        };
+        let range = first.start..last.end;
         // A file system that does not answer preadv2 may have another one below, whose server is asked at the close.
         let is_slow = self
             .mount
@@ -690,7 +689,7 @@ impl PageCache {
         event_loop.counters().sendfile_read_ins.add(1);
         let work = event_loop.errand(move || {
             for range in missing {
-                kernel::bring_in(file.as_fd(), range.start, range.len());
+                kernel::bring_in(file.as_fd(), range.start, range.end - range.start);
             }
         });
         self.prefetched = self.prefetched.max(range.end);
@@ -707,10 +706,7 @@ impl PageCache {
             (Ok(()), Some(Prefetch { range, .. })) if self.mode == Mode::Blind => {
                 let joins = !self.ready.is_empty() && range.start <= self.ready.end;
                 let start = if joins { self.ready.start } else { range.start };
-                self.ready = FileRange {
-                    start,
-                    end: range.end,
-                };
+                self.ready = start..range.end;
                 Ok(())
             }
             (Ok(()), _) => Ok(()),
@@ -725,7 +721,7 @@ impl PageCache {
     }
 
     /// Prefetches what follows, so that the disk works while the socket drains. Only in a transfer that has met a miss.
-    fn read_ahead(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, range: FileRange) {
+    fn read_ahead(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, range: &Range<u64>) {
         if !matches!(self.mode, Mode::Exact | Mode::Blind) {
             return;
         }
@@ -738,13 +734,13 @@ impl PageCache {
             let _ = self.end_prefetch(event_loop, result);
         }
         let start = self.prefetched.max(self.ready.end);
-        let window = range.from(start).first(WINDOW);
+        let window = first(&(start..range.end), WINDOW);
         if window.is_empty() || start >= range.start + READ_AHEAD {
             return;
         }
         let missing = match self.mode {
-            Mode::Exact => self.missing(event_loop, file, window),
-            _ => Some(vec![window]),
+            Mode::Exact => self.missing(event_loop, file, &window),
+            _ => Some(vec![window.clone()]),
         };
         let Some(missing) = missing else {
             return;
@@ -766,8 +762,13 @@ fn is_no_answer(error: &io::Error) -> bool {
     )
 }
 
+/// The first `len` bytes of a range, or all of it.
+fn first(range: &Range<u64>, len: u64) -> Range<u64> {
+    range.start..range.end.min(range.start.saturating_add(len))
+}
+
 /// How many pages a range touches.
-fn pages(range: FileRange) -> u64 {
+fn pages(range: &Range<u64>) -> u64 {
     let page = kernel::page_size();
     match range.is_empty() {
         true => 0,
@@ -775,27 +776,27 @@ fn pages(range: FileRange) -> u64 {
     }
 }
 
-fn is_one_page(range: FileRange) -> bool {
+fn is_one_page(range: &Range<u64>) -> bool {
     pages(range) <= 1
 }
 
 /// The ranges of a window whose pages are missing, in order. `answer` has one byte for each page that the window touches; the
 /// lowest bit says that the page is there.
-fn missing_ranges(window: FileRange, answer: &[u8], page: u64) -> Vec<FileRange> {
-    let mut missing: Vec<FileRange> = Vec::new();
+fn missing_ranges(window: &Range<u64>, answer: &[u8], page: u64) -> Vec<Range<u64>> {
+    let mut missing: Vec<Range<u64>> = Vec::new();
     let mut start = window.start - window.start % page;
     for state in answer {
         let end = start + page;
         if state & 1 == 0 {
             match missing.last_mut() {
                 Some(last) if last.end == start => last.end = end.min(window.end),
-                _ => missing.push(FileRange {
-                    start: start.max(window.start),
-                    end: end.min(window.end),
-                }),
+                _ => missing.push(start.max(window.start)..end.min(window.end)),
             }
         }
         start = end;
     }
     missing
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! Most small sends never become a [`Transfer`]: [`send_at_once`] makes their one call first.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,7 +13,7 @@ use super::fallback::{Filled, Reader};
 use super::machine::{Action, Machine};
 use super::native::{self, Outcome};
 use super::page_cache::{PageCache, Readiness};
-use super::plan::{FileRange, Next, Plan};
+use super::plan::{Next, Plan};
 use crate::error::LoopClosed;
 use crate::event_loop::{Fallback, LoopHandle, Sleep};
 use crate::reactor::{Direction, Waiting};
@@ -54,23 +55,17 @@ pub(super) fn send_at_once(
     plan: &Plan,
     page_cache: &mut PageCache,
 ) -> AtOnce {
-    let Next::Bytes(range) = plan.next() else {
+    let Next::Bytes { range, .. } = plan.next() else {
         return AtOnce::NotTried;
     };
-    if !page_cache.is_ready_now(event_loop, file.fd, range) {
+    if !page_cache.is_ready_now(event_loop, file.fd, &range) {
         return AtOnce::NotTried;
     }
-    let outcome = native::send(
-        event_loop,
-        socket,
-        file.fd,
-        range.start,
-        range.len() as usize,
-    );
-    match outcome {
-        Outcome::Sent(sent) if sent as u64 == range.len() => {
+    let len = range.end - range.start;
+    match native::send(event_loop, socket, file.fd, range.start, len as usize) {
+        Outcome::Sent(sent) if sent as u64 == len => {
             file.set_position(range.end);
-            AtOnce::Done(range.len())
+            AtOnce::Done(len)
         }
         other => AtOnce::Tried(other),
     }
@@ -245,7 +240,9 @@ impl<'a> Transfer<'a> {
                     self.on_outcome(event_loop, outcome);
                 }
                 Action::Stat { sync } => self.stat(socket.as_fd(), sync),
-                Action::Send(range) => ready!(self.poll_send(event_loop, socket, range, cx))?,
+                Action::Send { range, owed_until } => {
+                    ready!(self.poll_send(event_loop, socket, (range, owed_until), cx))?;
+                }
                 Action::Read(range) => ready!(self.poll_read(event_loop, range, cx))?,
                 Action::SendBlock(part) => {
                     let reader = self.reader.as_ref().expect("a block was read");
@@ -280,14 +277,15 @@ impl<'a> Transfer<'a> {
         &mut self,
         event_loop: &LoopHandle,
         socket: &Socket<T>,
-        range: FileRange,
+        (range, owed_until): (Range<u64>, u64),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let (file, owed) = (self.guard.file.fd, self.machine().owed());
+        let file = self.guard.file.fd;
+        let owed = range.start..owed_until;
         match ready!(self.page_cache.poll_ready(event_loop, file, owed, cx))? {
             Readiness::UseFallback(reason) => self.guard.machine.use_fallback(reason),
             Readiness::Ready(ready) => {
-                let len = range.len().min(ready) as usize;
+                let len = ready.min(range.end - range.start) as usize;
                 let outcome = native::send(event_loop, socket.as_fd(), file, range.start, len);
                 self.on_outcome(event_loop, outcome);
             }
@@ -296,22 +294,24 @@ impl<'a> Transfer<'a> {
     }
 
     fn on_outcome(&mut self, event_loop: &LoopHandle, outcome: Outcome) {
-        let has_moved = matches!(outcome, Outcome::Sent(_));
-        let before = self.machine().sent();
-        self.guard.machine.on_outcome(outcome);
-        if let (true, Some(stall)) = (has_moved, &mut self.stall) {
+        if let (Outcome::Sent(_), Some(stall)) = (&outcome, &mut self.stall) {
             stall.on_progress(event_loop);
         }
-        let sent = self.machine().sent();
-        if let (true, Some(progress)) = (sent > before, &mut self.progress) {
-            progress(sent);
+        let machine = &mut self.guard.machine;
+        let Some(progress) = &mut self.progress else {
+            return machine.on_outcome(outcome);
+        };
+        let before = machine.sent();
+        machine.on_outcome(outcome);
+        if machine.sent() > before {
+            progress(machine.sent());
         }
     }
 
     fn poll_read(
         &mut self,
         event_loop: &LoopHandle,
-        range: FileRange,
+        range: Range<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let filled = match self.reader(event_loop) {

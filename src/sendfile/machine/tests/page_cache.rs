@@ -66,7 +66,7 @@ fn slow_file_system_is_read_a_block_ahead_and_no_further_than_the_count() {
     machine.on_block(Ok(BLOCK));
     assert_eq!(
         machine.next_block(),
-        Some(FileRange::new(BLOCK as u64 + 7, 9))
+        Some(BLOCK as u64 + 7..BLOCK as u64 + 16)
     );
     machine.on_outcome(Outcome::Sent(BLOCK));
     machine.on_block(Ok(9));
@@ -80,7 +80,7 @@ fn slow_file_system_without_a_reader_is_sent_as_it_is() {
     machine.on_block(Ok(40));
     machine.on_outcome(Outcome::Sent(40));
     machine.on_no_reader(os(libc::EMFILE));
-    assert_eq!(machine.action(), send(40, 60));
+    assert_sends(&machine, 40, 60);
     machine.on_outcome(Outcome::NotAvailable(libc::EINVAL));
     machine.on_no_reader(os(libc::EMFILE));
     fails_with(machine, libc::EMFILE, 40);
@@ -109,7 +109,7 @@ fn size_that_no_server_was_asked_for_ends_nothing() {
     machine.on_stat(stat(5));
     assert_eq!(machine.action(), STAT);
     machine.on_stat(stat(12));
-    assert_eq!(machine.action(), send(9, 3));
+    assert_sends(&machine, 9, 3);
     machine.on_outcome(Outcome::Sent(3));
     assert_eq!(machine.action(), STAT);
     machine.on_stat(stat(12));
@@ -117,9 +117,10 @@ fn size_that_no_server_was_asked_for_ends_nothing() {
 }
 
 #[test]
-fn owed_is_what_the_page_cache_may_look_ahead_to() {
+fn send_tells_how_far_the_page_cache_may_look_ahead() {
     let mut machine = prefetching(3 << 20);
-    assert_eq!(machine.owed(), FileRange::new(0, 3 << 20));
     machine.on_outcome(Outcome::Sent(MIB));
-    assert_eq!(machine.owed(), FileRange::new(1 << 20, 2 << 20));
+    let owed_until = 3 << 20;
+    let range = 1 << 20..2 << 20;
+    assert_eq!(machine.action(), Action::Send { range, owed_until });
 }

@@ -1,0 +1,182 @@
+//! What needs no socket. tests/sendfile_page_cache.rs has the rest.
+
+use super::*;
+
+const PAGE: u64 = 4096;
+
+#[test]
+fn window_whose_pages_are_there_has_no_missing_range() {
+    assert_eq!(missing_ranges(&(0..PAGE), &[1], PAGE), []);
+    assert_eq!(missing_ranges(&(5..3 * PAGE - 1), &[1, 1, 1], PAGE), []);
+    // Only the lowest bit says something.
+    assert_eq!(missing_ranges(&(0..PAGE), &[0xff], PAGE), []);
+    assert_eq!(missing_ranges(&(0..PAGE), &[0xfe], PAGE), [0..PAGE]);
+}
+
+#[test]
+fn missing_ranges_are_cut_to_the_window_and_joined() {
+    let window = 5..4 * PAGE - 7;
+    let ranges = |pages: &[u8]| missing_ranges(&window, pages, PAGE);
+    assert_eq!(ranges(&[0, 0, 0, 0]), [5..4 * PAGE - 7]);
+    assert_eq!(ranges(&[0, 1, 1, 0]), [5..PAGE, 3 * PAGE..4 * PAGE - 7]);
+    assert_eq!(ranges(&[1, 0, 0, 1]), [PAGE..3 * PAGE]);
+    assert_eq!(
+        ranges(&[1, 0, 1, 0]),
+        [PAGE..2 * PAGE, 3 * PAGE..4 * PAGE - 7]
+    );
+}
+
+#[test]
+fn range_is_one_page_if_it_crosses_no_border() {
+    let page = kernel::page_size();
+    assert_eq!(pages(&(7..7)), 0);
+    assert!(is_one_page(&(0..page)) && is_one_page(&(page - 1..page)));
+    assert!(!is_one_page(&(page - 1..page + 1)));
+    assert_eq!(pages(&(1..2 * page + 1)), 3);
+}
+
+#[test]
+fn mount_is_remembered_by_its_unique_id_and_not_without() {
+    let metadata = |mount, kind| Metadata {
+        size: 9,
+        kind,
+        mount,
+        is_dax: false,
+    };
+    let of = |mount, kind| Mount::of(&metadata(mount, kind));
+    let first = of(Some(u64::MAX), FileKind::Regular);
+    assert!(Rc::ptr_eq(&first, &of(Some(u64::MAX), FileKind::Regular)));
+    assert!(!Rc::ptr_eq(&first, &of(Some(1), FileKind::Regular)));
+    assert!(!Rc::ptr_eq(
+        &first,
+        &of(Some(u64::MAX), FileKind::BlockDevice)
+    ));
+    assert!(!Rc::ptr_eq(
+        &of(None, FileKind::Regular),
+        &of(None, FileKind::Regular)
+    ));
+    for id in 0..10 * MAX_MOUNTS as u64 {
+        of(Some(id), FileKind::Regular);
+    }
+    MOUNTS.with_borrow(|mounts| assert!(mounts.len() <= MAX_MOUNTS));
+}
+
+#[test]
+fn miss_counts_as_late_for_a_second() {
+    let mount = Mount::default();
+    assert!(!mount.has_missed_lately());
+    mount.last_miss.set(Some(Instant::now()));
+    assert!(mount.has_missed_lately());
+    mount.last_miss.set(Instant::now().checked_sub(LATELY));
+    assert!(!mount.has_missed_lately());
+}
+
+#[test]
+fn answers_count_until_the_socket_was_waited_for() {
+    let mut page_cache = PageCache::new(true, true);
+    page_cache.mode = Mode::Exact;
+    page_cache.ready = 0..9;
+    page_cache.after_wait(Duration::ZERO);
+    assert!(page_cache.ready.is_empty());
+    // What was prefetched without an answer stays for a while.
+    page_cache.mode = Mode::Blind;
+    page_cache.ready = 0..9;
+    page_cache.after_wait(FRESH);
+    assert_eq!(page_cache.ready, 0..9);
+    page_cache.after_wait(2 * FRESH);
+    assert!(page_cache.ready.is_empty());
+}
+
+#[cfg(target_os = "linux")]
+mod on_a_disk {
+    use std::fs::File;
+    use std::io::Write;
+
+    use rustix::fs::{Advice, fadvise, fdatasync};
+
+    use super::*;
+    use crate::Loop;
+
+    const LEN: u64 = 1 << 20;
+
+    fn file() -> File {
+        let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
+        file.write_all(&vec![7; LEN as usize]).expect("room");
+        fdatasync(&file).expect("written");
+        file
+    }
+
+    fn evict(file: &File) {
+        fadvise(file, 0, None, Advice::DontNeed).expect("advice");
+        fadvise(file, 0, None, Advice::Random).expect("advice");
+    }
+
+    /// Polls until the page cache is ready, and evicts the file before each poll. Returns how often it was prefetched.
+    fn prefetches(event_loop: &Loop, page_cache: &mut PageCache, file: &File, at: u64) -> u64 {
+        let before = event_loop.stats().sendfile_read_ins;
+        event_loop.run_until_complete(std::future::poll_fn(|cx| {
+            evict(file);
+            let polled = page_cache.poll_ready(event_loop, file.as_fd(), at..LEN, cx);
+            polled.map(|ready| assert!(matches!(ready, Ok(Readiness::Ready(1..)))))
+        }));
+        event_loop.stats().sendfile_read_ins - before
+    }
+
+    #[test]
+    fn page_that_is_evicted_each_time_is_prefetched_three_times() {
+        let event_loop = Loop::new().expect("a loop");
+        let file = file();
+        let mut page_cache = PageCache::new(true, true);
+        page_cache.has_missed = true;
+        for round in 1..=u64::from(MAX_FRUITLESS) {
+            let at = round * PAGE;
+            let tried = prefetches(&event_loop, &mut page_cache, &file, at);
+            // What is ready is read ahead of, too.
+            assert!(
+                (3..=4).contains(&tried),
+                "round {round}: {tried} prefetches"
+            );
+            page_cache.after_wait(Duration::ZERO);
+        }
+        assert_eq!(page_cache.mode, Mode::Blind, "the answers did not help");
+    }
+
+    #[test]
+    fn prefetch_that_helps_forgives_those_that_did_not() {
+        let event_loop = Loop::new().expect("a loop");
+        let file = file();
+        let mut page_cache = PageCache::new(true, true);
+        page_cache.has_missed = true;
+        for round in 0..2 * u64::from(MAX_FRUITLESS) {
+            let at = round * PAGE;
+            prefetches(&event_loop, &mut page_cache, &file, at);
+            page_cache.after_wait(Duration::ZERO);
+            let ready = event_loop.run_until_complete(std::future::poll_fn(|cx| {
+                page_cache.poll_ready(&event_loop, file.as_fd(), at + PAGE..LEN, cx)
+            }));
+            assert!(matches!(ready, Ok(Readiness::Ready(1..))));
+            page_cache.after_wait(Duration::ZERO);
+        }
+        assert_eq!(page_cache.mode, Mode::Exact);
+    }
+
+    #[test]
+    fn nothing_is_asked_without_prefetch() {
+        let event_loop = Loop::new().expect("a loop");
+        let file = file();
+        let mut page_cache = PageCache::new(false, true);
+        assert_eq!(prefetches(&event_loop, &mut page_cache, &file, 5), 0);
+        assert_eq!(event_loop.stats().sendfile_probes, 0);
+        assert!(page_cache.is_ready_now(&event_loop, file.as_fd(), &(0..LEN)));
+    }
+
+    #[test]
+    fn executor_that_takes_no_work_turns_the_questions_off() {
+        let event_loop = Loop::new().expect("a loop");
+        event_loop.run_until_complete(event_loop.shutdown_default_executor());
+        let file = file();
+        let mut page_cache = PageCache::new(true, true);
+        prefetches(&event_loop, &mut page_cache, &file, 0);
+        assert_eq!(page_cache.mode, Mode::Off);
+    }
+}
