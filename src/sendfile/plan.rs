@@ -225,11 +225,11 @@ mod tests {
         let mut plan = Plan::new(0, None).with_chunk(5000);
         plan.set_size(12_000);
         assert_bytes(&plan, 0, 5000);
-        assert_eq!(plan.next_block(), Some(0..0 + 5000));
+        assert_eq!(plan.next_block(), Some(0..5000));
         plan.advance(10_000);
         assert_bytes(&plan, 10_000, 2000);
         let plan = Plan::new(0, Some(u64::MAX)).with_chunk(u64::MAX);
-        assert_eq!(plan.next_block(), Some(0..0 + MIB));
+        assert_eq!(plan.next_block(), Some(0..MIB));
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn block_is_at_most_what_is_wanted() {
         let mut plan = Plan::new(0, Some(BLOCK + 1));
-        assert_eq!(plan.next_block(), Some(0..0 + BLOCK));
+        assert_eq!(plan.next_block(), Some(0..BLOCK));
         assert_eq!(plan.block_after(BLOCK as usize), Some(BLOCK..BLOCK + 1));
         assert_eq!(plan.block_after(BLOCK as usize + 1), None);
         plan.advance(BLOCK as usize);
