@@ -106,9 +106,15 @@ mod on_a_disk {
         file
     }
 
+    /// Evicts the file. The kernel keeps pages that it is moving just then, so this looks until they are gone.
     fn evict(file: &File) {
-        fadvise(file, 0, None, Advice::DontNeed).expect("advice");
         fadvise(file, 0, None, Advice::Random).expect("advice");
+        let mut pages = [1; size_of::<kernel::Pages>()];
+        while pages.iter().any(|page| page & 1 == 1) {
+            fadvise(file, 0, None, Advice::DontNeed).expect("advice");
+            pages = [0; size_of::<kernel::Pages>()];
+            kernel::resident_pages(file.as_fd(), 0, LEN, &mut pages).expect("mapped");
+        }
     }
 
     /// Polls for one page until it is ready, and evicts the file before each poll. Returns how often it was prefetched.
