@@ -118,6 +118,14 @@ mod on_a_disk {
         }
     }
 
+    /// A page cache that asks the exact question from the start: finding out what the file system is may read a page.
+    fn exact(file: &File) -> PageCache {
+        let mut page_cache = PageCache::new(true, true);
+        assert!(page_cache.find_mount(file.as_fd()));
+        page_cache.mode = Mode::Exact;
+        page_cache
+    }
+
     /// Polls for one page until it is ready, and evicts the file before each poll. Returns how often it was prefetched.
     fn prefetches(event_loop: &Loop, page_cache: &mut PageCache, file: &File, at: u64) -> u64 {
         let before = event_loop.stats().sendfile_read_ins;
@@ -137,8 +145,7 @@ mod on_a_disk {
         let event_loop = Loop::builder().executor_threads(1).build();
         let event_loop = event_loop.expect("a loop");
         let file = file();
-        let mut page_cache = PageCache::new(true, true);
-        page_cache.has_missed = true;
+        let mut page_cache = exact(&file);
         for round in 1..=u64::from(MAX_FRUITLESS) {
             let at = round * PAGE;
             let tried = prefetches(&event_loop, &mut page_cache, &file, at);
@@ -153,8 +160,7 @@ mod on_a_disk {
         let event_loop = Loop::builder().executor_threads(1).build();
         let event_loop = event_loop.expect("a loop");
         let file = file();
-        let mut page_cache = PageCache::new(true, true);
-        page_cache.has_missed = true;
+        let mut page_cache = exact(&file);
         for round in 0..2 * u64::from(MAX_FRUITLESS) {
             let at = round * PAGE;
             prefetches(&event_loop, &mut page_cache, &file, at);
@@ -183,7 +189,7 @@ mod on_a_disk {
         let event_loop = Loop::new().expect("a loop");
         event_loop.run_until_complete(event_loop.shutdown_default_executor());
         let file = file();
-        let mut page_cache = PageCache::new(true, true);
+        let mut page_cache = exact(&file);
         prefetches(&event_loop, &mut page_cache, &file, 0);
         assert_eq!(page_cache.mode, Mode::Off);
     }
