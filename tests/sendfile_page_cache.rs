@@ -1,5 +1,6 @@
-//! Promise 15: a file in the page cache goes out by sendfile on every local file system, and a range that is known to be missing never
-//! blocks the loop's thread. As the file's owner, and as a user who may only read it.
+//! Promise 15: a file in the page cache goes out by sendfile on every local file system, and a
+//! range that is known to be missing never blocks the loop's thread. As the file's owner, and as a
+//! user who may only read it.
 #![cfg(target_os = "linux")]
 
 #[path = "util/mounts.rs"]
@@ -82,7 +83,8 @@ fn evict(file: &File, offset: usize, len: usize) {
     fadvise(file, 0, None, Advice::Normal).expect("advice");
 }
 
-/// The bytes that this thread had read from a disk so far; `None` if the kernel does not count them.
+/// The bytes that this thread had read from a disk so far; `None` if the kernel does not count
+/// them.
 fn read_from_disk() -> Option<u64> {
     let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
     let read = counts
@@ -91,7 +93,8 @@ fn read_from_disk() -> Option<u64> {
     read.parse().ok()
 }
 
-/// Sends the whole file over TCP, checks what arrives, and returns what the loop's thread read from the disk meanwhile.
+/// Sends the whole file over TCP, checks what arrives, and returns what the loop's thread read from
+/// the disk meanwhile.
 #[track_caller]
 fn send(event_loop: &Loop, file: &File) -> u64 {
     let (near, far) = tcp();
@@ -204,7 +207,8 @@ fn cold_file_of_another_user_is_never_read_by_the_loops_thread() {
     cold_file_is_read_by_the_executor(true);
 }
 
-/// Reads the whole file page by page, into pages of their own: a large folio is evicted as a whole or not at all.
+/// Reads the whole file page by page, into pages of their own: a large folio is evicted as a whole
+/// or not at all.
 fn warm_page_by_page(file: &File) {
     evict(file, 0, LEN);
     fadvise(file, 0, None, Advice::Random).expect("advice");

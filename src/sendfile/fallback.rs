@@ -1,8 +1,8 @@
 //! The fallback: an executor thread reads a block, and the loop sends it.
 //!
-//! A read owns what it uses, a duplicate of the file and the block. So the transfer can be dropped, and the caller's file closed,
-//! while a thread still reads. A read that no thread has begun is dropped with the transfer. It reads at an offset, so the
-//! file's position does not move.
+//! A read owns what it uses, a duplicate of the file and the block. So the transfer can be dropped,
+//! and the caller's file closed, while a thread still reads. A read that no thread has begun is
+//! dropped with the transfer. It reads at an offset, so the file's position does not move.
 
 use std::fmt;
 use std::fs::File;
@@ -51,7 +51,8 @@ impl Block {
         }
     }
 
-    /// With O_DIRECT, offset, length and memory must be aligned: reads what lies around, and keeps what was asked for.
+    /// With O_DIRECT, offset, length and memory must be aligned: reads what lies around, and keeps
+    /// what was asked for.
     fn fill_aligned(&mut self, file: &File, range: &Range<u64>) -> io::Result<usize> {
         let (offset, len) = (range.start, (range.end - range.start) as usize);
         let skip = (offset % ALIGNMENT as u64) as usize;
@@ -96,7 +97,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// With `is_slow`, closing the file may have to wait for a server: an executor thread does that.
+    /// With `is_slow`, closing the file may have to wait for a server: an executor thread does
+    /// that.
     pub(super) fn new(
         event_loop: &LoopHandle,
         file: BorrowedFd<'_>,
@@ -116,8 +118,8 @@ impl Reader {
         &block.bytes()[part]
     }
 
-    /// Reads a range into the block, and returns how many bytes there were: 0 is the end of the file. Polled again until it is
-    /// ready, it is one read. No read is longer than the first one.
+    /// Reads a range into the block, and returns how many bytes there were: 0 is the end of the
+    /// file. Polled again until it is ready, it is one read. No read is longer than the first one.
     pub(super) fn poll_read(
         &mut self,
         event_loop: &LoopHandle,

@@ -1,4 +1,5 @@
-//! The state machine of one transfer: the next action, given the outcomes so far. It makes no system call.
+//! The state machine of one transfer: the next action, given the outcomes so far. It makes no
+//! system call.
 //!
 //! ```text
 //!  begin ──▶ SendHeader ──▶ Stat ──▶ Send ──▶ Stat: all known bytes are sent, the file may have grown
@@ -16,9 +17,9 @@
 //! ```
 //!
 //! - [`Plan`] knows which bytes are owed, [`Budget`] when other tasks run.
-//! - The header comes before the first byte of the file, and after a [`Action::Stat`] if there is one. So a transfer that is not
-//!   available sends no header, and the header of an empty file does not announce more bytes. The header parks and yields as the
-//!   file's bytes do.
+//! - The header comes before the first byte of the file, and after a [`Action::Stat`] if there is
+//!   one. So a transfer that is not available sends no header, and the header of an empty file does
+//!   not announce more bytes. The header parks and yields as the file's bytes do.
 //! - The driver does what [`Machine::action`] returns and reports the outcome. It decides nothing.
 
 use std::io;
@@ -30,11 +31,12 @@ use super::plan::{MAX_PER_CALL, Next, Plan};
 use crate::error::SendfileNotAvailableError;
 use crate::event_loop::Fallback;
 
-/// How many bytes one step moves: about 0.6 ms on loopback. nginx has 2 MiB too (`sendfile_max_chunk`).
+/// How many bytes one step moves: about 0.6 ms on loopback. nginx has 2 MiB too
+/// (`sendfile_max_chunk`).
 const MAX_BYTES_PER_STEP: u64 = 2 << 20;
 
-/// How many calls one step makes, however little each one moves: with chunks of one byte, the bytes alone would allow
-/// two million calls.
+/// How many calls one step makes, however little each one moves: with chunks of one byte, the bytes
+/// alone would allow two million calls.
 const MAX_CALLS_PER_STEP: u32 = 128;
 
 /// What a transfer has done since other tasks could run.
@@ -68,12 +70,14 @@ pub(super) struct MachineOptions {
 /// What the driver does next.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Action {
-    /// Send this part of the header, then report to [`Machine::on_outcome`]. With `more`, bytes of the file follow.
+    /// Send this part of the header, then report to [`Machine::on_outcome`]. With `more`, bytes of
+    /// the file follow.
     SendHeader { part: Range<usize>, more: bool },
-    /// Ask for size and kind of the file, then report to [`Machine::on_stat`]. Without `sync`, no server is asked.
+    /// Ask for size and kind of the file, then report to [`Machine::on_stat`]. Without `sync`, no
+    /// server is asked.
     Stat { sync: bool },
-    /// Send this range by sendfile once the page cache has it, then report to [`Machine::on_outcome`]. All that is owed ends at
-    /// `owed_until`, as far as one knows now.
+    /// Send this range by sendfile once the page cache has it, then report to
+    /// [`Machine::on_outcome`]. All that is owed ends at `owed_until`, as far as one knows now.
     Send { range: Range<u64>, owed_until: u64 },
     /// Read this range into the block, then report to [`Machine::on_block`].
     Read(Range<u64>),
@@ -151,7 +155,8 @@ impl Machine {
         };
         match machine.plan.next() {
             Next::Size => {}
-            // Without the fallback nothing may be sent, no header either, before it is clear that sendfile can send the file.
+            // Without the fallback nothing may be sent, no header either, before it is clear that
+            // sendfile can send the file.
             Next::Bytes { .. } if !options.fallback => {}
             Next::Bytes { .. } => machine.proceed(After::Send),
             Next::Nothing => machine.proceed(After::Nothing),
@@ -222,7 +227,8 @@ impl Machine {
         }
     }
 
-    /// Other tasks could run: the budget is whole again. A yielding transfer goes on, and a parked one if the socket is writable.
+    /// Other tasks could run: the budget is whole again. A yielding transfer goes on, and a parked
+    /// one if the socket is writable.
     pub(super) fn begin_step(&mut self, is_writable: bool) {
         self.budget = Budget::default();
         let source = match self.state {
@@ -261,8 +267,8 @@ impl Machine {
             Outcome::Interrupted => {}
             Outcome::Failed(error) => self.fail(error),
             Outcome::Sent(sent) => self.advance(source, sent),
-            // The size decides what it means: past the end it is the end. And a device that has nothing at the moment would
-            // block too, until the kind of the file is known.
+            // The size decides what it means: past the end it is the end. And a device that has
+            // nothing at the moment would block too, until the kind of the file is known.
             _ if source == Source::File && self.plan.is_size_unasked() => self.state = State::Stat,
             Outcome::WouldBlock => self.state = State::Parked(source),
             Outcome::PastEveryFile => self.state = State::Done(None),
@@ -291,8 +297,8 @@ impl Machine {
         }
     }
 
-    /// After [`Action::Read`], if the executor takes no work. A file that is read only because its file system is slow is sent
-    /// by sendfile after all.
+    /// After [`Action::Read`], if the executor takes no work. A file that is read only because its
+    /// file system is slow is sent by sendfile after all.
     pub(super) fn on_no_reader(&mut self, error: io::Error) {
         if self.reason != Some(Fallback::NoAnswer) {
             return self.fail(error);
@@ -355,7 +361,8 @@ impl Machine {
         }
         self.state = match (source, self.plan.advance(sent)) {
             (_, Next::Nothing) => State::Done(None),
-            // Also before a read: it may have been made already, and then nothing else would let the others run.
+            // Also before a read: it may have been made already, and then nothing else would let
+            // the others run.
             _ if self.budget.is_spent() => State::Yielding(source),
             (Source::Block, _) => self.send_block_or_read(),
             (_, Next::Bytes { range, owed_until }) => State::Send { range, owed_until },
@@ -382,8 +389,9 @@ impl Machine {
         self.header.start..self.header.end.min(self.header.start + max)
     }
 
-    /// Whether the transfer may end by the size that the next stat returns. The first one only chooses the way: if a server must be
-    /// asked for the size, the transfer reads the file to its end instead.
+    /// Whether the transfer may end by the size that the next stat returns. The first one only
+    /// chooses the way: if a server must be asked for the size, the transfer reads the file to its
+    /// end instead.
     fn is_size_final(&self) -> bool {
         !self.options.prefetch || !self.plan.is_size_unasked()
     }
@@ -395,8 +403,8 @@ impl Machine {
         self.fail(SendfileNotAvailableError::new(errno, self.plan.sent()).into());
     }
 
-    /// The call sent nothing although bytes are owed: the file was truncated, or its size was not true. One read makes
-    /// sure, if the fallback is allowed. Nothing is tried again.
+    /// The call sent nothing although bytes are owed: the file was truncated, or its size was not
+    /// true. One read makes sure, if the fallback is allowed. Nothing is tried again.
     fn on_nothing_sent(&mut self, source: Source) {
         match source {
             Source::File if self.options.fallback => self.fall_back(Fallback::Nothing),

@@ -2,8 +2,9 @@
 //!
 //! # Who holds what
 //!
-//! The caller holds a [`SendFile`], a builder. Awaiting it makes a [`SendFileFuture`], whose first poll either sends everything with
-//! one call or makes a `Transfer`. The parts of a transfer, in the order in which a reader meets them:
+//! The caller holds a [`SendFile`], a builder. Awaiting it makes a [`SendFileFuture`], whose first
+//! poll either sends everything with one call or makes a `Transfer`. The parts of a transfer, in
+//! the order in which a reader meets them:
 //!
 //! | file | owns |
 //! |---|---|
@@ -17,24 +18,27 @@
 //!
 //! # Rules
 //!
-//! 1. Each call names its offset: the file's position is neither used nor changed until the transfer ends. Then one destructor
-//!    sets it.
-//! 2. A transfer waits for an edge after an EAGAIN and nothing else. The poller is edge-triggered: after a call that was short or
-//!    capped no event comes (netty/netty#2823).
+//! 1. Each call names its offset: the file's position is neither used nor changed until the
+//!    transfer ends. Then one destructor sets it.
+//! 2. A transfer waits for an edge after an EAGAIN and nothing else. The poller is edge-triggered:
+//!    after a call that was short or capped no event comes (netty/netty#2823).
 //! 3. Bytes are counted by what the calls that send return, in the fallback too.
-//! 4. The executor's work owns what it uses. So a transfer can be dropped at every await, and no thread then uses a descriptor
-//!    that is something else by now (erlang/otp#1635, cgzones/apt-cacher-rs#122). The send itself stays on the loop's thread.
-//! 5. What may wait for the disk is the executor's: the page cache is asked before each send. A server is never asked by the
-//!    loop's thread.
+//! 4. The executor's work owns what it uses. So a transfer can be dropped at every await, and no
+//!    thread then uses a descriptor that is something else by now (erlang/otp#1635,
+//!    cgzones/apt-cacher-rs#122). The send itself stays on the loop's thread.
+//! 5. What may wait for the disk is the executor's: the page cache is asked before each send. A
+//!    server is never asked by the loop's thread.
 //!
 //! # Situations
 //!
-//! - *Dropped while it waits for the socket*: its waker leaves the reactor, the position is set, the next writer is woken.
-//! - *Dropped while the executor reads*: the thread ends on its own with its duplicate of the file. A read that no thread has
-//!   begun is dropped with all that it holds.
-//! - *The loop is closed under it*: a transfer in a task is dropped with it. One that is polled elsewhere is woken, finds its
-//!   poller gone and ends with [`LoopClosed`](crate::LoopClosed).
-//! - *The file shrinks*: a call sends nothing though bytes are owed. One read shows whether it is the end.
+//! - *Dropped while it waits for the socket*: its waker leaves the reactor, the position is set,
+//!   the next writer is woken.
+//! - *Dropped while the executor reads*: the thread ends on its own with its duplicate of the file.
+//!   A read that no thread has begun is dropped with all that it holds.
+//! - *The loop is closed under it*: a transfer in a task is dropped with it. One that is polled
+//!   elsewhere is woken, finds its poller gone and ends with [`LoopClosed`](crate::LoopClosed).
+//! - *The file shrinks*: a call sends nothing though bytes are owed. One read shows whether it is
+//!   the end.
 
 mod fallback;
 mod machine;
@@ -63,49 +67,55 @@ use plan::Plan;
 use transfer::{AtOnce, Parts, Progress, SentFile, Transfer, send_at_once};
 
 impl LoopHandle {
-    /// Sends a file over a stream socket, by sendfile(2) if the system can, and returns how many of the file's bytes were sent.
+    /// Sends a file over a stream socket, by sendfile(2) if the system can, and returns how many of
+    /// the file's bytes were sent.
     ///
-    /// The result is a builder: its methods are asyncio's keyword arguments [`offset`](SendFile::offset),
-    /// [`count`](SendFile::count) and [`fallback`](SendFile::fallback), and more that asyncio does not have. Await it, or give it to
-    /// [`run_until_complete`](crate::Loop::run_until_complete) or [`wait_for`](LoopHandle::wait_for). Without options, the
-    /// transfer sends the whole file from its start, whatever its position is. The bytes are not copied through the program,
-    /// and other tasks run between the steps. The transfer leaves the file's position where the sending stopped, **however** it
-    /// stopped.
+    /// The result is a builder: its methods are asyncio's keyword arguments
+    /// [`offset`](SendFile::offset), [`count`](SendFile::count) and
+    /// [`fallback`](SendFile::fallback), and more that asyncio does not have. Await it, or give it
+    /// to [`run_until_complete`](crate::Loop::run_until_complete) or
+    /// [`wait_for`](LoopHandle::wait_for). Without options, the transfer sends the whole file from
+    /// its start, whatever its position is. The bytes are not copied through the program, and other
+    /// tasks run between the steps. The transfer leaves the file's position where the sending
+    /// stopped, **however** it stopped.
     ///
     /// # Behaviour
     ///
-    /// - Without a count, a file that grows meanwhile is sent to its new end. A file that shrinks ends the transfer, short. A
-    ///   file of unknown size, as those of procfs, is sent whole.
-    /// - If sendfile is not available for this file and socket, the transfer reads the file on the executor, 256 KiB at a
-    ///   time, and sends that, from wherever it is.
-    /// - Writers of one socket send one after the other. Transfers of one file are each exact; the last one to end sets the
-    ///   position, unless [`update_position(false)`](SendFile::update_position) says not to.
+    /// - Without a count, a file that grows meanwhile is sent to its new end. A file that shrinks
+    ///   ends the transfer, short. A file of unknown size, as those of procfs, is sent whole.
+    /// - If sendfile is not available for this file and socket, the transfer reads the file on the
+    ///   executor, 256 KiB at a time, and sends that, from wherever it is.
+    /// - Writers of one socket send one after the other. Transfers of one file are each exact; the
+    ///   last one to end sets the position, unless
+    ///   [`update_position(false)`](SendFile::update_position) says not to.
     /// - A peer that closes only its sending side still gets everything.
-    /// - A transfer sends at most 1 MiB per system call, and about 2 MiB or 128 calls before other tasks run. A peer that does not
-    ///   read costs nothing.
-    /// - Ranges that are not in the page cache are read by executor threads before the loop sends them:
-    ///   [`prefetch`](SendFile::prefetch).
+    /// - A transfer sends at most 1 MiB per system call, and about 2 MiB or 128 calls before other
+    ///   tasks run. A peer that does not read costs nothing.
+    /// - Ranges that are not in the page cache are read by executor threads before the loop sends
+    ///   them: [`prefetch`](SendFile::prefetch).
     ///
-    /// Bytes that the kernel has taken still are pages of the file. If the file is overwritten in place before the peer has
-    /// read them, the peer may get the new bytes. Replace files by renaming, not by rewriting.
+    /// Bytes that the kernel has taken still are pages of the file. If the file is overwritten in
+    /// place before the peer has read them, the peer may get the new bytes. Replace files by
+    /// renaming, not by rewriting.
     ///
-    /// The executor reads through a duplicate of the descriptor. Closing that releases the locks that this process holds on the
-    /// file by fcntl(2)'s F_SETLK, as closing any descriptor of the file does. The locks of flock(2) stay.
+    /// The executor reads through a duplicate of the descriptor. Closing that releases the locks
+    /// that this process holds on the file by fcntl(2)'s F_SETLK, as closing any descriptor of the
+    /// file does. The locks of flock(2) stay.
     ///
     /// # Difference from asyncio
     ///
-    /// A count of 0 sends nothing; asyncio raises. Errors of the connection are reported as they are, also before the first byte;
-    /// asyncio takes each for "not available". The position is exact after a cancellation. Files of procfs are not
-    /// taken for empty.
+    /// A count of 0 sends nothing; asyncio raises. Errors of the connection are reported as they
+    /// are, also before the first byte; asyncio takes each for "not available". The position is
+    /// exact after a cancellation. Files of procfs are not taken for empty.
     ///
     /// # Errors
     ///
-    /// - `InvalidInput`, before anything is done: not a stream socket, an offset beyond `i64::MAX`, a chunk of 0, or a socket of
-    ///   another loop.
-    /// - `Unsupported`, with a [`SendfileNotAvailableError`](crate::SendfileNotAvailableError) inside: sendfile is not
-    ///   available and the fallback is not allowed.
-    /// - Any OS error of the connection (`BrokenPipe`, `ConnectionReset`, `NotConnected`, …), never as SIGPIPE, and of the file
-    ///   (EBADF if it is not open for reading, EISDIR, EIO, …).
+    /// - `InvalidInput`, before anything is done: not a stream socket, an offset beyond `i64::MAX`,
+    ///   a chunk of 0, or a socket of another loop.
+    /// - `Unsupported`, with a [`SendfileNotAvailableError`](crate::SendfileNotAvailableError)
+    ///   inside: sendfile is not available and the fallback is not allowed.
+    /// - Any OS error of the connection (`BrokenPipe`, `ConnectionReset`, `NotConnected`, …), never
+    ///   as SIGPIPE, and of the file (EBADF if it is not open for reading, EISDIR, EIO, …).
     /// - `TimedOut` after a [`stall_timeout`](SendFile::stall_timeout).
     /// - [`LoopClosed`](crate::LoopClosed) if it would have to wait on a closed loop.
     ///
@@ -113,13 +123,14 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// Dropped at any moment after its first poll, the transfer leaves the file's position at the offset plus the bytes that the
-    /// socket took. The peer can read exactly those. Never polled, it touches nothing. A read that an executor thread has
-    /// begun ends on its own.
+    /// Dropped at any moment after its first poll, the transfer leaves the file's position at the
+    /// offset plus the bytes that the socket took. The peer can read exactly those. Never polled,
+    /// it touches nothing. A read that an executor thread has begun ends on its own.
     ///
     /// # Platform
     ///
-    /// Native on Linux, FreeBSD and DragonFly; elsewhere the fallback. The page cache is asked on Linux only.
+    /// Native on Linux, FreeBSD and DragonFly; elsewhere the fallback. The page cache is asked on
+    /// Linux only.
     ///
     /// # Examples
     ///
@@ -207,7 +218,8 @@ impl Default for Options<'_> {
 
 /// A transfer that has not begun, as [`sock_sendfile`](LoopHandle::sock_sendfile) returns it.
 ///
-/// It does nothing until it is awaited, or given to a method that takes `impl IntoFuture`. `T` is the socket's type, `F` the file's.
+/// It does nothing until it is awaited, or given to a method that takes `impl IntoFuture`. `T` is
+/// the socket's type, `F` the file's.
 #[must_use = "a transfer does nothing unless it is awaited"]
 pub struct SendFile<'a, T: AsFd, F: AsFd + ?Sized> {
     event_loop: LoopHandle,
@@ -217,13 +229,15 @@ pub struct SendFile<'a, T: AsFd, F: AsFd + ?Sized> {
 }
 
 impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
-    /// Begins at this offset, in bytes from the start of the file; 0 by default. At or past the end nothing is sent.
+    /// Begins at this offset, in bytes from the start of the file; 0 by default. At or past the end
+    /// nothing is sent.
     pub fn offset(mut self, offset: u64) -> Self {
         self.options.offset = offset;
         self
     }
 
-    /// Sends exactly this many bytes, or fewer if the file ends first; to the end by default. 0 sends nothing.
+    /// Sends exactly this many bytes, or fewer if the file ends first; to the end by default. 0
+    /// sends nothing.
     pub fn count(mut self, count: u64) -> Self {
         self.options.count = Some(count);
         self
@@ -237,10 +251,12 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
 
     /// Sends these bytes in front of the file, as the header of a response; none by default.
     ///
-    /// They share a segment with the file's first bytes (MSG_MORE). Without that, a TCP socket without TCP_NODELAY would hold
-    /// a short file back until the peer has acknowledged the header, which takes 40 ms. The result, the progress and the
-    /// position count the file's bytes alone. A transfer that is dropped while it sends the header may have sent any part of
-    /// it. If sendfile is not available at its first call, and the fallback is not allowed, the header is sent already.
+    /// They share a segment with the file's first bytes (MSG_MORE). Without that, a TCP socket
+    /// without TCP_NODELAY would hold a short file back until the peer has acknowledged the header,
+    /// which takes 40 ms. The result, the progress and the position count the file's bytes alone. A
+    /// transfer that is dropped while it sends the header may have sent any part of it. If sendfile
+    /// is not available at its first call, and the fallback is not allowed, the header is sent
+    /// already.
     pub fn header(mut self, header: &'a [u8]) -> Self {
         self.options.header = header;
         self
@@ -248,17 +264,19 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
 
     /// Sets whether to keep the loop from waiting for the disk; true by default.
     ///
-    /// The transfer then asks the page cache before it sends. A range that is missing is read by an executor thread first, without a
-    /// copy, and what follows is read ahead. Asking takes a system call or two for each MiB, and again after each wait for the
-    /// socket: under 1 % of the time of a large transfer on ext4, about 3 % on overlayfs. File systems in memory (tmpfs,
-    /// procfs, …) are asked once.
+    /// The transfer then asks the page cache before it sends. A range that is missing is read by an
+    /// executor thread first, without a copy, and what follows is read ahead. Asking takes a system
+    /// call or two for each MiB, and again after each wait for the socket: under 1 % of the time of
+    /// a large transfer on ext4, about 3 % on overlayfs. File systems in memory (tmpfs, procfs, …)
+    /// are asked once.
     ///
-    /// Files of remote and unknown file systems (FUSE, NFS, …) may take any time for anything. The executor reads them, and the
-    /// loop sends from memory, as in the fallback. If the fallback is not allowed, the executor reads each range and sendfile
-    /// sends it. For a file system that you know to be quick, `prefetch(false)` saves the copy.
+    /// Files of remote and unknown file systems (FUSE, NFS, …) may take any time for anything. The
+    /// executor reads them, and the loop sends from memory, as in the fallback. If the fallback is
+    /// not allowed, the executor reads each range and sendfile sends it. For a file system that you
+    /// know to be quick, `prefetch(false)` saves the copy.
     ///
-    /// If the executor takes no work, everything is sent as it is. Without prefetch the loop's thread waits whenever the disk must
-    /// be read.
+    /// If the executor takes no work, everything is sent as it is. Without prefetch the loop's
+    /// thread waits whenever the disk must be read.
     pub fn prefetch(mut self, prefetch: bool) -> Self {
         self.options.prefetch = prefetch;
         self
@@ -266,8 +284,8 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
 
     /// Sets whether the file's position follows the transfer; true by default.
     ///
-    /// With false, the position is neither used nor changed, and a transfer costs one system call less. It is the choice for
-    /// one open file that many transfers share.
+    /// With false, the position is neither used nor changed, and a transfer costs one system call
+    /// less. It is the choice for one open file that many transfers share.
     ///
     /// # Examples
     ///
@@ -293,17 +311,19 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
         self
     }
 
-    /// Sets the most bytes that one step moves: of a system call (1 MiB by default, and at most) and of a read in the fallback
-    /// (256 KiB by default). 0 fails with `InvalidInput`.
+    /// Sets the most bytes that one step moves: of a system call (1 MiB by default, and at most)
+    /// and of a read in the fallback (256 KiB by default). 0 fails with `InvalidInput`.
     pub fn chunk(mut self, bytes: u64) -> Self {
         self.options.chunk = Some(bytes);
         self
     }
 
-    /// Fails with `TimedOut` if no byte moves for this long, counted from the last one that did; never by default.
+    /// Fails with `TimedOut` if no byte moves for this long, counted from the last one that did;
+    /// never by default.
     ///
-    /// This is a limit on a peer that does not read, or a disk that does not answer, and not on the whole transfer: a slow peer that
-    /// reads something now and then is served. The time in which other writers of the socket send does not count.
+    /// This is a limit on a peer that does not read, or a disk that does not answer, and not on the
+    /// whole transfer: a slow peer that reads something now and then is served. The time in which
+    /// other writers of the socket send does not count.
     pub fn stall_timeout(mut self, limit: Duration) -> Self {
         self.options.stall_timeout = Some(limit);
         self
@@ -311,7 +331,8 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
 
     /// Calls `progress` with the total sent after each step that sends bytes of the file.
     ///
-    /// It runs on the loop's thread, inside the transfer's poll. Its panic leaves that poll, as from any future.
+    /// It runs on the loop's thread, inside the transfer's poll. Its panic leaves that poll, as
+    /// from any future.
     pub fn progress(mut self, progress: impl FnMut(u64) + 'a) -> Self {
         self.options.progress = Some(Box::new(progress));
         self

@@ -1,5 +1,5 @@
-//! The system calls of a transfer on file and socket, what their results mean, and [`LoopHandle::try_sendfile`], the one call
-//! for callers that drive a transfer themselves.
+//! The system calls of a transfer on file and socket, what their results mean, and
+//! [`LoopHandle::try_sendfile`], the one call for callers that drive a transfer themselves.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -58,8 +58,9 @@ pub(super) fn send(
     outcome
 }
 
-/// Sends a part of the header. With `more`, the kernel fills the last segment up with bytes of the file: that saves a packet,
-/// and the 40 ms for which Nagle's algorithm waits for the peer's delayed acknowledgement.
+/// Sends a part of the header. With `more`, the kernel fills the last segment up with bytes of the
+/// file: that saves a packet, and the 40 ms for which Nagle's algorithm waits for the peer's
+/// delayed acknowledgement.
 pub(super) fn send_header(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Outcome {
     match more {
         true => sent(sys::socket::send_more(socket, bytes)),
@@ -91,10 +92,11 @@ fn sent(result: io::Result<usize>) -> Outcome {
 
 /// What an error of sendfile means for the transfer.
 ///
-/// Only these five mean "not available": EINVAL (the file system has no pages to send from, or wants them aligned), ENOSYS and
-/// EPERM (the kernel, or a filter on system calls, has no such call), EOPNOTSUPP (the socket's protocol cannot), ESPIPE (a
-/// pipe, a socket). Everything else is an error of the connection or of the file: asyncio takes any error for "not
-/// available" as long as nothing was sent, and reads a file that no peer waits for.
+/// Only these five mean "not available": EINVAL (the file system has no pages to send from, or
+/// wants them aligned), ENOSYS and EPERM (the kernel, or a filter on system calls, has no such
+/// call), EOPNOTSUPP (the socket's protocol cannot), ESPIPE (a pipe, a socket). Everything else is
+/// an error of the connection or of the file: asyncio takes any error for "not available" as long
+/// as nothing was sent, and reads a file that no peer waits for.
 fn classify(error: io::Error) -> Outcome {
     let Some(errno) = error.raw_os_error() else {
         return Outcome::Failed(error);
@@ -110,8 +112,8 @@ fn classify(error: io::Error) -> Outcome {
     }
 }
 
-/// Makes a socket non-blocking again that somebody made blocking through a duplicate. sendfile has no flag of its own for it,
-/// and would hold the loop for as long as the peer likes.
+/// Makes a socket non-blocking again that somebody made blocking through a duplicate. sendfile has
+/// no flag of its own for it, and would hold the loop for as long as the peer likes.
 pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
     if !sys::socket::is_nonblocking(socket) {
         log::warn!("the socket of a transfer was made blocking; it is non-blocking again");
@@ -123,8 +125,9 @@ pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
 
 /// Asks for the metadata of a file; without `sync`, no server is asked.
 ///
-/// A device or a pipe may have nothing at the moment, and its EAGAIN looks like the socket's: the transfer would wait in vain for an
-/// edge. So only files and block devices count as cached, and not with O_DIRECT.
+/// A device or a pipe may have nothing at the moment, and its EAGAIN looks like the socket's: the
+/// transfer would wait in vain for an edge. So only files and block devices count as cached, and
+/// not with O_DIRECT.
 pub(super) fn stat(file: BorrowedFd<'_>, sync: bool) -> io::Result<(Stat, Metadata)> {
     let metadata = sys::file::metadata(file, sync)?;
     let is_cached = metadata.kind != FileKind::Other && !sys::file::is_direct(file)?;
@@ -142,20 +145,24 @@ fn ends_before(file: BorrowedFd<'_>, offset: u64) -> bool {
 }
 
 impl LoopHandle {
-    /// Calls sendfile(2) once, without waiting for the socket, and returns how many bytes the socket took.
+    /// Calls sendfile(2) once, without waiting for the socket, and returns how many bytes the
+    /// socket took.
     ///
-    /// It sends at most `count` bytes of the file from `offset` on, and at most 1 MiB. It returns 0 at the end of the file, or for a
-    /// `count` of 0. It is for callers that drive a transfer themselves, as with [`add_writer`](LoopHandle::add_writer).
-    /// The file's position is neither used nor changed. The call does not ask the page cache, so it may wait for the disk.
+    /// It sends at most `count` bytes of the file from `offset` on, and at most 1 MiB. It returns 0
+    /// at the end of the file, or for a `count` of 0. It is for callers that drive a transfer
+    /// themselves, as with [`add_writer`](LoopHandle::add_writer). The file's position is neither
+    /// used nor changed. The call does not ask the page cache, so it may wait for the disk.
     ///
-    /// A call that sent less than `count` has not found the socket full: only `WouldBlock` says so. The call does wait if
-    /// somebody has made the socket blocking through a duplicate; debug mode refuses such a socket.
+    /// A call that sent less than `count` has not found the socket full: only `WouldBlock` says so.
+    /// The call does wait if somebody has made the socket blocking through a duplicate; debug mode
+    /// refuses such a socket.
     ///
     /// # Errors
     ///
     /// - `WouldBlock`: the socket is full, or another task is writing to it.
     /// - `InvalidInput`: not a stream socket, or an offset beyond `i64::MAX`.
-    /// - `Unsupported`, with a [`SendfileNotAvailableError`] inside: sendfile does not serve this file and this socket.
+    /// - `Unsupported`, with a [`SendfileNotAvailableError`] inside: sendfile does not serve this
+    ///   file and this socket.
     /// - Any OS error of the connection and of the file.
     ///
     /// # Examples
@@ -210,7 +217,8 @@ impl LoopHandle {
                     sock.exhausted(Direction::Write);
                     Err(io::ErrorKind::WouldBlock.into())
                 }
-                // The kernel looks at the offset first, and the size is not asked for before it is needed.
+                // The kernel looks at the offset first, and the size is not asked for before it is
+                // needed.
                 Outcome::NotAvailable(_) if ends_before(file, offset) => Ok(0),
                 Outcome::NotAvailable(errno) => {
                     Err(SendfileNotAvailableError::new(Some(errno), 0).into())

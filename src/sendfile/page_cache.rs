@@ -1,12 +1,14 @@
-//! What is known of the page cache: whether the loop's thread may send the next bytes without a wait for the disk.
+//! What is known of the page cache: whether the loop's thread may send the next bytes without a
+//! wait for the disk.
 //!
-//! [`PageCache::poll_ready`] is the whole interface: it is ready when the first bytes of a range can be sent. In between it asks
-//! the kernel, and executor threads read what is missing.
+//! [`PageCache::poll_ready`] is the whole interface: it is ready when the first bytes of a range
+//! can be sent. In between it asks the kernel, and executor threads read what is missing.
 //!
 //! # Questions
 //!
-//! The kernel has three questions about the page cache (`sys/page_cache/linux.rs` says what each one costs and who answers it). A
-//! transfer begins with the cheapest one that answers on its mount, and goes over to the exact one after a miss:
+//! The kernel has three questions about the page cache (`sys/page_cache/linux.rs` says what each
+//! one costs and who answers it). A transfer begins with the cheapest one that answers on its
+//! mount, and goes over to the exact one after a miss:
 //!
 //! ```text
 //!              ┌──────── the file system ────────┐
@@ -22,17 +24,20 @@
 //!
 //! # Rules
 //!
-//! 1. An answer counts until the transfer has to wait for the socket. A page may leave the page cache between the answer and the
-//!    send; then the loop's thread waits for the disk once.
-//! 2. A page that is known to be missing is sent only after an executor thread has read it, three times at most.
-//! 3. What a mount answers is remembered by its unique id, for each thread: what the file system is, EOPNOTSUPP and ENOSYS, and
-//!    whether cachestat sees its pages. What the kernel refuses for one file (EPERM, errors of mmap) counts for that transfer alone.
-//! 4. A prefetch owns what it uses, a duplicate of the file. So a transfer can be dropped while a thread still reads. A prefetch that
-//!    no thread has begun is dropped with the transfer.
-//! 5. The bytes are read without a copy, and stay in the page cache alone. The send itself is the loop's: in another thread it
-//!    would race with cancellation.
-//! 6. A server is never asked by the loop's thread. The kind of an unknown file system is asked for on the executor, and files of
-//!    remote and unknown ones (FUSE, NFS) take the fallback: FUSE may keep no pages, and NFS asks whether they still hold.
+//! 1. An answer counts until the transfer has to wait for the socket. A page may leave the page
+//!    cache between the answer and the send; then the loop's thread waits for the disk once.
+//! 2. A page that is known to be missing is sent only after an executor thread has read it, three
+//!    times at most.
+//! 3. What a mount answers is remembered by its unique id, for each thread: what the file system
+//!    is, EOPNOTSUPP and ENOSYS, and whether cachestat sees its pages. What the kernel refuses for
+//!    one file (EPERM, errors of mmap) counts for that transfer alone.
+//! 4. A prefetch owns what it uses, a duplicate of the file. So a transfer can be dropped while a
+//!    thread still reads. A prefetch that no thread has begun is dropped with the transfer.
+//! 5. The bytes are read without a copy, and stay in the page cache alone. The send itself is the
+//!    loop's: in another thread it would race with cancellation.
+//! 6. A server is never asked by the loop's thread. The kind of an unknown file system is asked for
+//!    on the executor, and files of remote and unknown ones (FUSE, NFS) take the fallback: FUSE may
+//!    keep no pages, and NFS asks whether they still hold.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -58,11 +63,12 @@ const PIECE: u64 = 256 << 10;
 /// How far the executor reads ahead of the transfer, while it sends and while the socket drains.
 const READ_AHEAD: u64 = 1 << 20;
 
-/// How many prefetches of one page may fail before it is sent as it is: something evicts it as fast.
+/// How many prefetches of one page may fail before it is sent as it is: something evicts it as
+/// fast.
 const MAX_TRIES: u32 = 3;
 
-/// How often in a row that may happen before the answers are taken for wrong. In seastar they were, unnoticed, and
-/// everything went to the threads (scylladb/seastar#2974).
+/// How often in a row that may happen before the answers are taken for wrong. In seastar they were,
+/// unnoticed, and everything went to the threads (scylladb/seastar#2974).
 const MAX_FRUITLESS: u32 = 3;
 
 /// For how long a miss makes transfers of its mount ask the exact question.
@@ -106,8 +112,8 @@ thread_local! {
 }
 
 impl Mount {
-    /// The mount of a file. Without a unique id nothing is remembered: a later mount may have the same number. A block device's
-    /// data is on no mount.
+    /// The mount of a file. Without a unique id nothing is remembered: a later mount may have the
+    /// same number. A block device's data is on no mount.
     fn of(metadata: &Metadata) -> Rc<Mount> {
         match metadata.mount {
             Some(id) if metadata.kind == FileKind::Regular => MOUNTS
@@ -191,8 +197,8 @@ pub(super) struct PageCache {
 }
 
 impl PageCache {
-    /// Without `prefetch`, everything counts as ready. With `may_fall_back`, files whose reads may wait for a server take the
-    /// fallback; else they are prefetched.
+    /// Without `prefetch`, everything counts as ready. With `may_fall_back`, files whose reads may
+    /// wait for a server take the fallback; else they are prefetched.
     pub(super) fn new(prefetch: bool, may_fall_back: bool) -> PageCache {
         PageCache {
             mode: match prefetch && kernel::IS_SUPPORTED {
@@ -215,7 +221,8 @@ impl PageCache {
         }
     }
 
-    /// Takes over what a stat has found. It was checked then that the file does not bypass the page cache.
+    /// Takes over what a stat has found. It was checked then that the file does not bypass the page
+    /// cache.
     pub(super) fn set_metadata(&mut self, metadata: Metadata) {
         self.metadata = Some(metadata);
         self.is_direct_known = true;
@@ -269,8 +276,9 @@ impl PageCache {
         }
     }
 
-    /// Ready when the first bytes of a range can be sent without a wait for the disk, or should not be sent by the loop's thread.
-    /// Until then it wakes the task of `cx` when it should be polled again. `range` is all that the transfer still owes.
+    /// Ready when the first bytes of a range can be sent without a wait for the disk, or should not
+    /// be sent by the loop's thread. Until then it wakes the task of `cx` when it should be polled
+    /// again. `range` is all that the transfer still owes.
     ///
     /// # Errors
     ///
@@ -488,7 +496,8 @@ impl PageCache {
         asked
     }
 
-    /// How many pages of a window are in the page cache, by cachestat; `None` if it does not answer.
+    /// How many pages of a window are in the page cache, by cachestat; `None` if it does not
+    /// answer.
     fn cached_pages(
         &mut self,
         event_loop: &LoopHandle,
@@ -517,7 +526,8 @@ impl PageCache {
         }
     }
 
-    /// Whether the bytes at the begin of a window and at the end of each piece are there. A hole between them is not seen.
+    /// Whether the bytes at the begin of a window and at the end of each piece are there. A hole
+    /// between them is not seen.
     fn ask_bytes(
         &mut self,
         event_loop: &LoopHandle,
@@ -591,7 +601,8 @@ impl PageCache {
         Asked::Missing(missing)
     }
 
-    /// The missing ranges of a window, in order; `None` if mincore does not tell the truth, or does not answer.
+    /// The missing ranges of a window, in order; `None` if mincore does not tell the truth, or does
+    /// not answer.
     fn missing(
         &mut self,
         event_loop: &LoopHandle,
@@ -613,7 +624,8 @@ impl PageCache {
         self.is_truthful.then_some(missing)
     }
 
-    /// Notes a miss. Returns an answer if the file bypasses the page cache: then every page is missing for ever.
+    /// Notes a miss. Returns an answer if the file bypasses the page cache: then every page is
+    /// missing for ever.
     fn on_miss(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>) -> Option<Asked> {
         if !self.is_direct_known {
             self.is_direct_known = true;
@@ -678,7 +690,8 @@ impl PageCache {
             return;
         };
         let range = first.start..last.end;
-        // A file system that does not answer preadv2 may have another one below, whose server is asked at the close.
+        // A file system that does not answer preadv2 may have another one below, whose server is
+        // asked at the close.
         let is_slow = self
             .mount
             .as_ref()
@@ -720,7 +733,8 @@ impl PageCache {
         }
     }
 
-    /// Prefetches what follows, so that the disk works while the socket drains. Only in a transfer that has met a miss.
+    /// Prefetches what follows, so that the disk works while the socket drains. Only in a transfer
+    /// that has met a miss.
     fn read_ahead(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, range: &Range<u64>) {
         if !matches!(self.mode, Mode::Exact | Mode::Blind) {
             return;
@@ -753,8 +767,8 @@ impl PageCache {
     }
 }
 
-/// Whether an error of [`kernel::is_resident`] says that it cannot be told: the file system does not tell (EOPNOTSUPP), or the
-/// kernel or a filter has no such call (ENOSYS, EPERM, EINVAL).
+/// Whether an error of [`kernel::is_resident`] says that it cannot be told: the file system does
+/// not tell (EOPNOTSUPP), or the kernel or a filter has no such call (ENOSYS, EPERM, EINVAL).
 fn is_no_answer(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -780,8 +794,8 @@ fn is_one_page(range: &Range<u64>) -> bool {
     pages(range) <= 1
 }
 
-/// The ranges of a window whose pages are missing, in order. `answer` has one byte for each page that the window touches; the
-/// lowest bit says that the page is there.
+/// The ranges of a window whose pages are missing, in order. `answer` has one byte for each page
+/// that the window touches; the lowest bit says that the page is there.
 fn missing_ranges(window: &Range<u64>, answer: &[u8], page: u64) -> Vec<Range<u64>> {
     let mut missing: Vec<Range<u64>> = Vec::new();
     let mut start = window.start - window.start % page;

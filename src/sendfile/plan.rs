@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// The most bytes of one system call. On Linux 6.18, uncapped calls moved up to 300 MB and held the thread for
-/// 84 ms; with 1 MiB the longest took 2.8 ms (measured on loopback, ext4).
+/// The most bytes of one system call. On Linux 6.18, uncapped calls moved up to 300 MB and held the
+/// thread for 84 ms; with 1 MiB the longest took 2.8 ms (measured on loopback, ext4).
 pub(super) const MAX_PER_CALL: u64 = 1 << 20;
 
 /// The bytes of one read in the fallback; asyncio's number.
@@ -59,7 +59,8 @@ impl Plan {
         }
     }
 
-    /// The same plan in steps of at most `chunk` bytes, calls and blocks alike; never more than [`MAX_PER_CALL`].
+    /// The same plan in steps of at most `chunk` bytes, calls and blocks alike; never more than
+    /// [`MAX_PER_CALL`].
     pub(super) fn with_chunk(mut self, chunk: u64) -> Plan {
         self.max_per_call = chunk.clamp(1, MAX_PER_CALL);
         self.block = self.max_per_call;
@@ -86,8 +87,8 @@ impl Plan {
         };
     }
 
-    /// Counts bytes that were sent, and returns what comes next. If the size is unasked and a call sent less than the count, the size
-    /// comes next: the file may end here.
+    /// Counts bytes that were sent, and returns what comes next. If the size is unasked and a call
+    /// sent less than the count, the size comes next: the file may end here.
     pub(super) fn advance(&mut self, sent: usize) -> Next {
         self.position += sent as u64;
         match self.next() {
@@ -101,8 +102,9 @@ impl Plan {
         self.end.unwrap_or(MAX_OFFSET).min(MAX_OFFSET) - self.position
     }
 
-    /// What to ask sendfile for: never more than the file still holds, if that is known. Kernels between 2018 and
-    /// 2021 held the last segment back for 200 ms otherwise, waiting for the rest (golang/go#41513).
+    /// What to ask sendfile for: never more than the file still holds, if that is known. Kernels
+    /// between 2018 and 2021 held the last segment back for 200 ms otherwise, waiting for the rest
+    /// (golang/go#41513).
     pub(super) fn next(&self) -> Next {
         let wanted = self.wanted();
         let held = match self.size {

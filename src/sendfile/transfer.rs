@@ -1,4 +1,5 @@
-//! The driver of a transfer: makes the system calls that the machine asks for, and reports their outcomes.
+//! The driver of a transfer: makes the system calls that the machine asks for, and reports their
+//! outcomes.
 //!
 //! Most small sends never become a [`Transfer`]: [`send_at_once`] makes their one call first.
 
@@ -33,7 +34,8 @@ pub(super) struct SentFile<'a> {
 }
 
 impl SentFile<'_> {
-    /// A pipe cannot be positioned, and has no position that could be wrong. The result of the transfer stands either way.
+    /// A pipe cannot be positioned, and has no position that could be wrong. The result of the
+    /// transfer stands either way.
     fn set_position(self, position: u64) {
         if !self.update_position {
             return;
@@ -46,8 +48,9 @@ impl SentFile<'_> {
 
 /// Makes the one call of a send that needs no more, if the page cache has all of it.
 ///
-/// Nearly all small sends end here, without the state that a transfer keeps for everything that may happen to it. If the call did
-/// something else than send all, the machine continues with its outcome.
+/// Nearly all small sends end here, without the state that a transfer keeps for everything that may
+/// happen to it. If the call did something else than send all, the machine continues with its
+/// outcome.
 pub(super) fn send_at_once(
     event_loop: &LoopHandle,
     socket: BorrowedFd<'_>,
@@ -78,11 +81,12 @@ pub(super) enum AtOnce {
     NotTried,
 }
 
-/// The machine of a transfer, and what must be right however the transfer ends: by a result, by being dropped, or with its loop.
+/// The machine of a transfer, and what must be right however the transfer ends: by a result, by
+/// being dropped, or with its loop.
 ///
-/// While the transfer runs, the position is neither used nor changed: each call names its offset. The destructor is the one place
-/// that sets the position, and that releases a header which the kernel still holds back for the file. ([`send_at_once`] ends sends
-/// that never had a machine.)
+/// While the transfer runs, the position is neither used nor changed: each call names its offset.
+/// The destructor is the one place that sets the position, and that releases a header which the
+/// kernel still holds back for the file. ([`send_at_once`] ends sends that never had a machine.)
 #[derive(Debug)]
 struct Guard<'a> {
     machine: Machine,
@@ -101,8 +105,8 @@ impl Drop for Guard<'_> {
 
 /// The time since the last byte moved.
 ///
-/// A move only notes the new deadline. The timer stays, and sets itself again if it fires early: so a moving transfer sets one timer
-/// for each `limit`, however many steps it takes.
+/// A move only notes the new deadline. The timer stays, and sets itself again if it fires early: so
+/// a moving transfer sets one timer for each `limit`, however many steps it takes.
 #[derive(Debug)]
 struct StallTimer {
     limit: Duration,
@@ -140,7 +144,8 @@ impl StallTimer {
     }
 }
 
-/// A transfer that has begun. The fields are dropped in this order: the position is set before the next writer is woken.
+/// A transfer that has begun. The fields are dropped in this order: the position is set before the
+/// next writer is woken.
 pub(super) struct Transfer<'a> {
     guard: Guard<'a>,
     waiting: Waiting,
@@ -209,7 +214,8 @@ impl<'a> Transfer<'a> {
             socket.may_be_ready(event_loop, Direction::Write),
         );
         let polled = self.drive(event_loop, socket, cx);
-        // A transfer that yields has just moved bytes. It goes on in the next iteration, also on a closed loop.
+        // A transfer that yields has just moved bytes. It goes on in the next iteration, also on a
+        // closed loop.
         let waits = polled.is_pending() && !self.machine().is_yielding();
         match &mut self.stall {
             Some(stall) if waits => stall.poll(event_loop, cx).map(Err),

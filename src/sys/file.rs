@@ -44,8 +44,8 @@ impl FileKind {
     }
 }
 
-/// Returns the metadata of a file. Without `sync`, the kernel answers from what it knows: fstat(2) may
-/// ask a remote server first.
+/// Returns the metadata of a file. Without `sync`, the kernel answers from what it knows: fstat(2)
+/// may ask a remote server first.
 ///
 /// # Errors
 ///
@@ -70,8 +70,8 @@ fn fstat(fd: BorrowedFd<'_>) -> io::Result<Metadata> {
 
 /// A `File` of a borrowed descriptor, for the methods of std. The caller must not drop it.
 fn borrowed_file(fd: BorrowedFd<'_>) -> File {
-    // SAFETY: the descriptor is open while it is borrowed. All callers wrap the file in `ManuallyDrop`, so it
-    // is never closed here.
+    // SAFETY: the descriptor is open while it is borrowed. All callers wrap the file in
+    // `ManuallyDrop`, so it is never closed here.
     unsafe { File::from_raw_fd(fd.as_raw_fd()) }
 }
 
@@ -94,8 +94,9 @@ pub(crate) fn set_position(fd: BorrowedFd<'_>, position: u64) -> io::Result<()> 
     uninterrupted(|| file.seek(SeekFrom::Start(position))).map(drop)
 }
 
-/// Returns whether the file was opened with O_DIRECT. Its reads bypass the page cache, which is what
-/// sendfile sends from: the kernel refuses sendfile with EINVAL at unaligned offsets, also midway.
+/// Returns whether the file was opened with O_DIRECT. Its reads bypass the page cache, which is
+/// what sendfile sends from: the kernel refuses sendfile with EINVAL at unaligned offsets, also
+/// midway.
 #[cfg(not(target_vendor = "apple"))]
 pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: no pointers.
@@ -141,8 +142,8 @@ fn statx(fd: BorrowedFd<'_>, sync: bool) -> Option<Metadata> {
     const { assert!(std::mem::offset_of!(Statx, mount) == 0x90) };
     let flags = libc::AT_EMPTY_PATH | if sync { 0 } else { DONT_SYNC };
     let mut answer = MaybeUninit::<Statx>::zeroed();
-    // SAFETY: the path is a C string, and the kernel writes one `statx`, of 256 bytes, through the pointer, which
-    // is to `answer`.
+    // SAFETY: the path is a C string, and the kernel writes one `statx`, of 256 bytes, through the
+    // pointer, which is to `answer`.
     let call = || unsafe {
         cvt(libc::syscall(
             libc::SYS_statx,

@@ -1,4 +1,5 @@
-//! File systems that a test mounts: an overlay, and read-only images on loop devices. For root alone.
+//! File systems that a test mounts: an overlay, and read-only images on loop devices. For root
+//! alone.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -83,7 +84,8 @@ pub fn overlay(content: &[u8]) -> Option<Mounted> {
     }
 }
 
-/// Mounts an image of `content` that `make` has made, by a loop device. The first word is the program.
+/// Mounts an image of `content` that `make` has made, by a loop device. The first word is the
+/// program.
 fn image(
     content: &[u8],
     what: &str,
@@ -135,7 +137,8 @@ pub fn erofs(content: &[u8]) -> Option<Mounted> {
     })
 }
 
-/// Writes a file that everybody may read, to the disk: what is not written yet cannot leave the page cache.
+/// Writes a file that everybody may read, to the disk: what is not written yet cannot leave the
+/// page cache.
 fn write(path: &Path, content: &[u8]) {
     fs::write(path, content).expect("room");
     File::open(path)

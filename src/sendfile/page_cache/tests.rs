@@ -107,7 +107,8 @@ mod on_a_disk {
         file
     }
 
-    /// Evicts the file. The kernel keeps pages that it is moving just then, so this looks until they are gone.
+    /// Evicts the file. The kernel keeps pages that it is moving just then, so this looks until
+    /// they are gone.
     fn evict(file: &File) {
         fadvise(file, 0, None, Advice::Random).expect("advice");
         let mut pages = [1; size_of::<kernel::Pages>()];
@@ -118,7 +119,8 @@ mod on_a_disk {
         }
     }
 
-    /// A page cache that asks the exact question from the start: finding out what the file system is may read a page.
+    /// A page cache that asks the exact question from the start: finding out what the file system
+    /// is may read a page.
     fn exact(file: &File) -> PageCache {
         let mut page_cache = PageCache::new(true, true);
         assert!(page_cache.find_mount(file.as_fd()));
@@ -126,7 +128,8 @@ mod on_a_disk {
         page_cache
     }
 
-    /// Polls for one page until it is ready, and evicts the file before each poll. Returns how often it was prefetched.
+    /// Polls for one page until it is ready, and evicts the file before each poll. Returns how
+    /// often it was prefetched.
     fn prefetches(event_loop: &Loop, page_cache: &mut PageCache, file: &File, at: u64) -> u64 {
         let before = event_loop.stats().sendfile_read_ins;
         event_loop.run_until_complete(std::future::poll_fn(|cx| {

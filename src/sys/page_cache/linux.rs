@@ -6,9 +6,10 @@
 //! | cachestat(2) | 6.5 | all but overlayfs, where it says 0 | how many pages a range has, those being read included |
 //! | mincore(2) of a mapping | always | every local file system | which pages are up to date |
 //!
-//! Measured on Linux 6.18: right after a read-ahead of a cold MiB was asked for, cachestat says 256 of 256
-//! pages, mincore 0. A file that the caller neither owns nor may write is refused by cachestat (EPERM), and mincore says that
-//! all its pages are there (`can_do_mincore` in mm/mincore.c).
+//! Measured on Linux 6.18: right after a read-ahead of a cold MiB was asked for, cachestat says 256
+//! of 256 pages, mincore 0. A file that the caller neither owns nor may write is refused by
+//! cachestat (EPERM), and mincore says that all its pages are there (`can_do_mincore` in
+//! mm/mincore.c).
 //!
 //! The functions make their system calls themselves where a C library may not have them.
 
@@ -44,14 +45,16 @@ pub(crate) fn page_size() -> u64 {
     u64::try_from(size).unwrap_or(4096)
 }
 
-/// Returns whether the byte at `offset` can be read without a wait; true also past the end of the file.
+/// Returns whether the byte at `offset` can be read without a wait; true also past the end of the
+/// file.
 ///
-/// It reads the byte, so it touches the page's data. If the page is missing, the kernel begins to read it.
+/// It reads the byte, so it touches the page's data. If the page is missing, the kernel begins to
+/// read it.
 ///
 /// # Errors
 ///
-/// EOPNOTSUPP if the file system cannot tell; ENOSYS, EPERM or EINVAL if the kernel or a filter has no such
-/// call; any error of a read.
+/// EOPNOTSUPP if the file system cannot tell; ENOSYS, EPERM or EINVAL if the kernel or a filter has
+/// no such call; any error of a read.
 pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
     // No file has a byte there.
     let Ok(offset) = i64::try_from(offset) else {
@@ -62,8 +65,8 @@ pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
         iov_base: (&raw mut byte).cast(),
         iov_len: 1,
     };
-    // The kernel takes the offset as two longs, the lower half first. If a long holds all of it, the kernel
-    // reads that one.
+    // The kernel takes the offset as two longs, the lower half first. If a long holds all of it,
+    // the kernel reads that one.
     let (low, high) = (offset as c_long, (offset >> 32) as c_long);
     let (fd, flags) = (c_long::from(fd.as_raw_fd()), c_long::from(libc::RWF_NOWAIT));
     let read = || {
@@ -79,7 +82,8 @@ pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
     }
 }
 
-/// The number of cachestat(2): the same on all machines, but for those whose numbers begin elsewhere.
+/// The number of cachestat(2): the same on all machines, but for those whose numbers begin
+/// elsewhere.
 const SYS_CACHESTAT: c_long = match () {
     () if cfg!(any(target_arch = "mips", target_arch = "mips32r6")) => 4451,
     () if cfg!(any(target_arch = "mips64", target_arch = "mips64r6")) => 5451,
@@ -99,18 +103,18 @@ struct CacheStat {
     _dirty_writeback_evicted: [u64; 4],
 }
 
-/// Returns how many pages of a range are in the page cache, by cachestat(2). Pages that are still being read
-/// count. `len` must not be 0, which means "to the end".
+/// Returns how many pages of a range are in the page cache, by cachestat(2). Pages that are still
+/// being read count. `len` must not be 0, which means "to the end".
 ///
 /// # Errors
 ///
-/// ENOSYS before Linux 6.5; EPERM if the caller neither owns the file nor may write it; EOPNOTSUPP on
-/// hugetlbfs.
+/// ENOSYS before Linux 6.5; EPERM if the caller neither owns the file nor may write it; EOPNOTSUPP
+/// on hugetlbfs.
 pub(crate) fn cached_pages(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<u64> {
     let range = CacheRange { offset, len };
     let mut answer = CacheStat::default();
-    // SAFETY: the kernel reads one range and writes one answer through the pointers, which are to locals of
-    // the kernel's layout.
+    // SAFETY: the kernel reads one range and writes one answer through the pointers, which are to
+    // locals of the kernel's layout.
     let result = cvt(unsafe {
         libc::syscall(
             SYS_CACHESTAT,
@@ -130,12 +134,13 @@ struct Mapping {
 }
 
 impl Mapping {
-    /// Maps pages of a file. Without any permission: a process that locks its memory (mlockall(2)) would read
-    /// them in otherwise.
+    /// Maps pages of a file. Without any permission: a process that locks its memory (mlockall(2))
+    /// would read them in otherwise.
     fn new(fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<Mapping> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
         let offset = libc::off64_t::try_from(offset).map_err(|_| invalid())?;
-        // SAFETY: the kernel chooses the address, so no other mapping changes; the descriptor is open.
+        // SAFETY: the kernel chooses the address, so no other mapping changes; the descriptor is
+        // open.
         let start = unsafe {
             libc::mmap64(
                 ptr::null_mut(),
@@ -155,8 +160,8 @@ impl Mapping {
     /// Writes for each page whether it is up to date in the page cache, in the lowest bit.
     fn resident(&self, pages: &mut [u8]) -> io::Result<()> {
         debug_assert!(self.len as u64 <= pages.len() as u64 * page_size());
-        // SAFETY: the range is that of this mapping, and `pages` has a byte for each page of it, which `new`'s
-        // callers see to.
+        // SAFETY: the range is that of this mapping, and `pages` has a byte for each page of it,
+        // which `new`'s callers see to.
         cvt(unsafe { libc::mincore(self.start, self.len, pages.as_mut_ptr().cast()) }).map(drop)
     }
 }
@@ -168,14 +173,17 @@ impl Drop for Mapping {
     }
 }
 
-/// Asks mincore(2) which pages of a range are up to date in the page cache, and returns how many pages the range has.
-/// `pages` gets a byte for each, from the page that holds `offset` on. No page's data is touched.
+/// Asks mincore(2) which pages of a range are up to date in the page cache, and returns how many
+/// pages the range has. `pages` gets a byte for each, from the page that holds `offset` on. No
+/// page's data is touched.
 ///
-/// For a file that the caller neither owns nor may write, all pages are said to be there: see [`is_mincore_truthful`].
+/// For a file that the caller neither owns nor may write, all pages are said to be there: see
+/// [`is_mincore_truthful`].
 ///
 /// # Errors
 ///
-/// `InvalidInput` if the range is longer than [`MAX_RANGE`](super::MAX_RANGE); any error of mmap(2).
+/// `InvalidInput` if the range is longer than [`MAX_RANGE`](super::MAX_RANGE); any error of
+/// mmap(2).
 pub(crate) fn resident_pages(
     fd: BorrowedFd<'_>,
     offset: u64,
@@ -190,8 +198,8 @@ pub(crate) fn resident_pages(
     Ok(count)
 }
 
-/// Returns whether mincore(2) tells the truth about a file of `size` bytes. It asks for a page that cannot be there, far
-/// beyond the end: past any large folio that covers the end.
+/// Returns whether mincore(2) tells the truth about a file of `size` bytes. It asks for a page that
+/// cannot be there, far beyond the end: past any large folio that covers the end.
 pub(crate) fn is_mincore_truthful(fd: BorrowedFd<'_>, size: u64) -> bool {
     const GIB: u64 = 1 << 30;
     let Some(beyond) = size
@@ -205,14 +213,15 @@ pub(crate) fn is_mincore_truthful(fd: BorrowedFd<'_>, size: u64) -> bool {
     mapping.is_ok_and(|mapping| mapping.resident(&mut page).is_ok() && page[0] & 1 == 0)
 }
 
-/// Returns whether the file is on tmpfs or hugetlbfs. The kernel answers by itself what only such files have.
+/// Returns whether the file is on tmpfs or hugetlbfs. The kernel answers by itself what only such
+/// files have.
 pub(crate) fn is_sealable(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: no pointers.
     cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) }).is_ok()
 }
 
-/// File systems in memory (linux/magic.h): tmpfs, ramfs, hugetlbfs, proc, sysfs, debugfs, tracefs, securityfs,
-/// cgroup, cgroup2.
+/// File systems in memory (linux/magic.h): tmpfs, ramfs, hugetlbfs, proc, sysfs, debugfs, tracefs,
+/// securityfs, cgroup, cgroup2.
 const IN_MEMORY: [u32; 10] = [
     0x0102_1994,
     0x8584_58f6,
@@ -226,8 +235,9 @@ const IN_MEMORY: [u32; 10] = [
     0x6367_7270,
 ];
 
-/// File systems on a disk of this machine, whose pages stay valid without a question to anybody: ext2/3/4, XFS, Btrfs,
-/// F2FS, overlayfs, squashfs, EROFS, ISO 9660, UDF, FAT, exFAT, NTFS3, JFS, NILFS2, bcachefs, cramfs, UBIFS, JFFS2, HFS+.
+/// File systems on a disk of this machine, whose pages stay valid without a question to anybody:
+/// ext2/3/4, XFS, Btrfs, F2FS, overlayfs, squashfs, EROFS, ISO 9660, UDF, FAT, exFAT, NTFS3, JFS,
+/// NILFS2, bcachefs, cramfs, UBIFS, JFFS2, HFS+.
 const LOCAL: [u32; 19] = [
     0xef53,
     0x5846_5342,
@@ -250,7 +260,8 @@ const LOCAL: [u32; 19] = [
     0x482b,
 ];
 
-/// Returns where the file system of a file keeps its files, by fstatfs(2). It may ask a server first, which may take any time.
+/// Returns where the file system of a file keeps its files, by fstatfs(2). It may ask a server
+/// first, which may take any time.
 pub(crate) fn file_system(fd: BorrowedFd<'_>) -> FileSystem {
     let mut answer = MaybeUninit::<libc::statfs>::zeroed();
     // SAFETY: the kernel writes one `statfs` through the pointer, which is to `answer`.
@@ -265,10 +276,11 @@ pub(crate) fn file_system(fd: BorrowedFd<'_>) -> FileSystem {
     }
 }
 
-/// Reads a range of a file into the page cache, and waits until it is there. An error ends it: whoever sends the range
-/// meets the same one.
+/// Reads a range of a file into the page cache, and waits until it is there. An error ends it:
+/// whoever sends the range meets the same one.
 pub(crate) fn bring_in(fd: BorrowedFd<'_>, offset: u64, len: u64) {
-    // A short range is read at once; a long one is asked for in one piece, so that the disk is busy throughout.
+    // A short range is read at once; a long one is asked for in one piece, so that the disk is busy
+    // throughout.
     if len > 128 << 10 {
         // SAFETY: no pointers.
         unsafe { libc::readahead(fd.as_raw_fd(), offset as libc::off64_t, len as usize) };
@@ -280,7 +292,8 @@ pub(crate) fn bring_in(fd: BorrowedFd<'_>, offset: u64, len: u64) {
     }
 }
 
-/// Sends a range to /dev/null: that reads it without a copy. 64 MiB of warm pages take 1 ms of CPU time, pread(2) takes 8.
+/// Sends a range to /dev/null: that reads it without a copy. 64 MiB of warm pages take 1 ms of CPU
+/// time, pread(2) takes 8.
 fn read_by_sendfile(sink: &File, fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
     let end = offset.saturating_add(len);
     let mut at = offset;

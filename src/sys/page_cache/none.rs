@@ -1,5 +1,5 @@
-//! Systems that tell nothing of the page cache. FreeBSD's sendfile needs no answer: since version 11 it reads
-//! the disk by itself, while the caller goes on.
+//! Systems that tell nothing of the page cache. FreeBSD's sendfile needs no answer: since version
+//! 11 it reads the disk by itself, while the caller goes on.
 
 use std::io;
 use std::os::fd::BorrowedFd;
