@@ -39,7 +39,7 @@ class Rule:
         return self.meets
 
 
-READS_IN = ("cold",)
+READS_IN = ("cold", "copied")
 
 # The first that holds counts.
 RULES = [
