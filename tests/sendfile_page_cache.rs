@@ -1,6 +1,6 @@
-//! Promise 15: a file in the page cache goes out by sendfile on every local file system, and a
-//! range that is known to be missing never blocks the loop's thread. As the file's owner, and as a
-//! user who may only read it.
+//! Promise 15: a file in the page cache goes out by sendfile on every local file system. A range
+//! that is known to be missing never blocks the loop's thread. The tests run as the file's owner,
+//! and as a user who may only read it.
 #![cfg(target_os = "linux")]
 
 #[path = "util/mounts.rs"]
@@ -27,18 +27,18 @@ const PAGE: usize = 4096;
 const PIECE: usize = 256 << 10;
 const LEN: usize = (3 << 20) + 1;
 
-/// A user who owns no file of the tests.
+/// The id of a user who owns no file of the tests.
 const STRANGER: u32 = 12_345;
 
-/// A file of `LEN` bytes, as one of the users sees it.
+/// A file of `LEN` bytes on one file system.
 struct Sample {
     name: &'static str,
     file: File,
-    /// Keeps the file system mounted.
+    /// The mount, kept until the sample is dropped.
     _mounted: Option<Mounted>,
 }
 
-/// The file on each file system that this machine has.
+/// Creates the file on each file system that this machine supports.
 fn samples() -> Vec<Sample> {
     let content = content(0, LEN);
     let mounted = |name, mounted: Option<Mounted>| {
@@ -67,7 +67,7 @@ fn samples() -> Vec<Sample> {
     .collect()
 }
 
-/// Reads the whole file, so that all its pages are in the page cache.
+/// Reads the whole file, so that the page cache has all its pages.
 fn warm(file: &File) {
     let mut room = vec![0; PIECE];
     for offset in (0..LEN).step_by(PIECE) {
@@ -75,7 +75,7 @@ fn warm(file: &File) {
     }
 }
 
-/// Evicts a range, which covers whole pages, and waits until it is gone.
+/// Evicts a range of whole pages.
 fn evict(file: &File, offset: usize, len: usize) {
     fadvise(file, 0, None, Advice::Random).expect("advice");
     let range = NonZeroU64::new(len as u64);
@@ -83,8 +83,9 @@ fn evict(file: &File, offset: usize, len: usize) {
     fadvise(file, 0, None, Advice::Normal).expect("advice");
 }
 
-/// The bytes that this thread had read from a disk so far; `None` if the kernel does not count
-/// them.
+/// Returns the bytes that this thread has read from a disk so far.
+///
+/// It returns `None` if the kernel does not count them.
 fn read_from_disk() -> Option<u64> {
     let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
     let read = counts
@@ -93,8 +94,9 @@ fn read_from_disk() -> Option<u64> {
     read.parse().ok()
 }
 
-/// Sends the whole file over TCP, checks what arrives, and returns what the loop's thread read from
-/// the disk meanwhile.
+/// Sends the whole file over TCP, and checks the received bytes.
+///
+/// It returns the bytes that the loop's thread read from the disk during the send.
 #[track_caller]
 fn send(event_loop: &Loop, file: &File) -> u64 {
     let (near, far) = tcp();
@@ -109,7 +111,7 @@ fn send(event_loop: &Loop, file: &File) -> u64 {
     read.unwrap_or(0) - before.unwrap_or(0)
 }
 
-/// Runs `check` in a thread of its own, for each file: as root, or as a stranger.
+/// Runs `check` in a new thread for each file, as the current user or as a stranger.
 fn for_each_file(is_stranger: bool, check: impl Fn(&Sample) + Sync) {
     let _test = test();
     if FORCED_FALLBACK {
@@ -169,7 +171,7 @@ fn warm_file_of_another_user_goes_out_by_sendfile() {
     });
 }
 
-/// One page for the question that finds out what the file system is.
+/// One page, for the probe that finds the file system.
 const FIRST_QUESTION: u64 = PAGE as u64;
 
 fn cold_file_is_read_by_the_executor(is_stranger: bool) {
@@ -177,7 +179,7 @@ fn cold_file_is_read_by_the_executor(is_stranger: bool) {
         let event_loop = new_loop();
         for round in 0..3 {
             evict(&sample.file, 0, LEN);
-            // The disk reads nothing by itself, so each page is asked for by somebody.
+            // With this advice, the kernel reads no page ahead.
             fadvise(&sample.file, 0, None, Advice::Random).expect("advice");
             let read = send(&event_loop, &sample.file);
             let allowed = if is_stranger || round == 0 {
@@ -207,8 +209,9 @@ fn cold_file_of_another_user_is_never_read_by_the_loops_thread() {
     cold_file_is_read_by_the_executor(true);
 }
 
-/// Reads the whole file page by page, into pages of their own: a large folio is evicted as a whole
-/// or not at all.
+/// Reads the whole file into pages of their own.
+///
+/// The kernel evicts a large folio as a whole or not at all.
 fn warm_page_by_page(file: &File) {
     evict(file, 0, LEN);
     fadvise(file, 0, None, Advice::Random).expect("advice");
@@ -224,7 +227,7 @@ fn hole_of_one_page_is_found_wherever_it_is() {
         let event_loop = new_loop();
         warm_page_by_page(&sample.file);
         send(&event_loop, &sample.file);
-        // A debug build takes long to check the bytes, and tries fewer places.
+        // A debug build takes long to check the bytes, so it tries fewer holes.
         for hole in (0..PIECE / PAGE).step_by(if cfg!(debug_assertions) { 9 } else { 1 }) {
             warm_page_by_page(&sample.file);
             for piece in (0..LEN).step_by(PIECE) {
@@ -299,7 +302,7 @@ fn slow_server_takes_the_fallback_each_time() {
     let fs = slow_fs::SlowFs::mount(LEN as u64, Duration::ZERO, slow_fs::Pages::Cached);
     let event_loop = new_loop();
     for round in 1..=2 {
-        // Its pages are in the page cache after the first round: they are no answer.
+        // The page cache has its pages after the first round, but that proves nothing for a server.
         send(&event_loop, &fs.open());
         let stats = event_loop.stats();
         assert!(
@@ -322,7 +325,7 @@ fn busy_executor_does_not_hold_up_what_is_cached() {
     evict(&file, 0, PIECE);
     let (near, far) = unix();
     let received = reader(far);
-    // The first piece is the thread's first job; its second one takes for ever.
+    // The first piece is the thread's first job. Its second job never ends during the transfer.
     let (handle, file) = (event_loop.handle(), file);
     let task = event_loop.create_task(async move { handle.sock_sendfile(&near, &file).await });
     event_loop

@@ -1,8 +1,8 @@
 //! The fallback: an executor thread reads a block, and the loop sends it.
 //!
-//! A read owns what it uses, a duplicate of the file and the block. So the transfer can be dropped,
-//! and the caller's file closed, while a thread still reads. A read that no thread has begun is
-//! dropped with the transfer. It reads at an offset, so the file's position does not move.
+//! A read owns a duplicate of the file and its block. So the caller can drop the transfer and close
+//! the file while a thread still reads. The transfer drops a read that no thread has begun. A read
+//! names its offset, so the file's position does not move.
 
 use std::fmt;
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::offload::Errand;
 use crate::pool::Lent;
 use crate::sys::uninterrupted;
 
-/// A multiple of every block size that O_DIRECT asks for.
+/// A multiple of every block size that O_DIRECT requires.
 const ALIGNMENT: usize = 4096;
 
 /// Memory for one block, with room to align it.
@@ -34,12 +34,12 @@ impl Block {
         Block { memory, start: 0 }
     }
 
-    /// The bytes that were read.
+    /// Returns the bytes of the last read.
     fn bytes(&self) -> &[u8] {
         &self.memory[self.start..]
     }
 
-    /// Reads a range of at most the block's length, and returns how many bytes there were.
+    /// Reads a range of at most the block's length, and returns the number of bytes read.
     fn fill(&mut self, file: &File, range: &Range<u64>) -> io::Result<usize> {
         self.start = 0;
         let len = (range.end - range.start) as usize;
@@ -51,8 +51,9 @@ impl Block {
         }
     }
 
-    /// With O_DIRECT, offset, length and memory must be aligned: reads what lies around, and keeps
-    /// what was asked for.
+    /// Reads a range with aligned offset, length and memory, as O_DIRECT requires.
+    ///
+    /// The read covers more than the range. The block then shows the range alone.
     fn fill_aligned(&mut self, file: &File, range: &Range<u64>) -> io::Result<usize> {
         let (offset, len) = (range.start, (range.end - range.start) as usize);
         let skip = (offset % ALIGNMENT as u64) as usize;
@@ -69,19 +70,19 @@ fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     uninterrupted(|| file.read_at(into, offset))
 }
 
-/// A read under way.
+/// A read in progress.
 struct Reading {
     offset: u64,
-    /// It was started before its bytes were needed.
+    /// The read started before the transfer needed its bytes.
     is_ahead: bool,
     work: Errand<(Block, io::Result<usize>)>,
 }
 
-/// What came of a read.
+/// The outcome of a read.
 pub(super) enum Filled {
-    /// How many bytes were read, or the file's error.
+    /// The number of bytes read, or the file's error.
     Read(io::Result<usize>),
-    /// The executor takes no work, or there is no descriptor for it.
+    /// The executor takes no work, or the process has no descriptor left for it.
     NoReader(io::Error),
     LoopClosed,
 }
@@ -89,16 +90,17 @@ pub(super) enum Filled {
 /// The fallback of one transfer.
 pub(super) struct Reader {
     file: Arc<Lent>,
-    /// The block that is being sent.
+    /// The block that the loop sends now.
     block: Option<Block>,
-    /// Memory for the next read, if that runs while the block is being sent.
+    /// Memory for a read that runs while the loop sends the block.
     spare: Option<Block>,
     reading: Option<Reading>,
 }
 
 impl Reader {
-    /// With `is_slow`, closing the file may have to wait for a server: an executor thread does
-    /// that.
+    /// Creates a reader of `file`.
+    ///
+    /// With `is_slow`, closing the file may wait for a server. An executor thread then closes it.
     pub(super) fn new(
         event_loop: &LoopHandle,
         file: BorrowedFd<'_>,
@@ -112,14 +114,16 @@ impl Reader {
         })
     }
 
-    /// A part of the block that was read last.
+    /// Returns a part of the last block read.
     pub(super) fn bytes(&self, part: Range<usize>) -> &[u8] {
         let block = self.block.as_ref().expect("a block was read");
         &block.bytes()[part]
     }
 
-    /// Reads a range into the block, and returns how many bytes there were: 0 is the end of the
-    /// file. Polled again until it is ready, it is one read. No read is longer than the first one.
+    /// Reads a range into the block, and returns the number of bytes read.
+    ///
+    /// 0 is the end of the file. All polls until the outcome belong to one read. No read may be
+    /// longer than the first one.
     pub(super) fn poll_read(
         &mut self,
         event_loop: &LoopHandle,
@@ -146,7 +150,7 @@ impl Reader {
             };
             self.spare = self.block.replace(block);
             match read {
-                // The file may have grown since.
+                // The file may have grown since that read.
                 Ok(0) if is_ahead => continue,
                 read => {
                     let len = (range.end - range.start) as usize;
@@ -156,7 +160,7 @@ impl Reader {
         }
     }
 
-    /// Starts to read the next block while this one is being sent.
+    /// Starts to read the next block while the loop sends this one.
     pub(super) fn read_ahead(&mut self, event_loop: &LoopHandle, range: Range<u64>) {
         let block = self.spare.take();
         self.start(event_loop, block, range, true);

@@ -1,5 +1,5 @@
-//! The state machine of one transfer: the next action, given the outcomes so far. It makes no
-//! system call.
+//! The state machine of one transfer. It chooses the next action from the outcomes so far, and
+//! makes no system call.
 //!
 //! ```text
 //!  begin ──▶ SendHeader ──▶ Stat ──▶ Send ──▶ Stat: all known bytes are sent, the file may have grown
@@ -16,11 +16,11 @@
 //!  Done: from every state, by the last byte, the end of the file, or an error
 //! ```
 //!
-//! - [`Plan`] knows which bytes are owed, [`Budget`] when other tasks run.
-//! - The header comes before the first byte of the file, and after a [`Action::Stat`] if there is
-//!   one. So a transfer that is not available sends no header, and the header of an empty file does
-//!   not announce more bytes. The header parks and yields as the file's bytes do.
-//! - The driver does what [`Machine::action`] returns and reports the outcome. It decides nothing.
+//! - [`Plan`] knows which bytes are owed. [`Budget`] knows when other tasks run.
+//! - The machine sends the header before the first byte of the file, and after a [`Action::Stat`]
+//!   if there is one. So a transfer that fails at the stat sends no header. The header of an empty
+//!   file does not announce more bytes. The header parks and yields as the file's bytes do.
+//! - The driver does each [`Machine::action`] and reports the outcome. It decides nothing.
 
 use std::io;
 use std::mem;
@@ -31,15 +31,17 @@ use super::plan::{MAX_PER_CALL, Next, Plan};
 use crate::error::SendfileNotAvailableError;
 use crate::event_loop::Fallback;
 
-/// How many bytes one step moves: about 0.6 ms on loopback. nginx has 2 MiB too
-/// (`sendfile_max_chunk`).
+/// The bytes after which a step ends, about 0.6 ms on loopback.
+///
+/// nginx uses 2 MiB too (`sendfile_max_chunk`).
 const MAX_BYTES_PER_STEP: u64 = 2 << 20;
 
-/// How many calls one step makes, however little each one moves: with chunks of one byte, the bytes
-/// alone would allow two million calls.
+/// The most calls of one step, even if each call moves little.
+///
+/// With chunks of one byte, the limit on bytes alone would allow two million calls.
 const MAX_CALLS_PER_STEP: u32 = 128;
 
-/// What a transfer has done since other tasks could run.
+/// The bytes and calls of a transfer since other tasks could run.
 #[derive(Debug, Default)]
 struct Budget {
     bytes: u64,
@@ -57,31 +59,34 @@ impl Budget {
     }
 }
 
-/// What the caller asked for, beside the file's bytes.
+/// The caller's options, apart from the range of the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MachineOptions {
     pub(super) fallback: bool,
-    /// The transfer asks the page cache before it sends.
+    /// True if the transfer probes the page cache before it sends.
     pub(super) prefetch: bool,
     /// The length of the header.
     pub(super) header: usize,
 }
 
-/// What the driver does next.
+/// The next action of the driver.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Action {
-    /// Send this part of the header, then report to [`Machine::on_outcome`]. With `more`, bytes of
-    /// the file follow.
+    /// Send this part of the header, then call [`Machine::on_outcome`].
+    ///
+    /// With `more`, bytes of the file follow.
     SendHeader { part: Range<usize>, more: bool },
-    /// Ask for size and kind of the file, then report to [`Machine::on_stat`]. Without `sync`, no
-    /// server is asked.
+    /// Get size and kind of the file, then call [`Machine::on_stat`].
+    ///
+    /// Without `sync`, the kernel returns the metadata that it has, and queries no server.
     Stat { sync: bool },
-    /// Send this range by sendfile once the page cache has it, then report to
-    /// [`Machine::on_outcome`]. All that is owed ends at `owed_until`, as far as one knows now.
+    /// Send this range once the page cache has it, then call [`Machine::on_outcome`].
+    ///
+    /// As far as the machine knows, the owed bytes end at `owed_until`.
     Send { range: Range<u64>, owed_until: u64 },
-    /// Read this range into the block, then report to [`Machine::on_block`].
+    /// Read this range into the block, then call [`Machine::on_block`].
     Read(Range<u64>),
-    /// Send this part of the block, then report to [`Machine::on_outcome`].
+    /// Send this part of the block, then call [`Machine::on_outcome`].
     SendBlock(Range<usize>),
     /// Wait until the socket is writable, then call [`Machine::begin_step`].
     Wait,
@@ -91,7 +96,7 @@ pub(super) enum Action {
     Finish,
 }
 
-/// Where the bytes come from that are being sent.
+/// The source of the bytes to send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Source {
     Header(After),
@@ -99,7 +104,7 @@ enum Source {
     Block,
 }
 
-/// What comes after the header.
+/// The state after the header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum After {
     Send,
@@ -115,12 +120,12 @@ enum State {
         range: Range<u64>,
         owed_until: u64,
     },
-    /// The socket is full. Reached only by an EAGAIN, as the poller reports only edges.
+    /// The socket is full. Only an EAGAIN leads here, as the poller reports only edges.
     Parked(Source),
-    /// The budget is spent: other tasks run first.
+    /// The budget is consumed, and other tasks run first.
     Yielding(Source),
     Read(Range<u64>),
-    /// A part of the block is in memory and not sent.
+    /// The block holds bytes that are not sent yet.
     SendBlock,
     /// The error that ended the transfer, until the driver takes it.
     Done(Option<io::Error>),
@@ -134,7 +139,7 @@ pub(super) struct Machine {
     reason: Option<Fallback>,
     /// The part of the header that is not sent.
     header: Range<usize>,
-    /// The last bytes sent are the header's, with the promise that more follow.
+    /// The last bytes sent are the header's, and the kernel expects more.
     is_held_back: bool,
     /// The part of the block that is read and not sent.
     block: Range<usize>,
@@ -155,8 +160,7 @@ impl Machine {
         };
         match machine.plan.next() {
             Next::Size => {}
-            // Without the fallback nothing may be sent, no header either, before it is clear that
-            // sendfile can send the file.
+            // Without the fallback, the machine sends nothing, not even a header, before a stat.
             Next::Bytes { .. } if !options.fallback => {}
             Next::Bytes { .. } => machine.proceed(After::Send),
             Next::Nothing => machine.proceed(After::Nothing),
@@ -164,12 +168,12 @@ impl Machine {
         machine
     }
 
-    /// Where the file's position belongs if the transfer ends here.
+    /// Returns the file's position if the transfer ends here.
     pub(super) fn position(&self) -> u64 {
         self.plan.position()
     }
 
-    /// How many of the file's bytes are sent.
+    /// Returns the number of file bytes sent.
     pub(super) fn sent(&self) -> u64 {
         self.plan.sent()
     }
@@ -178,22 +182,22 @@ impl Machine {
         matches!(self.state, State::Done(_))
     }
 
-    /// Whether the transfer lets others run and waits for nothing.
+    /// Returns whether the transfer lets other tasks run and waits for nothing else.
     pub(super) fn is_yielding(&self) -> bool {
         matches!(self.state, State::Yielding(_))
     }
 
-    /// Why the transfer reads and sends, if it does.
+    /// Returns why the transfer uses the fallback, or `None` if it does not.
     pub(super) fn reason(&self) -> Option<Fallback> {
         self.reason
     }
 
-    /// Whether the kernel holds the header's end back for bytes of the file.
+    /// Returns whether the kernel holds back the header's end until file bytes follow.
     pub(super) fn is_held_back(&self) -> bool {
         self.is_held_back
     }
 
-    /// How many bytes moved since other tasks could run.
+    /// Returns the number of bytes moved since other tasks could run.
     pub(super) fn spent(&self) -> u64 {
         self.budget.bytes
     }
@@ -219,7 +223,7 @@ impl Machine {
         }
     }
 
-    /// The bytes sent, or the error that ended the transfer, once.
+    /// Returns the bytes sent, or the error that ended the transfer (once).
     pub(super) fn result(&mut self) -> io::Result<u64> {
         match mem::replace(&mut self.state, State::Done(None)) {
             State::Done(Some(error)) => Err(error),
@@ -227,8 +231,9 @@ impl Machine {
         }
     }
 
-    /// Other tasks could run: the budget is whole again. A yielding transfer goes on, and a parked
-    /// one if the socket is writable.
+    /// Begins a step with a whole budget, after other tasks could run.
+    ///
+    /// A yielding transfer continues. A parked one continues if the socket is writable.
     pub(super) fn begin_step(&mut self, is_writable: bool) {
         self.budget = Budget::default();
         let source = match self.state {
@@ -243,7 +248,7 @@ impl Machine {
         };
     }
 
-    /// After [`Action::Stat`].
+    /// Takes the outcome of [`Action::Stat`].
     pub(super) fn on_stat(&mut self, stat: io::Result<Stat>) {
         let stat = match stat {
             Ok(stat) => stat,
@@ -252,7 +257,7 @@ impl Machine {
         let is_final = self.is_size_final();
         self.plan.set_size(stat.size);
         match stat.is_cached {
-            // It may have grown, says a server that was not asked.
+            // The kernel asked no server, so the file may have grown.
             _ if self.plan.is_past_end() && !is_final => {}
             _ if self.plan.is_past_end() => self.proceed(After::Nothing),
             true => self.proceed(After::Send),
@@ -260,15 +265,15 @@ impl Machine {
         }
     }
 
-    /// After [`Action::SendHeader`], [`Action::Send`] and [`Action::SendBlock`].
+    /// Takes the outcome of [`Action::SendHeader`], [`Action::Send`] or [`Action::SendBlock`].
     pub(super) fn on_outcome(&mut self, outcome: Outcome) {
         let source = self.source();
         match outcome {
             Outcome::Interrupted => {}
             Outcome::Failed(error) => self.fail(error),
             Outcome::Sent(sent) => self.advance(source, sent),
-            // The size decides what it means: past the end it is the end. And a device that has
-            // nothing at the moment would block too, until the kind of the file is known.
+            // The size decides: past the end, each of these outcomes is the end. A device that has
+            // no data at the moment would block too, until the stat shows the kind of the file.
             _ if source == Source::File && self.plan.is_size_unasked() => self.state = State::Stat,
             Outcome::WouldBlock => self.state = State::Parked(source),
             Outcome::PastEveryFile => self.state = State::Done(None),
@@ -277,7 +282,9 @@ impl Machine {
         }
     }
 
-    /// Instead of an outcome of [`Action::Send`]: the file must not be sent by the loop's thread.
+    /// Switches to the fallback if the loop's thread must not send the file.
+    ///
+    /// The driver calls this instead of reporting an outcome of [`Action::Send`].
     pub(super) fn use_fallback(&mut self, reason: Fallback) {
         match self.options.fallback {
             true => self.fall_back(reason),
@@ -285,7 +292,7 @@ impl Machine {
         }
     }
 
-    /// After [`Action::Read`]: the block has this many bytes.
+    /// Takes the outcome of [`Action::Read`], the number of bytes in the block.
     pub(super) fn on_block(&mut self, read: io::Result<usize>) {
         match read {
             Ok(0) => self.state = State::Done(None),
@@ -297,8 +304,9 @@ impl Machine {
         }
     }
 
-    /// After [`Action::Read`], if the executor takes no work. A file that is read only because its
-    /// file system is slow is sent by sendfile after all.
+    /// Takes the error of an [`Action::Read`] for which the executor takes no work.
+    ///
+    /// If the slow file system is the only reason for the read, sendfile sends the file after all.
     pub(super) fn on_no_reader(&mut self, error: io::Error) {
         if self.reason != Some(Fallback::NoAnswer) {
             return self.fail(error);
@@ -308,7 +316,7 @@ impl Machine {
         self.state = self.send_or_stat();
     }
 
-    /// The block to read while this one is sent, if reads may take any time.
+    /// Returns the block to read during the send of this one, if reads may be slow.
     pub(super) fn next_block(&self) -> Option<Range<u64>> {
         let is_slow = self.reason == Some(Fallback::NoAnswer);
         let is_sending = matches!(self.state, State::SendBlock);
@@ -323,7 +331,7 @@ impl Machine {
         }
     }
 
-    /// Goes on with the header, if there is one, and else with what comes after it.
+    /// Continues with the header if a part of it is not sent, else with `after`.
     fn proceed(&mut self, after: After) {
         self.state = match after {
             _ if !self.header.is_empty() => State::SendHeader(after),
@@ -333,7 +341,7 @@ impl Machine {
         };
     }
 
-    /// Sends what is known to be in the file, or asks for its size: all that was known is sent.
+    /// Returns the next send, or a stat if all known bytes are sent.
     fn send_or_stat(&self) -> State {
         match self.plan.next() {
             Next::Bytes { range, owed_until } => State::Send { range, owed_until },
@@ -361,8 +369,8 @@ impl Machine {
         }
         self.state = match (source, self.plan.advance(sent)) {
             (_, Next::Nothing) => State::Done(None),
-            // Also before a read: it may have been made already, and then nothing else would let
-            // the others run.
+            // The machine yields before a read too. The read may be over already, and then nothing
+            // else lets other tasks run.
             _ if self.budget.is_spent() => State::Yielding(source),
             (Source::Block, _) => self.send_block_or_read(),
             (_, Next::Bytes { range, owed_until }) => State::Send { range, owed_until },
@@ -375,7 +383,7 @@ impl Machine {
         self.is_held_back = after != After::Nothing;
         if self.header.is_empty() {
             match after {
-                // The header may have taken its time, and the file may have grown meanwhile.
+                // The file may have grown while the header was sent.
                 After::Nothing if self.plan.next() != Next::Nothing => self.state = State::Stat,
                 _ => self.proceed(after),
             }
@@ -389,9 +397,10 @@ impl Machine {
         self.header.start..self.header.end.min(self.header.start + max)
     }
 
-    /// Whether the transfer may end by the size that the next stat returns. The first one only
-    /// chooses the way: if a server must be asked for the size, the transfer reads the file to its
-    /// end instead.
+    /// Returns whether the transfer may end by the size of the next stat.
+    ///
+    /// The first stat only chooses between sendfile and the fallback. If only a server knows the
+    /// size, the transfer reads the file to its end instead.
     fn is_size_final(&self) -> bool {
         !self.options.prefetch || !self.plan.is_size_unasked()
     }
@@ -403,8 +412,10 @@ impl Machine {
         self.fail(SendfileNotAvailableError::new(errno, self.plan.sent()).into());
     }
 
-    /// The call sent nothing although bytes are owed: the file was truncated, or its size was not
-    /// true. One read makes sure, if the fallback is allowed. Nothing is tried again.
+    /// Handles a call that sent nothing although bytes are owed.
+    ///
+    /// The file was truncated, or its size was wrong. If the caller allows the fallback, one read
+    /// finds the end. The machine retries nothing.
     fn on_nothing_sent(&mut self, source: Source) {
         match source {
             Source::File if self.options.fallback => self.fall_back(Fallback::Nothing),

@@ -1,10 +1,10 @@
 //! Sending a file over a stream socket.
 //!
-//! # Who holds what
+//! # Structure
 //!
-//! The caller holds a [`SendFile`], a builder. Awaiting it makes a [`SendFileFuture`], whose first
-//! poll either sends everything with one call or makes a `Transfer`. The parts of a transfer, in
-//! the order in which a reader meets them:
+//! The caller holds a [`SendFile`], a builder. Awaiting it makes a [`SendFileFuture`]. Its first
+//! poll either sends everything with one call or makes a `Transfer`. A reader meets the parts of a
+//! transfer in this order:
 //!
 //! | file | owns |
 //! |---|---|
@@ -12,33 +12,34 @@
 //! | `transfer.rs` | the driver: the one-call path, the loop over actions, position guard, stall timer |
 //! | `machine.rs` | the state machine: the next action, the budget; pure |
 //! | `plan.rs` | which bytes are owed; pure |
-//! | `page_cache.rs` | whether bytes can be sent without a wait for the disk: questions, prefetch, mounts |
-//! | `native.rs` | the calls on file and socket, and what their results mean |
+//! | `page_cache.rs` | whether the loop can send without waiting for the disk: probes, prefetch, mounts |
+//! | `native.rs` | the calls on file and socket, and the meaning of their results |
 //! | `fallback.rs` | reading blocks on the executor |
 //!
 //! # Rules
 //!
-//! 1. Each call names its offset: the file's position is neither used nor changed until the
-//!    transfer ends. Then one destructor sets it.
-//! 2. A transfer waits for an edge after an EAGAIN and nothing else. The poller is edge-triggered:
-//!    after a call that was short or capped no event comes (netty/netty#2823).
-//! 3. Bytes are counted by what the calls that send return, in the fallback too.
-//! 4. The executor's work owns what it uses. So a transfer can be dropped at every await, and no
-//!    thread then uses a descriptor that is something else by now (erlang/otp#1635,
-//!    cgzones/apt-cacher-rs#122). The send itself stays on the loop's thread.
-//! 5. What may wait for the disk is the executor's: the page cache is asked before each send. A
-//!    server is never asked by the loop's thread.
+//! 1. Each call names its offset. The transfer neither uses nor changes the file's position until
+//!    it ends. Then one destructor sets the position, or `send_at_once` if one call sends
+//!    everything.
+//! 2. A transfer waits for an edge only after an EAGAIN. The poller is edge-triggered, so no event
+//!    comes after a call that was short or capped (netty/netty#2823).
+//! 3. The transfer counts bytes by the results of the calls that send, in the fallback too.
+//! 4. The executor's work owns its file and memory. So the caller can drop a transfer at every
+//!    await. No thread then uses a descriptor that now is another file (erlang/otp#1635,
+//!    cgzones/apt-cacher-rs#122). The loop's thread makes the send itself.
+//! 5. The executor makes the calls that may wait for the disk. The transfer probes the page cache
+//!    before each send. The loop's thread queries no server, except for a size that could end the
+//!    transfer.
 //!
 //! # Situations
 //!
-//! - *Dropped while it waits for the socket*: its waker leaves the reactor, the position is set,
-//!   the next writer is woken.
-//! - *Dropped while the executor reads*: the thread ends on its own with its duplicate of the file.
-//!   A read that no thread has begun is dropped with all that it holds.
-//! - *The loop is closed under it*: a transfer in a task is dropped with it. One that is polled
-//!   elsewhere is woken, finds its poller gone and ends with [`LoopClosed`](crate::LoopClosed).
-//! - *The file shrinks*: a call sends nothing though bytes are owed. One read shows whether it is
-//!   the end.
+//! - *The caller drops it while it waits for the socket*: the destructor sets the position. Then
+//!   the waker leaves the reactor, and the next writer wakes.
+//! - *The caller drops it while the executor reads*: the thread finishes alone, with its duplicate
+//!   of the file. The transfer drops a read that no thread has begun, with all that it owns.
+//! - *The loop closes*: a transfer in a task is dropped with the task. A transfer that is polled
+//!   elsewhere wakes, finds no reactor and fails with [`LoopClosed`](crate::LoopClosed).
+//! - *The file shrinks*: a call sends nothing although bytes are owed. One read finds the end.
 
 mod fallback;
 mod machine;
@@ -67,70 +68,76 @@ use plan::Plan;
 use transfer::{AtOnce, Parts, Progress, SentFile, Transfer, send_at_once};
 
 impl LoopHandle {
-    /// Sends a file over a stream socket, by sendfile(2) if the system can, and returns how many of
-    /// the file's bytes were sent.
+    /// Sends a file over a stream socket, and returns the number of file bytes sent.
     ///
-    /// The result is a builder: its methods are asyncio's keyword arguments
+    /// The transfer uses sendfile(2) if the system can.
+    ///
+    /// The method returns a builder. Its methods are asyncio's keyword arguments
     /// [`offset`](SendFile::offset), [`count`](SendFile::count) and
     /// [`fallback`](SendFile::fallback), and more that asyncio does not have. Await it, or give it
     /// to [`run_until_complete`](crate::Loop::run_until_complete) or
-    /// [`wait_for`](LoopHandle::wait_for). Without options, the transfer sends the whole file from
-    /// its start, whatever its position is. The bytes are not copied through the program, and other
-    /// tasks run between the steps. The transfer leaves the file's position where the sending
-    /// stopped, **however** it stopped.
+    /// [`wait_for`](LoopHandle::wait_for).
+    ///
+    /// Without options, the transfer ignores the file's position and sends the whole file from its
+    /// start. It does not copy the bytes through the program, and other tasks run between its
+    /// steps. The transfer leaves the file's position after the last byte sent, **however** it
+    /// ends.
     ///
     /// # Behaviour
     ///
-    /// - Without a count, a file that grows meanwhile is sent to its new end. A file that shrinks
-    ///   ends the transfer, short. A file of unknown size, as those of procfs, is sent whole.
-    /// - If sendfile is not available for this file and socket, the transfer reads the file on the
-    ///   executor, 256 KiB at a time, and sends that, from wherever it is.
-    /// - Writers of one socket send one after the other. Transfers of one file are each exact; the
+    /// - Without a count, the transfer sends a growing file to its new end. A file that shrinks
+    ///   ends the transfer early. The transfer sends a file of unknown size whole, as those of
+    ///   procfs.
+    /// - If sendfile is not available for this file and socket, the transfer continues from its
+    ///   current offset. The executor reads 256 KiB at a time, and the loop sends each block.
+    /// - Writers of one socket send one after the other. Transfers of one file are each exact. The
     ///   last one to end sets the position, unless
-    ///   [`update_position(false)`](SendFile::update_position) says not to.
+    ///   [`update_position(false)`](SendFile::update_position) prevents it.
     /// - A peer that closes only its sending side still gets everything.
-    /// - A transfer sends at most 1 MiB per system call, and about 2 MiB or 128 calls before other
-    ///   tasks run. A peer that does not read costs nothing.
-    /// - Ranges that are not in the page cache are read by executor threads before the loop sends
-    ///   them: [`prefetch`](SendFile::prefetch).
+    /// - A transfer sends at most 1 MiB per system call. After about 2 MiB or 128 calls, other
+    ///   tasks run. A peer that does not read costs no CPU time.
+    /// - If a range is not in the page cache, an executor thread reads it before the loop sends it:
+    ///   [`prefetch`](SendFile::prefetch).
     ///
-    /// Bytes that the kernel has taken still are pages of the file. If the file is overwritten in
-    /// place before the peer has read them, the peer may get the new bytes. Replace files by
-    /// renaming, not by rewriting.
+    /// Bytes in the kernel's socket buffer still are pages of the file. If a program overwrites the
+    /// file in place before the peer has read them, the peer may get the new bytes. Replace files
+    /// by renaming, not by rewriting.
     ///
-    /// The executor reads through a duplicate of the descriptor. Closing that releases the locks
-    /// that this process holds on the file by fcntl(2)'s F_SETLK, as closing any descriptor of the
-    /// file does. The locks of flock(2) stay.
+    /// The executor reads through a duplicate of the descriptor. Closing the duplicate releases the
+    /// locks that this process holds on the file by fcntl(2)'s F_SETLK. Closing any other
+    /// descriptor of the file does the same. The locks of flock(2) stay.
     ///
     /// # Difference from asyncio
     ///
-    /// A count of 0 sends nothing; asyncio raises. Errors of the connection are reported as they
-    /// are, also before the first byte; asyncio takes each for "not available". The position is
-    /// exact after a cancellation. Files of procfs are not taken for empty.
+    /// A count of 0 sends nothing; asyncio raises. The transfer reports errors of the connection
+    /// unchanged, even before the first byte; asyncio takes each for "not available". The position
+    /// is exact after a cancellation. Files of procfs do not count as empty.
     ///
     /// # Errors
     ///
-    /// - `InvalidInput`, before anything is done: not a stream socket, an offset beyond `i64::MAX`,
-    ///   a chunk of 0, or a socket of another loop.
+    /// - `InvalidInput`, before any I/O: not a stream socket, an offset beyond `i64::MAX`, a chunk
+    ///   of 0, or a socket of another loop.
     /// - `Unsupported`, with a [`SendfileNotAvailableError`](crate::SendfileNotAvailableError)
-    ///   inside: sendfile is not available and the fallback is not allowed.
+    ///   inside: sendfile is not available, and the caller does not allow the fallback.
     /// - Any OS error of the connection (`BrokenPipe`, `ConnectionReset`, `NotConnected`, …), never
-    ///   as SIGPIPE, and of the file (EBADF if it is not open for reading, EISDIR, EIO, …).
+    ///   as SIGPIPE.
+    /// - Any OS error of the file (EBADF if it is not open for reading, EISDIR, EIO, …).
     /// - `TimedOut` after a [`stall_timeout`](SendFile::stall_timeout).
-    /// - [`LoopClosed`](crate::LoopClosed) if it would have to wait on a closed loop.
+    /// - [`LoopClosed`](crate::LoopClosed) if the transfer would have to wait on a closed loop.
     ///
-    /// After an error the file's position tells how much was sent.
+    /// After an error, the file's position shows how many bytes were sent.
     ///
     /// # Cancel safety
     ///
-    /// Dropped at any moment after its first poll, the transfer leaves the file's position at the
-    /// offset plus the bytes that the socket took. The peer can read exactly those. Never polled,
-    /// it touches nothing. A read that an executor thread has begun ends on its own.
+    /// You can drop the transfer at any moment. After its first poll, it leaves the file's position
+    /// at the offset plus the bytes that the socket took. The peer can read exactly those. Before
+    /// its first poll, it touches nothing. A read that an executor thread has begun ends on its
+    /// own.
     ///
     /// # Platform
     ///
-    /// Native on Linux, FreeBSD and DragonFly; elsewhere the fallback. The page cache is asked on
-    /// Linux only.
+    /// Native on Linux, FreeBSD and DragonFly; elsewhere the fallback. The transfer probes the page
+    /// cache on Linux only.
     ///
     /// # Examples
     ///
@@ -150,7 +157,7 @@ impl LoopHandle {
     /// let received = event_loop.run_until_complete(event_loop.sock_recv(&far, 100))?;
     /// assert_eq!(received, b"package");
     ///
-    /// // A peer that is gone is an error, and the position still tells what was sent: nothing.
+    /// // A peer that is gone is an error, and the position still shows that no byte was sent.
     /// drop(far);
     /// let error = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file)).unwrap_err();
     /// assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
@@ -194,7 +201,7 @@ impl Options<'_> {
         }
     }
 
-    /// Whether the first thing to do is to send bytes of the file, and nobody wants to hear of it.
+    /// Returns whether file bytes come first and no callback wants the progress.
     fn is_plain(&self) -> bool {
         self.fallback && self.header.is_empty() && self.progress.is_none()
     }
@@ -216,9 +223,9 @@ impl Default for Options<'_> {
     }
 }
 
-/// A transfer that has not begun, as [`sock_sendfile`](LoopHandle::sock_sendfile) returns it.
+/// A transfer that has not begun, the result of [`sock_sendfile`](LoopHandle::sock_sendfile).
 ///
-/// It does nothing until it is awaited, or given to a method that takes `impl IntoFuture`. `T` is
+/// It does nothing until you await it, or give it to a method that takes `impl IntoFuture`. `T` is
 /// the socket's type, `F` the file's.
 #[must_use = "a transfer does nothing unless it is awaited"]
 pub struct SendFile<'a, T: AsFd, F: AsFd + ?Sized> {
@@ -229,15 +236,17 @@ pub struct SendFile<'a, T: AsFd, F: AsFd + ?Sized> {
 }
 
 impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
-    /// Begins at this offset, in bytes from the start of the file; 0 by default. At or past the end
-    /// nothing is sent.
+    /// Sets the first offset, in bytes from the start of the file; 0 by default.
+    ///
+    /// At or past the end, the transfer sends nothing.
     pub fn offset(mut self, offset: u64) -> Self {
         self.options.offset = offset;
         self
     }
 
-    /// Sends exactly this many bytes, or fewer if the file ends first; to the end by default. 0
-    /// sends nothing.
+    /// Sets the number of bytes to send; to the end by default.
+    ///
+    /// The transfer sends fewer if the file ends first. 0 sends nothing.
     pub fn count(mut self, count: u64) -> Self {
         self.options.count = Some(count);
         self
@@ -249,14 +258,16 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
         self
     }
 
-    /// Sends these bytes in front of the file, as the header of a response; none by default.
+    /// Sends these bytes before the file, as the header of a response; none by default.
     ///
-    /// They share a segment with the file's first bytes (MSG_MORE). Without that, a TCP socket
-    /// without TCP_NODELAY would hold a short file back until the peer has acknowledged the header,
-    /// which takes 40 ms. The result, the progress and the position count the file's bytes alone. A
-    /// transfer that is dropped while it sends the header may have sent any part of it. If sendfile
-    /// is not available at its first call, and the fallback is not allowed, the header is sent
-    /// already.
+    /// They share a segment with the file's first bytes (MSG_MORE). Otherwise, a TCP socket without
+    /// TCP_NODELAY would hold a short file back until the peer has acknowledged the header. That
+    /// takes 40 ms.
+    ///
+    /// The result, the progress and the position count the file's bytes alone. If you drop a
+    /// transfer while it sends the header, it may have sent any part of it. If the first call of
+    /// sendfile finds it not available, and you do not allow the fallback, the header is already
+    /// sent.
     pub fn header(mut self, header: &'a [u8]) -> Self {
         self.options.header = header;
         self
@@ -264,19 +275,19 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
 
     /// Sets whether to keep the loop from waiting for the disk; true by default.
     ///
-    /// The transfer then asks the page cache before it sends. A range that is missing is read by an
-    /// executor thread first, without a copy, and what follows is read ahead. Asking takes a system
-    /// call or two for each MiB, and again after each wait for the socket: under 1 % of the time of
-    /// a large transfer on ext4, about 3 % on overlayfs. File systems in memory (tmpfs, procfs, …)
-    /// are asked once.
+    /// The transfer then probes the page cache before it sends. If a range is missing, an executor
+    /// thread reads it first, without a copy, and reads ahead. A probe takes one or two system
+    /// calls for each MiB, and again after each wait for the socket. That is under 1 % of the time
+    /// of a large transfer on ext4, and about 3 % on overlayfs. For file systems in memory (tmpfs,
+    /// procfs, …), one probe is enough.
     ///
-    /// Files of remote and unknown file systems (FUSE, NFS, …) may take any time for anything. The
-    /// executor reads them, and the loop sends from memory, as in the fallback. If the fallback is
-    /// not allowed, the executor reads each range and sendfile sends it. For a file system that you
-    /// know to be quick, `prefetch(false)` saves the copy.
+    /// On remote and unknown file systems (FUSE, NFS, …), any call may take any time. The executor
+    /// reads these files, and the loop sends from memory, as in the fallback. If you do not allow
+    /// the fallback, the executor reads each range and sendfile sends it. If you know that a file
+    /// system is quick, `prefetch(false)` saves the copy.
     ///
-    /// If the executor takes no work, everything is sent as it is. Without prefetch the loop's
-    /// thread waits whenever the disk must be read.
+    /// If the executor takes no work, the loop sends everything without prefetch. Without prefetch,
+    /// the loop's thread waits for each read of the disk.
     pub fn prefetch(mut self, prefetch: bool) -> Self {
         self.options.prefetch = prefetch;
         self
@@ -284,8 +295,8 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
 
     /// Sets whether the file's position follows the transfer; true by default.
     ///
-    /// With false, the position is neither used nor changed, and a transfer costs one system call
-    /// less. It is the choice for one open file that many transfers share.
+    /// With false, the transfer neither uses nor changes the position, and makes one system call
+    /// less. Choose it if many transfers share one open file.
     ///
     /// # Examples
     ///
@@ -311,28 +322,31 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
         self
     }
 
-    /// Sets the most bytes that one step moves: of a system call (1 MiB by default, and at most)
-    /// and of a read in the fallback (256 KiB by default). 0 fails with `InvalidInput`.
+    /// Sets the most bytes of one call that sends, and of one read in the fallback.
+    ///
+    /// By default, a call sends at most 1 MiB and a read takes at most 256 KiB. More than 1 MiB
+    /// counts as 1 MiB. 0 fails with `InvalidInput`.
     pub fn chunk(mut self, bytes: u64) -> Self {
         self.options.chunk = Some(bytes);
         self
     }
 
-    /// Fails with `TimedOut` if no byte moves for this long, counted from the last one that did;
-    /// never by default.
+    /// Fails with `TimedOut` if no byte moves for this long; never by default.
     ///
-    /// This is a limit on a peer that does not read, or a disk that does not answer, and not on the
-    /// whole transfer: a slow peer that reads something now and then is served. The time in which
-    /// other writers of the socket send does not count.
+    /// The time counts from the last byte that moved.
+    ///
+    /// The limit is for a peer that does not read or a disk that does not respond, not for the
+    /// whole transfer. The transfer continues for a slow peer that reads now and then. The time in
+    /// which other writers of the socket send does not count.
     pub fn stall_timeout(mut self, limit: Duration) -> Self {
         self.options.stall_timeout = Some(limit);
         self
     }
 
-    /// Calls `progress` with the total sent after each step that sends bytes of the file.
+    /// Calls `progress` with the total sent after each step that sends file bytes.
     ///
-    /// It runs on the loop's thread, inside the transfer's poll. Its panic leaves that poll, as
-    /// from any future.
+    /// It runs on the loop's thread, inside the transfer's poll. If it panics, the poll panics, as
+    /// in any future.
     pub fn progress(mut self, progress: impl FnMut(u64) + 'a) -> Self {
         self.options.progress = Some(Box::new(progress));
         self
@@ -376,13 +390,13 @@ pub struct SendFileFuture<'a, T: AsFd> {
 
 enum State<'a> {
     NotBegun,
-    /// In a box, as a small send never gets here and its future stays small.
+    /// In a box: a small send never gets here, and its future stays small.
     Begun(Box<Transfer<'a>>),
     Done,
 }
 
 impl<'a, T: AsFd> SendFileFuture<'a, T> {
-    /// Begins the transfer. Returns the bytes sent if one call has sent everything.
+    /// Begins the transfer, and returns the bytes sent if one call sends everything.
     fn begin(&mut self, cx: &Context<'_>, is_due: bool) -> io::Result<Option<u64>> {
         check_nonblocking(&self.event_loop, self.socket)?;
         check_arguments(self.socket, self.options.offset)?;
@@ -431,7 +445,7 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
     }
 }
 
-/// Checks what must hold before anything is done.
+/// Checks the socket and the offset before any I/O.
 fn check_arguments<T: AsFd>(socket: &Socket<T>, offset: u64) -> io::Result<()> {
     match socket.kind()? {
         Kind::Datagram | Kind::NotSocket => Err(invalid("sendfile needs a stream socket")),
@@ -449,7 +463,7 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
 
     /// # Panics
     ///
-    /// If it is polled again after it was ready.
+    /// If the caller polls it again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         let this = &mut *self;
         if let State::NotBegun = this.state {
@@ -459,7 +473,7 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
                 this.event_loop.spend_budget(*result.as_ref().unwrap_or(&0));
                 return Poll::Ready(result);
             }
-            // It has begun, also if others are to run first.
+            // The transfer has begun even if other tasks run first.
             if !is_due {
                 return Poll::Pending;
             }

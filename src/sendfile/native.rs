@@ -1,5 +1,5 @@
-//! The system calls of a transfer on file and socket, what their results mean, and
-//! [`LoopHandle::try_sendfile`], the one call for callers that drive a transfer themselves.
+//! The system calls of a transfer on file and socket, and the meaning of their results.
+//! [`LoopHandle::try_sendfile`] makes one call for callers that drive a transfer themselves.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,30 +14,30 @@ use crate::socket::Socket;
 use crate::sys;
 use crate::sys::file::{FileKind, Metadata};
 
-/// What a call that sends has done.
+/// The outcome of a call that sends.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Sent(usize),
-    /// Nothing, without an error.
+    /// The call sent nothing and returned no error.
     Nothing,
     WouldBlock,
     Interrupted,
-    /// sendfile does not serve this file and this socket; the errno says why.
+    /// sendfile does not support this file and this socket. The errno says why.
     NotAvailable(i32),
-    /// The offset is past what the file system can hold.
+    /// The offset is past the largest offset of the file system.
     PastEveryFile,
     Failed(io::Error),
 }
 
-/// What the machine needs to know of a file.
+/// The metadata that the machine needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Stat {
     pub(super) size: u64,
-    /// Its bytes are in the page cache or come into it, so that sendfile can send them.
+    /// sendfile can send the file, as its bytes are in the page cache or come into it.
     pub(super) is_cached: bool,
 }
 
-/// Calls sendfile(2) once, and counts that.
+/// Calls sendfile(2) once, and counts the call.
 pub(super) fn send(
     event_loop: &LoopHandle,
     socket: BorrowedFd<'_>,
@@ -58,9 +58,11 @@ pub(super) fn send(
     outcome
 }
 
-/// Sends a part of the header. With `more`, the kernel fills the last segment up with bytes of the
-/// file: that saves a packet, and the 40 ms for which Nagle's algorithm waits for the peer's
-/// delayed acknowledgement.
+/// Sends a part of the header.
+///
+/// With `more`, the kernel fills the last segment up with bytes of the file. That saves a packet.
+/// It also saves the 40 ms for which Nagle's algorithm waits for the peer's delayed
+/// acknowledgement.
 pub(super) fn send_header(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Outcome {
     match more {
         true => sent(sys::socket::send_more(socket, bytes)),
@@ -68,7 +70,7 @@ pub(super) fn send_header(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> O
     }
 }
 
-/// Releases what the kernel holds back for bytes that will not come.
+/// Releases the bytes that the kernel holds back until more follow.
 pub(super) fn push(socket: BorrowedFd<'_>) {
     sys::socket::push(socket);
 }
@@ -90,13 +92,18 @@ fn sent(result: io::Result<usize>) -> Outcome {
     }
 }
 
-/// What an error of sendfile means for the transfer.
+/// Returns the outcome that an error of sendfile means.
 ///
-/// Only these five mean "not available": EINVAL (the file system has no pages to send from, or
-/// wants them aligned), ENOSYS and EPERM (the kernel, or a filter on system calls, has no such
-/// call), EOPNOTSUPP (the socket's protocol cannot), ESPIPE (a pipe, a socket). Everything else is
-/// an error of the connection or of the file: asyncio takes any error for "not available" as long
-/// as nothing was sent, and reads a file that no peer waits for.
+/// Only these five errors mean "not available":
+///
+/// - EINVAL: the file system has no pages to send from, or wants them aligned.
+/// - ENOSYS and EPERM: the kernel does not have the call, or a filter on system calls refuses it.
+///
+/// - EOPNOTSUPP: the socket's protocol does not support it.
+/// - ESPIPE: the file is a pipe or a socket.
+///
+/// Every other error belongs to the connection or the file. asyncio takes any error for "not
+/// available" as long as no byte is sent. It then reads a file that no peer waits for.
 fn classify(error: io::Error) -> Outcome {
     let Some(errno) = error.raw_os_error() else {
         return Outcome::Failed(error);
@@ -112,8 +119,10 @@ fn classify(error: io::Error) -> Outcome {
     }
 }
 
-/// Makes a socket non-blocking again that somebody made blocking through a duplicate. sendfile has
-/// no flag of its own for it, and would hold the loop for as long as the peer likes.
+/// Makes a socket non-blocking again if a duplicate made it blocking.
+///
+/// sendfile has no flag for a non-blocking call. On a blocking socket, it would hold the loop until
+/// the peer reads.
 pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
     if !sys::socket::is_nonblocking(socket) {
         log::warn!("the socket of a transfer was made blocking; it is non-blocking again");
@@ -123,11 +132,11 @@ pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
     }
 }
 
-/// Asks for the metadata of a file; without `sync`, no server is asked.
+/// Returns the metadata of a file. Without `sync`, the kernel queries no server.
 ///
-/// A device or a pipe may have nothing at the moment, and its EAGAIN looks like the socket's: the
-/// transfer would wait in vain for an edge. So only files and block devices count as cached, and
-/// not with O_DIRECT.
+/// A device or a pipe may have no data at the moment. Its EAGAIN is the same as the socket's, and
+/// the transfer would wait in vain for an edge. So only files and block devices count as cached,
+/// and only without O_DIRECT.
 pub(super) fn stat(file: BorrowedFd<'_>, sync: bool) -> io::Result<(Stat, Metadata)> {
     let metadata = sys::file::metadata(file, sync)?;
     let is_cached = metadata.kind != FileKind::Other && !sys::file::is_direct(file)?;
@@ -138,30 +147,33 @@ pub(super) fn stat(file: BorrowedFd<'_>, sync: bool) -> io::Result<(Stat, Metada
     Ok((stat, metadata))
 }
 
-/// Whether the file says that it has no byte at the offset. One whose size is 0 may have.
+/// Returns whether the file reports that it ends at or before the offset.
+///
+/// A file that reports the size 0 may have bytes there.
 fn ends_before(file: BorrowedFd<'_>, offset: u64) -> bool {
     let size = sys::file::metadata(file, true).map_or(0, |metadata| metadata.size);
     0 < size && size <= offset
 }
 
 impl LoopHandle {
-    /// Calls sendfile(2) once, without waiting for the socket, and returns how many bytes the
-    /// socket took.
+    /// Calls sendfile(2) once, and returns the number of bytes sent.
+    ///
+    /// The call does not wait for the socket.
     ///
     /// It sends at most `count` bytes of the file from `offset` on, and at most 1 MiB. It returns 0
     /// at the end of the file, or for a `count` of 0. It is for callers that drive a transfer
-    /// themselves, as with [`add_writer`](LoopHandle::add_writer). The file's position is neither
-    /// used nor changed. The call does not ask the page cache, so it may wait for the disk.
+    /// themselves, as with [`add_writer`](LoopHandle::add_writer). It neither uses nor changes the
+    /// file's position. It does not probe the page cache, so it may wait for the disk.
     ///
-    /// A call that sent less than `count` has not found the socket full: only `WouldBlock` says so.
-    /// The call does wait if somebody has made the socket blocking through a duplicate; debug mode
-    /// refuses such a socket.
+    /// If a call sends less than `count`, the socket is not necessarily full. Only `WouldBlock`
+    /// reports a full socket. If a duplicate has made the socket blocking, the call does wait.
+    /// Debug mode refuses such a socket.
     ///
     /// # Errors
     ///
     /// - `WouldBlock`: the socket is full, or another task is writing to it.
     /// - `InvalidInput`: not a stream socket, or an offset beyond `i64::MAX`.
-    /// - `Unsupported`, with a [`SendfileNotAvailableError`] inside: sendfile does not serve this
+    /// - `Unsupported`, with a [`SendfileNotAvailableError`] inside: sendfile does not support this
     ///   file and this socket.
     /// - Any OS error of the connection and of the file.
     ///
@@ -217,8 +229,7 @@ impl LoopHandle {
                     sock.exhausted(Direction::Write);
                     Err(io::ErrorKind::WouldBlock.into())
                 }
-                // The kernel looks at the offset first, and the size is not asked for before it is
-                // needed.
+                // The kernel checks the offset first. Only this error needs the size.
                 Outcome::NotAvailable(_) if ends_before(file, offset) => Ok(0),
                 Outcome::NotAvailable(errno) => {
                     Err(SendfileNotAvailableError::new(Some(errno), 0).into())

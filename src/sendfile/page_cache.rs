@@ -1,14 +1,14 @@
-//! What is known of the page cache: whether the loop's thread may send the next bytes without a
-//! wait for the disk.
+//! The page cache as a transfer sees it. It decides whether the loop's thread may send the next
+//! bytes without waiting for the disk.
 //!
-//! [`PageCache::poll_ready`] is the whole interface: it is ready when the first bytes of a range
-//! can be sent. In between it asks the kernel, and executor threads read what is missing.
+//! [`PageCache::poll_ready`] is the main interface. It is ready when the loop can send the first
+//! bytes of a range. Until then it probes the kernel, and executor threads read the missing pages.
 //!
-//! # Questions
+//! # Probes
 //!
-//! The kernel has three questions about the page cache (`sys/page_cache/linux.rs` says what each
-//! one costs and who answers it). A transfer begins with the cheapest one that answers on its
-//! mount, and goes over to the exact one after a miss:
+//! The kernel has three probes of the page cache (`sys/page_cache/linux.rs` lists their costs and
+//! file systems). A transfer begins with the cheapest one that works on its mount. After a miss it
+//! uses the exact one:
 //!
 //! ```text
 //!              ┌──────── the file system ────────┐
@@ -24,20 +24,20 @@
 //!
 //! # Rules
 //!
-//! 1. An answer counts until the transfer has to wait for the socket. A page may leave the page
-//!    cache between the answer and the send; then the loop's thread waits for the disk once.
-//! 2. A page that is known to be missing is sent only after an executor thread has read it, three
-//!    times at most.
-//! 3. What a mount answers is remembered by its unique id, for each thread: what the file system
-//!    is, EOPNOTSUPP and ENOSYS, and whether cachestat sees its pages. What the kernel refuses for
-//!    one file (EPERM, errors of mmap) counts for that transfer alone.
-//! 4. A prefetch owns what it uses, a duplicate of the file. So a transfer can be dropped while a
-//!    thread still reads. A prefetch that no thread has begun is dropped with the transfer.
-//! 5. The bytes are read without a copy, and stay in the page cache alone. The send itself is the
-//!    loop's: in another thread it would race with cancellation.
-//! 6. A server is never asked by the loop's thread. The kind of an unknown file system is asked for
-//!    on the executor, and files of remote and unknown ones (FUSE, NFS) take the fallback: FUSE may
-//!    keep no pages, and NFS asks whether they still hold.
+//! 1. A probe counts until the transfer has to wait for the socket. A page may leave the page cache
+//!    between the probe and the send. Then the loop's thread waits for the disk once.
+//! 2. If a page is known to be missing, the loop sends it only after an executor thread has read
+//!    it. After three reads that did not help, the loop sends it anyway.
+//! 3. Each thread remembers a mount by its unique id: its file system, EOPNOTSUPP and ENOSYS, and
+//!    whether cachestat sees its pages. If the kernel refuses a call for one file (EPERM, errors of
+//!    mmap), that counts for its transfer alone.
+//! 4. A prefetch owns a duplicate of the file. So the caller can drop a transfer while a thread
+//!    still reads. The transfer drops a prefetch that no thread has begun.
+//! 5. The executor reads the bytes without a copy, and they stay in the page cache alone. The
+//!    loop's thread makes the send, as in another thread it would race with cancellation.
+//! 6. The loop's thread queries no server here. The executor finds the kind of an unknown file
+//!    system. Files of remote and unknown ones (FUSE, NFS) take the fallback. FUSE may keep no
+//!    pages, and NFS asks its server whether they are still valid.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -54,66 +54,78 @@ use crate::offload::Errand;
 use crate::sys::file::{self, FileKind, Metadata};
 use crate::sys::page_cache::{self as kernel, FileSystem};
 
-/// How much one question covers.
+/// The bytes that one probe covers.
 const WINDOW: u64 = kernel::MAX_RANGE;
 
-/// How much is prefetched at once if the transfer waits for it: little, so that it goes on soon.
+/// The bytes of a prefetch that the transfer waits for.
+///
+/// They are few, so that the transfer continues soon.
 const PIECE: u64 = 256 << 10;
 
-/// How far the executor reads ahead of the transfer, while it sends and while the socket drains.
+/// The bytes of readahead, while the loop sends and while the socket drains.
 const READ_AHEAD: u64 = 1 << 20;
 
-/// How many prefetches of one page may fail before it is sent as it is: something evicts it as
-/// fast.
+/// The prefetches of one page that may fail before the loop sends it anyway.
+///
+/// Something then evicts the page as fast as the executor reads it.
 const MAX_TRIES: u32 = 3;
 
-/// How often in a row that may happen before the answers are taken for wrong. In seastar they were,
-/// unnoticed, and everything went to the threads (scylladb/seastar#2974).
+/// The fruitless pages in a row after which the transfer distrusts the probes.
+///
+/// In seastar the probes were wrong. Nothing reported it, and everything went to the threads
+/// (scylladb/seastar#2974).
 const MAX_FRUITLESS: u32 = 3;
 
-/// For how long a miss makes transfers of its mount ask the exact question.
+/// The time for which a miss makes transfers of its mount use the exact probe.
 const LATELY: Duration = Duration::from_secs(1);
 
-/// For how long a prefetched range counts if the kernel cannot be asked.
+/// The time for which a prefetched range counts if no probe can confirm it.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// How many mounts a thread remembers. More are forgotten, all at once.
+/// The most mounts that a thread remembers.
+///
+/// Beyond that, it forgets all of them at once.
 const MAX_MOUNTS: usize = 64;
 
-/// How the page cache is asked.
+/// The way in which a transfer probes the page cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
     /// The file system is not known yet.
     Unknown,
-    /// Not at all: the file lives in memory, or the caller allows waits.
+    /// No probe: the file is in memory, or the caller allows waits.
     Off,
-    /// By the cheapest question.
+    /// The cheapest probe.
     Cheap,
-    /// By mincore.
+    /// mincore.
     Exact,
-    /// Nothing tells the truth: all is prefetched before it is sent.
+    /// No probe is reliable, or the file system is not local. The executor prefetches each range
+    /// before the loop sends it.
     Blind,
 }
 
-/// What is remembered of a mount.
+/// The facts about a mount that a thread remembers.
 #[derive(Debug, Default)]
 struct Mount {
     file_system: Cell<Option<FileSystem>>,
-    /// Whether preadv2 with RWF_NOWAIT answers.
+    /// True if preadv2 with RWF_NOWAIT works, `None` if unknown.
     nowait: Cell<Option<bool>>,
-    /// cachestat does not exist, or does not see this mount's pages (overlayfs).
+    /// True if cachestat is missing, or does not see this mount's pages (overlayfs).
     no_cachestat: Cell<bool>,
     last_miss: Cell<Option<Instant>>,
 }
 
 thread_local! {
-    /// The mounts that this thread has met, by unique id. An id is never used twice.
+    /// The mounts of this thread's transfers, by unique id.
+    ///
+    /// The kernel never uses an id twice.
     static MOUNTS: RefCell<Vec<(u64, Rc<Mount>)>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Mount {
-    /// The mount of a file. Without a unique id nothing is remembered: a later mount may have the
-    /// same number. A block device's data is on no mount.
+    /// Returns the mount of a file.
+    ///
+    /// Without a unique id, the thread remembers nothing, as a later mount may have the same
+    /// number. A block device's data is on no mount.
     fn of(metadata: &Metadata) -> Rc<Mount> {
         match metadata.mount {
             Some(id) if metadata.kind == FileKind::Regular => MOUNTS
@@ -144,30 +156,30 @@ impl Mount {
     }
 }
 
-/// Whether the next bytes can be sent.
+/// The outcome of [`PageCache::poll_ready`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Readiness {
-    /// This many of the first bytes can be sent, at least one.
+    /// The loop can send this many of the first bytes, at least one.
     Ready(u64),
     /// The loop's thread must not send the file.
     UseFallback(Fallback),
 }
 
-/// What the kernel said of a window.
+/// The outcome of a probe of a window.
 #[derive(PartialEq, Eq, Debug)]
 enum Asked {
-    /// The first bytes are there; [`PageCache::ready`] says how many.
+    /// The first bytes are present. `PageCache::ready` holds their range.
     Present,
-    /// The first page is missing. These ranges are to be prefetched.
+    /// The first page is missing. The executor has to prefetch these ranges.
     Missing(Vec<Range<u64>>),
     /// The file bypasses the page cache.
     Direct,
 }
 
-/// A prefetch under way.
+/// A prefetch in progress.
 #[derive(Debug)]
 struct Prefetch {
-    /// From the first missing byte to the last.
+    /// The range from the first missing byte to the last.
     range: Range<u64>,
     work: Errand<()>,
 }
@@ -179,26 +191,28 @@ pub(super) struct PageCache {
     may_fall_back: bool,
     metadata: Option<Metadata>,
     mount: Option<Rc<Mount>>,
-    /// Bytes that can be sent without another question.
+    /// The bytes that the loop can send without another probe.
     ready: Range<u64>,
     has_missed: bool,
-    /// cachestat refuses this file.
+    /// True if cachestat refuses this file.
     is_refused: bool,
-    /// mincore has told something that only the truth tells.
+    /// True if mincore is known to report the true state of this file.
     is_truthful: bool,
     is_direct_known: bool,
-    /// How many prefetches of the page at this offset have not helped.
+    /// The offset of a page, and the prefetches of it that have not helped.
     tries: (u64, u32),
     fruitless: u32,
     prefetch: Option<Prefetch>,
-    /// How far prefetches were started.
+    /// The offset up to which prefetches have begun.
     prefetched: u64,
     file_system: Option<Errand<FileSystem>>,
 }
 
 impl PageCache {
+    /// Creates the state of a transfer without any probe yet.
+    ///
     /// Without `prefetch`, everything counts as ready. With `may_fall_back`, files whose reads may
-    /// wait for a server take the fallback; else they are prefetched.
+    /// wait for a server take the fallback. Otherwise the executor prefetches them.
     pub(super) fn new(prefetch: bool, may_fall_back: bool) -> PageCache {
         PageCache {
             mode: match prefetch && kernel::IS_SUPPORTED {
@@ -221,14 +235,15 @@ impl PageCache {
         }
     }
 
-    /// Takes over what a stat has found. It was checked then that the file does not bypass the page
-    /// cache.
+    /// Takes the metadata of a stat.
+    ///
+    /// The stat has checked that the file does not bypass the page cache.
     pub(super) fn set_metadata(&mut self, metadata: Metadata) {
         self.metadata = Some(metadata);
         self.is_direct_known = true;
     }
 
-    /// The transfer has waited for the socket: pages may have left the page cache.
+    /// Forgets probes after a wait for the socket, as pages may have left the page cache.
     pub(super) fn after_wait(&mut self, waited: Duration) {
         if self.mode != Mode::Blind || waited > FRESH {
             self.ready = 0..0;
@@ -238,12 +253,16 @@ impl PageCache {
         }
     }
 
-    /// Asks nothing from now on: the executor takes no work, so all is sent as it is.
+    /// Stops all probes, as the executor takes no work.
+    ///
+    /// The loop then sends everything without prefetch.
     pub(super) fn turn_off(&mut self) {
         self.mode = Mode::Off;
     }
 
-    /// Whether all of a range can be sent now, as far as that can be told at once.
+    /// Returns whether the loop can send the whole range now.
+    ///
+    /// A range counts only if a probe without waiting shows it.
     pub(super) fn is_ready_now(
         &mut self,
         event_loop: &LoopHandle,
@@ -276,13 +295,15 @@ impl PageCache {
         }
     }
 
-    /// Ready when the first bytes of a range can be sent without a wait for the disk, or should not
-    /// be sent by the loop's thread. Until then it wakes the task of `cx` when it should be polled
-    /// again. `range` is all that the transfer still owes.
+    /// Returns how many of a range's first bytes the loop can send without waiting.
+    ///
+    /// It returns the fallback instead if the loop's thread should not send them. While it is
+    /// pending, it wakes the task of `cx` for the next poll. `range` is all that the transfer still
+    /// owes.
     ///
     /// # Errors
     ///
-    /// `LoopClosed` if the loop was closed while an executor thread was waited for.
+    /// `LoopClosed` if the loop closes during the wait for an executor thread.
     pub(super) fn poll_ready(
         &mut self,
         event_loop: &LoopHandle,
@@ -320,7 +341,7 @@ impl PageCache {
         }
     }
 
-    /// Finds out how to ask. The mode stays unknown if the file should take the fallback.
+    /// Chooses the mode. The mode stays unknown if the file should take the fallback.
     fn poll_mode(
         &mut self,
         event_loop: &LoopHandle,
@@ -329,7 +350,7 @@ impl PageCache {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         if !self.find_mount(file) {
-            // sendfile reports what is wrong with the file.
+            // sendfile reports the error of the file.
             self.mode = Mode::Off;
         }
         if self.mode == Mode::Unknown && !self.choose_mode() {
@@ -339,7 +360,9 @@ impl PageCache {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether the mount of the file is known now, or the mode without it.
+    /// Finds the mount of the file, and returns false if the stat fails.
+    ///
+    /// If the metadata decides the mode, it also sets the mode.
     fn find_mount(&mut self, file: BorrowedFd<'_>) -> bool {
         if self.mount.is_some() {
             return true;
@@ -359,7 +382,7 @@ impl PageCache {
         true
     }
 
-    /// Whether the mode follows from what is known of the mount.
+    /// Chooses the mode, and returns whether the mount's file system is known.
     fn choose_mode(&mut self) -> bool {
         let Some(mount) = &self.mount else {
             return false;
@@ -380,7 +403,7 @@ impl PageCache {
         true
     }
 
-    /// Ready when the mount's file system is known, or the mode without it.
+    /// Finds the mount's file system, or turns probing off.
     fn poll_file_system(
         &mut self,
         event_loop: &LoopHandle,
@@ -397,7 +420,7 @@ impl PageCache {
             if self.mode == Mode::Off {
                 return Poll::Ready(Ok(()));
             }
-            // Even its name may have to be asked of a server.
+            // The kernel may query a server even for its name.
             if let Ok(file) = event_loop.lend(file, true) {
                 let ask = move || kernel::file_system(file.as_fd());
                 self.file_system = Some(event_loop.errand(ask));
@@ -413,7 +436,7 @@ impl PageCache {
             Some(Err(error)) if error.is_cancelled() && event_loop.is_closed() => {
                 return Poll::Ready(Err(LoopClosed.into()));
             }
-            // No thread, or no descriptor for it: that is not the mount's.
+            // The executor has no thread or descriptor for it. That does not concern the mount.
             _ => {
                 let mount = Mount::default();
                 mount.file_system.set(Some(FileSystem::Other));
@@ -423,7 +446,7 @@ impl PageCache {
         Poll::Ready(Ok(()))
     }
 
-    /// The file system, if the kernel tells it without asking anybody.
+    /// Returns the file system, if the kernel knows it without a server.
     fn guess_file_system(
         &mut self,
         event_loop: &LoopHandle,
@@ -436,7 +459,7 @@ impl PageCache {
                 return Some(FileSystem::Local);
             }
             Err(error) if is_no_answer(&error) => {}
-            // sendfile reports what is wrong with the file.
+            // sendfile reports the error of the file.
             Err(_) => {
                 self.mode = Mode::Off;
                 return None;
@@ -451,13 +474,13 @@ impl PageCache {
         is_device.then_some(FileSystem::Local)
     }
 
-    /// Asks how much of a window is there.
+    /// Probes which part of a window is present.
     fn ask(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, window: &Range<u64>) -> Asked {
         let window = match self.metadata {
             Some(metadata) if metadata.size > window.start => {
                 &(window.start..window.end.min(metadata.size))
             }
-            // Nothing of it is in the file, or its size says nothing.
+            // The file ends before the window, or its size is unknown.
             _ => {
                 self.ready = window.clone();
                 return Asked::Present;
@@ -470,7 +493,7 @@ impl PageCache {
         }
     }
 
-    /// Asks the cheapest question that answers here, and after a miss the exact one.
+    /// Makes the cheapest probe that works here, and after a miss the exact one.
     fn ask_cheap(
         &mut self,
         event_loop: &LoopHandle,
@@ -492,15 +515,16 @@ impl PageCache {
             self.enter_exact();
         }
         let asked = self.ask_exact(event_loop, file, window);
-        // Not one page, says cachestat, and mincore sees them all: that is overlayfs.
+        // If cachestat counts no page and mincore sees all of them, this is overlayfs.
         if self.mode == Mode::Cheap {
             mount.no_cachestat.set(true);
         }
         asked
     }
 
-    /// How many pages of a window are in the page cache, by cachestat; `None` if it does not
-    /// answer.
+    /// Returns how many pages of a window cachestat counts.
+    ///
+    /// It returns `None` if cachestat does not work here.
     fn cached_pages(
         &mut self,
         event_loop: &LoopHandle,
@@ -529,8 +553,9 @@ impl PageCache {
         }
     }
 
-    /// Whether the bytes at the begin of a window and at the end of each piece are there. A hole
-    /// between them is not seen.
+    /// Returns whether a window's first byte and each piece's last byte are present.
+    ///
+    /// It does not see a hole between them.
     fn ask_bytes(
         &mut self,
         event_loop: &LoopHandle,
@@ -546,7 +571,7 @@ impl PageCache {
         offsets.all(|offset| self.ask_byte(event_loop, file, offset).unwrap_or(false))
     }
 
-    /// Asks for one byte, and remembers what the mount answers.
+    /// Probes one byte, and remembers whether the probe works on the mount.
     fn ask_byte(
         &mut self,
         event_loop: &LoopHandle,
@@ -571,7 +596,7 @@ impl PageCache {
         answer
     }
 
-    /// Asks mincore which pages of a window are there.
+    /// Probes with mincore which pages of a window are present.
     fn ask_exact(
         &mut self,
         event_loop: &LoopHandle,
@@ -604,8 +629,9 @@ impl PageCache {
         Asked::Missing(missing)
     }
 
-    /// The missing ranges of a window, in order; `None` if mincore does not tell the truth, or does
-    /// not answer.
+    /// Returns the missing ranges of a window, in order.
+    ///
+    /// It returns `None` if mincore fails or does not report the true state.
     fn missing(
         &mut self,
         event_loop: &LoopHandle,
@@ -627,8 +653,9 @@ impl PageCache {
         self.is_truthful.then_some(missing)
     }
 
-    /// Notes a miss. Returns an answer if the file bypasses the page cache: then every page is
-    /// missing for ever.
+    /// Counts a miss, and returns an outcome only if the file bypasses the page cache.
+    ///
+    /// No page of such a file ever becomes present.
     fn on_miss(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>) -> Option<Asked> {
         if !self.is_direct_known {
             self.is_direct_known = true;
@@ -654,7 +681,7 @@ impl PageCache {
         }
     }
 
-    /// Ready when the prefetch is over that was to bring the first of these ranges in.
+    /// Waits for the prefetch of the first of these ranges, or starts it.
     fn poll_prefetch(
         &mut self,
         event_loop: &LoopHandle,
@@ -681,7 +708,7 @@ impl PageCache {
         Poll::Ready(self.end_prefetch(event_loop, result))
     }
 
-    /// Has an executor thread read these ranges, in order.
+    /// Starts a prefetch of these ranges, in order, on an executor thread.
     fn start_prefetch(
         &mut self,
         event_loop: &LoopHandle,
@@ -693,8 +720,8 @@ impl PageCache {
             return;
         };
         let range = first.start..last.end;
-        // A file system that does not answer preadv2 may have another one below, whose server is
-        // asked at the close.
+        // A file system without preadv2 may have another one below it. Closing the file may then
+        // wait for a server.
         let is_slow = self
             .mount
             .as_ref()
@@ -736,8 +763,9 @@ impl PageCache {
         }
     }
 
-    /// Prefetches what follows, so that the disk works while the socket drains. Only in a transfer
-    /// that has met a miss.
+    /// Prefetches the next bytes, so that the disk works while the socket drains.
+    ///
+    /// It does so only in the modes `Exact` and `Blind`.
     fn read_ahead(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, range: &Range<u64>) {
         if !matches!(self.mode, Mode::Exact | Mode::Blind) {
             return;
@@ -747,7 +775,7 @@ impl PageCache {
             let Poll::Ready(result) = Pin::new(&mut prefetch.work).poll(noop) else {
                 return;
             };
-            // A closed loop is met again by whoever waits.
+            // The next wait reports a closed loop again.
             let _ = self.end_prefetch(event_loop, result);
         }
         let start = self.prefetched.max(self.ready.end);
@@ -770,8 +798,10 @@ impl PageCache {
     }
 }
 
-/// Whether an error of [`kernel::is_resident`] says that it cannot be told: the file system does
-/// not tell (EOPNOTSUPP), or the kernel or a filter has no such call (ENOSYS, EPERM, EINVAL).
+/// Returns whether an error means that [`kernel::is_resident`] does not work here.
+///
+/// The file system does not support it (EOPNOTSUPP). Or the kernel lacks the call, or a filter
+/// refuses it (ENOSYS, EPERM, EINVAL).
 fn is_no_answer(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -779,12 +809,12 @@ fn is_no_answer(error: &io::Error) -> bool {
     )
 }
 
-/// The first `len` bytes of a range, or all of it.
+/// Returns the first `len` bytes of a range, or all of it.
 fn first(range: &Range<u64>, len: u64) -> Range<u64> {
     range.start..range.end.min(range.start.saturating_add(len))
 }
 
-/// How many pages a range touches.
+/// Returns how many pages a range touches.
 fn pages(range: &Range<u64>) -> u64 {
     let page = kernel::page_size();
     match range.is_empty() {
@@ -797,8 +827,10 @@ fn is_one_page(range: &Range<u64>) -> bool {
     pages(range) <= 1
 }
 
-/// The ranges of a window whose pages are missing, in order. `answer` has one byte for each page
-/// that the window touches; the lowest bit says that the page is there.
+/// Returns the missing ranges of a window, in order.
+///
+/// `answer` has one byte for each page that the window touches. If its lowest bit is set, the page
+/// is present.
 fn missing_ranges(window: &Range<u64>, answer: &[u8], page: u64) -> Vec<Range<u64>> {
     let mut missing: Vec<Range<u64>> = Vec::new();
     let mut start = window.start - window.start % page;

@@ -1,52 +1,62 @@
-//! Which bytes of the file are still owed, and what to ask for next. Pure arithmetic.
+//! The range of the file that is still owed, and the next bytes to send. Pure arithmetic.
 
 use std::ops::Range;
 
-/// The most bytes of one system call. On Linux 6.18, uncapped calls moved up to 300 MB and held the
-/// thread for 84 ms; with 1 MiB the longest took 2.8 ms (measured on loopback, ext4).
+/// The most bytes of one system call.
+///
+/// On Linux 6.18, uncapped calls moved up to 300 MB and held the thread for 84 ms. With 1 MiB, the
+/// longest took 2.8 ms (measured on loopback, ext4).
 pub(super) const MAX_PER_CALL: u64 = 1 << 20;
 
-/// The bytes of one read in the fallback; asyncio's number.
+/// The bytes of one read in the fallback, as in asyncio.
 const BLOCK: u64 = 256 << 10;
 
-/// The largest offset: the kernel's offsets are signed.
+/// The largest offset, as the kernel's offsets are signed.
 const MAX_OFFSET: u64 = i64::MAX as u64;
 
-/// What is known of the file's size.
+/// The size of the file, as far as the transfer knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Size {
-    /// Nobody has asked. A count that one call can satisfy needs no size: that saves a system call.
+    /// The transfer has made no stat.
+    ///
+    /// A count that one call can satisfy needs no size, which saves a system call.
     Unasked,
     Known(u64),
-    /// The file says 0. So does an empty one, and so do those of procfs, whatever they hold.
+    /// The file reports 0.
+    ///
+    /// An empty file does, and so do files of procfs that have content.
     Unknown,
 }
 
-/// The way of one transfer through its file.
+/// The progress of one transfer through its file.
 #[derive(Debug)]
 pub(super) struct Plan {
     offset: u64,
     position: u64,
-    /// Where a count ends it.
+    /// The end of the range, if the caller gave a count.
     end: Option<u64>,
     size: Size,
     max_per_call: u64,
     block: u64,
 }
 
-/// What a transfer needs next.
+/// The next need of a transfer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Next {
-    /// The size: it is unasked, or all that it promised is sent and the file may have grown.
+    /// The size.
+    ///
+    /// It is unknown, or all bytes of the known size are sent and the file may have grown.
     Size,
-    /// To send these bytes. All that is owed ends at `owed_until`, as far as one knows now.
+    /// To send these bytes. As far as the plan knows, the owed bytes end at `owed_until`.
     Bytes { range: Range<u64>, owed_until: u64 },
-    /// Nothing: all that was asked for is sent.
+    /// Nothing, as all requested bytes are sent.
     Nothing,
 }
 
 impl Plan {
-    /// `offset` is at most `i64::MAX`; a count that reaches past every end means "to the end".
+    /// Creates a plan. `offset` is at most `i64::MAX`.
+    ///
+    /// A count that reaches past every end means "to the end".
     pub(super) fn new(offset: u64, count: Option<u64>) -> Plan {
         let end = count.map(|count| offset.saturating_add(count));
         Plan {
@@ -59,15 +69,14 @@ impl Plan {
         }
     }
 
-    /// The same plan in steps of at most `chunk` bytes, calls and blocks alike; never more than
-    /// [`MAX_PER_CALL`].
+    /// Limits each call and each block to `chunk` bytes, and to [`MAX_PER_CALL`].
     pub(super) fn with_chunk(mut self, chunk: u64) -> Plan {
         self.max_per_call = chunk.clamp(1, MAX_PER_CALL);
         self.block = self.max_per_call;
         self
     }
 
-    /// The offset of the next byte: the file's position if the transfer ends here.
+    /// Returns the offset of the next byte, the file's position at the end.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
@@ -87,8 +96,10 @@ impl Plan {
         };
     }
 
-    /// Counts bytes that were sent, and returns what comes next. If the size is unasked and a call
-    /// sent less than the count, the size comes next: the file may end here.
+    /// Counts `sent` bytes, and returns the next need.
+    ///
+    /// If there was no stat and a call sent less than the count, the size comes next. The file may
+    /// end here.
     pub(super) fn advance(&mut self, sent: usize) -> Next {
         self.position += sent as u64;
         match self.next() {
@@ -97,14 +108,17 @@ impl Plan {
         }
     }
 
-    /// How many bytes the caller still wants, as far as a file can reach.
+    /// Returns how many bytes the caller still wants, up to the largest offset.
     fn wanted(&self) -> u64 {
         self.end.unwrap_or(MAX_OFFSET).min(MAX_OFFSET) - self.position
     }
 
-    /// What to ask sendfile for: never more than the file still holds, if that is known. Kernels
-    /// between 2018 and 2021 held the last segment back for 200 ms otherwise, waiting for the rest
-    /// (golang/go#41513).
+    /// Returns the next range to send.
+    ///
+    /// If the size is known, it is never more than the file still holds.
+    ///
+    /// Kernels between 2018 and 2021 otherwise held the last segment back for 200 ms. They waited
+    /// for the rest (golang/go#41513).
     pub(super) fn next(&self) -> Next {
         let wanted = self.wanted();
         let held = match self.size {
@@ -122,12 +136,14 @@ impl Plan {
         }
     }
 
-    /// What to read in the fallback, whatever the size is: a read of nothing is the end.
+    /// Returns the next range to read in the fallback.
+    ///
+    /// It does not depend on the size. A read that returns no bytes is the end.
     pub(super) fn next_block(&self) -> Option<Range<u64>> {
         self.block_after(0)
     }
 
-    /// The block after the next `len` bytes.
+    /// Returns the block after the next `len` bytes.
     pub(super) fn block_after(&self, len: usize) -> Option<Range<u64>> {
         let len = len as u64;
         match self.wanted().saturating_sub(len) {
@@ -139,7 +155,7 @@ impl Plan {
         }
     }
 
-    /// Whether the file is known to end before the position.
+    /// Returns whether the known size ends the file at or before the position.
     pub(super) fn is_past_end(&self) -> bool {
         matches!(self.size, Size::Known(size) if size <= self.position)
     }

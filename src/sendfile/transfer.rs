@@ -1,4 +1,4 @@
-//! The driver of a transfer: makes the system calls that the machine asks for, and reports their
+//! The driver of a transfer. It makes the system calls that the machine requests, and reports their
 //! outcomes.
 //!
 //! Most small sends never become a [`Transfer`]: [`send_at_once`] makes their one call first.
@@ -23,10 +23,10 @@ use crate::socket::Socket;
 use crate::sys::file;
 use crate::turns::Turn;
 
-/// Called after each step with the total of the file's bytes sent.
+/// A callback for the total of file bytes sent, after each call that sends some.
 pub(super) type Progress<'a> = Box<dyn FnMut(u64) + 'a>;
 
-/// The file of a transfer, and whether its position is set at the end.
+/// The file of a transfer, with the choice to set its position at the end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SentFile<'a> {
     pub(super) fd: BorrowedFd<'a>,
@@ -34,8 +34,9 @@ pub(super) struct SentFile<'a> {
 }
 
 impl SentFile<'_> {
-    /// A pipe cannot be positioned, and has no position that could be wrong. The result of the
-    /// transfer stands either way.
+    /// Sets the file's position, and only logs an error.
+    ///
+    /// A pipe has no position, so none can be wrong. The result of the transfer stays the same.
     fn set_position(self, position: u64) {
         if !self.update_position {
             return;
@@ -46,11 +47,10 @@ impl SentFile<'_> {
     }
 }
 
-/// Makes the one call of a send that needs no more, if the page cache has all of it.
+/// Makes the only call of a small send, if the page cache has the whole range.
 ///
-/// Nearly all small sends end here, without the state that a transfer keeps for everything that may
-/// happen to it. If the call did something else than send all, the machine continues with its
-/// outcome.
+/// Nearly all small sends end here, without the state of a [`Transfer`]. If the call does not send
+/// everything, the machine continues with its outcome.
 pub(super) fn send_at_once(
     event_loop: &LoopHandle,
     socket: BorrowedFd<'_>,
@@ -74,19 +74,20 @@ pub(super) fn send_at_once(
     }
 }
 
-/// What [`send_at_once`] has done.
+/// The outcome of [`send_at_once`].
 pub(super) enum AtOnce {
     Done(u64),
     Tried(Outcome),
     NotTried,
 }
 
-/// The machine of a transfer, and what must be right however the transfer ends: by a result, by
-/// being dropped, or with its loop.
+/// The machine of a transfer, with the cleanup that every end of the transfer needs.
 ///
-/// While the transfer runs, the position is neither used nor changed: each call names its offset.
-/// The destructor is the one place that sets the position, and that releases a header which the
-/// kernel still holds back for the file. ([`send_at_once`] ends sends that never had a machine.)
+/// A transfer ends by a result, by a drop, or with its loop.
+///
+/// While the transfer runs, it neither uses nor changes the position, as each call names its
+/// offset. Only the destructor sets the position. It also releases a header that the kernel still
+/// holds back for the file. ([`send_at_once`] ends sends that never had a machine.)
 #[derive(Debug)]
 struct Guard<'a> {
     machine: Machine,
@@ -105,8 +106,8 @@ impl Drop for Guard<'_> {
 
 /// The time since the last byte moved.
 ///
-/// A move only notes the new deadline. The timer stays, and sets itself again if it fires early: so
-/// a moving transfer sets one timer for each `limit`, however many steps it takes.
+/// Each moved byte only sets a new deadline. The timer stays, and restarts if it fires early. So a
+/// moving transfer sets one timer for each `limit`, however many calls it makes.
 #[derive(Debug)]
 struct StallTimer {
     limit: Duration,
@@ -128,7 +129,7 @@ impl StallTimer {
         self.deadline = event_loop.deadline(self.limit);
     }
 
-    /// Ready with the error if no byte moved for too long.
+    /// Returns the error once no byte has moved for the whole limit.
     fn poll(&mut self, event_loop: &LoopHandle, cx: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             ready!(Pin::new(&mut self.sleep).poll(cx));
@@ -144,8 +145,9 @@ impl StallTimer {
     }
 }
 
-/// A transfer that has begun. The fields are dropped in this order: the position is set before the
-/// next writer is woken.
+/// A transfer that has begun.
+///
+/// Rust drops the fields in this order, so the position is set before the next writer wakes.
 pub(super) struct Transfer<'a> {
     guard: Guard<'a>,
     waiting: Waiting,
@@ -156,12 +158,12 @@ pub(super) struct Transfer<'a> {
     stall_timeout: Option<Duration>,
     /// Set when the transfer gets the write lock.
     stall: Option<Box<StallTimer>>,
-    /// Since when the transfer waits for the socket.
+    /// The time at which the transfer began to wait for the socket.
     parked: Option<Instant>,
     reader: Option<Box<Reader>>,
 }
 
-/// What a transfer is made of.
+/// The parts of a new transfer.
 pub(super) struct Parts<'a> {
     pub(super) machine: Machine,
     pub(super) file: SentFile<'a>,
@@ -214,8 +216,8 @@ impl<'a> Transfer<'a> {
             socket.may_be_ready(event_loop, Direction::Write),
         );
         let polled = self.drive(event_loop, socket, cx);
-        // A transfer that yields has just moved bytes. It goes on in the next iteration, also on a
-        // closed loop.
+        // A transfer that yields has just moved bytes. It continues in the next iteration, even on
+        // a closed loop.
         let waits = polled.is_pending() && !self.machine().is_yielding();
         match &mut self.stall {
             Some(stall) if waits => stall.poll(event_loop, cx).map(Err),
@@ -339,7 +341,7 @@ impl<'a> Transfer<'a> {
         Poll::Ready(Ok(()))
     }
 
-    /// The fallback's reader, made at the first read.
+    /// Returns the fallback's reader, and creates it for the first read.
     fn reader(&mut self, event_loop: &LoopHandle) -> io::Result<&mut Reader> {
         let reader = match self.reader.take() {
             Some(reader) => reader,

@@ -14,15 +14,17 @@ use libc::{c_int, c_long};
 
 use super::{cvt, uninterrupted};
 
-/// What the kernel knows of a file.
+/// The metadata of a file, as the kernel knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Metadata {
-    /// In bytes; 0 also for files whose size is unknown, as those of procfs.
+    /// The size in bytes, or 0 if it is unknown, as for files of procfs.
     pub(crate) size: u64,
     pub(crate) kind: FileKind,
-    /// The unique id of the mount that the file is on (Linux 6.8). No later mount has the same one.
+    /// The unique id of the file's mount (Linux 6.8). No later mount has the same one.
     pub(crate) mount: Option<u64>,
-    /// The file's pages are memory of their own (STATX_ATTR_DAX): a read never waits for a disk.
+    /// True if the file's pages are memory of their own (STATX_ATTR_DAX).
+    ///
+    /// Reads then never wait for a disk.
     pub(crate) is_dax: bool,
 }
 
@@ -34,7 +36,7 @@ pub(crate) enum FileKind {
 }
 
 impl FileKind {
-    /// The kind's bits are the same on every Unix.
+    /// Returns the kind in a mode. Its bits are the same on every Unix.
     fn new(mode: u32) -> FileKind {
         match mode & 0o170_000 {
             0o100_000 => FileKind::Regular,
@@ -44,8 +46,10 @@ impl FileKind {
     }
 }
 
-/// Returns the metadata of a file. Without `sync`, the kernel answers from what it knows: fstat(2)
-/// may ask a remote server first.
+/// Returns the metadata of a file.
+///
+/// Without `sync`, statx(2) returns the metadata that the kernel has. fstat(2) may query a remote
+/// server first.
 ///
 /// # Errors
 ///
@@ -68,14 +72,16 @@ fn fstat(fd: BorrowedFd<'_>) -> io::Result<Metadata> {
     })
 }
 
-/// A `File` of a borrowed descriptor, for the methods of std. The caller must not drop it.
+/// Returns a `File` of a borrowed descriptor, for the methods of std.
+///
+/// The caller must not drop it.
 fn borrowed_file(fd: BorrowedFd<'_>) -> File {
     // SAFETY: the descriptor is open while it is borrowed. All callers wrap the file in
     // `ManuallyDrop`, so it is never closed here.
     unsafe { File::from_raw_fd(fd.as_raw_fd()) }
 }
 
-/// Shows a file as `File` does, with its path if the system tells it.
+/// A debug view of a file like that of `File`, with its path if known.
 pub(crate) struct Shown<'a>(pub(crate) BorrowedFd<'a>);
 
 impl fmt::Debug for Shown<'_> {
@@ -94,9 +100,10 @@ pub(crate) fn set_position(fd: BorrowedFd<'_>, position: u64) -> io::Result<()> 
     uninterrupted(|| file.seek(SeekFrom::Start(position))).map(drop)
 }
 
-/// Returns whether the file was opened with O_DIRECT. Its reads bypass the page cache, which is
-/// what sendfile sends from: the kernel refuses sendfile with EINVAL at unaligned offsets, also
-/// midway.
+/// Returns whether the file is open with O_DIRECT.
+///
+/// Reads of such a file bypass the page cache, and sendfile sends from the page cache. The kernel
+/// refuses sendfile with EINVAL at unaligned offsets, even midway.
 #[cfg(not(target_vendor = "apple"))]
 pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: no pointers.
@@ -111,7 +118,9 @@ pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The answer of statx(2), which has the same layout on every machine. Unused fields have no name.
+/// The result of statx(2), with the same layout on every machine.
+///
+/// Unused fields have no name.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[repr(C)]
 struct Statx {
@@ -127,9 +136,9 @@ struct Statx {
     _rest: [u64; 13],
 }
 
-/// Calls statx(2) (Linux 4.11). Returns `None` if the kernel does not tell kind and size.
+/// Calls statx(2) (Linux 4.11), and returns `None` without kind and size.
 ///
-/// It makes the system call itself: musl has the function since version 1.2.5 only, and a program
+/// It makes the system call directly. musl has the function only since version 1.2.5, and a program
 /// would not link.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn statx(fd: BorrowedFd<'_>, sync: bool) -> Option<Metadata> {
@@ -142,8 +151,8 @@ fn statx(fd: BorrowedFd<'_>, sync: bool) -> Option<Metadata> {
     const { assert!(std::mem::offset_of!(Statx, mount) == 0x90) };
     let flags = libc::AT_EMPTY_PATH | if sync { 0 } else { DONT_SYNC };
     let mut answer = MaybeUninit::<Statx>::zeroed();
-    // SAFETY: the path is a C string, and the kernel writes one `statx`, of 256 bytes, through the
-    // pointer, which is to `answer`.
+    // SAFETY: the path is a C string. The kernel writes one `statx` of 256 bytes through the
+    // pointer, which points to `answer`.
     let call = || unsafe {
         cvt(libc::syscall(
             libc::SYS_statx,
@@ -155,7 +164,7 @@ fn statx(fd: BorrowedFd<'_>, sync: bool) -> Option<Metadata> {
         ))
     };
     uninterrupted(call).ok()?;
-    // SAFETY: all zeros is a valid `Statx`, whether the call wrote to it or not.
+    // SAFETY: all zeros is a valid `Statx`, even if the call writes nothing.
     let answer = unsafe { answer.assume_init() };
     let has = |fields| answer.mask & fields == fields;
     has(TYPE_AND_SIZE).then(|| Metadata {

@@ -1,5 +1,5 @@
-//! File systems that a test mounts: an overlay, and read-only images on loop devices. For root
-//! alone.
+//! File systems for tests: an overlay, and read-only images on loop devices. Only root can mount
+//! them.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -14,7 +14,9 @@ use std::process::Command;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 
-/// A mounted file system with one file named `file`; unmounted when it is dropped.
+/// A mounted file system with one file named `file`.
+///
+/// Dropping it unmounts the file system.
 #[derive(Debug)]
 pub struct Mounted {
     directory: TempDir,
@@ -45,7 +47,7 @@ impl Drop for Mounted {
     }
 }
 
-/// A folder with an empty folder `merged`, to mount on.
+/// Creates a folder with an empty folder `merged`, to mount on.
 fn directory() -> TempDir {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     fs::create_dir(directory.path().join("merged")).expect("a folder");
@@ -84,8 +86,9 @@ pub fn overlay(content: &[u8]) -> Option<Mounted> {
     }
 }
 
-/// Mounts an image of `content` that `make` has made, by a loop device. The first word is the
-/// program.
+/// Mounts an image of `content` on a loop device.
+///
+/// `make` returns the command that creates the image. Its first word is the program.
 fn image(
     content: &[u8],
     what: &str,
@@ -137,8 +140,9 @@ pub fn erofs(content: &[u8]) -> Option<Mounted> {
     })
 }
 
-/// Writes a file that everybody may read, to the disk: what is not written yet cannot leave the
-/// page cache.
+/// Writes a file with all its bytes to the disk, for all users to read.
+///
+/// The page cache cannot evict bytes that are not on the disk yet.
 fn write(path: &Path, content: &[u8]) {
     fs::write(path, content).expect("room");
     File::open(path)

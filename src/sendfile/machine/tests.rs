@@ -1,4 +1,4 @@
-//! Every answer in every state, without a socket.
+//! Tests of every outcome in every state, without a socket.
 
 use super::*;
 use crate::error::SendfilePhase;
@@ -10,7 +10,7 @@ const MIB: usize = 1 << 20;
 const BLOCK: usize = 256 << 10;
 const STAT: Action = Action::Stat { sync: true };
 
-/// A transfer without a header, whose bytes are sent wherever they are.
+/// Creates a transfer without a header and without probes of the page cache.
 fn new_machine(plan: Plan, fallback: bool) -> Machine {
     Machine::new(
         plan,
@@ -22,7 +22,7 @@ fn new_machine(plan: Plan, fallback: bool) -> Machine {
     )
 }
 
-/// A transfer of the whole of a file that says it has `size` bytes, right before its first call.
+/// Creates a transfer of a file that reports `size` bytes, before its first call.
 #[track_caller]
 fn sending(size: u64, fallback: bool) -> Machine {
     let mut machine = new_machine(Plan::new(0, None), fallback);
@@ -34,12 +34,12 @@ fn sending(size: u64, fallback: bool) -> Machine {
     machine
 }
 
-/// A transfer of `count` bytes for which one call is enough, so that nobody asked for the size.
+/// Creates a transfer of `count` bytes, few enough for one call without a stat.
 fn counted(count: u64, fallback: bool) -> Machine {
     new_machine(Plan::new(0, Some(count)), fallback)
 }
 
-/// A transfer in the fallback, with a block of `len` bytes to be sent.
+/// Creates a transfer in the fallback, with a block of `len` bytes to send.
 #[track_caller]
 fn draining(len: usize) -> Machine {
     let mut machine = sending(0, true);
@@ -83,7 +83,7 @@ fn fails_as_unsupported(mut machine: Machine, errno: Option<i32>) {
     assert_eq!(inner.errno(), errno);
 }
 
-/// The range of a send; panics if the next action is another one.
+/// Returns the range of the next send, and panics if the next action is another one.
 #[track_caller]
 fn next_send(machine: &Machine) -> Range<u64> {
     match machine.action() {

@@ -1,4 +1,4 @@
-//! What needs no socket. tests/sendfile_page_cache.rs has the rest.
+//! Tests without a socket. `tests/sendfile_page_cache.rs` has the others.
 
 use super::*;
 
@@ -8,7 +8,7 @@ const PAGE: u64 = 4096;
 fn window_whose_pages_are_there_has_no_missing_range() {
     assert_eq!(missing_ranges(&(0..PAGE), &[1], PAGE), []);
     assert_eq!(missing_ranges(&(5..3 * PAGE - 1), &[1, 1, 1], PAGE), []);
-    // Only the lowest bit says something.
+    // Only the lowest bit counts.
     assert_eq!(missing_ranges(&(0..PAGE), &[0xff], PAGE), []);
     assert_eq!(missing_ranges(&(0..PAGE), &[0xfe], PAGE), vec![0..PAGE]);
 }
@@ -78,7 +78,7 @@ fn answers_count_until_the_socket_was_waited_for() {
     page_cache.ready = 0..9;
     page_cache.after_wait(Duration::ZERO);
     assert!(page_cache.ready.is_empty());
-    // What was prefetched without an answer stays for a while.
+    // Without probes, a prefetched range stays ready for a while.
     page_cache.mode = Mode::Blind;
     page_cache.ready = 0..9;
     page_cache.after_wait(FRESH);
@@ -107,8 +107,9 @@ mod on_a_disk {
         file
     }
 
-    /// Evicts the file. The kernel keeps pages that it is moving just then, so this looks until
-    /// they are gone.
+    /// Evicts the file, and repeats that until all pages are gone.
+    ///
+    /// The kernel keeps pages that it is moving at the moment.
     fn evict(file: &File) {
         fadvise(file, 0, None, Advice::Random).expect("advice");
         let mut pages = [1; size_of::<kernel::Pages>()];
@@ -119,8 +120,9 @@ mod on_a_disk {
         }
     }
 
-    /// A page cache that asks the exact question from the start: finding out what the file system
-    /// is may read a page.
+    /// Creates a page cache that uses the exact probe from the start.
+    ///
+    /// The search for the file system may read a page.
     fn exact(file: &File) -> PageCache {
         let mut page_cache = PageCache::new(true, true);
         assert!(page_cache.find_mount(file.as_fd()));
@@ -128,13 +130,15 @@ mod on_a_disk {
         page_cache
     }
 
-    /// Polls for one page until it is ready, and evicts the file before each poll. Returns how
-    /// often it was prefetched.
+    /// Polls for one page until it is ready, and returns its number of prefetches.
+    ///
+    /// It evicts the file before each poll.
     fn prefetches(event_loop: &Loop, page_cache: &mut PageCache, file: &File, at: u64) -> u64 {
         let before = event_loop.stats().sendfile_read_ins;
         event_loop.run_until_complete(std::future::poll_fn(|cx| {
             evict(file);
-            // The one thread is busy during the poll: no prefetch is over before the next eviction.
+            // The only thread is busy during the poll, so no prefetch ends before the next
+            // eviction.
             let (_free, wait) = mpsc::channel::<()>();
             drop(event_loop.run_in_executor(move || wait.recv()));
             let polled = page_cache.poll_ready(event_loop, file.as_fd(), at..at + PAGE, cx);

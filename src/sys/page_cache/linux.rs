@@ -1,17 +1,17 @@
-//! The page cache of Linux: three questions, the kind of a file system, and reading without a copy.
+//! The page cache of Linux: three probes, the kind of a file system, and reading without a copy.
 //!
-//! | question | since | answers on | says |
+//! | probe | since | works on | result |
 //! |---|---|---|---|
 //! | preadv2(2), RWF_NOWAIT, 1 byte | 4.14 | ext4, XFS, Btrfs, F2FS | whether that byte is in memory |
-//! | cachestat(2) | 6.5 | all but overlayfs, where it says 0 | how many pages a range has, those being read included |
+//! | cachestat(2) | 6.5 | all but overlayfs, where it returns 0 | how many pages a range has, including those being read |
 //! | mincore(2) of a mapping | always | every local file system | which pages are up to date |
 //!
-//! Measured on Linux 6.18: right after a read-ahead of a cold MiB was asked for, cachestat says 256
-//! of 256 pages, mincore 0. A file that the caller neither owns nor may write is refused by
-//! cachestat (EPERM), and mincore says that all its pages are there (`can_do_mincore` in
-//! mm/mincore.c).
+//! These results are measured on Linux 6.18. Right after a readahead of a cold MiB begins,
+//! cachestat reports 256 of 256 pages, mincore 0. If the caller neither owns the file nor may write
+//! it, cachestat fails with EPERM. mincore then reports all its pages as present (`can_do_mincore`
+//! in mm/mincore.c).
 //!
-//! The functions make their system calls themselves where a C library may not have them.
+//! The functions make a system call directly if a C library may lack its function.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -24,37 +24,38 @@ use libc::c_long;
 use super::Pages;
 use crate::sys::{cvt, cvt_len, uninterrupted};
 
-/// The functions below answer on this system.
+/// True, as the functions below work on this system.
 pub(crate) const IS_SUPPORTED: bool = true;
 
-/// Where a file system keeps its files.
+/// The place in which a file system keeps its files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FileSystem {
     /// In memory: a read never waits.
     Memory,
     /// On a disk of this machine.
     Local,
-    /// Somewhere else, or unknown: a read may wait for a server, also for pages in the page cache.
+    /// Somewhere else, or unknown: a read may wait for a server, even for pages in the page cache.
     Other,
 }
 
-/// The size of a page, in bytes.
+/// Returns the size of a page, in bytes.
 pub(crate) fn page_size() -> u64 {
     // SAFETY: no pointers.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     u64::try_from(size).unwrap_or(4096)
 }
 
-/// Returns whether the byte at `offset` can be read without a wait; true also past the end of the
-/// file.
+/// Returns whether a read of the byte at `offset` would not wait.
+///
+/// Past the end of the file, it returns true.
 ///
 /// It reads the byte, so it touches the page's data. If the page is missing, the kernel begins to
 /// read it.
 ///
 /// # Errors
 ///
-/// EOPNOTSUPP if the file system cannot tell; ENOSYS, EPERM or EINVAL if the kernel or a filter has
-/// no such call; any error of a read.
+/// EOPNOTSUPP if the file system does not support the call; ENOSYS, EPERM or EINVAL if the kernel
+/// lacks it or a filter refuses it; any error of a read.
 pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
     // No file has a byte there.
     let Ok(offset) = i64::try_from(offset) else {
@@ -65,12 +66,13 @@ pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
         iov_base: (&raw mut byte).cast(),
         iov_len: 1,
     };
-    // The kernel takes the offset as two longs, the lower half first. If a long holds all of it,
-    // the kernel reads that one.
+    // The kernel takes the offset as two longs, the lower half first. If a long holds the whole
+    // offset, the kernel uses the first one alone.
     let (low, high) = (offset as c_long, (offset >> 32) as c_long);
     let (fd, flags) = (c_long::from(fd.as_raw_fd()), c_long::from(libc::RWF_NOWAIT));
     let read = || {
-        // SAFETY: the one part is `byte`, which lives longer than the call; all else are numbers.
+        // SAFETY: the one part is `byte`, which lives longer than the call. All other arguments are
+        // numbers.
         cvt(unsafe {
             let parts = &raw const part;
             libc::syscall(libc::SYS_preadv2, fd, parts, 1 as c_long, low, high, flags)
@@ -82,8 +84,9 @@ pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
     }
 }
 
-/// The number of cachestat(2): the same on all machines, but for those whose numbers begin
-/// elsewhere.
+/// The number of cachestat(2).
+///
+/// It is the same on all machines except MIPS, whose numbers start higher.
 const SYS_CACHESTAT: c_long = match () {
     () if cfg!(any(target_arch = "mips", target_arch = "mips32r6")) => 4451,
     () if cfg!(any(target_arch = "mips64", target_arch = "mips64r6")) => 5451,
@@ -103,8 +106,9 @@ struct CacheStat {
     _dirty_writeback_evicted: [u64; 4],
 }
 
-/// Returns how many pages of a range are in the page cache, by cachestat(2). Pages that are still
-/// being read count. `len` must not be 0, which means "to the end".
+/// Returns how many pages of a range are in the page cache, by cachestat(2).
+///
+/// Pages that the kernel is still reading count. `len` must not be 0, which means "to the end".
 ///
 /// # Errors
 ///
@@ -113,8 +117,8 @@ struct CacheStat {
 pub(crate) fn cached_pages(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<u64> {
     let range = CacheRange { offset, len };
     let mut answer = CacheStat::default();
-    // SAFETY: the kernel reads one range and writes one answer through the pointers, which are to
-    // locals of the kernel's layout.
+    // SAFETY: the kernel reads one range and writes one answer through the pointers. They point to
+    // locals with the kernel's layout.
     let result = cvt(unsafe {
         libc::syscall(
             SYS_CACHESTAT,
@@ -127,19 +131,21 @@ pub(crate) fn cached_pages(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Res
     result.map(|_| answer.cached)
 }
 
-/// A mapping of a file that nobody reads or writes.
+/// A mapping of a file without access to its memory.
 struct Mapping {
     start: *mut libc::c_void,
     len: usize,
 }
 
 impl Mapping {
-    /// Maps pages of a file. Without any permission: a process that locks its memory (mlockall(2))
-    /// would read them in otherwise.
+    /// Maps pages of a file, without any permission.
+    ///
+    /// With a permission, a process that locks its memory (mlockall(2)) would read them from the
+    /// disk.
     fn new(fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<Mapping> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
         let offset = libc::off64_t::try_from(offset).map_err(|_| invalid())?;
-        // SAFETY: the kernel chooses the address, so no other mapping changes; the descriptor is
+        // SAFETY: the kernel chooses the address, so no other mapping changes. The descriptor is
         // open.
         let start = unsafe {
             libc::mmap64(
@@ -157,28 +163,29 @@ impl Mapping {
         }
     }
 
-    /// Writes for each page whether it is up to date in the page cache, in the lowest bit.
+    /// Writes to each entry's lowest bit whether its page is up to date in memory.
     fn resident(&self, pages: &mut [u8]) -> io::Result<()> {
         debug_assert!(self.len as u64 <= pages.len() as u64 * page_size());
-        // SAFETY: the range is that of this mapping, and `pages` has a byte for each page of it,
-        // which `new`'s callers see to.
+        // SAFETY: the range is that of this mapping. The callers of `new` pass a `pages` with a
+        // byte for each of its pages.
         cvt(unsafe { libc::mincore(self.start, self.len, pages.as_mut_ptr().cast()) }).map(drop)
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: this value made the mapping and nobody else knows its address.
+        // SAFETY: this value made the mapping, and no other code knows its address.
         unsafe { libc::munmap(self.start, self.len) };
     }
 }
 
-/// Asks mincore(2) which pages of a range are up to date in the page cache, and returns how many
-/// pages the range has. `pages` gets a byte for each, from the page that holds `offset` on. No
-/// page's data is touched.
+/// Probes with mincore(2) which pages of a range are up to date in the page cache.
 ///
-/// For a file that the caller neither owns nor may write, all pages are said to be there: see
-/// [`is_mincore_truthful`].
+/// It returns the number of pages of the range. `pages` gets a byte for each, from the page that
+/// holds `offset` on. The probe touches no page's data.
+///
+/// For a file that the caller neither owns nor may write, the kernel reports all pages as present:
+/// see [`is_mincore_truthful`].
 ///
 /// # Errors
 ///
@@ -198,8 +205,10 @@ pub(crate) fn resident_pages(
     Ok(count)
 }
 
-/// Returns whether mincore(2) tells the truth about a file of `size` bytes. It asks for a page that
-/// cannot be there, far beyond the end: past any large folio that covers the end.
+/// Returns whether mincore(2) reports the true state of a file of `size` bytes.
+///
+/// It probes a page that cannot be present, far beyond the end. No large folio that covers the end
+/// reaches there.
 pub(crate) fn is_mincore_truthful(fd: BorrowedFd<'_>, size: u64) -> bool {
     const GIB: u64 = 1 << 30;
     let Some(beyond) = size
@@ -213,15 +222,17 @@ pub(crate) fn is_mincore_truthful(fd: BorrowedFd<'_>, size: u64) -> bool {
     mapping.is_ok_and(|mapping| mapping.resident(&mut page).is_ok() && page[0] & 1 == 0)
 }
 
-/// Returns whether the file is on tmpfs or hugetlbfs. The kernel answers by itself what only such
-/// files have.
+/// Returns whether the file is on tmpfs or hugetlbfs.
+///
+/// Only such files have seals. The kernel answers without a server.
 pub(crate) fn is_sealable(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: no pointers.
     cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) }).is_ok()
 }
 
-/// File systems in memory (linux/magic.h): tmpfs, ramfs, hugetlbfs, proc, sysfs, debugfs, tracefs,
-/// securityfs, cgroup, cgroup2.
+/// File systems in memory (linux/magic.h).
+///
+/// tmpfs, ramfs, hugetlbfs, proc, sysfs, debugfs, tracefs, securityfs, cgroup, cgroup2.
 const IN_MEMORY: [u32; 10] = [
     0x0102_1994,
     0x8584_58f6,
@@ -235,7 +246,10 @@ const IN_MEMORY: [u32; 10] = [
     0x6367_7270,
 ];
 
-/// File systems on a disk of this machine, whose pages stay valid without a question to anybody:
+/// File systems on a disk of this machine.
+///
+/// Their pages stay valid without a query to a server.
+///
 /// ext2/3/4, XFS, Btrfs, F2FS, overlayfs, squashfs, EROFS, ISO 9660, UDF, FAT, exFAT, NTFS3, JFS,
 /// NILFS2, bcachefs, cramfs, UBIFS, JFFS2, HFS+.
 const LOCAL: [u32; 19] = [
@@ -260,14 +274,15 @@ const LOCAL: [u32; 19] = [
     0x482b,
 ];
 
-/// Returns where the file system of a file keeps its files, by fstatfs(2). It may ask a server
-/// first, which may take any time.
+/// Returns where the file system of a file keeps its files, by fstatfs(2).
+///
+/// The kernel may query a server first, which may take any time.
 pub(crate) fn file_system(fd: BorrowedFd<'_>) -> FileSystem {
     let mut answer = MaybeUninit::<libc::statfs>::zeroed();
-    // SAFETY: the kernel writes one `statfs` through the pointer, which is to `answer`.
+    // SAFETY: the kernel writes one `statfs` through the pointer, which points to `answer`.
     let call = || cvt(unsafe { libc::fstatfs(fd.as_raw_fd(), answer.as_mut_ptr()) });
     let result = uninterrupted(call);
-    // SAFETY: all zeros is a valid `statfs`, whether the call wrote to it or not.
+    // SAFETY: all zeros is a valid `statfs`, even if the call writes nothing.
     let magic = unsafe { answer.assume_init() }.f_type as u32;
     match result {
         Ok(_) if IN_MEMORY.contains(&magic) => FileSystem::Memory,
@@ -276,11 +291,11 @@ pub(crate) fn file_system(fd: BorrowedFd<'_>) -> FileSystem {
     }
 }
 
-/// Reads a range of a file into the page cache, and waits until it is there. An error ends it:
-/// whoever sends the range meets the same one.
+/// Reads a range of a file into the page cache, and waits until it is there.
+///
+/// An error ends the read. The send of the range then meets the same error.
 pub(crate) fn bring_in(fd: BorrowedFd<'_>, offset: u64, len: u64) {
-    // A short range is read at once; a long one is asked for in one piece, so that the disk is busy
-    // throughout.
+    // The call below requests a long range in one piece, so that the disk is busy throughout.
     if len > 128 << 10 {
         // SAFETY: no pointers.
         unsafe { libc::readahead(fd.as_raw_fd(), offset as libc::off64_t, len as usize) };
@@ -292,8 +307,9 @@ pub(crate) fn bring_in(fd: BorrowedFd<'_>, offset: u64, len: u64) {
     }
 }
 
-/// Sends a range to /dev/null: that reads it without a copy. 64 MiB of warm pages take 1 ms of CPU
-/// time, pread(2) takes 8.
+/// Sends a range to /dev/null, which reads it without a copy.
+///
+/// 64 MiB of warm pages take 1 ms of CPU time; pread(2) takes 8.
 fn read_by_sendfile(sink: &File, fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
     let end = offset.saturating_add(len);
     let mut at = offset;
@@ -316,7 +332,7 @@ fn read_by_pread(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
         let len = (end - at).min(scratch.len() as u64) as usize;
         let offset = libc::off64_t::try_from(at).map_err(|_| io::ErrorKind::InvalidInput)?;
         let room = scratch.as_mut_ptr().cast();
-        // SAFETY: the kernel writes at most `len` bytes, which `scratch` has.
+        // SAFETY: the kernel writes at most `len` bytes, and `scratch` has room for them.
         let call = || cvt_len(unsafe { libc::pread64(fd.as_raw_fd(), room, len, offset) });
         match uninterrupted(call)? {
             0 => break,

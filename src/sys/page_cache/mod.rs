@@ -1,4 +1,4 @@
-//! What the kernel tells of the page cache, and how a range gets into it.
+//! Probes of the page cache, and prefetching of ranges into it.
 
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "linux.rs")]
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "none.rs")]
@@ -9,8 +9,10 @@ pub(crate) use platform::{
     is_resident, is_sealable, page_size, resident_pages,
 };
 
-/// The most bytes that [`resident_pages`] is asked for at once.
+/// The most bytes of one call to [`resident_pages`].
 pub(crate) const MAX_RANGE: u64 = 1 << 20;
 
-/// One entry for each page of [`MAX_RANGE`], and one as the range may begin inside a page.
+/// One entry for each page of [`MAX_RANGE`], and one more.
+///
+/// The range may begin inside a page.
 pub(crate) type Pages = [u8; 257];

@@ -1,12 +1,12 @@
-//! Systems that tell nothing of the page cache. FreeBSD's sendfile needs no answer: since version
-//! 11 it reads the disk by itself, while the caller goes on.
+//! Systems without probes of the page cache. FreeBSD's sendfile needs none: since version 11, it
+//! reads the disk by itself while the caller continues.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::Pages;
 
-/// Nothing below is called.
+/// False, as the library calls none of the functions below.
 pub(crate) const IS_SUPPORTED: bool = false;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,8 +1,10 @@
-//! The header in front of the file.
+//! Tests of the header before the file.
 
 use super::*;
 
-/// One of the whole file, or of so many bytes, with a header of 10.
+/// Creates a transfer with a header of 10 bytes.
+///
+/// It sends the whole file or `count` bytes.
 fn with_header(count: Option<u64>, fallback: bool) -> Machine {
     Machine::new(
         Plan::new(0, count),

@@ -1,4 +1,4 @@
-//! Transfers that ask the page cache: what the driver may report instead of an outcome.
+//! Tests of transfers that probe the page cache, with the driver's reports that are no outcomes.
 
 use super::*;
 
@@ -8,7 +8,7 @@ const PREFETCH: MachineOptions = MachineOptions {
     header: 0,
 };
 
-/// A transfer of the whole of a file that says it has `size` bytes.
+/// Creates a transfer of a whole file that reports `size` bytes.
 fn prefetching(size: u64) -> Machine {
     let mut machine = Machine::new(Plan::new(0, None), PREFETCH);
     machine.on_stat(Ok(Stat {
