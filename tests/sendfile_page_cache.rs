@@ -20,6 +20,7 @@ use mounts::Mounted;
 use rustix::fs::{Advice, MemfdFlags, fadvise, fdatasync, memfd_create};
 use rustix::process::Uid;
 use rustix::thread::set_thread_res_uid;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use sendloop::{Loop, Socket, Stats};
 use util::*;
 
@@ -122,17 +123,19 @@ fn for_each_file(is_stranger: bool, check: impl Fn(&Sample) + Sync) {
         return;
     }
     for sample in samples() {
-        let check = &check;
-        let sample = &sample;
-        let run = move || {
+        in_thread(|| {
             if is_stranger {
                 let user = Uid::from_raw(STRANGER);
                 set_thread_res_uid(user, user, user).expect("root may");
             }
-            check(sample);
-        };
-        thread::scope(|scope| scope.spawn(run).join()).expect("no panic");
+            check(&sample);
+        });
     }
+}
+
+/// Runs `check` in a thread of its own: it changes that thread, and a thread remembers mounts.
+fn in_thread(check: impl FnOnce() + Send) {
+    thread::scope(|scope| scope.spawn(check).join()).expect("no panic");
 }
 
 fn difference(before: &Stats, after: &Stats) -> (u64, u64, u64) {
@@ -338,4 +341,67 @@ fn busy_executor_does_not_hold_up_what_is_cached() {
     drop(free);
     assert_eq!(sent.expect("sent"), LEN as u64);
     assert_content(&received.join().expect("read"), 0, LEN);
+}
+
+/// Has the kernel refuse these system calls to this thread, and to threads that it starts.
+fn refuse(calls: &[i64], errno: i32) {
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let refused = SeccompAction::Errno(errno as u32);
+    let arch = std::env::consts::ARCH.try_into().expect("a known machine");
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, arch);
+    let program: BpfProgram = filter.expect("a filter").try_into().expect("a program");
+    apply_filter(&program).expect("the kernel has seccomp");
+}
+
+/// cachestat(2): the number is the same on every machine of the tests.
+const SYS_CACHESTAT: i64 = 451;
+
+#[test]
+fn refused_questions_leave_content_and_zero_copy_intact() {
+    let calls: [&[i64]; 5] = [
+        &[SYS_CACHESTAT],
+        &[libc::SYS_preadv2],
+        &[SYS_CACHESTAT, libc::SYS_preadv2],
+        &[libc::SYS_mincore],
+        &[SYS_CACHESTAT, libc::SYS_preadv2, libc::SYS_mincore],
+    ];
+    let _test = test();
+    if FORCED_FALLBACK {
+        return;
+    }
+    let samples = samples();
+    for (sample, calls) in samples
+        .iter()
+        .flat_map(|sample| calls.map(|calls| (sample, calls)))
+    {
+        for errno in [libc::ENOSYS, libc::EPERM] {
+            in_thread(|| {
+                refuse(calls, errno);
+                let event_loop = new_loop();
+                warm(&sample.file);
+                send(&event_loop, &sample.file);
+                evict(&sample.file, 0, LEN);
+                send(&event_loop, &sample.file);
+                let stats = event_loop.stats();
+                let about = format!("{}, calls {calls:?}, errno {errno}", sample.name);
+                assert_eq!(stats.sendfile_fallbacks, 0, "{about}: {stats:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn cold_file_is_left_to_the_executor_on_a_kernel_without_cachestat() {
+    for_each_file(false, |sample| {
+        refuse(&[SYS_CACHESTAT], libc::ENOSYS);
+        let event_loop = new_loop();
+        for _ in 0..2 {
+            evict(&sample.file, 0, LEN);
+            fadvise(&sample.file, 0, None, Advice::Random).expect("advice");
+            // The byte that preadv2 asks for, at most once for each piece.
+            let read = send(&event_loop, &sample.file);
+            let allowed = (PAGE * LEN.div_ceil(PIECE)) as u64;
+            assert!(read <= allowed, "{}: {read} bytes", sample.name);
+        }
+    });
 }
