@@ -2,7 +2,7 @@
 //! makes no system call.
 //!
 //! ```text
-//!  begin ──▶ SendHeader ──▶ Stat ──▶ Send ──▶ Stat: all known bytes are sent, the file may have grown
+//!  begin ──▶ Stat ──▶ SendHeader ──▶ Send ──▶ Stat: all known bytes are sent, the file may have grown
 //!                            │       │  ▲
 //!                            │       │  └── writable, or the next iteration ── Parked, Yielding
 //!                            │       │                                          ▲         ▲

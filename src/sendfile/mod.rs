@@ -130,9 +130,10 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// You can drop the transfer at any moment. After its first poll, it leaves the file's position
-    /// at the offset plus the bytes that the socket took. The peer can read exactly those. Before
-    /// its first poll, it touches nothing. A read that an executor thread has begun ends on its
-    /// own.
+    /// at the offset plus the bytes that the socket took, unless
+    /// [`update_position`](SendFile::update_position) is off. The peer can read exactly those bytes.
+    /// Before its first poll, it touches nothing. A read that an executor thread has begun ends on
+    /// its own.
     ///
     /// # Platform
     ///

@@ -625,7 +625,11 @@ impl PageCache {
             self.ready = piece;
             return Asked::Present;
         }
-        missing.retain(|range| range.start < piece.start + PIECE);
+        let end = piece.start + PIECE;
+        missing.retain(|range| range.start < end);
+        if let Some(last) = missing.last_mut() {
+            last.end = last.end.min(end);
+        }
         Asked::Missing(missing)
     }
 

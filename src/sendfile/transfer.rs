@@ -137,7 +137,7 @@ impl StallTimer {
                 return Poll::Ready(LoopClosed.into());
             }
             if event_loop.time() >= self.deadline {
-                let what = format!("no byte of the file moved for {:?}", self.limit);
+                let what = format!("no byte of the transfer moved for {:?}", self.limit);
                 return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what));
             }
             self.sleep = event_loop.sleep_until(self.deadline);

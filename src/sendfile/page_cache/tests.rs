@@ -163,6 +163,16 @@ mod on_a_disk {
     }
 
     #[test]
+    fn first_prefetch_of_a_cold_file_is_short() {
+        let event_loop = Loop::new().expect("a loop");
+        let file = file();
+        let mut page_cache = exact(&file);
+        evict(&file);
+        let asked = page_cache.ask_exact(&event_loop, file.as_fd(), &(5..LEN));
+        assert_eq!(asked, Asked::Missing(vec![5..5 + PIECE]));
+    }
+
+    #[test]
     fn prefetch_that_helps_forgives_those_that_did_not() {
         let event_loop = Loop::builder().executor_threads(1).build();
         let event_loop = event_loop.expect("a loop");
