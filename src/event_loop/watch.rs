@@ -16,10 +16,11 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::LoopHandle;
-use crate::error::LoopClosed;
+use crate::error::{LoopClosed, drop_bounded};
 use crate::exceptions::Exceptions;
+use crate::nesting::Kind;
 use crate::reactor::{Attachment, Direction};
-use crate::ready::Callback;
+use crate::ready::{Callback, DROPPED};
 
 /// A callback that is called for each event, until it is cancelled.
 struct Watcher {
@@ -64,8 +65,9 @@ impl Callback for Watcher {
         self.cancelled.set(true);
         // In this order: the callback may own the descriptor, which leaves the poller before it is closed.
         drop(self.attachment.take());
-        let body = self.body.take();
-        drop(body);
+        if let Some(body) = self.body.take() {
+            drop_bounded(Kind::Cancel, DROPPED, body);
+        }
     }
 
     fn is_cancelled(&self) -> bool {

@@ -9,6 +9,8 @@ use std::task::{Context, Waker};
 use mio::event::Event;
 
 use super::waiters::{Waiters, Woken};
+use crate::error::drop_bounded;
+use crate::nesting::Kind;
 use crate::ready::Callback;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -150,7 +152,7 @@ impl Waiting {
     fn leave(&mut self) {
         if let Some((source, direction, number)) = self.place.take() {
             let waker = source.side(direction).waiters.borrow_mut().remove(number);
-            drop(waker);
+            drop_bounded(Kind::Drop, "while a waker was dropped", waker);
         }
     }
 }
