@@ -150,6 +150,9 @@ impl LoopHandle {
     /// Calls `callback` in each turn in which the descriptor is readable, at its end or failed, until it is
     /// [removed](LoopHandle::remove_reader). A second one replaces the first.
     ///
+    /// asyncio's selector loop calls it for the same events; the [page about
+    /// asyncio](crate::docs::asyncio) has a table. Urgent TCP data does not call it.
+    ///
     /// For pipes, terminals, sockets, eventfds, timerfds, inotify; also for a descriptor that a [`Socket`](crate::Socket) has in
     /// the loop. To be removed before the descriptor is closed, as in asyncio; removing and closing inside any callback is fine.
     ///
@@ -219,7 +222,7 @@ impl LoopHandle {
         }
         let fd = fd.as_fd();
         // Also where it is watched already: that arms it again, and shows whether it still is the same descriptor.
-        let attachment = Rc::new(self.inner.reactor.attach(fd)?);
+        let attachment = Rc::new(self.inner.reactor.attach_without_urgent(fd)?);
         let (mut watch, stale) = match self.inner.watches.take(fd.as_raw_fd()) {
             Some(watch) if watch.is_of(&attachment) => (watch, None),
             stale => (Watch::new(attachment), stale),
