@@ -1,8 +1,8 @@
 //! Bounds the stack of destructors that set off more destructors.
 //!
-//! A guard inside a task may cancel the next task, whose guard cancels the next one, and so on. Each
-//! of these cancellations drops a future before it returns, so a long chain would overflow the
-//! stack. This module counts how deep a thread is inside such actions:
+//! A guard inside a task may cancel the next task, whose guard cancels the next one, and so on.
+//! Each of these cancellations drops a future before it returns, so a long chain would overflow
+//! the stack. This module counts how deep a thread is inside such actions:
 //!
 //! 1. [`run`] performs an action one level deeper.
 //! 2. If [`is_full`] holds, the caller passes the action to [`queue`] instead of performing it.

@@ -201,11 +201,15 @@ impl LoopHandle {
     }
 
     /// Drops the callback for reading, now, and says whether there was one. It is not called again, also where it was due.
+    ///
+    /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
     pub fn remove_reader(&self, fd: &impl AsFd) -> bool {
         self.unwatch(Direction::Read, fd.as_fd().as_raw_fd())
     }
 
     /// Drops the callback for writing, now, and says whether there was one. It is not called again, also where it was due.
+    ///
+    /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
     pub fn remove_writer(&self, fd: &impl AsFd) -> bool {
         self.unwatch(Direction::Write, fd.as_fd().as_raw_fd())
     }
