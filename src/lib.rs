@@ -17,6 +17,7 @@ mod clock;
 mod error;
 mod event_loop;
 mod exceptions;
+mod nesting;
 mod offload;
 mod pool;
 mod reactor;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::turn::Driver;
 use super::{Inner, Loop, LoopHandle};
+use crate::nesting::Fresh;
 use crate::reactor::{REST, shorter};
 use crate::ready::Runnable;
 use crate::sys::signal;
@@ -99,7 +100,10 @@ fn interrupt(event_loop: &LoopHandle) -> io::Result<Option<PromiseFuture<()>>> {
 }
 
 /// The time in which a loop is in one of its running methods.
-struct Running<'a>(&'a Inner);
+struct Running<'a>(
+    &'a Inner,
+    #[expect(dead_code, reason = "its end is its use")] Fresh,
+);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
@@ -218,7 +222,7 @@ impl Loop {
         assert!(!before, "a loop is already running on this thread");
         RUNNING.with(|running| *running.borrow_mut() = Some(self.handle()));
         self.inner.running.set(true);
-        Running(&self.inner)
+        Running(&self.inner, Fresh::enter())
     }
 }
 
