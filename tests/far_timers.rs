@@ -26,7 +26,7 @@ const EPOLL_WAIT: &[&str] = if cfg!(target_arch = "x86_64") {
     &[]
 };
 
-/// The timeout with which a thread waits in epoll, in milliseconds. `None` if it does not wait there.
+/// The timeout in milliseconds with which a thread waits in epoll, if it waits there.
 fn poll_timeout(thread: &str) -> Option<i32> {
     let call = fs::read_to_string(format!("/proc/{thread}/syscall")).expect("the call of a thread");
     let words: Vec<&str> = call.split_whitespace().collect();
