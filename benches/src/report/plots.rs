@@ -105,14 +105,14 @@ pub fn draw(folder: &Path, tables: &Tables) -> Result<()> {
         Chart {
             file: "e.svg",
             title: "HTTP: requests in a second, on one core",
-            keys: &["E "],
+            keys: &["E 1 KiB", "E 1 MiB", "E 64 KiB"],
             figure: rate,
             ours: OUR_NAMES,
         },
         Chart {
             file: "g.svg",
             title: "Cold files: how many ms a ticker is late at worst",
-            keys: &["G "],
+            keys: &["G disk", "G fuse", "G holes"],
             figure: late,
             ours: OUR_NAMES,
         },

@@ -12,19 +12,23 @@ pub const SIZES: [(u64, &str, u64); 2] =
     [(4 << 10, "4 KiB", 100_000), (64 << 10, "64 KiB", 16_000)];
 
 /// The calls that sendloop makes, without sendloop: what is left of the difference is its own.
-const CALLS: [&str; 2] = ["blocking_lseek", "blocking_look_lseek"];
+const CALLS: [&str; 3] = ["blocking_lseek", "blocking_look", "blocking_look_lseek"];
+
+/// sendloop without the file's position.
+pub const NO_POSITION: [&str; 2] = ["sendloop_noposition", "sendloop_noposition_noprefetch"];
 
 pub fn run(options: &Options) -> Result<()> {
     let scale = Scale::of(options);
     for (size, name, times) in SIZES {
         let times = scale.units(times);
         download::make(options, size)?;
-        let mut peers = download::start(options, &[&CALLS[..], &download::PEERS].concat(), size)?;
+        let names = [&CALLS[..], &download::PEERS, &NO_POSITION].concat();
+        let mut peers = download::start(options, &names, size)?;
         let plan = Plan {
             key: &format!("B {name}"),
             title: &format!("a file of {name}, sent again and again over one connection"),
             unit: "send",
-            rounds: scale.rounds,
+            rounds: scale.pairs(),
         };
         let table = plan.run(&mut peers, |peer| {
             download::Client::connect(peer.side.port)?.fetch(size, times)?;
