@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::earlier::Earlier;
 use super::figures::{digits, seconds};
 use super::{Tables, heading, tables};
 use crate::runner::results::{Series, Table};
@@ -120,8 +121,17 @@ pub const SECTIONS: [Section; 9] = [
 ];
 
 impl Section {
-    pub fn write(&self, page: &mut String, all: &Tables) -> Result<()> {
-        heading(page, &format!("{}. {}", self.letter, self.title))?;
+    pub fn write(&self, page: &mut String, all: &Tables, earlier: &Earlier) -> Result<()> {
+        let title = format!("{}. {}", self.letter, self.title);
+        let start = page.len();
+        heading(page, &title)?;
+        self.write_new(page, all)?;
+        let kept = earlier.tables_missing_in(&title, &page[start..]);
+        page.push_str(&kept);
+        Ok(())
+    }
+
+    fn write_new(&self, page: &mut String, all: &Tables) -> Result<()> {
         page.push_str(self.remarks);
         if let Some(plot) = self.plot {
             page.push_str(&format!("\n![{}](benchmarks/{plot})\n", self.title));

@@ -69,7 +69,7 @@ pub fn run(options: &Options) -> Result<()> {
     std::fs::create_dir_all(&options.folder)?;
     side::become_counterpart()?;
     let copies = options.only.iter().any(|word| word == "COPY");
-    let rounds = if options.quick { 1 } else { 5 };
+    let rounds = if options.quick { 1 } else { 7 };
     let file = works::file(options, 512 * MIB)?;
     for network in Network::all()? {
         let network = network?;
@@ -80,6 +80,7 @@ pub fn run(options: &Options) -> Result<()> {
             let measured = all(&mut side, address, (connections, bytes, rounds), copies)?;
             println!("\n**{}, connections: {connections}**", network.name());
             table::print(&measured);
+            table::print_wakeups(&measured);
         }
     }
     Ok(())

@@ -60,7 +60,7 @@ impl Network {
     pub fn bytes(self) -> u64 {
         match self {
             Network::Veth { offloads: false } => 128 << 20,
-            _ => 512 << 20,
+            _ => 256 << 20,
         }
     }
 
@@ -85,6 +85,8 @@ impl Network {
         let state = if offloads { "on" } else { "off" };
         let offload =
             |device: &str| format!("ethtool -K {device} gro {state} gso {state} tso {state}");
+        // The kernel takes its time with the pair of a namespace that has ended.
+        let _ = succeed(Command::new("ip").args(["link", "del", "near"]));
         for line in [
             format!("ip link add near type veth peer name far netns {far}"),
             format!("ip address add {NEAR}/24 dev near"),

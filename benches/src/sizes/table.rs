@@ -20,6 +20,34 @@ const FIGURES: [Figure; 10] = [
     ("receives", |m| m.received.calls as f64),
 ];
 
+/// How the CPU time depends on the receiver's wake-ups, by least squares over all samples of a table.
+pub fn print_wakeups(measured: &[Vec<Measured>]) {
+    let samples = measured.iter().flatten();
+    let per_gib = |m: &Measured, figure: f64| figure * GIB / m.bytes as f64;
+    let points: Vec<(f64, f64)> = samples
+        .map(|m| {
+            let woken = per_gib(m, m.received.sleeps as f64);
+            (woken, per_gib(m, m.taken.cpu_ns as f64 / 1e3))
+        })
+        .collect();
+    let count = points.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let sum = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
+        points
+            .iter()
+            .map(|point| of(point.0 - x, point.1 - y))
+            .sum()
+    };
+    let (xx, yy, xy) = (sum(&|x, _| x * x), sum(&|_, y| y * y), sum(&|x, y| x * y));
+    let slope = xy / xx;
+    println!(
+        "\nCPU per GiB is about {:.0} ms and {slope:.1} µs for each wake-up of the receiver (r² {:.2}, {count} samples).",
+        (y - slope * x) / 1e3,
+        xy * xy / (xx * yy)
+    );
+}
+
 /// All per GiB, the median over the rounds; behind the CPU time its quartiles.
 pub fn print(measured: &[Vec<Measured>]) {
     let titles: Vec<&str> = FIGURES.iter().map(|(title, _)| *title).collect();
