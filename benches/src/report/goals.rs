@@ -160,7 +160,7 @@ const PAIRED_GOALS: [Goal; 17] = [
     ),
     paired(
         "B: CPU per 4 KiB send, `update_position(false)` and `prefetch(false)`, beside the bare call",
-        "B 4 KiB",
+        "B no position",
         "sendloop_noposition_noprefetch",
         BARE,
         1.08,
@@ -174,7 +174,7 @@ const PAIRED_GOALS: [Goal; 17] = [
     ),
     paired(
         "B: CPU per 4 KiB send, `update_position(false)`, beside the bare call",
-        "B 4 KiB",
+        "B no position",
         "sendloop_noposition",
         BARE,
         1.3,

@@ -55,7 +55,13 @@ fn beside_ours(table: &Table, peer: &str) -> f64 {
     ratio.map_or(f64::NAN, |ratio| ratio.median)
 }
 
-const OUR_NAMES: &[&str] = &["sendloop", "sendloop_noprefetch", "file_server"];
+const OUR_NAMES: &[&str] = &[
+    "sendloop",
+    "sendloop_noprefetch",
+    "sendloop_noposition",
+    "sendloop_noposition_noprefetch",
+    "file_server",
+];
 
 pub fn draw(folder: &Path, tables: &Tables) -> Result<()> {
     let cost = cost_in_microseconds;

@@ -9,7 +9,12 @@ use super::figures::{digits, seconds, spread};
 use crate::runner::results::{Series, Spread, Table};
 
 /// The one that the others are compared with.
-const OURS: [&str; 3] = ["sendloop", "file_server", "sendloop on ext4"];
+const OURS: [&str; 4] = [
+    "sendloop",
+    "file_server",
+    "sendloop on ext4",
+    "sendloop_noposition",
+];
 
 fn ours(table: &Table) -> Option<&str> {
     OURS.into_iter().find(|name| table.series(name).is_some())

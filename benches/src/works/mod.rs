@@ -61,10 +61,11 @@ impl Scale {
 type Work = fn(&Options) -> Result<()>;
 
 /// By the letter of the page, and a name where there are several of a letter.
-const WORKS: [(&str, Work); 14] = [
+const WORKS: [(&str, Work); 15] = [
     ("A-FILE", a_large_file::run),
     ("A-SIZES", a_large_file::call_sizes),
     ("B-SMALL", b_small_sends::run),
+    ("B-POSITION", b_small_sends::without_position),
     ("B-MANY", b_many_files::run),
     ("C", c_echo::run),
     ("D", d_tasks::run),
