@@ -40,7 +40,7 @@ pub use event_loop::{
 pub use exceptions::ExceptionContext;
 pub use pool::Blocking;
 pub use remote::Remote;
-pub use sendfile::SendFile;
+pub use sendfile::{SendFile, SendFileFuture};
 pub use sock::{Connect, Datagram, Listen};
 pub use socket::Socket;
 pub use task::{Promise, PromiseFuture, Task};

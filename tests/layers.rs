@@ -125,17 +125,3 @@ fn every_unsafe_block_says_why_it_is_sound() {
         }
     }
 }
-
-#[test]
-fn no_file_is_too_long_to_read_at_once() {
-    for (_, path, text) in modules() {
-        let lines = code(&text)
-            .filter(|(_, line)| !line.trim().is_empty())
-            .count();
-        assert!(
-            lines <= 300 || path.ends_with("tests.rs"),
-            "{}: {lines} lines",
-            path.display()
-        );
-    }
-}
