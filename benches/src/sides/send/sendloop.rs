@@ -33,8 +33,8 @@ async fn serve(
         for (file, size) in folder.batch(order)?.files() {
             let send = event_loop.sock_sendfile(&client, file).count(*size);
             let send = send.prefetch(settings.prefetch);
-            // To be `update_position(settings.update_position)` as soon as a transfer has that.
-            let _ = settings.update_position;
+
+            let send = send.update_position(settings.update_position);
             send.await?;
         }
     }
