@@ -26,11 +26,7 @@ const EPOLL_WAIT: &[&str] = if cfg!(target_arch = "x86_64") {
     &[]
 };
 
-<<<<<<< HEAD
-/// The timeout in milliseconds with which a thread waits in epoll, or `None` if it does not wait there.
-=======
 /// The timeout in milliseconds with which a thread waits in epoll, if it waits there.
->>>>>>> work-callbacks
 fn poll_timeout(thread: &str) -> Option<i32> {
     let call = fs::read_to_string(format!("/proc/{thread}/syscall")).expect("the call of a thread");
     let words: Vec<&str> = call.split_whitespace().collect();
