@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use crate::error::{LoopClosed, TaskError};
+use crate::error::{LoopClosedError, TaskError};
 use crate::event_loop::LoopHandle;
 use crate::pool::{Blocking, Lent};
 use crate::sys::{names, uninterrupted};
@@ -17,9 +17,19 @@ use crate::sys::{names, uninterrupted};
 impl LoopHandle {
     /// Has a thread of the executor run `work`, from now on, whether the result is awaited or not.
     ///
-    /// Threads are started when they are needed, at most [`executor_threads`](crate::Builder::executor_threads). A panic becomes
-    /// [`TaskError::Panicked`]; after the loop is closed or the executor shut down, the work is
-    /// dropped and the result is [`TaskError::Cancelled`].
+    /// Threads are started when they are needed, at most [`executor_threads`](crate::Builder::executor_threads).
+    ///
+    /// If the system refuses to start another thread, the work waits for one of those that run, and the loop tries again
+    /// every 10 ms.
+    ///
+    /// # Errors
+    ///
+    /// A [`TaskError`], which is
+    ///
+    /// - [a panic](TaskError::is_panic) if the work panicked;
+    /// - [cancelled](TaskError::is_cancelled) if the loop was closed or the executor shut down before: the work is dropped;
+    /// - neither if the executor has no thread and the system refuses to start one: the work is dropped, and the error's
+    ///   `source()` is the system's `io::Error`.
     ///
     /// Closing the loop does not wait for work that runs: a thread that hangs would hang the program.
     ///
@@ -80,7 +90,8 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// What the resolver says.
+    /// What the resolver says; `InvalidInput` for a host name with a zero byte; [`LoopClosedError`] on a closed loop; a
+    /// [`TaskError`] if the executor is shut down or cannot start a thread.
     ///
     /// # Cancel safety
     ///
@@ -97,22 +108,37 @@ impl LoopHandle {
     /// # }
     /// ```
     pub async fn getaddrinfo(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        if host.contains('\0') {
+            let what = format!("cannot look up {host:?}: a host name has no zero byte");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
         let host = host.to_owned();
         let look_up = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-        outcome(self.run_in_executor(look_up).await)
+        self.outcome(self.run_in_executor(look_up).await)
     }
 
     /// The names of an address's host and service; numbers where there are none.
     ///
     /// # Errors
     ///
-    /// What the resolver says.
+    /// What the resolver says; [`LoopClosedError`] on a closed loop; a [`TaskError`] if the executor is shut down or cannot
+    /// start a thread.
     ///
     /// # Cancel safety
     ///
     /// Dropped, it leaves the lookup to end on its thread.
     pub async fn getnameinfo(&self, addr: SocketAddr) -> io::Result<(String, String)> {
-        outcome(self.run_in_executor(move || names::name_of(&addr)).await)
+        self.outcome(self.run_in_executor(move || names::name_of(&addr)).await)
+    }
+
+    /// The result of executor work that does I/O. Work that was cancelled names the reason: a closed loop, or an executor
+    /// that was shut down.
+    fn outcome<T>(&self, result: Result<io::Result<T>, TaskError>) -> io::Result<T> {
+        match result {
+            Ok(result) => result,
+            Err(error) if error.is_cancelled() && self.is_closed() => Err(LoopClosedError.into()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -141,7 +167,7 @@ impl<T> Future for Errand<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let done = ready!(Pin::new(&mut self.result).poll(cx));
-        Poll::Ready(done.and_then(|result| result.ok_or(TaskError::Cancelled)))
+        Poll::Ready(done.and_then(|result| result.ok_or_else(TaskError::cancelled)))
     }
 }
 
@@ -154,13 +180,5 @@ impl<T> Drop for Errand<T> {
 impl<T> fmt::Debug for Errand<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.result.fmt(f)
-    }
-}
-
-fn outcome<T>(result: Result<io::Result<T>, TaskError>) -> io::Result<T> {
-    match result {
-        Ok(result) => result,
-        Err(TaskError::Cancelled) => Err(LoopClosed.into()),
-        Err(error) => Err(io::Error::other(error.to_string())),
     }
 }

@@ -1,28 +1,46 @@
 //! Threads for work that blocks: as many as are needed, up to a limit, and none before the first piece of work.
+//!
+//! # A thread that does not start
+//!
+//! The system may refuse a thread (`RLIMIT_NPROC`, a cgroup's limit, want of memory), often for a moment only.
+//!
+//! - If the pool has no thread at all, the job's result is that error.
+//! - Else the job stays queued, and the pool *owes* a thread: some job has none that is free to run it. The next worker
+//!   that takes a job tries again, and so does the loop, every [`RETRY`] at most, until the pool owes none.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::mem;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::{TaskError, quietly, wake};
+use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread, thread_local};
 
-/// A thread that has had nothing to do for good ends with its pool, not before: work comes in bursts.
-type Job = Box<dyn FnOnce() + Send>;
+/// Runs on `Ok`; on `Err` it reports that error as its result instead.
+type Job = Box<dyn FnOnce(Result<(), TaskError>) + Send>;
+
+/// The shortest time between two tries of a loop to start a thread that the pool owes.
+const RETRY: Duration = Duration::from_millis(10);
 
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// A thread that has nothing to do ends with its pool, not before: work comes in bursts.
     threads: usize,
+    /// The threads that run no job: those that wait, are starting, or are about to look for a job.
     idle: usize,
     closed: bool,
+    /// When the loop tries again to start a thread that the pool owes.
+    retry: Option<Instant>,
     /// Woken when the last thread has ended.
     ended: Vec<Waker>,
 }
@@ -32,6 +50,8 @@ struct Shared {
     work: Condvar,
     /// How many threads there may be.
     most: usize,
+    /// Whether `retry` is set. Changes under the lock alone.
+    owes: AtomicBool,
 }
 
 thread_local! {
@@ -46,26 +66,27 @@ impl Shared {
     }
 
     /// The life of one thread.
-    fn work_off(&self) {
-        WORKS.set(true);
+    fn work_off(self: &Arc<Shared>) {
+        WORKS.with(|works| works.set(true));
         let mut state = self.state();
         loop {
             if let Some(job) = state.jobs.pop_front() {
+                state.idle -= 1;
+                let failed = self.start_owed(&mut state);
                 drop(state);
+                failed.into_iter().for_each(report);
                 // Its panic is caught inside; but what it gives may be dropped here, where nobody wants it, and panic.
-                quietly("while the result of work was dropped", job);
+                quietly("while the result of work was dropped", || job(Ok(())));
                 state = self.state();
+                state.idle += 1;
             } else if state.closed {
                 break;
             } else {
-                state.idle += 1;
-                state = self
-                    .work
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
+                let woken = self.work.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
             }
         }
+        state.idle -= 1;
         state.threads -= 1;
         let last = state.threads == 0;
         let ended = last.then(|| mem::take(&mut state.ended));
@@ -77,29 +98,60 @@ impl Shared {
         let mut state = self.state();
         if state.closed {
             drop(state);
-            return drop(job);
+            return job(Err(TaskError::shut_down()));
         }
         state.jobs.push_back(job);
-        let wanted = state.jobs.len() > state.idle && state.threads < self.most;
-        if wanted && !self.start_thread(&mut state) && state.threads == 0 {
-            // Nobody is there to run it, and nobody could be started: it is cancelled rather than forgotten.
-            let job = state.jobs.pop_back();
-            drop(state);
-            return drop(job);
-        }
+        let failed = self.start_owed(&mut state);
+        // Without a thread there was no other job: each would have been refused as this one is.
+        let refused = match state.threads {
+            0 => state.jobs.pop_back(),
+            _ => None,
+        };
         drop(state);
-        self.work.notify_one();
+        match (failed, refused) {
+            (Some(error), Some(job)) => job(Err(TaskError::no_thread(error))),
+            (failed, _) => {
+                self.work.notify_one();
+                failed.into_iter().for_each(report);
+            }
+        }
     }
 
-    fn start_thread(self: &Arc<Shared>, state: &mut State) -> bool {
-        let shared = self.clone();
-        let thread = thread::Builder::new().name("sendloop-worker".into());
-        match thread.spawn(move || shared.work_off()) {
-            Ok(_) => state.threads += 1,
-            Err(error) => log::error!("a thread of the executor could not be started: {error}"),
+    /// Starts threads until each job has one that is free to run it, or there are as many as there may be. Returns the
+    /// error of a thread that did not start, if it is news.
+    fn start_owed(self: &Arc<Shared>, state: &mut State) -> Option<io::Error> {
+        let owed = state.retry.take().is_some();
+        while state.jobs.len() > state.idle && state.threads < self.most {
+            // A thread that is just ending counts against the system's limits for a moment longer: where there is another
+            // one that goes on, a second try is all that it takes.
+            let started = match self.start(state) {
+                Err(_) if state.threads > 0 => self.start(state),
+                started => started,
+            };
+            if let Err(error) = started {
+                if state.threads > 0 {
+                    state.retry = Some(Instant::now() + RETRY);
+                    self.owes.store(true, Ordering::Relaxed);
+                }
+                return (!owed).then_some(error);
+            }
         }
-        state.threads > 0
+        self.owes.store(false, Ordering::Relaxed);
+        None
     }
+
+    fn start(self: &Arc<Shared>, state: &mut State) -> io::Result<()> {
+        let shared = self.clone();
+        start_thread("sendloop-worker", move || shared.work_off())?;
+        state.threads += 1;
+        state.idle += 1;
+        Ok(())
+    }
+}
+
+/// Without the pool's lock: a logger is foreign code.
+fn report(error: io::Error) {
+    log::warn!("the executor cannot start another thread, and tries again: {error}");
 }
 
 pub(crate) struct Pool {
@@ -113,6 +165,7 @@ impl Pool {
                 state: Mutex::default(),
                 work: Condvar::new(),
                 most: most.max(1),
+                owes: AtomicBool::new(false),
             }),
         }
     }
@@ -123,16 +176,35 @@ impl Pool {
         (cores + 4).min(32)
     }
 
-    /// Has a thread run `work`, and gives its result to the [`Blocking`]. A closed pool's is cancelled.
+    /// Runs `work` on a thread, and passes its result to the [`Blocking`]. A closed pool's is cancelled.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
         let cell = Arc::new(Mutex::new(Outcome::Pending(None)));
         let report = Report(cell.clone());
-        let job = Box::new(move || report.send(catch_unwind(AssertUnwindSafe(work))));
-        self.shared.submit(job);
+        self.shared.submit(Box::new(move |may_run| match may_run {
+            Ok(()) => report.send(catch_unwind(AssertUnwindSafe(work))),
+            Err(error) => report.end(Err(error)),
+        }));
         Blocking { cell }
+    }
+
+    /// The time until [`start_owed`](Pool::start_owed) is due; `None` if the pool owes no thread.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        if !self.shared.owes.load(Ordering::Relaxed) {
+            return None;
+        }
+        let retry = self.shared.state().retry?;
+        Some(retry.saturating_duration_since(Instant::now()))
+    }
+
+    /// Starts a thread that the pool owes, if it is time to try again.
+    pub(crate) fn start_owed(&self) {
+        if self.patience() == Some(Duration::ZERO) {
+            // Not news: it was reported as the first try failed.
+            let _ = self.shared.start_owed(&mut self.shared.state());
+        }
     }
 
     /// A file for work in the pool. A `slow` one is closed by a thread of the pool, whoever lets go of it.
@@ -199,11 +271,11 @@ impl Deref for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let file = self.file.take();
-        if WORKS.get() {
+        if WORKS.with(Cell::get) {
             return;
         }
         if let Some(pool) = self.pool.upgrade() {
-            pool.submit(Box::new(move || drop(file)));
+            pool.submit(Box::new(move |_| drop(file)));
         }
     }
 }
@@ -231,7 +303,7 @@ struct Report<T>(Place<T>);
 
 impl<T> Report<T> {
     fn send(&self, result: thread::Result<T>) {
-        self.end(result.map_err(TaskError::Panicked));
+        self.end(result.map_err(TaskError::panic));
     }
 
     fn end(&self, result: Result<T, TaskError>) {
@@ -250,7 +322,7 @@ impl<T> Report<T> {
 
 impl<T> Drop for Report<T> {
     fn drop(&mut self) {
-        self.end(Err(TaskError::Cancelled));
+        self.end(Err(TaskError::cancelled()));
     }
 }
 

@@ -19,6 +19,7 @@ use std::task::Waker;
 
 use crate::exceptions::Exceptions;
 use crate::slots::{Key, Packing, Slots};
+use crate::sync::thread_local;
 use crate::sys::pinned::Headed;
 
 /// A task's key in its waker's number, whose upper 16 bits are its loop's. A waker that is kept until 2^20 other tasks have had

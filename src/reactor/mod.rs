@@ -36,7 +36,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Token};
 
-use crate::error::{LoopClosed, wake};
+use crate::error::{LoopClosedError, wake};
 use crate::ready::Ready;
 use crate::slots::{Key, Packing, Slots};
 use crate::sys::{interest, uninterrupted};
@@ -171,7 +171,7 @@ impl Reactor {
                 let fd = open.poll.registry().as_fd();
                 uninterrupted(|| fd.try_clone_to_owned())
             }
-            None => Err(LoopClosed.into()),
+            None => Err(LoopClosedError.into()),
         }
     }
 
@@ -282,7 +282,7 @@ impl Reactor {
 
     fn control(&self, mut change: impl FnMut(&Poll) -> io::Result<()>) -> io::Result<()> {
         let open = self.open.borrow();
-        let open = open.as_ref().ok_or(LoopClosed)?;
+        let open = open.as_ref().ok_or(LoopClosedError)?;
         self.registrations.set(self.registrations.get() + 1);
         uninterrupted(|| change(&open.poll))
     }
@@ -325,7 +325,7 @@ impl Reactor {
 
     fn collect(&self, timeout: Option<Duration>, woken: &mut Woken) -> io::Result<bool> {
         let mut open = self.open.borrow_mut();
-        let Open { poll, events } = open.as_mut().ok_or(LoopClosed)?;
+        let Open { poll, events } = open.as_mut().ok_or(LoopClosedError)?;
         match poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
             other => other?,

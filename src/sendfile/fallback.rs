@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::error::TaskError;
 use crate::event_loop::LoopHandle;
 use crate::offload::Errand;
 use crate::pool::Lent;
@@ -130,7 +129,7 @@ impl Reader {
             self.reading = None;
             let (block, read) = match done {
                 Ok(done) => done,
-                Err(TaskError::Cancelled) if event_loop.is_closed() => {
+                Err(error) if error.is_cancelled() && event_loop.is_closed() => {
                     return Poll::Ready(Filled::Closed);
                 }
                 Err(error) => return Poll::Ready(Filled::Nobody(error.into())),

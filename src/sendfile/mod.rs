@@ -28,7 +28,7 @@
 //! - *Dropped while the executor reads*: the thread ends on its own with its duplicate of the file; its block is dropped. Where no
 //!   thread has begun to, the read is dropped with all that it holds.
 //! - *The loop is closed under it*: a transfer in a task is dropped with it; one that is polled elsewhere is woken, finds its
-//!   poller gone and ends with [`LoopClosed`](crate::LoopClosed).
+//!   poller gone and ends with [`LoopClosedError`](crate::LoopClosedError).
 //! - *The file shrinks*: a call sends nothing though bytes are owed. One read says whether it is the end; nothing is repeated.
 
 mod attempt;
@@ -107,7 +107,7 @@ impl LoopHandle {
     /// - What the system says of the connection (`BrokenPipe`, `ConnectionReset`, `NotConnected`, …), never as SIGPIPE, and of
     ///   the file (EBADF where it is not open for reading, EISDIR, EIO, …).
     /// - `TimedOut` after a [`stall_timeout`](SendFile::stall_timeout).
-    /// - [`LoopClosed`](crate::LoopClosed) where it would have to wait on a closed loop.
+    /// - [`LoopClosedError`](crate::LoopClosedError) where it would have to wait on a closed loop.
     ///
     /// After an error the file's position says how much was sent.
     ///

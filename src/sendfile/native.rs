@@ -72,7 +72,7 @@ fn classify(error: io::Error) -> Answer {
 /// Makes a socket non-blocking again that somebody made blocking through a duplicate: sendfile has no flag of its own for it, and
 /// would hold the loop for as long as the peer likes.
 pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
-    if !sys::socket::is_nonblocking(socket) {
+    if !sys::socket::is_nonblocking(socket).unwrap_or(false) {
         log::warn!("a socket to send a file on was blocking; something changed that");
         let set = sys::socket::set_nonblocking(socket);
         set.unwrap_or_else(|error| log::error!("it cannot be made non-blocking: {error}"));

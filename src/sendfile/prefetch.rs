@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::residency::{Looked, READ_IN};
-use crate::error::{LoopClosed, TaskError};
+use crate::error::LoopClosedError;
 use crate::event_loop::LoopHandle;
 use crate::offload::Errand;
 use crate::sys;
@@ -156,7 +156,9 @@ impl Prefetch {
         self.kind = None;
         Poll::Ready(match done {
             Ok(true) => Ok(Looked::InMemory),
-            Err(TaskError::Cancelled) if event_loop.is_closed() => Err(LoopClosed.into()),
+            Err(error) if error.is_cancelled() && event_loop.is_closed() => {
+                Err(LoopClosedError.into())
+            }
             _ => Ok(Looked::NoAnswer),
         })
     }
@@ -195,7 +197,9 @@ impl Prefetch {
         self.work = None;
         Poll::Ready(match done {
             Ok(cold) => Ok(Brought::In { range, cold }),
-            Err(TaskError::Cancelled) if event_loop.is_closed() => Err(LoopClosed.into()),
+            Err(error) if error.is_cancelled() && event_loop.is_closed() => {
+                Err(LoopClosedError.into())
+            }
             Err(_) => Ok(Brought::Nobody),
         })
     }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use crate::error::LoopClosed;
+use crate::error::LoopClosedError;
 use crate::event_loop::{LoopHandle, Sleep};
 
 /// Counts the time since the last byte moved.
@@ -43,7 +43,7 @@ impl Stall {
         loop {
             ready!(Pin::new(&mut self.alarm).poll(cx));
             if event_loop.is_closed() {
-                return Poll::Ready(LoopClosed.into());
+                return Poll::Ready(LoopClosedError.into());
             }
             if event_loop.time() >= self.deadline {
                 let what = "no byte of the file moved for as long as was allowed";

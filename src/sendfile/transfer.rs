@@ -15,7 +15,7 @@ use super::prefetch::{self, Brought, Prefetch};
 use super::residency::Looked;
 use super::stall::Stall;
 use super::steps::{Answer, Step};
-use crate::error::LoopClosed;
+use crate::error::LoopClosedError;
 use crate::event_loop::{Fallback, LoopHandle};
 use crate::reactor::{Direction, Waiting};
 use crate::ready_io::poll_wait;
@@ -234,7 +234,7 @@ impl<'a> Transfer<'a> {
         match filled {
             Filled::Read(read) => machine.filled(read),
             Filled::Nobody(error) => machine.cannot_read(error),
-            Filled::Closed => return Err(LoopClosed.into()),
+            Filled::Closed => return Err(LoopClosedError.into()),
         }
         if let (Some(next), Some(reader)) = (machine.next_block(), &mut self.reader) {
             reader.read_ahead(event_loop, next);

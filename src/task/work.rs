@@ -119,9 +119,9 @@ impl<F: Future> Step for Work<F> {
                 }
                 settle(self, standing, Ok(value));
             }
-            (None, Err(panic)) => end(self, standing, TaskError::Panicked(panic)),
+            (None, Err(panic)) => end(self, standing, TaskError::panic(panic)),
             (None, Ok(())) if life.phase.get() == Phase::Running => life.phase.set(Phase::Idle),
-            (None, Ok(())) => end(self, standing, TaskError::Cancelled),
+            (None, Ok(())) => end(self, standing, TaskError::cancelled()),
         }
         Stepped::Task
     }
@@ -133,7 +133,7 @@ impl<F: Future> Step for Work<F> {
             Phase::Running | Phase::Cancelling => phase.set(Phase::Cancelling),
             Phase::Idle => {
                 phase.set(Phase::Cancelling);
-                end(self, standing, TaskError::Cancelled);
+                end(self, standing, TaskError::cancelled());
             }
         }
         true
@@ -175,7 +175,7 @@ fn settle<F: Future>(work: Pin<&Work<F>>, standing: &Standing, result: TaskResul
     let cancelled = life.phase.get() == Phase::Cancelling;
     if cancelled {
         overrule(life, standing, result);
-        stage.set(Err(TaskError::Cancelled));
+        stage.set(Err(TaskError::cancelled()));
     } else {
         stage.set(result);
     }
@@ -188,25 +188,27 @@ fn settle<F: Future>(work: Pin<&Work<F>>, standing: &Standing, result: TaskResul
 
 /// A cancellation in the last step wins over what the step came to.
 fn overrule<T>(life: &Life, standing: &Standing, result: TaskResult<T>) {
-    let exceptions = life.ready.exceptions();
-    match result {
-        Err(TaskError::Panicked(panic)) => {
-            let context = ExceptionContext::new("panic in a task that was being cancelled");
-            exceptions.report(&context.with_panic(panic).with_place(standing.place));
-        }
-        unwanted => exceptions.contain("panic while a result was dropped", || drop(unwanted)),
-    }
+    let message = "panic in a task that was being cancelled";
+    discard(life, standing, message, result);
 }
 
 /// What nobody took: a panic is reported, and a result's destructor contained.
 fn dispose<F: Future>(life: &Life, standing: &Standing, stage: &StageOf<F>) {
+    if let Some(result) = stage.take() {
+        let message = "panic in a task whose result nobody took";
+        discard(life, standing, message, result);
+    }
+}
+
+/// Reports a panic with `message`, and contains the destructor of any other result.
+fn discard<T>(life: &Life, standing: &Standing, message: &str, result: TaskResult<T>) {
     let exceptions = life.ready.exceptions();
-    match stage.take() {
-        None => {}
-        Some(Err(TaskError::Panicked(panic))) => {
-            let context = ExceptionContext::new("panic in a task whose result nobody took");
+    match result.map_err(TaskError::try_into_panic) {
+        Err(Ok(panic)) => {
+            let context = ExceptionContext::new(message);
             exceptions.report(&context.with_panic(panic).with_place(standing.place));
         }
-        Some(result) => exceptions.contain("panic while a result was dropped", || drop(result)),
+        Err(Err(_no_panic)) => {}
+        Ok(value) => exceptions.contain("panic while a result was dropped", || drop(value)),
     }
 }
