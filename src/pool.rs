@@ -8,6 +8,9 @@
 //! - Else the job stays queued, and the pool *owes* a thread: some job has none that is free to run it. The next worker
 //!   that takes a job tries again, and so does the loop, every [`RETRY`] at most, until the pool owes none.
 
+#[cfg(all(test, sendloop_loom))]
+mod interleavings;
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,8 +31,11 @@ use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread
 /// Runs on `Ok`; on `Err` it reports that error as its result instead.
 type Job = Box<dyn FnOnce(Result<(), TaskError>) + Send>;
 
-/// The shortest time between two tries of a loop to start a thread that the pool owes.
-const RETRY: Duration = Duration::from_millis(10);
+/// The shortest time between two tries of a loop to start a thread that the pool owes. In a model no time passes.
+const RETRY: Duration = match cfg!(all(test, sendloop_loom)) {
+    false => Duration::from_millis(10),
+    true => Duration::ZERO,
+};
 
 #[derive(Default)]
 struct State {

@@ -4,6 +4,9 @@
 //! clones of it. As only the owner has the methods that run the loop, a task cannot run the loop that runs it. And as the owner
 //! is one value, its end is one moment, at which everything that holds handles of the loop, in circles or not, is dropped.
 
+#[cfg(all(test, sendloop_loom))]
+mod interleavings;
+
 mod builder;
 mod debug;
 mod handles;

@@ -39,6 +39,7 @@ use mio::{Events, Poll, Token};
 use crate::error::{LoopClosedError, wake};
 use crate::ready::Ready;
 use crate::slots::{Key, Packing, Slots};
+use crate::sync::{self, PollWaker};
 use crate::sys::{interest, uninterrupted};
 pub(crate) use source::{Direction, Source, Waiting};
 use waiters::Woken;
@@ -128,10 +129,10 @@ pub(crate) struct Reactor {
 
 impl Reactor {
     /// A poller, and the waker that makes [`poll`](Reactor::poll) return from another thread.
-    pub(crate) fn new() -> io::Result<(Rc<Reactor>, mio::Waker)> {
+    pub(crate) fn new() -> io::Result<(Rc<Reactor>, PollWaker)> {
         let (poll, waker) = uninterrupted(|| {
             let poll = Poll::new()?;
-            let waker = mio::Waker::new(poll.registry(), DOOR)?;
+            let waker = PollWaker::new(poll.registry(), DOOR)?;
             Ok((poll, waker))
         })?;
         let events = Events::with_capacity(EVENTS_AT_ONCE);
@@ -326,7 +327,7 @@ impl Reactor {
     fn collect(&self, timeout: Option<Duration>, woken: &mut Woken) -> io::Result<bool> {
         let mut open = self.open.borrow_mut();
         let Open { poll, events } = open.as_mut().ok_or(LoopClosedError)?;
-        match poll.poll(events, timeout) {
+        match sync::poll(poll, events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
             other => other?,
         }
