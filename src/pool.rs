@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{TaskError, quietly, wake};
 use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread, thread_local};
+use crate::sys::uninterrupted;
 
 /// Runs on `Ok`; on `Err` it reports that error as its result instead.
 type Job = Box<dyn FnOnce(Result<(), TaskError>) + Send>;
@@ -147,8 +148,10 @@ impl Shared {
     }
 
     fn start(self: &Arc<Shared>, state: &mut State) -> io::Result<()> {
-        let shared = self.clone();
-        start_thread("sendloop-worker", move || shared.work_off())?;
+        uninterrupted(|| {
+            let shared = self.clone();
+            start_thread("sendloop-worker", move || shared.work_off())
+        })?;
         state.threads += 1;
         state.idle += 1;
         Ok(())

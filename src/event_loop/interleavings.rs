@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::Loop;
 use crate::remote::Remote;
-use crate::sync::model::{explore, fail_wakes, refuse_threads, thread};
+use crate::sync::model::{block_on, explore, fail_wakes, refuse_threads, thread};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 
 fn new_loop(threads: usize) -> Loop {
@@ -39,7 +39,7 @@ fn call(remote: Remote, came: Arc<AtomicUsize>, all: usize) {
 
 #[test]
 fn calls_of_two_threads_reach_a_loop_that_waits() {
-    explore(Some(3), || {
+    explore(None, || {
         let event_loop = new_loop(1);
         let came = Arc::new(AtomicUsize::new(0));
         let callers = [(); 2].map(|()| {
@@ -74,7 +74,7 @@ fn calls_reach_a_loop_that_is_busy() {
 
 #[test]
 fn what_a_failed_wake_left_is_found_by_the_next_turn() {
-    explore(Some(3), || {
+    explore(None, || {
         let event_loop = new_loop(1);
         fail_wakes(0, 1);
         let came = Arc::new(AtomicUsize::new(0));
@@ -107,11 +107,14 @@ fn a_call_beside_the_loops_end_runs_or_is_dropped() {
             remote.stop();
             called.is_ok()
         });
+        // It outlives the loop, and holds nothing of it.
+        let remote = event_loop.remote();
         turn(&event_loop);
         drop(event_loop);
         let called = caller.join().expect("no panic");
         assert!(called || ran.load(Ordering::Relaxed) == 0);
         assert_eq!(Arc::strong_count(&held), 1);
+        remote.call_soon_threadsafe(|| ()).expect_err("closed");
     });
 }
 
@@ -157,7 +160,7 @@ fn a_task_woken_while_it_is_polled_is_polled_again() {
 
 #[test]
 fn a_task_woken_by_two_threads_sees_what_both_have_done() {
-    explore(Some(3), || {
+    explore(Some(4), || {
         let event_loop = new_loop(1);
         let place = Arc::new(Place::default());
         let others = [0, 1].map(|which| {
@@ -173,7 +176,7 @@ fn a_task_woken_by_two_threads_sees_what_both_have_done() {
 
 #[test]
 fn a_wake_after_the_tasks_end_reaches_nobody() {
-    explore(Some(3), || {
+    explore(None, || {
         let event_loop = new_loop(1);
         let waker: Rc<RefCell<Option<Waker>>> = Rc::default();
         let leaves = waker.clone();
@@ -209,9 +212,12 @@ fn a_wake_after_the_tasks_end_reaches_nobody() {
 
 #[test]
 fn results_of_the_executor_reach_a_loop_that_waits() {
-    explore(Some(3), || {
+    explore(Some(5), || {
         let event_loop = new_loop(1);
-        let (one, two) = (event_loop.run_in_executor(|| 1), event_loop.run_in_executor(|| 2));
+        let (one, two) = (
+            event_loop.run_in_executor(|| 1),
+            event_loop.run_in_executor(|| 2),
+        );
         event_loop.run_until_complete(async {
             assert_eq!(two.await.expect("ran") + one.await.expect("ran"), 3);
             event_loop.shutdown_default_executor().await;
@@ -221,7 +227,7 @@ fn results_of_the_executor_reach_a_loop_that_waits() {
 
 #[test]
 fn a_loop_starts_the_thread_that_was_refused() {
-    explore(Some(2), || {
+    explore(Some(3), || {
         let event_loop = new_loop(2);
         let waits = Arc::new(Place::default());
         let sets = waits.clone();
@@ -240,15 +246,18 @@ fn a_loop_starts_the_thread_that_was_refused() {
 
 #[test]
 fn a_loop_that_is_closed_beside_its_executor_waits_for_nothing() {
-    explore(Some(3), || {
+    explore(None, || {
         let event_loop = new_loop(1);
         let held = Arc::new(());
         let inside = held.clone();
         let work = event_loop.run_in_executor(move || inside);
         let task = event_loop.create_task(async move { drop(work.await) });
         turn(&event_loop);
+        let handle = event_loop.handle();
         drop(event_loop);
         assert!(task.done());
-        drop(held);
+        // Only the model waits for the thread, whose last wake-up must find the doors of loops.
+        block_on(poll_fn(|cx| handle.pool().poll_ended(cx)));
+        assert_eq!(Arc::strong_count(&held), 1);
     });
 }

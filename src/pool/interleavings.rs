@@ -2,53 +2,12 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::Pool;
 use crate::error::TaskError;
-use crate::sync::model::{explore, refuse_threads, thread};
-use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering};
-
-/// A flag that a thread waits for, as a waker sets it.
-#[derive(Default)]
-struct Signal {
-    set: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Signal {
-    fn set(&self) {
-        *self.set.lock().expect("whole") = true;
-        self.changed.notify_all();
-    }
-
-    fn wait(&self) {
-        let mut set = self.set.lock().expect("whole");
-        while !*set {
-            set = self.changed.wait(set).expect("whole");
-        }
-        *set = false;
-    }
-}
-
-impl Wake for Signal {
-    fn wake(self: Arc<Self>) {
-        self.set();
-    }
-}
-
-/// What a loop is for one future. A lost wake-up leaves the model without a thread that can go on, which fails it.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let signal = Arc::new(Signal::default());
-    let waker = Waker::from(signal.clone());
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => signal.wait(),
-        }
-    }
-}
+use crate::sync::model::{Signal, block_on, explore, refuse_threads, thread};
+use crate::sync::{AtomicUsize, Ordering};
 
 /// Closes the pool and waits for its threads.
 fn shut_down(pool: &Pool) {
@@ -60,7 +19,7 @@ fn shut_down(pool: &Pool) {
 
 #[test]
 fn one_thread_runs_all_and_ends() {
-    explore(Some(4), || {
+    explore(None, || {
         let pool = Pool::new(1);
         let (one, two) = (pool.run(|| 1), pool.run(|| 2));
         assert_eq!(pool.shared.state().threads, 1);
@@ -71,7 +30,7 @@ fn one_thread_runs_all_and_ends() {
 
 #[test]
 fn two_threads_run_what_waits_for_each_other() {
-    explore(Some(3), || {
+    explore(Some(4), || {
         let pool = Pool::new(2);
         let (here, there) = (Arc::new(Signal::default()), Arc::new(Signal::default()));
         let (tell, told) = (here.clone(), there.clone());
@@ -159,8 +118,19 @@ fn is_no_thread(error: &TaskError) -> bool {
 }
 
 #[test]
+fn work_without_any_thread_is_refused() {
+    explore(None, || {
+        let pool = Pool::new(1);
+        refuse_threads(0, 1);
+        let error = block_on(pool.run(|| ())).expect_err("no thread");
+        assert!(is_no_thread(&error));
+        shut_down(&pool);
+    });
+}
+
+#[test]
 fn work_without_any_thread_is_refused_and_the_next_runs() {
-    explore(Some(3), || {
+    explore(Some(4), || {
         let pool = Arc::new(Pool::new(2));
         refuse_threads(0, 1);
         let other = pool.clone();

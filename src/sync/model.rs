@@ -5,6 +5,9 @@
 
 use std::cell::Cell;
 use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use loom::model::Builder;
@@ -95,7 +98,7 @@ pub(crate) fn explore(preemptions: Option<usize>, case: fn()) {
     let mut builder = Builder::new();
     builder.max_branches = 100_000;
     builder.preemption_bound = builder.preemption_bound.or(preemptions);
-    let runs = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = runs.clone();
     builder.check(move || {
         counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -143,4 +146,45 @@ pub(crate) fn poll(
     }
     *woken = false;
     poll.poll(events, Some(Duration::ZERO))
+}
+
+/// A flag that a thread waits for, as a waker sets it.
+#[derive(Default)]
+pub(crate) struct Signal {
+    set: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Signal {
+    pub(crate) fn set(&self) {
+        *self.set.lock().expect("whole") = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn wait(&self) {
+        let mut set = self.set.lock().expect("whole");
+        while !*set {
+            set = self.changed.wait(set).expect("whole");
+        }
+        *set = false;
+    }
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.set();
+    }
+}
+
+/// What a loop is for one future. A lost wake-up leaves the model without a thread that can go on, which fails it.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let signal = Arc::new(Signal::default());
+    let waker = Waker::from(signal.clone());
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => signal.wait(),
+        }
+    }
 }
