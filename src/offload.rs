@@ -86,6 +86,7 @@ impl LoopHandle {
 
     /// The addresses of a host's name (or of an address written out), with `port` in each, in the system's order of preference.
     ///
+    /// The lookup begins when the future is first polled. The future borrows nothing, so a task may be made of it.
     /// asyncio gives tuples of five; here are the addresses, and families, protocols and flags are not asked for.
     ///
     /// # Errors
@@ -107,14 +108,20 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn getaddrinfo(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        if host.contains('\0') {
-            let what = format!("cannot look up {host:?}: a host name has no zero byte");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    pub fn getaddrinfo(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + use<> {
+        let (event_loop, host) = (self.clone(), host.to_owned());
+        async move {
+            if host.contains('\0') {
+                let what = format!("cannot look up {host:?}: a host name has no zero byte");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+            let look_up = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+            event_loop.outcome(event_loop.run_in_executor(look_up).await)
         }
-        let host = host.to_owned();
-        let look_up = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-        self.outcome(self.run_in_executor(look_up).await)
     }
 
     /// The names of an address's host and service; numbers where there are none.
@@ -127,8 +134,15 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropped, it leaves the lookup to end on its thread.
-    pub async fn getnameinfo(&self, addr: SocketAddr) -> io::Result<(String, String)> {
-        self.outcome(self.run_in_executor(move || names::name_of(&addr)).await)
+    pub fn getnameinfo(
+        &self,
+        addr: SocketAddr,
+    ) -> impl Future<Output = io::Result<(String, String)>> + use<> {
+        let event_loop = self.clone();
+        async move {
+            let look_up = event_loop.run_in_executor(move || names::name_of(&addr));
+            event_loop.outcome(look_up.await)
+        }
     }
 
     /// The result of executor work that does I/O. Work that was cancelled names the reason: a closed loop, or an executor

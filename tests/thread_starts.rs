@@ -217,6 +217,19 @@ fn a_busy_thread_that_ends_its_work_takes_what_waits() {
 }
 
 #[test]
+fn lookups_are_tasks_without_borrowing() {
+    let _test = test();
+    let event_loop = new_loop();
+    let found = event_loop.create_task(event_loop.getaddrinfo(&String::from("127.0.0.1"), 80));
+    let addr = "127.0.0.1:80".parse().expect("an address");
+    let named = event_loop.create_task(event_loop.getnameinfo(addr));
+    let found = event_loop.run_until_complete(found).expect("no panic");
+    assert_eq!(found.expect("an address"), [addr]);
+    let named = event_loop.run_until_complete(named).expect("no panic");
+    assert!(!named.expect("a name").0.is_empty());
+}
+
+#[test]
 fn a_host_name_with_a_zero_byte_is_invalid_input() {
     let _test = test();
     let event_loop = new_loop();
