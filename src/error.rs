@@ -11,7 +11,8 @@ use std::task::Waker;
 
 /// The reason why a task, a promise or executor work has no result.
 ///
-/// The type is opaque and `Sync`, so `?` turns it into an `io::Error`, a boxed error or `anyhow::Error`.
+/// The type is opaque and `Sync`, so `?` converts it into an `io::Error`, a boxed error or an
+/// `anyhow::Error`.
 ///
 /// # Examples
 ///
@@ -52,7 +53,7 @@ impl TaskError {
         TaskError { reason }
     }
 
-    /// The executor refuses the work, because it or its loop was shut down.
+    /// The executor was shut down, or its loop closed, before the work was submitted.
     pub(crate) fn shut_down() -> TaskError {
         let reason = Reason::ShutDown;
         TaskError { reason }
@@ -69,7 +70,10 @@ impl TaskError {
         TaskError { reason }
     }
 
-    /// Returns true if the task was cancelled, its promise was dropped, or its loop or executor was shut down.
+    /// Returns true if the work was cancelled.
+    ///
+    /// That is so if the task was cancelled, the promise was dropped, the loop was closed, or the
+    /// executor was shut down.
     pub fn is_cancelled(&self) -> bool {
         matches!(self.reason, Reason::Cancelled | Reason::ShutDown)
     }

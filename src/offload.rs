@@ -17,19 +17,20 @@ use crate::sys::{names, uninterrupted};
 impl LoopHandle {
     /// Has a thread of the executor run `work`, from now on, whether the result is awaited or not.
     ///
-    /// Threads are started when they are needed, at most [`executor_threads`](crate::Builder::executor_threads).
-    ///
-    /// If the system refuses to start another thread, the work waits for one of those that run, and the loop tries again
-    /// every 10 ms.
+    /// The executor starts threads on demand, at most
+    /// [`executor_threads`](crate::Builder::executor_threads). If the system refuses another thread,
+    /// the work stays queued, and the loop retries every 10 ms.
     ///
     /// # Errors
     ///
     /// A [`TaskError`], which is
     ///
     /// - [a panic](TaskError::is_panic) if the work panicked;
-    /// - [cancelled](TaskError::is_cancelled) if the loop was closed or the executor shut down before: the work is dropped;
-    /// - neither if the executor has no thread and the system refuses to start one: the work is dropped, and the error's
-    ///   `source()` is the system's `io::Error`.
+    /// - [cancelled](TaskError::is_cancelled) if the loop was closed or the executor shut down before;
+    /// - neither if the executor has no thread and the system refuses one. The error's `source()` is
+    ///   then the system's `io::Error`.
+    ///
+    /// The executor drops work that it does not run.
     ///
     /// Closing the loop does not wait for work that runs: a thread that hangs would hang the program.
     ///
@@ -86,13 +87,14 @@ impl LoopHandle {
 
     /// The addresses of a host's name (or of an address written out), with `port` in each, in the system's order of preference.
     ///
-    /// The lookup begins when the future is first polled. The future borrows nothing, so a task may be made of it.
+    /// The lookup starts when the future is first polled. The future is `'static`, so it can be a task.
     /// asyncio gives tuples of five; here are the addresses, and families, protocols and flags are not asked for.
     ///
     /// # Errors
     ///
-    /// What the resolver says; `InvalidInput` for a host name with a zero byte; [`LoopClosedError`] on a closed loop; a
-    /// [`TaskError`] if the executor is shut down or cannot start a thread.
+    /// Any error of the resolver. `InvalidInput` if the host name has a zero byte.
+    /// [`LoopClosedError`] on a closed loop. A [`TaskError`] if the executor is shut down or cannot
+    /// start a thread.
     ///
     /// # Cancel safety
     ///
@@ -128,8 +130,8 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// What the resolver says; [`LoopClosedError`] on a closed loop; a [`TaskError`] if the executor is shut down or cannot
-    /// start a thread.
+    /// Any error of the resolver. [`LoopClosedError`] on a closed loop. A [`TaskError`] if the
+    /// executor is shut down or cannot start a thread.
     ///
     /// # Cancel safety
     ///
@@ -145,8 +147,8 @@ impl LoopHandle {
         }
     }
 
-    /// The result of executor work that does I/O. Work that was cancelled names the reason: a closed loop, or an executor
-    /// that was shut down.
+    /// Converts the result of executor work that does I/O. If the work was cancelled, the error
+    /// tells a closed loop from an executor that was shut down.
     fn outcome<T>(&self, result: Result<io::Result<T>, TaskError>) -> io::Result<T> {
         match result {
             Ok(result) => result,

@@ -1,12 +1,13 @@
-//! Threads for work that blocks: as many as are needed, up to a limit, and none before the first piece of work.
+//! Threads for work that blocks: as many as are needed, up to a limit, and none before the first
+//! piece of work.
 //!
-//! # A thread that does not start
+//! # If a thread does not start
 //!
-//! The system may refuse a thread (`RLIMIT_NPROC`, a cgroup's limit, want of memory), often for a moment only.
+//! The kernel may refuse a thread (`RLIMIT_NPROC`, a cgroup limit, no memory), often for a moment only.
 //!
-//! - If the pool has no thread at all, the job's result is that error.
-//! - Else the job stays queued, and the pool *owes* a thread: some job has none that is free to run it. The next worker
-//!   that takes a job tries again, and so does the loop, every [`RETRY`] at most, until the pool owes none.
+//! - If the pool has no thread at all, the job fails with that error.
+//! - Otherwise the job stays queued, and the pool is *short* of threads: a job has no idle thread.
+//!   Each worker that takes a job retries, and the loop retries every [`RETRY_INTERVAL`].
 
 #[cfg(all(test, sendloop_loom))]
 mod interleavings;
@@ -29,11 +30,11 @@ use crate::error::{TaskError, quietly, wake};
 use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread, thread_local};
 use crate::sys::uninterrupted;
 
-/// Runs on `Ok`; on `Err` it reports that error as its result instead.
+/// Runs if it is called with `Ok`, and fails with the error otherwise.
 type Job = Box<dyn FnOnce(Result<(), TaskError>) + Send>;
 
-/// The shortest time between two tries of a loop to start a thread that the pool owes. In a model no time passes.
-const RETRY: Duration = match cfg!(all(test, sendloop_loom)) {
+/// The time between two tries of the loop to start a missing thread. No time passes in a model.
+const RETRY_INTERVAL: Duration = match cfg!(all(test, sendloop_loom)) {
     false => Duration::from_millis(10),
     true => Duration::ZERO,
 };
@@ -46,8 +47,8 @@ struct State {
     /// The threads that run no job: those that wait, are starting, or are about to look for a job.
     idle: usize,
     closed: bool,
-    /// When the loop tries again to start a thread that the pool owes.
-    retry: Option<Instant>,
+    /// The time at which the loop retries, if the pool is short of threads.
+    retry_at: Option<Instant>,
     /// Woken when the last thread has ended.
     ended: Vec<Waker>,
 }
@@ -57,8 +58,8 @@ struct Shared {
     work: Condvar,
     /// How many threads there may be.
     most: usize,
-    /// Whether `retry` is set. Changes under the lock alone.
-    owes: AtomicBool,
+    /// Whether `retry_at` is set. Only changes under the lock.
+    short: AtomicBool,
 }
 
 thread_local! {
@@ -79,9 +80,9 @@ impl Shared {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 state.idle -= 1;
-                let failed = self.start_owed(&mut state);
+                let failed = self.start_missing_threads(&mut state);
                 drop(state);
-                failed.into_iter().for_each(report);
+                failed.into_iter().for_each(log_failed_start);
                 // Its panic is caught inside; but what it gives may be dropped here, where nobody wants it, and panic.
                 quietly("while the result of work was dropped", || job(Ok(())));
                 state = self.state();
@@ -108,8 +109,8 @@ impl Shared {
             return job(Err(TaskError::shut_down()));
         }
         state.jobs.push_back(job);
-        let failed = self.start_owed(&mut state);
-        // Without a thread there was no other job: each would have been refused as this one is.
+        let failed = self.start_missing_threads(&mut state);
+        // A pool without threads has no other job, as each was refused like this one.
         let refused = match state.threads {
             0 => state.jobs.pop_back(),
             _ => None,
@@ -119,31 +120,32 @@ impl Shared {
             (Some(error), Some(job)) => job(Err(TaskError::no_thread(error))),
             (failed, _) => {
                 self.work.notify_one();
-                failed.into_iter().for_each(report);
+                failed.into_iter().for_each(log_failed_start);
             }
         }
     }
 
-    /// Starts threads until each job has one that is free to run it, or there are as many as there may be. Returns the
-    /// error of a thread that did not start, if it is news.
-    fn start_owed(self: &Arc<Shared>, state: &mut State) -> Option<io::Error> {
-        let owed = state.retry.take().is_some();
+    /// Starts threads until each job has an idle one or the limit is reached.
+    ///
+    /// Returns the first error; later ones are retries, which nobody needs in the log.
+    fn start_missing_threads(self: &Arc<Shared>, state: &mut State) -> Option<io::Error> {
+        let retrying = state.retry_at.take().is_some();
         while state.jobs.len() > state.idle && state.threads < self.most {
-            // A thread that is just ending counts against the system's limits for a moment longer: where there is another
-            // one that goes on, a second try is all that it takes.
+            // A thread that is ending still counts against the limits for a moment, so try twice.
+            // Without any thread the caller reports the first error instead.
             let started = match self.start(state) {
                 Err(_) if state.threads > 0 => self.start(state),
                 started => started,
             };
             if let Err(error) = started {
                 if state.threads > 0 {
-                    state.retry = Some(Instant::now() + RETRY);
-                    self.owes.store(true, Ordering::Relaxed);
+                    state.retry_at = Some(Instant::now() + RETRY_INTERVAL);
+                    self.short.store(true, Ordering::Relaxed);
                 }
-                return (!owed).then_some(error);
+                return (!retrying).then_some(error);
             }
         }
-        self.owes.store(false, Ordering::Relaxed);
+        self.short.store(false, Ordering::Relaxed);
         None
     }
 
@@ -158,9 +160,9 @@ impl Shared {
     }
 }
 
-/// Without the pool's lock: a logger is foreign code.
-fn report(error: io::Error) {
-    log::warn!("the executor cannot start another thread, and tries again: {error}");
+/// Must be called without the pool's lock, as a logger is foreign code.
+fn log_failed_start(error: io::Error) {
+    log::warn!("the executor cannot start another thread and retries: {error}");
 }
 
 pub(crate) struct Pool {
@@ -174,7 +176,7 @@ impl Pool {
                 state: Mutex::default(),
                 work: Condvar::new(),
                 most: most.max(1),
-                owes: AtomicBool::new(false),
+                short: AtomicBool::new(false),
             }),
         }
     }
@@ -185,7 +187,7 @@ impl Pool {
         (cores + 4).min(32)
     }
 
-    /// Runs `work` on a thread, and passes its result to the [`Blocking`]. A closed pool's is cancelled.
+    /// Runs `work` on a thread and passes its result to the [`Blocking`]. A closed pool cancels it.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -199,20 +201,20 @@ impl Pool {
         Blocking { cell }
     }
 
-    /// The time until [`start_owed`](Pool::start_owed) is due; `None` if the pool owes no thread.
-    pub(crate) fn patience(&self) -> Option<Duration> {
-        if !self.shared.owes.load(Ordering::Relaxed) {
+    /// Returns the time until the loop must retry, or `None` if no thread is missing.
+    pub(crate) fn retry_timeout(&self) -> Option<Duration> {
+        if !self.shared.short.load(Ordering::Relaxed) {
             return None;
         }
-        let retry = self.shared.state().retry?;
-        Some(retry.saturating_duration_since(Instant::now()))
+        let retry_at = self.shared.state().retry_at?;
+        Some(retry_at.saturating_duration_since(Instant::now()))
     }
 
-    /// Starts a thread that the pool owes, if it is time to try again.
-    pub(crate) fn start_owed(&self) {
-        if self.patience() == Some(Duration::ZERO) {
-            // Not news: it was reported as the first try failed.
-            let _ = self.shared.start_owed(&mut self.shared.state());
+    /// Retries to start threads if the pool is short of them and a retry is due.
+    pub(crate) fn start_missing_threads(&self) {
+        if self.retry_timeout() == Some(Duration::ZERO) {
+            // The first failure was logged.
+            let _ = self.shared.start_missing_threads(&mut self.shared.state());
         }
     }
 

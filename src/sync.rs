@@ -1,7 +1,8 @@
-//! What threads share, and how a thread begins: the standard library's, or a model's.
+//! Locks, atomics, thread starts and the poller's wait: those of `std` and mio, or those of a model.
 //!
-//! In unit tests with `--cfg sendloop_loom` these names are those of `loom`, which runs a test once for every order in
-//! which its threads can take their steps: `tests/long/interleavings.sh`. What crosses threads (`pool`, `ready`, `remote`) takes them from here.
+//! In unit tests with `--cfg sendloop_loom`, `loom` provides them. It runs a test once for every
+//! interleaving of its threads (`tests/long/interleavings.sh`). The modules `pool`, `ready` and
+//! `remote`, through which threads meet, import them from here.
 
 #[cfg(not(all(test, sendloop_loom)))]
 pub(crate) use real::*;
@@ -26,7 +27,7 @@ mod real {
 
     use mio::{Events, Poll};
 
-    /// Starts a thread that ends by itself.
+    /// Starts a detached thread.
     pub(crate) fn start_thread(name: &str, life: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let thread = thread::Builder::new().name(name.to_owned());
         thread.spawn(life).map(drop)
@@ -41,7 +42,7 @@ mod real {
         poll.poll(events, timeout)
     }
 
-    /// A static that threads share. A model makes a new one for each run.
+    /// Declares a static that threads share. A model makes a new one for each run.
     macro_rules! shared_static {
         ($(#[$doc:meta])* static $name:ident: $of:ty = $value:expr;) => {
             $(#[$doc])*

@@ -1,6 +1,7 @@
-//! The place of a task's future and of its result, if what is in it comes back to it: each act, at each time, before each end.
+//! Re-entrancy of the cell that holds a task's future and then its result.
 //!
-//! The address sanitizer runs this too: `tests/long/sanitizers.sh address`.
+//! The test combines each act of user code in a poll or a destructor with each way in which the task
+//! can end. `tests/long/sanitizers.sh address` runs it under the address sanitizer.
 
 mod util;
 
@@ -14,7 +15,7 @@ use sendloop::{LoopHandle, Task, TaskError};
 use util::sock::turn;
 use util::*;
 
-/// What code of the user's does in the middle of a poll or of a destructor.
+/// An act of user code in a poll or a destructor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Act {
     Nothing,
@@ -40,7 +41,7 @@ const ACTS: [Act; 8] = [
     Act::Panics,
 ];
 
-/// What a poll comes to.
+/// The outcome of a poll.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Outcome {
     Waits,
@@ -48,7 +49,7 @@ enum Outcome {
     Panics,
 }
 
-/// What is done with the task in the end.
+/// The last act on the task from outside.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum End {
     Cancel,
@@ -62,12 +63,12 @@ struct Case {
     in_poll: Act,
     outcome: Outcome,
     in_futures_drop: Act,
-    /// Of the value that the future returns, or of what it panics with.
+    /// The act of the returned value's destructor, or of the panic payload's.
     in_results_drop: Act,
     end: End,
 }
 
-/// What code in a task can reach.
+/// The state that user code in a task can reach.
 struct Scene {
     event_loop: LoopHandle,
     task: RefCell<Option<Rc<RefCell<Task<Acts>>>>>,
@@ -78,7 +79,7 @@ struct Scene {
 }
 
 thread_local! {
-    /// What a panic carries has to be `Send`, and finds its scene here.
+    /// The scene of the present case. A panic payload must be `Send`, so it cannot hold the scene.
     static SCENE: RefCell<Option<Rc<Scene>>> = const { RefCell::new(None) };
 }
 
@@ -118,7 +119,7 @@ fn add(to: &Cell<(u32, u32)>, made: u32, dropped: u32) {
     to.set((all + made, gone + dropped));
 }
 
-/// Acts where it is dropped. It has memory of its own, so that a use after its end shows.
+/// A value whose destructor acts. It owns memory, so that the sanitizer sees a use after the drop.
 struct Acts {
     act: Act,
     tally: fn(&Scene) -> &Cell<(u32, u32)>,
@@ -144,7 +145,7 @@ impl Drop for Acts {
     }
 }
 
-/// A future by hand: the destructors in an `async` block would run while its panic unwinds, and must not panic then.
+/// The task's future. It is no `async` block, whose destructors would run during a panic's unwinding.
 struct Body {
     case: Case,
     memory: Acts,
@@ -172,7 +173,7 @@ fn finish(scene: &Scene, end: End) {
         End::Cancel => drop(task.map(|task| task.borrow().cancel())),
         End::Take => {
             let taken = task.map(|task| poll(&task));
-            // This is the user's own drop, and its panic is the user's own.
+            // The test drops the result itself, so the destructor's panic comes out here.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(taken)));
         }
         End::DropHandle => {
@@ -221,10 +222,10 @@ fn try_case(case: Case) {
 }
 
 #[test]
-fn whatever_comes_back_to_a_task_at_whatever_time_all_is_dropped_once() {
+fn each_value_is_dropped_once_whatever_user_code_does() {
     let _test = test();
     let usual = take_hook();
-    // Thousands of panics that are meant say nothing.
+    // Thousands of intended panics stay silent.
     set_hook(Box::new(|panic| {
         let payload = panic.payload();
         if !payload.is::<Acts>() && payload.downcast_ref() != Some(&MEANT) {

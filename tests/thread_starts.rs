@@ -1,7 +1,8 @@
-//! Threads that the system refuses to start: what becomes of the work, and what the errors name.
+//! Executor work if the system refuses to start a thread.
 //!
-//! A limit on the address space leaves no room for a thread's stack, for root neither. It holds for a whole process, and the
-//! C library keeps the stacks of threads that have ended: so each test runs in a process of its own.
+//! A limit on the address space leaves no room for a thread's stack; it binds root, too. The limit is
+//! one of the process, and the C library reuses the stacks of ended threads. So each test runs in a
+//! process of its own.
 
 #![cfg(target_os = "linux")]
 
@@ -19,18 +20,20 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sendloop::{Blocking, Loop, LoopClosedError, TaskError};
 use util::*;
 
-/// Runs the rest of the test that is called `name` in another process.
+/// Runs `rest` of the test `name` in another process.
 #[track_caller]
 fn alone(name: &str, rest: fn()) {
     const INSIDE: &str = "SENDLOOP_THREAD_STARTS";
+    // This starts a thread, so it comes before the limit.
+    let _test = test();
     if env::var_os(INSIDE).is_some() {
-        // Before the limit: it starts a thread that watches the test.
-        let _test = test();
         return rest();
     }
     let mut command = Command::new(env::current_exe().expect("a path"));
     command.args(["--exact", name, "--nocapture"]);
-    let output = command.env(INSIDE, "1").output().expect("it runs");
+    // A malloc arena per thread would change the size of the address space from moment to moment.
+    command.env(INSIDE, "1").env("MALLOC_ARENA_MAX", "1");
+    let output = command.output().expect("it runs");
     assert!(
         output.status.success(),
         "{}{}",
@@ -39,7 +42,7 @@ fn alone(name: &str, rest: fn()) {
     );
 }
 
-/// No thread starts while this lives.
+/// A limit under which no thread starts, until it is dropped.
 struct NoThreads(Rlimit);
 
 impl NoThreads {
@@ -97,20 +100,17 @@ fn assert_names_the_start(error: &TaskError) {
 }
 
 #[test]
-fn work_without_any_thread_fails_with_the_systems_error() {
-    alone(
-        "work_without_any_thread_fails_with_the_systems_error",
-        || {
-            let event_loop = new_loop();
-            let none = NoThreads::begin();
-            let work = event_loop.run_in_executor(|| 1);
-            let error = event_loop.run_until_complete(work).expect_err("no thread");
-            assert_names_the_start(&error);
-            drop(none);
-            let work = event_loop.run_in_executor(|| 2);
-            assert_eq!(event_loop.run_until_complete(work).expect("a thread"), 2);
-        },
-    );
+fn work_without_any_thread_fails_with_the_os_error() {
+    alone("work_without_any_thread_fails_with_the_os_error", || {
+        let event_loop = new_loop();
+        let none = NoThreads::begin();
+        let work = event_loop.run_in_executor(|| 1);
+        let error = event_loop.run_until_complete(work).expect_err("no thread");
+        assert_names_the_start(&error);
+        drop(none);
+        let work = event_loop.run_in_executor(|| 2);
+        assert_eq!(event_loop.run_until_complete(work).expect("a thread"), 2);
+    });
 }
 
 #[track_caller]
@@ -121,72 +121,69 @@ fn assert_is_of_the_start(error: io::Error) {
 }
 
 #[test]
-fn lookups_without_any_thread_fail_with_the_systems_error() {
-    alone(
-        "lookups_without_any_thread_fail_with_the_systems_error",
-        || {
-            let event_loop = new_loop();
-            let none = NoThreads::begin();
-            let found = event_loop.run_until_complete(event_loop.getaddrinfo("127.0.0.1", 80));
-            assert_is_of_the_start(found.expect_err("no thread"));
-            let addr = "127.0.0.1:80".parse().expect("an address");
-            let named = event_loop.run_until_complete(event_loop.getnameinfo(addr));
-            assert_is_of_the_start(named.expect_err("no thread"));
-            drop(none);
-        },
-    );
+fn lookups_without_any_thread_fail_with_the_os_error() {
+    alone("lookups_without_any_thread_fail_with_the_os_error", || {
+        let event_loop = new_loop();
+        let none = NoThreads::begin();
+        let found = event_loop.run_until_complete(event_loop.getaddrinfo("127.0.0.1", 80));
+        assert_is_of_the_start(found.expect_err("no thread"));
+        let addr = "127.0.0.1:80".parse().expect("an address");
+        let named = event_loop.run_until_complete(event_loop.getnameinfo(addr));
+        assert_is_of_the_start(named.expect_err("no thread"));
+        drop(none);
+    });
 }
 
 #[test]
-fn the_loop_starts_a_thread_that_could_not_be_started_before() {
+fn loop_starts_a_refused_thread() {
+    alone("loop_starts_a_refused_thread", || {
+        let event_loop = new_loop();
+        let (go, first) = busy(&event_loop);
+        let none = NoThreads::begin();
+        let second = told(&event_loop);
+        let some = Duration::from_millis(30);
+        event_loop.run_until_complete(event_loop.sleep(some));
+        second.try_recv().expect_err("the only thread is busy");
+        drop(none);
+        // The test submits no more work, and the first job does not end.
+        run_until_told(&event_loop, &second);
+        go.send(()).expect("it waits");
+        event_loop.run_until_complete(first).expect("done");
+        assert_eq!(event_loop.next_timeout(), None);
+    });
+}
+
+#[test]
+fn next_timeout_includes_the_retry_of_a_refused_thread() {
     alone(
-        "the_loop_starts_a_thread_that_could_not_be_started_before",
+        "next_timeout_includes_the_retry_of_a_refused_thread",
         || {
             let event_loop = new_loop();
-            let (go, first) = busy(&event_loop);
+            let (_go, _first) = busy(&event_loop);
+            assert_eq!(event_loop.next_timeout(), None);
             let none = NoThreads::begin();
             let second = told(&event_loop);
-            let some = Duration::from_millis(30);
-            event_loop.run_until_complete(event_loop.sleep(some));
-            second.try_recv().expect_err("the only thread is busy");
+            assert!(event_loop.next_timeout().is_some());
+            event_loop
+                .run_once(event_loop.next_timeout())
+                .expect("a turn");
+            assert!(event_loop.next_timeout().is_some());
             drop(none);
-            // Nobody asks for more work, and the first does not end.
             run_until_told(&event_loop, &second);
-            go.send(()).expect("it waits");
-            event_loop.run_until_complete(first).expect("done");
             assert_eq!(event_loop.next_timeout(), None);
         },
     );
 }
 
 #[test]
-fn an_embedder_is_told_when_to_try_again() {
-    alone("an_embedder_is_told_when_to_try_again", || {
-        let event_loop = new_loop();
-        let (_go, _first) = busy(&event_loop);
-        assert_eq!(event_loop.next_timeout(), None);
-        let none = NoThreads::begin();
-        let second = told(&event_loop);
-        assert!(event_loop.next_timeout().is_some());
-        event_loop
-            .run_once(event_loop.next_timeout())
-            .expect("a turn");
-        assert!(event_loop.next_timeout().is_some());
-        drop(none);
-        run_until_told(&event_loop, &second);
-        assert_eq!(event_loop.next_timeout(), None);
-    });
-}
-
-#[test]
-fn a_worker_starts_the_threads_that_are_owed() {
-    alone("a_worker_starts_the_threads_that_are_owed", || {
+fn worker_starts_missing_threads() {
+    alone("worker_starts_missing_threads", || {
         let event_loop = new_loop();
         let (go, first) = busy(&event_loop);
         let none = NoThreads::begin();
         let (tell, told) = mpsc::channel();
         let (answer, answered) = mpsc::channel();
-        // Each of the two waits for the other, so one thread is not enough. The loop does not run.
+        // The two jobs wait for each other, so one thread is not enough. The loop does not run.
         drop(event_loop.run_in_executor(move || tell.send(()).map(|()| answered.recv())));
         let (met, meets) = mpsc::channel();
         drop(event_loop.run_in_executor(move || {
@@ -202,8 +199,8 @@ fn a_worker_starts_the_threads_that_are_owed() {
 }
 
 #[test]
-fn a_busy_thread_that_ends_its_work_takes_what_waits() {
-    alone("a_busy_thread_that_ends_its_work_takes_what_waits", || {
+fn idle_worker_takes_work_of_a_refused_thread() {
+    alone("idle_worker_takes_work_of_a_refused_thread", || {
         let event_loop = new_loop();
         let (go, first) = busy(&event_loop);
         let none = NoThreads::begin();
@@ -217,7 +214,7 @@ fn a_busy_thread_that_ends_its_work_takes_what_waits() {
 }
 
 #[test]
-fn lookups_are_tasks_without_borrowing() {
+fn lookup_futures_are_static() {
     let _test = test();
     let event_loop = new_loop();
     let found = event_loop.create_task(event_loop.getaddrinfo(&String::from("127.0.0.1"), 80));
@@ -230,7 +227,7 @@ fn lookups_are_tasks_without_borrowing() {
 }
 
 #[test]
-fn a_host_name_with_a_zero_byte_is_invalid_input() {
+fn host_name_with_a_zero_byte_is_invalid_input() {
     let _test = test();
     let event_loop = new_loop();
     let found = event_loop.run_until_complete(event_loop.getaddrinfo("local\0host", 80));
@@ -240,7 +237,7 @@ fn a_host_name_with_a_zero_byte_is_invalid_input() {
 }
 
 #[test]
-fn errors_name_a_closed_loop_and_a_shut_executor_apart() {
+fn lookup_error_tells_a_closed_loop_from_a_shut_down_executor() {
     let _test = test();
     let event_loop = new_loop();
     let handle = event_loop.handle();

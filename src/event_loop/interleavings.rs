@@ -1,7 +1,7 @@
-//! Every order in which other threads can reach a loop: calls, wake-ups, results of the executor, and its end.
+//! Every interleaving of a loop with threads that call it, wake its tasks, or run its work.
 //!
-//! A message that no turn takes, or a wake-up that no poll follows, leaves the loop waiting for ever: then no thread of the
-//! model can go on, which fails it.
+//! After a lost message or wake-up the loop waits for ever. No thread of the model can go on then,
+//! which fails the model.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -26,7 +26,7 @@ fn turn(event_loop: &Loop) {
     event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
 }
 
-/// Calls back from another thread; the last of `all` calls stops the loop.
+/// Calls the loop from another thread. The last of `all` calls stops the loop.
 fn call(remote: Remote, came: Arc<AtomicUsize>, all: usize) {
     let back = remote.clone();
     let call = move || {
@@ -38,7 +38,7 @@ fn call(remote: Remote, came: Arc<AtomicUsize>, all: usize) {
 }
 
 #[test]
-fn calls_of_two_threads_reach_a_loop_that_waits() {
+fn calls_of_two_threads_reach_a_waiting_loop() {
     explore(None, || {
         let event_loop = new_loop(1);
         let came = Arc::new(AtomicUsize::new(0));
@@ -55,7 +55,7 @@ fn calls_of_two_threads_reach_a_loop_that_waits() {
 }
 
 #[test]
-fn calls_reach_a_loop_that_is_busy() {
+fn calls_reach_a_busy_loop() {
     explore(None, || {
         let event_loop = new_loop(1);
         let came = Arc::new(AtomicUsize::new(0));
@@ -64,7 +64,7 @@ fn calls_reach_a_loop_that_is_busy() {
             call(remote.clone(), counts.clone(), 2);
             call(remote, counts, 2);
         });
-        // A loop with something to do does not ask its poller unless somebody has left a message.
+        // A loop with queued callbacks polls only if the inbox has a message.
         let handle = event_loop.handle();
         event_loop.call_soon(move || drop(handle.call_soon(|| ())));
         event_loop.run_forever();
@@ -73,7 +73,7 @@ fn calls_reach_a_loop_that_is_busy() {
 }
 
 #[test]
-fn what_a_failed_wake_left_is_found_by_the_next_turn() {
+fn next_iteration_takes_messages_of_a_failed_wake() {
     explore(None, || {
         let event_loop = new_loop(1);
         fail_wakes(0, 1);
@@ -93,7 +93,7 @@ fn what_a_failed_wake_left_is_found_by_the_next_turn() {
 }
 
 #[test]
-fn a_call_beside_the_loops_end_runs_or_is_dropped() {
+fn close_runs_or_drops_a_concurrent_call() {
     explore(None, || {
         let event_loop = new_loop(1);
         let (ran, held) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
@@ -107,7 +107,7 @@ fn a_call_beside_the_loops_end_runs_or_is_dropped() {
             remote.stop();
             called.is_ok()
         });
-        // It outlives the loop, and holds nothing of it.
+        // This remote outlives the loop and must hold no message.
         let remote = event_loop.remote();
         turn(&event_loop);
         drop(event_loop);
@@ -118,14 +118,14 @@ fn a_call_beside_the_loops_end_runs_or_is_dropped() {
     });
 }
 
-/// Where a task leaves its waker for other threads.
+/// A waker that a task shares with other threads, and the flags that they set.
 #[derive(Default)]
-struct Place {
+struct Flags {
     waker: Mutex<Option<Waker>>,
     set: [AtomicBool; 2],
 }
 
-impl Place {
+impl Flags {
     fn set(&self, which: usize) {
         self.set[which].store(true, Ordering::Relaxed);
         let waker = self.waker.lock().expect("whole").clone();
@@ -134,7 +134,7 @@ impl Place {
         }
     }
 
-    /// Ready when the first `many` are set. The lock orders the look and the setting, not what the loop does.
+    /// Ready if the first `many` flags are set.
     fn poll(&self, waker: &Waker, many: usize) -> Poll<()> {
         *self.waker.lock().expect("whole") = Some(waker.clone());
         let mut set = self.set[..many].iter();
@@ -146,28 +146,28 @@ impl Place {
 }
 
 #[test]
-fn a_task_woken_while_it_is_polled_is_polled_again() {
+fn task_woken_during_a_poll_is_polled_again() {
     explore(None, || {
         let event_loop = new_loop(1);
-        let place = Arc::new(Place::default());
-        let sets = place.clone();
+        let flags = Arc::new(Flags::default());
+        let sets = flags.clone();
         let other = thread(move || sets.set(0));
-        let task = event_loop.create_task(poll_fn(move |cx| place.poll(cx.waker(), 1)));
+        let task = event_loop.create_task(poll_fn(move |cx| flags.poll(cx.waker(), 1)));
         event_loop.run_until_complete(task).expect("no panic");
         other.join().expect("no panic");
     });
 }
 
 #[test]
-fn a_task_woken_by_two_threads_sees_what_both_have_done() {
+fn task_woken_by_two_threads_sees_the_writes_of_both() {
     explore(Some(4), || {
         let event_loop = new_loop(1);
-        let place = Arc::new(Place::default());
+        let flags = Arc::new(Flags::default());
         let others = [0, 1].map(|which| {
-            let sets = place.clone();
+            let sets = flags.clone();
             thread(move || sets.set(which))
         });
-        event_loop.run_until_complete(poll_fn(|cx| place.poll(cx.waker(), 2)));
+        event_loop.run_until_complete(poll_fn(|cx| flags.poll(cx.waker(), 2)));
         for other in others {
             other.join().expect("no panic");
         }
@@ -175,7 +175,7 @@ fn a_task_woken_by_two_threads_sees_what_both_have_done() {
 }
 
 #[test]
-fn a_wake_after_the_tasks_end_reaches_nobody() {
+fn wake_after_the_end_of_a_task_is_ignored() {
     explore(None, || {
         let event_loop = new_loop(1);
         let waker: Rc<RefCell<Option<Waker>>> = Rc::default();
@@ -194,7 +194,7 @@ fn a_wake_after_the_tasks_end_reaches_nobody() {
             waker.wake();
         });
         assert!(first.cancel());
-        // It has the place of the first.
+        // This task gets the slot of the first one.
         let polls = Rc::new(Cell::new(0));
         let counts = polls.clone();
         let second = event_loop.create_task(poll_fn(move |_| {
@@ -211,7 +211,7 @@ fn a_wake_after_the_tasks_end_reaches_nobody() {
 }
 
 #[test]
-fn results_of_the_executor_reach_a_loop_that_waits() {
+fn executor_results_reach_a_waiting_loop() {
     explore(Some(5), || {
         let event_loop = new_loop(1);
         let (one, two) = (
@@ -226,10 +226,10 @@ fn results_of_the_executor_reach_a_loop_that_waits() {
 }
 
 #[test]
-fn a_loop_starts_the_thread_that_was_refused() {
+fn loop_starts_a_refused_thread() {
     explore(Some(3), || {
         let event_loop = new_loop(2);
-        let waits = Arc::new(Place::default());
+        let waits = Arc::new(Flags::default());
         let sets = waits.clone();
         refuse_threads(1, 2);
         let one = event_loop.run_in_executor(|| 1);
@@ -245,7 +245,7 @@ fn a_loop_starts_the_thread_that_was_refused() {
 }
 
 #[test]
-fn a_loop_that_is_closed_beside_its_executor_waits_for_nothing() {
+fn close_does_not_wait_for_the_executor() {
     explore(None, || {
         let event_loop = new_loop(1);
         let held = Arc::new(());
@@ -256,7 +256,7 @@ fn a_loop_that_is_closed_beside_its_executor_waits_for_nothing() {
         let handle = event_loop.handle();
         drop(event_loop);
         assert!(task.done());
-        // Only the model waits for the thread, whose last wake-up must find the doors of loops.
+        // Only the model waits for the thread, whose last wake-up needs the model's statics.
         block_on(poll_fn(|cx| handle.pool().poll_ended(cx)));
         assert_eq!(Arc::strong_count(&held), 1);
     });

@@ -210,7 +210,7 @@ impl Loop {
     /// next timer, `None` where only an event can make one. To be asked right before waiting.
     pub fn next_timeout(&self) -> Option<Duration> {
         let own = shorter(self.inner.patience(), self.inner.reactor.patience());
-        shorter(own, self.inner.pool.patience())
+        shorter(own, self.inner.pool.retry_timeout())
     }
 
     #[track_caller]

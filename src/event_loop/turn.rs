@@ -35,7 +35,7 @@ impl Inner {
             self.read_messages();
         }
         self.queue_due_timers();
-        self.pool.start_owed();
+        self.pool.start_missing_threads();
         for _ in 0..self.ready.begin_turn() {
             self.budget.set(BUDGET);
             match self.ready.pop() {
@@ -97,7 +97,7 @@ impl Inner {
     fn wait(&self) -> Option<Duration> {
         let patience = self.patience();
         let patience = patience.filter(|patience| patience.is_zero() || !self.clock.is_manual());
-        shorter(patience, self.pool.patience())
+        shorter(patience, self.pool.retry_timeout())
     }
 
     fn read_messages(&self) {

@@ -1,4 +1,4 @@
-//! Every order in which work can be submitted, run, refused and awaited.
+//! Every interleaving of submitting, running, refusing and awaiting executor work.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ fn shut_down(pool: &Pool) {
 }
 
 #[test]
-fn one_thread_runs_all_and_ends() {
+fn one_thread_runs_all_jobs_and_ends() {
     explore(None, || {
         let pool = Pool::new(1);
         let (one, two) = (pool.run(|| 1), pool.run(|| 2));
@@ -29,7 +29,7 @@ fn one_thread_runs_all_and_ends() {
 }
 
 #[test]
-fn two_threads_run_what_waits_for_each_other() {
+fn two_threads_run_jobs_that_wait_for_each_other() {
     explore(Some(4), || {
         let pool = Pool::new(2);
         let (here, there) = (Arc::new(Signal::default()), Arc::new(Signal::default()));
@@ -49,7 +49,7 @@ fn two_threads_run_what_waits_for_each_other() {
 }
 
 #[test]
-fn work_of_two_submitters_is_run() {
+fn jobs_of_two_submitters_run() {
     explore(Some(3), || {
         let pool = Arc::new(Pool::new(2));
         let other = pool.clone();
@@ -62,7 +62,7 @@ fn work_of_two_submitters_is_run() {
 }
 
 #[test]
-fn work_beside_a_close_runs_or_is_cancelled() {
+fn close_runs_or_cancels_a_concurrent_job() {
     explore(None, || {
         let pool = Arc::new(Pool::new(1));
         let ran = Arc::new(AtomicUsize::new(0));
@@ -75,39 +75,39 @@ fn work_beside_a_close_runs_or_is_cancelled() {
         let result = submitted.join().expect("no panic");
         assert_eq!(ran.load(Ordering::Relaxed), usize::from(result.is_ok()));
         assert!(result.is_ok() || result.is_err_and(|error| error.is_cancelled()));
-        // Whatever came first, no thread is left.
+        // The pool has no thread left in either case.
         shut_down(&pool);
     });
 }
 
-/// A loop's turns while it waits for `future`: each looks for threads that the pool owes.
+/// Polls a future as a loop does, which starts missing threads in each iteration.
 fn drive<T>(pool: &Pool, future: impl Future<Output = T>) -> T {
     let signal = Arc::new(Signal::default());
     let waker = Waker::from(signal.clone());
     let mut future = pin!(future);
     loop {
-        pool.start_owed();
+        pool.start_missing_threads();
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
-            Poll::Pending if pool.patience().is_some() => {}
+            Poll::Pending if pool.retry_timeout().is_some() => {}
             Poll::Pending => signal.wait(),
         }
     }
 }
 
 #[test]
-fn a_thread_that_does_not_start_beside_a_busy_one_is_started_later() {
+fn second_thread_starts_after_refusals() {
     explore(Some(3), || {
         let pool = Pool::new(2);
         let go = Arc::new(Signal::default());
         let gone = go.clone();
-        // The first ends only after the second, which finds no thread at its first two tries, or at its first three.
+        // The first job ends after the second one, whose first three thread starts fail.
         refuse_threads(1, 3);
         let one = pool.run(move || gone.wait());
         let two = pool.run(move || go.set());
         drive(&pool, two).expect("ran");
         drive(&pool, one).expect("ran");
-        assert_eq!(pool.patience(), None);
+        assert_eq!(pool.retry_timeout(), None);
         shut_down(&pool);
     });
 }
@@ -118,7 +118,7 @@ fn is_no_thread(error: &TaskError) -> bool {
 }
 
 #[test]
-fn work_without_any_thread_is_refused() {
+fn job_without_any_thread_fails() {
     explore(None, || {
         let pool = Pool::new(1);
         refuse_threads(0, 1);
@@ -129,7 +129,7 @@ fn work_without_any_thread_is_refused() {
 }
 
 #[test]
-fn work_without_any_thread_is_refused_and_the_next_runs() {
+fn job_after_a_refused_thread_runs() {
     explore(Some(4), || {
         let pool = Arc::new(Pool::new(2));
         refuse_threads(0, 1);
@@ -137,7 +137,7 @@ fn work_without_any_thread_is_refused_and_the_next_runs() {
         let other = thread(move || block_on(other.run(|| ())));
         let mine = block_on(pool.run(|| ()));
         let theirs = other.join().expect("no panic");
-        // One start is refused: its job fails where there was no thread, and waits for the other's where there was.
+        // One start fails. Its job fails if the pool has no thread, and is queued otherwise.
         let failed = [mine, theirs].into_iter().filter_map(Result::err);
         assert!(failed.map(|error| assert!(is_no_thread(&error))).count() <= 1);
         block_on(pool.run(|| ())).expect("a thread");
@@ -146,7 +146,7 @@ fn work_without_any_thread_is_refused_and_the_next_runs() {
 }
 
 #[test]
-fn a_result_is_polled_while_it_comes_or_dropped_before() {
+fn result_arrives_while_it_is_polled_or_dropped() {
     explore(None, || {
         let pool = Pool::new(1);
         let value = Arc::new(());
@@ -154,7 +154,7 @@ fn a_result_is_polled_while_it_comes_or_dropped_before() {
         drop(pool.run(move || one));
         let mut work = pool.run(move || two);
         let mut cx = Context::from_waker(Waker::noop());
-        // Another waker takes the place of the first, if the result is not there yet.
+        // A second waker replaces the first one if the result is not there yet.
         if Pin::new(&mut work).poll(&mut cx).is_pending() {
             block_on(work).expect("ran");
         }

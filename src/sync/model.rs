@@ -1,7 +1,8 @@
-//! The names of [`sync`](super) in a model, and what a model needs beside them.
+//! The names of [`sync`](super) in a model, and helpers for models.
 //!
-//! A model runs the real code: loops with their pollers, tasks, executors. Only the waiting is modelled: a lock, a condition,
-//! an atomic, and a poller in which nothing but other threads' notifications comes.
+//! A model runs the real code: loops with their pollers, tasks and executors. Only locks,
+//! conditions, atomics and the poller's wait are modelled. The poller's only event is another
+//! thread's notification.
 
 use std::cell::Cell;
 use std::io;
@@ -17,7 +18,7 @@ use mio::{Events, Poll, Registry, Token};
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, RwLock};
 
-/// What a loop and its tasks need; loom's own is smaller.
+/// The stack of a thread. A loop needs more than loom's default.
 const STACK: usize = 1 << 18;
 
 macro_rules! shared_static {
@@ -42,20 +43,22 @@ macro_rules! model_local {
 pub(crate) use model_local as thread_local;
 
 std::thread_local! {
-    /// How many threads still start, and how many are refused then. All threads of a model run on one thread of the system.
+    /// The number of thread starts that still succeed, and the number that fail then.
+    ///
+    /// All threads of a model run on one system thread.
     static STARTS: Cell<(usize, usize)> = const { Cell::new((usize::MAX, 0)) };
-    /// The same of what wakes a poller.
+    /// The same for wakes of a poller.
     static WAKES: Cell<(usize, usize)> = const { Cell::new((usize::MAX, 0)) };
 }
 
-/// Refuses `refused` threads after the next `started` ones.
+/// Lets `started` threads start, and refuses the next `refused` ones.
 pub(crate) fn refuse_threads(started: usize, refused: usize) {
     STARTS.set((started, refused));
 }
 
-/// Fails `failed` wakes of a poller after the next `heard` ones.
-pub(crate) fn fail_wakes(heard: usize, failed: usize) {
-    WAKES.set((heard, failed));
+/// Lets `succeeded` wakes of a poller succeed, and fails the next `failed` ones.
+pub(crate) fn fail_wakes(succeeded: usize, failed: usize) {
+    WAKES.set((succeeded, failed));
 }
 
 fn next(plan: &Cell<(usize, usize)>) -> io::Result<()> {
@@ -85,15 +88,16 @@ fn spawn<T: Send + 'static>(
     thread.stack_size(STACK).spawn(life)
 }
 
-/// A thread of the model's own.
+/// Starts a thread of the model.
 pub(crate) fn thread<T: Send + 'static>(
     life: impl FnOnce() -> T + Send + 'static,
 ) -> thread::JoinHandle<T> {
     spawn("model", life).expect("a thread")
 }
 
-/// Runs `case` for every order in which its threads can take their steps; with `preemptions`, for those orders in which
-/// threads lose the processor at most so often before they wait.
+/// Runs `case` once for every interleaving of its threads.
+///
+/// `preemptions` limits how often a thread that could go on is interrupted.
 pub(crate) fn explore(preemptions: Option<usize>, case: fn()) {
     let mut builder = Builder::new();
     builder.max_branches = 100_000;
@@ -106,11 +110,11 @@ pub(crate) fn explore(preemptions: Option<usize>, case: fn()) {
         WAKES.set((usize::MAX, 0));
         thread(case).join().expect("it ends");
     });
-    println!("{runs:?} orders");
+    println!("{runs:?} interleavings");
 }
 
 shared_static! {
-    /// Whether the poller was woken: a model has one loop at a time.
+    /// True if the poller was woken. A model has one loop at a time.
     static POLLER: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 }
 
@@ -133,7 +137,7 @@ impl PollWaker {
     }
 }
 
-/// Waits in the poller. Time does not pass in a model: only a timeout of zero ends the wait.
+/// Waits in the poller. No time passes in a model, so only a timeout of zero ends the wait.
 pub(crate) fn poll(
     poll: &mut Poll,
     events: &mut Events,
@@ -148,7 +152,7 @@ pub(crate) fn poll(
     poll.poll(events, Some(Duration::ZERO))
 }
 
-/// A flag that a thread waits for, as a waker sets it.
+/// A flag that a waker sets and a thread waits for.
 #[derive(Default)]
 pub(crate) struct Signal {
     set: Mutex<bool>,
@@ -176,7 +180,7 @@ impl Wake for Signal {
     }
 }
 
-/// What a loop is for one future. A lost wake-up leaves the model without a thread that can go on, which fails it.
+/// Polls a future until it is ready. After a lost wake-up all threads wait, which fails the model.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let signal = Arc::new(Signal::default());
     let waker = Waker::from(signal.clone());

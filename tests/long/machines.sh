@@ -67,12 +67,12 @@ without_qemu=(
   --skip the_environment_turns_debug_mode_on
   --skip soak::round::
   # The same, and a limit on the address space is not set.
-  --skip a_busy_thread_that_ends_its_work_takes_what_waits
-  --skip a_worker_starts_the_threads_that_are_owed
-  --skip an_embedder_is_told_when_to_try_again
-  --skip lookups_without_any_thread_fail_with_the_systems_error
-  --skip the_loop_starts_a_thread_that_could_not_be_started_before
-  --skip work_without_any_thread_fails_with_the_systems_error
+  --skip idle_worker_takes_work_of_a_refused_thread
+  --skip worker_starts_missing_threads
+  --skip next_timeout_includes_the_retry_of_a_refused_thread
+  --skip lookups_without_any_thread_fail_with_the_os_error
+  --skip loop_starts_a_refused_thread
+  --skip work_without_any_thread_fails_with_the_os_error
   # The processor's time is the emulator's too: 7 ms where it is 0.4.
   --skip a_parked_transfer_uses_no_cpu
   # Its own memory is resident too.
