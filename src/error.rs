@@ -6,55 +6,166 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 
 use crate::nesting::{self, Kind};
 
-/// Why a task, a promise or a piece of work in the executor has no result.
-pub enum TaskError {
-    /// It was cancelled, its promise was dropped, or its loop was closed.
-    Cancelled,
-    /// It panicked; this is what it panicked with, as [`std::panic::catch_unwind`] gives it.
-    Panicked(Box<dyn Any + Send>),
+/// The reason why a task, a promise or executor work has no result.
+///
+/// The type is opaque and `Sync`, so `?` converts it into an `io::Error`, a boxed error or an
+/// `anyhow::Error`.
+///
+/// # Examples
+///
+/// ```
+/// use std::error::Error;
+///
+/// async fn both(
+///     event_loop: sendloop::LoopHandle,
+/// ) -> Result<i32, Box<dyn Error + Send + Sync>> {
+///     let task = event_loop.create_task(async { 1 });
+///     let work = event_loop.run_in_executor(|| 2);
+///     Ok(task.await? + work.await?)
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+/// assert_eq!(sendloop::run(both)??, 3);
+/// # Ok(())
+/// # }
+/// ```
+pub struct TaskError {
+    reason: Reason,
 }
 
+enum Reason {
+    Cancelled,
+    ShutDown,
+    /// The mutex makes the error `Sync`: a panic payload need not be.
+    Panic(Box<Mutex<Payload>>),
+    NoThread(io::Error),
+}
+
+/// The value that a panic carries, as [`catch_unwind`] returns it.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
 impl TaskError {
-    /// Whether this is [`TaskError::Cancelled`].
-    pub fn is_cancelled(&self) -> bool {
-        matches!(self, TaskError::Cancelled)
+    pub(crate) fn cancelled() -> TaskError {
+        let reason = Reason::Cancelled;
+        TaskError { reason }
     }
 
-    /// Whether this is [`TaskError::Panicked`].
-    pub fn is_panicked(&self) -> bool {
-        matches!(self, TaskError::Panicked(_))
+    /// The executor was shut down, or its loop closed, before the work was submitted.
+    pub(crate) fn shut_down() -> TaskError {
+        let reason = Reason::ShutDown;
+        TaskError { reason }
+    }
+
+    pub(crate) fn panic(payload: Payload) -> TaskError {
+        let reason = Reason::Panic(Box::new(Mutex::new(payload)));
+        TaskError { reason }
+    }
+
+    /// The executor has no thread, and the system refused to start one.
+    pub(crate) fn no_thread(error: io::Error) -> TaskError {
+        let reason = Reason::NoThread(error);
+        TaskError { reason }
+    }
+
+    /// Returns true if the work was cancelled.
+    ///
+    /// That is so if the task was cancelled, the promise was dropped, the loop was closed, or the
+    /// executor was shut down.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.reason, Reason::Cancelled | Reason::ShutDown)
+    }
+
+    /// Returns true if the task or the executor work panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self.reason, Reason::Panic(_))
+    }
+
+    /// Returns the panic's payload, for [`std::panic::resume_unwind`] or a downcast.
+    ///
+    /// # Panics
+    ///
+    /// If the error is not a panic. Ask [`is_panic`](TaskError::is_panic) first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let task = event_loop.create_task(async { panic!("no") });
+    /// let error = event_loop.run_until_complete(task).unwrap_err();
+    /// assert!(error.is_panic());
+    /// assert_eq!(error.into_panic().downcast_ref(), Some(&"no"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn into_panic(self) -> Box<dyn Any + Send> {
+        match self.try_into_panic() {
+            Ok(payload) => payload,
+            Err(error) => panic!("into_panic was called on an error that is not a panic: {error}"),
+        }
+    }
+
+    /// Returns the panic's payload, or the error itself if it is not a panic.
+    pub(crate) fn try_into_panic(self) -> Result<Payload, TaskError> {
+        match self.reason {
+            Reason::Panic(payload) => {
+                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
+            }
+            reason => Err(TaskError { reason }),
+        }
     }
 }
 
 impl fmt::Debug for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TaskError::Cancelled => f.write_str("Cancelled"),
-            TaskError::Panicked(payload) => write!(f, "Panicked({:?})", panic_message(&**payload)),
+        match &self.reason {
+            Reason::Cancelled => f.write_str("Cancelled"),
+            Reason::ShutDown => f.write_str("ShutDown"),
+            Reason::Panic(payload) => write!(f, "Panic({:?})", message_of(payload)),
+            Reason::NoThread(error) => f.debug_tuple("NoThread").field(error).finish(),
         }
     }
 }
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TaskError::Cancelled => f.write_str("cancelled"),
-            TaskError::Panicked(payload) => write!(f, "panicked: {}", panic_message(&**payload)),
+        match &self.reason {
+            Reason::Cancelled => f.write_str("cancelled"),
+            Reason::ShutDown => f.write_str("cancelled: the executor is shut down"),
+            Reason::Panic(payload) => write!(f, "panicked: {}", message_of(payload)),
+            Reason::NoThread(error) => write!(f, "the executor cannot start a thread: {error}"),
         }
     }
 }
 
-impl Error for TaskError {}
+/// If the executor could not start a thread, the source is the system's `io::Error`.
+impl Error for TaskError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.reason {
+            Reason::NoThread(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
-/// For `?` in functions of I/O. The kind is `Other`; the text is all that is kept of a panic, whose payload is not `Sync`.
+/// Wraps the error, with kind `Other`, so that `?` works in functions that return `io::Result`.
+///
+/// `get_ref` and `downcast` return the `TaskError` again, with its panic payload or its source.
 impl From<TaskError> for io::Error {
     fn from(error: TaskError) -> io::Error {
-        io::Error::other(error.to_string())
+        io::Error::other(error)
     }
+}
+
+fn message_of(payload: &Mutex<Payload>) -> String {
+    let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
+    panic_message(&**payload).to_owned()
 }
 
 /// What a panic said, where it said it in words.
@@ -69,14 +180,14 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
 }
 
 /// Reports a panic that no caller is left to see.
-pub(crate) fn report_panic(when: &str, payload: Box<dyn Any + Send>) {
+pub(crate) fn report_panic(when: &str, payload: Payload) {
     log::error!("panic {when}: {}", panic_message(&*payload));
     discard(payload);
 }
 
 /// Drops what was panicked with, which may panic as it is dropped, and so may what it panics with. What goes on like that keeps
 /// its memory.
-pub(crate) fn discard(mut payload: Box<dyn Any + Send>) {
+pub(crate) fn discard(mut payload: Payload) {
     for _ in 0..8 {
         match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             Ok(()) => return,
@@ -140,18 +251,18 @@ impl From<TimeoutError> for io::Error {
 ///
 /// An operation of a closed loop that would have to wait fails with an `io::Error` of kind `Other` that wraps this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoopClosed;
+pub struct LoopClosedError;
 
-impl fmt::Display for LoopClosed {
+impl fmt::Display for LoopClosedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the event loop is closed")
     }
 }
 
-impl Error for LoopClosed {}
+impl Error for LoopClosedError {}
 
-impl From<LoopClosed> for io::Error {
-    fn from(error: LoopClosed) -> io::Error {
+impl From<LoopClosedError> for io::Error {
+    fn from(error: LoopClosedError) -> io::Error {
         io::Error::other(error)
     }
 }

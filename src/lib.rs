@@ -28,13 +28,16 @@ mod sendfile;
 mod slots;
 mod sock;
 mod socket;
+mod sync;
 mod sys;
 mod task;
 mod timers;
 mod turns;
 
 pub use clock::Clock;
-pub use error::{LoopClosed, SendfileNotAvailableError, SendfilePhase, TaskError, TimeoutError};
+pub use error::{
+    LoopClosedError, SendfileNotAvailableError, SendfilePhase, TaskError, TimeoutError,
+};
 pub use event_loop::{
     Builder, Fallbacks, Handle, Loop, LoopHandle, Sleep, Stats, TimerHandle, get_running_loop, run,
 };

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use crate::error::{LoopClosed, TaskError};
+use crate::error::{LoopClosedError, TaskError};
 use crate::event_loop::LoopHandle;
 use crate::pool::{Blocking, Lent};
 use crate::sys::{names, uninterrupted};
@@ -17,9 +17,20 @@ use crate::sys::{names, uninterrupted};
 impl LoopHandle {
     /// Has a thread of the executor run `work`, from now on, whether the result is awaited or not.
     ///
-    /// Threads are started when they are needed, at most [`executor_threads`](crate::Builder::executor_threads). A panic becomes
-    /// [`TaskError::Panicked`]; after the loop is closed or the executor shut down, the work is
-    /// dropped and the result is [`TaskError::Cancelled`].
+    /// The executor starts threads on demand, at most
+    /// [`executor_threads`](crate::Builder::executor_threads). If the system refuses another thread,
+    /// the work stays queued, and the loop retries every 10 ms.
+    ///
+    /// # Errors
+    ///
+    /// A [`TaskError`], which is
+    ///
+    /// - [a panic](TaskError::is_panic) if the work panicked;
+    /// - [cancelled](TaskError::is_cancelled) if the loop was closed or the executor shut down before;
+    /// - neither if the executor has no thread and the system refuses one. The error's `source()` is
+    ///   then the system's `io::Error`.
+    ///
+    /// The executor drops work that it does not run.
     ///
     /// Closing the loop does not wait for work that runs: a thread that hangs would hang the program.
     ///
@@ -76,11 +87,14 @@ impl LoopHandle {
 
     /// The addresses of a host's name (or of an address written out), with `port` in each, in the system's order of preference.
     ///
+    /// The lookup starts when the future is first polled. The future is `'static`, so it can be a task.
     /// asyncio gives tuples of five; here are the addresses, and families, protocols and flags are not asked for.
     ///
     /// # Errors
     ///
-    /// What the resolver says.
+    /// Any error of the resolver. `InvalidInput` if the host name has a zero byte.
+    /// [`LoopClosedError`] on a closed loop. A [`TaskError`] if the executor is shut down or cannot
+    /// start a thread.
     ///
     /// # Cancel safety
     ///
@@ -96,23 +110,51 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn getaddrinfo(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let host = host.to_owned();
-        let look_up = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-        outcome(self.run_in_executor(look_up).await)
+    pub fn getaddrinfo(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + use<> {
+        let (event_loop, host) = (self.clone(), host.to_owned());
+        async move {
+            if host.contains('\0') {
+                let what = format!("cannot look up {host:?}: a host name has no zero byte");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+            let look_up = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+            event_loop.outcome(event_loop.run_in_executor(look_up).await)
+        }
     }
 
     /// The names of an address's host and service; numbers where there are none.
     ///
     /// # Errors
     ///
-    /// What the resolver says.
+    /// Any error of the resolver. [`LoopClosedError`] on a closed loop. A [`TaskError`] if the
+    /// executor is shut down or cannot start a thread.
     ///
     /// # Cancel safety
     ///
     /// Dropped, it leaves the lookup to end on its thread.
-    pub async fn getnameinfo(&self, addr: SocketAddr) -> io::Result<(String, String)> {
-        outcome(self.run_in_executor(move || names::name_of(&addr)).await)
+    pub fn getnameinfo(
+        &self,
+        addr: SocketAddr,
+    ) -> impl Future<Output = io::Result<(String, String)>> + use<> {
+        let event_loop = self.clone();
+        async move {
+            let look_up = event_loop.run_in_executor(move || names::name_of(&addr));
+            event_loop.outcome(look_up.await)
+        }
+    }
+
+    /// Converts the result of executor work that does I/O. If the work was cancelled, the error
+    /// tells a closed loop from an executor that was shut down.
+    fn outcome<T>(&self, result: Result<io::Result<T>, TaskError>) -> io::Result<T> {
+        match result {
+            Ok(result) => result,
+            Err(error) if error.is_cancelled() && self.is_closed() => Err(LoopClosedError.into()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -134,7 +176,7 @@ impl<T> Future for Errand<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let done = ready!(Pin::new(&mut self.result).poll(cx));
-        Poll::Ready(done.and_then(|result| result.ok_or(TaskError::Cancelled)))
+        Poll::Ready(done.and_then(|result| result.ok_or_else(TaskError::cancelled)))
     }
 }
 
@@ -147,13 +189,5 @@ impl<T> Drop for Errand<T> {
 impl<T> fmt::Debug for Errand<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.result.fmt(f)
-    }
-}
-
-fn outcome<T>(result: Result<io::Result<T>, TaskError>) -> io::Result<T> {
-    match result {
-        Ok(result) => result,
-        Err(TaskError::Cancelled) => Err(LoopClosed.into()),
-        Err(error) => Err(io::Error::other(error.to_string())),
     }
 }

@@ -1,29 +1,55 @@
-//! Threads for work that blocks: as many as are needed, up to a limit, and none before the first piece of work.
+//! Threads for work that blocks: as many as are needed, up to a limit, and none before the first
+//! piece of work.
+//!
+//! # If a thread does not start
+//!
+//! The kernel may refuse a thread (`RLIMIT_NPROC`, a cgroup limit, no memory), often for a moment only.
+//!
+//! - If the pool has no thread at all, the job fails with that error.
+//! - Otherwise the job stays queued, and the pool is *short* of threads: a job has no idle thread.
+//!   Each worker that takes a job retries, and the loop retries every [`RETRY_INTERVAL`].
+
+#[cfg(all(test, sendloop_loom))]
+mod interleavings;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::mem;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::error::{TaskError, drop_bounded, quietly, wake};
-use crate::nesting::Kind;
+use crate::error::{TaskError, quietly, wake};
+use crate::nesting::{self, Kind};
+use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread, thread_local};
+use crate::sys::uninterrupted;
 
-/// A thread that has had nothing to do for good ends with its pool, not before: work comes in bursts.
-type Job = Box<dyn FnOnce() + Send>;
+/// Runs if it is called with `Ok`, and fails with the error otherwise.
+type Job = Box<dyn FnOnce(Result<(), TaskError>) + Send>;
+
+/// The time between two tries of the loop to start a missing thread. No time passes in a model.
+const RETRY_INTERVAL: Duration = match cfg!(all(test, sendloop_loom)) {
+    false => Duration::from_millis(10),
+    true => Duration::ZERO,
+};
 
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// A thread that has nothing to do ends with its pool, not before: work comes in bursts.
     threads: usize,
+    /// The threads that run no job: those that wait, are starting, or are about to look for a job.
     idle: usize,
     closed: bool,
+    /// The time at which the loop retries, if the pool is short of threads.
+    retry_at: Option<Instant>,
     /// Woken when the last thread has ended.
     ended: Vec<Waker>,
 }
@@ -33,6 +59,8 @@ struct Shared {
     work: Condvar,
     /// How many threads there may be.
     most: usize,
+    /// Whether `retry_at` is set. Only changes under the lock.
+    short: AtomicBool,
 }
 
 thread_local! {
@@ -47,26 +75,27 @@ impl Shared {
     }
 
     /// The life of one thread.
-    fn work_off(&self) {
-        WORKS.set(true);
+    fn work_off(self: &Arc<Shared>) {
+        WORKS.with(|works| works.set(true));
         let mut state = self.state();
         loop {
             if let Some(job) = state.jobs.pop_front() {
+                state.idle -= 1;
+                let failed = self.start_missing_threads(&mut state);
                 drop(state);
+                failed.into_iter().for_each(log_failed_start);
                 // Its panic is caught inside; but what it gives may be dropped here, where nobody wants it, and panic.
-                quietly("while the result of work was dropped", job);
+                quietly("while the result of work was dropped", || job(Ok(())));
                 state = self.state();
+                state.idle += 1;
             } else if state.closed {
                 break;
             } else {
-                state.idle += 1;
-                state = self
-                    .work
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
+                let woken = self.work.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
             }
         }
+        state.idle -= 1;
         state.threads -= 1;
         let last = state.threads == 0;
         let ended = last.then(|| mem::take(&mut state.ended));
@@ -78,29 +107,72 @@ impl Shared {
         let mut state = self.state();
         if state.closed {
             drop(state);
-            return drop_bounded(Kind::Drop, "while a refused job was dropped", job);
+            return refuse(job, TaskError::shut_down());
         }
         state.jobs.push_back(job);
-        let wanted = state.jobs.len() > state.idle && state.threads < self.most;
-        if wanted && !self.start_thread(&mut state) && state.threads == 0 {
-            // Nobody is there to run it, and nobody could be started: it is cancelled rather than forgotten.
-            let job = state.jobs.pop_back();
-            drop(state);
-            return drop_bounded(Kind::Drop, "while a refused job was dropped", job);
-        }
+        let failed = self.start_missing_threads(&mut state);
+        // A pool without threads has no other job, as each was refused like this one.
+        let refused = match state.threads {
+            0 => state.jobs.pop_back(),
+            _ => None,
+        };
         drop(state);
-        self.work.notify_one();
+        match (failed, refused) {
+            (Some(error), Some(job)) => refuse(job, TaskError::no_thread(error)),
+            (failed, _) => {
+                self.work.notify_one();
+                failed.into_iter().for_each(log_failed_start);
+            }
+        }
     }
 
-    fn start_thread(self: &Arc<Shared>, state: &mut State) -> bool {
-        let shared = self.clone();
-        let thread = thread::Builder::new().name("sendloop-worker".into());
-        match thread.spawn(move || shared.work_off()) {
-            Ok(_) => state.threads += 1,
-            Err(error) => log::error!("a thread of the executor could not be started: {error}"),
+    /// Starts threads until each job has an idle one or the limit is reached.
+    ///
+    /// Returns the first error; later ones are retries, which nobody needs in the log.
+    fn start_missing_threads(self: &Arc<Shared>, state: &mut State) -> Option<io::Error> {
+        let retrying = state.retry_at.take().is_some();
+        while state.jobs.len() > state.idle && state.threads < self.most {
+            // A thread that is ending still counts against the limits for a moment, so try twice.
+            // Without any thread the caller reports the first error instead.
+            let started = match self.start(state) {
+                Err(_) if state.threads > 0 => self.start(state),
+                started => started,
+            };
+            if let Err(error) = started {
+                if state.threads > 0 {
+                    state.retry_at = Some(Instant::now() + RETRY_INTERVAL);
+                    self.short.store(true, Ordering::Relaxed);
+                }
+                return (!retrying).then_some(error);
+            }
         }
-        state.threads > 0
+        self.short.store(false, Ordering::Relaxed);
+        None
     }
+
+    fn start(self: &Arc<Shared>, state: &mut State) -> io::Result<()> {
+        uninterrupted(|| {
+            let shared = self.clone();
+            start_thread("sendloop-worker", move || shared.work_off())
+        })?;
+        state.threads += 1;
+        state.idle += 1;
+        Ok(())
+    }
+}
+
+/// Ends a job that no thread will run, on bounded stack: dropping its work may submit more.
+fn refuse(job: Job, error: TaskError) {
+    let refuse = move || job(Err(error));
+    match nesting::is_full(Kind::Drop) {
+        true => nesting::queue(move || quietly("while a refused job was dropped", refuse)),
+        false => nesting::run(Kind::Drop, refuse),
+    }
+}
+
+/// Must be called without the pool's lock, as a logger is foreign code.
+fn log_failed_start(error: io::Error) {
+    log::warn!("the executor cannot start another thread and retries: {error}");
 }
 
 pub(crate) struct Pool {
@@ -114,6 +186,7 @@ impl Pool {
                 state: Mutex::default(),
                 work: Condvar::new(),
                 most: most.max(1),
+                short: AtomicBool::new(false),
             }),
         }
     }
@@ -124,16 +197,35 @@ impl Pool {
         (cores + 4).min(32)
     }
 
-    /// Has a thread run `work`, and gives its result to the [`Blocking`]. A closed pool's is cancelled.
+    /// Runs `work` on a thread and passes its result to the [`Blocking`]. A closed pool cancels it.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
         let cell = Arc::new(Mutex::new(Outcome::Pending(None)));
         let report = Report(cell.clone());
-        let job = Box::new(move || report.send(catch_unwind(AssertUnwindSafe(work))));
-        self.shared.submit(job);
+        self.shared.submit(Box::new(move |may_run| match may_run {
+            Ok(()) => report.send(catch_unwind(AssertUnwindSafe(work))),
+            Err(error) => report.end(Err(error)),
+        }));
         Blocking { cell }
+    }
+
+    /// Returns the time until the loop must retry, or `None` if no thread is missing.
+    pub(crate) fn retry_timeout(&self) -> Option<Duration> {
+        if !self.shared.short.load(Ordering::Relaxed) {
+            return None;
+        }
+        let retry_at = self.shared.state().retry_at?;
+        Some(retry_at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Retries to start threads if the pool is short of them and a retry is due.
+    pub(crate) fn start_missing_threads(&self) {
+        if self.retry_timeout() == Some(Duration::ZERO) {
+            // The first failure was logged.
+            let _ = self.shared.start_missing_threads(&mut self.shared.state());
+        }
     }
 
     /// A file for work in the pool. A `slow` one is closed by a thread of the pool, whoever lets go of it.
@@ -200,11 +292,11 @@ impl Deref for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let file = self.file.take();
-        if WORKS.get() {
+        if WORKS.with(Cell::get) {
             return;
         }
         if let Some(pool) = self.pool.upgrade() {
-            pool.submit(Box::new(move || drop(file)));
+            pool.submit(Box::new(move |_| drop(file)));
         }
     }
 }
@@ -232,7 +324,7 @@ struct Report<T>(Place<T>);
 
 impl<T> Report<T> {
     fn send(&self, result: thread::Result<T>) {
-        self.end(result.map_err(TaskError::Panicked));
+        self.end(result.map_err(TaskError::panic));
     }
 
     fn end(&self, result: Result<T, TaskError>) {
@@ -251,7 +343,7 @@ impl<T> Report<T> {
 
 impl<T> Drop for Report<T> {
     fn drop(&mut self) {
-        self.end(Err(TaskError::Cancelled));
+        self.end(Err(TaskError::cancelled()));
     }
 }
 

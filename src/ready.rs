@@ -21,6 +21,7 @@ use crate::error::drop_bounded;
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
 use crate::slots::{Key, Packing, Slots};
+use crate::sync::thread_local;
 use crate::sys::pinned::Headed;
 
 /// A task's key in its waker's number, whose upper 16 bits are its loop's. A waker that is kept until 2^20 other tasks have had

@@ -66,7 +66,7 @@ pub(crate) fn check_nonblocking<T: AsFd>(
     event_loop: &LoopHandle,
     socket: &Socket<T>,
 ) -> io::Result<()> {
-    if event_loop.get_debug() && !sys::is_nonblocking(socket.as_fd()) {
+    if event_loop.get_debug() && !sys::is_nonblocking(socket.as_fd())? {
         let what = "the socket is blocking: something has changed that through a duplicate";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }

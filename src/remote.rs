@@ -10,13 +10,14 @@ use std::io;
 use std::mem;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::AtomicU16;
+use std::sync::{Arc, PoisonError};
 use std::task::Wake;
 
-use crate::error::{LoopClosed, drop_bounded};
+use crate::error::{LoopClosedError, drop_bounded};
 use crate::nesting::Kind;
 use crate::ready::{self, Call, LoopId};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PollWaker, RwLock, shared_static};
 use crate::sys::uninterrupted;
 
 /// What may come through the door.
@@ -37,7 +38,7 @@ struct Inbox {
     /// The tasks among the messages. Who finds its own here has written what the task is to see before it took the lock, and
     /// the loop takes the lock before the step: the message that is there covers it.
     woken: HashSet<u64>,
-    poller: Arc<mio::Waker>,
+    poller: Arc<PollWaker>,
 }
 
 pub(crate) struct Door {
@@ -50,8 +51,10 @@ pub(crate) struct Door {
     unheard: AtomicBool,
 }
 
-/// The doors of the loops that live, for wakers, which know no more than a number.
-static DOORS: RwLock<BTreeMap<u16, Arc<Door>>> = RwLock::new(BTreeMap::new());
+shared_static! {
+    /// The doors of the loops that live, for wakers, which know no more than a number.
+    static DOORS: RwLock<BTreeMap<u16, Arc<Door>>> = RwLock::new(BTreeMap::new());
+}
 
 /// Wakes the task that `number` names from outside its loop's thread. A closed loop has no tasks: nobody is left to be woken.
 pub(crate) fn wake(number: u64) {
@@ -65,7 +68,7 @@ pub(crate) fn wake(number: u64) {
 
 impl Door {
     /// Makes a loop's door and makes it known until [`close`](Door::close).
-    pub(crate) fn new(poller: mio::Waker) -> io::Result<Arc<Door>> {
+    pub(crate) fn new(poller: PollWaker) -> io::Result<Arc<Door>> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let mut doors = DOORS.write().unwrap_or_else(PoisonError::into_inner);
         let mut numbers = (0..=u16::MAX).map(|_| NEXT.fetch_add(1, Ordering::Relaxed));
@@ -95,12 +98,12 @@ impl Door {
     }
 
     /// Leaves a message. A closed loop's is dropped, after the lock is released: it may hold the user's destructors.
-    pub(crate) fn send(&self, message: Message) -> Result<(), LoopClosed> {
+    pub(crate) fn send(&self, message: Message) -> Result<(), LoopClosedError> {
         let mut guard = self.inbox();
         let Some(inbox) = &mut *guard else {
             drop(guard);
             drop_bounded(Kind::Drop, "while a refused call was dropped", message);
-            return Err(LoopClosed);
+            return Err(LoopClosedError);
         };
         match message {
             Message::Wake(number) if !inbox.woken.insert(number) => return Ok(()),
@@ -173,7 +176,7 @@ impl Wake for Door {
 /// The way to a loop from other threads: `Send`, `Sync` and `Clone`, where the loop and its
 /// [`LoopHandle`](crate::LoopHandle) are of one thread.
 ///
-/// It may outlive its loop: then each call says [`LoopClosed`].
+/// It may outlive its loop: then each call says [`LoopClosedError`].
 ///
 /// # Examples
 ///
@@ -209,12 +212,12 @@ impl Remote {
     ///
     /// # Errors
     ///
-    /// [`LoopClosed`]: the loop is closed, and the callback was dropped.
+    /// [`LoopClosedError`]: the loop is closed, and the callback was dropped.
     #[track_caller]
     pub fn call_soon_threadsafe(
         &self,
         callback: impl FnOnce() + Send + 'static,
-    ) -> Result<(), LoopClosed> {
+    ) -> Result<(), LoopClosedError> {
         // On the loop's own thread it takes its place in the line at once, as in asyncio.
         match ready::local(self.door.id()) {
             Some(ready) if !self.door.is_closed() => {

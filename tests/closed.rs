@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use sendloop::{LoopClosed, LoopHandle, Socket, TaskError};
+use sendloop::{LoopClosedError, LoopHandle, Socket};
 use util::*;
 
 fn closed() -> LoopHandle {
@@ -21,7 +21,7 @@ fn assert_closed<T: std::fmt::Debug>(result: io::Result<T>) {
     let error = result.expect_err("its loop is closed");
     let inner = error.get_ref();
     assert!(
-        inner.is_some_and(|inner| inner.is::<LoopClosed>()),
+        inner.is_some_and(|inner| inner.is::<LoopClosedError>()),
         "{error:?}"
     );
 }
@@ -43,15 +43,15 @@ fn a_closed_loop_drops_what_it_is_given() {
     task.add_done_callback(move || calls.set(true));
     assert!(!called.get() && Rc::strong_count(&called) == 1);
     let result = new_loop().run_until_complete(task);
-    assert!(matches!(result, Err(TaskError::Cancelled)));
+    assert!(result.is_err_and(|error| error.is_cancelled()));
     handle.stop();
     soon.cancel();
     later.cancel();
     let remote = handle.remote();
     remote.stop();
-    assert_eq!(remote.call_soon_threadsafe(|| ()), Err(LoopClosed));
+    assert_eq!(remote.call_soon_threadsafe(|| ()), Err(LoopClosedError));
     let elsewhere = thread::spawn(move || remote.call_soon_threadsafe(|| ()));
-    assert_eq!(elsewhere.join().expect("called"), Err(LoopClosed));
+    assert_eq!(elsewhere.join().expect("called"), Err(LoopClosedError));
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn nothing_waits_for_a_closed_loop() {
         assert!(waited.is_err());
         assert_eq!(handle.wait_for(async { 3 }, Duration::MAX).await, Ok(3));
         let work = handle.run_in_executor(|| ()).await;
-        assert!(matches!(work, Err(TaskError::Cancelled)));
+        assert!(work.is_err_and(|error| error.is_cancelled()));
         handle.shutdown_default_executor().await;
         let (promise, future) = handle.create_future();
         promise.set_result(1).expect("kept");

@@ -9,7 +9,7 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use sendloop::{LoopClosed, TaskError};
+use sendloop::{LoopClosedError, TaskError};
 use util::*;
 
 thread_local! {
@@ -30,7 +30,7 @@ fn work_starts_at_once_and_brings_its_result_or_its_panic() {
     assert_eq!(event_loop.run_until_complete(work).expect("a result"), 5);
     let broken = event_loop.run_in_executor(|| panic!("as it should"));
     let result: Result<(), TaskError> = event_loop.run_until_complete(broken);
-    assert!(result.is_err_and(|error| error.is_panicked()));
+    assert!(result.is_err_and(|error| error.is_panic()));
     let later = event_loop.run_in_executor(|| 6);
     assert_eq!(event_loop.run_until_complete(later).expect("a result"), 6);
 }
@@ -160,7 +160,7 @@ fn shutting_the_executor_down_waits_for_what_it_has() {
         assert_eq!(ended.load(Ordering::SeqCst), 4);
         first.await.expect("done");
         let late = event_loop.run_in_executor(|| ()).await;
-        assert!(matches!(late, Err(TaskError::Cancelled)));
+        assert!(late.is_err_and(|error| error.is_cancelled()));
         event_loop.shutdown_default_executor().await;
     });
 }
@@ -176,7 +176,7 @@ fn the_end_of_a_loop_does_not_wait_for_a_thread_that_hangs() {
     });
     let remote = event_loop.remote();
     drop(event_loop);
-    assert_eq!(remote.call_soon_threadsafe(|| ()), Err(LoopClosed));
+    assert_eq!(remote.call_soon_threadsafe(|| ()), Err(LoopClosedError));
     go.send(()).expect("it waits");
     let other = new_loop();
     assert_eq!(other.run_until_complete(hanging).expect("a result"), 7);

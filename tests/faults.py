@@ -78,6 +78,8 @@ STEPS = {
     "timers": Step("turns::timers"),
     "single_turns": Step("turns::single_turns"),
     "threads": Step("turns::threads", more={"write": ["EINTR"]}),
+    "executor": Step("turns::executor", more={"clone3": [e for e in rules.ERRORS if e != "ENOMEM"]}),
+    "meeting": Step("turns::executor_of_two_threads", more={"clone3": rules.ERRORS}),
     # What is printed is written too.
     "ticking": Step("turns::threads_beside_a_timer", more={"write": rules.ERRORS}, of={"write": "anon_inode:[eventfd]"}),
     "signals": Step("turns::signals", more={"write": ["EINTR"], "socketpair": rules.ERRORS}),

@@ -58,7 +58,7 @@ fn a_panic_of_the_progress_comes_out_and_leaves_the_position_exact() {
         })
     };
     let ended = event_loop.run_until_complete(task);
-    assert!(ended.expect_err("it panicked").is_panicked());
+    assert!(ended.expect_err("it panicked").is_panic());
     let sent = position(&file);
     assert!(sent > 0);
     assert_content(&read_rest(far), 0, sent as usize);
@@ -229,5 +229,5 @@ fn a_loop_that_is_closed_ends_a_stalled_transfer_that_is_polled_elsewhere() {
     drop(event_loop);
     let error = other.run_until_complete(transfer).expect_err("closed");
     let inner = error.get_ref().expect("an inner error");
-    assert!(inner.is::<sendloop::LoopClosed>());
+    assert!(inner.is::<sendloop::LoopClosedError>());
 }

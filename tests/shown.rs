@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use sendloop::{Clock, Loop, LoopClosed, Socket, TaskError, TimeoutError};
+use sendloop::{Clock, Loop, LoopClosedError, Socket, TimeoutError};
 use util::test;
 
 #[track_caller]
@@ -71,10 +71,14 @@ fn errors_say_what_happened_and_become_errors_of_io() {
     let task = event_loop.create_task(async { panic!("{} were lost", 7) });
     let panicked = event_loop.run_until_complete(task);
     let panicked = panicked.expect_err("it panicked");
-    assert_shows(&panicked, &["Panicked", "7 were lost"]);
+    assert_shows(&panicked, &["Panic", "7 were lost"]);
     assert_eq!(panicked.to_string(), "panicked: 7 were lost");
-    assert_shows(&TaskError::Cancelled, &["Cancelled"]);
-    let error = io::Error::from(TaskError::Cancelled);
+    let (promise, future) = event_loop.create_future::<()>();
+    drop(promise);
+    let cancelled = event_loop.run_until_complete(future);
+    let cancelled = cancelled.expect_err("the promise is gone");
+    assert_shows(&cancelled, &["Cancelled"]);
+    let error = io::Error::from(cancelled);
     assert_eq!(
         (error.kind(), error.to_string()),
         (io::ErrorKind::Other, "cancelled".into())
@@ -86,7 +90,7 @@ fn errors_say_what_happened_and_become_errors_of_io() {
     let error = io::Error::from(TimeoutError);
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert_eq!(error.to_string(), "the time ran out");
-    assert_eq!(LoopClosed.to_string(), "the event loop is closed");
+    assert_eq!(LoopClosedError.to_string(), "the event loop is closed");
 }
 
 /// What is neither a file nor a block device is not asked of sendfile(2).

@@ -2,7 +2,6 @@
 
 mod util;
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::panic::panic_any;
@@ -46,13 +45,44 @@ fn a_task_gives_its_result_or_its_panic() {
     let broken = event_loop.create_task(async { panic_any(77_u8) });
     assert!(!fine.done() && !fine.cancelled());
     let result = event_loop.run_until_complete(broken);
-    let Err(TaskError::Panicked(payload)) = result else {
-        panic!("it should have panicked");
-    };
-    assert_eq!((&*payload as &dyn Any).downcast_ref(), Some(&77_u8));
+    let payload = result.expect_err("it panicked").into_panic();
+    assert_eq!(payload.downcast_ref(), Some(&77_u8));
     assert!(fine.done() && !fine.cancelled() && !fine.cancel());
     assert_eq!(event_loop.run_until_complete(fine).expect("a result"), 5);
     assert_eq!(event_loop.stats().tasks, 0);
+}
+
+#[test]
+fn a_task_error_is_sync_and_converts_by_a_question_mark() {
+    fn assert_error<T: std::error::Error + Send + Sync + Unpin + 'static>() {}
+    assert_error::<TaskError>();
+    let _test = test();
+    let event_loop = new_loop();
+    let broken = event_loop.create_task(async { panic_any(Cell::new(5)) });
+    let boxed = async { Ok::<i32, Box<dyn std::error::Error + Send + Sync>>(broken.await?) };
+    let error = event_loop.run_until_complete(boxed);
+    let error: Box<TaskError> = error.expect_err("it panicked").downcast().expect("it");
+    let error = std::io::Error::from(*error);
+    assert_eq!(error.kind(), std::io::ErrorKind::Other);
+    // The payload is not `Sync`, and survives all conversions.
+    let error: TaskError = error.downcast().expect("a TaskError");
+    assert!(error.is_panic() && !error.is_cancelled());
+    let payload = error.into_panic();
+    assert_eq!(payload.downcast_ref(), Some(&Cell::new(5)));
+}
+
+#[test]
+fn into_panic_of_a_cancellation_panics() {
+    let _test = test();
+    let event_loop = new_loop();
+    let task = event_loop.create_task(pending::<()>());
+    assert!(task.cancel());
+    let error = event_loop.run_until_complete(task).expect_err("cancelled");
+    assert!(error.is_cancelled() && !error.is_panic());
+    let into_panic = std::panic::AssertUnwindSafe(|| error.into_panic());
+    let panic = std::panic::catch_unwind(into_panic).expect_err("it is none");
+    let said = panic.downcast_ref::<String>().expect("a text");
+    assert!(said.contains("cancelled"), "{said}");
 }
 
 #[test]
@@ -68,7 +98,7 @@ fn a_cancelled_task_is_gone_before_cancel_returns() {
         assert!(task.cancel() && task.cancelled() && task.done());
         assert!(!task.cancel(), "the second time it is done");
         let result = event_loop.run_until_complete(task);
-        assert!(matches!(result, Err(TaskError::Cancelled)));
+        assert!(result.is_err_and(|error| error.is_cancelled()));
     }
     assert_eq!(Rc::strong_count(&count), 1);
     assert_eq!(event_loop.stats().tasks, 0);
@@ -97,7 +127,7 @@ fn a_task_that_cancels_itself_is_cancelled_whatever_it_does_then() {
         let task = place.take().expect("a task");
         assert!(task.cancelled() && !task.cancel(), "{then}");
         let result = event_loop.run_until_complete(task);
-        assert!(matches!(result, Err(TaskError::Cancelled)), "{then}");
+        assert!(result.is_err_and(|error| error.is_cancelled()), "{then}");
     }
 }
 

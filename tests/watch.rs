@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-use sendloop::{LoopClosed, Socket};
+use sendloop::{LoopClosedError, Socket};
 use util::*;
 
 /// Counts calls.
@@ -96,7 +96,7 @@ fn a_regular_file_is_refused_and_a_closed_loop_too() {
     drop(event_loop);
     let (reader, _writer) = pipe();
     let error = handle.add_reader(&reader, || {}).expect_err("closed");
-    assert!(error.get_ref().expect("inner").is::<LoopClosed>());
+    assert!(error.get_ref().expect("inner").is::<LoopClosedError>());
     assert!(!handle.remove_reader(&reader));
 }
 

@@ -4,6 +4,9 @@
 //! clones of it. As only the owner has the methods that run the loop, a task cannot run the loop that runs it. And as the owner
 //! is one value, its end is one moment, at which everything that holds handles of the loop, in circles or not, is dropped.
 
+#[cfg(all(test, sendloop_loom))]
+mod interleavings;
+
 mod builder;
 mod debug;
 mod handles;
@@ -106,7 +109,7 @@ impl Inner {
 ///
 /// Dropping the loop drops every task, callback and timer, also where they hold handles of this loop. On a closed loop
 /// nothing panics and nothing waits for ever: `call_soon`, `call_later` and `create_task` drop what they are given, operations
-/// that would have to wait fail with [`LoopClosed`](crate::LoopClosed). Threads of the executor are not waited for.
+/// that would have to wait fail with [`LoopClosedError`](crate::LoopClosedError). Threads of the executor are not waited for.
 ///
 /// # Examples
 ///

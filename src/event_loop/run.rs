@@ -213,7 +213,8 @@ impl Loop {
     /// How long from now until a turn is due for what the loop knows of: zero where something is queued, the time until the
     /// next timer, `None` where only an event can make one. To be asked right before waiting.
     pub fn next_timeout(&self) -> Option<Duration> {
-        shorter(self.inner.patience(), self.inner.reactor.patience())
+        let own = shorter(self.inner.patience(), self.inner.reactor.patience());
+        shorter(own, self.inner.pool.retry_timeout())
     }
 
     #[track_caller]

@@ -63,7 +63,8 @@ impl LoopHandle {
     }
 
     /// A result that is set by hand, and the future that waits for it: asyncio's `create_future`, in two halves. They may be
-    /// dropped in any order; a promise dropped without a result gives `Err(TaskError::Cancelled)`.
+    /// dropped in any order. If the promise is dropped without a result, the future fails with a
+    /// [`TaskError`](crate::TaskError) that is cancelled.
     ///
     /// # Examples
     ///
@@ -105,10 +106,11 @@ impl LoopHandle {
     /// Awaits `future` for at most `timeout`, counted from this call.
     ///
     /// A future that is ready when its time runs out has not timed out. With `Duration::ZERO` it is polled once.
+    /// A closed loop has no timers, so it polls the future once, whatever the timeout.
     ///
     /// # Errors
     ///
-    /// [`TimeoutError`]: the time ran out, and the future was dropped.
+    /// [`TimeoutError`]: the time ran out or the loop is closed, and the future was dropped.
     ///
     /// # Examples
     ///

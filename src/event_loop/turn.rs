@@ -35,6 +35,7 @@ impl Inner {
             self.read_messages();
         }
         self.queue_due_timers();
+        self.pool.start_missing_threads();
         for _ in 0..self.ready.begin_turn() {
             self.budget.set(BUDGET);
             match self.ready.pop() {
@@ -95,7 +96,8 @@ impl Inner {
     /// What of that is to be waited: a clock that is moved by hand reaches no deadline by itself, and says when it is moved.
     fn wait(&self) -> Option<Duration> {
         let patience = self.patience();
-        patience.filter(|patience| patience.is_zero() || !self.clock.is_manual())
+        let patience = patience.filter(|patience| patience.is_zero() || !self.clock.is_manual());
+        shorter(patience, self.pool.retry_timeout())
     }
 
     fn read_messages(&self) {

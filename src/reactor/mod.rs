@@ -36,9 +36,10 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Token};
 
-use crate::error::{LoopClosed, wake};
+use crate::error::{LoopClosedError, wake};
 use crate::ready::Ready;
 use crate::slots::{Key, Packing, Slots};
+use crate::sync::{self, PollWaker};
 use crate::sys::{interest, uninterrupted};
 pub(crate) use source::{Direction, Source, Waiting};
 use waiters::Woken;
@@ -128,10 +129,10 @@ pub(crate) struct Reactor {
 
 impl Reactor {
     /// A poller, and the waker that makes [`poll`](Reactor::poll) return from another thread.
-    pub(crate) fn new() -> io::Result<(Rc<Reactor>, mio::Waker)> {
+    pub(crate) fn new() -> io::Result<(Rc<Reactor>, PollWaker)> {
         let (poll, waker) = uninterrupted(|| {
             let poll = Poll::new()?;
-            let waker = mio::Waker::new(poll.registry(), DOOR)?;
+            let waker = PollWaker::new(poll.registry(), DOOR)?;
             Ok((poll, waker))
         })?;
         let events = Events::with_capacity(EVENTS_AT_ONCE);
@@ -171,7 +172,7 @@ impl Reactor {
                 let fd = open.poll.registry().as_fd();
                 uninterrupted(|| fd.try_clone_to_owned())
             }
-            None => Err(LoopClosed.into()),
+            None => Err(LoopClosedError.into()),
         }
     }
 
@@ -306,7 +307,7 @@ impl Reactor {
 
     fn control(&self, mut change: impl FnMut(&Poll) -> io::Result<()>) -> io::Result<()> {
         let open = self.open.borrow();
-        let open = open.as_ref().ok_or(LoopClosed)?;
+        let open = open.as_ref().ok_or(LoopClosedError)?;
         self.registrations.set(self.registrations.get() + 1);
         uninterrupted(|| change(&open.poll))
     }
@@ -349,8 +350,8 @@ impl Reactor {
 
     fn collect(&self, timeout: Option<Duration>, woken: &mut Woken) -> io::Result<bool> {
         let mut open = self.open.borrow_mut();
-        let Open { poll, events } = open.as_mut().ok_or(LoopClosed)?;
-        match poll.poll(events, timeout) {
+        let Open { poll, events } = open.as_mut().ok_or(LoopClosedError)?;
+        match sync::poll(poll, events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
             other => other?,
         }

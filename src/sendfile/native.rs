@@ -124,7 +124,7 @@ fn classify(error: io::Error) -> Outcome {
 /// sendfile has no flag for a non-blocking call. On a blocking socket, it would hold the loop until
 /// the peer reads.
 pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
-    if !sys::socket::is_nonblocking(socket) {
+    if !sys::socket::is_nonblocking(socket).unwrap_or(false) {
         log::warn!("the socket of a transfer was made blocking; it is non-blocking again");
         if let Err(error) = sys::socket::set_nonblocking(socket) {
             log::error!("cannot make the socket of a transfer non-blocking: {error}");

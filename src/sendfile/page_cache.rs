@@ -48,7 +48,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use crate::error::{LoopClosed, TaskError};
+use crate::error::{LoopClosedError, TaskError};
 use crate::event_loop::{Fallback, LoopHandle};
 use crate::offload::Errand;
 use crate::sys::file::{self, FileKind, Metadata};
@@ -303,7 +303,7 @@ impl PageCache {
     ///
     /// # Errors
     ///
-    /// `LoopClosed` if the loop closes during the wait for an executor thread.
+    /// `LoopClosedError` if the loop closes during the wait for an executor thread.
     pub(super) fn poll_ready(
         &mut self,
         event_loop: &LoopHandle,
@@ -434,7 +434,7 @@ impl PageCache {
         match answer {
             Some(Ok(file_system)) => mount.file_system.set(Some(file_system)),
             Some(Err(error)) if error.is_cancelled() && event_loop.is_closed() => {
-                return Poll::Ready(Err(LoopClosed.into()));
+                return Poll::Ready(Err(LoopClosedError.into()));
             }
             // The executor has no thread or descriptor for it. That does not concern the mount.
             _ => {
@@ -758,7 +758,7 @@ impl PageCache {
             }
             (Ok(()), _) => Ok(()),
             (Err(error), _) if error.is_cancelled() && event_loop.is_closed() => {
-                Err(LoopClosed.into())
+                Err(LoopClosedError.into())
             }
             (Err(_), _) => {
                 self.turn_off();

@@ -15,7 +15,7 @@ use super::machine::{Action, Machine};
 use super::native::{self, Outcome};
 use super::page_cache::{PageCache, Readiness};
 use super::plan::{Next, Plan};
-use crate::error::LoopClosed;
+use crate::error::LoopClosedError;
 use crate::event_loop::{Fallback, LoopHandle, Sleep};
 use crate::reactor::{Direction, Waiting};
 use crate::ready_io::poll_wait;
@@ -134,7 +134,7 @@ impl StallTimer {
         loop {
             ready!(Pin::new(&mut self.sleep).poll(cx));
             if event_loop.is_closed() {
-                return Poll::Ready(LoopClosed.into());
+                return Poll::Ready(LoopClosedError.into());
             }
             if event_loop.time() >= self.deadline {
                 let what = format!("no byte of the transfer moved for {:?}", self.limit);
@@ -333,7 +333,7 @@ impl<'a> Transfer<'a> {
                 self.page_cache.turn_off();
                 machine.on_no_reader(error);
             }
-            Filled::LoopClosed => return Poll::Ready(Err(LoopClosed.into())),
+            Filled::LoopClosed => return Poll::Ready(Err(LoopClosedError.into())),
         }
         if let (Some(next), Some(reader)) = (machine.next_block(), &mut self.reader) {
             reader.read_ahead(event_loop, next);

@@ -81,7 +81,7 @@ impl LoopHandle {
     ///
     /// What the system says, as for a socket that does not listen, or where there is no descriptor left: then the connection
     /// stays in the listener's queue, and this may be tried again later. `InvalidInput` where the listener belongs to
-    /// another loop; [`LoopClosed`](crate::LoopClosed) where it would have to wait on a closed one.
+    /// another loop; [`LoopClosedError`](crate::LoopClosedError) where it would have to wait on a closed one.
     ///
     /// # Cancel safety
     ///

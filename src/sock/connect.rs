@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::error::LoopClosed;
+use crate::error::LoopClosedError;
 use crate::event_loop::LoopHandle;
 use crate::reactor::Direction;
 use crate::ready_io::io;
@@ -85,7 +85,7 @@ impl LoopHandle {
     /// # Errors
     ///
     /// What the system says, as `ConnectionRefused`, `TimedOut`, `NotFound`; `InvalidInput` for a path that no socket can
-    /// have, and where the socket belongs to another loop; [`LoopClosed`] where it would have to wait on a
+    /// have, and where the socket belongs to another loop; [`LoopClosedError`] where it would have to wait on a
     /// closed one.
     ///
     /// # Cancel safety
@@ -122,7 +122,7 @@ impl LoopHandle {
                     sock.exhausted(Direction::Write);
                     return io(self, sock, Direction::Write, |fd| outcome(fd, &to)).await;
                 }
-                Some(libc::EAGAIN) if self.is_closed() => return Err(LoopClosed.into()),
+                Some(libc::EAGAIN) if self.is_closed() => return Err(LoopClosedError.into()),
                 Some(libc::EAGAIN) => self.sleep(FULL).await,
                 _ => return Err(error),
             }

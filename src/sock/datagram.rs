@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{self as unix, UnixDatagram};
 use std::time::Duration;
 
-use crate::error::LoopClosed;
+use crate::error::LoopClosedError;
 use crate::event_loop::LoopHandle;
 use crate::reactor::Direction;
 use crate::ready_io::io;
@@ -75,7 +75,7 @@ impl LoopHandle {
     /// # Errors
     ///
     /// What the system says; `OutOfMemory` where there is no memory for so much; `InvalidInput` where the socket belongs to
-    /// another loop; [`LoopClosed`] where it would have to wait on a closed one.
+    /// another loop; [`LoopClosedError`] where it would have to wait on a closed one.
     ///
     /// # Cancel safety
     ///
@@ -114,7 +114,7 @@ impl LoopHandle {
     /// # Errors
     ///
     /// What the system says, as for one that is too long; `InvalidInput` for a Unix address without a name, and where the socket
-    /// belongs to another loop; [`LoopClosed`] where it would have to wait on a closed one.
+    /// belongs to another loop; [`LoopClosedError`] where it would have to wait on a closed one.
     ///
     /// # Cancel safety
     ///
@@ -158,7 +158,7 @@ impl LoopHandle {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.is_closed() {
-                        return Err(LoopClosed.into());
+                        return Err(LoopClosedError.into());
                     }
                     self.sleep(FULL).await;
                 }

@@ -17,7 +17,7 @@ impl LoopHandle {
     ///
     /// What the system says, as for a socket that is not connected; `OutOfMemory` where there is no memory for so much;
     /// `InvalidInput` where it belongs to another loop;
-    /// [`LoopClosed`](crate::LoopClosed) where it would have to wait on a closed one.
+    /// [`LoopClosedError`](crate::LoopClosedError) where it would have to wait on a closed one.
     ///
     /// # Cancel safety
     ///

@@ -72,7 +72,7 @@ impl LoopHandle {
     /// # Errors
     ///
     /// What the system says, `BrokenPipe` and `ConnectionReset` where the peer is gone; never SIGPIPE. Part of the bytes may
-    /// have been sent. `InvalidInput` where the socket belongs to another loop; [`LoopClosed`](crate::LoopClosed) where it would
+    /// have been sent. `InvalidInput` where the socket belongs to another loop; [`LoopClosedError`](crate::LoopClosedError) where it would
     /// have to wait on a closed one.
     ///
     /// # Cancel safety

@@ -29,7 +29,10 @@ pub(crate) fn name_of(addr: &SocketAddr) -> io::Result<(String, String)> {
         code => {
             // SAFETY: gai_strerror gives a string that lives for ever, for every code.
             let why = unsafe { CStr::from_ptr(libc::gai_strerror(code)) };
-            Err(io::Error::other(why.to_string_lossy().into_owned()))
+            let why = why.to_string_lossy();
+            Err(io::Error::other(format!(
+                "cannot look up the name of {addr}: {why}"
+            )))
         }
     }
 }

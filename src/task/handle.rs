@@ -39,7 +39,7 @@ pub(super) trait Join<T>: Step {
 /// assert_eq!(event_loop.run_until_complete(task).unwrap(), 42);
 ///
 /// let broken = event_loop.create_task(async { panic!("no") });
-/// assert!(event_loop.run_until_complete(broken).unwrap_err().is_panicked());
+/// assert!(event_loop.run_until_complete(broken).unwrap_err().is_panic());
 /// # Ok(())
 /// # }
 /// ```

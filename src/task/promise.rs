@@ -72,7 +72,7 @@ impl<T> Promise<T> {
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
-            settle(&shared, Err(TaskError::Cancelled));
+            settle(&shared, Err(TaskError::cancelled()));
         }
     }
 }

@@ -121,9 +121,9 @@ impl<F: Future + 'static> Step for Work<F> {
                 }
                 settle(self, standing, Ok(value));
             }
-            (None, Err(panic)) => end(self, standing, TaskError::Panicked(panic)),
+            (None, Err(panic)) => end(self, standing, TaskError::panic(panic)),
             (None, Ok(())) if life.phase.get() == Phase::Running => life.phase.set(Phase::Idle),
-            (None, Ok(())) => end(self, standing, TaskError::Cancelled),
+            (None, Ok(())) => end(self, standing, TaskError::cancelled()),
         }
         Stepped::Task
     }
@@ -149,7 +149,7 @@ impl<F: Future + 'static> Step for Work<F> {
     }
 
     fn end_cancelled(self: Pin<&Self>, standing: &Standing) {
-        nesting::run(Kind::Cancel, || end(self, standing, TaskError::Cancelled));
+        nesting::run(Kind::Cancel, || end(self, standing, TaskError::cancelled()));
     }
 }
 
@@ -192,7 +192,7 @@ fn settle<F: Future + 'static>(
     let cancelled = life.phase.get() == Phase::Cancelling;
     if cancelled {
         overrule(life, standing, result);
-        stage.set(Err(TaskError::Cancelled));
+        stage.set(Err(TaskError::cancelled()));
     } else {
         stage.set(result);
     }
@@ -205,14 +205,8 @@ fn settle<F: Future + 'static>(
 
 /// A cancellation in the last step wins over what the step came to.
 fn overrule<T>(life: &Life, standing: &Standing, result: TaskResult<T>) {
-    let exceptions = life.ready.exceptions();
-    match result {
-        Err(TaskError::Panicked(panic)) => {
-            let context = ExceptionContext::new("panic in a task that was being cancelled");
-            exceptions.report(&context.with_panic(panic).with_place(standing.place));
-        }
-        unwanted => exceptions.contain("panic while a result was dropped", || drop(unwanted)),
-    }
+    let message = "panic in a task that was being cancelled";
+    discard(life.ready.exceptions(), standing.place, message, result);
 }
 
 /// Disposes of a result that nobody took, on bounded stack.
@@ -223,28 +217,31 @@ fn dispose<F: Future + 'static>(life: &Life, standing: &Standing, stage: &StageO
     if result.is_ok() && !mem::needs_drop::<F::Output>() {
         return;
     }
+    let message = "panic in a task whose result nobody took";
     if nesting::is_full(Kind::Drop) {
         let (ready, place) = (life.ready.clone(), standing.place);
-        nesting::queue(move || drop_result(ready.exceptions(), place, result));
+        nesting::queue(move || discard(ready.exceptions(), place, message, result));
     } else {
         let exceptions = life.ready.exceptions();
         nesting::run(Kind::Drop, || {
-            drop_result(exceptions, standing.place, result)
+            discard(exceptions, standing.place, message, result)
         });
     }
 }
 
-/// Reports a panic, or drops a result and contains its destructor.
-fn drop_result<T>(
+/// Reports a panic with `message`, and contains the destructor of any other result.
+fn discard<T>(
     exceptions: &Exceptions,
     place: &'static Location<'static>,
+    message: &'static str,
     result: TaskResult<T>,
 ) {
-    match result {
-        Err(TaskError::Panicked(panic)) => {
-            let context = ExceptionContext::new("panic in a task whose result nobody took");
+    match result.map_err(TaskError::try_into_panic) {
+        Err(Ok(panic)) => {
+            let context = ExceptionContext::new(message);
             exceptions.report(&context.with_panic(panic).with_place(place));
         }
-        result => exceptions.contain("panic while a result was dropped", || drop(result)),
+        Err(Err(_no_panic)) => {}
+        Ok(value) => exceptions.contain("panic while a result was dropped", || drop(value)),
     }
 }

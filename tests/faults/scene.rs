@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{Either, select};
 use rustix::process::{PTracer, set_ptracer};
 use rustix::time::{ClockId, clock_gettime};
-use sendloop::{Loop, SendfileNotAvailableError, Socket};
+use sendloop::{Loop, SendfileNotAvailableError, Socket, TaskError};
 
 use super::live::live;
 use crate::util::{ODD, content, descriptors, test};
@@ -119,9 +119,12 @@ fn name(error: &io::Error) -> String {
         let inside: &(dyn Error + 'static) = inside;
         inside.downcast_ref::<SendfileNotAvailableError>()
     });
+    // What a `TaskError` is about is behind it.
+    let source = error.get_ref().filter(|inside| inside.is::<TaskError>());
+    let source = source.and_then(|inside| inside.source()?.downcast_ref::<io::Error>());
     match (
         inside.map(SendfileNotAvailableError::errno),
-        error.raw_os_error(),
+        source.unwrap_or(error).raw_os_error(),
     ) {
         (Some(errno), _) => format!("unavailable {}", errno.unwrap_or(0)),
         (None, Some(errno)) => format!("errno {errno}"),

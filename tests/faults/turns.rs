@@ -114,6 +114,45 @@ fn threads() {
     });
 }
 
+#[test]
+fn executor() {
+    play(|scene| {
+        let handle = scene.event_loop.handle();
+        scene.event_loop.run_until_complete(async {
+            for n in 0..ROUNDS {
+                let result = loop {
+                    match handle.run_in_executor(move || n).await {
+                        Ok(result) => break result,
+                        Err(error) => scene.met_error(&error.into()),
+                    }
+                };
+                assert_eq!(result, n);
+            }
+        });
+    });
+}
+
+/// Work that waits for other work: the first thread is busy until a second one starts.
+#[test]
+fn executor_of_two_threads() {
+    play(|scene| {
+        let event_loop = scene.insist(|| Loop::builder().executor_threads(2).build());
+        // Whether a thread starts at all is the other step's matter.
+        while event_loop
+            .run_until_complete(event_loop.run_in_executor(|| ()))
+            .is_err()
+        {}
+        let (tell, told) = mpsc::channel();
+        let waits = event_loop.run_in_executor(move || told.recv());
+        let tells = event_loop.run_in_executor(move || tell.send(5));
+        event_loop.run_until_complete(async {
+            assert_eq!(waits.await.expect("it ran"), Ok(5));
+            tells.await.expect("it ran").expect("awaited");
+            event_loop.shutdown_default_executor().await;
+        });
+    });
+}
+
 /// The loop sleeps, and not for ever.
 #[test]
 fn threads_beside_a_timer() {

@@ -66,6 +66,13 @@ without_qemu=(
   # A process that runs the same program once more is not emulated.
   --skip the_environment_turns_debug_mode_on
   --skip soak::round::
+  # The same, and a limit on the address space is not set.
+  --skip idle_worker_takes_work_of_a_refused_thread
+  --skip worker_starts_missing_threads
+  --skip next_timeout_includes_the_retry_of_a_refused_thread
+  --skip lookups_without_any_thread_fail_with_the_os_error
+  --skip loop_starts_a_refused_thread
+  --skip work_without_any_thread_fails_with_the_os_error
   # The processor's time is the emulator's too: 7 ms where it is 0.4.
   --skip a_parked_transfer_uses_no_cpu
   # Its own memory is resident too.

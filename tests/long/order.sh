@@ -9,7 +9,7 @@ seeds=${1:-200}
 export RUST_BACKTRACE=0
 
 many="alarms batches closed closing connecting datagrams embedding exceptions executor fairness interop loop_order reentrancy
-  regressions results running sharing socket_life sockets stolen_numbers stream_end tasks try_sendfile watch watch_destructors"
+  regressions results running sharing socket_life sockets stolen_numbers stream_end task_cell tasks try_sendfile watch watch_destructors"
 # No loop runs in these (layers, asyncio_page), or it runs in a program of its own (file_server, file_server_index).
 none="layers asyncio_page file_server file_server_index"
 # What asserts the order that the cfg takes away.

@@ -16,12 +16,13 @@ export SENDLOOP_TEST_SECONDS=3000 RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=line-
 [ $# -gt 0 ] || set -- address leak thread valgrind
 
 # Not these: no loop runs in them (layers, asyncio_page), or it runs in a program that is not built here (file_server,
-# file_server_index); and resident memory (memory) and what a look at the page cache costs (prefetch_cost) are other numbers here.
+# file_server_index); resident memory (memory) and what a look at the page cache costs (prefetch_cost) are other numbers here; and a
+# limit on the address space (thread_starts) is one on what watches too.
 tests=()
 for test in tests/*.rs; do
   test=$(basename "$test" .rs)
   case $test in
-    layers | asyncio_page | file_server | file_server_index | memory | prefetch_cost) ;;
+    layers | asyncio_page | file_server | file_server_index | memory | prefetch_cost | thread_starts) ;;
     *) tests+=(--test "$test") ;;
   esac
 done

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sendloop::{Handle, Loop, LoopHandle, Task, TaskError};
+use sendloop::{Handle, Loop, LoopHandle, Task};
 
 /// A scenario and its name.
 pub(crate) type Named = (&'static str, fn(&Loop, &Scene));
@@ -152,8 +152,8 @@ pub(crate) fn millis(number: u64) -> Duration {
 pub(crate) async fn outcome<T>(task: &mut Task<T>) -> &'static str {
     match task.await {
         Ok(_) => "value",
-        Err(TaskError::Cancelled) => "cancelled",
-        Err(TaskError::Panicked(_)) => "error",
+        Err(error) if error.is_cancelled() => "cancelled",
+        Err(_) => "error",
     }
 }
 

@@ -146,7 +146,7 @@ async fn an_error_in_a_task_reaches_who_awaits_it(s: Scene) {
         Ok(()) => return,
         Err(error) => error,
     };
-    if error.is_panicked() {
+    if error.is_panic() {
         s.say(format!("error-{}-{}", task.done(), task.cancelled()));
     }
 }
