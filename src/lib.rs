@@ -31,6 +31,7 @@ mod sys;
 mod task;
 mod timers;
 mod turns;
+mod wait_queue;
 
 pub use clock::Clock;
 pub use error::{LoopClosed, SendfileNotAvailableError, SendfilePhase, TaskError, TimeoutError};

@@ -76,7 +76,8 @@ impl LoopHandle {
 
     /// The addresses of a host's name (or of an address written out), with `port` in each, in the system's order of preference.
     ///
-    /// asyncio gives tuples of five; here are the addresses, and families, protocols and flags are not asked for.
+    /// asyncio gives tuples of five; here are the addresses, and families, protocols and flags are not asked for. The lookup
+    /// starts at the first poll. The future borrows nothing, so it can be a task.
     ///
     /// # Errors
     ///
@@ -96,10 +97,14 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn getaddrinfo(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let host = host.to_owned();
+    pub fn getaddrinfo(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + use<> {
+        let (event_loop, host) = (self.clone(), host.to_owned());
         let look_up = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-        outcome(self.run_in_executor(look_up).await)
+        async move { outcome(event_loop.run_in_executor(look_up).await) }
     }
 
     /// The names of an address's host and service; numbers where there are none.
@@ -111,8 +116,13 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropped, it leaves the lookup to end on its thread.
-    pub async fn getnameinfo(&self, addr: SocketAddr) -> io::Result<(String, String)> {
-        outcome(self.run_in_executor(move || names::name_of(&addr)).await)
+    pub fn getnameinfo(
+        &self,
+        addr: SocketAddr,
+    ) -> impl Future<Output = io::Result<(String, String)>> + use<> {
+        let event_loop = self.clone();
+        let look_up = move || names::name_of(&addr);
+        async move { outcome(event_loop.run_in_executor(look_up).await) }
     }
 }
 

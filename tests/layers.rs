@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the bottom up. A module may import from lower layers and from its own module, from nothing else.
 const LAYERS: [&[&str]; 8] = [
     &["slots", "clock", "error", "exceptions"],
-    &["sys"],
+    &["sys", "wait_queue"],
     &["ready", "remote"],
     &["reactor", "timers", "task", "pool"],
     &["event_loop"],

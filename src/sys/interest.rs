@@ -9,6 +9,3 @@ pub(crate) const ALL: Interest = Interest::READABLE
     .add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
-/// Whether a short read of TCP says that there is no more: where urgent data is announced.
-pub(crate) const SHORT_READ_IS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
