@@ -331,6 +331,10 @@ mod tests {
 
     use super::*;
 
+    const IPPROTO_SCTP: libc::c_int = 132;
+    /// Only Linux knows this number, from 5.6 on.
+    const IPPROTO_MPTCP: libc::c_int = 262;
+
     /// `None` if this kernel lacks the protocol.
     fn kind_of(protocol: libc::c_int) -> Option<Kind> {
         // SAFETY: no pointers; a new descriptor is nobody else's.
@@ -344,11 +348,8 @@ mod tests {
     fn only_tcp_is_taken_for_tcp() {
         assert_eq!(kind_of(0), Some(Kind::Tcp));
         assert_eq!(kind_of(libc::IPPROTO_TCP), Some(Kind::Tcp));
-        for other in [libc::IPPROTO_SCTP, IPPROTO_MPTCP] {
+        for other in [IPPROTO_SCTP, IPPROTO_MPTCP] {
             assert_ne!(kind_of(other), Some(Kind::Tcp), "protocol {other}");
         }
     }
-
-    /// Linux 5.6; only there is the number known.
-    const IPPROTO_MPTCP: libc::c_int = 262;
 }
