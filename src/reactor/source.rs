@@ -73,6 +73,11 @@ impl Side {
         drop(before);
     }
 
+    /// Queues the fd callback.
+    fn call(&self, woken: &mut Woken) {
+        woken.callbacks.extend(self.waiters.borrow().callback());
+    }
+
     #[must_use]
     fn wake_one(&self, woken: &mut Woken) -> bool {
         self.ready.set(true);
@@ -110,18 +115,13 @@ impl Source {
     /// Wakes the tasks that can go on after `event`: the first, or all of them after an error or the end.
     pub(super) fn dispatch(self: &Rc<Source>, event: &Event, woken: &mut Woken) {
         // A peer's half-close is for readers alone: it does not end a transfer the other way (oven-sh/bun#38107).
-        let (closed, failed) = (event.is_read_closed(), event.is_error());
-        self.became(
-            Direction::Read,
-            event.is_readable(),
-            (closed, failed),
-            woken,
-        );
-        let closed = event.is_write_closed();
+        let (read, write) = (event.is_read_closed(), event.is_write_closed());
+        let failed = event.is_error();
+        self.became(Direction::Read, event.is_readable(), [read, failed], woken);
         self.became(
             Direction::Write,
             event.is_writable(),
-            (closed, failed),
+            [write, failed],
             woken,
         );
     }
@@ -130,13 +130,17 @@ impl Source {
         self: &Rc<Source>,
         direction: Direction,
         ready: bool,
-        (closed, failed): (bool, bool),
+        [closed, failed]: [bool; 2],
         woken: &mut Woken,
     ) {
+        if !ready && !closed && !failed {
+            return;
+        }
         let side = self.side(direction);
+        side.call(woken);
         if closed || failed {
             side.wake_all(closed, woken);
-        } else if ready && side.wake_one(woken) {
+        } else if side.wake_one(woken) {
             woken.handed.push(Handed::new(self, direction));
         }
     }

@@ -102,7 +102,6 @@ impl Waiters {
     /// An event has come that one task can handle. Returns whether the reactor is to watch the holder from now on.
     #[must_use]
     pub(super) fn wake_one(&mut self, woken: &mut Woken) -> bool {
-        self.call_back(woken);
         // A holder has yet to try, and sees what this event announces.
         if self.holder().is_none() {
             woken.wakers.extend(self.wake_next());
@@ -115,7 +114,6 @@ impl Waiters {
 
     /// An event has come that concerns every task.
     pub(super) fn wake_all(&mut self, woken: &mut Woken) {
-        self.call_back(woken);
         woken
             .wakers
             .extend(std::iter::from_fn(|| self.queue.pop()).map(|(_, waker)| waker));
@@ -124,11 +122,9 @@ impl Waiters {
         }
     }
 
-    fn call_back(&self, woken: &mut Woken) {
-        let rare = self.rare.iter();
-        woken
-            .callbacks
-            .extend(rare.filter_map(|rare| rare.fd_callback.clone()));
+    /// Returns the fd callback, if there is one.
+    pub(super) fn callback(&self) -> Option<Rc<dyn Callback>> {
+        self.rare.as_ref()?.fd_callback.clone()
     }
 
     fn rare(&mut self) -> &mut Rare {

@@ -2,10 +2,5 @@
 
 use mio::Interest;
 
-/// Both directions and, where the poller has it, urgent data: a TCP read stops at it, so that a short read says nothing there.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) const ALL: Interest = Interest::READABLE
-    .add(Interest::WRITABLE)
-    .add(Interest::PRIORITY);
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+/// Both directions. Urgent data is none: an operation reads up to it, and its next call past it.
 pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
