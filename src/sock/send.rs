@@ -75,6 +75,9 @@ impl LoopHandle {
     ///
     /// Empty `bytes` cost one send(2), as in asyncio: it fails with `BrokenPipe` if the kernel knows that the peer is gone.
     ///
+    /// A send that waits fails with `BrokenPipe` if the socket is shut down for writing. On a Unix socket Linux reports that
+    /// only when the peer reads or goes away, to asyncio too.
+    ///
     /// # Errors
     ///
     /// What the system says, `BrokenPipe` and `ConnectionReset` where the peer is gone; never SIGPIPE. Part of the bytes may
