@@ -255,10 +255,7 @@ fn one_poll_moves_at_most_about_two_mebibytes_and_then_wakes_itself() {
     let waker = Waker::from(woken.clone());
     let cx = Context::from_waker(&waker);
     let mut moved = 0;
-    loop {
-        let Poll::Ready(sent) = event_loop.poll_send(&cx, &near, &bytes) else {
-            break;
-        };
+    while let Poll::Ready(sent) = event_loop.poll_send(&cx, &near, &bytes) {
         let Poll::Ready(received) = event_loop.poll_recv(&cx, &far, &mut buffer) else {
             break;
         };
