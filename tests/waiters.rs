@@ -346,7 +346,8 @@ fn time_to_drop<F: Future>(count: usize, order: Order, mut make: impl FnMut() ->
     cpu_time() - before
 }
 
-/// Four times as many operations cost about four times as much. A queue that is searched costs sixteen times as much.
+/// Sixteen times as many operations cost about sixteen times as much, or a few times that if no cache
+/// holds them. A queue that is searched costs 256 times as much.
 #[track_caller]
 fn assert_linear<F: Future>(what: &str, mut make: impl FnMut() -> F) {
     for order in [Order::NewestFirst, Order::OldestFirst, Order::Random] {
@@ -354,19 +355,15 @@ fn assert_linear<F: Future>(what: &str, mut make: impl FnMut() -> F) {
             let times = (0..2).map(|_| time_to_drop(count, order, &mut make));
             times.min().expect("two times")
         };
-        let (few, many) = (best(10_000), best(40_000));
+        let (few, many) = (best(2_500), best(40_000));
         assert!(
-            many < 8 * few.max(Duration::from_millis(1)),
-            "{what}, {order:?}: {few:?} for 10,000 and {many:?} for 40,000"
+            many < 80 * few.max(Duration::from_millis(1)),
+            "{what}, {order:?}: {few:?} for 2,500 and {many:?} for 40,000"
         );
     }
 }
 
 #[test]
-#[cfg_attr(
-    not(target_os = "linux"),
-    ignore = "only Linux tells the CPU time of a thread"
-)]
 fn forty_thousand_waiting_operations_are_dropped_in_linear_time() {
     let _test = test_within(Duration::from_secs(120));
     let event_loop = new_loop();
