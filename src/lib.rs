@@ -33,6 +33,7 @@ mod sys;
 mod task;
 mod timers;
 mod turns;
+mod wait_queue;
 
 pub use clock::Clock;
 pub use error::{

@@ -1,8 +1,7 @@
 //! Try, then wait: what every operation on a socket does, and the only place that handles EAGAIN and EINTR.
 //!
-//! The call comes first, so that what is ready costs no more than the call. Only an EAGAIN clears the readiness that the
-//! reactor keeps, directly after the call, and only what is not ready is waited for. So an edge is never waited for that
-//! came before, and a cleared one is never missed.
+//! An operation begins with its system call, as asyncio's does. Only after an EAGAIN of its own does it wait, and only then may
+//! it skip a try while no event has come. So it never waits for an edge that came before.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,9 +12,83 @@ use crate::event_loop::LoopHandle;
 use crate::reactor::{Direction, Waiting};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
+use crate::sys::uninterrupted;
 
-/// Has `attempt` made until it says something else than EAGAIN, or waits in `waiting` for the time to make it again.
-pub(crate) fn poll_io<T: AsFd, R>(
+/// What an operation returns.
+pub(crate) trait Outcome: Sized {
+    /// How many bytes the kernel has moved.
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    /// The outcome of an operation that reads from a socket that is shut down for reading. A datagram is an error then: the
+    /// end has no sender.
+    fn at_end() -> io::Result<Self> {
+        let what = "cannot receive: the socket is shut down for reading";
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
+    }
+}
+
+impl Outcome for () {}
+
+impl Outcome for usize {
+    fn bytes(&self) -> usize {
+        *self
+    }
+
+    fn at_end() -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
+impl Outcome for Vec<u8> {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+
+    fn at_end() -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+}
+
+/// A datagram and its sender.
+impl<A> Outcome for (Vec<u8>, A) {
+    fn bytes(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<A> Outcome for (usize, A) {
+    fn bytes(&self) -> usize {
+        self.0
+    }
+}
+
+/// A connection and its peer.
+impl<S: AsFd, A> Outcome for (Socket<S>, A) {
+    /// The error of a blocking accept(2) on such a listener.
+    fn at_end() -> io::Result<(Socket<S>, A)> {
+        Err(io::Error::from_raw_os_error(libc::EINVAL))
+    }
+}
+
+/// Calls `attempt` unless this operation waits for an event that has not come. Waits in `waiting` if it fails with EAGAIN.
+pub(crate) fn poll_io<T: AsFd, R: Outcome>(
+    event_loop: &LoopHandle,
+    socket: &Socket<T>,
+    direction: Direction,
+    waiting: &mut Waiting,
+    cx: &Context<'_>,
+    attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+) -> Poll<io::Result<R>> {
+    if waiting.is_begun() && !socket.may_be_ready(event_loop, direction) {
+        return poll_wait(event_loop, socket, direction, waiting, cx).map(Err);
+    }
+    poll_try(event_loop, socket, direction, waiting, cx, attempt)
+}
+
+/// [`poll_io`] for an operation that tries at every poll.
+pub(crate) fn poll_try<T: AsFd, R: Outcome>(
     event_loop: &LoopHandle,
     socket: &Socket<T>,
     direction: Direction,
@@ -23,23 +96,51 @@ pub(crate) fn poll_io<T: AsFd, R>(
     cx: &Context<'_>,
     mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
 ) -> Poll<io::Result<R>> {
+    let tried = ready!(poll_once(event_loop, socket, cx, &mut attempt));
+    if !is_would_block(&tried) {
+        waiting.end();
+        return Poll::Ready(tried);
+    }
+    if direction == Direction::Read && socket.is_shut_for_reading() {
+        // Data may have come before the end and after the try.
+        let tried = uninterrupted(|| attempt(socket.as_fd()));
+        let ended = if is_would_block(&tried) {
+            R::at_end()
+        } else {
+            tried
+        };
+        spend(event_loop, &ended);
+        waiting.end();
+        return Poll::Ready(ended);
+    }
+    socket.exhausted(direction);
+    poll_wait(event_loop, socket, direction, waiting, cx).map(Err)
+}
+
+/// Calls `attempt` once the budget allows it, and pays for it unless it fails with EAGAIN.
+pub(crate) fn poll_once<T: AsFd, R: Outcome>(
+    event_loop: &LoopHandle,
+    socket: &Socket<T>,
+    cx: &Context<'_>,
+    mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+) -> Poll<io::Result<R>> {
     ready!(event_loop.poll_budget(cx));
     check_nonblocking(event_loop, socket)?;
-    while socket.may_be_ready(event_loop, direction) {
-        match attempt(socket.as_fd()) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                socket.exhausted(direction);
-                break;
-            }
-            result => {
-                event_loop.spend_budget(0);
-                waiting.end();
-                return Poll::Ready(result);
-            }
-        }
+    let tried = uninterrupted(|| attempt(socket.as_fd()));
+    if !is_would_block(&tried) {
+        spend(event_loop, &tried);
     }
-    poll_wait(event_loop, socket, direction, waiting, cx).map(Err)
+    Poll::Ready(tried)
+}
+
+fn spend<R: Outcome>(event_loop: &LoopHandle, outcome: &io::Result<R>) {
+    let moved = outcome.as_ref().map_or(0, R::bytes);
+    event_loop.spend_budget(moved as u64);
+}
+
+fn is_would_block<R>(tried: &io::Result<R>) -> bool {
+    let error = tried.as_ref().err();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Waits for the next edge after an EAGAIN. Ready only with an error: the socket cannot be waited for.
@@ -73,12 +174,12 @@ pub(crate) fn check_nonblocking<T: AsFd>(
     Ok(())
 }
 
-/// [`poll_io`] as a future.
+/// [`poll_io`] as a future, which borrows the socket and not the loop.
 ///
 /// By hand: as an `async fn` it would hold what it was given twice, once as arguments and once to go on with.
 #[must_use = "futures do nothing unless awaited"]
 pub(crate) struct Io<'a, T: AsFd, A> {
-    event_loop: &'a LoopHandle,
+    event_loop: LoopHandle,
     socket: &'a Socket<T>,
     direction: Direction,
     attempt: A,
@@ -86,7 +187,7 @@ pub(crate) struct Io<'a, T: AsFd, A> {
 }
 
 pub(crate) fn io<'a, T: AsFd, R, A>(
-    event_loop: &'a LoopHandle,
+    event_loop: &LoopHandle,
     socket: &'a Socket<T>,
     direction: Direction,
     attempt: A,
@@ -95,7 +196,7 @@ where
     A: FnMut(BorrowedFd<'_>) -> io::Result<R>,
 {
     Io {
-        event_loop,
+        event_loop: event_loop.clone(),
         socket,
         direction,
         attempt,
@@ -103,7 +204,7 @@ where
     }
 }
 
-impl<T: AsFd, R, A> Future for Io<'_, T, A>
+impl<T: AsFd, R: Outcome, A> Future for Io<'_, T, A>
 where
     A: FnMut(BorrowedFd<'_>) -> io::Result<R> + Unpin,
 {
@@ -113,7 +214,7 @@ where
         let io = &mut *self;
         let attempt = &mut io.attempt;
         poll_io(
-            io.event_loop,
+            &io.event_loop,
             io.socket,
             io.direction,
             &mut io.waiting,

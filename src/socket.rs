@@ -10,7 +10,6 @@ use std::rc::Rc;
 
 use crate::event_loop::LoopHandle;
 use crate::reactor::{Attachment, Direction, Source, Waiting};
-use crate::sys::interest::SHORT_READ_IS_ALL;
 use crate::sys::socket::{self as sys, Kind};
 use crate::turns::Turns;
 
@@ -51,6 +50,8 @@ struct Link {
     attachment: RefCell<Option<Attachment>>,
     turns: Turns,
     kind: Cell<Option<Kind>>,
+    /// Whether a `sock_connect` was dropped while the connection was in progress.
+    connect_abandoned: Cell<bool>,
     /// The waiting of `poll_recv` and `poll_send`, which have no future to keep it in.
     polled: [RefCell<Waiting>; 2],
 }
@@ -69,10 +70,10 @@ impl<T: AsFd> Socket<T> {
         Ok(Socket { link, io })
     }
 
-    /// Takes what is non-blocking already, and known.
-    pub(crate) fn adopt(io: T, kind: Kind) -> Socket<T> {
+    /// Takes what is non-blocking already, and of this kind if that is known.
+    pub(crate) fn adopt(io: T, kind: Option<Kind>) -> Socket<T> {
         let link = Link::default();
-        link.kind.set(Some(kind));
+        link.kind.set(kind);
         Socket { link, io }
     }
 
@@ -116,7 +117,7 @@ impl<T: AsFd> Socket<T> {
         result
     }
 
-    /// Whether a call in this direction is worth trying: what another loop knows, it may not have been told yet.
+    /// Returns whether an operation that waits should try again. Another loop may not have been told yet what it knows.
     pub(crate) fn may_be_ready(&self, event_loop: &LoopHandle, direction: Direction) -> bool {
         match &*self.link.attachment.borrow() {
             Some(attachment) if attachment.is_of(event_loop.reactor()) => {
@@ -133,15 +134,26 @@ impl<T: AsFd> Socket<T> {
         }
     }
 
-    /// A read has just come back short. On TCP that says that there was no more, and that more will be a new edge, so that the
-    /// read that would only say EAGAIN can be saved. Not on a Unix socket: there a read also stops where descriptors were passed.
-    pub(crate) fn read_short(&self) {
+    /// Returns whether the socket is shut down for reading, if an event has announced that: only then is the kernel asked.
+    pub(crate) fn is_shut_for_reading(&self) -> bool {
         let attachment = self.link.attachment.borrow();
-        if let Some(attachment) = &*attachment {
-            if SHORT_READ_IS_ALL && self.kind().is_ok_and(|kind| kind == Kind::Tcp) {
-                attachment.source().read_short();
-            }
+        let Some(attachment) = &*attachment else {
+            return false;
+        };
+        let side = attachment.source().side(Direction::Read);
+        if !side.has_ended() {
+            return false;
         }
+        let is_shut = sys::is_shut_for_reading(self.as_fd());
+        if !is_shut {
+            side.goes_on();
+        }
+        is_shut
+    }
+
+    /// Notes that a connect was left in progress, and returns whether one was before.
+    pub(crate) fn set_connect_abandoned(&self, is_abandoned: bool) -> bool {
+        self.link.connect_abandoned.replace(is_abandoned)
     }
 
     /// Puts the socket into the loop's poller, where it is not yet.
@@ -176,7 +188,7 @@ impl Socket<TcpStream> {
             SocketAddr::V4(_) => libc::AF_INET,
             SocketAddr::V6(_) => libc::AF_INET6,
         };
-        Ok(Socket::adopt(sys::stream(family)?.into(), Kind::Tcp))
+        Ok(Socket::adopt(sys::stream(family)?.into(), Some(Kind::Tcp)))
     }
 }
 
@@ -189,7 +201,7 @@ impl Socket<UnixStream> {
     pub fn unix() -> io::Result<Socket<UnixStream>> {
         Ok(Socket::adopt(
             sys::stream(libc::AF_UNIX)?.into(),
-            Kind::Stream,
+            Some(Kind::Stream),
         ))
     }
 

@@ -1,33 +1,33 @@
-//! Writers of one socket take turns, in the order in which they began, so that what each sends goes out whole.
+//! The write lock of a socket: writers hold it one after the other, in the order in which they began, so that the bytes of
+//! each writer stay together.
 //!
-//! A writer holds a [`Turn`]. Its end, whether it is through or dropped while it waited or wrote, hands the turn on.
+//! A writer has a [`Turn`]. Dropping it, while it waits or holds the lock, costs O(1) and hands the lock on.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
 use crate::error::wake;
+use crate::wait_queue::{Ticket, WaitQueue};
 
-/// The line of one socket's writers. Empty, it holds no memory.
+/// The write lock of one socket, with its queue.
 #[derive(Default)]
 pub(crate) struct Turns {
-    /// The number of the one who writes; 0 is nobody.
-    holder: Cell<u64>,
-    last: Cell<u64>,
-    line: RefCell<VecDeque<(u64, Waker)>>,
-    /// One who does not stand in line, but looks again when nobody writes any more.
+    /// The ticket of the writer that holds the lock. Without a holder the queue is empty.
+    holder: Cell<Option<Ticket>>,
+    queue: RefCell<WaitQueue>,
+    /// A task outside the queue that tries again when the lock is free.
     bystander: Cell<Option<Waker>>,
 }
 
 impl Turns {
-    /// Whether somebody writes.
+    /// Returns whether a writer holds the lock.
     pub(crate) fn is_taken(&self) -> bool {
-        self.holder.get() != 0
+        self.holder.get().is_some()
     }
 
-    /// Ready where nobody writes; else the task is woken when that may be so.
+    /// Ready if the lock is free; otherwise wakes the task when it may be.
     pub(crate) fn poll_free(&self, cx: &Context<'_>) -> Poll<()> {
         if !self.is_taken() {
             return Poll::Ready(());
@@ -37,87 +37,93 @@ impl Turns {
     }
 
     fn hand_on(&self) {
-        let next = self.line.borrow_mut().pop_front();
-        self.holder
-            .set(next.as_ref().map_or(0, |(number, _)| *number));
-        let woken = match next {
-            Some((_, waker)) => Some(waker),
-            None => self.bystander.take(),
-        };
-        if let Some(waker) = woken {
+        let next = self.queue.borrow_mut().pop();
+        let (holder, waker) = next.unzip();
+        self.holder.set(holder);
+        if let Some(waker) = waker.or_else(|| self.bystander.take()) {
             wake(waker);
         }
     }
 }
 
-/// One writer's place in the line, from its first poll on.
+/// One writer's place in the queue, from its first poll on.
 pub(crate) struct Turn<'a> {
     turns: &'a Turns,
-    /// 0 until it stands in line.
-    number: u64,
+    /// `None` until the first poll.
+    ticket: Option<Ticket>,
 }
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(turns: &'a Turns) -> Turn<'a> {
-        Turn { turns, number: 0 }
+        Turn {
+            turns,
+            ticket: None,
+        }
     }
 
-    /// In line at once, though it may be polled later.
+    /// Enters the queue at once, though the writer may be polled later.
     pub(crate) fn begin(turns: &'a Turns, cx: &Context<'_>) -> Turn<'a> {
         let mut turn = Turn::new(turns);
-        // Where it is this writer's turn already, the first poll will say so too.
+        // If this writer holds the lock already, its first poll reports that too.
         let _ = turn.poll(cx);
         turn
     }
 
-    /// Ready when it is this writer's turn, which then is its until it is dropped.
+    /// Ready if this writer holds the lock, which it then keeps until it is dropped.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let turns = self.turns;
-        if self.number == 0 {
-            self.number = turns.last.get() + 1;
-            turns.last.set(self.number);
-            if !turns.is_taken() {
-                turns.holder.set(self.number);
-            }
+        match self.try_hold() {
+            true => Poll::Ready(()),
+            false => self.wait(cx),
         }
-        if turns.holder.get() == self.number {
+    }
+
+    fn try_hold(&mut self) -> bool {
+        let holder = self.turns.holder.get();
+        if holder.is_some() {
+            return self.ticket == holder;
+        }
+        self.ticket = Some(self.turns.queue.borrow_mut().issue());
+        self.turns.holder.set(self.ticket);
+        true
+    }
+
+    /// Enters the queue, or updates the waker there.
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
+        // Cloning and dropping a waker may run foreign code, which may end other writers: nothing is borrowed then.
+        let mut waker = cx.waker().clone();
+        if self.try_hold() {
             return Poll::Ready(());
         }
-        self.stand_in_line(cx);
+        let mut queue = self.turns.queue.borrow_mut();
+        match self.ticket.and_then(|ticket| queue.get_mut(ticket)) {
+            Some(before) => mem::swap(before, &mut waker),
+            None => {
+                self.ticket = Some(queue.push(waker));
+                return Poll::Pending;
+            }
+        }
+        drop(queue);
+        drop(waker);
         Poll::Pending
     }
 
-    /// Takes a place at the end of the line, or brings the waker at its place up to date.
-    fn stand_in_line(&self, cx: &Context<'_>) {
-        // Cloning and dropping a waker may run foreign code: nothing is borrowed then.
-        let mut waker = cx.waker().clone();
-        let mut line = self.turns.line.borrow_mut();
-        match line.iter_mut().find(|(number, _)| *number == self.number) {
-            Some((_, before)) => mem::swap(before, &mut waker),
-            None => return line.push_back((self.number, waker)),
-        }
-        drop(line);
-        drop(waker);
-    }
-
-    /// Ends it early, where its owner lives on.
+    /// Leaves early, if its owner lives on.
     #[inline]
     pub(crate) fn end(&mut self) {
-        if self.number != 0 {
+        if self.ticket.is_some() {
             self.leave();
         }
     }
 
     fn leave(&mut self) {
-        let number = mem::take(&mut self.number);
-        if self.turns.holder.get() == number {
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        if self.turns.holder.get() == Some(ticket) {
             self.turns.hand_on();
         } else {
-            let mut line = self.turns.line.borrow_mut();
-            let place = line.iter().position(|(other, _)| *other == number);
-            let gone = place.and_then(|place| line.remove(place));
-            drop(line);
+            let gone = self.turns.queue.borrow_mut().remove(ticket);
             drop(gone);
         }
     }
@@ -132,7 +138,7 @@ impl Drop for Turn<'_> {
 
 impl fmt::Debug for Turn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Turn").field(&self.number).finish()
+        f.debug_tuple("Turn").field(&self.ticket).finish()
     }
 }
 
@@ -167,8 +173,8 @@ mod tests {
         drop(a);
         assert!(is_ready(&mut c));
         drop(c);
-        assert_eq!(turns.holder.get(), 0);
-        assert!(turns.line.borrow().is_empty());
+        assert!(!turns.is_taken());
+        assert!(turns.queue.borrow().is_empty());
     }
 
     #[test]

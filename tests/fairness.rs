@@ -4,11 +4,16 @@ mod util;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io::Write;
+use std::io::{Read, Write};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 use std::time::Duration;
 
 use sendloop::{Loop, LoopHandle, Socket};
@@ -226,4 +231,181 @@ fn datagrams_over_a_unix_socket_starved_the_rest() {
         assert_eq!(sent.await.expect("there is room"), 1);
         there.recv(&mut [0; 2]).expect("received");
     });
+}
+
+/// The most bytes that a step moves: a budget of 2 MiB, and little more if several operations share the step.
+const MAX_PER_STEP: usize = 3 << 20;
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn one_poll_moves_at_most_about_two_mebibytes_and_then_wakes_itself() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = Socket::pair().expect("a pair");
+    let (bytes, mut buffer) = (vec![1; 4 << 20], vec![0; 4 << 20]);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let cx = Context::from_waker(&waker);
+    let mut moved = 0;
+    while let Poll::Ready(sent) = event_loop.poll_send(&cx, &near, &bytes) {
+        let Poll::Ready(received) = event_loop.poll_recv(&cx, &far, &mut buffer) else {
+            break;
+        };
+        moved += sent.expect("room") + received.expect("sent");
+        assert!(moved <= MAX_PER_STEP, "{moved} bytes");
+    }
+    assert!(moved > 1 << 20, "{moved} bytes");
+    assert!(woken.0.load(Ordering::Relaxed), "it waits for an event");
+}
+
+/// Runs `work`, which returns the bytes that it has moved, until an iteration is over 100 times. No iteration moves too much.
+#[track_caller]
+fn shares_bytes(what: &str, mut work: impl AsyncFnMut(&Loop) -> usize) {
+    let event_loop = new_loop();
+    event_loop.run_until_complete(async {
+        let (mut turns, mut moved, mut most) = (event_loop.stats().turns, 0, 0);
+        let end = turns + 100;
+        while turns < end {
+            moved += work(&event_loop).await;
+            let now = event_loop.stats().turns;
+            most = most.max(moved);
+            if now > turns {
+                (turns, moved) = (now, 0);
+            }
+        }
+        assert!(
+            most <= MAX_PER_STEP,
+            "{what}: {most} bytes in one iteration"
+        );
+    });
+}
+
+#[test]
+fn operations_in_a_row_share_one_budget_of_bytes() {
+    let _test = test();
+    let bytes = content(0, 100_000);
+    let (near, far) = Socket::pair().expect("a pair");
+    shares_bytes("sock_sendall and sock_recv", async |event_loop| {
+        let sent = event_loop.sock_sendall(&near, &bytes).await;
+        sent.expect("room");
+        let received = event_loop.sock_recv(&far, 1 << 20).await;
+        bytes.len() + received.expect("sent").len()
+    });
+    let (here, there) = UnixDatagram::pair().expect("a pair");
+    let (here, there) = (Socket::new(here), Socket::new(there));
+    let (here, there) = (here.expect("set"), there.expect("set"));
+    let mut buffer = vec![0; 1 << 20];
+    shares_bytes("sock_recvfrom_into", async |event_loop| {
+        event_loop.sock_sendall(&here, &bytes).await.expect("room");
+        let received = event_loop.sock_recvfrom_into(&there, &mut buffer).await;
+        bytes.len() + received.expect("sent").0
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let there = UnixDatagram::bind(folder.path().join("there")).expect("bound");
+    let addr = there.local_addr().expect("bound");
+    let there = Socket::new(there).expect("set");
+    let here = Socket::new(UnixDatagram::unbound().expect("a socket")).expect("set");
+    shares_bytes("sock_sendto and sock_recvfrom", async |event_loop| {
+        let sent = event_loop.sock_sendto(&here, &bytes, &addr).await;
+        let received = event_loop.sock_recvfrom(&there, 1 << 20).await;
+        sent.expect("room") + received.expect("sent").0.len()
+    });
+}
+
+#[test]
+fn a_large_send_to_a_fast_reader_lets_the_loop_run_every_two_mebibytes() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = tcp();
+    let near = Socket::new(near).expect("non-blocking");
+    let reads = thread::spawn(move || {
+        let (mut far, mut buffer, mut total) = (far, vec![0; 4 << 20], 0);
+        while let Ok(got @ 1..) = far.read(&mut buffer) {
+            total += got;
+        }
+        total
+    });
+    let bytes = vec![1; 256 << 20];
+    let turns = event_loop.stats().turns;
+    event_loop.run_until_complete(async {
+        event_loop.sock_sendall(&near, &bytes).await.expect("sent");
+    });
+    let turns = event_loop.stats().turns - turns;
+    drop(near);
+    assert_eq!(reads.join().expect("read"), bytes.len());
+    assert!(turns >= 256 / 2, "{turns} turns for 256 MiB");
+}
+
+#[test]
+fn one_receive_asks_for_at_most_one_mebibyte_of_a_stream() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = Socket::pair().expect("a pair");
+    (&mut far.get_ref()).write_all(b"x").expect("room");
+    let received = event_loop.run_until_complete(event_loop.sock_recv(&near, 1 << 30));
+    let received = received.expect("received");
+    assert_eq!(received, b"x");
+    assert!(received.capacity() <= 1 << 20, "{}", received.capacity());
+}
+
+/// Sets the send buffer past the limit of the system, which only root may.
+#[cfg(target_os = "linux")]
+fn force_send_buffer(socket: &UnixDatagram, size: libc::c_int) {
+    #[allow(unsafe_code, reason = "no crate has this option")]
+    // SAFETY: the value's pointer and length are those of `size`.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUFFORCE,
+            (&raw const size).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        );
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn force_send_buffer(_socket: &UnixDatagram, _size: libc::c_int) {}
+
+#[test]
+fn a_datagram_is_moved_whole_however_long_it_is() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (here, there) = UnixDatagram::pair().expect("a pair");
+    force_send_buffer(&here, 8 << 20);
+    let (here, there) = (
+        Socket::new(here).expect("set"),
+        Socket::new(there).expect("set"),
+    );
+    let mut buffer = vec![0; 4 << 20];
+    for len in [100_000, 2_500_000] {
+        let bytes = content(len as u64, len);
+        for way in 0..2 {
+            let sent = event_loop.run_until_complete(event_loop.sock_sendall(&here, &bytes));
+            match sent {
+                // The kernel allows no such datagram to this user.
+                Err(_) if len > 200_000 => return,
+                sent => sent.expect("sent"),
+            }
+            let receive = async {
+                match way {
+                    0 => event_loop.sock_recv(&there, 4 << 20).await,
+                    _ => event_loop
+                        .sock_recv_into(&there, &mut buffer)
+                        .await
+                        .map(|got| buffer[..got].to_vec()),
+                }
+            };
+            let received = event_loop.run_until_complete(receive).expect("received");
+            assert_content(&received, len as u64, len);
+        }
+    }
 }

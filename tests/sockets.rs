@@ -195,3 +195,74 @@ fn an_adapters_send_waits_for_a_sendall_under_way_and_goes_on_then() {
     received.dedup();
     assert_eq!(received, b"ab");
 }
+
+#[test]
+fn receiving_nothing_is_done_at_once_on_any_socket() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, _far) = Socket::pair().expect("a pair");
+    let unconnected = Socket::tcp(&"127.0.0.1:1".parse().expect("an address")).expect("a socket");
+    event_loop.run_until_complete(async {
+        assert!(
+            event_loop
+                .sock_recv(&near, 0)
+                .await
+                .expect("nothing")
+                .is_empty()
+        );
+        assert_eq!(
+            event_loop
+                .sock_recv_into(&near, &mut [])
+                .await
+                .expect("nothing"),
+            0
+        );
+        let polled = poll_fn(|cx| event_loop.poll_recv(cx, &near, &mut [])).await;
+        assert_eq!(polled.expect("nothing"), 0);
+        assert!(
+            event_loop
+                .sock_recv(&unconnected, 0)
+                .await
+                .expect("nothing")
+                .is_empty()
+        );
+    });
+    assert_eq!(event_loop.stats().registrations, 0);
+}
+
+#[test]
+fn sending_nothing_asks_the_kernel_whether_the_peer_is_gone() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = narrow_unix();
+    event_loop.run_until_complete(async {
+        event_loop.sock_sendall(&near, b"").await.expect("a peer");
+        // A full socket takes nothing at once.
+        let bytes = vec![1; 1 << 20];
+        let full = event_loop.wait_for(event_loop.sock_sendall(&near, &bytes), Duration::ZERO);
+        full.await.expect_err("nobody reads");
+        event_loop.sock_sendall(&near, b"").await.expect("a peer");
+        drop(far);
+        let error = event_loop.sock_sendall(&near, b"").await.expect_err("gone");
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
+fn an_empty_datagram_is_sent_by_sendall_too() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (here, there) = std::os::unix::net::UnixDatagram::pair().expect("a pair");
+    let (here, there) = (
+        Socket::new(here).expect("set"),
+        Socket::new(there).expect("set"),
+    );
+    event_loop.run_until_complete(async {
+        event_loop.sock_sendall(&here, b"").await.expect("sent");
+        let (received, _) = event_loop
+            .sock_recvfrom(&there, 10)
+            .await
+            .expect("received");
+        assert!(received.is_empty());
+    });
+}

@@ -74,6 +74,7 @@ impl Builder {
             stopping: Cell::new(false),
             closed: Cell::new(false),
             budget: Cell::new(BUDGET),
+            next_budget: Cell::new(BUDGET / 4),
             yields: Cell::new(0),
             counters: Counters::default(),
             debug: Debug::new(self.debug),

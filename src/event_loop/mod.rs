@@ -20,7 +20,6 @@ mod watch;
 
 use std::cell::Cell;
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -52,8 +51,11 @@ use watch::Watches;
 /// otherwise keep the loop for itself.
 const BUDGET: u32 = 128;
 
-/// How many bytes that the kernel moves count as one more operation: 128 times as many are a transfer's own budget.
-const BYTES_PER_SHARE: u64 = 16 << 10;
+/// How many bytes that the kernel moves cost as much as one more operation: a budget is 2 MiB.
+const BYTES_PER_UNIT: u64 = 16 << 10;
+
+/// The most bytes that one system call moves.
+pub(crate) const MAX_PER_CALL: usize = 1 << 20;
 
 /// The parts of a loop, shared by its handles.
 pub(crate) struct Inner {
@@ -70,6 +72,8 @@ pub(crate) struct Inner {
     stopping: Cell<bool>,
     closed: Cell<bool>,
     budget: Cell<u32>,
+    /// The budget that follows in the same step when this one is used up.
+    next_budget: Cell<u32>,
     /// How often a step had used its share up.
     yields: Cell<u64>,
     counters: Counters,
@@ -79,6 +83,12 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Gives the next callback or step of a task its budget.
+    fn renew_budget(&self) {
+        self.budget.set(BUDGET);
+        self.next_budget.set(BUDGET / 4);
+    }
+
     fn close(&self) {
         if self.closed.replace(true) {
             return;
@@ -235,9 +245,11 @@ impl LoopHandle {
         &self.inner.counters
     }
 
-    /// Asked before an operation. Pending, and the task at the back of the line, where the running step has had its share; that
-    /// one operation pays for all, and the next ones begin a new share: where a task waits for many at once, none is passed
-    /// over for ever, and where the step is not one of this loop's, nobody else would renew it.
+    /// Asked before an operation. If the running step has used its budget up, this wakes the task and is pending.
+    ///
+    /// That one operation pays for all: the next ones get a smaller budget, a quarter of the last. So no operation is passed
+    /// over for ever if a task polls many of them, though together they move little more than one budget. And if the step is
+    /// not one of this loop's, nobody else would renew the budget.
     #[inline]
     pub(crate) fn poll_budget(&self, cx: &Context<'_>) -> Poll<()> {
         if self.inner.budget.get() > 0 {
@@ -249,7 +261,9 @@ impl LoopHandle {
 
     #[cold]
     fn renew_budget(&self, cx: &Context<'_>) {
-        self.inner.budget.set(BUDGET);
+        let next = self.inner.next_budget.get().max(1);
+        self.inner.budget.set(next);
+        self.inner.next_budget.set(next / 4);
         self.inner.yields.set(self.inner.yields.get() + 1);
         cx.waker().wake_by_ref();
     }
@@ -257,15 +271,15 @@ impl LoopHandle {
     /// Counts an operation that was ready, and moved so many bytes. One that waits lets others run as it is.
     #[inline]
     pub(crate) fn spend_budget(&self, bytes: u64) {
-        let cost = 1 + u32::try_from(bytes / BYTES_PER_SHARE).unwrap_or(BUDGET);
+        let cost = 1 + (bytes / BYTES_PER_UNIT).min(u64::from(BUDGET)) as u32;
         let left = self.inner.budget.get().saturating_sub(cost);
         self.inner.budget.set(left);
     }
 
-    /// Both, for an operation that is ready at once.
-    pub(crate) async fn share(&self) {
-        poll_fn(|cx| self.poll_budget(cx)).await;
-        self.spend_budget(0);
+    /// The most bytes that the next call may send: what is left of the budget, and [`MAX_PER_CALL`].
+    pub(crate) fn sendable(&self) -> usize {
+        let left = u64::from(self.inner.budget.get()) * BYTES_PER_UNIT;
+        left.min(MAX_PER_CALL as u64) as usize
     }
 
     /// `after` from now; a time that no `Instant` can say is one that never comes.

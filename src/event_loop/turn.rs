@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::{BUDGET, Inner};
+use super::Inner;
 use crate::exceptions::ExceptionContext;
 use crate::reactor::shorter;
 use crate::ready::{Call, Callback, Entry, Runnable};
@@ -37,7 +37,7 @@ impl Inner {
         self.queue_due_timers();
         self.pool.start_missing_threads();
         for _ in 0..self.ready.begin_turn() {
-            self.budget.set(BUDGET);
+            self.renew_budget();
             match self.ready.pop() {
                 Some(Entry::Callback(callback)) => self.call(&*callback),
                 Some(Entry::Task(task)) => self.step(&task, root),

@@ -226,7 +226,7 @@ impl LoopHandle {
         }
         let fd = fd.as_fd();
         // Also where it is watched already: that arms it again, and shows whether it still is the same descriptor.
-        let attachment = Rc::new(self.inner.reactor.attach_without_urgent(fd)?);
+        let attachment = Rc::new(self.inner.reactor.attach(fd)?);
         let (mut watch, stale) = match self.inner.watches.take(fd.as_raw_fd()) {
             Some(watch) if watch.is_of(&attachment) => (watch, None),
             stale => (Watch::new(attachment), stale),

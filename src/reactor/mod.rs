@@ -8,9 +8,9 @@
 //!
 //! # Rules
 //!
-//! 1. The poller is edge-triggered: it says once that a descriptor became ready. So readiness is kept here, true until a call
-//!    has shown that it is not: only `Side::exhausted` and `Side::drained` clear it, directly after the call, so that no
-//!    event can come in between. All is one thread.
+//! 1. The poller is edge-triggered: it says once that a descriptor became ready. A task waits only after a call of its own has
+//!    failed with EAGAIN, so the edge that wakes it is still to come. `Side::exhausted` notes the EAGAIN directly after the
+//!    call, so that no event can come in between. All is one thread.
 //! 2. A registration is for both directions and stays until its attachments end: waiting costs no system call.
 //! 3. A token carries a generation. An event for a descriptor that was closed meanwhile, or for its number used again, finds
 //!    nothing (calloop's tokens; python/cpython#88968 and tokio-rs/mio#219 are what happens otherwise).
@@ -19,7 +19,8 @@
 //! 5. The table never decides that a registration can be skipped. What is attached a second time is modified; where the kernel
 //!    knows nothing of it (ENOENT) it is another descriptor with an old number, and added as a new one; what should be new and is known (EEXIST) is modified. Both are logged: a
 //!    descriptor was closed behind the loop's back.
-//! 6. Wakers are collected, then borrows released, then the wakers woken: a waker is foreign code.
+//! 6. An event wakes one task, and that task the next if there may be more; an error or a hang-up wakes all (`waiters`).
+//! 7. Wakers are collected, then borrows released, then the wakers woken: a waker is foreign code.
 
 mod source;
 mod waiters;
@@ -42,7 +43,7 @@ use crate::slots::{Key, Packing, Slots};
 use crate::sync::{self, PollWaker};
 use crate::sys::{interest, uninterrupted};
 pub(crate) use source::{Direction, Source, Waiting};
-use waiters::Woken;
+use waiters::{Handed, Woken};
 
 /// How many events one poll takes; more stay in the kernel for the next turn.
 const EVENTS_AT_ONCE: usize = 1024;
@@ -120,6 +121,8 @@ pub(crate) struct Reactor {
     /// The source of each descriptor that is attached, by number: a descriptor is in the poller once, however many use it.
     numbers: RefCell<HashMap<RawFd, Key>>,
     woken: Cell<Woken>,
+    /// The directions in which a task has been woken and others still wait.
+    handed: RefCell<Vec<Handed>>,
     /// What the kernel had no memory to arm again.
     unarmed: RefCell<Vec<(RawFd, Key)>>,
     /// How many times epoll_ctl(2) or its like was called.
@@ -141,6 +144,7 @@ impl Reactor {
             sources: RefCell::new(Slots::new()),
             numbers: RefCell::default(),
             woken: Cell::default(),
+            handed: RefCell::default(),
             unarmed: RefCell::default(),
             registrations: Cell::new(0),
             events_seen: Cell::new(0),
@@ -178,23 +182,11 @@ impl Reactor {
 
     /// Puts a descriptor into the poller for both directions, or joins those who put it there.
     pub(crate) fn attach(self: &Rc<Reactor>, fd: BorrowedFd<'_>) -> io::Result<Attachment> {
-        self.attach_with(fd, true)
-    }
-
-    /// [`attach`](Reactor::attach) for an fd callback: urgent data is not reported from here on.
-    pub(crate) fn attach_without_urgent(
-        self: &Rc<Reactor>,
-        fd: BorrowedFd<'_>,
-    ) -> io::Result<Attachment> {
-        self.attach_with(fd, false)
-    }
-
-    fn attach_with(self: &Rc<Reactor>, fd: BorrowedFd<'_>, urgent: bool) -> io::Result<Attachment> {
         let fd = fd.as_raw_fd();
         let known = self.numbers.borrow().get(&fd).copied();
         let (key, source) = match known {
-            Some(key) => self.join(fd, key, urgent)?,
-            None => self.add(fd, urgent)?,
+            Some(key) => self.join(fd, key)?,
+            None => self.add(fd)?,
         };
         Ok(Attachment {
             reactor: self.clone(),
@@ -204,18 +196,15 @@ impl Reactor {
         })
     }
 
-    fn add(&self, fd: RawFd, urgent: bool) -> io::Result<(Key, Rc<Source>)> {
+    fn add(&self, fd: RawFd) -> io::Result<(Key, Rc<Source>)> {
         let source = Rc::new(Source::new());
-        if !urgent {
-            source.ignore_urgent();
-        }
         let key = self.sources.borrow_mut().insert(Registered {
             source: source.clone(),
             attachments: 1,
         });
         let added = self.control(|poll| {
             poll.registry()
-                .register(&mut SourceFd(&fd), token(key), source.interest())
+                .register(&mut SourceFd(&fd), token(key), interest::ALL)
         });
         let added = match added {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
@@ -235,16 +224,13 @@ impl Reactor {
     }
 
     /// Joins those who registered this number before, if it still is what they registered.
-    fn join(&self, fd: RawFd, key: Key, urgent: bool) -> io::Result<(Key, Rc<Source>)> {
-        if !urgent {
-            self.with_source(key, Source::ignore_urgent);
-        }
+    fn join(&self, fd: RawFd, key: Key) -> io::Result<(Key, Rc<Source>)> {
         match self.rearm(fd, key) {
             // The kernel took it out as its last descriptor was closed: this is another one with its number, and the old one's
             // users are not its users.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
                 log::warn!("descriptor {fd} was closed without telling the loop");
-                return self.add(fd, urgent);
+                return self.add(fd);
             }
             other => other?,
         }
@@ -256,17 +242,10 @@ impl Reactor {
 
     /// Has the poller look at the descriptor again, and say at its next turn what it is ready for: an edge where there was none.
     fn rearm(&self, fd: RawFd, key: Key) -> io::Result<()> {
-        let interest = self.with_source(key, Source::interest);
         self.control(|poll| {
-            let interest = interest.unwrap_or(interest::ALL);
             poll.registry()
-                .reregister(&mut SourceFd(&fd), token(key), interest)
+                .reregister(&mut SourceFd(&fd), token(key), interest::ALL)
         })
-    }
-
-    fn with_source<T>(&self, key: Key, f: impl FnOnce(&Source) -> T) -> Option<T> {
-        let sources = self.sources.borrow();
-        sources.get(key).map(|registered| f(&registered.source))
     }
 
     /// Whether the number still is what was registered by it: else it was closed, and is another's by now.
@@ -300,8 +279,11 @@ impl Reactor {
         }
     }
 
-    /// How long may be waited for events: what is to be armed again gives none.
+    /// How long may be waited for events: what is to be armed again gives none, nor does a task that was woken and has not tried.
     pub(crate) fn patience(&self) -> Option<Duration> {
+        if self.handed.borrow().iter().any(Handed::is_open) {
+            return Some(Duration::ZERO);
+        }
         (!self.unarmed.borrow().is_empty()).then_some(REST)
     }
 
@@ -339,7 +321,11 @@ impl Reactor {
         self.arm_again();
         let timeout = shorter(timeout, self.patience());
         let mut woken = self.woken.take();
+        self.handed
+            .borrow_mut()
+            .retain_mut(|handed| handed.look(&mut woken));
         let polled = self.collect(timeout, &mut woken);
+        self.handed.borrow_mut().append(&mut woken.handed);
         woken.wakers.drain(..).for_each(wake);
         for callback in woken.callbacks.drain(..) {
             ready.push(callback);
@@ -373,6 +359,7 @@ impl Reactor {
         let open = self.open.borrow_mut().take();
         drop(open);
         let mut woken = Woken::default();
+        self.handed.take();
         let sources = mem::take(&mut *self.sources.borrow_mut());
         self.numbers.borrow_mut().clear();
         for registered in sources.values() {

@@ -6,14 +6,14 @@ use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use mio::Interest;
 use mio::event::Event;
 
-use super::waiters::{Waiters, Woken};
-use crate::error::drop_bounded;
+use super::waiters::{Handed, Waiters, Woken};
+use crate::error::{drop_bounded, wake};
 use crate::nesting::Kind;
 use crate::ready::Callback;
 use crate::sys::interest;
+use crate::wait_queue::Ticket;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Direction {
@@ -23,8 +23,9 @@ pub(crate) enum Direction {
 
 /// One direction of a descriptor.
 pub(crate) struct Side {
+    /// Whether an event has come since a call last failed with EAGAIN.
     ready: Cell<bool>,
-    /// The end of this direction was seen: it will stay ready, whatever a short read says.
+    /// Whether an event has announced the end of this direction.
     ended: Cell<bool>,
     waiters: RefCell<Waiters>,
 }
@@ -38,27 +39,39 @@ impl Side {
         }
     }
 
-    /// Whether a call is worth trying: an event came, or nothing is known yet.
-    pub(crate) fn may_be_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         self.ready.get()
     }
 
-    /// A call has just said EAGAIN: the next edge is still to come.
+    pub(super) fn waiters(&self) -> &RefCell<Waiters> {
+        &self.waiters
+    }
+
+    /// Returns whether an operation that waits should try again. One that does not wait yet always tries.
+    ///
+    /// What a call has found is known only while a task waits: without one, this is true.
+    pub(crate) fn may_be_ready(&self) -> bool {
+        self.ready.get() || self.waiters.borrow().is_empty()
+    }
+
+    /// A call has just failed with EAGAIN: the next edge is still to come.
     pub(crate) fn exhausted(&self) {
         self.ready.set(false);
     }
 
-    /// A call has just taken all that was there without saying EAGAIN: the next edge is still to come, unless the end has been
-    /// announced, which comes with no further edge.
-    pub(crate) fn drained(&self) {
-        if !self.ended.get() {
-            self.ready.set(false);
-        }
+    /// Returns whether an event has announced the end. The kernel must confirm it: an unconnected TCP socket hangs up too.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.get()
     }
 
-    /// Has `watcher` called for each event of this direction, instead of the one that was.
-    pub(crate) fn watch(&self, watcher: Option<Rc<dyn Callback>>) {
-        let before = self.waiters.borrow_mut().watch(watcher);
+    /// The kernel has not confirmed the end.
+    pub(crate) fn goes_on(&self) {
+        self.ended.set(false);
+    }
+
+    /// Sets the callback that is called for each event of this direction.
+    pub(crate) fn watch(&self, fd_callback: Option<Rc<dyn Callback>>) {
+        let before = self.waiters.borrow_mut().watch(fd_callback);
         drop(before);
     }
 
@@ -67,10 +80,16 @@ impl Side {
         woken.callbacks.extend(self.waiters.borrow().callback());
     }
 
-    fn became_ready(&self, ended: bool, woken: &mut Woken) {
+    #[must_use]
+    fn wake_one(&self, woken: &mut Woken) -> bool {
+        self.ready.set(true);
+        self.waiters.borrow_mut().wake_one(woken)
+    }
+
+    fn wake_all(&self, ended: bool, woken: &mut Woken) {
         self.ready.set(true);
         self.ended.set(self.ended.get() || ended);
-        self.waiters.borrow_mut().move_to(woken);
+        self.waiters.borrow_mut().wake_all(woken);
     }
 }
 
@@ -78,8 +97,6 @@ impl Side {
 pub(crate) struct Source {
     read: Side,
     write: Side,
-    /// Whether the poller reports urgent data: until a callback is added.
-    urgent: Cell<bool>,
 }
 
 impl Source {
@@ -87,28 +104,6 @@ impl Source {
         Source {
             read: Side::new(),
             write: Side::new(),
-            urgent: Cell::new(true),
-        }
-    }
-
-    /// What the poller reports of this descriptor.
-    pub(super) fn interest(&self) -> Interest {
-        match self.urgent.get() {
-            true => interest::ALL,
-            false => interest::WITHOUT_URGENT,
-        }
-    }
-
-    /// Asks for no urgent data from the next registration on, for good: it must not call a callback.
-    pub(super) fn ignore_urgent(&self) {
-        self.urgent.set(false);
-    }
-
-    /// A TCP read came back short. It took everything, unless it stopped at urgent data, which only
-    /// the poller tells.
-    pub(crate) fn read_short(&self) {
-        if self.urgent.get() {
-            self.read.drained();
         }
     }
 
@@ -119,17 +114,18 @@ impl Source {
         }
     }
 
-    pub(super) fn dispatch(&self, event: &Event, woken: &mut Woken) {
+    /// Wakes the tasks that can go on after `event`: the first, or all of them after an error or the end.
+    pub(super) fn dispatch(self: &Rc<Source>, event: &Event, woken: &mut Woken) {
         // A peer's half-close is for readers alone: it does not end a transfer the other way (oven-sh/bun#38107).
-        // Urgent data too: reads stop there, also in front of what is there already.
-        let read_ended = event.is_read_closed() || event.is_error() || event.is_priority();
-        if event.is_readable() || read_ended {
-            self.read.became_ready(read_ended, woken);
-        }
-        let write_ended = event.is_write_closed() || event.is_error();
-        if event.is_writable() || write_ended {
-            self.write.became_ready(write_ended, woken);
-        }
+        let (read, write) = (event.is_read_closed(), event.is_write_closed());
+        let failed = event.is_error();
+        self.became(Direction::Read, event.is_readable(), [read, failed], woken);
+        self.became(
+            Direction::Write,
+            event.is_writable(),
+            [write, failed],
+            woken,
+        );
         if interest::calls_reader(event) {
             self.read.call(woken);
         }
@@ -138,20 +134,43 @@ impl Source {
         }
     }
 
+    fn became(
+        self: &Rc<Source>,
+        direction: Direction,
+        ready: bool,
+        [closed, failed]: [bool; 2],
+        woken: &mut Woken,
+    ) {
+        if !ready && !closed && !failed {
+            return;
+        }
+        let side = self.side(direction);
+        if closed || failed {
+            side.wake_all(closed, woken);
+        } else if side.wake_one(woken) {
+            woken.handed.push(Handed::new(self, direction));
+        }
+    }
+
     pub(super) fn wake_all(&self, woken: &mut Woken) {
-        self.read.became_ready(true, woken);
-        self.write.became_ready(true, woken);
+        self.read.wake_all(false, woken);
+        self.write.wake_all(false, woken);
     }
 }
 
-/// One task's waiting for one direction; its end undoes it.
+/// One task's wait for one direction. Dropping it undoes the wait.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    place: Option<(Rc<Source>, Direction, u64)>,
+    place: Option<(Rc<Source>, Direction, Ticket)>,
 }
 
 impl Waiting {
-    /// Has the task of `cx` woken at the next edge.
+    /// Returns whether the task has begun to wait. It may have been woken since.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// Wakes the task of `cx` at an edge that is still to come.
     pub(crate) fn park(&mut self, source: Rc<Source>, direction: Direction, cx: &Context<'_>) {
         // Cloning and dropping a waker may run foreign code: nothing is borrowed then.
         let mut waker = cx.waker().clone();
@@ -159,26 +178,27 @@ impl Waiting {
             return;
         }
         self.end();
-        let number = source.side(direction).waiters.borrow_mut().insert(waker);
-        self.place = Some((source, direction, number));
+        let ticket = source.side(direction).waiters.borrow_mut().push(waker);
+        self.place = Some((source, direction, ticket));
     }
 
-    /// Whether the task waits there already: then only its waker is brought up to date, and the old one is left in `waker`.
+    /// Replaces the waker if the task waits there already; the old waker is left in `waker`. Returns whether it does.
     fn renew(&self, source: &Rc<Source>, direction: Direction, waker: &mut Waker) -> bool {
-        let Some((parked, side, number)) = &self.place else {
+        let Some((parked, side, ticket)) = &self.place else {
             return false;
         };
         if !Rc::ptr_eq(parked, source) || *side != direction {
             return false;
         }
         let mut waiters = parked.side(direction).waiters.borrow_mut();
-        match waiters.find(*number) {
+        match waiters.get_mut(*ticket) {
             Some(before) => mem::swap(before, waker),
             None => return false,
         }
         true
     }
 
+    /// Stops waiting. A wake-up that this task has not used up goes to the next one.
     #[inline]
     pub(crate) fn end(&mut self) {
         if self.place.is_some() {
@@ -187,9 +207,17 @@ impl Waiting {
     }
 
     fn leave(&mut self) {
-        if let Some((source, direction, number)) = self.place.take() {
-            let waker = source.side(direction).waiters.borrow_mut().remove(number);
-            drop_bounded(Kind::Drop, "while a waker was dropped", waker);
+        let Some((source, direction, ticket)) = self.place.take() else {
+            return;
+        };
+        let side = source.side(direction);
+        let mut waiters = side.waiters.borrow_mut();
+        let gone = waiters.remove(ticket);
+        let next = waiters.pass_on(ticket, side.is_ready());
+        drop(waiters);
+        drop_bounded(Kind::Drop, "while a waker was dropped", gone);
+        if let Some(next) = next {
+            wake(next);
         }
     }
 }

@@ -1,94 +1,130 @@
-//! Who waits for one direction of a descriptor, and who watches it.
+//! The tasks that wait for one direction of a descriptor, and its fd callback.
+//!
+//! An event wakes the task that has waited longest. That task may leave more behind than it takes: another connection, more
+//! bytes. So while others still wait, the woken task is the *holder* of the wake-up, and a holder passes the wake-up on to the
+//! next task as soon as its operation has succeeded. N tasks that wait for one connection so cost two tries, not N.
+//!
+//! No wake-up is lost. While tasks wait and the direction is ready, there is a holder. It passes the wake-up on
+//!
+//! 1. if its operation succeeds;
+//! 2. if its operation is dropped before it has tried;
+//! 3. if its task leaves the operation alone: [`Handed`] sees that, two iterations later.
+//!
+//! If its operation finds nothing (EAGAIN), the direction is not ready, and the next event begins anew.
+//!
+//! An error or a hang-up concerns every task, and wakes all of them.
 
 use std::mem;
 use std::rc::Rc;
 use std::task::Waker;
 
+use super::source::{Direction, Source};
 use crate::ready::Callback;
+use crate::wait_queue::{Ticket, WaitQueue};
 
-/// Who is to hear of a poll's events, collected first and told when nothing is borrowed any more.
+/// What the events of one poll cause. It is collected first, and done when nothing is borrowed any more.
 #[derive(Default)]
 pub(super) struct Woken {
     pub(super) wakers: Vec<Waker>,
     pub(super) callbacks: Vec<Rc<dyn Callback>>,
+    pub(super) handed: Vec<Handed>,
 }
 
-/// The wakers of those who wait, in the order in which they came. Each has a number, by which it is found again.
-///
-/// Nearly always there is one or none: the first has its place here, and only where there are more is memory asked for. An event
-/// of a busy loop finds this in no cache, so it is kept small.
+/// The tasks that wait. An event of a busy loop finds this in no cache, so it is kept small.
 #[derive(Default)]
 pub(super) struct Waiters {
-    /// None only where there are no others either.
-    first: Option<(u64, Waker)>,
-    next: u64,
+    queue: WaitQueue,
     rare: Option<Box<Rare>>,
 }
 
 /// What few descriptors have.
 #[derive(Default)]
 struct Rare {
-    /// Those behind the first. Numbers ascend.
-    others: Vec<(u64, Waker)>,
-    watcher: Option<Rc<dyn Callback>>,
+    fd_callback: Option<Rc<dyn Callback>>,
+    /// The task that was woken last, while others wait and until it has tried.
+    holder: Option<Ticket>,
+    /// Whether the reactor has a [`Handed`] for this direction. It does if there is a holder.
+    watched: bool,
 }
 
 impl Waiters {
-    pub(super) fn insert(&mut self, waker: Waker) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        match &self.first {
-            None => self.first = Some((number, waker)),
-            Some(_) => self.rare().others.push((number, waker)),
-        }
-        number
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
-    pub(super) fn find(&mut self, number: u64) -> Option<&mut Waker> {
-        match &mut self.first {
-            Some((first, waker)) if *first == number => Some(waker),
-            _ => {
-                let others = &mut self.rare.as_mut()?.others;
-                let place = place(others, number)?;
-                Some(&mut others[place].1)
-            }
-        }
+    pub(super) fn push(&mut self, waker: Waker) -> Ticket {
+        self.queue.push(waker)
     }
 
-    pub(super) fn remove(&mut self, number: u64) -> Option<Waker> {
-        let (first, _) = self.first.as_ref()?;
-        let others = self.rare.as_mut().map(|rare| &mut rare.others);
-        if *first != number {
-            let others = others?;
-            let place = place(others, number)?;
-            return Some(others.remove(place).1);
-        }
-        let second = others.and_then(|others| (!others.is_empty()).then(|| others.remove(0)));
-        mem::replace(&mut self.first, second).map(|(_, waker)| waker)
+    pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Waker> {
+        self.queue.get_mut(ticket)
     }
 
-    /// Who is called for each event, beside the waiters; gives back who was before.
-    pub(super) fn watch(&mut self, watcher: Option<Rc<dyn Callback>>) -> Option<Rc<dyn Callback>> {
-        if watcher.is_none() && self.rare.is_none() {
+    /// Takes the task of `ticket` out, if it still waits.
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
+        self.queue.remove(ticket)
+    }
+
+    /// Takes the wake-up back from `ticket`, if that holds it, and returns the next task if there `is_more`.
+    pub(super) fn pass_on(&mut self, ticket: Ticket, is_more: bool) -> Option<Waker> {
+        let rare = self.rare.as_mut()?;
+        if rare.holder != Some(ticket) {
             return None;
         }
-        mem::replace(&mut self.rare().watcher, watcher)
+        rare.holder = None;
+        if is_more { self.wake_next() } else { None }
     }
 
-    /// Takes all out, to be woken.
-    pub(super) fn move_to(&mut self, woken: &mut Woken) {
-        if let Some((_, first)) = self.first.take() {
-            woken.wakers.push(first);
+    /// Takes out the task that has waited longest, which becomes the holder if others still wait.
+    fn wake_next(&mut self) -> Option<Waker> {
+        let (ticket, waker) = self.queue.pop()?;
+        if !self.queue.is_empty() {
+            self.rare().holder = Some(ticket);
         }
+        Some(waker)
+    }
+
+    fn holder(&self) -> Option<Ticket> {
+        self.rare.as_ref()?.holder
+    }
+
+    /// Replaces the fd callback, and returns the former one.
+    pub(super) fn watch(
+        &mut self,
+        fd_callback: Option<Rc<dyn Callback>>,
+    ) -> Option<Rc<dyn Callback>> {
+        if fd_callback.is_none() && self.rare.is_none() {
+            return None;
+        }
+        mem::replace(&mut self.rare().fd_callback, fd_callback)
+    }
+
+    /// An event has come that one task can handle. Returns whether the reactor is to watch the holder from now on.
+    #[must_use]
+    pub(super) fn wake_one(&mut self, woken: &mut Woken) -> bool {
+        // A holder has yet to try, and sees what this event announces.
+        if self.holder().is_none() {
+            woken.wakers.extend(self.wake_next());
+        }
+        match &mut self.rare {
+            Some(rare) if rare.holder.is_some() => !mem::replace(&mut rare.watched, true),
+            _ => false,
+        }
+    }
+
+    /// An event has come that concerns every task.
+    pub(super) fn wake_all(&mut self, woken: &mut Woken) {
+        woken
+            .wakers
+            .extend(std::iter::from_fn(|| self.queue.pop()).map(|(_, waker)| waker));
         if let Some(rare) = &mut self.rare {
-            let others = rare.others.drain(..).map(|(_, waker)| waker);
-            woken.wakers.extend(others);
+            rare.holder = None;
         }
     }
 
-    /// The callback that is called for each event, if there is one.
+    /// Returns the fd callback, if there is one.
     pub(super) fn callback(&self) -> Option<Rc<dyn Callback>> {
-        self.rare.as_ref()?.watcher.clone()
+        self.rare.as_ref()?.fd_callback.clone()
     }
 
     fn rare(&mut self) -> &mut Rare {
@@ -96,8 +132,47 @@ impl Waiters {
     }
 }
 
-fn place(line: &[(u64, Waker)], number: u64) -> Option<usize> {
-    line.binary_search_by_key(&number, |(n, _)| *n).ok()
+/// Watches the holders of one direction, one after the other, for a task that was woken and leaves its operation alone.
+pub(super) struct Handed {
+    source: Rc<Source>,
+    direction: Direction,
+    /// The holder at the last iteration.
+    seen: Option<Ticket>,
+}
+
+impl Handed {
+    pub(super) fn new(source: &Rc<Source>, direction: Direction) -> Handed {
+        Handed {
+            source: source.clone(),
+            direction,
+            seen: None,
+        }
+    }
+
+    /// Whether a task holds a wake-up that may have to be passed on.
+    pub(super) fn is_open(&self) -> bool {
+        let side = self.source.side(self.direction);
+        side.is_ready() && side.waiters().borrow().holder().is_some()
+    }
+
+    /// Called once an iteration. A holder had one whole iteration to try if it is still the same. Returns whether there is
+    /// anything left to watch.
+    pub(super) fn look(&mut self, woken: &mut Woken) -> bool {
+        let side = self.source.side(self.direction);
+        let mut waiters = side.waiters().borrow_mut();
+        let mut holder = waiters.holder();
+        if holder.is_some() && holder == self.seen {
+            let next = holder.and_then(|ticket| waiters.pass_on(ticket, side.is_ready()));
+            woken.wakers.extend(next);
+            holder = None;
+        }
+        self.seen = holder;
+        let is_over = waiters.holder().is_none();
+        if let (true, Some(rare)) = (is_over, &mut waiters.rare) {
+            rare.watched = false;
+        }
+        !is_over
+    }
 }
 
 #[cfg(test)]
@@ -113,65 +188,79 @@ mod tests {
         fn wake(self: Arc<Self>) {}
     }
 
-    /// Wakers that are told apart, and a line of them.
-    fn line(count: usize) -> (Vec<Waker>, Vec<u64>, Waiters) {
+    fn waiters(count: usize) -> (Vec<Waker>, Vec<Ticket>, Waiters) {
         let wakers: Vec<Waker> = (0..count).map(|_| Arc::new(Nothing).into()).collect();
         let mut waiters = Waiters::default();
-        let insert = |waker: &Waker| waiters.insert(waker.clone());
-        let numbers = wakers.iter().map(insert).collect();
-        (wakers, numbers, waiters)
+        let push = |waker: &Waker| waiters.push(waker.clone());
+        let tickets = wakers.iter().map(push).collect();
+        (wakers, tickets, waiters)
     }
 
     #[track_caller]
-    fn assert_left(mut waiters: Waiters, expected: &[&Waker]) {
+    fn assert_woken(woken: &mut Woken, expected: &[&Waker]) {
+        let wakers = mem::take(&mut woken.wakers);
+        assert_eq!(wakers.len(), expected.len());
+        let same = wakers.iter().zip(expected).all(|(a, b)| a.will_wake(b));
+        assert!(same, "another task");
+    }
+
+    #[test]
+    fn an_event_wakes_one_task_and_its_success_the_next() {
+        let (wakers, tickets, mut waiters) = waiters(3);
         let mut woken = Woken::default();
-        waiters.move_to(&mut woken);
-        let left = woken.wakers;
-        assert_eq!(left.len(), expected.len());
-        let same = left.iter().zip(expected).all(|(a, b)| a.will_wake(b));
-        assert!(same, "another order");
+        assert!(waiters.wake_one(&mut woken));
+        assert_woken(&mut woken, &[&wakers[0]]);
+        // The holder has not tried yet: a second event has nothing to add.
+        assert!(!waiters.wake_one(&mut woken));
+        assert_woken(&mut woken, &[]);
+        let next = waiters.pass_on(tickets[0], true).expect("the next one");
+        assert!(next.will_wake(&wakers[1]));
+        // The last one has nobody to pass it on to.
+        let next = waiters.pass_on(tickets[1], true).expect("the next one");
+        assert!(next.will_wake(&wakers[2]));
+        assert!(waiters.pass_on(tickets[2], true).is_none());
+        assert!(waiters.is_empty());
     }
 
     #[test]
-    fn all_are_woken_in_the_order_in_which_they_came() {
-        let (wakers, _, waiters) = line(3);
-        assert_left(waiters, &[&wakers[0], &wakers[1], &wakers[2]]);
+    fn a_holder_that_finds_nothing_wakes_nobody() {
+        let (wakers, tickets, mut waiters) = waiters(2);
+        let mut woken = Woken::default();
+        assert!(waiters.wake_one(&mut woken));
+        assert_woken(&mut woken, &[&wakers[0]]);
+        assert!(waiters.pass_on(tickets[0], false).is_none());
+        assert!(!waiters.wake_one(&mut woken));
+        assert_woken(&mut woken, &[&wakers[1]]);
     }
 
     #[test]
-    fn whoever_goes_leaves_the_others_in_their_order() {
-        for gone in 0..3 {
-            let (wakers, numbers, mut waiters) = line(3);
-            let removed = waiters.remove(numbers[gone]);
-            assert!(removed.is_some_and(|removed| removed.will_wake(&wakers[gone])));
-            assert!(waiters.remove(numbers[gone]).is_none());
-            let mut left: Vec<&Waker> = wakers.iter().collect();
-            left.remove(gone);
-            assert_left(waiters, &left);
+    fn an_error_wakes_all() {
+        let (wakers, tickets, mut waiters) = waiters(3);
+        let mut woken = Woken::default();
+        assert!(waiters.wake_one(&mut woken));
+        waiters.wake_all(&mut woken);
+        assert_woken(&mut woken, &[&wakers[0], &wakers[1], &wakers[2]]);
+        assert!(waiters.pass_on(tickets[0], true).is_none());
+    }
+
+    #[test]
+    fn a_holder_that_does_not_try_loses_the_wake_up_to_the_next() {
+        let source = Rc::new(Source::new());
+        let side = source.side(Direction::Read);
+        let (wakers, _, waiters) = waiters(3);
+        side.waiters().replace(waiters);
+        let mut woken = Woken::default();
+        let mut handed = Handed::new(&source, Direction::Read);
+        assert!(side.waiters().borrow_mut().wake_one(&mut woken));
+        assert_woken(&mut woken, &[&wakers[0]]);
+        for (next, is_last) in [(&wakers[1], false), (&wakers[2], true)] {
+            assert!(handed.is_open());
+            assert!(handed.look(&mut woken));
+            assert_woken(&mut woken, &[]);
+            let is_open = handed.look(&mut woken);
+            assert_woken(&mut woken, &[next]);
+            assert_eq!(is_open, !is_last);
         }
-    }
-
-    #[test]
-    fn one_who_comes_after_the_first_left_is_the_last() {
-        let (wakers, numbers, mut waiters) = line(2);
-        let late: Waker = Arc::new(Nothing).into();
-        waiters.remove(numbers[0]);
-        waiters.insert(late.clone());
-        assert_left(waiters, &[&wakers[1], &late]);
-    }
-
-    #[test]
-    fn each_is_found_by_its_number_until_it_was_woken() {
-        let (wakers, numbers, mut waiters) = line(3);
-        for (number, waker) in numbers.iter().zip(&wakers) {
-            assert!(
-                waiters
-                    .find(*number)
-                    .is_some_and(|found| found.will_wake(waker))
-            );
-        }
-        waiters.move_to(&mut Woken::default());
-        assert!(numbers.iter().all(|number| waiters.find(*number).is_none()));
-        assert!(waiters.insert(wakers[0].clone()) > numbers[2]);
+        assert!(!handed.is_open());
     }
 }

@@ -5,12 +5,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::Target;
 use crate::error::LoopClosedError;
-use crate::event_loop::LoopHandle;
-use crate::reactor::Direction;
-use crate::ready_io::io;
+use crate::event_loop::{LoopHandle, Sleep};
+use crate::reactor::{Direction, Waiting};
+use crate::ready_io::{Outcome, poll_io, poll_once, poll_wait};
 use crate::socket::Socket;
 use crate::sys::address::Address;
 use crate::sys::socket as sys;
@@ -54,10 +57,43 @@ impl sealed::Connect<Path> for UnixStream {
 /// How long to wait before asking a Unix listener again whose queue was full: it gives no event when there is room.
 const FULL: Duration = Duration::from_millis(5);
 
-/// What became of a connection that was begun: it stands, it failed, or it is still in progress, which is EAGAIN.
+/// What one connect(2) has led to.
+enum Begun {
+    Connected,
+    /// The poller announces the outcome as writability.
+    InProgress,
+    /// A Unix listener's queue is full.
+    Full,
+}
+
+impl Outcome for Begun {}
+
+fn begin(fd: BorrowedFd<'_>, to: &Address) -> io::Result<Begun> {
+    match sys::connect(fd, to) {
+        Ok(()) => Ok(Begun::Connected),
+        Err(error) => match error.raw_os_error() {
+            // An interrupted connect goes on like one that is in progress (connect(2)), and so does one that another call began.
+            Some(libc::EINPROGRESS | libc::EINTR | libc::EALREADY) => Ok(Begun::InProgress),
+            Some(libc::EAGAIN) => Ok(Begun::Full),
+            _ => Err(error),
+        },
+    }
+}
+
+/// [`begin`] on a socket that an earlier `sock_connect` may have used. If that was dropped and its connection failed since, the
+/// kernel reports so now: ECONNABORTED, if something else has read the error. That is not the outcome of this call.
+fn begin_anew(fd: BorrowedFd<'_>, to: &Address, was_abandoned: bool) -> io::Result<Begun> {
+    match begin(fd, to) {
+        Err(error) if was_abandoned && error.raw_os_error() != Some(libc::EISCONN) => begin(fd, to),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => begin(fd, to),
+        begun => begun,
+    }
+}
+
+/// The outcome of a connection that was in progress. If it still is, this fails with EAGAIN.
 ///
-/// The error waits on the socket, but whoever reads from it meanwhile may have taken it. Asking for the connection once more
-/// tells the two apart: EALREADY is what is in progress.
+/// The error waits on the socket, but another task that reads from it may have taken it. A second connect(2) tells that from a
+/// connection in progress, which is EALREADY.
 fn outcome(fd: BorrowedFd<'_>, to: &Address) -> io::Result<()> {
     if let Some(error) = sys::take_error(fd)? {
         return Err(error);
@@ -77,10 +113,87 @@ fn outcome(fd: BorrowedFd<'_>, to: &Address) -> io::Result<()> {
     }
 }
 
+enum State {
+    Unbegun,
+    InProgress,
+    /// A Unix listener's queue was full: until the next try.
+    Full(Sleep),
+}
+
+/// Connects a socket.
+struct Connecting<'a, T: AsFd> {
+    event_loop: LoopHandle,
+    sock: &'a Socket<T>,
+    to: Target,
+    state: State,
+    waiting: Waiting,
+}
+
+impl<T: AsFd> Connecting<'_, T> {
+    fn poll_begin(&mut self, cx: &Context<'_>) -> Poll<io::Result<Begun>> {
+        let (sock, to) = (self.sock, self.to.get()?);
+        let attempt = |fd: BorrowedFd<'_>| begin_anew(fd, to, sock.set_connect_abandoned(false));
+        poll_once(&self.event_loop, sock, cx, attempt)
+    }
+
+    /// The outcome is asked for only after an event: asking takes the error away, from whoever connects next too.
+    fn poll_outcome(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let (event_loop, sock, waiting) = (&self.event_loop, self.sock, &mut self.waiting);
+        let to = self.to.get()?;
+        if !waiting.is_begun() {
+            return poll_wait(event_loop, sock, Direction::Write, waiting, cx).map(Err);
+        }
+        let attempt = |fd: BorrowedFd<'_>| outcome(fd, to);
+        poll_io(event_loop, sock, Direction::Write, waiting, cx, attempt)
+    }
+}
+
+impl<T: AsFd> Future for Connecting<'_, T> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let connected = loop {
+            match &mut this.state {
+                State::Unbegun => match ready!(this.poll_begin(cx)) {
+                    Ok(Begun::Connected) => break Ok(()),
+                    Ok(Begun::InProgress) => this.state = State::InProgress,
+                    Ok(Begun::Full) if this.event_loop.is_closed() => {
+                        break Err(LoopClosedError.into());
+                    }
+                    Ok(Begun::Full) => this.state = State::Full(this.event_loop.sleep(FULL)),
+                    Err(error) => break Err(error),
+                },
+                State::InProgress => break ready!(this.poll_outcome(cx)),
+                State::Full(sleep) => {
+                    ready!(Pin::new(sleep).poll(cx));
+                    this.state = State::Unbegun;
+                }
+            }
+        };
+        this.state = State::Unbegun;
+        Poll::Ready(connected)
+    }
+}
+
+impl<T: AsFd> Drop for Connecting<'_, T> {
+    fn drop(&mut self) {
+        if let State::InProgress = self.state {
+            self.sock.set_connect_abandoned(true);
+        }
+    }
+}
+
 impl LoopHandle {
     /// Connects the socket to `addr`.
     ///
-    /// `addr` is an address, not a name. Where a Unix listener's queue is full, it asks again until there is room.
+    /// `addr` is an address, not a name. Where a Unix listener's queue is full, it asks again until there is room; asyncio
+    /// reports a connection there that does not exist.
+    ///
+    /// A call on a socket whose connection is in progress waits for that connection, as in asyncio. A call on a connected
+    /// socket fails with EISCONN, but on Linux the first one after a connection that had to be waited for returns `Ok`, as
+    /// connect(2) does. A TCP socket that connects to its own port is connected to itself, as TCP allows: compare
+    /// `local_addr` and `peer_addr` if `addr` may be a port of this machine on which nothing listens.
     ///
     /// # Errors
     ///
@@ -90,7 +203,8 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, it leaves the system connecting: the socket is of no use but to be closed.
+    /// Dropped before it is ready, it leaves the system connecting. The next call waits for that connection, whatever its
+    /// address is; if it has failed by then, the call begins a new one.
     ///
     /// # Examples
     ///
@@ -108,25 +222,17 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn sock_connect<T: Connect>(
+    pub fn sock_connect<'a, T: Connect>(
         &self,
-        sock: &Socket<T>,
+        sock: &'a Socket<T>,
         addr: &T::Addr,
-    ) -> io::Result<()> {
-        let to = T::address(addr)?;
-        self.share().await;
-        while let Err(error) = sys::connect(sock.as_fd(), &to) {
-            match error.raw_os_error() {
-                // An interrupted connect goes on like one that is in progress (connect(2)).
-                Some(libc::EINPROGRESS | libc::EINTR) => {
-                    sock.exhausted(Direction::Write);
-                    return io(self, sock, Direction::Write, |fd| outcome(fd, &to)).await;
-                }
-                Some(libc::EAGAIN) if self.is_closed() => return Err(LoopClosedError.into()),
-                Some(libc::EAGAIN) => self.sleep(FULL).await,
-                _ => return Err(error),
-            }
+    ) -> impl Future<Output = io::Result<()>> + use<'a, T> {
+        Connecting {
+            event_loop: self.clone(),
+            sock,
+            to: Target::new(T::address(addr)),
+            state: State::Unbegun,
+            waiting: Waiting::default(),
         }
-        Ok(())
     }
 }

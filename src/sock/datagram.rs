@@ -2,14 +2,17 @@
 
 use std::io;
 use std::net::{self, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixDatagram};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::Target;
 use crate::error::LoopClosedError;
-use crate::event_loop::LoopHandle;
-use crate::reactor::Direction;
-use crate::ready_io::io;
+use crate::event_loop::{LoopHandle, Sleep};
+use crate::reactor::{Direction, Waiting};
+use crate::ready_io::{io, poll_io, poll_once};
 use crate::socket::Socket;
 use crate::sys::address::Address;
 use crate::sys::socket as sys;
@@ -74,20 +77,22 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// What the system says; `OutOfMemory` where there is no memory for so much; `InvalidInput` where the socket belongs to
-    /// another loop; [`LoopClosedError`] where it would have to wait on a closed one.
+    /// What the system says; `UnexpectedEof` if the socket is shut down for reading and no datagram is left; `OutOfMemory`
+    /// where there is no memory for so much; `InvalidInput` where the socket belongs to another loop; [`LoopClosedError`] where it
+    /// would have to wait on a closed one.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has received nothing.
-    pub async fn sock_recvfrom<T: Datagram>(
+    pub fn sock_recvfrom<'a, T: Datagram>(
         &self,
-        sock: &Socket<T>,
+        sock: &'a Socket<T>,
         most: usize,
-    ) -> io::Result<(Vec<u8>, T::Addr)> {
-        let attempt = |fd: std::os::fd::BorrowedFd<'_>| sys::recv_vec_from(fd, most);
-        let (received, sender) = io(self, sock, Direction::Read, attempt).await?;
-        Ok((received, T::to_addr(sender)?))
+    ) -> impl Future<Output = io::Result<(Vec<u8>, T::Addr)>> + use<'a, T> {
+        io(self, sock, Direction::Read, move |fd| {
+            let (received, sender) = sys::recv_vec_from(fd, most)?;
+            Ok((received, T::to_addr(sender)?))
+        })
     }
 
     /// Receives one datagram into `buffer`, and says how many bytes and from whom. What does not fit is lost.
@@ -99,14 +104,15 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has received nothing.
-    pub async fn sock_recvfrom_into<T: Datagram>(
+    pub fn sock_recvfrom_into<'a, T: Datagram>(
         &self,
-        sock: &Socket<T>,
-        buffer: &mut [u8],
-    ) -> io::Result<(usize, T::Addr)> {
-        let attempt = |fd: std::os::fd::BorrowedFd<'_>| sys::recv_from(fd, buffer);
-        let (received, sender) = io(self, sock, Direction::Read, attempt).await?;
-        Ok((received, T::to_addr(sender)?))
+        sock: &'a Socket<T>,
+        buffer: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, T::Addr)>> + use<'a, T> {
+        io(self, sock, Direction::Read, move |fd| {
+            let (received, sender) = sys::recv_from(fd, buffer)?;
+            Ok((received, T::to_addr(sender)?))
+        })
     }
 
     /// Sends one datagram to `addr`, waiting while there is no room, and says how many bytes. An empty one is sent too.
@@ -139,30 +145,58 @@ impl LoopHandle {
     /// })
     /// # }
     /// ```
-    pub async fn sock_sendto<T: Datagram>(
+    pub fn sock_sendto<'a, T: Datagram>(
         &self,
-        sock: &Socket<T>,
-        bytes: &[u8],
+        sock: &'a Socket<T>,
+        bytes: &'a [u8],
         addr: &T::Addr,
-    ) -> io::Result<usize> {
-        let to = T::address(addr)?;
+    ) -> impl Future<Output = io::Result<usize>> + use<'a, T> {
+        SendTo {
+            event_loop: self.clone(),
+            sock,
+            bytes,
+            to: Target::new(T::address(addr)),
+            waiting: Waiting::default(),
+            full: None,
+        }
+    }
+}
+
+/// Sends one datagram.
+struct SendTo<'a, T: AsFd> {
+    event_loop: LoopHandle,
+    sock: &'a Socket<T>,
+    bytes: &'a [u8],
+    to: Target,
+    waiting: Waiting,
+    /// Until the next try, if the poller does not announce room.
+    full: Option<Sleep>,
+}
+
+impl<T: Datagram> Future for SendTo<'_, T> {
+    type Output = io::Result<usize>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let send = &mut *self;
+        let (event_loop, sock, bytes) = (&send.event_loop, send.sock, send.bytes);
+        let to = send.to.get()?;
+        let attempt = |fd: BorrowedFd<'_>| sys::send_to(fd, bytes, to);
         if T::ANNOUNCES_ROOM {
-            return io(self, sock, Direction::Write, |fd| {
-                sys::send_to(fd, bytes, &to)
-            })
-            .await;
+            let waiting = &mut send.waiting;
+            return poll_io(event_loop, sock, Direction::Write, waiting, cx, attempt);
         }
         loop {
-            self.share().await;
-            match sys::send_to(sock.as_fd(), bytes, &to) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            if let Some(full) = &mut send.full {
+                ready!(Pin::new(full).poll(cx));
+            }
+            match ready!(poll_once(event_loop, sock, cx, attempt)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.is_closed() {
-                        return Err(LoopClosedError.into());
+                    if event_loop.is_closed() {
+                        return Poll::Ready(Err(LoopClosedError.into()));
                     }
-                    self.sleep(FULL).await;
+                    send.full = Some(event_loop.sleep(FULL));
                 }
-                result => return result,
+                result => return Poll::Ready(result),
             }
         }
     }

@@ -4,14 +4,18 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
-use crate::event_loop::LoopHandle;
+use super::call_size;
+use crate::event_loop::{LoopHandle, MAX_PER_CALL};
 use crate::reactor::Direction;
-use crate::ready_io::{io, poll_io};
+use crate::ready_io::{io, poll_try};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
 
 impl LoopHandle {
     /// Receives at most `most` bytes, waiting until there are any; an empty result is the end. No memory is held while it waits.
+    ///
+    /// One call receives at most 1 MiB from a stream; a datagram is received whole. A `most` of 0 returns an empty result at
+    /// once, without a system call, as in asyncio. A datagram socket that is shut down for reading has an end too.
     ///
     /// # Errors
     ///
@@ -23,18 +27,20 @@ impl LoopHandle {
     ///
     /// Dropped before it is ready, it has received nothing.
     pub fn sock_recv<'a, T: AsFd>(
-        &'a self,
+        &self,
         sock: &'a Socket<T>,
         most: usize,
-    ) -> impl Future<Output = io::Result<Vec<u8>>> {
-        io(self, sock, Direction::Read, move |fd| {
-            let received = sys::recv_vec(fd, most)?;
-            note_short(sock, received.len(), most);
-            Ok(received)
+    ) -> impl Future<Output = io::Result<Vec<u8>>> + use<'a, T> {
+        io(self, sock, Direction::Read, move |fd| match most {
+            0 => Ok(Vec::new()),
+            _ => sys::recv_vec(fd, call_size(sock, most, MAX_PER_CALL)),
         })
     }
 
     /// Receives into `buffer`, waiting until there is something, and says how many bytes; 0 is the end.
+    ///
+    /// As [`sock_recv`](LoopHandle::sock_recv), it receives at most 1 MiB from a stream, and returns 0 at once if `buffer` is
+    /// empty.
     ///
     /// # Errors
     ///
@@ -44,10 +50,10 @@ impl LoopHandle {
     ///
     /// Dropped before it is ready, it has received nothing.
     pub fn sock_recv_into<'a, T: AsFd>(
-        &'a self,
+        &self,
         sock: &'a Socket<T>,
         buffer: &'a mut [u8],
-    ) -> impl Future<Output = io::Result<usize>> {
+    ) -> impl Future<Output = io::Result<usize>> + use<'a, T> {
         io(self, sock, Direction::Read, move |fd| {
             recv(fd, sock, buffer)
         })
@@ -66,20 +72,16 @@ impl LoopHandle {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let attempt = |fd: BorrowedFd<'_>| recv(fd, sock, buffer);
+        // It may be the first poll of another operation than the one that waits: only a try can tell.
         sock.with_polled(Direction::Read, |waiting| {
-            poll_io(self, sock, Direction::Read, waiting, cx, attempt)
+            poll_try(self, sock, Direction::Read, waiting, cx, attempt)
         })
     }
 }
 
 fn recv<T: AsFd>(fd: BorrowedFd<'_>, sock: &Socket<T>, buffer: &mut [u8]) -> io::Result<usize> {
-    let received = sys::recv(fd, buffer)?;
-    note_short(sock, received, buffer.len());
-    Ok(received)
-}
-
-fn note_short<T: AsFd>(sock: &Socket<T>, received: usize, most: usize) {
-    if 0 < received && received < most {
-        sock.read_short();
+    match buffer.len() {
+        0 => Ok(0),
+        most => sys::recv(fd, &mut buffer[..call_size(sock, most, MAX_PER_CALL)]),
     }
 }

@@ -5,16 +5,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::call_size;
 use crate::event_loop::LoopHandle;
 use crate::reactor::{Direction, Waiting};
-use crate::ready_io::poll_io;
+use crate::ready_io::{poll_io, poll_try};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
 use crate::turns::Turn;
 
-/// Sends `rest` when its turn has come.
+/// Sends `rest` once it holds the write lock.
 struct SendAll<'a, T: AsFd> {
-    event_loop: &'a LoopHandle,
+    event_loop: LoopHandle,
     socket: &'a Socket<T>,
     rest: &'a [u8],
     waiting: Waiting,
@@ -36,38 +37,46 @@ impl<T: AsFd> Future for SendAll<'_, T> {
 
 impl<T: AsFd> SendAll<'_, T> {
     fn poll_rest(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        if self.rest.is_empty() {
-            ready!(self.event_loop.poll_budget(cx));
-            self.event_loop.spend_budget(0);
-        }
-        while !self.rest.is_empty() {
-            match ready!(self.poll_send(cx))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                sent => self.rest = &self.rest[sent..],
+        loop {
+            let sent = ready!(self.poll_send(cx))?;
+            if sent == 0 && !self.rest.is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.rest = &self.rest[sent..];
+            if self.rest.is_empty() {
+                return Poll::Ready(Ok(()));
             }
         }
-        Poll::Ready(Ok(()))
     }
 
     fn poll_send(&mut self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
-        let attempt = |fd: BorrowedFd<'_>| sys::send(fd, self.rest);
+        let (event_loop, socket, rest) = (&self.event_loop, self.socket, self.rest);
+        let attempt = |fd: BorrowedFd<'_>| send(fd, event_loop, socket, rest);
         let waiting = &mut self.waiting;
-        poll_io(
-            self.event_loop,
-            self.socket,
-            Direction::Write,
-            waiting,
-            cx,
-            attempt,
-        )
+        poll_io(event_loop, socket, Direction::Write, waiting, cx, attempt)
     }
+}
+
+fn send<T: AsFd>(
+    fd: BorrowedFd<'_>,
+    event_loop: &LoopHandle,
+    socket: &Socket<T>,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    let size = call_size(socket, bytes.len(), event_loop.sendable());
+    sys::send(fd, &bytes[..size])
 }
 
 impl LoopHandle {
     /// Sends all of `bytes`.
     ///
-    /// Operations that write to one socket take turns in the order in which they began: what each sends goes out whole. Empty
-    /// `bytes` are ready when the turn comes.
+    /// Operations that write to one socket take turns in the order in which they began: what each sends goes out whole. One
+    /// system call sends at most 1 MiB, and after about 2 MiB the rest of the loop runs.
+    ///
+    /// Empty `bytes` cost one send(2), as in asyncio: it fails with `BrokenPipe` if the kernel knows that the peer is gone.
+    ///
+    /// A send that waits fails with `BrokenPipe` if the socket is shut down for writing. On a Unix socket Linux reports that
+    /// only when the peer reads or goes away, to asyncio too.
     ///
     /// # Errors
     ///
@@ -80,12 +89,12 @@ impl LoopHandle {
     /// Not cancel safe: dropped before it is ready, it may have sent any part of the bytes, and does not say which. The next
     /// writer gets the turn.
     pub fn sock_sendall<'a, T: AsFd>(
-        &'a self,
+        &self,
         sock: &'a Socket<T>,
         bytes: &'a [u8],
-    ) -> impl Future<Output = io::Result<()>> {
+    ) -> impl Future<Output = io::Result<()>> + use<'a, T> {
         SendAll {
-            event_loop: self,
+            event_loop: self.clone(),
             socket: sock,
             rest: bytes,
             waiting: Waiting::default(),
@@ -107,9 +116,10 @@ impl LoopHandle {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(sock.turns().poll_free(cx));
-        let attempt = |fd: BorrowedFd<'_>| sys::send(fd, bytes);
+        let attempt = |fd: BorrowedFd<'_>| send(fd, self, sock, bytes);
+        // It may be the first poll of another operation than the one that waits: only a try can tell.
         sock.with_polled(Direction::Write, |waiting| {
-            poll_io(self, sock, Direction::Write, waiting, cx, attempt)
+            poll_try(self, sock, Direction::Write, waiting, cx, attempt)
         })
     }
 }

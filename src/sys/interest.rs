@@ -3,20 +3,8 @@
 use mio::Interest;
 use mio::event::Event;
 
-/// Both directions and, where the poller has it, urgent data: a TCP read stops at it, so that a short read says nothing there.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) const ALL: Interest = Interest::READABLE
-    .add(Interest::WRITABLE)
-    .add(Interest::PRIORITY);
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) const ALL: Interest = WITHOUT_URGENT;
-
-/// Both directions, for fd callbacks. asyncio does not ask for urgent data either, and mio's event
-/// does not tell readable from urgent.
-pub(crate) const WITHOUT_URGENT: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
-/// Whether a short read of TCP says that there is no more: where urgent data is announced.
-pub(crate) const SHORT_READ_IS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
+/// Both directions. Urgent data is none: an operation reads up to it, and its next call past it.
+pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// Whether asyncio calls a reader for this event: its EpollSelector does for any bit but EPOLLOUT.
 ///

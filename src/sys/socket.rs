@@ -9,10 +9,10 @@ use super::{cvt, cvt_len, uninterrupted};
 
 /// What a descriptor is, as far as an operation must know before it begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// A stream over TCP. Where a read came back short, everything was read.
+pub(crate) enum Kind {
+    /// A stream over TCP.
     Tcp,
-    /// Any other stream. A short read may have stopped at a boundary: a Unix socket's do where descriptors were passed.
+    /// Any other stream.
     Stream,
     /// A socket that carries messages.
     Datagram,
@@ -22,7 +22,7 @@ pub enum Kind {
 
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
     match uninterrupted(|| option(fd, libc::SOL_SOCKET, libc::SO_TYPE)) {
-        Ok(libc::SOCK_STREAM) if is_internet(fd) => Ok(Kind::Tcp),
+        Ok(libc::SOCK_STREAM) if is_internet(fd) && is_tcp(fd) => Ok(Kind::Tcp),
         Ok(libc::SOCK_STREAM) => Ok(Kind::Stream),
         Ok(_) => Ok(Kind::Datagram),
         Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(Kind::NotSocket),
@@ -35,6 +35,19 @@ fn is_internet(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: both pointers are to `name`, which outlives the call; its length says how much room there is.
     let answer = unsafe { libc::getsockname(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) };
     answer == 0 && name.is_internet()
+}
+
+/// Returns whether a stream socket of the internet is TCP: it may be SCTP or MPTCP, which the kernel names.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn is_tcp(fd: BorrowedFd<'_>) -> bool {
+    let protocol = uninterrupted(|| option(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL));
+    protocol.is_ok_and(|protocol| protocol == libc::IPPROTO_TCP)
+}
+
+/// These systems do not name the protocol. Only a TCP socket has options at the level of TCP.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn is_tcp(fd: BorrowedFd<'_>) -> bool {
+    uninterrupted(|| option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY)).is_ok()
 }
 
 fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
@@ -154,6 +167,27 @@ pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
     let mut name = Address::empty();
     // SAFETY: both pointers are to `name`, which outlives the call; its length says how much room there is.
     unsafe { libc::getpeername(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) == 0 }
+}
+
+/// Returns whether the socket is shut down for reading.
+///
+/// On Linux a recvmsg(2) of datagrams and an accept4(2) of a Unix listener do not report that: without waiting they fail with
+/// EAGAIN (`__skb_try_recv_datagram` in net/core/datagram.c). Other systems report it there.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
+    let mut asked = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: the pointer is to one structure, which outlives the call.
+    let answer = uninterrupted(|| cvt(unsafe { libc::poll(&raw mut asked, 1, 0) }));
+    answer.is_ok() && asked.revents & libc::POLLRDHUP != 0
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn is_shut_for_reading(_fd: BorrowedFd<'_>) -> bool {
+    false
 }
 
 /// One recv(2) that does not wait, also where somebody made the socket blocking.
@@ -289,4 +323,33 @@ pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: no pointers.
     let flags = cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
     Ok(flags & libc::O_NONBLOCK != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    const IPPROTO_SCTP: libc::c_int = 132;
+    /// Only Linux knows this number, from 5.6 on.
+    const IPPROTO_MPTCP: libc::c_int = 262;
+
+    /// `None` if this kernel lacks the protocol.
+    fn kind_of(protocol: libc::c_int) -> Option<Kind> {
+        // SAFETY: no pointers; a new descriptor is nobody else's.
+        let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, protocol) };
+        // SAFETY: it has just been opened.
+        let fd = (fd >= 0).then(|| unsafe { own(fd) })?;
+        Some(kind(fd.as_fd()).expect("a socket"))
+    }
+
+    #[test]
+    fn only_tcp_is_taken_for_tcp() {
+        assert_eq!(kind_of(0), Some(Kind::Tcp));
+        assert_eq!(kind_of(libc::IPPROTO_TCP), Some(Kind::Tcp));
+        for other in [IPPROTO_SCTP, IPPROTO_MPTCP] {
+            assert_ne!(kind_of(other), Some(Kind::Tcp), "protocol {other}");
+        }
+    }
 }

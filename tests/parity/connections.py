@@ -80,3 +80,38 @@ async def connecting_to_nobody(loop, say):
             await loop.sock_connect(client, address)
         except OSError as error:
             say(errno.errorcode[error.errno])
+
+
+@scenario
+async def connecting_again(loop, say):
+    with listening() as listener, stream() as client:
+        for _ in range(3):
+            try:
+                await loop.sock_connect(client, listener.getsockname())
+                say("connected")
+            except OSError as error:
+                say(errno.errorcode[error.errno])
+
+
+@scenario
+async def connecting_to_oneself(loop, say):
+    with stream() as client:
+        client.bind(("127.0.0.1", 0))
+        await loop.sock_connect(client, client.getsockname())
+        say(client.getpeername() == client.getsockname())
+        await loop.sock_sendall(client, b"echo")
+        say((await loop.sock_recv(client, 100)).decode())
+
+
+@scenario
+async def connecting_after_a_refusal(loop, say):
+    with socket.socket() as listener, stream() as client:
+        listener.bind(("127.0.0.1", 0))
+        for _ in range(2):
+            try:
+                await loop.sock_connect(client, listener.getsockname())
+            except OSError as error:
+                say(errno.errorcode[error.errno])
+        listener.listen()
+        await loop.sock_connect(client, listener.getsockname())
+        say("connected")

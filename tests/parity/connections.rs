@@ -1,7 +1,7 @@
 //! Accepting and connecting.
 
 use std::io::ErrorKind;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 
 use sendloop::Socket;
@@ -13,6 +13,9 @@ pub(crate) const ALL: &[&[Named]] = &[mains![
     accepting_what_waits_takes_no_turn,
     a_cancelled_accept_leaves_the_connection,
     connecting_to_nobody,
+    connecting_again,
+    connecting_to_oneself,
+    connecting_after_a_refusal,
 ]];
 
 fn listening() -> Socket<TcpListener> {
@@ -81,4 +84,54 @@ async fn connecting_to_nobody(s: Scene) {
     if error.expect_err("nobody").kind() == ErrorKind::ConnectionRefused {
         s.say("ECONNREFUSED");
     }
+}
+
+/// Connects, and says what came of it.
+async fn say_connected(s: &Scene, client: &Socket<TcpStream>, address: &SocketAddr) {
+    let connected = s.sock_connect(client, address).await;
+    match connected.map_err(|error| error.raw_os_error()) {
+        Ok(()) => s.say("connected"),
+        Err(Some(libc::EISCONN)) => s.say("EISCONN"),
+        Err(Some(libc::ECONNREFUSED)) => s.say("ECONNREFUSED"),
+        Err(other) => s.say(format!("{other:?}")),
+    }
+}
+
+/// A socket that is bound and does not listen.
+fn bound() -> (socket2::Socket, SocketAddr) {
+    let (domain, kind) = (socket2::Domain::IPV4, socket2::Type::STREAM);
+    let socket = socket2::Socket::new(domain, kind, None).expect("a socket");
+    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    socket.bind(&any.into()).expect("a port");
+    let address = socket.local_addr().expect("bound").as_socket();
+    (socket, address.expect("of the internet"))
+}
+
+async fn connecting_again(s: Scene) {
+    let listener = listening();
+    let address = listener.get_ref().local_addr().expect("bound");
+    let client = Socket::tcp(&address).expect("a socket");
+    for _ in 0..3 {
+        say_connected(&s, &client, &address).await;
+    }
+}
+
+async fn connecting_to_oneself(s: Scene) {
+    let (client, address) = bound();
+    let client = Socket::new(TcpStream::from(client)).expect("non-blocking");
+    s.sock_connect(&client, &address).await.expect("connected");
+    s.say(client.get_ref().peer_addr().expect("connected") == address);
+    s.sock_sendall(&client, b"echo").await.expect("sent");
+    let text = s.sock_recv(&client, 100).await.expect("received");
+    s.say(String::from_utf8_lossy(&text));
+}
+
+async fn connecting_after_a_refusal(s: Scene) {
+    let (listener, address) = bound();
+    let client = Socket::tcp(&address).expect("a socket");
+    for _ in 0..2 {
+        say_connected(&s, &client, &address).await;
+    }
+    listener.listen(1).expect("bound");
+    say_connected(&s, &client, &address).await;
 }

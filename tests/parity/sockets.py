@@ -107,6 +107,32 @@ async def sending_to_nobody(loop, say):
 
 
 @scenario
+async def sending_nothing_to_nobody(loop, say):
+    near, far = pair()
+    with near:
+        await loop.sock_sendall(near, b"")
+        say("sent")
+        far.close()
+        try:
+            await loop.sock_sendall(near, b"")
+        except BrokenPipeError:
+            say("broken")
+
+
+@scenario
+async def receiving_nothing_does_not_wait(loop, say):
+    near, far = pair()
+    with near, far:
+        loop.call_soon(say, "soon")
+        say("got", len(await loop.sock_recv(far, 0)))
+        say("got", await loop.sock_recv_into(far, bytearray()))
+        near.send(b"x")
+        say("got", len(await loop.sock_recv(far, 0)))
+        await receive(loop, say, far)
+        await turns(1)
+
+
+@scenario
 async def two_tasks_alternate(loop, say):
     async def player(word, sock, first):
         if first:

@@ -18,6 +18,8 @@ pub(crate) const ALL: &[&[Named]] = &[mains![
     sending_what_fits_takes_no_turn,
     sending_waits_for_room,
     sending_to_nobody,
+    sending_nothing_to_nobody,
+    receiving_nothing_does_not_wait,
     two_tasks_alternate,
     writers_in_the_order_in_which_they_began,
     two_receivers_of_one_socket,
@@ -140,6 +142,31 @@ async fn sending_to_nobody(s: Scene) {
     if error.kind() == ErrorKind::BrokenPipe {
         s.say("broken");
     }
+}
+
+async fn sending_nothing_to_nobody(s: Scene) {
+    let (near, far) = pair();
+    s.sock_sendall(&near, b"").await.expect("a peer");
+    s.say("sent");
+    drop(far);
+    let error = s.sock_sendall(&near, b"").await;
+    if error.expect_err("nobody").kind() == ErrorKind::BrokenPipe {
+        s.say("broken");
+    }
+}
+
+async fn receiving_nothing_does_not_wait(s: Scene) {
+    let (near, far) = pair();
+    s.soon(|s| s.say("soon"));
+    let got = s.sock_recv(&far, 0).await.expect("no error");
+    s.say(format!("got-{}", got.len()));
+    let got = s.sock_recv_into(&far, &mut []).await.expect("no error");
+    s.say(format!("got-{got}"));
+    send(&near, b"x");
+    let got = s.sock_recv(&far, 0).await.expect("no error");
+    s.say(format!("got-{}", got.len()));
+    receive(&s, &far).await;
+    s.turns(1).await;
 }
 
 async fn two_tasks_alternate(s: Scene) {

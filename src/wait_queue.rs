@@ -1,0 +1,222 @@
+//! A first-in, first-out queue of wakers in which every operation is O(1), cancellation included.
+//!
+//! Nearly always at most one task waits, so the first waker is stored inline. Later wakers are linked in an arena that is
+//! allocated only if several tasks wait at once.
+
+use std::task::Waker;
+
+use crate::slots::{Key, Slots};
+
+/// Identifies one waker in one [`WaitQueue`]. It finds nothing after that waker has left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ticket {
+    Inline(u32),
+    Linked(Key),
+}
+
+#[derive(Default)]
+pub(crate) struct WaitQueue {
+    /// The head of the queue. A waker is stored here only if the queue was empty before.
+    inline: Option<Waker>,
+    /// The number of tickets issued for `inline`. Nothing keeps a ticket while the other 2^32 - 1 are issued.
+    issued: u32,
+    linked: Option<Box<Linked>>,
+}
+
+/// The wakers after the inline one, as a doubly linked list in an arena.
+#[derive(Default)]
+struct Linked {
+    nodes: Slots<Node>,
+    head: Option<Key>,
+    tail: Option<Key>,
+}
+
+struct Node {
+    before: Option<Key>,
+    after: Option<Key>,
+    waker: Waker,
+}
+
+impl WaitQueue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inline.is_none() && self.linked().is_none()
+    }
+
+    fn linked(&self) -> Option<&Linked> {
+        self.linked
+            .as_deref()
+            .filter(|linked| linked.head.is_some())
+    }
+
+    /// Appends a waker.
+    pub(crate) fn push(&mut self, waker: Waker) -> Ticket {
+        if self.is_empty() {
+            let ticket = self.issue();
+            self.inline = Some(waker);
+            return ticket;
+        }
+        Ticket::Linked(self.linked.get_or_insert_default().push(waker))
+    }
+
+    /// Issues a ticket without a waker, for a task that need not wait because the queue is empty.
+    pub(crate) fn issue(&mut self) -> Ticket {
+        debug_assert!(
+            self.inline.is_none(),
+            "the inline waker's ticket is the last issued"
+        );
+        self.issued = self.issued.wrapping_add(1);
+        Ticket::Inline(self.issued)
+    }
+
+    /// Returns the waker of `ticket` if it is still queued.
+    pub(crate) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Waker> {
+        match ticket {
+            Ticket::Inline(number) if number == self.issued => self.inline.as_mut(),
+            Ticket::Inline(_) => None,
+            Ticket::Linked(key) => {
+                let node = self.linked.as_mut()?.nodes.get_mut(key)?;
+                Some(&mut node.waker)
+            }
+        }
+    }
+
+    /// Removes the waker of `ticket` from wherever it is in the queue.
+    pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
+        match ticket {
+            Ticket::Inline(number) if number == self.issued => self.inline.take(),
+            Ticket::Inline(_) => None,
+            Ticket::Linked(key) => self.linked.as_mut()?.remove(key),
+        }
+    }
+
+    /// Removes the waker that has waited longest.
+    pub(crate) fn pop(&mut self) -> Option<(Ticket, Waker)> {
+        if let Some(waker) = self.inline.take() {
+            return Some((Ticket::Inline(self.issued), waker));
+        }
+        let linked = self.linked.as_mut()?;
+        let head = linked.head?;
+        Some((Ticket::Linked(head), linked.remove(head)?))
+    }
+}
+
+impl Linked {
+    fn push(&mut self, waker: Waker) -> Key {
+        let before = self.tail;
+        let key = self.nodes.insert(Node {
+            before,
+            after: None,
+            waker,
+        });
+        self.join(before, Some(key));
+        self.join(Some(key), None);
+        key
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Waker> {
+        let node = self.nodes.remove(key)?;
+        self.join(node.before, node.after);
+        Some(node.waker)
+    }
+
+    /// Makes two nodes neighbours; `None` is the end of the list.
+    fn join(&mut self, before: Option<Key>, after: Option<Key>) {
+        match before.and_then(|key| self.nodes.get_mut(key)) {
+            Some(node) => node.after = after,
+            None => self.head = after,
+        }
+        match after.and_then(|key| self.nodes.get_mut(key)) {
+            Some(node) => node.before = before,
+            None => self.tail = before,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Wake for Nothing {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    fn waker() -> Waker {
+        Arc::new(Nothing).into()
+    }
+
+    /// Distinguishable wakers, their tickets, and a queue of them.
+    fn queue(len: usize) -> (Vec<Waker>, Vec<Ticket>, WaitQueue) {
+        let wakers: Vec<Waker> = (0..len).map(|_| waker()).collect();
+        let mut queue = WaitQueue::default();
+        let tickets = wakers.iter().map(|waker| queue.push(waker.clone()));
+        let tickets = tickets.collect();
+        (wakers, tickets, queue)
+    }
+
+    #[track_caller]
+    fn assert_left(mut queue: WaitQueue, expected: &[&Waker]) {
+        for waker in expected {
+            let (ticket, popped) = queue.pop().expect("a waker");
+            assert!(popped.will_wake(waker), "another order");
+            assert!(queue.get_mut(ticket).is_none());
+        }
+        assert!(queue.is_empty() && queue.pop().is_none());
+    }
+
+    #[test]
+    fn wakers_leave_in_the_order_in_which_they_came() {
+        let (wakers, _, queue) = queue(3);
+        assert_left(queue, &[&wakers[0], &wakers[1], &wakers[2]]);
+    }
+
+    #[test]
+    fn removing_any_waker_keeps_the_order_of_the_others() {
+        for gone in 0..4 {
+            let (wakers, tickets, mut queue) = queue(4);
+            let removed = queue.remove(tickets[gone]);
+            assert!(removed.is_some_and(|removed| removed.will_wake(&wakers[gone])));
+            assert!(queue.remove(tickets[gone]).is_none());
+            let mut left: Vec<&Waker> = wakers.iter().collect();
+            left.remove(gone);
+            assert_left(queue, &left);
+        }
+    }
+
+    #[test]
+    fn a_waker_that_comes_after_the_first_left_is_the_last() {
+        let (wakers, tickets, mut queue) = queue(2);
+        let late = waker();
+        queue.remove(tickets[0]);
+        queue.push(late.clone());
+        assert_left(queue, &[&wakers[1], &late]);
+    }
+
+    #[test]
+    fn an_old_ticket_finds_no_later_waker() {
+        let (wakers, tickets, mut queue) = queue(3);
+        for (ticket, waker) in tickets.iter().zip(&wakers) {
+            let found = queue.get_mut(*ticket);
+            assert!(found.is_some_and(|found| found.will_wake(waker)));
+        }
+        while queue.pop().is_some() {}
+        for _ in 0..3 {
+            queue.push(waker());
+        }
+        for ticket in tickets {
+            assert!(queue.get_mut(ticket).is_none() && queue.remove(ticket).is_none());
+        }
+    }
+
+    #[test]
+    fn an_issued_ticket_is_of_no_waker() {
+        let (_, _, mut queue) = queue(0);
+        let ticket = queue.issue();
+        assert!(queue.get_mut(ticket).is_none());
+        assert_ne!(queue.push(waker()), ticket);
+    }
+}
