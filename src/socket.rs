@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use crate::event_loop::LoopHandle;
 use crate::reactor::{Attachment, Direction, Source, Waiting};
+use crate::sys::fork::Process;
 use crate::sys::interest::SHORT_READ_IS_ALL;
 use crate::sys::socket::{self as sys, Kind};
 use crate::turns::Turns;
@@ -50,6 +51,8 @@ pub struct Socket<T: AsFd> {
 struct Link {
     attachment: RefCell<Option<Attachment>>,
     turns: Turns,
+    /// The process that the writers belong to.
+    process: Cell<Process>,
     kind: Cell<Option<Kind>>,
     /// The waiting of `poll_recv` and `poll_send`, which have no future to keep it in.
     polled: [RefCell<Waiting>; 2],
@@ -99,6 +102,10 @@ impl<T: AsFd> Socket<T> {
     }
 
     pub(crate) fn turns(&self) -> &Turns {
+        if !self.link.process.get().is_current() {
+            self.link.process.set(Process::current());
+            self.link.turns.reset();
+        }
         &self.link.turns
     }
 

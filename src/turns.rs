@@ -36,6 +36,14 @@ impl Turns {
         Poll::Pending
     }
 
+    /// Forgets the writers, in a forked child: they are those of the parent.
+    pub(crate) fn reset(&self) {
+        self.holder.set(0);
+        let line = self.line.take();
+        let bystander = self.bystander.take();
+        drop((line, bystander));
+    }
+
     fn hand_on(&self) {
         let next = self.line.borrow_mut().pop_front();
         self.holder

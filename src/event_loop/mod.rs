@@ -34,10 +34,12 @@ pub(crate) use stats::Fallback;
 pub use stats::{Fallbacks, Stats};
 
 use crate::clock::Clock;
+use crate::error::{LoopClosed, inherited};
 use crate::pool::Pool;
 use crate::reactor::Reactor;
 use crate::ready::Ready;
 use crate::remote::{Door, Remote};
+use crate::sys::fork::{Process, drop_inherited_poller};
 use crate::task::Tasks;
 use crate::timers::Timers;
 use debug::Debug;
@@ -63,6 +65,8 @@ pub(crate) struct Inner {
     clock: Clock,
     /// What the clock wakes where a test moves it.
     watcher: Waker,
+    /// The process that made the loop, the only one that may run it.
+    process: Process,
     running: Cell<bool>,
     stopping: Cell<bool>,
     closed: Cell<bool>,
@@ -76,6 +80,14 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Fails in a forked child.
+    fn check_process(&self) -> io::Result<()> {
+        match self.process.is_current() {
+            true => Ok(()),
+            false => Err(inherited()),
+        }
+    }
+
     fn close(&self) {
         if self.closed.replace(true) {
             return;
@@ -83,7 +95,10 @@ impl Inner {
         // New work is refused from here on, so that destructors which ask for more find an end.
         self.pool.close();
         let messages = self.door.close();
-        self.clock.unwatch(&self.watcher);
+        // In a forked child a thread of the parent may have held the clock's lock.
+        if self.process.is_current() {
+            self.clock.unwatch(&self.watcher);
+        }
         self.tasks.close();
         self.timers.close(self.ready.exceptions());
         self.ready.close();
@@ -134,8 +149,8 @@ impl Inner {
 /// ```
 pub struct Loop {
     handle: LoopHandle,
-    /// The poller's descriptor, for [`AsFd`].
-    descriptor: OwnedFd,
+    /// The poller's descriptor, for [`AsFd`]. There until the loop is dropped.
+    descriptor: Option<OwnedFd>,
 }
 
 impl Loop {
@@ -176,13 +191,17 @@ impl Deref for Loop {
 impl Drop for Loop {
     fn drop(&mut self) {
         self.handle.inner.close();
+        if !self.handle.inner.process.is_current() {
+            drop_inherited_poller(self.descriptor.take());
+        }
     }
 }
 
 /// A descriptor that is readable when an event or another thread's call waits for the loop; for [embedding](Loop::run_once).
 impl AsFd for Loop {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
+        let descriptor = self.descriptor.as_ref();
+        descriptor.expect("there until it is dropped").as_fd()
     }
 }
 
@@ -202,12 +221,21 @@ pub struct LoopHandle {
 impl LoopHandle {
     /// Whether the loop is in one of its running methods.
     pub fn is_running(&self) -> bool {
-        self.inner.running.get()
+        self.inner.running.get() && self.inner.process.is_current()
     }
 
-    /// Whether the loop is closed, by [`Loop::close`] or because it was dropped.
+    /// Whether the loop is closed, by [`Loop::close`] or because it was dropped. A loop that a forked child has inherited is
+    /// closed there.
     pub fn is_closed(&self) -> bool {
-        self.inner.closed.get()
+        self.inner.closed.get() || !self.inner.process.is_current()
+    }
+
+    /// The reason for which a loop that [is closed](LoopHandle::is_closed) takes no work.
+    pub(crate) fn closed_error(&self) -> io::Error {
+        match self.inner.process.is_current() {
+            true => LoopClosed.into(),
+            false => inherited(),
+        }
     }
 
     /// The present time by the loop's clock. asyncio counts seconds from an arbitrary start; here it is an `Instant`.

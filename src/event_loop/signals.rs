@@ -8,7 +8,6 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::LoopHandle;
-use crate::error::LoopClosed;
 use crate::exceptions::Exceptions;
 use crate::ready::{Call, Ready};
 use crate::sys::signal::Mailbox;
@@ -70,7 +69,7 @@ impl LoopHandle {
     /// # Errors
     ///
     /// `InvalidInput` for SIGKILL and SIGSTOP, for the signals of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL), and for what is no
-    /// signal; [`LoopClosed`] on a closed loop; what the system says where it has no descriptors left.
+    /// signal; [`LoopClosed`](crate::LoopClosed) on a closed loop; what the system says where it has no descriptors left.
     #[track_caller]
     pub fn add_signal_handler(
         &self,
@@ -78,7 +77,7 @@ impl LoopHandle {
         callback: impl FnMut() + 'static,
     ) -> io::Result<()> {
         if self.is_closed() {
-            return Err(LoopClosed.into());
+            return Err(self.closed_error());
         }
         self.mailbox()?.want(signal)?;
         let body: Body = Rc::new(RefCell::new(callback));

@@ -28,6 +28,7 @@ impl Inner {
     ///
     /// `root` polls the future that is run until it is complete. Its panic comes out of here, and leaves the loop as it was.
     pub(super) fn turn(&self, driver: Driver, root: &mut dyn FnMut(&Waker)) -> io::Result<()> {
+        self.check_process()?;
         self.counters.turns.add(1);
         // Without the poller what is known is still to be done: it fails for want of memory, and that may pass.
         let polled = self.poll(driver);
@@ -43,6 +44,8 @@ impl Inner {
                 Some(Entry::Alarm(alarm)) => self.timers.ring(alarm),
                 None => break,
             }
+            // It may have forked. What is queued is the parent's, not the child's.
+            self.check_process()?;
         }
         polled.map(drop)
     }

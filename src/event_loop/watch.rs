@@ -16,7 +16,6 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::LoopHandle;
-use crate::error::LoopClosed;
 use crate::exceptions::Exceptions;
 use crate::reactor::{Attachment, Direction};
 use crate::ready::Callback;
@@ -154,7 +153,7 @@ impl LoopHandle {
     /// # Errors
     ///
     /// `PermissionDenied` for a regular file or a directory, which are always ready and which epoll refuses;
-    /// [`LoopClosed`] on a closed loop. The callback is dropped then.
+    /// [`LoopClosed`](crate::LoopClosed) on a closed loop. The callback is dropped then.
     ///
     /// # Examples
     ///
@@ -213,7 +212,7 @@ impl LoopHandle {
         body: Box<dyn FnMut()>,
     ) -> io::Result<()> {
         if self.is_closed() {
-            return Err(LoopClosed.into());
+            return Err(self.closed_error());
         }
         let fd = fd.as_fd();
         // Also where it is watched already: that arms it again, and shows whether it still is the same descriptor.

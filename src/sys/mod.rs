@@ -7,6 +7,7 @@
 //! - [`socket`]: non-blocking, close-on-exec stream sockets; sends that raise no SIGPIPE; one accept that gives both;
 //! - [`address`]: addresses of the internet and of Unix sockets, both ways;
 //! - [`mod@file`]: whether a file goes past the page cache;
+//! - [`fork`]: whether this process is a forked child;
 //! - [`interest`]: what the poller is asked to tell;
 //! - [`names`]: the name of an address;
 //! - [`signal`]: SIGPIPE ignored;
@@ -20,6 +21,7 @@
 
 pub(crate) mod address;
 pub(crate) mod file;
+pub(crate) mod fork;
 pub(crate) mod interest;
 pub(crate) mod names;
 pub(crate) mod pinned;

@@ -94,7 +94,7 @@ impl Tasks {
         let stage = Stage::new(future);
         let task: Pin<Rc<Headed<Standing, Work<F>>>> =
             Headed::pin(Standing::new(), Headed::new(life, stage));
-        if self.closed.get() {
+        if self.closed.get() || self.ready.is_inherited() {
             task.as_ref().body().cancel(task.head());
         } else {
             self.ready.admit(task.clone());
