@@ -138,6 +138,7 @@ impl From<LoopClosed> for io::Error {
 pub(crate) const INHERITED: &str = "this event loop belongs to the parent process: a forked child \
      cannot run or use it, and needs a loop of its own";
 
+#[cold]
 pub(crate) fn inherited() -> io::Error {
     io::Error::other(INHERITED)
 }

@@ -137,7 +137,8 @@ impl Loop {
     ///
     /// # Panics
     ///
-    /// If a loop is already running on this thread; if the loop is [stopped](LoopHandle::stop) before the future is complete;
+    /// If a loop is already running on this thread; in a forked child, if the loop is its parent's; if the loop is
+    /// [stopped](LoopHandle::stop) before the future is complete;
     /// and with the future's own panic. The loop stays usable.
     ///
     /// # Examples
@@ -189,7 +190,7 @@ impl Loop {
     ///
     /// # Panics
     ///
-    /// If a loop is already running on this thread.
+    /// If a loop is already running on this thread, and in a forked child, if the loop is its parent's.
     #[track_caller]
     pub fn run_forever(&self) {
         let running = self.enter();
@@ -203,7 +204,7 @@ impl Loop {
     ///
     /// # Errors
     ///
-    /// What the poller says; an interrupted wait is no error.
+    /// What the poller says; an interrupted wait is no error. In a forked child it fails if the loop is its parent's.
     ///
     /// # Panics
     ///

@@ -28,7 +28,6 @@ impl Inner {
     ///
     /// `root` polls the future that is run until it is complete. Its panic comes out of here, and leaves the loop as it was.
     pub(super) fn turn(&self, driver: Driver, root: &mut dyn FnMut(&Waker)) -> io::Result<()> {
-        self.check_process()?;
         self.counters.turns.add(1);
         // Without the poller what is known is still to be done: it fails for want of memory, and that may pass.
         let polled = self.poll(driver);

@@ -173,18 +173,22 @@ fn reads_some(far: &mut impl Read, bytes: &mut [u8]) -> bool {
 }
 
 #[test]
-fn a_sleep_by_an_inherited_loop_does_not_wait() {
+fn sleeps_and_tasks_of_an_inherited_loop_do_not_wait_in_a_child() {
     let _test = test();
     for fork in forks() {
         let event_loop = new_loop();
         let begun = event_loop.sleep(Duration::from_secs(60));
         let mut begun = Some(begun);
+        let waiting = event_loop.create_task(event_loop.sleep(Duration::from_secs(60)));
+        let mut waiting = Some(waiting);
         in_child(*fork, || {
             let own = new_loop();
             own.run_until_complete(async {
                 begun.take().expect("there").await;
                 event_loop.sleep(Duration::from_secs(60)).await;
                 event_loop.sleep(Duration::ZERO).await;
+                let waiting = waiting.take().expect("there").await;
+                assert!(waiting.expect_err("cancelled").is_cancelled());
                 let task = event_loop.create_task(async { 1 });
                 assert!(task.await.expect_err("cancelled").is_cancelled());
             });

@@ -146,7 +146,7 @@ fn a_child_goes_on_while_the_parents_threads_are_busy() {
         while !over.load(Ordering::Relaxed) {
             if waiting.fetch_add(1, Ordering::Relaxed) < 1000 {
                 let called = waiting.clone();
-                let call = move || drop(called.fetch_sub(1, Ordering::Relaxed));
+                let call = move || _ = called.fetch_sub(1, Ordering::Relaxed);
                 remote.call_soon_threadsafe(call).expect("open");
             } else {
                 waiting.fetch_sub(1, Ordering::Relaxed);
