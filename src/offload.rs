@@ -119,7 +119,8 @@ impl LoopHandle {
 type Body<T> = Box<dyn FnOnce() -> T + Send>;
 type Work<T> = Arc<Mutex<Option<Body<T>>>>;
 
-/// The work of an [`Errand`], locked. In a forked child `None` if a thread of the parent held the lock.
+/// The work of an [`Errand`], locked. In a forked child `None` if a thread of the parent held the
+/// lock.
 fn lock<T>(work: &Work<T>, is_inherited: bool) -> Option<MutexGuard<'_, Option<Body<T>>>> {
     if is_inherited {
         return work.try_lock().ok();

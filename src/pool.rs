@@ -57,7 +57,8 @@ impl Shared {
                 drop(state);
                 // Its panic is caught inside; but what it gives may be dropped here, where nobody wants it, and panic.
                 quietly("while the result of work was dropped", job);
-                // The job has forked and returns in the child too, which has no other thread and leaves the queue alone.
+                // The job has forked and returns in the child too, which has no other thread and
+                // leaves the queue alone.
                 if !self.process.is_current() {
                     return;
                 }
@@ -101,7 +102,8 @@ impl Shared {
         self.work.notify_one();
     }
 
-    /// In a forked child, which has no thread to run them. If a thread of the parent held the lock, they stay.
+    /// In a forked child, which has no thread to run them. If a thread of the parent held the lock,
+    /// they stay.
     fn drop_inherited_jobs(&self) {
         let jobs = self
             .state

@@ -163,8 +163,8 @@ pub(crate) struct Ready {
 }
 
 thread_local! {
-    /// The queues of the loops that live on this thread; nearly always one. Without a destructor, as a loop may live in that of
-    /// another thread local. The last loop frees its memory.
+    /// The queues of the loops that live on this thread; nearly always one. Without a destructor,
+    /// as a loop may live in that of another thread local. The last loop frees its memory.
     static LOCAL: RefCell<ManuallyDrop<Vec<Rc<Ready>>>> =
         const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }

@@ -170,7 +170,8 @@ impl Door {
         inbox.map_or_else(Vec::new, |inbox| inbox.messages)
     }
 
-    /// The same in a forked child, where a thread of the parent may have held the lock: then what it guards is left alone.
+    /// The same in a forked child, where a thread of the parent may have held the lock: then what
+    /// it guards is left alone.
     fn close_inherited(&self) -> Vec<Message> {
         let inbox = self.inbox.try_lock().ok().and_then(|mut it| it.take());
         inbox.map_or_else(Vec::new, |inbox| {

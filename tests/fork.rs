@@ -1,4 +1,5 @@
-//! A loop in a forked child: what the child inherits leaves the parent's loop alone, and a loop of its own works.
+//! A loop in a forked child: what the child inherits leaves the parent's loop alone, and a loop of
+//! its own works.
 //!
 //! Each test forks by the C library and by the raw system call.
 #![allow(

@@ -122,23 +122,27 @@ impl Inner {
 ///
 /// Dropping the loop drops every task, callback and timer, also where they hold handles of this loop. On a closed loop
 /// nothing panics and nothing waits for ever: `call_soon`, `call_later` and `create_task` drop what they are given, operations
-/// that would have to wait fail with [`LoopClosed`](crate::LoopClosed). Threads of the executor are not waited for.
+/// that would have to wait fail with [`LoopClosed`]. Threads of the executor are not waited for.
 ///
 /// # Forked child
 ///
 /// A process that is forked inherits the loops of its parent. In the child such a loop is closed:
 ///
-/// - `run_until_complete` and `run_forever` panic, and [`run_once`](Loop::run_once) fails. So does the run in whose callback
-///   or task the process was forked, after that callback or step: the rest of the iteration is the parent's.
-/// - Dropping the loop, a socket, a task or a callback runs its destructor and closes the child's descriptors. The parent's
-///   loop keeps its registrations.
+/// - `run_until_complete` and `run_forever` panic, and [`run_once`](Loop::run_once) fails. So does
+///   the run in whose callback or task the process was forked, after that callback or step: the
+///   rest of the iteration is the parent's.
+/// - Dropping the loop, a socket, a task or a callback runs its destructor and closes the child's
+///   descriptors. The parent's loop keeps its registrations.
 /// - Wakers, handles and [`Remote`]s do not reach the parent's loop. Executor work is cancelled.
-/// - A signal that only the parent's loop handles does in the child what it did before, if that was its default.
+/// - A signal that only the parent's loop handles does in the child what it did before, if that was
+///   its default.
 ///
-/// A new loop in the child works, and may use the sockets that the child has inherited. Nothing in the child waits for a lock
-/// or a thread of the parent. A transfer that the child drops still sets the position of its file, which the parent shares.
+/// A new loop in the child works, and may use the sockets that the child has inherited. Nothing in
+/// the child waits for a lock or a thread of the parent. A transfer that the child drops still sets
+/// the position of its file, which the parent shares.
 ///
-/// On Linux since 4.14 a fork by the raw system call is noticed too. Elsewhere only `fork` of the C library is.
+/// On Linux since 4.14 a fork by the raw system call is noticed too. Elsewhere only `fork` of the C
+/// library is.
 ///
 /// # Examples
 ///
@@ -241,8 +245,8 @@ impl LoopHandle {
         self.inner.running.get() && self.inner.process.is_current()
     }
 
-    /// Whether the loop is closed, by [`Loop::close`] or because it was dropped. A loop that a forked child has inherited is
-    /// closed there.
+    /// Whether the loop is closed, by [`Loop::close`] or because it was dropped. A loop that a
+    /// forked child has inherited is closed there.
     pub fn is_closed(&self) -> bool {
         self.inner.closed.get() || !self.inner.process.is_current()
     }

@@ -18,7 +18,8 @@ use crate::sys::signal;
 use crate::task::PromiseFuture;
 
 thread_local! {
-    /// Without a destructor, as a loop may run in that of another thread local. `Running` empties it.
+    /// Without a destructor, as a loop may run in that of another thread local. `Running` empties
+    /// it.
     static RUNNING: RefCell<ManuallyDrop<Option<LoopHandle>>> =
         const { RefCell::new(ManuallyDrop::new(None)) };
 }
@@ -137,8 +138,8 @@ impl Loop {
     ///
     /// # Panics
     ///
-    /// If a loop is already running on this thread; in a forked child, if the loop is its parent's; if the loop is
-    /// [stopped](LoopHandle::stop) before the future is complete;
+    /// If a loop is already running on this thread; in a forked child, if the loop is its parent's;
+    /// if the loop is [stopped](LoopHandle::stop) before the future is complete;
     /// and with the future's own panic. The loop stays usable.
     ///
     /// # Examples
@@ -190,7 +191,8 @@ impl Loop {
     ///
     /// # Panics
     ///
-    /// If a loop is already running on this thread, and in a forked child, if the loop is its parent's.
+    /// If a loop is already running on this thread, and in a forked child, if the loop is its
+    /// parent's.
     #[track_caller]
     pub fn run_forever(&self) {
         let running = self.enter();
@@ -204,7 +206,8 @@ impl Loop {
     ///
     /// # Errors
     ///
-    /// What the poller says; an interrupted wait is no error. In a forked child it fails if the loop is its parent's.
+    /// What the poller says; an interrupted wait is no error. In a forked child it fails if the
+    /// loop is its parent's.
     ///
     /// # Panics
     ///

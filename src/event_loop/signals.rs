@@ -69,7 +69,8 @@ impl LoopHandle {
     /// # Errors
     ///
     /// `InvalidInput` for SIGKILL and SIGSTOP, for the signals of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL), and for what is no
-    /// signal; [`LoopClosed`](crate::LoopClosed) on a closed loop; what the system says where it has no descriptors left.
+    /// signal; [`LoopClosed`](crate::LoopClosed) on a closed loop; what the system says where it
+    /// has no descriptors left.
     #[track_caller]
     pub fn add_signal_handler(
         &self,

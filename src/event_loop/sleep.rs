@@ -48,8 +48,9 @@ impl Drop for Wait {
     }
 }
 
-/// Returns whether this is a forked child in which a task of the parent's loop goes on. A closed loop does not wait. But this
-/// task must, so that it returns to the parent's loop, which panics then.
+/// Returns whether this is a forked child in which a task of the parent's loop goes on. A closed
+/// loop does not wait. But this task must, so that it returns to the parent's loop, which panics
+/// then.
 #[cold]
 fn is_left_running(event_loop: &LoopHandle) -> bool {
     event_loop.inner.running.get() && get_running_loop().is_none()

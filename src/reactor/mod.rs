@@ -284,7 +284,8 @@ impl Reactor {
     }
 
     fn control(&self, mut change: impl FnMut(&Poll) -> io::Result<()>) -> io::Result<()> {
-        // A forked child shares the poller with its parent: each change there is one of the parent's registrations.
+        // A forked child shares the poller with its parent: each change there is one of the
+        // parent's registrations.
         if !self.process.is_current() {
             return Err(inherited());
         }

@@ -2,15 +2,17 @@
 //!
 //! A word in memory holds the number of the present process. In a forked child it reads zero:
 //!
-//! - On Linux the word is in a page with MADV_WIPEONFORK (since 4.14): the kernel gives the child a page of zeros, also if it
-//!   was forked by the raw system call.
-//! - Elsewhere, and if the kernel refuses that advice, a handler of pthread_atfork(3) sets the word to zero in the child. A
-//!   fork by the raw system call is not noticed then.
+//! - On Linux the word is in a page with MADV_WIPEONFORK (since 4.14): the kernel gives the child a
+//!   page of zeros, also if it was forked by the raw system call.
+//! - Elsewhere, and if the kernel refuses that advice, a handler of pthread_atfork(3) sets the word
+//!   to zero in the child. A fork by the raw system call is not noticed then.
 //!
-//! Whoever asks first in the child gives it a number, from a counter in ordinary memory. The child inherits the counter, so its
-//! number is not that of any ancestor. Each value that must not be used in a child keeps the number of its process.
+//! Whoever asks first in the child gives it a number, from a counter in ordinary memory. The child
+//! inherits the counter, so its number is not that of any ancestor. Each value that must not be
+//! used in a child keeps the number of its process.
 //!
-//! A vfork(2) child shares the memory of its parent, and so it shares the number: it may do nothing but exec or exit anyway.
+//! A vfork(2) child shares the memory of its parent, and so it shares the number: it may do nothing
+//! but exec or exit anyway.
 
 use std::fmt;
 use std::mem;
@@ -52,13 +54,15 @@ fn wiped_page() -> Option<&'static AtomicUsize> {
     }
     // SAFETY: the page was mapped above, and nothing else knows of it.
     let advise = |advice| unsafe { libc::madvise(page, len, advice) } == 0;
-    // Old versions of qemu's user mode report success for each advice and ignore it. One that no system has shows that.
+    // Old versions of qemu's user mode report success for each advice and ignore it. One that no
+    // system has shows that.
     if advise(-1) || !advise(libc::MADV_WIPEONFORK) {
         // SAFETY: the page was mapped above, and nothing else knows of it.
         unsafe { libc::munmap(page, len) };
         return None;
     }
-    // SAFETY: the page is aligned, zero and never unmapped from here on; only atomic operations read and write it.
+    // SAFETY: the page is aligned, zero and never unmapped from here on; only atomic operations
+    // read and write it.
     Some(unsafe { &*page.cast::<AtomicUsize>() })
 }
 
@@ -106,7 +110,8 @@ impl Process {
         Process { word, number }
     }
 
-    /// Returns whether this still is that process. False in a forked child, for a value that it inherited.
+    /// Returns whether this still is that process. False in a forked child, for a value that it
+    /// inherited.
     #[inline]
     pub(crate) fn is_current(self) -> bool {
         self.word.load(Ordering::Relaxed) == self.number
@@ -129,7 +134,8 @@ impl fmt::Debug for Process {
     }
 }
 
-/// A static value of which each process has its own: a forked child may find the lock in the inherited one taken for ever.
+/// A static value of which each process has its own: a forked child may find the lock in the
+/// inherited one taken for ever.
 pub(crate) struct PerProcess<T: 'static> {
     made: AtomicPtr<Made<T>>,
 }
@@ -146,7 +152,8 @@ impl<T: Send + Sync> PerProcess<T> {
         }
     }
 
-    /// Returns the value of this process. The first call in each process has `make` make it, from the parent's if there is one.
+    /// Returns the value of this process. The first call in each process has `make` make it, from
+    /// the parent's if there is one.
     pub(crate) fn get(&self, make: impl Fn(Option<&'static T>) -> T) -> &'static T {
         let mut place = self.made.load(Ordering::Acquire);
         loop {
@@ -174,8 +181,8 @@ impl<T: Send + Sync> PerProcess<T> {
 
 /// Drops, in a forked child, what holds a descriptor of the parent's poller.
 ///
-/// A child inherits the descriptors of epoll(7). It does not inherit those of kqueue(2): there the number may name another
-/// descriptor of the child by now, so the value is forgotten.
+/// A child inherits the descriptors of epoll(7). It does not inherit those of kqueue(2): there the
+/// number may name another descriptor of the child by now, so the value is forgotten.
 pub(crate) fn drop_inherited_poller<T>(poller: T) {
     if cfg!(any(target_os = "linux", target_os = "android")) {
         drop(poller);

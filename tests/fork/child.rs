@@ -20,7 +20,8 @@ impl Fork {
     /// Returns 0 in the child. It ends by SIGALRM if it hangs.
     #[track_caller]
     pub(crate) fn fork(self) -> libc::pid_t {
-        // SAFETY: the child runs this thread alone. It calls what a child may call, and what the library promises.
+        // SAFETY: the child runs this thread alone. It calls what a child may call, and what the
+        // library promises.
         let pid = unsafe {
             match self {
                 Fork::ByLibc => libc::fork(),

@@ -1,4 +1,5 @@
-//! What a child has inherited behaves as a closed loop's there: nothing waits for ever, and nothing is lost.
+//! What a child has inherited behaves as a closed loop's there: nothing waits for ever, and nothing
+//! is lost.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -74,7 +75,7 @@ fn inherited_executor_work_is_cancelled_in_a_child() {
             let late = event_loop.run_in_executor(|| panic!("it does not run"));
             let own = new_loop();
             own.run_until_complete(async {
-                let cancelled = late.await.map(|()| ()).expect_err("cancelled");
+                let cancelled = late.await.expect_err("cancelled");
                 assert!(cancelled.is_cancelled());
                 let busy = busy.take().expect("there").await;
                 assert!(busy.expect_err("cancelled").is_cancelled());

@@ -1,4 +1,5 @@
-//! A fork inside a callback or a task: the child goes on in the middle of an iteration of the parent's loop.
+//! A fork inside a callback or a task: the child goes on in the middle of an iteration of the
+//! parent's loop.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,8 +33,8 @@ fn no_loop_runs_in_a_child_that_a_callback_forked_and_a_new_one_can() {
     }
 }
 
-/// Has `run` run a loop with a callback that forks and returns in the child as well. There `run` must end by a panic, or in an
-/// error, and leave the callbacks behind it to the parent.
+/// Has `run` run a loop with a callback that forks and returns in the child as well. There `run`
+/// must end by a panic, or in an error, and leave the callbacks behind it to the parent.
 #[track_caller]
 fn child_returns_into(fork: Fork, run: impl Fn(&sendloop::Loop) -> std::io::Result<()>) {
     let event_loop = new_loop();

@@ -1,7 +1,7 @@
 //! Locks that a thread of the parent holds at the fork: the child waits for none of them.
 //!
-//! The library holds its locks for a few instructions. This allocator stops a thread in one of its next allocations, and so
-//! with each lock under which it allocates.
+//! The library holds its locks for a few instructions. This allocator stops a thread in one of its
+//! next allocations, and so with each lock under which it allocates.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -61,7 +61,8 @@ unsafe impl GlobalAlloc for Stopping {
     }
 }
 
-/// Forks while another thread stands in the `nth` allocation of `act`, and runs `child` there. False if `act` has fewer.
+/// Forks while another thread stands in the `nth` allocation of `act`, and runs `child` there.
+/// False if `act` has fewer.
 fn stopped_at(nth: u32, act: impl FnOnce() + Send + 'static, child: impl FnOnce()) -> bool {
     IS_STOPPED.store(false, Ordering::SeqCst);
     GO_ON.store(false, Ordering::SeqCst);

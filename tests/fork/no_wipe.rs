@@ -1,4 +1,5 @@
-//! Without MADV_WIPEONFORK, as on an old kernel or under an emulator: a fork by the C library is still noticed.
+//! Without MADV_WIPEONFORK, as on an old kernel or under an emulator: a fork by the C library is
+//! still noticed.
 
 const FORCED: &str = "SENDLOOP_TEST_NO_WIPEONFORK";
 
@@ -23,7 +24,8 @@ mod refused {
         libc::sock_filter { code, jt, jf, k }
     }
 
-    /// Has madvise(2) fail with EINVAL for MADV_WIPEONFORK, in this process and all that come from it.
+    /// Has madvise(2) fail with EINVAL for MADV_WIPEONFORK, in this process and all that come from
+    /// it.
     fn refuse() -> std::io::Result<()> {
         let third_argument = if cfg!(target_endian = "little") {
             32

@@ -14,7 +14,8 @@ use sendloop::{Clock, Loop, Remote, Socket, Task, TimerHandle};
 use super::child::{forks, in_child};
 use super::util::*;
 
-/// A loop of the parent's that waits for all that a loop can wait for. Each part may be dropped in a child.
+/// A loop of the parent's that waits for all that a loop can wait for. Each part may be dropped in
+/// a child.
 struct Scene {
     event_loop: Option<Loop>,
     socket: Option<Rc<Socket<UnixStream>>>,
@@ -108,7 +109,8 @@ fn turn(event_loop: &Loop) {
     event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
 }
 
-/// Takes the events that are no news: a descriptor that was put into the poller, or armed again, is writable.
+/// Takes the events that are no news: a descriptor that was put into the poller, or armed again, is
+/// writable.
 fn settle(event_loop: &Loop) {
     while is_readable(event_loop) {
         turn(event_loop);

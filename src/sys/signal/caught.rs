@@ -9,8 +9,9 @@
 //!   1. The owner sets the number to -1.
 //!   2. It waits until no handler uses the mailbox. One that begins later reads -1.
 //!   3. It closes the pipe.
-//! - In a forked child the handler leaves the mailboxes of the parent alone, as their pipes are the parent's. If no loop of
-//!   the child wants the signal, the handler does what the signal did by default, if that is what happened before.
+//! - In a forked child the handler leaves the mailboxes of the parent alone, as their pipes are the
+//!   parent's. If no loop of the child wants the signal, the handler does what the signal did by
+//!   default, if that is what happened before.
 //! - What happened at the signal before is kept with the number of mailboxes that want it, and comes back with the last.
 
 use std::io::{self, Read};
@@ -45,7 +46,8 @@ static MAILBOXES: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
 /// Whether the signal was at its default when ours was installed.
 static WAS_DEFAULT: [AtomicBool; NUMBERS] = [const { AtomicBool::new(false) }; NUMBERS];
 
-/// For each signal that is caught, what happened at it before, and how many mailboxes of this process want it.
+/// For each signal that is caught, what happened at it before, and how many mailboxes of this
+/// process want it.
 type Former = [Option<(libc::sigaction, usize)>; NUMBERS];
 
 fn former() -> MutexGuard<'static, Former> {
@@ -54,7 +56,8 @@ fn former() -> MutexGuard<'static, Former> {
     former.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// In a forked child ours is installed where the parent has installed it, and no mailbox of the child wants it yet.
+/// In a forked child ours is installed where the parent has installed it, and no mailbox of the
+/// child wants it yet.
 fn inherit(parents: Option<&Mutex<Former>>) -> Former {
     let parents = parents.and_then(|parents| parents.try_lock().ok());
     let former = parents.map_or([None; NUMBERS], |former| *former);
@@ -119,8 +122,8 @@ impl Shared {
     }
 }
 
-/// Returns whether ours is installed for `signal` only because a parent's loop wanted it, and the signal was at its default
-/// before.
+/// Returns whether ours is installed for `signal` only because a parent's loop wanted it, and the
+/// signal was at its default before.
 pub(super) fn is_inherited_default(signal: i32, action: &libc::sigaction) -> bool {
     let number = signal as usize;
     let mut wanting = mailboxes().filter(|mailbox| mailbox.wanted[number].load(Ordering::SeqCst));
@@ -196,7 +199,8 @@ impl Mailbox {
         }
         match &mut former[number] {
             Some((_, users)) if *users > 0 => *users += 1,
-            // A forked child has this from its parent. What happened before is what happened before the parent's.
+            // A forked child has this from its parent. What happened before is what happened before
+            // the parent's.
             Some((action, users)) => {
                 let before = install(signal)?;
                 if !is_ours(&before) {

@@ -19,7 +19,8 @@ fn present(signal: i32) -> io::Result<libc::sigaction> {
     Ok(action)
 }
 
-/// Whether nobody has said what is to happen at `signal`, but a loop of the parent's in a forked child.
+/// Whether nobody has said what is to happen at `signal`, but a loop of the parent's in a forked
+/// child.
 pub(crate) fn is_default(signal: i32) -> bool {
     present(signal).is_ok_and(|action| {
         action.sa_sigaction == libc::SIG_DFL || caught::is_inherited_default(signal, &action)
