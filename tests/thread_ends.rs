@@ -47,14 +47,10 @@ fn use_all(event_loop: &Loop) -> u32 {
                 worked.await.expect("no panic")
             }
         });
-        let called = std::sync::Arc::new(std::sync::Mutex::new(Some(promise)));
         remote
             .call_soon_threadsafe(|| assert!(get_running_loop().is_some()))
             .expect("open");
-        handle.call_soon(move || {
-            let promise = called.lock().expect("whole").take();
-            promise.expect("once").set_result(10).expect("awaited");
-        });
+        handle.call_soon(move || promise.set_result(10).expect("awaited"));
         let (socket, far) = unix();
         let waits = handle.create_task({
             let handle = handle.clone();
