@@ -30,8 +30,9 @@ impl Fork {
         };
         assert!(pid >= 0, "{}", std::io::Error::last_os_error());
         if pid == 0 {
+            let patience = super::util::least_patience().as_secs().max(20) as u32;
             // SAFETY: no pointers.
-            unsafe { libc::alarm(20) };
+            unsafe { libc::alarm(patience) };
         }
         pid
     }

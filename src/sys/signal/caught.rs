@@ -80,13 +80,13 @@ extern "C" fn catch(signal: libc::c_int) {
     // SAFETY: the pointer is to this thread's errno.
     let before = unsafe { *errno };
     let number = signal as usize;
-    let (mut is_ours, mut is_inherited) = (false, false);
+    let (mut has_own, mut has_parents) = (false, false);
     for mailbox in mailboxes().filter(|mailbox| mailbox.wanted[number].load(Ordering::SeqCst)) {
         if mailbox.is_inherited() {
-            is_inherited = true;
+            has_parents = true;
             continue;
         }
-        is_ours = true;
+        has_own = true;
         mailbox.handlers.fetch_add(1, Ordering::SeqCst);
         mailbox.caught[number].fetch_add(1, Ordering::SeqCst);
         let pipe = mailbox.pipe.load(Ordering::SeqCst);
@@ -99,7 +99,7 @@ extern "C" fn catch(signal: libc::c_int) {
         }
         mailbox.handlers.fetch_sub(1, Ordering::SeqCst);
     }
-    if is_inherited && !is_ours && WAS_DEFAULT[number].load(Ordering::SeqCst) {
+    if has_parents && !has_own && WAS_DEFAULT[number].load(Ordering::SeqCst) {
         raise_default(signal);
     }
     // SAFETY: the pointer is to this thread's errno.
