@@ -170,12 +170,13 @@ thread_local! {
 }
 
 fn with_local<T>(id: LoopId, f: impl FnOnce(&Rc<Ready>) -> T) -> Option<T> {
-    LOCAL.with_borrow(|queues| queues.iter().find(|queue| queue.id == id).map(f))
+    LOCAL.with(|queues| queues.borrow().iter().find(|queue| queue.id == id).map(f))
 }
 
 /// Takes the queues out of this thread's that `is_kept` refuses.
 fn retain_local(is_kept: impl Fn(&Ready) -> bool) {
-    let gone: Vec<Rc<Ready>> = LOCAL.with_borrow_mut(|queues| {
+    let gone: Vec<Rc<Ready>> = LOCAL.with(|queues| {
+        let mut queues = queues.borrow_mut();
         let (kept, gone) = mem::take(&mut **queues)
             .into_iter()
             .partition(|queue| is_kept(queue));
@@ -210,7 +211,7 @@ impl Ready {
         });
         // In a forked child: the id of a new loop may be that of one of the parent's loops.
         retain_local(|queue| queue.process.is_current());
-        LOCAL.with_borrow_mut(|queues| queues.push(ready.clone()));
+        LOCAL.with(|queues| queues.borrow_mut().push(ready.clone()));
         ready
     }
 
