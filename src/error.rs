@@ -8,6 +8,8 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
+use crate::nesting::{self, Kind};
+
 /// Why a task, a promise or a piece of work in the executor has no result.
 pub enum TaskError {
     /// It was cancelled, its promise was dropped, or its loop was closed.
@@ -93,7 +95,27 @@ pub(crate) fn quietly(when: &str, f: impl FnOnce()) {
 
 /// Wakes a waker, which may be of foreign make: its panic must not keep the next one from being woken.
 pub(crate) fn wake(waker: Waker) {
-    quietly("in a waker", || waker.wake());
+    let wake = || quietly("in a waker", || waker.wake());
+    if nesting::is_full(Kind::Wake) {
+        nesting::queue(wake);
+    } else {
+        nesting::run(Kind::Wake, wake);
+    }
+}
+
+/// Drops a value whose destructor may set off more of its kind, on bounded stack.
+///
+/// The destructor's panic comes out of here. If the drop has to be queued, its panic is logged.
+#[inline]
+pub(crate) fn drop_bounded<T: 'static>(kind: Kind, when: &'static str, value: T) {
+    if !mem::needs_drop::<T>() {
+        return;
+    }
+    if nesting::is_full(kind) {
+        nesting::queue(move || quietly(when, || drop(value)));
+    } else {
+        nesting::run(kind, || drop(value));
+    }
 }
 
 /// The time given to [`wait_for`](crate::LoopHandle::wait_for) ran out.

@@ -7,7 +7,8 @@ use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
-use crate::error::{discard, panic_message, quietly};
+use crate::error::{discard, drop_bounded, panic_message, quietly};
+use crate::nesting::Kind;
 
 type Handler = Box<dyn FnMut(&ExceptionContext)>;
 
@@ -107,7 +108,8 @@ impl Exceptions {
     pub(crate) fn set(&self, handler: Option<Handler>) {
         let state = handler.map_or(State::Default, State::Set);
         let before = self.state.replace(state);
-        drop(before);
+        let when = "while an exception handler was dropped";
+        drop_bounded(Kind::Drop, when, before);
     }
 
     /// Calls the handler. Its own panic goes to the log, and no further.

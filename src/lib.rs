@@ -17,6 +17,7 @@ mod clock;
 mod error;
 mod event_loop;
 mod exceptions;
+mod nesting;
 mod offload;
 mod pool;
 mod reactor;
@@ -40,7 +41,7 @@ pub use event_loop::{
 pub use exceptions::ExceptionContext;
 pub use pool::Blocking;
 pub use remote::Remote;
-pub use sendfile::SendFile;
+pub use sendfile::{SendFile, SendFileFuture};
 pub use sock::{Connect, Datagram, Listen};
 pub use socket::Socket;
 pub use task::{Promise, PromiseFuture, Task};

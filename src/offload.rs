@@ -1,10 +1,10 @@
 //! Work that blocks, on the threads of the executor.
 
 use std::fmt;
-use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -59,9 +59,9 @@ impl LoopHandle {
 
     /// A duplicate of the file for such work. `slow` is one whose closing may wait, as its system asks a server: a thread of the executor
     /// does that, when one is free. Any other is closed at once by who lets go of it, and piles up before no busy executor.
-    pub(crate) fn lend(&self, file: &File, slow: bool) -> io::Result<Lent> {
-        let file = uninterrupted(|| file.try_clone())?;
-        Ok(self.pool().lend(file, slow))
+    pub(crate) fn lend(&self, file: BorrowedFd<'_>, slow: bool) -> io::Result<Lent> {
+        let file = uninterrupted(|| file.try_clone_to_owned())?;
+        Ok(self.pool().lend(file.into(), slow))
     }
 
     /// Takes no more work into the executor, and waits for what it has.
@@ -137,13 +137,6 @@ fn take<T>(work: &Work<T>) -> Option<Body<T>> {
 pub(crate) struct Errand<T> {
     work: Work<T>,
     result: Blocking<Option<T>>,
-}
-
-impl<T> Errand<T> {
-    pub(crate) fn has_begun(&self) -> bool {
-        let work = lock(&self.work, self.result.is_inherited());
-        work.is_none_or(|work| work.is_none())
-    }
 }
 
 impl<T> Future for Errand<T> {

@@ -12,7 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use crate::error::{TaskError, quietly, wake};
+use crate::error::{TaskError, drop_bounded, quietly, wake};
+use crate::nesting::Kind;
 use crate::sys::fork::Process;
 
 /// A thread that has had nothing to do for good ends with its pool, not before: work comes in bursts.
@@ -88,7 +89,7 @@ impl Shared {
         let mut state = self.state();
         if state.closed {
             drop(state);
-            return drop(job);
+            return drop_bounded(Kind::Drop, "while a refused job was dropped", job);
         }
         state.jobs.push_back(job);
         let wanted = state.jobs.len() > state.idle && state.threads < self.most;
@@ -96,7 +97,7 @@ impl Shared {
             // Nobody is there to run it, and nobody could be started: it is cancelled rather than forgotten.
             let job = state.jobs.pop_back();
             drop(state);
-            return drop(job);
+            return drop_bounded(Kind::Drop, "while a refused job was dropped", job);
         }
         drop(state);
         self.work.notify_one();

@@ -19,7 +19,9 @@ use std::ptr;
 use std::rc::Rc;
 use std::task::Waker;
 
+use crate::error::drop_bounded;
 use crate::exceptions::Exceptions;
+use crate::nesting::Kind;
 use crate::slots::{Key, Packing, Slots};
 use crate::sys::fork::Process;
 use crate::sys::pinned::Headed;
@@ -57,6 +59,9 @@ pub(crate) trait Callback {
     fn place(&self) -> &'static Location<'static>;
 }
 
+/// The log names this if the destructor of a cancelled callback panics.
+pub(crate) const DROPPED: &str = "while a cancelled callback was dropped";
+
 /// The [`Callback`] of a closure.
 pub(crate) struct Call<F> {
     body: Cell<Option<F>>,
@@ -79,7 +84,7 @@ impl<F: FnOnce()> Call<F> {
     }
 }
 
-impl<F: FnOnce()> Callback for Call<F> {
+impl<F: FnOnce() + 'static> Callback for Call<F> {
     fn run(&self) {
         if let Some(body) = self.body.take() {
             body();
@@ -88,7 +93,9 @@ impl<F: FnOnce()> Callback for Call<F> {
 
     fn cancel(&self) {
         self.cancelled.set(true);
-        drop(self.body.take());
+        if let Some(body) = self.body.take() {
+            drop_bounded(Kind::Cancel, DROPPED, body);
+        }
     }
 
     fn is_cancelled(&self) -> bool {
@@ -139,6 +146,8 @@ pub(crate) trait Step {
     fn step(self: Pin<&Self>, standing: &Standing, waker: &Waker) -> Stepped;
     /// Cancels it; false if it has ended.
     fn cancel(self: Pin<&Self>, standing: &Standing) -> bool;
+    /// Drops the future of a task that was cancelled while it did not run, and ends the task.
+    fn end_cancelled(self: Pin<&Self>, standing: &Standing);
 }
 
 pub(crate) type Runnable = Pin<Rc<Headed<Standing, dyn Step>>>;
@@ -245,10 +254,20 @@ impl Ready {
         self.tasks.borrow().len()
     }
 
-    /// Makes `task` one of the loop's, and queues its first step.
-    pub(crate) fn admit(&self, task: Runnable) {
+    /// Makes `task` one of the loop's.
+    pub(crate) fn register(&self, task: &Runnable) {
         let key = self.tasks.borrow_mut().insert(task.clone());
         task.head().key.set(Some(key));
+    }
+
+    /// The task that `standing` is of, until it is dismissed.
+    pub(crate) fn registered(&self, standing: &Standing) -> Option<Runnable> {
+        self.tasks.borrow().get(standing.key()?).cloned()
+    }
+
+    /// Makes `task` one of the loop's, and queues its first step.
+    pub(crate) fn admit(&self, task: Runnable) {
+        self.register(&task);
         task.head().queued.set(true);
         self.queue.borrow_mut().push_back(Entry::Task(task));
     }

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::Wake;
 
-use crate::error::LoopClosed;
+use crate::error::{LoopClosed, drop_bounded};
+use crate::nesting::Kind;
 use crate::ready::{self, Call, LoopId};
 use crate::sys::fork::{PerProcess, Process, drop_inherited_poller};
 use crate::sys::uninterrupted;
@@ -109,6 +110,7 @@ impl Door {
         let mut guard = self.inbox();
         let Some(inbox) = &mut *guard else {
             drop(guard);
+            drop_bounded(Kind::Drop, "while a refused call was dropped", message);
             return Err(LoopClosed);
         };
         match message {

@@ -146,7 +146,7 @@ impl<T: AsFd> Socket<T> {
         let attachment = self.link.attachment.borrow();
         if let Some(attachment) = &*attachment {
             if SHORT_READ_IS_ALL && self.kind().is_ok_and(|kind| kind == Kind::Tcp) {
-                attachment.source().side(Direction::Read).drained();
+                attachment.source().read_short();
             }
         }
     }

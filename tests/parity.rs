@@ -11,6 +11,9 @@ mod cancel;
 mod connections;
 #[path = "parity/datagrams.rs"]
 mod datagrams;
+#[cfg(target_os = "linux")]
+#[path = "parity/events.rs"]
+mod events;
 #[path = "parity/order.rs"]
 mod order;
 #[path = "parity/scene.rs"]
@@ -36,6 +39,8 @@ use scene::{Named, Scene};
 use util::{new_loop, test};
 
 const TRACES: &str = include_str!("parity/traces.txt");
+#[cfg(target_os = "linux")]
+const PAGE: &str = include_str!("../docs/ASYNCIO.md");
 
 const GROUPS: &[(&str, &[&[Named]])] = &[
     ("order", order::ALL),
@@ -49,6 +54,8 @@ const GROUPS: &[(&str, &[&[Named]])] = &[
     ("watch", watch::ALL),
     ("signals", signals::ALL),
     ("datagrams", datagrams::ALL),
+    #[cfg(target_os = "linux")]
+    ("events", events::ALL),
 ];
 
 /// Scenario, its words here, and why they are not asyncio's.
@@ -158,7 +165,9 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
 fn traces() -> BTreeMap<&'static str, &'static str> {
     let lines = TRACES.lines();
     let traces = lines.map(|line| line.split_once(": ").expect("`name: words`"));
-    traces.collect()
+    // What the kernel reports of a descriptor differs between systems; Linux's was recorded.
+    let here = traces.filter(|(name, _)| cfg!(target_os = "linux") || !name.starts_with("events/"));
+    here.collect()
 }
 
 fn scenarios() -> impl Iterator<Item = (String, &'static Named)> {
@@ -195,6 +204,43 @@ fn every_trace_has_a_scenario_and_every_scenario_a_trace() {
     let here: BTreeSet<_> = scenarios().map(|(name, _)| name).collect();
     let missing: Vec<_> = recorded.symmetric_difference(&here).collect();
     assert!(missing.is_empty(), "only on one side: {missing:?}");
+}
+
+/// Which callbacks an `events` trace says are called: the reader and the writer.
+#[cfg(target_os = "linux")]
+fn called(words: &str) -> [bool; 2] {
+    let counts: Vec<&str> = words.split(['-', ' ']).collect();
+    let [
+        "reader",
+        reader,
+        "writer",
+        writer,
+        "both",
+        beside_reader,
+        beside_writer,
+    ] = counts[..]
+    else {
+        panic!("not the trace of a case: {words}");
+    };
+    assert_eq!([reader, writer], [beside_reader, beside_writer], "{words}");
+    [reader, writer].map(|calls| calls != "0")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_table_of_events_says_what_was_recorded() {
+    let cell = |called| if called { "called" } else { "–" };
+    let mut rows = 0;
+    for (name, words) in traces() {
+        if name.starts_with("events/") {
+            let [reader, writer] = called(words).map(cell);
+            let end = format!("| {reader} | {writer} | `{name}` |");
+            let is_there = PAGE.lines().any(|line| line.ends_with(&end));
+            assert!(is_there, "no row ends with {end}");
+            rows += 1;
+        }
+    }
+    assert_eq!(PAGE.matches(" | `events/").count(), rows, "rows and traces");
 }
 
 #[test]

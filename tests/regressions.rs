@@ -231,7 +231,7 @@ fn a_file_that_grew_past_its_end_while_the_header_waited_was_not_sent() {
     let file = file(10);
     let header = content(1 << 40, ODD);
     let transfer = event_loop.sock_sendfile(&near, &file).header(&header);
-    let mut transfer = pin!(transfer.offset(10));
+    let mut transfer = pin!(transfer.offset(10).into_future());
     let sent = event_loop.run_until_complete(async {
         // The socket is full of the header.
         let begun = poll_fn(|cx| Poll::Ready(transfer.as_mut().poll(cx))).await;
@@ -265,7 +265,7 @@ fn a_fallback_whose_reads_were_ready_at_once_held_the_loop() {
     let received = reader(reading);
     let sent = Cell::new(0);
     let transfer = event_loop.sock_sendfile(&near, &zeros).count(32 << 20);
-    let mut transfer = Box::pin(transfer.progress(|total| sent.set(total)));
+    let mut transfer = Box::pin(transfer.progress(|total| sent.set(total)).into_future());
     let longest = Cell::new(0);
     let total = event_loop.run_until_complete(poll_fn(|cx| {
         let before = sent.get();

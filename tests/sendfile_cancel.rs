@@ -23,7 +23,12 @@ fn given_up_after(polls: usize, offset: u64) {
     let file = file(ODD);
     let mut received = Vec::new();
     let done = event_loop.run_until_complete(async {
-        let mut transfer = pin!(event_loop.sock_sendfile(&near, &file).offset(offset));
+        let mut transfer = pin!(
+            event_loop
+                .sock_sendfile(&near, &file)
+                .offset(offset)
+                .into_future()
+        );
         for _ in 0..polls {
             let polled = poll_fn(|cx| Poll::Ready(transfer.as_mut().poll(cx))).await;
             if polled.is_ready() {
@@ -129,7 +134,7 @@ fn a_transfer_whose_loop_is_closed_while_another_polls_it_ends_with_an_error() {
     let transfer = closing.sock_sendfile(&near, &file);
     let closing = Cell::new(Some(closing));
     let error = other.run_until_complete(async {
-        let mut transfer = pin!(transfer);
+        let mut transfer = pin!(transfer.into_future());
         poll_fn(|cx| {
             let polled = transfer.as_mut().poll(cx);
             drop(closing.take());

@@ -41,7 +41,7 @@ struct Settings {
 }
 
 impl Settings {
-    fn on<'a, T: AsFd>(&self, mut transfer: SendFile<'a, T>) -> SendFile<'a, T> {
+    fn on<'a, T: AsFd, F: AsFd>(&self, mut transfer: SendFile<'a, T, F>) -> SendFile<'a, T, F> {
         if let Some(offset) = self.offset {
             transfer = transfer.offset(offset);
         }
@@ -148,7 +148,7 @@ fn a_file_that_grows_is_sent_to_its_new_end() {
     let writer = file.try_clone().expect("a duplicate");
     {
         let transfer = event_loop.sock_sendfile(&near, &file);
-        let mut transfer = std::pin::pin!(transfer);
+        let mut transfer = std::pin::pin!(transfer.into_future());
         // One step, which fills the buffer; then the file grows.
         event_loop.run_until_complete(std::future::poll_fn(|cx| {
             assert!(transfer.as_mut().poll(cx).is_pending());
@@ -178,7 +178,7 @@ fn a_file_that_shrinks_ends_the_transfer_short() {
         let event_loop = Rc::new(new_loop());
         let (near, far) = narrow_unix();
         let file = file(ODD);
-        let mut transfer = Box::pin(event_loop.sock_sendfile(&near, &file));
+        let mut transfer = Box::pin(event_loop.sock_sendfile(&near, &file).into_future());
         event_loop.run_until_complete(std::future::poll_fn(|cx| {
             assert!(transfer.as_mut().poll(cx).is_pending());
             std::task::Poll::Ready(())

@@ -235,7 +235,7 @@ fn another_loop_cannot_wait_for_the_socket_until_the_first_is_closed() {
     let (first, second): (Loop, Loop) = (new_loop(), new_loop());
     let (near, far) = narrow_unix();
     let file = file(ODD);
-    let mut transfer = Box::pin(first.sock_sendfile(&near, &file));
+    let mut transfer = Box::pin(first.sock_sendfile(&near, &file).into_future());
     while first.stats().registered == 0 {
         let waited = first.wait_for(transfer.as_mut(), Duration::from_millis(1));
         first.run_until_complete(waited).expect_err("nobody reads");

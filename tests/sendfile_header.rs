@@ -3,7 +3,6 @@
 mod util;
 
 use std::io::Read;
-use std::pin::pin;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -184,7 +183,7 @@ fn headers_and_files_of_several_writers_go_out_whole() {
         event_loop.create_task(async move {
             let header = content(n << 40, 30_000);
             let transfer = handle.sock_sendfile(&near, &file).header(&header);
-            pin!(transfer.count(20_000)).await.expect("sent")
+            transfer.count(20_000).await.expect("sent")
         })
     });
     for task in tasks {

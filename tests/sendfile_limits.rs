@@ -222,7 +222,8 @@ fn a_loop_that_is_closed_ends_a_stalled_transfer_that_is_polled_elsewhere() {
     let (near, _far) = narrow_unix();
     let file = file(ODD);
     let transfer = event_loop.sock_sendfile(&near, &file);
-    let mut transfer = std::pin::pin!(transfer.stall_timeout(Duration::from_secs(50)));
+    let transfer = transfer.stall_timeout(Duration::from_secs(50));
+    let mut transfer = std::pin::pin!(transfer.into_future());
     let parked = other.wait_for(transfer.as_mut(), Duration::from_millis(5));
     other.run_until_complete(parked).expect_err("nobody reads");
     drop(event_loop);

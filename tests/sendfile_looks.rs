@@ -9,14 +9,11 @@ use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::rc::Rc;
-use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use disk::{cold, evict, warm};
 use rustix::fs::{MemfdFlags, memfd_create};
-use sendloop::{Loop, Socket, Stats};
+use sendloop::{Socket, Stats};
 use util::*;
 
 const MIB: usize = 1 << 20;
@@ -55,41 +52,6 @@ fn has_the_loop_read(cached: usize) -> bool {
     let read = read_from_disk().unwrap_or(0) - before.unwrap_or(0);
     // Each look may have one page read.
     stats.sendfile_misses == 0 || read > stats.sendfile_probes * 4096
-}
-
-#[test]
-fn what_no_thread_has_begun_to_read_ahead_is_not_waited_for() {
-    let _test = test();
-    if FORCED_FALLBACK {
-        return;
-    }
-    // A first piece that a quick disk had there before it was waited for is not cold, and nothing is read ahead then.
-    let ahead = (0..8).any(|_| read_ins_before_a_busy_executor() == 2);
-    assert!(ahead, "nothing is read ahead");
-}
-
-/// Sends a file of which only the first piece is cold, while the executor's thread does nothing after that piece.
-#[track_caller]
-fn read_ins_before_a_busy_executor() -> u64 {
-    let event_loop = Loop::builder().executor_threads(1).build();
-    let event_loop = event_loop.expect("a loop");
-    let file = Rc::new(cold(4 * MIB));
-    read_in(&file, (256 << 10)..4 * MIB);
-    // A Unix socket takes less at a time than a look tells of: so there is something to read ahead.
-    let (near, far) = unix();
-    let received = reader(far);
-    let (handle, same) = (event_loop.handle(), file.clone());
-    let sending = event_loop.create_task(async move { handle.sock_sendfile(&near, &same).await });
-    // Its first piece is the thread's first work; what it reads ahead comes after this, which takes for ever.
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-    let (free, wait) = mpsc::channel::<()>();
-    drop(event_loop.run_in_executor(move || wait.recv()));
-    let sent = event_loop.run_until_complete(event_loop.wait_for(sending, Duration::from_secs(10)));
-    let sent = sent.expect("in time").expect("not cancelled");
-    drop(free);
-    assert_eq!(sent.expect("sent"), 4 << 20);
-    assert_content(&received.join().expect("read"), 0, 4 * MIB);
-    event_loop.stats().sendfile_read_ins
 }
 
 /// Has another thread read what is in the range.

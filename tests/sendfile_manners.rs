@@ -40,7 +40,7 @@ fn a_parked_transfer_uses_no_cpu() {
     let (near, _far) = narrow_tcp();
     let file = file(8 << 20);
     let transfer = event_loop.sock_sendfile(&near, &file);
-    let mut transfer = std::pin::pin!(transfer);
+    let mut transfer = std::pin::pin!(transfer.into_future());
     let parked = event_loop.wait_for(transfer.as_mut(), Duration::from_millis(100));
     event_loop
         .run_until_complete(parked)

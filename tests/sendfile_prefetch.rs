@@ -3,8 +3,8 @@
 
 #[path = "util/disk.rs"]
 mod disk;
-#[path = "util/overlay.rs"]
-mod overlay;
+#[path = "util/mounts.rs"]
+mod mounts;
 #[path = "util/slow_fs.rs"]
 mod slow_fs;
 mod util;
@@ -17,7 +17,6 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use disk::cold;
-use overlay::Overlay;
 use rustix::fs::{Advice, fadvise};
 use sendloop::Loop;
 use slow_fs::{Pages, SlowFs};
@@ -125,7 +124,7 @@ fn what_was_read_ahead_is_sent_and_more_is_read_ahead() {
 #[test]
 fn a_growing_file_of_such_a_file_system_is_read_to_its_new_end() {
     let _test = test();
-    let Some(overlay) = Overlay::mount() else {
+    let Some(overlay) = mounts::overlay(&[]) else {
         return;
     };
     let mut file = overlay.file();

@@ -3,8 +3,8 @@
 
 #[path = "util/disk.rs"]
 mod disk;
-#[path = "util/overlay.rs"]
-mod overlay;
+#[path = "util/mounts.rs"]
+mod mounts;
 #[path = "util/slow_fs.rs"]
 mod slow_fs;
 mod util;
@@ -19,7 +19,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use disk::cold;
-use overlay::Overlay;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use sendloop::{Loop, SendFile, SendfileNotAvailableError, SendfilePhase, Socket};
 use slow_fs::{Pages, SlowFs};
@@ -44,7 +43,7 @@ fn drain(mut far: &UnixStream) {
 #[track_caller]
 fn most_in_one_poll(
     event_loop: &Loop,
-    transfer: SendFile<'_, UnixStream>,
+    transfer: SendFile<'_, UnixStream, std::fs::File>,
     len: usize,
     mut after_step: impl FnMut(),
 ) -> u64 {
@@ -53,7 +52,7 @@ fn most_in_one_poll(
         sent.set(total);
         after_step();
     };
-    let mut transfer = pin!(transfer.progress(told));
+    let mut transfer = pin!(transfer.progress(told).into_future());
     let mut most = 0;
     let all = event_loop.run_until_complete(poll_fn(|cx| {
         let before = sent.get();
@@ -81,7 +80,7 @@ fn executor_is_through(event_loop: &Loop) {
 #[test]
 fn a_file_that_was_read_ahead_was_sent_in_one_go() {
     let _test = test();
-    let Some(overlay) = Overlay::mount() else {
+    let Some(overlay) = mounts::overlay(&[]) else {
         return;
     };
     let mut file = overlay.file();
@@ -169,7 +168,7 @@ fn a_file_that_was_read_only_for_prefetch_failed_without_the_executor() {
     if FORCED_FALLBACK {
         return;
     }
-    let Some(overlay) = Overlay::mount() else {
+    let Some(overlay) = mounts::overlay(&[]) else {
         return;
     };
     let mut file = overlay.file();
@@ -240,7 +239,7 @@ fn a_stall_timeout_ended_a_transfer_of_a_closed_loop_that_did_not_wait() {
     event_loop.close();
     let transfer = handle.sock_sendfile(&near, &file).chunk(64 << 10);
     let transfer = transfer.stall_timeout(Duration::from_secs(50));
-    let mut transfer = pin!(transfer.progress(|_| drain(&far)));
+    let mut transfer = pin!(transfer.progress(|_| drain(&far)).into_future());
     let noop = &mut Context::from_waker(Waker::noop());
     let result = (0..100).find_map(|_| match transfer.as_mut().poll(noop) {
         Poll::Ready(result) => Some(result),
@@ -257,7 +256,8 @@ fn a_transfer_whose_first_poll_let_others_run_had_not_begun() {
     let file = file(100);
     let (near, far) = stream();
     let noop = &mut Context::from_waker(Waker::noop());
-    let begin = || Box::pin(event_loop.sock_sendfile(&near, &file).offset(5).count(1));
+    let transfer = || event_loop.sock_sendfile(&near, &file).offset(5).count(1);
+    let begin = || Box::pin(transfer().into_future());
     // One of so many finds the share of this step used up.
     let first = (0..1000)
         .map(|_| begin())

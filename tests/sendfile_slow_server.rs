@@ -5,6 +5,7 @@
 mod slow_fs;
 mod util;
 
+use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ const DELAY: Duration = Duration::from_millis(200);
 #[track_caller]
 fn lateness_of(
     offset: u64,
-    options: fn(SendFile<'_, UnixStream>) -> SendFile<'_, UnixStream>,
+    options: fn(SendFile<'_, UnixStream, File>) -> SendFile<'_, UnixStream, File>,
 ) -> Duration {
     let fs = SlowFs::mount_slow_throughout(ODD as u64, DELAY);
     let event_loop = new_loop();

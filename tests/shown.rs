@@ -150,6 +150,7 @@ fn a_future_that_is_over_is_not_polled_again() {
     expect_refusal(&event_loop, event_loop.run_in_executor(|| ()));
     let (near, _far) = Socket::pair().expect("a pair");
     let file = File::open("Cargo.toml").expect("a file");
-    expect_refusal(&event_loop, event_loop.sock_sendfile(&near, &file).count(0));
+    let sending = event_loop.sock_sendfile(&near, &file).count(0);
+    expect_refusal(&event_loop, sending.into_future());
     event_loop.run_until_complete(event_loop.shutdown_default_executor());
 }

@@ -256,3 +256,88 @@ fn eventfds_timerfds_and_inotify_can_be_watched() {
         assert!(event_loop.remove_reader(fd));
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn urgent_tcp_data_calls_no_callback_and_costs_no_iterations() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = tcp();
+    let (calls, count) = counter();
+    event_loop.add_reader(&near, count).expect("watched");
+    turn(&event_loop);
+    let far = socket2::SockRef::from(&far);
+    for _ in 0..3 {
+        assert_eq!(far.send_out_of_band(b"!").expect("room"), 1);
+        wait_for_urgent(&near);
+        let end = event_loop.call_later(Duration::from_millis(30), || {});
+        let polls = event_loop.stats().polls;
+        while event_loop.next_timeout().is_some() {
+            event_loop.run_once(None).expect("a turn");
+        }
+        // One for the timer and its callback each, and a few in which epoll reports nothing of interest.
+        assert!(event_loop.stats().polls - polls < 10);
+        drop(end);
+    }
+    assert_eq!(calls.get(), 0);
+    far.send(b"x").expect("room");
+    turn(&event_loop);
+    turn(&event_loop);
+    assert_eq!(calls.get(), 2);
+    assert!(event_loop.remove_reader(&near));
+}
+
+/// Waits until urgent data has come.
+#[cfg(target_os = "linux")]
+fn wait_for_urgent(socket: &impl std::os::fd::AsFd) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let mut fds = [PollFd::new(socket, PollFlags::PRI)];
+    poll(&mut fds, None).expect("poll");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_socket_with_a_callback_receives_everything_around_urgent_data() {
+    let _test = test();
+    for (before, removed) in [(true, false), (false, false), (true, true), (false, true)] {
+        let event_loop = new_loop();
+        let (near, far) = tcp();
+        far.set_nodelay(true).expect("set");
+        let near = Socket::new(near).expect("non-blocking");
+        let wait = Duration::from_millis(1);
+        let receive = || event_loop.wait_for(event_loop.sock_recv(&near, 100), wait);
+        let add = || event_loop.add_reader(&near, || {}).expect("watched");
+        if before {
+            add();
+        }
+        // In the poller, and before that nothing has come.
+        event_loop.run_until_complete(receive()).expect_err("empty");
+        if !before {
+            add();
+        }
+        if removed {
+            assert!(event_loop.remove_reader(&near));
+        }
+        for round in 0..20 {
+            far.try_clone()
+                .expect("a duplicate")
+                .write_all(b"abc")
+                .expect("room");
+            let far = socket2::SockRef::from(&far);
+            assert_eq!(far.send_out_of_band(b"!").expect("room"), 1);
+            assert_eq!(far.send(b"def").expect("room"), 3);
+            let all = async {
+                let mut received = Vec::new();
+                while received.len() < 6 {
+                    let more = event_loop.sock_recv(&near, 100).await.expect("data");
+                    received.extend(more);
+                }
+                received
+            };
+            let all = event_loop.wait_for(all, Duration::from_secs(10));
+            let received = event_loop.run_until_complete(all).expect("it hangs");
+            assert_eq!(received, b"abcdef", "round {round}");
+        }
+        assert_ne!(event_loop.remove_reader(&near), removed);
+    }
+}

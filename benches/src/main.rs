@@ -4,10 +4,12 @@
 //! on a core of its own. Without arguments it is the runner: it starts the sides, gives them the same work in turns, reads their
 //! CPU clocks, and keeps the samples; `report` makes tables and plots of them.
 
+mod places;
 mod report;
 mod runner;
 mod servers;
 mod sides;
+mod sizes;
 mod works;
 
 use std::path::PathBuf;
@@ -37,7 +39,8 @@ fn main() -> Result<()> {
             works::run(&options)?;
             report::write(&options)
         }
-        _ => anyhow::bail!("run | report | side NAME"),
+        Some("sizes") => sizes::run(&options(arguments)?),
+        _ => anyhow::bail!("run | report | sizes | side NAME"),
     }
 }
 

@@ -19,6 +19,9 @@ impl Handle {
     }
 
     /// Drops the callback, now; it will not be called. Nothing happens where it has been.
+    ///
+    /// If destructors cancel further callbacks, more than 32 levels deep, the outermost call drops
+    /// the deeper ones before it returns, as [`Task::cancel`](crate::Task::cancel) does.
     pub fn cancel(&self) {
         self.callback.cancel();
     }
@@ -48,6 +51,8 @@ impl TimerHandle {
     }
 
     /// Drops the callback, now and not at its deadline; it will not be called. Nothing happens where it has been.
+    ///
+    /// Deeply nested cancellations are bounded as [`Handle::cancel`] describes.
     pub fn cancel(&self) {
         self.event_loop.inner.timers.cancel(&*self.callback);
     }

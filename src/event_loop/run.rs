@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::turn::Driver;
 use super::{Inner, Loop, LoopHandle};
 use crate::error::INHERITED;
+use crate::nesting::Fresh;
 use crate::reactor::{REST, shorter};
 use crate::ready::Runnable;
 use crate::sys::signal;
@@ -107,7 +108,10 @@ fn interrupt(event_loop: &LoopHandle) -> io::Result<Option<PromiseFuture<()>>> {
 }
 
 /// The time in which a loop is in one of its running methods.
-struct Running<'a>(&'a Inner);
+struct Running<'a>(
+    &'a Inner,
+    #[expect(dead_code, reason = "its end is its use")] Fresh,
+);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
@@ -234,7 +238,7 @@ impl Loop {
         let inherited = RUNNING.with(|running| mem::replace(&mut **running.borrow_mut(), handle));
         drop(inherited);
         self.inner.running.set(true);
-        Running(&self.inner)
+        Running(&self.inner, Fresh::enter())
     }
 }
 

@@ -84,7 +84,7 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn create_future<T>(&self) -> (Promise<T>, PromiseFuture<T>) {
+    pub fn create_future<T: 'static>(&self) -> (Promise<T>, PromiseFuture<T>) {
         promise()
     }
 

@@ -8,8 +8,10 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::LoopHandle;
+use crate::error::drop_bounded;
 use crate::exceptions::Exceptions;
-use crate::ready::{Call, Ready};
+use crate::nesting::Kind;
+use crate::ready::{Call, DROPPED, Ready};
 use crate::sys::signal::Mailbox;
 
 type Body = Rc<RefCell<dyn FnMut()>>;
@@ -89,7 +91,7 @@ impl LoopHandle {
             .handlers
             .borrow_mut()
             .insert(signal, entry);
-        drop(before);
+        drop_bounded(Kind::Cancel, DROPPED, before);
         Ok(())
     }
 
@@ -102,6 +104,7 @@ impl LoopHandle {
         if let Some(mailbox) = &*self.inner.signals.mailbox.borrow() {
             mailbox.unwant(signal);
         }
+        drop_bounded(Kind::Cancel, DROPPED, body);
         true
     }
 

@@ -16,9 +16,11 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::LoopHandle;
+use crate::error::drop_bounded;
 use crate::exceptions::Exceptions;
+use crate::nesting::Kind;
 use crate::reactor::{Attachment, Direction};
-use crate::ready::Callback;
+use crate::ready::{Callback, DROPPED};
 
 /// A callback that is called for each event, until it is cancelled.
 struct Watcher {
@@ -63,8 +65,9 @@ impl Callback for Watcher {
         self.cancelled.set(true);
         // In this order: the callback may own the descriptor, which leaves the poller before it is closed.
         drop(self.attachment.take());
-        let body = self.body.take();
-        drop(body);
+        if let Some(body) = self.body.take() {
+            drop_bounded(Kind::Cancel, DROPPED, body);
+        }
     }
 
     fn is_cancelled(&self) -> bool {
@@ -147,6 +150,9 @@ impl LoopHandle {
     /// Calls `callback` in each turn in which the descriptor is readable, at its end or failed, until it is
     /// [removed](LoopHandle::remove_reader). A second one replaces the first.
     ///
+    /// asyncio's selector loop calls it for the same events; the [page about
+    /// asyncio](crate::docs::asyncio) has a table. Urgent TCP data does not call it.
+    ///
     /// For pipes, terminals, sockets, eventfds, timerfds, inotify; also for a descriptor that a [`Socket`](crate::Socket) has in
     /// the loop. To be removed before the descriptor is closed, as in asyncio; removing and closing inside any callback is fine.
     ///
@@ -195,11 +201,15 @@ impl LoopHandle {
     }
 
     /// Drops the callback for reading, now, and says whether there was one. It is not called again, also where it was due.
+    ///
+    /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
     pub fn remove_reader(&self, fd: &impl AsFd) -> bool {
         self.unwatch(Direction::Read, fd.as_fd().as_raw_fd())
     }
 
     /// Drops the callback for writing, now, and says whether there was one. It is not called again, also where it was due.
+    ///
+    /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
     pub fn remove_writer(&self, fd: &impl AsFd) -> bool {
         self.unwatch(Direction::Write, fd.as_fd().as_raw_fd())
     }
@@ -216,7 +226,7 @@ impl LoopHandle {
         }
         let fd = fd.as_fd();
         // Also where it is watched already: that arms it again, and shows whether it still is the same descriptor.
-        let attachment = Rc::new(self.inner.reactor.attach(fd)?);
+        let attachment = Rc::new(self.inner.reactor.attach_without_urgent(fd)?);
         let (mut watch, stale) = match self.inner.watches.take(fd.as_raw_fd()) {
             Some(watch) if watch.is_of(&attachment) => (watch, None),
             stale => (Watch::new(attachment), stale),

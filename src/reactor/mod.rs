@@ -29,7 +29,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -180,12 +180,23 @@ impl Reactor {
 
     /// Puts a descriptor into the poller for both directions, or joins those who put it there.
     pub(crate) fn attach(self: &Rc<Reactor>, fd: BorrowedFd<'_>) -> io::Result<Attachment> {
-        use std::os::fd::AsRawFd;
+        self.attach_with(fd, true)
+    }
+
+    /// [`attach`](Reactor::attach) for an fd callback: urgent data is not reported from here on.
+    pub(crate) fn attach_without_urgent(
+        self: &Rc<Reactor>,
+        fd: BorrowedFd<'_>,
+    ) -> io::Result<Attachment> {
+        self.attach_with(fd, false)
+    }
+
+    fn attach_with(self: &Rc<Reactor>, fd: BorrowedFd<'_>, urgent: bool) -> io::Result<Attachment> {
         let fd = fd.as_raw_fd();
         let known = self.numbers.borrow().get(&fd).copied();
         let (key, source) = match known {
-            Some(key) => self.join(fd, key)?,
-            None => self.add(fd)?,
+            Some(key) => self.join(fd, key, urgent)?,
+            None => self.add(fd, urgent)?,
         };
         Ok(Attachment {
             reactor: self.clone(),
@@ -195,15 +206,18 @@ impl Reactor {
         })
     }
 
-    fn add(&self, fd: RawFd) -> io::Result<(Key, Rc<Source>)> {
+    fn add(&self, fd: RawFd, urgent: bool) -> io::Result<(Key, Rc<Source>)> {
         let source = Rc::new(Source::new());
+        if !urgent {
+            source.ignore_urgent();
+        }
         let key = self.sources.borrow_mut().insert(Registered {
             source: source.clone(),
             attachments: 1,
         });
         let added = self.control(|poll| {
             poll.registry()
-                .register(&mut SourceFd(&fd), token(key), interest::ALL)
+                .register(&mut SourceFd(&fd), token(key), source.interest())
         });
         let added = match added {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
@@ -223,13 +237,16 @@ impl Reactor {
     }
 
     /// Joins those who registered this number before, if it still is what they registered.
-    fn join(&self, fd: RawFd, key: Key) -> io::Result<(Key, Rc<Source>)> {
+    fn join(&self, fd: RawFd, key: Key, urgent: bool) -> io::Result<(Key, Rc<Source>)> {
+        if !urgent {
+            self.with_source(key, Source::ignore_urgent);
+        }
         match self.rearm(fd, key) {
             // The kernel took it out as its last descriptor was closed: this is another one with its number, and the old one's
             // users are not its users.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
                 log::warn!("descriptor {fd} was closed without telling the loop");
-                return self.add(fd);
+                return self.add(fd, urgent);
             }
             other => other?,
         }
@@ -241,10 +258,17 @@ impl Reactor {
 
     /// Has the poller look at the descriptor again, and say at its next turn what it is ready for: an edge where there was none.
     fn rearm(&self, fd: RawFd, key: Key) -> io::Result<()> {
+        let interest = self.with_source(key, Source::interest);
         self.control(|poll| {
+            let interest = interest.unwrap_or(interest::ALL);
             poll.registry()
-                .reregister(&mut SourceFd(&fd), token(key), interest::ALL)
+                .reregister(&mut SourceFd(&fd), token(key), interest)
         })
+    }
+
+    fn with_source<T>(&self, key: Key, f: impl FnOnce(&Source) -> T) -> Option<T> {
+        let sources = self.sources.borrow();
+        sources.get(key).map(|registered| f(&registered.source))
     }
 
     /// Whether the number still is what was registered by it: else it was closed, and is another's by now.

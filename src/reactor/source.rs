@@ -6,10 +6,14 @@ use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use mio::Interest;
 use mio::event::Event;
 
 use super::waiters::{Waiters, Woken};
+use crate::error::drop_bounded;
+use crate::nesting::Kind;
 use crate::ready::Callback;
+use crate::sys::interest;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Direction {
@@ -58,6 +62,11 @@ impl Side {
         drop(before);
     }
 
+    /// Queues the fd callback of this direction.
+    fn call(&self, woken: &mut Woken) {
+        woken.callbacks.extend(self.waiters.borrow().callback());
+    }
+
     fn became_ready(&self, ended: bool, woken: &mut Woken) {
         self.ready.set(true);
         self.ended.set(self.ended.get() || ended);
@@ -69,6 +78,8 @@ impl Side {
 pub(crate) struct Source {
     read: Side,
     write: Side,
+    /// Whether the poller reports urgent data: until a callback is added.
+    urgent: Cell<bool>,
 }
 
 impl Source {
@@ -76,6 +87,28 @@ impl Source {
         Source {
             read: Side::new(),
             write: Side::new(),
+            urgent: Cell::new(true),
+        }
+    }
+
+    /// What the poller reports of this descriptor.
+    pub(super) fn interest(&self) -> Interest {
+        match self.urgent.get() {
+            true => interest::ALL,
+            false => interest::WITHOUT_URGENT,
+        }
+    }
+
+    /// Asks for no urgent data from the next registration on, for good: it must not call a callback.
+    pub(super) fn ignore_urgent(&self) {
+        self.urgent.set(false);
+    }
+
+    /// A TCP read came back short. It took everything, unless it stopped at urgent data, which only
+    /// the poller tells.
+    pub(crate) fn read_short(&self) {
+        if self.urgent.get() {
+            self.read.drained();
         }
     }
 
@@ -96,6 +129,12 @@ impl Source {
         let write_ended = event.is_write_closed() || event.is_error();
         if event.is_writable() || write_ended {
             self.write.became_ready(write_ended, woken);
+        }
+        if interest::calls_reader(event) {
+            self.read.call(woken);
+        }
+        if interest::calls_writer(event) {
+            self.write.call(woken);
         }
     }
 
@@ -150,7 +189,7 @@ impl Waiting {
     fn leave(&mut self) {
         if let Some((source, direction, number)) = self.place.take() {
             let waker = source.side(direction).waiters.borrow_mut().remove(number);
-            drop(waker);
+            drop_bounded(Kind::Drop, "while a waker was dropped", waker);
         }
     }
 }

@@ -75,7 +75,7 @@ impl Waiters {
         mem::replace(&mut self.rare().watcher, watcher)
     }
 
-    /// Takes all out, to be woken, and says who watches.
+    /// Takes all out, to be woken.
     pub(super) fn move_to(&mut self, woken: &mut Woken) {
         if let Some((_, first)) = self.first.take() {
             woken.wakers.push(first);
@@ -83,8 +83,12 @@ impl Waiters {
         if let Some(rare) = &mut self.rare {
             let others = rare.others.drain(..).map(|(_, waker)| waker);
             woken.wakers.extend(others);
-            woken.callbacks.extend(rare.watcher.clone());
         }
+    }
+
+    /// The callback that is called for each event, if there is one.
+    pub(super) fn callback(&self) -> Option<Rc<dyn Callback>> {
+        self.rare.as_ref()?.watcher.clone()
     }
 
     fn rare(&mut self) -> &mut Rare {

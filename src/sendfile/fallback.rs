@@ -1,28 +1,29 @@
-//! Reading a block, on the executor, for what sendfile cannot serve.
+//! The fallback: an executor thread reads a block, and the loop sends it.
 //!
-//! The work owns what it uses: a duplicate of the file and the block. So the transfer may be dropped, and the user's file
-//! closed, while a thread still reads; what no thread has begun is dropped with the transfer. It reads at an offset, which leaves the position alone.
+//! A read owns a duplicate of the file and its block. So the caller can drop the transfer and close
+//! the file while a thread still reads. The transfer drops a read that no thread has begun. A read
+//! names its offset, so the file's position does not move.
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::error::TaskError;
 use crate::event_loop::LoopHandle;
 use crate::offload::Errand;
 use crate::pool::Lent;
 use crate::sys::uninterrupted;
 
-/// A multiple of every block size that O_DIRECT asks for.
+/// A multiple of every block size that O_DIRECT requires.
 const ALIGNMENT: usize = 4096;
 
 /// Memory for one block, with room to align it.
-pub(super) struct Block {
+struct Block {
     memory: Vec<u8>,
     start: usize,
 }
@@ -33,24 +34,28 @@ impl Block {
         Block { memory, start: 0 }
     }
 
-    /// What was read.
-    pub(super) fn bytes(&self) -> &[u8] {
+    /// Returns the bytes of the last read.
+    fn bytes(&self) -> &[u8] {
         &self.memory[self.start..]
     }
 
-    /// Reads at most `len` bytes from `offset` on, and says how many there were.
-    fn fill(&mut self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
+    /// Reads a range of at most the block's length, and returns the number of bytes read.
+    fn fill(&mut self, file: &File, range: &Range<u64>) -> io::Result<usize> {
         self.start = 0;
-        match read_at(file, &mut self.memory[..len], offset) {
+        let len = (range.end - range.start) as usize;
+        match read_at(file, &mut self.memory[..len], range.start) {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                self.fill_aligned(file, offset, len)
+                self.fill_aligned(file, range)
             }
             result => result,
         }
     }
 
-    /// With O_DIRECT, offset, length and memory must be aligned: reads what lies around, and keeps what was asked for.
-    fn fill_aligned(&mut self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
+    /// Reads a range with aligned offset, length and memory, as O_DIRECT requires.
+    ///
+    /// The read covers more than the range. The block then shows the range alone.
+    fn fill_aligned(&mut self, file: &File, range: &Range<u64>) -> io::Result<usize> {
+        let (offset, len) = (range.start, (range.end - range.start) as usize);
         let skip = (offset % ALIGNMENT as u64) as usize;
         let around = (skip + len).next_multiple_of(ALIGNMENT);
         let start = self.memory.as_ptr().align_offset(ALIGNMENT);
@@ -65,117 +70,120 @@ fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     uninterrupted(|| file.read_at(into, offset))
 }
 
-/// A read under way: from where on, and whether it was begun before its bytes were needed.
+/// A read in progress.
 struct Reading {
     offset: u64,
-    ahead: bool,
+    /// The read started before the transfer needed its bytes.
+    is_ahead: bool,
     work: Errand<(Block, io::Result<usize>)>,
 }
 
-/// What came of a read.
+/// The outcome of a read.
 pub(super) enum Filled {
-    /// So many bytes, or the file's error.
+    /// The number of bytes read, or the file's error.
     Read(io::Result<usize>),
-    /// The executor takes no work, or there is no descriptor for it.
-    Nobody(io::Error),
-    /// No work is waited for any more.
-    Closed,
+    /// The executor takes no work, or the process has no descriptor left for it.
+    NoReader(io::Error),
+    LoopClosed,
 }
 
 /// The fallback of one transfer.
 pub(super) struct Reader {
     file: Arc<Lent>,
-    /// What is being sent.
+    /// The block that the loop sends now.
     block: Option<Block>,
-    /// For the next read, where that is made while the other is being sent.
+    /// Memory for a read that runs while the loop sends the block.
     spare: Option<Block>,
     reading: Option<Reading>,
 }
 
 impl Reader {
-    /// `slow`: the file's system may wait for a server.
-    pub(super) fn new(event_loop: &LoopHandle, file: &File, slow: bool) -> io::Result<Reader> {
+    /// Creates a reader of `file`.
+    ///
+    /// With `is_slow`, closing the file may wait for a server. An executor thread then closes it.
+    pub(super) fn new(
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        is_slow: bool,
+    ) -> io::Result<Reader> {
         Ok(Reader {
-            file: Arc::new(event_loop.lend(file, slow)?),
+            file: Arc::new(event_loop.lend(file, is_slow)?),
             block: None,
             spare: None,
             reading: None,
         })
     }
 
-    /// What was read last.
-    pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
-        let block = self
-            .block
-            .as_ref()
-            .expect("a block is sent after it was read");
-        &block.bytes()[range]
+    /// Returns a part of the last block read.
+    pub(super) fn bytes(&self, part: Range<usize>) -> &[u8] {
+        let block = self.block.as_ref().expect("a block was read");
+        &block.bytes()[part]
     }
 
-    /// Reads into the block, and says how many bytes there were: 0 is the file's end. Polled again until it is ready, it is
-    /// one read. No read is longer than the first.
+    /// Reads a range into the block, and returns the number of bytes read.
+    ///
+    /// 0 is the end of the file. All polls until the outcome belong to one read. No read may be
+    /// longer than the first one.
     pub(super) fn poll_read(
         &mut self,
         event_loop: &LoopHandle,
         cx: &mut Context<'_>,
-        (offset, len): (u64, usize),
+        range: Range<u64>,
     ) -> Poll<Filled> {
         loop {
             let reading = match &mut self.reading {
-                Some(reading) if reading.offset == offset => reading,
-                _ => self.start(event_loop, (offset, len)),
+                Some(reading) if reading.offset == range.start => reading,
+                _ => {
+                    let block = self.block.take();
+                    self.start(event_loop, block, range.clone(), false)
+                }
             };
-            let ahead = reading.ahead;
+            let is_ahead = reading.is_ahead;
             let done = ready!(Pin::new(&mut reading.work).poll(cx));
             self.reading = None;
             let (block, read) = match done {
                 Ok(done) => done,
-                Err(TaskError::Cancelled) if event_loop.is_closed() => {
-                    return Poll::Ready(Filled::Closed);
+                Err(error) if error.is_cancelled() && event_loop.is_closed() => {
+                    return Poll::Ready(Filled::LoopClosed);
                 }
-                Err(error) => return Poll::Ready(Filled::Nobody(error.into())),
+                Err(error) => return Poll::Ready(Filled::NoReader(error.into())),
             };
             self.spare = self.block.replace(block);
             match read {
-                // The file may have grown since.
-                Ok(0) if ahead => continue,
-                read => return Poll::Ready(Filled::Read(read.map(|read| read.min(len)))),
+                // The file may have grown since that read.
+                Ok(0) if is_ahead => continue,
+                read => {
+                    let len = (range.end - range.start) as usize;
+                    return Poll::Ready(Filled::Read(read.map(|read| read.min(len))));
+                }
             }
         }
     }
 
-    fn start(&mut self, event_loop: &LoopHandle, at: (u64, usize)) -> &mut Reading {
-        let block = self.block.take();
-        let work = self.read(event_loop, block, at);
-        self.reading.insert(Reading {
-            offset: at.0,
-            ahead: false,
-            work,
-        })
-    }
-
-    /// Has the next block read while this one is sent, in memory of its own.
-    pub(super) fn read_ahead(&mut self, event_loop: &LoopHandle, at: (u64, usize)) {
+    /// Starts to read the next block while the loop sends this one.
+    pub(super) fn read_ahead(&mut self, event_loop: &LoopHandle, range: Range<u64>) {
         let block = self.spare.take();
-        let work = self.read(event_loop, block, at);
-        self.reading = Some(Reading {
-            offset: at.0,
-            ahead: true,
-            work,
-        });
+        self.start(event_loop, block, range, true);
     }
 
-    fn read(
-        &self,
+    fn start(
+        &mut self,
         event_loop: &LoopHandle,
         block: Option<Block>,
-        (offset, len): (u64, usize),
-    ) -> Errand<(Block, io::Result<usize>)> {
+        range: Range<u64>,
+        is_ahead: bool,
+    ) -> &mut Reading {
+        let (offset, len) = (range.start, (range.end - range.start) as usize);
         let mut block = block.unwrap_or_else(|| Block::new(len));
         let file = self.file.clone();
-        event_loop.errand(move || {
-            let read = block.fill(&file, offset, len);
+        let work = event_loop.errand(move || {
+            let read = block.fill(&file, &range);
             (block, read)
+        });
+        self.reading.insert(Reading {
+            offset,
+            is_ahead,
+            work,
         })
     }
 }

@@ -1,192 +1,229 @@
-//! What to do next, given what came of what was done: the transfer without its system calls.
+//! The state machine of one transfer. It chooses the next action from the outcomes so far, and
+//! makes no system call.
 //!
 //! ```text
-//!                         ┌──────── size asked for ◀─────────┐
-//!                         ▼                                   │ all that was known is sent; or, where no size was
-//!  begin ──▶ Header ──▶ Learn ──▶ Send ───────────────────────┘ asked for, anything but "all of it"
-//!                         │       │ │ ▲
-//!                         │       │ │ └── writable, or a turn later ── Parked, Yielding
-//!                         │       │ └──── EAGAIN, or a budget spent ──────▲
-//!                         │       │                                       │
-//!                         │       │ not available, or 0 with bytes owed   │
-//!                         ▼       ▼                                       │
-//!                         └──▶  Read ──▶ Drain ◀──────────────────────────┘
-//!                                ▲         │
-//!                                └─────────┘ the block is sent
-//!  Done from everywhere: all sent, the file's end, an error
+//!  begin ──▶ Stat ──▶ SendHeader ──▶ Send ──▶ Stat: all known bytes are sent, the file may have grown
+//!                            │       │  ▲
+//!                            │       │  └── writable, or the next iteration ── Parked, Yielding
+//!                            │       │                                          ▲         ▲
+//!                            │       └── EAGAIN, or the budget is spent ────────┘         │
+//!                            │       │                                                    │
+//!                            │       │ not available, or 0 with bytes owed                │
+//!                            ▼       ▼                                                    │
+//!                            └──▶  Read ──▶ SendBlock ── EAGAIN, or the budget is spent ──┘
+//!                                   ▲          │
+//!                                   └──────────┘ the block is sent
+//!  Done: from every state, by the last byte, the end of the file, or an error
 //! ```
 //!
-//! A header comes before the first byte of the file, however that is sent, and after the file was asked for its size and kind
-//! where that is asked: so a transfer that is not available sends no header, and one of nothing does not say that more will
-//! follow. It parks and yields as the file's bytes do; and where nothing was to follow, the size is asked for once more behind it.
-//!
-//! Where the bytes go from, and how far they are, is the [`Plan`]'s. Whether the next ones are in the page cache is the
-//! [`Residency`]'s, which makes of a send a look or a reading in first. The driver does what [`Machine::step`] says and tells
-//! what came of it; it decides nothing.
+//! - [`Plan`] knows which bytes are owed. [`Budget`] knows when other tasks run.
+//! - The machine sends the header before the first byte of the file, and after a [`Action::Stat`]
+//!   if there is one. So a transfer that fails at the stat sends no header. The header of an empty
+//!   file does not announce more bytes. The header parks and yields as the file's bytes do.
+//! - The driver does each [`Machine::action`] and reports the outcome. It decides nothing.
 
 use std::io;
 use std::mem;
 use std::ops::Range;
-use std::time::Duration;
 
-use super::plan::{Ask, MOST_PER_CALL, Plan, Size};
-use super::residency::{Looked, Next, READ_IN, Residency};
-use super::share::Share;
-use super::steps::{Answer, Facts, Step, Wishes};
+use super::native::{Outcome, Stat};
+use super::plan::{MAX_PER_CALL, Next, Plan};
 use crate::error::SendfileNotAvailableError;
 use crate::event_loop::Fallback;
 
-/// What is sent: the header, the file by sendfile, or a block that was read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Path {
-    Header(Then),
-    Native,
-    Fallback,
+/// The bytes after which a step ends, about 0.6 ms on loopback.
+///
+/// nginx uses 2 MiB too (`sendfile_max_chunk`).
+const MAX_BYTES_PER_STEP: u64 = 2 << 20;
+
+/// The most calls of one step, even if each call moves little.
+///
+/// With chunks of one byte, the limit on bytes alone would allow two million calls.
+const MAX_CALLS_PER_STEP: u32 = 128;
+
+/// The bytes and calls of a transfer since other tasks could run.
+#[derive(Debug, Default)]
+struct Budget {
+    bytes: u64,
+    calls: u32,
 }
 
-/// What comes behind the header.
+impl Budget {
+    fn consume(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.calls += 1;
+    }
+
+    fn is_spent(&self) -> bool {
+        self.bytes >= MAX_BYTES_PER_STEP || self.calls >= MAX_CALLS_PER_STEP
+    }
+}
+
+/// The caller's options, apart from the range of the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MachineOptions {
+    pub(super) fallback: bool,
+    /// True if the transfer probes the page cache before it sends.
+    pub(super) prefetch: bool,
+    /// The length of the header.
+    pub(super) header: usize,
+}
+
+/// The next action of the driver.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum Action {
+    /// Send this part of the header, then call [`Machine::on_outcome`].
+    ///
+    /// With `more`, bytes of the file follow.
+    SendHeader { part: Range<usize>, more: bool },
+    /// Get size and kind of the file, then call [`Machine::on_stat`].
+    ///
+    /// Without `sync`, the kernel returns the metadata that it has, and queries no server.
+    Stat { sync: bool },
+    /// Send this range once the page cache has it, then call [`Machine::on_outcome`].
+    ///
+    /// As far as the machine knows, the owed bytes end at `owed_until`.
+    Send { range: Range<u64>, owed_until: u64 },
+    /// Read this range into the block, then call [`Machine::on_block`].
+    Read(Range<u64>),
+    /// Send this part of the block, then call [`Machine::on_outcome`].
+    SendBlock(Range<usize>),
+    /// Wait until the socket is writable, then call [`Machine::begin_step`].
+    Wait,
+    /// Let other tasks run, then call [`Machine::begin_step`].
+    Yield,
+    /// Take the [`Machine::result`].
+    Finish,
+}
+
+/// The source of the bytes to send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Then {
-    Native,
-    Fallback,
-    End,
+enum Source {
+    Header(After),
+    File,
+    Block,
+}
+
+/// The state after the header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum After {
+    Send,
+    Read,
+    Nothing,
 }
 
 #[derive(Debug)]
 enum State {
-    Header(Then),
-    Learn,
-    Send,
-    /// The socket is full, and the poller will say when it is not. Reached by an EAGAIN and nothing else.
-    Parked(Path),
-    /// The budget is spent: the others' turn.
-    Yielding(Path),
-    Read,
-    /// Part of a block is in memory and not sent.
-    Drain,
-    /// With the error that ended it, until that is fetched.
+    SendHeader(After),
+    Stat,
+    Send {
+        range: Range<u64>,
+        owed_until: u64,
+    },
+    /// The socket is full. Only an EAGAIN leads here, as the poller reports only edges.
+    Parked(Source),
+    /// The budget is consumed, and other tasks run first.
+    Yielding(Source),
+    Read(Range<u64>),
+    /// The block holds bytes that are not sent yet.
+    SendBlock,
+    /// The error that ended the transfer, until the driver takes it.
     Done(Option<io::Error>),
 }
 
 #[derive(Debug)]
 pub(super) struct Machine {
     plan: Plan,
-    residency: Residency,
     state: State,
-    fallback: bool,
-    prefetch: bool,
+    options: MachineOptions,
     reason: Option<Fallback>,
     /// The part of the header that is not sent.
     header: Range<usize>,
-    /// The last bytes that went are the header's, with the word that more would follow.
-    held_back: bool,
+    /// The last bytes sent are the header's, and the kernel expects more.
+    is_held_back: bool,
     /// The part of the block that is read and not sent.
     block: Range<usize>,
-    share: Share,
+    budget: Budget,
 }
 
 impl Machine {
-    pub(super) fn new(plan: Plan, wishes: Wishes) -> Machine {
+    pub(super) fn new(plan: Plan, options: MachineOptions) -> Machine {
         let mut machine = Machine {
             plan,
-            residency: Residency::new(wishes.prefetch),
-            state: State::Learn,
-            fallback: wishes.fallback,
-            prefetch: wishes.prefetch,
+            state: State::Stat,
+            options,
             reason: None,
-            header: 0..wishes.header,
-            held_back: false,
+            header: 0..options.header,
+            is_held_back: false,
             block: 0..0,
-            share: Share::default(),
+            budget: Budget::default(),
         };
-        match machine.plan.ask() {
-            Ask::Size | Ask::Growth => {}
-            // Without the fallback nothing may go, no header either, before it is clear that sendfile serves the file.
-            Ask::Bytes(_) if !wishes.fallback => {}
-            Ask::Bytes(_) => machine.go(Then::Native),
-            Ask::Nothing => machine.go(Then::End),
+        match machine.plan.next() {
+            Next::Size => {}
+            // Without the fallback, the machine sends nothing, not even a header, before a stat.
+            Next::Bytes { .. } if !options.fallback => {}
+            Next::Bytes { .. } => machine.proceed(After::Send),
+            Next::Nothing => machine.proceed(After::Nothing),
         }
         machine
     }
 
-    /// Where the file's position belongs if the transfer ends here.
+    /// Returns the file's position if the transfer ends here.
     pub(super) fn position(&self) -> u64 {
         self.plan.position()
     }
 
-    /// The file's bytes sent so far.
+    /// Returns the number of file bytes sent.
     pub(super) fn sent(&self) -> u64 {
         self.plan.sent()
     }
 
-    /// Whether bytes may still move.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.state, State::Done(_))
     }
 
-    /// Whether it lets others run, and waits for nothing.
+    /// Returns whether the transfer lets other tasks run and waits for nothing else.
     pub(super) fn is_yielding(&self) -> bool {
         matches!(self.state, State::Yielding(_))
     }
 
-    /// Why it reads and sends, where it does.
+    /// Returns why the transfer uses the fallback, or `None` if it does not.
     pub(super) fn reason(&self) -> Option<Fallback> {
         self.reason
     }
 
-    /// Whether the kernel still waits for bytes behind the header that will not come.
+    /// Returns whether the kernel holds back the header's end until file bytes follow.
     pub(super) fn is_held_back(&self) -> bool {
-        self.held_back
+        self.is_held_back
     }
 
-    pub(super) fn step(&self) -> Step {
-        let offset = self.plan.position();
-        match (&self.state, self.plan.ask(), self.plan.block()) {
-            (State::Done(_), _, _) => Step::End,
-            (State::Header(then), _, _) => Step::Header {
+    /// Returns the number of bytes moved since other tasks could run.
+    pub(super) fn spent(&self) -> u64 {
+        self.budget.bytes
+    }
+
+    pub(super) fn action(&self) -> Action {
+        match &self.state {
+            State::Done(_) => Action::Finish,
+            State::SendHeader(after) => Action::SendHeader {
                 part: self.header_part(),
-                more: *then != Then::End,
+                more: *after != After::Nothing,
             },
-            (State::Learn, _, _) => Step::Learn {
-                certain: self.is_certain(),
+            State::Stat => Action::Stat {
+                sync: self.is_size_final(),
             },
-            (State::Parked(_), _, _) => Step::Wait,
-            (State::Yielding(_), _, _) => Step::Yield,
-            (State::Send, Ask::Bytes(len), _) => match self.residency.next(offset, len as u64) {
-                Next::Send(len) => Step::Send {
-                    offset,
-                    len: len as usize,
-                },
-                // Steps smaller than what one look can tell of are not looked at one by one.
-                Next::Look(most) => self.look(offset, (len as u64).max(READ_IN).min(most)),
-                Next::ReadIn(len) => Step::ReadIn(self.within(offset..offset + len)),
+            State::Parked(_) => Action::Wait,
+            State::Yielding(_) => Action::Yield,
+            State::Send { range, owed_until } => Action::Send {
+                range: range.clone(),
+                owed_until: *owed_until,
             },
-            (State::Read, _, Some(len)) => Step::Read { offset, len },
-            (State::Drain, _, _) => Step::Drain(self.block.clone()),
-            (State::Send | State::Read, _, _) => {
-                unreachable!("these states are left when all is sent")
-            }
+            State::Read(range) => Action::Read(range.clone()),
+            State::SendBlock => Action::SendBlock(self.block.clone()),
         }
     }
 
-    fn look(&self, offset: u64, len: u64) -> Step {
-        let range = self.within(offset..offset + len);
-        let len = (range.end - range.start) as usize;
-        Step::Look { offset, len }
-    }
-
-    /// What to have read in while the next bytes are sent; `asked` is how far that was asked for before.
-    pub(super) fn read_ahead(&self, asked: u64) -> Option<Range<u64>> {
-        let range = self.residency.ahead(self.plan.position(), asked)?;
-        let range = self.within(range);
-        (!range.is_empty()).then_some(range)
-    }
-
-    fn within(&self, range: Range<u64>) -> Range<u64> {
-        range.start..range.end.min(self.plan.expected_end())
-    }
-
-    /// The bytes sent, or the error that ended it, once.
+    /// Returns the bytes sent, or the error that ended the transfer (once).
     pub(super) fn result(&mut self) -> io::Result<u64> {
         match mem::replace(&mut self.state, State::Done(None)) {
             State::Done(Some(error)) => Err(error),
@@ -194,215 +231,206 @@ impl Machine {
         }
     }
 
-    /// Others could run, for as long as `waited`: the budget is whole again, and what waited goes on, if it waited for a turn or
-    /// the socket is writable.
-    pub(super) fn begin_turn(&mut self, writable: bool, waited: Duration) {
-        self.share = Share::default();
-        let path = match self.state {
-            State::Yielding(path) => path,
-            State::Parked(path) if writable => {
-                self.residency.waited(waited);
-                path
-            }
+    /// Begins a step with a whole budget, after other tasks could run.
+    ///
+    /// A yielding transfer continues. A parked one continues if the socket is writable.
+    pub(super) fn begin_step(&mut self, is_writable: bool) {
+        self.budget = Budget::default();
+        let source = match self.state {
+            State::Yielding(source) => source,
+            State::Parked(source) if is_writable => source,
             _ => return,
         };
-        self.state = match path {
-            Path::Header(then) => State::Header(then),
-            // The budget may have ended just where the file was known to.
-            Path::Native if !matches!(self.plan.ask(), Ask::Bytes(_)) => State::Learn,
-            Path::Native => State::Send,
-            Path::Fallback if self.block.is_empty() => State::Read,
-            Path::Fallback => State::Drain,
+        self.state = match source {
+            Source::Header(after) => State::SendHeader(after),
+            Source::File => self.send_or_stat(),
+            Source::Block => self.send_block_or_read(),
         };
     }
 
-    /// Bytes moved since the others could run.
-    pub(super) fn spent(&self) -> u64 {
-        self.share.bytes()
-    }
-
-    /// After [`Step::Learn`].
-    pub(super) fn learned(&mut self, facts: io::Result<Facts>) {
-        match facts {
-            Err(error) => self.state = State::Done(Some(error)),
-            Ok(facts) => {
-                let certain = self.is_certain();
-                self.plan.learn(facts.size);
-                match facts.cached {
-                    // It may have grown.
-                    _ if self.plan.is_past_end() && !certain => {}
-                    _ if self.plan.is_past_end() => self.go(Then::End),
-                    true => self.go(Then::Native),
-                    false => self.not_available(None),
-                }
-            }
+    /// Takes the outcome of [`Action::Stat`].
+    pub(super) fn on_stat(&mut self, stat: io::Result<Stat>) {
+        let stat = match stat {
+            Ok(stat) => stat,
+            Err(error) => return self.fail(error),
+        };
+        let is_final = self.is_size_final();
+        self.plan.set_size(stat.size);
+        match stat.is_cached {
+            // The kernel asked no server, so the file may have grown.
+            _ if self.plan.is_past_end() && !is_final => {}
+            _ if self.plan.is_past_end() => self.proceed(After::Nothing),
+            true => self.proceed(After::Send),
+            false => self.on_not_available(None),
         }
     }
 
-    /// After [`Step::Look`].
-    pub(super) fn looked(&mut self, looked: Looked) {
-        match looked {
-            // Not even a reading in makes such a file safe to send: FUSE's may keep no pages, and NFS asks its server whether
-            // they still hold.
-            Looked::NoAnswer if self.fallback => return self.fall_back(Fallback::NoAnswer),
-            // With O_DIRECT it would be missing for ever.
-            Looked::Missing if self.is_unasked() => self.state = State::Learn,
-            _ => {}
-        }
-        self.residency.looked(self.plan.position(), looked);
-    }
-
-    /// After [`Step::ReadIn`], and for what was read ahead: `cold` where it had not been in memory.
-    pub(super) fn read_in(&mut self, range: Range<u64>, cold: bool) {
-        self.residency.read_in(range, cold);
-    }
-
-    /// After [`Step::ReadIn`], where nobody can read in.
-    pub(super) fn cannot_read_in(&mut self) {
-        self.residency.give_up();
-    }
-
-    /// After [`Step::Header`], [`Step::Send`] and [`Step::Drain`].
-    pub(super) fn answered(&mut self, answer: Answer) {
-        let path = self.path();
-        match answer {
-            Answer::Interrupted => {}
-            Answer::Failed(error) => self.state = State::Done(Some(error)),
-            Answer::Sent(sent) => self.advance(path, sent),
-            // What it means depends on the size: past the end it is the end. And where nobody asked what kind of file it is, it
-            // may be the file that would block.
-            _ if path == Path::Native && self.is_unasked() => self.state = State::Learn,
-            Answer::WouldBlock => self.state = State::Parked(path),
-            Answer::BeyondAllFiles => self.state = State::Done(None),
-            Answer::NotAvailable(errno) => self.not_available(Some(errno)),
-            Answer::Nothing => self.nothing(path),
+    /// Takes the outcome of [`Action::SendHeader`], [`Action::Send`] or [`Action::SendBlock`].
+    pub(super) fn on_outcome(&mut self, outcome: Outcome) {
+        let source = self.source();
+        match outcome {
+            Outcome::Interrupted => {}
+            Outcome::Failed(error) => self.fail(error),
+            Outcome::Sent(sent) => self.advance(source, sent),
+            // The size decides: past the end, each of these outcomes is the end. A device that has
+            // no data at the moment would block too, until the stat shows the kind of the file.
+            _ if source == Source::File && self.plan.is_size_unasked() => self.state = State::Stat,
+            Outcome::WouldBlock => self.state = State::Parked(source),
+            Outcome::PastEveryFile => self.state = State::Done(None),
+            Outcome::NotAvailable(errno) => self.on_not_available(Some(errno)),
+            Outcome::Nothing => self.on_nothing_sent(source),
         }
     }
 
-    /// After [`Step::Read`]: so many bytes are in the block.
-    pub(super) fn filled(&mut self, read: io::Result<usize>) {
+    /// Switches to the fallback if the loop's thread must not send the file.
+    ///
+    /// The driver calls this instead of reporting an outcome of [`Action::Send`].
+    pub(super) fn use_fallback(&mut self, reason: Fallback) {
+        match self.options.fallback {
+            true => self.fall_back(reason),
+            false => self.on_not_available(None),
+        }
+    }
+
+    /// Takes the outcome of [`Action::Read`], the number of bytes in the block.
+    pub(super) fn on_block(&mut self, read: io::Result<usize>) {
         match read {
             Ok(0) => self.state = State::Done(None),
             Ok(len) => {
                 self.block = 0..len;
-                self.state = State::Drain;
+                self.state = State::SendBlock;
             }
-            Err(error) => self.state = State::Done(Some(error)),
+            Err(error) => self.fail(error),
         }
     }
 
-    /// After [`Step::Read`], where nobody can read. A file that was read only so that nothing waits for it is sendfile's after all.
-    pub(super) fn cannot_read(&mut self, error: io::Error) {
+    /// Takes the error of an [`Action::Read`] for which the executor takes no work.
+    ///
+    /// If the slow file system is the only reason for the read, sendfile sends the file after all.
+    pub(super) fn on_no_reader(&mut self, error: io::Error) {
         if self.reason != Some(Fallback::NoAnswer) {
-            self.state = State::Done(Some(error));
-            return;
+            return self.fail(error);
         }
         self.reason = None;
-        self.residency.give_up();
-        self.state = match self.plan.ask() {
-            Ask::Bytes(_) => State::Send,
-            _ => State::Learn,
-        };
+        self.options.prefetch = false;
+        self.state = self.send_or_stat();
     }
 
-    /// What to read while the block is sent, and from where on: of a file whose reads may take any time.
-    pub(super) fn next_block(&self) -> Option<(u64, usize)> {
-        let reads_ahead = self.reason == Some(Fallback::NoAnswer);
-        let sends = matches!(self.state, State::Drain);
-        (reads_ahead && sends).then(|| self.plan.block_behind(self.block.len()))?
+    /// Returns the block to read during the send of this one, if reads may be slow.
+    pub(super) fn next_block(&self) -> Option<Range<u64>> {
+        let is_slow = self.reason == Some(Fallback::NoAnswer);
+        let is_sending = matches!(self.state, State::SendBlock);
+        (is_slow && is_sending).then(|| self.plan.block_after(self.block.len()))?
     }
 
-    fn path(&self) -> Path {
+    fn source(&self) -> Source {
         match self.state {
-            State::Header(then) => Path::Header(then),
-            State::Drain => Path::Fallback,
-            _ => Path::Native,
+            State::SendHeader(after) => Source::Header(after),
+            State::SendBlock => Source::Block,
+            _ => Source::File,
         }
     }
 
-    /// Goes on with the file, or ends; behind the header where that is not sent.
-    fn go(&mut self, then: Then) {
-        self.state = match then {
-            _ if !self.header.is_empty() => State::Header(then),
-            Then::Native => State::Send,
-            Then::Fallback => State::Read,
-            Then::End => State::Done(None),
+    /// Continues with the header if a part of it is not sent, else with `after`.
+    fn proceed(&mut self, after: After) {
+        self.state = match after {
+            _ if !self.header.is_empty() => State::SendHeader(after),
+            After::Send => self.send_or_stat(),
+            After::Read => self.send_block_or_read(),
+            After::Nothing => State::Done(None),
         };
     }
 
-    fn advance(&mut self, path: Path, sent: usize) {
-        self.share.spend(sent);
-        if let Path::Header(then) = path {
-            return self.advance_header(then, sent);
+    /// Returns the next send, or a stat if all known bytes are sent.
+    fn send_or_stat(&self) -> State {
+        match self.plan.next() {
+            Next::Bytes { range, owed_until } => State::Send { range, owed_until },
+            Next::Size => State::Stat,
+            Next::Nothing => State::Done(None),
         }
-        self.held_back = false;
-        self.plan.advance(sent);
-        if path == Path::Fallback {
+    }
+
+    fn send_block_or_read(&self) -> State {
+        match self.plan.next_block() {
+            _ if !self.block.is_empty() => State::SendBlock,
+            Some(range) => State::Read(range),
+            None => State::Done(None),
+        }
+    }
+
+    fn advance(&mut self, source: Source, sent: usize) {
+        self.budget.consume(sent);
+        if let Source::Header(after) = source {
+            return self.advance_header(after, sent);
+        }
+        self.is_held_back = false;
+        if source == Source::Block {
             self.block.start += sent;
         }
-        let all = matches!(self.plan.ask(), Ask::Nothing);
-        let next = match path {
-            _ if all => State::Done(None),
-            // Also before a read: it may have been made ahead, and then nothing else would let the others run.
-            _ if self.share.is_spent() => State::Yielding(path),
-            Path::Fallback if self.block.is_empty() => State::Read,
-            Path::Fallback => State::Drain,
-            _ if matches!(self.plan.ask(), Ask::Bytes(_)) && !self.is_unasked() => State::Send,
-            _ => State::Learn,
+        self.state = match (source, self.plan.advance(sent)) {
+            (_, Next::Nothing) => State::Done(None),
+            // The machine yields before a read too. The read may be over already, and then nothing
+            // else lets other tasks run.
+            _ if self.budget.is_spent() => State::Yielding(source),
+            (Source::Block, _) => self.send_block_or_read(),
+            (_, Next::Bytes { range, owed_until }) => State::Send { range, owed_until },
+            (_, Next::Size) => State::Stat,
         };
-        self.state = next;
     }
 
-    fn advance_header(&mut self, then: Then, sent: usize) {
+    fn advance_header(&mut self, after: After, sent: usize) {
         self.header.start += sent;
-        self.held_back = then != Then::End;
+        self.is_held_back = after != After::Nothing;
         if self.header.is_empty() {
-            match then {
-                // The header may have taken its time, and the file grown past its end meanwhile.
-                Then::End if self.plan.ask() != Ask::Nothing => self.state = State::Learn,
-                _ => self.go(then),
+            match after {
+                // The file may have grown while the header was sent.
+                After::Nothing if self.plan.next() != Next::Nothing => self.state = State::Stat,
+                _ => self.proceed(after),
             }
-        } else if self.share.is_spent() {
-            self.state = State::Yielding(Path::Header(then));
+        } else if self.budget.is_spent() {
+            self.state = State::Yielding(Source::Header(after));
         }
     }
 
     fn header_part(&self) -> Range<usize> {
-        let most = MOST_PER_CALL as usize;
-        self.header.start..self.header.end.min(self.header.start + most)
+        let max = MAX_PER_CALL as usize;
+        self.header.start..self.header.end.min(self.header.start + max)
     }
 
-    /// Whether the file's size must be what it is now. First it is asked for only to find out which way to go: a file that needs a
-    /// server to tell is read, to its end. Nothing ends by such a size.
-    fn is_certain(&self) -> bool {
-        !self.prefetch || !self.is_unasked()
+    /// Returns whether the transfer may end by the size of the next stat.
+    ///
+    /// The first stat only chooses between sendfile and the fallback. If only a server knows the
+    /// size, the transfer reads the file to its end instead.
+    fn is_size_final(&self) -> bool {
+        !self.options.prefetch || !self.plan.is_size_unasked()
     }
 
-    fn is_unasked(&self) -> bool {
-        self.plan.size() == Size::Unasked
-    }
-
-    fn not_available(&mut self, errno: Option<i32>) {
-        if self.fallback {
+    fn on_not_available(&mut self, errno: Option<i32>) {
+        if self.options.fallback {
             return self.fall_back(errno.map_or(Fallback::Uncached, Fallback::Refused));
         }
-        let error = SendfileNotAvailableError::new(errno, self.plan.sent());
-        self.state = State::Done(Some(error.into()));
+        self.fail(SendfileNotAvailableError::new(errno, self.plan.sent()).into());
     }
 
-    /// Nothing was sent, with bytes owed. Of a file it means that it ends here: it was truncated, or its size was not true. One
-    /// read makes sure, where reading is allowed; nothing is tried again.
-    fn nothing(&mut self, path: Path) {
-        self.state = match path {
-            Path::Native if self.fallback => return self.fall_back(Fallback::Nothing),
-            Path::Native => State::Done(None),
-            _ => State::Done(Some(io::ErrorKind::WriteZero.into())),
-        };
+    /// Handles a call that sent nothing although bytes are owed.
+    ///
+    /// The file was truncated, or its size was wrong. If the caller allows the fallback, one read
+    /// finds the end. The machine retries nothing.
+    fn on_nothing_sent(&mut self, source: Source) {
+        match source {
+            Source::File if self.options.fallback => self.fall_back(Fallback::Nothing),
+            Source::File => self.state = State::Done(None),
+            _ => self.fail(io::ErrorKind::WriteZero.into()),
+        }
     }
 
     fn fall_back(&mut self, reason: Fallback) {
         self.reason = Some(reason);
-        self.go(Then::Fallback);
+        self.proceed(After::Read);
+    }
+
+    fn fail(&mut self, error: io::Error) {
+        self.state = State::Done(Some(error));
     }
 }
 

@@ -1,123 +1,257 @@
-//! The transfer's system calls on the file and the socket, and what their answers mean.
+//! The system calls of a transfer on file and socket, and the meaning of their results.
+//! [`LoopHandle::try_sendfile`] makes one call for callers that drive a transfer themselves.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileTypeExt;
 
-use super::steps::{Answer, Facts};
+use super::check_arguments;
+use super::plan::MAX_PER_CALL;
+use crate::error::SendfileNotAvailableError;
+use crate::event_loop::LoopHandle;
+use crate::reactor::Direction;
+use crate::ready_io::check_nonblocking;
+use crate::socket::Socket;
 use crate::sys;
+use crate::sys::file::{FileKind, Metadata};
 
-/// One call of sendfile(2).
-pub(super) fn send(socket: BorrowedFd<'_>, file: &File, offset: u64, len: usize) -> Answer {
-    match sys::sendfile::sendfile(socket, file.as_fd(), offset, len) {
-        Ok(0) => Answer::Nothing,
-        Ok(sent) => Answer::Sent(sent),
-        Err(error) => classify(error),
-    }
+/// The outcome of a call that sends.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Sent(usize),
+    /// The call sent nothing and returned no error.
+    Nothing,
+    WouldBlock,
+    Interrupted,
+    /// sendfile does not support this file and this socket. The errno says why.
+    NotAvailable(i32),
+    /// The offset is past the largest offset of the file system.
+    PastEveryFile,
+    Failed(io::Error),
 }
 
-/// One send(2) of the header. `more` where the file follows: then the kernel fills the last segment up with that, which saves
-/// a packet, and the 40 ms that Nagle's algorithm waits for the peer's delayed acknowledgement.
-pub(super) fn send_header(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Answer {
+/// The metadata that the machine needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Stat {
+    pub(super) size: u64,
+    /// sendfile can send the file, as its bytes are in the page cache or come into it.
+    pub(super) is_cached: bool,
+}
+
+/// Calls sendfile(2) once, and counts the call.
+pub(super) fn send(
+    event_loop: &LoopHandle,
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    len: usize,
+) -> Outcome {
+    let outcome = match sys::sendfile::sendfile(socket, file, offset, len) {
+        Ok(0) => Outcome::Nothing,
+        Ok(sent) => Outcome::Sent(sent),
+        Err(error) => classify(error),
+    };
+    let counters = event_loop.counters();
+    counters.sendfile_calls.add(1);
+    if let Outcome::WouldBlock = outcome {
+        counters.sendfile_would_block.add(1);
+    }
+    outcome
+}
+
+/// Sends a part of the header.
+///
+/// With `more`, the kernel fills the last segment up with bytes of the file. That saves a packet.
+/// It also saves the 40 ms for which Nagle's algorithm waits for the peer's delayed
+/// acknowledgement.
+pub(super) fn send_header(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Outcome {
     match more {
         true => sent(sys::socket::send_more(socket, bytes)),
         false => sent(sys::socket::send(socket, bytes)),
     }
 }
 
-/// Lets go what the kernel holds back for bytes that will not come.
+/// Releases the bytes that the kernel holds back until more follow.
 pub(super) fn push(socket: BorrowedFd<'_>) {
     sys::socket::push(socket);
 }
 
-/// One send(2) of what was read.
-pub(super) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8]) -> Answer {
+/// Sends a part of a block.
+pub(super) fn send_block(socket: BorrowedFd<'_>, bytes: &[u8]) -> Outcome {
     sent(sys::socket::send(socket, bytes))
 }
 
-fn sent(result: io::Result<usize>) -> Answer {
+fn sent(result: io::Result<usize>) -> Outcome {
     match result {
-        Ok(0) => Answer::Nothing,
-        Ok(sent) => Answer::Sent(sent),
+        Ok(0) => Outcome::Nothing,
+        Ok(sent) => Outcome::Sent(sent),
         Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock => Answer::WouldBlock,
-            io::ErrorKind::Interrupted => Answer::Interrupted,
-            _ => Answer::Failed(error),
+            io::ErrorKind::WouldBlock => Outcome::WouldBlock,
+            io::ErrorKind::Interrupted => Outcome::Interrupted,
+            _ => Outcome::Failed(error),
         },
     }
 }
 
-/// What an error of sendfile means for the transfer.
+/// Returns the outcome that an error of sendfile means.
 ///
-/// Only these five say that the call does not serve this file and socket: EINVAL (the file's system has no pages to send from,
-/// or wants them aligned), ENOSYS and EPERM (the kernel, or a filter on system calls, has no such call), EOPNOTSUPP (the
-/// socket's protocol cannot), ESPIPE (a pipe, a socket). Everything else is the connection's or the file's error: asyncio takes
-/// any error for "not available" as long as nothing was sent, and reads a file that no peer waits for.
-fn classify(error: io::Error) -> Answer {
+/// Only these five errors mean "not available":
+///
+/// - EINVAL: the file system has no pages to send from, or wants them aligned.
+/// - ENOSYS and EPERM: the kernel does not have the call, or a filter on system calls refuses it.
+///
+/// - EOPNOTSUPP: the socket's protocol does not support it.
+/// - ESPIPE: the file is a pipe or a socket.
+///
+/// Every other error belongs to the connection or the file. asyncio takes any error for "not
+/// available" as long as no byte is sent. It then reads a file that no peer waits for.
+fn classify(error: io::Error) -> Outcome {
     let Some(errno) = error.raw_os_error() else {
-        return Answer::Failed(error);
+        return Outcome::Failed(error);
     };
     match errno {
-        libc::EINTR => Answer::Interrupted,
+        libc::EINTR => Outcome::Interrupted,
         libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM | libc::ESPIPE => {
-            Answer::NotAvailable(errno)
+            Outcome::NotAvailable(errno)
         }
-        libc::EOVERFLOW => Answer::BeyondAllFiles,
-        _ if error.kind() == io::ErrorKind::WouldBlock => Answer::WouldBlock,
-        _ => Answer::Failed(error),
+        libc::EOVERFLOW => Outcome::PastEveryFile,
+        _ if error.kind() == io::ErrorKind::WouldBlock => Outcome::WouldBlock,
+        _ => Outcome::Failed(error),
     }
 }
 
-/// Makes a socket non-blocking again that somebody made blocking through a duplicate: sendfile has no flag of its own for it, and
-/// would hold the loop for as long as the peer likes.
+/// Makes a socket non-blocking again if a duplicate made it blocking.
+///
+/// sendfile has no flag for a non-blocking call. On a blocking socket, it would hold the loop until
+/// the peer reads.
 pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
     if !sys::socket::is_nonblocking(socket) {
-        log::warn!("a socket to send a file on was blocking; something changed that");
-        let set = sys::socket::set_nonblocking(socket);
-        set.unwrap_or_else(|error| log::error!("it cannot be made non-blocking: {error}"));
+        log::warn!("the socket of a transfer was made blocking; it is non-blocking again");
+        if let Err(error) = sys::socket::set_nonblocking(socket) {
+            log::error!("cannot make the socket of a transfer non-blocking: {error}");
+        }
     }
 }
 
-/// Asks the file for its size and its kind; not `certain`, for what is known of them without asking a server.
+/// Returns the metadata of a file. Without `sync`, the kernel queries no server.
 ///
-/// A device or a pipe may have nothing at the moment, and its EAGAIN looks like the socket's, for whose edge the transfer would
-/// wait in vain. So only files and block devices are sent from the page cache, and with O_DIRECT they are not in it.
-pub(super) fn facts(file: &File, certain: bool) -> io::Result<Facts> {
-    let known = match certain {
-        true => None,
-        false => sys::file::known(file.as_fd()),
+/// A device or a pipe may have no data at the moment. Its EAGAIN is the same as the socket's, and
+/// the transfer would wait in vain for an edge. So only files and block devices count as cached,
+/// and only without O_DIRECT.
+pub(super) fn stat(file: BorrowedFd<'_>, sync: bool) -> io::Result<(Stat, Metadata)> {
+    let metadata = sys::file::metadata(file, sync)?;
+    let is_cached = metadata.kind != FileKind::Other && !sys::file::is_direct(file)?;
+    let stat = Stat {
+        size: metadata.size,
+        is_cached,
     };
-    let (size, stores) = match known {
-        Some(known) => known,
-        None => {
-            let metadata = sys::uninterrupted(|| file.metadata())?;
-            let kind = metadata.file_type();
-            (metadata.len(), kind.is_file() || kind.is_block_device())
-        }
-    };
-    let cached = stores && !sys::file::is_direct(file.as_fd())?;
-    Ok(Facts { size, cached })
+    Ok((stat, metadata))
 }
 
-/// Whether the file says that it has no byte at the offset. One that says 0 may have.
-pub(super) fn ends_before(file: &File, offset: u64) -> bool {
-    let size = facts(file, true).map_or(0, |facts| facts.size);
+/// Returns whether the file reports that it ends at or before the offset.
+///
+/// A file that reports the size 0 may have bytes there.
+fn ends_before(file: BorrowedFd<'_>, offset: u64) -> bool {
+    let size = sys::file::metadata(file, true).map_or(0, |metadata| metadata.size);
     0 < size && size <= offset
+}
+
+impl LoopHandle {
+    /// Calls sendfile(2) once, and returns the number of bytes sent.
+    ///
+    /// The call does not wait for the socket.
+    ///
+    /// It sends at most `count` bytes of the file from `offset` on, and at most 1 MiB. It returns 0
+    /// at the end of the file, or for a `count` of 0. It is for callers that drive a transfer
+    /// themselves, as with [`add_writer`](LoopHandle::add_writer). It neither uses nor changes the
+    /// file's position. It does not probe the page cache, so it may wait for the disk.
+    ///
+    /// If a call sends less than `count`, the socket is not necessarily full. Only `WouldBlock`
+    /// reports a full socket. If a duplicate has made the socket blocking, the call does wait.
+    /// Debug mode refuses such a socket.
+    ///
+    /// # Errors
+    ///
+    /// - `WouldBlock`: the socket is full, or another task is writing to it.
+    /// - `InvalidInput`: not a stream socket, or an offset beyond `i64::MAX`.
+    /// - `Unsupported`, with a [`SendfileNotAvailableError`] inside: sendfile does not support this
+    ///   file and this socket.
+    /// - Any OS error of the connection and of the file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::io;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    ///
+    /// assert_eq!(event_loop.try_sendfile(&near, &file, 1, 7)?, 7);
+    /// assert_eq!(event_loop.run_until_complete(event_loop.sock_recv(&far, 100))?, b"package");
+    ///
+    /// let mut offset = 0;
+    /// let full = loop {
+    ///     match event_loop.try_sendfile(&near, &file, offset, u64::MAX) {
+    ///         Ok(0) => offset = 0,
+    ///         Ok(sent) => offset += sent,
+    ///         Err(error) => break error,
+    ///     }
+    /// };
+    /// assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_sendfile<T: AsFd>(
+        &self,
+        sock: &Socket<T>,
+        file: &impl AsFd,
+        offset: u64,
+        count: u64,
+    ) -> io::Result<u64> {
+        check_arguments(sock, offset)?;
+        check_nonblocking(self, sock)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        if sock.turns().is_taken() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let (file, len) = (file.as_fd(), count.min(MAX_PER_CALL) as usize);
+        loop {
+            return match send(self, sock.as_fd(), file, offset, len) {
+                Outcome::Sent(sent) => Ok(sent as u64),
+                Outcome::Nothing | Outcome::PastEveryFile => Ok(0),
+                Outcome::Interrupted => continue,
+                Outcome::WouldBlock => {
+                    sock.exhausted(Direction::Write);
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                // The kernel checks the offset first. Only this error needs the size.
+                Outcome::NotAvailable(_) if ends_before(file, offset) => Ok(0),
+                Outcome::NotAvailable(errno) => {
+                    Err(SendfileNotAvailableError::new(Some(errno), 0).into())
+                }
+                Outcome::Failed(error) => Err(error),
+            };
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(errno: i32) -> Answer {
+    fn of(errno: i32) -> Outcome {
         classify(io::Error::from_raw_os_error(errno))
     }
 
     #[test]
     fn only_five_errors_mean_not_available() {
         for errno in 1..=133 {
-            let not_available = matches!(of(errno), Answer::NotAvailable(e) if e == errno);
+            let not_available = matches!(of(errno), Outcome::NotAvailable(e) if e == errno);
             let listed = [
                 libc::EINVAL,
                 libc::ENOSYS,
@@ -130,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_connection_and_the_file_stay_what_they_are() {
+    fn errors_of_the_connection_and_the_file_are_kept() {
         let errors = [
             libc::EPIPE,
             libc::ECONNRESET,
@@ -142,16 +276,16 @@ mod tests {
         ];
         for errno in errors {
             match of(errno) {
-                Answer::Failed(error) => assert_eq!(error.raw_os_error(), Some(errno)),
+                Outcome::Failed(error) => assert_eq!(error.raw_os_error(), Some(errno)),
                 other => panic!("errno {errno} became {other:?}"),
             }
         }
     }
 
     #[test]
-    fn again_interrupted_and_beyond_have_their_own_answers() {
-        assert!(matches!(of(libc::EAGAIN), Answer::WouldBlock));
-        assert!(matches!(of(libc::EINTR), Answer::Interrupted));
-        assert!(matches!(of(libc::EOVERFLOW), Answer::BeyondAllFiles));
+    fn again_interrupted_and_overflow_have_their_own_outcomes() {
+        assert!(matches!(of(libc::EAGAIN), Outcome::WouldBlock));
+        assert!(matches!(of(libc::EINTR), Outcome::Interrupted));
+        assert!(matches!(of(libc::EOVERFLOW), Outcome::PastEveryFile));
     }
 }

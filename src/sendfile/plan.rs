@@ -1,52 +1,62 @@
-//! Which bytes are still owed, and how many to ask for next. Pure arithmetic.
+//! The range of the file that is still owed, and the next bytes to send. Pure arithmetic.
 
-/// The most that one system call is asked for. On Linux 6.18, uncapped calls moved up to 300 MB and held the thread for 84 ms;
-/// with 1 MiB the longest took 2.8 ms, and throughput was the same (measured on loopback, ext4).
-pub(super) const MOST_PER_CALL: u64 = 1 << 20;
+use std::ops::Range;
 
-/// What is read at a time where sendfile cannot be used; asyncio's number.
+/// The most bytes of one system call.
+///
+/// On Linux 6.18, uncapped calls moved up to 300 MB and held the thread for 84 ms. With 1 MiB, the
+/// longest took 2.8 ms (measured on loopback, ext4).
+pub(super) const MAX_PER_CALL: u64 = 1 << 20;
+
+/// The bytes of one read in the fallback, as in asyncio.
 const BLOCK: u64 = 256 << 10;
 
-/// The kernel's offsets are signed.
-const LAST: u64 = i64::MAX as u64;
+/// The largest offset, as the kernel's offsets are signed.
+const MAX_OFFSET: u64 = i64::MAX as u64;
 
-/// What is known of the file's size.
+/// The size of the file, as far as the transfer knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Size {
-    /// Nobody asked. With a count that one call can satisfy, nobody has to: it saves a system call.
+    /// The transfer has made no stat.
+    ///
+    /// A count that one call can satisfy needs no size, which saves a system call.
     Unasked,
     Known(u64),
-    /// The file says 0. So does an empty one, and so do those of procfs, whatever they hold.
+    /// The file reports 0.
+    ///
+    /// An empty file does, and so do files of procfs that have content.
     Unknown,
 }
 
-/// The way of one transfer through its file.
+/// The progress of one transfer through its file.
 #[derive(Debug)]
 pub(super) struct Plan {
     offset: u64,
     position: u64,
-    /// Where a count ends it.
+    /// The end of the range, if the caller gave a count.
     end: Option<u64>,
     size: Size,
-    /// The most that one call is asked for, and that one read of the fallback is.
-    most: u64,
+    max_per_call: u64,
     block: u64,
 }
 
-/// What is to be asked for next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ask {
-    /// The size: nothing can be asked for without it.
+/// The next need of a transfer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Next {
+    /// The size.
+    ///
+    /// It is unknown, or all bytes of the known size are sent and the file may have grown.
     Size,
-    /// The size, once more: all that it said was there is sent, and the file may have grown.
-    Growth,
-    Bytes(usize),
-    /// All that was asked for is sent.
+    /// To send these bytes. As far as the plan knows, the owed bytes end at `owed_until`.
+    Bytes { range: Range<u64>, owed_until: u64 },
+    /// Nothing, as all requested bytes are sent.
     Nothing,
 }
 
 impl Plan {
-    /// `offset` is at most `i64::MAX`; a count that reaches past every end means "to the end".
+    /// Creates a plan. `offset` is at most `i64::MAX`.
+    ///
+    /// A count that reaches past every end means "to the end".
     pub(super) fn new(offset: u64, count: Option<u64>) -> Plan {
         let end = count.map(|count| offset.saturating_add(count));
         Plan {
@@ -54,19 +64,19 @@ impl Plan {
             position: offset,
             end,
             size: Size::Unasked,
-            most: MOST_PER_CALL,
+            max_per_call: MAX_PER_CALL,
             block: BLOCK,
         }
     }
 
-    /// The same in steps of at most `chunk` bytes, calls and blocks alike; never more than [`MOST_PER_CALL`].
-    pub(super) fn in_chunks(mut self, chunk: u64) -> Plan {
-        self.most = chunk.clamp(1, MOST_PER_CALL);
-        self.block = self.most;
+    /// Limits each call and each block to `chunk` bytes, and to [`MAX_PER_CALL`].
+    pub(super) fn with_chunk(mut self, chunk: u64) -> Plan {
+        self.max_per_call = chunk.clamp(1, MAX_PER_CALL);
+        self.block = self.max_per_call;
         self
     }
 
-    /// Where the next byte comes from, and where the file's position belongs when the transfer ends here.
+    /// Returns the offset of the next byte, the file's position at the end.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
@@ -75,67 +85,77 @@ impl Plan {
         self.position - self.offset
     }
 
-    pub(super) fn size(&self) -> Size {
-        self.size
+    pub(super) fn is_size_unasked(&self) -> bool {
+        self.size == Size::Unasked
     }
 
-    pub(super) fn learn(&mut self, size: u64) {
+    pub(super) fn set_size(&mut self, size: u64) {
         self.size = match size {
             0 => Size::Unknown,
             size => Size::Known(size),
         };
     }
 
-    pub(super) fn advance(&mut self, sent: usize) {
+    /// Counts `sent` bytes, and returns the next need.
+    ///
+    /// If there was no stat and a call sent less than the count, the size comes next. The file may
+    /// end here.
+    pub(super) fn advance(&mut self, sent: usize) -> Next {
         self.position += sent as u64;
+        match self.next() {
+            Next::Bytes { .. } if self.size == Size::Unasked => Next::Size,
+            next => next,
+        }
     }
 
-    /// How many bytes the caller still wants, as far as a file can reach.
+    /// Returns how many bytes the caller still wants, up to the largest offset.
     fn wanted(&self) -> u64 {
-        self.end.unwrap_or(LAST).min(LAST) - self.position
+        self.end.unwrap_or(MAX_OFFSET).min(MAX_OFFSET) - self.position
     }
 
-    /// What to ask sendfile for: never more than the file still holds where that is known. Kernels between 2018 and 2021 held
-    /// the last segment back for 200 ms otherwise, waiting for the rest (golang/go#41513).
-    pub(super) fn ask(&self) -> Ask {
+    /// Returns the next range to send.
+    ///
+    /// If the size is known, it is never more than the file still holds.
+    ///
+    /// Kernels between 2018 and 2021 otherwise held the last segment back for 200 ms. They waited
+    /// for the rest (golang/go#41513).
+    pub(super) fn next(&self) -> Next {
         let wanted = self.wanted();
         let held = match self.size {
-            _ if wanted == 0 => return Ask::Nothing,
-            Size::Unasked if self.end.is_some() && wanted <= self.most => wanted,
-            Size::Unasked => return Ask::Size,
-            Size::Known(size) if size <= self.position => return Ask::Growth,
+            _ if wanted == 0 => return Next::Nothing,
+            Size::Unasked if self.end.is_some() && wanted <= self.max_per_call => wanted,
+            Size::Unasked => return Next::Size,
+            Size::Known(size) if size <= self.position => return Next::Size,
             Size::Known(size) => size - self.position,
             Size::Unknown => wanted,
         };
-        Ask::Bytes(wanted.min(held).min(self.most) as usize)
+        let owed = wanted.min(held);
+        Next::Bytes {
+            range: self.position..self.position + owed.min(self.max_per_call),
+            owed_until: self.position + owed,
+        }
     }
 
-    /// What to read in the fallback, where the size does not matter: a read of nothing is the end.
-    pub(super) fn block(&self) -> Option<usize> {
-        match self.wanted() {
+    /// Returns the next range to read in the fallback.
+    ///
+    /// It does not depend on the size. A read that returns no bytes is the end.
+    pub(super) fn next_block(&self) -> Option<Range<u64>> {
+        self.block_after(0)
+    }
+
+    /// Returns the block after the next `len` bytes.
+    pub(super) fn block_after(&self, len: usize) -> Option<Range<u64>> {
+        let len = len as u64;
+        match self.wanted().saturating_sub(len) {
             0 => None,
-            wanted => Some(wanted.min(self.block) as usize),
+            wanted => {
+                let start = self.position + len;
+                Some(start..start + wanted.min(self.block))
+            }
         }
     }
 
-    /// The block behind one of `len` bytes, and where it begins.
-    pub(super) fn block_behind(&self, len: usize) -> Option<(u64, usize)> {
-        match self.wanted().saturating_sub(len as u64) {
-            0 => None,
-            wanted => Some((self.position + len as u64, wanted.min(self.block) as usize)),
-        }
-    }
-
-    /// Where it will end, as far as one knows now; no byte behind it is of interest.
-    pub(super) fn expected_end(&self) -> u64 {
-        let end = self.position + self.wanted();
-        match self.size {
-            Size::Known(size) => end.min(size),
-            Size::Unasked | Size::Unknown => end,
-        }
-    }
-
-    /// Whether the file is known to end before here.
+    /// Returns whether the known size ends the file at or before the position.
     pub(super) fn is_past_end(&self) -> bool {
         matches!(self.size, Size::Known(size) if size <= self.position)
     }
@@ -145,99 +165,115 @@ impl Plan {
 mod tests {
     use super::*;
 
-    const MIB: usize = 1 << 20;
+    const MIB: u64 = 1 << 20;
+
+    #[track_caller]
+    fn assert_bytes(plan: &Plan, start: u64, len: u64) {
+        match plan.next() {
+            Next::Bytes { range, .. } => assert_eq!(range, start..start + len),
+            next => panic!("{next:?}"),
+        }
+    }
 
     #[test]
-    fn without_a_count_the_size_comes_first() {
+    fn size_comes_first_without_a_count() {
         let mut plan = Plan::new(0, None);
-        assert_eq!(plan.ask(), Ask::Size);
-        plan.learn(10);
-        assert_eq!(plan.ask(), Ask::Bytes(10));
+        assert_eq!(plan.next(), Next::Size);
+        plan.set_size(10);
+        assert_bytes(&plan, 0, 10);
         plan.advance(4);
-        assert_eq!(plan.ask(), Ask::Bytes(6));
+        assert_bytes(&plan, 4, 6);
         plan.advance(6);
-        assert_eq!(plan.ask(), Ask::Growth);
-        plan.learn(12);
-        assert_eq!(plan.ask(), Ask::Bytes(2));
+        assert_eq!(plan.next(), Next::Size);
+        plan.set_size(12);
+        assert_bytes(&plan, 10, 2);
         assert_eq!((plan.sent(), plan.position()), (10, 10));
     }
 
     #[test]
-    fn a_count_of_one_call_asks_for_no_size() {
+    fn count_of_one_call_needs_no_size() {
         let mut plan = Plan::new(100, Some(5));
-        assert_eq!(plan.ask(), Ask::Bytes(5));
+        assert_bytes(&plan, 100, 5);
         plan.advance(5);
-        assert_eq!(plan.ask(), Ask::Nothing);
+        assert_eq!(plan.next(), Next::Nothing);
         assert_eq!((plan.sent(), plan.position()), (5, 105));
-        assert_eq!(Plan::new(0, Some(1 << 20)).ask(), Ask::Bytes(MIB));
-        assert_eq!(Plan::new(0, Some((1 << 20) + 1)).ask(), Ask::Size);
+        assert_bytes(&Plan::new(0, Some(MIB)), 0, MIB);
+        assert_eq!(Plan::new(0, Some(MIB + 1)).next(), Next::Size);
     }
 
     #[test]
-    fn no_call_asks_for_more_than_the_cap_the_count_or_the_file() {
+    fn call_is_at_most_the_cap_the_count_and_the_file() {
         let mut plan = Plan::new(7, Some(3 << 20));
-        plan.learn((2 << 20) + 7);
-        assert_eq!(plan.ask(), Ask::Bytes(MIB));
-        plan.advance(MIB);
-        plan.advance(MIB - 1);
-        assert_eq!(plan.ask(), Ask::Bytes(1));
+        plan.set_size((2 << 20) + 7);
+        assert_bytes(&plan, 7, MIB);
+        plan.advance(MIB as usize);
+        plan.advance(MIB as usize - 1);
+        assert_bytes(&plan, (2 << 20) + 6, 1);
     }
 
     #[test]
-    fn a_count_of_nothing_asks_for_nothing() {
-        assert_eq!(Plan::new(3, Some(0)).ask(), Ask::Nothing);
-        assert_eq!(Plan::new(3, Some(0)).block(), None);
+    fn count_of_nothing_needs_nothing() {
+        assert_eq!(Plan::new(3, Some(0)).next(), Next::Nothing);
+        assert_eq!(Plan::new(3, Some(0)).next_block(), None);
     }
 
     #[test]
-    fn a_file_that_says_0_is_asked_for_all_that_is_wanted() {
+    fn file_of_size_0_is_asked_for_all_that_is_wanted() {
         let mut plan = Plan::new(0, None);
-        plan.learn(0);
-        assert_eq!(plan.ask(), Ask::Bytes(MIB));
+        plan.set_size(0);
+        assert_bytes(&plan, 0, MIB);
         assert!(!plan.is_past_end());
     }
 
     #[test]
-    fn the_ends_of_the_ranges_do_not_overflow() {
-        let mut plan = Plan::new(LAST, None);
-        assert_eq!(plan.ask(), Ask::Nothing);
-        plan = Plan::new(LAST - 1, Some(u64::MAX));
-        assert_eq!(plan.ask(), Ask::Bytes(1));
+    fn ends_of_the_ranges_do_not_overflow() {
+        let mut plan = Plan::new(MAX_OFFSET, None);
+        assert_eq!(plan.next(), Next::Nothing);
+        plan = Plan::new(MAX_OFFSET - 1, Some(u64::MAX));
+        assert_bytes(&plan, MAX_OFFSET - 1, 1);
         plan = Plan::new(5, Some(u64::MAX));
-        assert_eq!(plan.ask(), Ask::Size);
-        plan.learn(3);
+        assert_eq!(plan.next(), Next::Size);
+        plan.set_size(3);
         assert!(plan.is_past_end());
-        assert_eq!(plan.ask(), Ask::Growth);
+        assert_eq!(plan.next(), Next::Size);
     }
 
     #[test]
-    fn a_chunk_bounds_calls_and_blocks_and_is_bounded_by_the_cap() {
-        let mut plan = Plan::new(0, None).in_chunks(5000);
-        plan.learn(12_000);
-        assert_eq!(plan.ask(), Ask::Bytes(5000));
-        assert_eq!(plan.block(), Some(5000));
+    fn chunk_bounds_calls_and_blocks() {
+        let mut plan = Plan::new(0, None).with_chunk(5000);
+        plan.set_size(12_000);
+        assert_bytes(&plan, 0, 5000);
+        assert_eq!(plan.next_block(), Some(0..5000));
         plan.advance(10_000);
-        assert_eq!(plan.ask(), Ask::Bytes(2000));
-        let plan = Plan::new(0, Some(u64::MAX)).in_chunks(u64::MAX);
-        assert_eq!(plan.block(), Some(MIB));
+        assert_bytes(&plan, 10_000, 2000);
+        let plan = Plan::new(0, Some(u64::MAX)).with_chunk(u64::MAX);
+        assert_eq!(plan.next_block(), Some(0..MIB));
     }
 
     #[test]
-    fn the_expected_end_is_that_of_the_count_or_of_the_file() {
+    fn owed_ends_with_the_count_or_the_file() {
+        let owed_until = |plan: &Plan| match plan.next() {
+            Next::Bytes { owed_until, .. } => owed_until,
+            next => panic!("{next:?}"),
+        };
         let mut plan = Plan::new(10, Some(100));
-        assert_eq!(plan.expected_end(), 110);
-        plan.learn(50);
-        assert_eq!(plan.expected_end(), 50);
-        assert_eq!(Plan::new(10, None).expected_end(), LAST);
+        assert_eq!(owed_until(&plan), 110);
+        plan.set_size(50);
+        assert_eq!(owed_until(&plan), 50);
+        let mut plan = Plan::new(10, None);
+        plan.set_size(3 << 20);
+        assert_eq!(owed_until(&plan), 3 << 20);
+        plan.set_size(0);
+        assert_eq!(owed_until(&plan), MAX_OFFSET);
     }
 
     #[test]
-    fn a_block_is_no_larger_than_what_is_wanted() {
+    fn block_is_at_most_what_is_wanted() {
         let mut plan = Plan::new(0, Some(BLOCK + 1));
-        assert_eq!(plan.block(), Some(BLOCK as usize));
-        assert_eq!(plan.block_behind(BLOCK as usize), Some((BLOCK, 1)));
-        assert_eq!(plan.block_behind(BLOCK as usize + 1), None);
+        assert_eq!(plan.next_block(), Some(0..BLOCK));
+        assert_eq!(plan.block_after(BLOCK as usize), Some(BLOCK..BLOCK + 1));
+        assert_eq!(plan.block_after(BLOCK as usize + 1), None);
         plan.advance(BLOCK as usize);
-        assert_eq!(plan.block(), Some(1));
+        assert_eq!(plan.next_block(), Some(BLOCK..BLOCK + 1));
     }
 }

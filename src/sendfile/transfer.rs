@@ -1,74 +1,202 @@
-//! The driver of one transfer: does what the machine says, and tells it what came of it.
+//! The driver of a transfer. It makes the system calls that the machine requests, and reports their
+//! outcomes.
+//!
+//! Most small sends never become a [`Transfer`]: [`send_at_once`] makes their one call first.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::fallback::{Filled, Reader};
-use super::machine::Machine;
-use super::native;
-use super::position::Positioned;
-use super::prefetch::{self, Brought, Prefetch};
-use super::residency::Looked;
-use super::stall::Stall;
-use super::steps::{Answer, Step};
+use super::machine::{Action, Machine};
+use super::native::{self, Outcome};
+use super::page_cache::{PageCache, Readiness};
+use super::plan::{Next, Plan};
 use crate::error::LoopClosed;
-use crate::event_loop::{Fallback, LoopHandle};
+use crate::event_loop::{Fallback, LoopHandle, Sleep};
 use crate::reactor::{Direction, Waiting};
 use crate::ready_io::poll_wait;
 use crate::socket::Socket;
+use crate::sys::file;
 use crate::turns::Turn;
 
-/// What is told after each step: the file's bytes sent.
+/// A callback for the total of file bytes sent, after each call that sends some.
 pub(super) type Progress<'a> = Box<dyn FnMut(u64) + 'a>;
 
-/// A transfer that has begun. Its fields end in this order: the position is right before the next writer is woken.
-pub(super) struct Transfer<'a> {
-    positioned: Positioned<'a>,
-    waiting: Waiting,
-    turn: Turn<'a>,
-    header: &'a [u8],
-    progress: Option<Progress<'a>>,
-    stall_timeout: Option<Duration>,
-    /// From its turn on.
-    stall: Option<Box<Stall>>,
-    /// Since when the socket is waited for.
-    parked: Option<Instant>,
-    reader: Option<Box<Reader>>,
-    prefetch: Prefetch,
+/// The file of a transfer, with the choice to set its position at the end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SentFile<'a> {
+    pub(super) fd: BorrowedFd<'a>,
+    pub(super) update_position: bool,
 }
 
-impl<'a> Transfer<'a> {
-    pub(super) fn new(positioned: Positioned<'a>, turn: Turn<'a>, header: &'a [u8]) -> Self {
-        Transfer {
-            positioned,
-            waiting: Waiting::default(),
-            turn,
-            header,
-            progress: None,
-            stall_timeout: None,
-            stall: None,
-            parked: None,
-            reader: None,
-            prefetch: Prefetch::default(),
+impl SentFile<'_> {
+    /// Sets the file's position, and only logs an error.
+    ///
+    /// A pipe has no position, so none can be wrong. The result of the transfer stays the same.
+    fn set_position(self, position: u64) {
+        if !self.update_position {
+            return;
+        }
+        if let Err(error) = file::set_position(self.fd, position) {
+            log::debug!("cannot set the position of a sent file to {position}: {error}");
+        }
+    }
+}
+
+/// Makes the only call of a small send, if the page cache has the whole range.
+///
+/// Nearly all small sends end here, without the state of a [`Transfer`]. If the call does not send
+/// everything, the machine continues with its outcome.
+pub(super) fn send_at_once(
+    event_loop: &LoopHandle,
+    socket: BorrowedFd<'_>,
+    file: SentFile<'_>,
+    plan: &Plan,
+    page_cache: &mut PageCache,
+) -> AtOnce {
+    let Next::Bytes { range, .. } = plan.next() else {
+        return AtOnce::NotTried;
+    };
+    if !page_cache.is_ready_now(event_loop, file.fd, &range) {
+        return AtOnce::NotTried;
+    }
+    let len = range.end - range.start;
+    match native::send(event_loop, socket, file.fd, range.start, len as usize) {
+        Outcome::Sent(sent) if sent as u64 == len => {
+            file.set_position(range.end);
+            AtOnce::Done(len)
+        }
+        other => AtOnce::Tried(other),
+    }
+}
+
+/// The outcome of [`send_at_once`].
+pub(super) enum AtOnce {
+    Done(u64),
+    Tried(Outcome),
+    NotTried,
+}
+
+/// The machine of a transfer, with the cleanup that every end of the transfer needs.
+///
+/// A transfer ends by a result, by a drop, or with its loop.
+///
+/// While the transfer runs, it neither uses nor changes the position, as each call names its
+/// offset. Only the destructor sets the position. It also releases a header that the kernel still
+/// holds back for the file. ([`send_at_once`] ends sends that never had a machine.)
+#[derive(Debug)]
+struct Guard<'a> {
+    machine: Machine,
+    file: SentFile<'a>,
+    socket: BorrowedFd<'a>,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if self.machine.is_held_back() {
+            native::push(self.socket);
+        }
+        self.file.set_position(self.machine.position());
+    }
+}
+
+/// The time since the last byte moved.
+///
+/// Each moved byte only sets a new deadline. The timer stays, and restarts if it fires early. So a
+/// moving transfer sets one timer for each `limit`, however many calls it makes.
+#[derive(Debug)]
+struct StallTimer {
+    limit: Duration,
+    deadline: Instant,
+    sleep: Sleep,
+}
+
+impl StallTimer {
+    fn new(event_loop: &LoopHandle, limit: Duration) -> StallTimer {
+        let deadline = event_loop.deadline(limit);
+        StallTimer {
+            limit,
+            deadline,
+            sleep: event_loop.sleep_until(deadline),
         }
     }
 
-    pub(super) fn reporting(
-        mut self,
-        progress: Option<Progress<'a>>,
-        stall_timeout: Option<Duration>,
-    ) -> Self {
-        self.progress = progress;
-        self.stall_timeout = stall_timeout;
-        self
+    fn on_progress(&mut self, event_loop: &LoopHandle) {
+        self.deadline = event_loop.deadline(self.limit);
+    }
+
+    /// Returns the error once no byte has moved for the whole limit.
+    fn poll(&mut self, event_loop: &LoopHandle, cx: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            ready!(Pin::new(&mut self.sleep).poll(cx));
+            if event_loop.is_closed() {
+                return Poll::Ready(LoopClosed.into());
+            }
+            if event_loop.time() >= self.deadline {
+                let what = format!("no byte of the transfer moved for {:?}", self.limit);
+                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what));
+            }
+            self.sleep = event_loop.sleep_until(self.deadline);
+        }
+    }
+}
+
+/// A transfer that has begun.
+///
+/// Rust drops the fields in this order, so the position is set before the next writer wakes.
+pub(super) struct Transfer<'a> {
+    guard: Guard<'a>,
+    waiting: Waiting,
+    turn: Turn<'a>,
+    page_cache: PageCache,
+    header: &'a [u8],
+    progress: Option<Progress<'a>>,
+    stall_timeout: Option<Duration>,
+    /// Set when the transfer gets the write lock.
+    stall: Option<Box<StallTimer>>,
+    /// The time at which the transfer began to wait for the socket.
+    parked: Option<Instant>,
+    reader: Option<Box<Reader>>,
+}
+
+/// The parts of a new transfer.
+pub(super) struct Parts<'a> {
+    pub(super) machine: Machine,
+    pub(super) file: SentFile<'a>,
+    pub(super) socket: BorrowedFd<'a>,
+    pub(super) turn: Turn<'a>,
+    pub(super) page_cache: PageCache,
+    pub(super) header: &'a [u8],
+    pub(super) progress: Option<Progress<'a>>,
+    pub(super) stall_timeout: Option<Duration>,
+}
+
+impl<'a> Transfer<'a> {
+    pub(super) fn new(parts: Parts<'a>) -> Transfer<'a> {
+        Transfer {
+            guard: Guard {
+                machine: parts.machine,
+                file: parts.file,
+                socket: parts.socket,
+            },
+            waiting: Waiting::default(),
+            turn: parts.turn,
+            page_cache: parts.page_cache,
+            header: parts.header,
+            progress: parts.progress,
+            stall_timeout: parts.stall_timeout,
+            stall: None,
+            parked: None,
+            reader: None,
+        }
     }
 
     pub(super) fn machine(&self) -> &Machine {
-        &self.positioned.machine
+        &self.guard.machine
     }
 
     pub(super) fn poll<T: AsFd>(
@@ -81,14 +209,15 @@ impl<'a> Transfer<'a> {
             ready!(self.turn.poll(cx));
         }
         if let (None, Some(limit)) = (&self.stall, self.stall_timeout) {
-            self.stall = Some(Box::new(Stall::new(event_loop, limit)));
+            self.stall = Some(Box::new(StallTimer::new(event_loop, limit)));
         }
-        self.begin_turn(
+        self.begin_step(
             event_loop,
             socket.may_be_ready(event_loop, Direction::Write),
         );
         let polled = self.drive(event_loop, socket, cx);
-        // Who yields has just moved bytes, and goes on at once, also on a closed loop.
+        // A transfer that yields has just moved bytes. It continues in the next iteration, even on
+        // a closed loop.
         let waits = polled.is_pending() && !self.machine().is_yielding();
         match &mut self.stall {
             Some(stall) if waits => stall.poll(event_loop, cx).map(Err),
@@ -96,15 +225,14 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    fn begin_turn(&mut self, event_loop: &LoopHandle, writable: bool) {
-        let waited = match self.parked {
-            Some(since) if writable => event_loop.time().saturating_duration_since(since),
-            _ => Duration::ZERO,
-        };
-        if writable {
-            self.parked = None;
+    fn begin_step(&mut self, event_loop: &LoopHandle, is_writable: bool) {
+        if is_writable {
+            if let Some(since) = self.parked.take() {
+                let waited = event_loop.time().saturating_duration_since(since);
+                self.page_cache.after_wait(waited);
+            }
         }
-        self.positioned.machine.begin_turn(writable, waited);
+        self.guard.machine.begin_step(is_writable);
     }
 
     fn drive<T: AsFd>(
@@ -113,185 +241,120 @@ impl<'a> Transfer<'a> {
         socket: &Socket<T>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<u64>> {
-        let file = self.positioned.file;
         loop {
-            match self.machine().step() {
-                Step::Header { part, more } => {
-                    let answer = native::send_header(socket.as_fd(), &self.header[part], more);
-                    self.answered(event_loop, answer);
+            match self.machine().action() {
+                Action::SendHeader { part, more } => {
+                    let outcome = native::send_header(socket.as_fd(), &self.header[part], more);
+                    self.on_outcome(event_loop, outcome);
                 }
-                Step::Learn { certain } => {
-                    native::keep_nonblocking(socket.as_fd());
-                    let facts = native::facts(file, certain);
-                    self.positioned.machine.learned(facts);
+                Action::Stat { sync } => self.stat(socket.as_fd(), sync),
+                Action::Send { range, owed_until } => {
+                    ready!(self.poll_send(event_loop, socket, (range, owed_until), cx))?;
                 }
-                Step::Look { offset, len } => {
-                    let looked = ready!(self.poll_look(event_loop, (offset, len), cx))?;
-                    self.positioned.machine.looked(looked);
+                Action::Read(range) => ready!(self.poll_read(event_loop, range, cx))?,
+                Action::SendBlock(part) => {
+                    let reader = self.reader.as_ref().expect("a block was read");
+                    let outcome = native::send_block(socket.as_fd(), reader.bytes(part));
+                    self.on_outcome(event_loop, outcome);
                 }
-                Step::ReadIn(range) => ready!(self.poll_read_in(event_loop, range, cx))?,
-                Step::Send { offset, len } => {
-                    self.read_ahead(event_loop);
-                    let answer = native::send(socket.as_fd(), file, offset, len);
-                    count_call(event_loop, &answer);
-                    self.answered(event_loop, answer);
-                }
-                Step::Read { offset, len } => {
-                    let filled = ready!(self.poll_read(event_loop, (offset, len), cx));
-                    self.filled(event_loop, filled)?;
-                }
-                Step::Drain(range) => {
-                    let reader = self.reader.as_ref().expect("what is sent was read");
-                    let answer = native::send_bytes(socket.as_fd(), reader.bytes(range));
-                    self.answered(event_loop, answer);
-                }
-                Step::Wait => {
+                Action::Wait => {
                     self.parked.get_or_insert_with(|| event_loop.time());
                     let waiting = &mut self.waiting;
                     return poll_wait(event_loop, socket, Direction::Write, waiting, cx).map(Err);
                 }
-                Step::Yield => {
+                Action::Yield => {
                     event_loop.counters().sendfile_yields.add(1);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Step::End => return Poll::Ready(self.positioned.machine.result()),
+                Action::Finish => return Poll::Ready(self.guard.machine.result()),
             }
         }
     }
 
-    fn answered(&mut self, event_loop: &LoopHandle, answer: Answer) {
-        let moved = matches!(answer, Answer::Sent(_));
-        let before = self.machine().sent();
-        self.positioned.machine.answered(answer);
-        if let (true, Some(stall)) = (moved, &mut self.stall) {
-            stall.moved(event_loop);
-        }
-        let sent = self.machine().sent();
-        if let (true, Some(progress)) = (sent > before, &mut self.progress) {
-            progress(sent);
-        }
+    fn stat(&mut self, socket: BorrowedFd<'_>, sync: bool) {
+        native::keep_nonblocking(socket);
+        let stat = native::stat(self.guard.file.fd, sync).map(|(stat, metadata)| {
+            self.page_cache.set_metadata(metadata);
+            stat
+        });
+        self.guard.machine.on_stat(stat);
     }
 
-    fn poll_look(
+    fn poll_send<T: AsFd>(
         &mut self,
         event_loop: &LoopHandle,
-        (offset, mut len): (u64, usize),
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Looked>> {
-        let file = self.positioned.file;
-        // What a thread reads in just now is there in part, and a look might find both its ends. What waits for a busy executor may be
-        // there all the same.
-        if let Some(range) = self.prefetch.begun() {
-            if range.contains(&offset) {
-                ready!(self.poll_read_in(event_loop, range, cx))?;
-            } else if offset < range.start {
-                len = len.min((range.start - offset) as usize);
-            }
-        }
-        if !self.prefetch.is_asking() {
-            let looked = look(event_loop, file, (offset, len));
-            if looked != Looked::NoAnswer {
-                return Poll::Ready(Ok(looked));
-            }
-        }
-        self.prefetch.poll_kind(event_loop, file, cx)
-    }
-
-    fn poll_read_in(
-        &mut self,
-        event_loop: &LoopHandle,
-        range: Range<u64>,
+        socket: &Socket<T>,
+        (range, owed_until): (Range<u64>, u64),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let file = self.positioned.file;
-        let brought = ready!(self.prefetch.poll_in(event_loop, file, range, cx))?;
-        self.brought(brought);
+        let file = self.guard.file.fd;
+        let owed = range.start..owed_until;
+        match ready!(self.page_cache.poll_ready(event_loop, file, owed, cx))? {
+            Readiness::UseFallback(reason) => self.guard.machine.use_fallback(reason),
+            Readiness::Ready(ready) => {
+                let len = ready.min(range.end - range.start) as usize;
+                let outcome = native::send(event_loop, socket.as_fd(), file, range.start, len);
+                self.on_outcome(event_loop, outcome);
+            }
+        }
         Poll::Ready(Ok(()))
     }
 
-    fn brought(&mut self, brought: Brought) {
-        match brought {
-            Brought::In { range, cold } => self.positioned.machine.read_in(range, cold),
-            Brought::Nobody => self.positioned.machine.cannot_read_in(),
+    fn on_outcome(&mut self, event_loop: &LoopHandle, outcome: Outcome) {
+        if let (Outcome::Sent(_), Some(stall)) = (&outcome, &mut self.stall) {
+            stall.on_progress(event_loop);
+        }
+        let machine = &mut self.guard.machine;
+        let Some(progress) = &mut self.progress else {
+            return machine.on_outcome(outcome);
+        };
+        let before = machine.sent();
+        machine.on_outcome(outcome);
+        if machine.sent() > before {
+            progress(machine.sent());
         }
     }
 
     fn poll_read(
         &mut self,
         event_loop: &LoopHandle,
-        at: (u64, usize),
+        range: Range<u64>,
         cx: &mut Context<'_>,
-    ) -> Poll<Filled> {
-        match reader(&mut self.reader, event_loop, &self.positioned) {
-            Ok(reader) => reader.poll_read(event_loop, cx, at),
-            Err(error) => Poll::Ready(Filled::Nobody(error)),
-        }
-    }
-
-    fn filled(&mut self, event_loop: &LoopHandle, filled: Filled) -> io::Result<()> {
-        let machine = &mut self.positioned.machine;
+    ) -> Poll<io::Result<()>> {
+        let filled = match self.reader(event_loop) {
+            Ok(reader) => ready!(reader.poll_read(event_loop, cx, range)),
+            Err(error) => Filled::NoReader(error),
+        };
+        let machine = &mut self.guard.machine;
         match filled {
-            Filled::Read(read) => machine.filled(read),
-            Filled::Nobody(error) => machine.cannot_read(error),
-            Filled::Closed => return Err(LoopClosed.into()),
+            Filled::Read(read) => machine.on_block(read),
+            Filled::NoReader(error) => {
+                self.page_cache.turn_off();
+                machine.on_no_reader(error);
+            }
+            Filled::LoopClosed => return Poll::Ready(Err(LoopClosed.into())),
         }
         if let (Some(next), Some(reader)) = (machine.next_block(), &mut self.reader) {
             reader.read_ahead(event_loop, next);
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
-    /// Before a send, so that the disk works while the socket drains.
-    fn read_ahead(&mut self, event_loop: &LoopHandle) {
-        match self.prefetch.take_ahead() {
-            Some(Poll::Pending) => return,
-            Some(Poll::Ready(brought)) => self.brought(brought),
-            None => {}
-        }
-        if let Some(range) = self.machine().read_ahead(self.prefetch.asked()) {
-            let file = self.positioned.file;
-            self.prefetch.start(event_loop, file, range);
-        }
-    }
-}
-
-/// The fallback's reader, from the first read on.
-fn reader<'r>(
-    place: &'r mut Option<Box<Reader>>,
-    event_loop: &LoopHandle,
-    positioned: &Positioned<'_>,
-) -> io::Result<&'r mut Reader> {
-    match place {
-        Some(reader) => Ok(reader),
-        None => {
-            let reason = positioned.machine.reason();
-            let slow = reason == Some(Fallback::NoAnswer);
-            let reader = Reader::new(event_loop, positioned.file, slow)?;
-            if let Some(reason) = reason {
-                event_loop.counters().fell_back(reason);
+    /// Returns the fallback's reader, and creates it for the first read.
+    fn reader(&mut self, event_loop: &LoopHandle) -> io::Result<&mut Reader> {
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => {
+                let reason = self.machine().reason();
+                let is_slow = reason == Some(Fallback::NoAnswer);
+                let reader = Reader::new(event_loop, self.guard.file.fd, is_slow)?;
+                if let Some(reason) = reason {
+                    event_loop.counters().fell_back(reason);
+                }
+                Box::new(reader)
             }
-            Ok(place.insert(Box::new(reader)))
-        }
-    }
-}
-
-/// Looks for bytes in the page cache, and counts that.
-pub(super) fn look(event_loop: &LoopHandle, file: &File, (offset, len): (u64, usize)) -> Looked {
-    let counters = event_loop.counters();
-    let on_probe = || counters.sendfile_probes.add(1);
-    let looked = prefetch::look(file, offset, len, on_probe);
-    if matches!(looked, Looked::Missing | Looked::Partly(_)) {
-        counters.sendfile_misses.add(1);
-    }
-    looked
-}
-
-/// Counts a call of sendfile.
-pub(super) fn count_call(event_loop: &LoopHandle, answer: &Answer) {
-    let counters = event_loop.counters();
-    counters.sendfile_calls.add(1);
-    if let Answer::WouldBlock = answer {
-        counters.sendfile_would_block.add(1);
+        };
+        Ok(self.reader.insert(reader))
     }
 }

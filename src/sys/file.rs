@@ -1,17 +1,109 @@
-//! What must be known of a file before it is sent.
+//! Metadata, flags and position of a file.
 
-use std::io;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::mem::ManuallyDrop;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+use std::os::unix::fs::MetadataExt;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use libc::{c_int, c_long};
 
 use super::{cvt, uninterrupted};
 
-/// Whether the file was opened with O_DIRECT: its reads go past the page cache, which is what sendfile sends from. The
-/// kernel takes it at aligned offsets and refuses it with EINVAL at others, which may be midway.
+/// The metadata of a file, as the kernel knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Metadata {
+    /// The size in bytes, or 0 if it is unknown, as for files of procfs.
+    pub(crate) size: u64,
+    pub(crate) kind: FileKind,
+    /// The unique id of the file's mount (Linux 6.8). No later mount has the same one.
+    pub(crate) mount: Option<u64>,
+    /// True if the file's pages are memory of their own (STATX_ATTR_DAX).
+    ///
+    /// Reads then never wait for a disk.
+    pub(crate) is_dax: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FileKind {
+    Regular,
+    BlockDevice,
+    Other,
+}
+
+impl FileKind {
+    /// Returns the kind in a mode. Its bits are the same on every Unix.
+    fn new(mode: u32) -> FileKind {
+        match mode & 0o170_000 {
+            0o100_000 => FileKind::Regular,
+            0o060_000 => FileKind::BlockDevice,
+            _ => FileKind::Other,
+        }
+    }
+}
+
+/// Returns the metadata of a file.
+///
+/// Without `sync`, statx(2) returns the metadata that the kernel has. fstat(2) may query a remote
+/// server first.
+///
+/// # Errors
+///
+/// Any error of statx(2) and fstat(2).
+pub(crate) fn metadata(fd: BorrowedFd<'_>, sync: bool) -> io::Result<Metadata> {
+    match statx(fd, sync) {
+        Some(metadata) => Ok(metadata),
+        None => fstat(fd),
+    }
+}
+
+fn fstat(fd: BorrowedFd<'_>) -> io::Result<Metadata> {
+    let file = ManuallyDrop::new(borrowed_file(fd));
+    let metadata = uninterrupted(|| file.metadata())?;
+    Ok(Metadata {
+        size: metadata.len(),
+        kind: FileKind::new(metadata.mode()),
+        mount: None,
+        is_dax: false,
+    })
+}
+
+/// Returns a `File` of a borrowed descriptor, for the methods of std.
+///
+/// The caller must not drop it.
+fn borrowed_file(fd: BorrowedFd<'_>) -> File {
+    // SAFETY: the descriptor is open while it is borrowed. All callers wrap the file in
+    // `ManuallyDrop`, so it is never closed here.
+    unsafe { File::from_raw_fd(fd.as_raw_fd()) }
+}
+
+/// A debug view of a file like that of `File`, with its path if known.
+pub(crate) struct Shown<'a>(pub(crate) BorrowedFd<'a>);
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ManuallyDrop::new(borrowed_file(self.0)).fmt(f)
+    }
+}
+
+/// Sets the position of a file, in bytes from its start.
+///
+/// # Errors
+///
+/// Any error of lseek(2): ESPIPE for a pipe, EINVAL past the largest offset of the file system.
+pub(crate) fn set_position(fd: BorrowedFd<'_>, position: u64) -> io::Result<()> {
+    let mut file = ManuallyDrop::new(borrowed_file(fd));
+    uninterrupted(|| file.seek(SeekFrom::Start(position))).map(drop)
+}
+
+/// Returns whether the file is open with O_DIRECT.
+///
+/// Reads of such a file bypass the page cache, and sendfile sends from the page cache. The kernel
+/// refuses sendfile with EINVAL at unaligned offsets, even midway.
 #[cfg(not(target_vendor = "apple"))]
 pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: no pointers.
@@ -26,163 +118,64 @@ pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(false)
 }
 
-/// statx(2)'s answer, of the same form on every machine; what is not used here has no name.
+/// The result of statx(2), with the same layout on every machine.
+///
+/// Unused fields have no name.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[repr(C)]
 struct Statx {
     mask: u32,
-    _before_mode: [u32; 6],
+    _block_size: u32,
+    attributes: u64,
+    _links_and_owner: [u32; 3],
     mode: u16,
     _before_size: [u16; 5],
     size: u64,
-    _rest: [u64; 26],
+    _before_mount: [u64; 12],
+    mount: u64,
+    _rest: [u64; 13],
 }
 
-/// The size of the file as the kernel knows it by now, and whether it is a file or a block device, where it can be asked for that:
-/// fstat(2) may ask a server first, which takes its time. statx(2) is told not to, since Linux 4.11.
+/// Calls statx(2) (Linux 4.11), and returns `None` without kind and size.
 ///
-/// Both this and [`read_resident`] make the system call themselves: musl has functions for them since version 1.2.5 only, and a
-/// program would not link.
+/// It makes the system call directly. musl has the function only since version 1.2.5, and a program
+/// would not link.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn known(fd: BorrowedFd<'_>) -> Option<(u64, bool)> {
+fn statx(fd: BorrowedFd<'_>, sync: bool) -> Option<Metadata> {
     const DONT_SYNC: c_int = 0x4000;
     const TYPE_AND_SIZE: u32 = 0x0001 | 0x0200;
+    const MOUNT_ID_UNIQUE: u32 = 0x4000;
+    const ATTRIBUTE_DAX: u64 = 0x0020_0000;
     const { assert!(size_of::<Statx>() == 256) };
+    const { assert!(std::mem::offset_of!(Statx, size) == 0x28) };
+    const { assert!(std::mem::offset_of!(Statx, mount) == 0x90) };
+    let flags = libc::AT_EMPTY_PATH | if sync { 0 } else { DONT_SYNC };
     let mut answer = MaybeUninit::<Statx>::zeroed();
-    // SAFETY: the path is a C string, and the kernel writes one `statx`, of 256 bytes, through the pointer, which is to `answer`.
-    let result = cvt(unsafe {
-        libc::syscall(
+    // SAFETY: the path is a C string. The kernel writes one `statx` of 256 bytes through the
+    // pointer, which points to `answer`.
+    let call = || unsafe {
+        cvt(libc::syscall(
             libc::SYS_statx,
             c_long::from(fd.as_raw_fd()),
             c"".as_ptr(),
-            c_long::from(libc::AT_EMPTY_PATH | DONT_SYNC),
-            TYPE_AND_SIZE as c_long,
+            c_long::from(flags),
+            (TYPE_AND_SIZE | MOUNT_ID_UNIQUE) as c_long,
             answer.as_mut_ptr(),
-        )
-    });
-    // SAFETY: all zeros is a valid `Statx`, whether the call wrote to it or not.
+        ))
+    };
+    uninterrupted(call).ok()?;
+    // SAFETY: all zeros is a valid `Statx`, even if the call writes nothing.
     let answer = unsafe { answer.assume_init() };
-    let told = result.is_ok() && answer.mask & TYPE_AND_SIZE == TYPE_AND_SIZE;
-    let kind = u32::from(answer.mode) & libc::S_IFMT;
-    let stores = kind == libc::S_IFREG || kind == libc::S_IFBLK;
-    told.then_some((answer.size, stores))
+    let has = |fields| answer.mask & fields == fields;
+    has(TYPE_AND_SIZE).then(|| Metadata {
+        size: answer.size,
+        kind: FileKind::new(u32::from(answer.mode)),
+        mount: has(MOUNT_ID_UNIQUE).then_some(answer.mount),
+        is_dax: answer.attributes & ATTRIBUTE_DAX != 0,
+    })
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn known(_fd: BorrowedFd<'_>) -> Option<(u64, bool)> {
+fn statx(_fd: BorrowedFd<'_>, _sync: bool) -> Option<Metadata> {
     None
-}
-
-/// Whether the byte at `offset` can be read without a wait; also where there is none, as the file ends before.
-///
-/// It is read, as [`read_resident`] does. mincore(2) and cachestat(2) are no substitute: they count pages that a read-ahead has only
-/// asked for (of 256 such pages one could be read, on Linux 6.18).
-///
-/// The errors that mean "no answer" are told by [`is_no_answer`].
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
-    match read_resident(fd, &mut [0], offset) {
-        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(false),
-        result => result.map(|_| true),
-    }
-}
-
-/// Reads what can be read without a wait: preadv2(2) with RWF_NOWAIT, which ends where the next page is not in the page cache, and
-/// is EAGAIN if that is the first one. That page is then asked of the disk, with as many behind it as the kernel reads ahead.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn read_resident(fd: BorrowedFd<'_>, room: &mut [u8], offset: u64) -> io::Result<usize> {
-    let part = libc::iovec {
-        iov_base: room.as_mut_ptr().cast(),
-        iov_len: room.len(),
-    };
-    // No file has a byte there.
-    let Ok(offset) = i64::try_from(offset) else {
-        return Ok(0);
-    };
-    // The kernel takes the offset as two longs, the lower half first; where a long has all of it, it looks at that one.
-    let (low, high) = (offset as c_long, (offset >> 32) as c_long);
-    let (fd, flags) = (c_long::from(fd.as_raw_fd()), c_long::from(libc::RWF_NOWAIT));
-    let read = || {
-        // SAFETY: the one part is `room`, which is borrowed for the call and may be written to; all else are numbers.
-        cvt(unsafe {
-            libc::syscall(
-                libc::SYS_preadv2,
-                fd,
-                &raw const part,
-                1 as c_long,
-                low,
-                high,
-                flags,
-            )
-        })
-    };
-    uninterrupted(read).map(|read| read as usize)
-}
-
-/// Elsewhere nobody can be asked. FreeBSD's sendfile does not need it: since version 11 it reads the disk by itself, while the
-/// caller goes on.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn is_resident(_fd: BorrowedFd<'_>, _offset: u64) -> io::Result<bool> {
-    Ok(true)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn read_resident(
-    _fd: BorrowedFd<'_>,
-    _room: &mut [u8],
-    _offset: u64,
-) -> io::Result<usize> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Whether an error of [`is_resident`] says that it cannot be told: the file's system does not (EOPNOTSUPP), the kernel is too
-/// old or a filter forbids the call (ENOSYS, EPERM, EINVAL).
-pub(crate) fn is_no_answer(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL)
-    )
-}
-
-/// Whether the file is one of tmpfs or hugetlbfs; others in memory are told by [`is_in_memory`] alone. It asks the kernel for what
-/// only such files have, which waits for nobody.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn is_sealable(fd: BorrowedFd<'_>) -> bool {
-    // SAFETY: no pointers.
-    cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) }).is_ok()
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn is_sealable(_fd: BorrowedFd<'_>) -> bool {
-    true
-}
-
-/// Whether the file's system keeps its files in memory, where reading waits for nothing. Of others it is taken for possible that
-/// they answer from far away (FUSE, NFS), and those are asked for this too: it may take any time.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn is_in_memory(fd: BorrowedFd<'_>) -> bool {
-    // linux/magic.h: tmpfs, ramfs, hugetlbfs, proc, sysfs, debugfs, tracefs, securityfs, cgroup, cgroup2.
-    const IN_MEMORY: [u32; 10] = [
-        0x0102_1994,
-        0x8584_58f6,
-        0x9584_58f6,
-        0x9fa0,
-        0x6265_6572,
-        0x6462_6720,
-        0x7472_6163,
-        0x7363_6673,
-        0x0027_e0eb,
-        0x6367_7270,
-    ];
-    let mut answer = std::mem::MaybeUninit::<libc::statfs>::zeroed();
-    // SAFETY: the kernel writes one `statfs` through the pointer, which is to `answer`.
-    let result = cvt(unsafe { libc::fstatfs(fd.as_raw_fd(), answer.as_mut_ptr()) });
-    // SAFETY: all zeros is a valid `statfs`, whether the call wrote to it or not.
-    let kind = unsafe { answer.assume_init() }.f_type as u32;
-    result.is_ok() && IN_MEMORY.contains(&kind)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn is_in_memory(_fd: BorrowedFd<'_>) -> bool {
-    true
 }

@@ -6,7 +6,8 @@
 //!
 //! - [`socket`]: non-blocking, close-on-exec stream sockets; sends that raise no SIGPIPE; one accept that gives both;
 //! - [`address`]: addresses of the internet and of Unix sockets, both ways;
-//! - [`mod@file`]: whether a file goes past the page cache;
+//! - [`mod@file`]: metadata and position of a file, and whether it bypasses the page cache;
+//! - [`page_cache`]: which pages of a file are in memory;
 //! - [`fork`]: whether this process is a forked child;
 //! - [`interest`]: what the poller is asked to tell;
 //! - [`names`]: the name of an address;
@@ -24,6 +25,7 @@ pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod interest;
 pub(crate) mod names;
+pub(crate) mod page_cache;
 pub(crate) mod pinned;
 pub(crate) mod sendfile;
 pub(crate) mod signal;

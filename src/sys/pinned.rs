@@ -49,6 +49,8 @@ pub(crate) struct Stage<F, R> {
     content: UnsafeCell<Content<F, R>>,
 }
 
+const IN_USE: &str = "a task's content was replaced while it was in use";
+
 /// The time in which one has the content for itself.
 struct Busy<'a>(&'a Cell<bool>);
 
@@ -89,14 +91,24 @@ impl<F, R> Stage<F, R> {
         })?
     }
 
-    /// Drops what is there.
+    /// Drops the content.
+    ///
+    /// # Panics
+    ///
+    /// If the content is in use: it would stay.
     pub(crate) fn clear(&self) {
-        self.with(|content| *content = Content::Nothing);
+        let cleared = self.with(|content| *content = Content::Nothing);
+        assert!(cleared.is_some(), "{IN_USE}");
     }
 
     /// Puts the result where the future was.
+    ///
+    /// # Panics
+    ///
+    /// If the content is in use: the result would be lost.
     pub(crate) fn set(&self, result: R) {
-        self.with(|content| *content = Content::Result(result));
+        let set = self.with(|content| *content = Content::Result(result));
+        assert!(set.is_some(), "{IN_USE}");
     }
 
     pub(crate) fn take(&self) -> Option<R> {
@@ -114,7 +126,7 @@ impl<F, R> Stage<F, R> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::future::{Pending, pending, ready};
     use std::task::Waker;
 
     use super::*;
@@ -161,6 +173,34 @@ mod tests {
         stage.clear();
         assert!(is_out_of_reach.get());
         assert!(stage.take().is_none());
+    }
+
+    /// Panics of `replace`, called while the stage's own content is dropped.
+    fn replace_while_busy(replace: impl Fn(&Stage<Pending<()>, AtDrop>) + 'static) -> bool {
+        let stage: Rc<Stage<Pending<()>, AtDrop>> = Rc::new(Stage::new(pending()));
+        let panicked = Rc::new(Cell::new(false));
+        let (inside, panics) = (stage.clone(), panicked.clone());
+        stage.set(AtDrop(Some(Box::new(move || {
+            let replace = std::panic::AssertUnwindSafe(|| replace(&inside));
+            panics.set(std::panic::catch_unwind(replace).is_err());
+        }))));
+        stage.clear();
+        assert!(stage.take().is_none(), "the stage is empty");
+        panicked.get()
+    }
+
+    struct AtDrop(Option<Box<dyn FnOnce()>>);
+
+    impl Drop for AtDrop {
+        fn drop(&mut self) {
+            self.0.take().into_iter().for_each(|call| call());
+        }
+    }
+
+    #[test]
+    fn content_in_use_cannot_be_replaced() {
+        assert!(replace_while_busy(|stage| stage.set(AtDrop(None))));
+        assert!(replace_while_busy(Stage::clear));
     }
 
     #[test]

@@ -58,6 +58,11 @@ impl<T> Task<T> {
 
     /// Cancels the task and says whether that had an effect: false if it was done.
     ///
+    /// A destructor of the future may cancel the next task, and so on. Up to 32 such nested
+    /// cancellations drop their futures before they return. Deeper ones are queued, so that a chain
+    /// of any length needs a bounded stack. The outermost call drops them before it returns, also
+    /// if a destructor panics.
+    ///
     /// Its future is dropped before this returns, and with it what it was waiting for. A task that cancels itself, directly or
     /// through what it calls, goes on until its next await and is dropped there; it ends as cancelled also if it returns instead.
     ///

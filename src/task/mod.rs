@@ -62,6 +62,8 @@ impl Step for Root {
     fn cancel(self: Pin<&Self>, _: &Standing) -> bool {
         false
     }
+
+    fn end_cancelled(self: Pin<&Self>, _: &Standing) {}
 }
 
 pub(crate) struct Tasks {
@@ -95,6 +97,8 @@ impl Tasks {
         let task: Pin<Rc<Headed<Standing, Work<F>>>> =
             Headed::pin(Standing::new(), Headed::new(life, stage));
         if self.closed.get() || self.ready.is_inherited() {
+            let task: Runnable = task.clone();
+            self.ready.register(&task);
             task.as_ref().body().cancel(task.head());
         } else {
             self.ready.admit(task.clone());

@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use crate::error::{TaskError, wake};
+use crate::error::{TaskError, drop_bounded, wake};
+use crate::nesting::Kind;
 
 enum State<T> {
     Pending(Option<Waker>),
@@ -17,12 +18,13 @@ enum State<T> {
 
 type Shared<T> = RefCell<State<T>>;
 
-pub(crate) fn promise<T>() -> (Promise<T>, PromiseFuture<T>) {
+pub(crate) fn promise<T: 'static>() -> (Promise<T>, PromiseFuture<T>) {
     let shared = Rc::new(RefCell::new(State::Pending(None)));
     let promise = Promise {
         shared: Rc::downgrade(&shared),
     };
-    (promise, PromiseFuture { shared })
+    let dispose = |result| drop_bounded(Kind::Drop, "while a result was dropped", result);
+    (promise, PromiseFuture { shared, dispose })
 }
 
 /// Settles what is pending; what is settled stays as it is.
@@ -82,6 +84,8 @@ impl<T> Drop for Promise<T> {
 /// Awaiting `&mut future` may be given up and taken up again: the result is not lost.
 pub struct PromiseFuture<T> {
     shared: Rc<Shared<T>>,
+    /// Drops a result that was not awaited: it may hold the future that gives the next one.
+    dispose: fn(Result<T, TaskError>),
 }
 
 impl<T> PromiseFuture<T> {
@@ -110,6 +114,17 @@ impl<T> Future for PromiseFuture<T> {
             }
             State::Done(result) => Poll::Ready(result),
             State::Taken => panic!("a PromiseFuture was polled after it was ready"),
+        }
+    }
+}
+
+impl<T> Drop for PromiseFuture<T> {
+    fn drop(&mut self) {
+        let state = self.shared.replace(State::Taken);
+        match state {
+            State::Pending(waker) => drop_bounded(Kind::Drop, "while a waker was dropped", waker),
+            State::Done(result) => (self.dispose)(result),
+            State::Taken => {}
         }
     }
 }

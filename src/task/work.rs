@@ -1,14 +1,16 @@
 //! What a task is: its future, and then its result, in one place; who waits for it; how far it is.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::mem;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::handle::Join;
 use crate::error::{TaskError, wake};
-use crate::exceptions::ExceptionContext;
+use crate::exceptions::{ExceptionContext, Exceptions};
+use crate::nesting::{self, Kind};
 use crate::ready::{Callback, Ready, Standing, Step, Stepped};
 use crate::sys::pinned::{Headed, Stage};
 
@@ -102,7 +104,7 @@ pub(super) type Work<F> = Headed<Life, StageOf<F>>;
 type StageOf<F> = Stage<F, TaskResult<<F as Future>::Output>>;
 type TaskResult<T> = Result<T, TaskError>;
 
-impl<F: Future> Step for Work<F> {
+impl<F: Future + 'static> Step for Work<F> {
     fn step(self: Pin<&Self>, standing: &Standing, waker: &Waker) -> Stepped {
         let life = self.get_ref().head();
         if life.phase.get() != Phase::Idle {
@@ -132,20 +134,31 @@ impl<F: Future> Step for Work<F> {
     }
 
     fn cancel(self: Pin<&Self>, standing: &Standing) -> bool {
-        let phase = &self.get_ref().head().phase;
+        let life = self.get_ref().head();
+        let phase = &life.phase;
         match phase.get() {
             Phase::Ended { .. } => return false,
             Phase::Running | Phase::Cancelling => phase.set(Phase::Cancelling),
             Phase::Idle => {
                 phase.set(Phase::Cancelling);
-                end(self, standing, TaskError::Cancelled);
+                let too_deep = nesting::is_full(Kind::Cancel);
+                match too_deep.then(|| life.ready.registered(standing)).flatten() {
+                    Some(task) => {
+                        nesting::queue(move || task.as_ref().body().end_cancelled(task.head()));
+                    }
+                    None => self.end_cancelled(standing),
+                }
             }
         }
         true
     }
+
+    fn end_cancelled(self: Pin<&Self>, standing: &Standing) {
+        nesting::run(Kind::Cancel, || end(self, standing, TaskError::Cancelled));
+    }
 }
 
-impl<F: Future> Join<F::Output> for Work<F> {
+impl<F: Future + 'static> Join<F::Output> for Work<F> {
     fn life(&self) -> &Life {
         self.head()
     }
@@ -166,14 +179,18 @@ impl<F: Future> Join<F::Output> for Work<F> {
 const PANIC_IN_DROP: &str = "panic while a task's future was dropped";
 
 /// The end of a task that has no result: its future is dropped first.
-fn end<F: Future>(work: Pin<&Work<F>>, standing: &Standing, error: TaskError) {
+fn end<F: Future + 'static>(work: Pin<&Work<F>>, standing: &Standing, error: TaskError) {
     let exceptions = work.get_ref().head().ready.exceptions();
     exceptions.contain(PANIC_IN_DROP, || work.body().clear());
     settle(work, standing, Err(error));
 }
 
 /// Behind the end of its future, a task's result is settled, and who waits for it is told.
-fn settle<F: Future>(work: Pin<&Work<F>>, standing: &Standing, result: TaskResult<F::Output>) {
+fn settle<F: Future + 'static>(
+    work: Pin<&Work<F>>,
+    standing: &Standing,
+    result: TaskResult<F::Output>,
+) {
     let (life, stage) = (work.get_ref().head(), work.body());
     life.ready.dismiss(standing);
     // Asked only now: a destructor of the future's may have cancelled it too.
@@ -203,15 +220,36 @@ fn overrule<T>(life: &Life, standing: &Standing, result: TaskResult<T>) {
     }
 }
 
-/// What nobody took: a panic is reported, and a result's destructor contained.
-fn dispose<F: Future>(life: &Life, standing: &Standing, stage: &StageOf<F>) {
-    let exceptions = life.ready.exceptions();
-    match stage.take() {
-        None => {}
-        Some(Err(TaskError::Panicked(panic))) => {
+/// Disposes of a result that nobody took, on bounded stack.
+fn dispose<F: Future + 'static>(life: &Life, standing: &Standing, stage: &StageOf<F>) {
+    let Some(result) = stage.take() else {
+        return;
+    };
+    if result.is_ok() && !mem::needs_drop::<F::Output>() {
+        return;
+    }
+    if nesting::is_full(Kind::Drop) {
+        let (ready, place) = (life.ready.clone(), standing.place);
+        nesting::queue(move || drop_result(ready.exceptions(), place, result));
+    } else {
+        let exceptions = life.ready.exceptions();
+        nesting::run(Kind::Drop, || {
+            drop_result(exceptions, standing.place, result)
+        });
+    }
+}
+
+/// Reports a panic, or drops a result and contains its destructor.
+fn drop_result<T>(
+    exceptions: &Exceptions,
+    place: &'static Location<'static>,
+    result: TaskResult<T>,
+) {
+    match result {
+        Err(TaskError::Panicked(panic)) => {
             let context = ExceptionContext::new("panic in a task whose result nobody took");
-            exceptions.report(&context.with_panic(panic).with_place(standing.place));
+            exceptions.report(&context.with_panic(panic).with_place(place));
         }
-        Some(result) => exceptions.contain("panic while a result was dropped", || drop(result)),
+        result => exceptions.contain("panic while a result was dropped", || drop(result)),
     }
 }

@@ -13,8 +13,9 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Instant;
 
-use crate::error::wake;
+use crate::error::{drop_bounded, wake};
 use crate::exceptions::Exceptions;
+use crate::nesting::Kind;
 use crate::ready::Callback;
 use crate::slots::Key;
 use alarms::Alarms;
@@ -79,10 +80,10 @@ impl Timers {
     /// Nobody waits for the alarm any more.
     pub(crate) fn forget(&self, alarm: Key) {
         let waker = self.alarms.borrow_mut().remove(alarm);
-        if waker.is_some() {
+        if let Some(waker) = waker {
             self.count_cancelled();
+            drop_bounded(Kind::Drop, "while a waker was dropped", waker);
         }
-        drop(waker);
     }
 
     fn push(&self, when: Instant, due: Due) {

@@ -29,10 +29,11 @@ async fn send<S: AsFd>(
     scene: &Scene,
     sock: &Socket<S>,
     offset: u64,
-    sending: SendFile<'_, S>,
+    sending: SendFile<'_, S, File>,
 ) -> u64 {
     let moved = Cell::new(0);
     let sending = sending.offset(offset).progress(|sent| moved.set(sent));
+    let sending = sending.into_future();
     let result = scene.with_owed_edges(sock, sending).await;
     if position(&scene.file) != offset + moved.get() {
         scene.met("misplaced");
@@ -47,7 +48,7 @@ async fn send<S: AsFd>(
 /// Sends all of the file; each transfer that ends before goes on with the next, from where it came to.
 fn send_whole(
     scene: &Scene,
-    options: impl for<'a> Fn(SendFile<'a, UnixStream>) -> SendFile<'a, UnixStream>,
+    options: impl for<'a> Fn(SendFile<'a, UnixStream, File>) -> SendFile<'a, UnixStream, File>,
 ) {
     let (near, far) = narrow_unix();
     let reader = peers::stalled_reader(far);

@@ -39,7 +39,7 @@ class Rule:
         return self.meets
 
 
-READS_IN = ("cold",)
+READS_IN = ("cold", "copied")
 
 # The first that holds counts.
 RULES = [
@@ -54,6 +54,7 @@ RULES = [
     Rule("sendto", ("EAGAIN",), says="the operation waits until there is room"),
     Rule("sendto", (NOTHING,), WRITE_ZERO, "an error of kind `WriteZero`: nothing is tried for ever"),
     Rule("sendto", meets=REPORTED, says="the operation reports it; of a transfer the file's position says what was sent"),
+    Rule("sendfile", says="the thread reads the range by pread64", like="/dev/null", title="of a prefetch, to `/dev/null`"),
     Rule("sendfile", ("EAGAIN",), says="the transfer waits until there is room"),
     Rule("sendfile", NOT_AVAILABLE, UNAVAILABLE, "`Unsupported`, with a `SendfileNotAvailableError` that says how much was sent",
          steps=("no_fallback",), title="with `.fallback(false)`"),
@@ -61,23 +62,25 @@ RULES = [
     Rule("sendfile", (NOTHING,), SHORT, "the file's end: the result is what was sent", steps=("no_fallback",), title="with `.fallback(false)`"),
     Rule("sendfile", (NOTHING,), says="one read decides between the file's end and a file that sendfile cannot see"),
     Rule("sendfile", meets=REPORTED, says="the transfer reports it, its position exact, and never reads instead"),
-    Rule("pread64", steps=READS_IN, says="none: who sends the bytes will meet it", title="of bytes that are read in"),
+    Rule("pread64", steps=READS_IN, says="none: who sends the bytes will meet it", title="of a prefetch"),
     Rule("pread64", ("EINVAL",), says="read once more, aligned, as O_DIRECT wants it", title="of the fallback"),
     Rule("pread64", (NOTHING,), SHORT, "the file's end: the result is what was sent", title="of the fallback"),
     Rule("pread64", meets=REPORTED, says="the transfer reports it, its position exact", title="of the fallback"),
-    Rule("preadv2", ("EAGAIN",), says="the bytes are not in memory: the executor reads them in"),
-    Rule("preadv2", NOT_AVAILABLE, says="no answer: the executor reads, and the loop sends from memory; without the fallback sendfile sends what was read"),
-    Rule("preadv2", says="none: who sends the bytes will meet it"),
+    Rule("preadv2", ("EAGAIN",), says="a miss: mincore says which pages are missing, and the executor prefetches them"),
+    Rule("preadv2", NOT_AVAILABLE, says="no answer: the executor asks for the file system, and another question follows"),
+    Rule("preadv2", says="none: sendfile will report it"),
+    Rule("cachestat", ("EPERM",), says="no answer for this file: preadv2 or mincore is asked"),
+    Rule("cachestat", ("ENOSYS",), says="no answer on this kernel: preadv2 or mincore is asked"),
+    Rule("cachestat", says="no answer for this transfer: preadv2 or mincore is asked"),
+    Rule("mincore", says="no answer: all is prefetched before it is sent"),
     Rule("lseek", meets=MISPLACED, says="the transfer's result stands; the file's position is where it was"),
-    Rule("statx", says="the file is asked once more, its server too", like="DONT_SYNC", title="without asking a server"),
-    Rule("statx", ("ENOSYS",), says="the standard library asks in the older way"),
-    Rule("statx", meets=REPORTED, says="the transfer reports it, its position exact"),
+    Rule("statx", says="fstat is called"),
     Rule("fcntl", meets=REPORTED, says="`Loop::new` reports it; nothing is left open", like="F_DUPFD", steps=("making_loops",),
          title="a duplicate, of the poller"),
-    Rule("fcntl", says="the bytes are not read in, but sent as they are, and so is the rest", like="F_DUPFD", steps=READS_IN, title="a duplicate, to read in"),
+    Rule("fcntl", says="nothing is prefetched from then on", like="F_DUPFD", steps=READS_IN, title="a duplicate, to prefetch"),
     Rule("fcntl", says="it is no file in memory, for all that is known: the executor asks where it lives", like="F_GET_SEALS",
          title="the seals of a file whose system has no answer"),
-    Rule("fcntl", says="nobody can ask or read elsewhere: the file is sent as it is, by sendfile", like="F_DUPFD",
+    Rule("fcntl", says="the transfer takes the fallback, or sends by sendfile if that has no descriptor either", like="F_DUPFD",
          steps=("looking", "unanswered"), title="a duplicate, of such a file"),
     Rule("fcntl", meets=REPORTED, says="the transfer reports it, its position exact", like="F_DUPFD",
          title="a duplicate, for the fallback"),

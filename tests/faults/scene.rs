@@ -20,7 +20,8 @@ use sendloop::{Loop, SendfileNotAvailableError, Socket};
 use super::live::live;
 use crate::util::{ODD, content, descriptors, test};
 
-/// How often a step tries an operation again: every third call fails at most, so more means that one call fails for ever.
+/// How often a step tries an operation again: every third call fails at most, so more means that
+/// one call fails for ever.
 const PATIENCE: usize = 60;
 
 pub(super) struct Scene {
@@ -32,12 +33,15 @@ pub(super) struct Scene {
 /// Plays `step`; where the driver asks for it, once more, when that is ready.
 pub(super) fn play(step: fn(&Scene)) {
     let _test = test();
-    // The first time pays for what is made once, as the buffers of the standard library.
-    let first = Scene::new();
-    step(&first);
-    assert_eq!(*first.met.borrow(), [""; 0], "nothing fails undisturbed");
-    let kept = first.kept();
-    drop(first);
+    // The first time pays for what is made once, as the buffers of the standard library. It has a
+    // thread of its own, as each thread remembers what it has asked the kernel about a mount.
+    let first = move || {
+        let first = Scene::new();
+        step(&first);
+        assert_eq!(*first.met.borrow(), [""; 0], "nothing fails undisturbed");
+        first.kept()
+    };
+    let kept = thread::scope(|scope| scope.spawn(first).join().expect("no panic"));
     if env::var_os("SENDLOOP_FAULTS").is_some() {
         play_under_strace(step, kept);
     }
@@ -89,7 +93,8 @@ impl Held {
         }
     }
 
-    /// When the threads have let go what is theirs: no more than `before`, or what it is after a while.
+    /// When the threads have let go what is theirs: no more than `before`, or what it is after a
+    /// while.
     fn settled(before: &Held) -> Held {
         let start = Instant::now();
         loop {
@@ -184,8 +189,9 @@ impl Scene {
         }
     }
 
-    /// Runs an operation on `sock`. After an EAGAIN the kernel owes an edge. It does not know of one that was made up, so where
-    /// the driver makes them up, the socket is armed again every now and then.
+    /// Runs an operation on `sock`. After an EAGAIN the kernel owes an edge. It does not know of
+    /// one that was made up, so where the driver makes them up, the socket is armed again every now
+    /// and then.
     pub(super) async fn with_owed_edges<S: AsFd, T>(
         &self,
         sock: &Socket<S>,

@@ -86,6 +86,7 @@ pub(crate) struct Transfer {
     pub(crate) fallback: bool,
     pub(crate) prefetch: bool,
     pub(crate) stall_timeout: bool,
+    pub(crate) update_position: bool,
 }
 
 /// After a poll, as soon as there were so many of these: the writer's own where a writer is given up, else those of all.

@@ -166,9 +166,10 @@ fn transfer() -> impl Strategy<Value = Rough> {
         proptest::bool::weighted(0.8),
         any::<bool>(),
         proptest::bool::weighted(0.1),
+        proptest::bool::weighted(0.75),
     );
     (part(), chunk, header, flags).prop_map(|((offset, count), chunk, header, flags)| {
-        let (fallback, prefetch, stall_timeout) = flags;
+        let (fallback, prefetch, stall_timeout, update_position) = flags;
         Rough::File(
             offset,
             count,
@@ -180,6 +181,7 @@ fn transfer() -> impl Strategy<Value = Rough> {
                 fallback,
                 prefetch,
                 stall_timeout,
+                update_position,
             },
         )
     })

@@ -141,11 +141,17 @@ impl<'a> Stage<'a> {
         Ok(given_up)
     }
 
-    /// The position is set when a transfer that has begun ends, to the byte, and at no other time.
+    /// The position is set when a transfer that has begun ends, to the byte, and at no other time. A transfer that does not update
+    /// the position never sets it.
     fn check_position(&mut self, n: usize, goes_on: bool) -> Verdict {
         let (op, position) = (&self.ops[n], self.scene.sample.position());
         let expected = match op.transfer() {
-            Some(transfer) if !goes_on && op.polls > 0 && !is_refused(transfer) => {
+            Some(transfer)
+                if transfer.update_position
+                    && !goes_on
+                    && op.polls > 0
+                    && !is_refused(transfer) =>
+            {
                 transfer.offset + op.meter.sent.get()
             }
             _ => self.position,

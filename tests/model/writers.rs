@@ -174,5 +174,6 @@ fn sendfile<'a>(
     if transfer.stall_timeout {
         sending = sending.stall_timeout(Duration::from_secs(600));
     }
-    Box::pin(sending)
+    sending = sending.update_position(transfer.update_position);
+    Box::pin(sending.into_future())
 }

@@ -49,7 +49,7 @@ fn seek(mut file: &File, to: u64) {
 }
 
 /// Sends, and says how much it was and where the position is.
-async fn send<T: AsFd>(s: &Scene, transfer: SendFile<'_, T>, sent: &File) {
+async fn send<T: AsFd>(s: &Scene, transfer: SendFile<'_, T, File>, sent: &File) {
     match transfer.await {
         Ok(count) => s.say(format!("sent-{count}")),
         Err(error) if error.kind() == ErrorKind::InvalidInput => s.say("refused"),

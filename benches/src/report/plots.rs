@@ -55,7 +55,13 @@ fn beside_ours(table: &Table, peer: &str) -> f64 {
     ratio.map_or(f64::NAN, |ratio| ratio.median)
 }
 
-const OUR_NAMES: &[&str] = &["sendloop", "sendloop_noprefetch", "file_server"];
+const OUR_NAMES: &[&str] = &[
+    "sendloop",
+    "sendloop_noprefetch",
+    "sendloop_noposition",
+    "sendloop_noposition_noprefetch",
+    "file_server",
+];
 
 pub fn draw(folder: &Path, tables: &Tables) -> Result<()> {
     let cost = cost_in_microseconds;
@@ -105,14 +111,14 @@ pub fn draw(folder: &Path, tables: &Tables) -> Result<()> {
         Chart {
             file: "e.svg",
             title: "HTTP: requests in a second, on one core",
-            keys: &["E "],
+            keys: &["E 1 KiB", "E 1 MiB", "E 64 KiB"],
             figure: rate,
             ours: OUR_NAMES,
         },
         Chart {
             file: "g.svg",
             title: "Cold files: how many ms a ticker is late at worst",
-            keys: &["G "],
+            keys: &["G disk", "G fuse", "G holes"],
             figure: late,
             ours: OUR_NAMES,
         },

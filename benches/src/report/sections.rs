@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::earlier::Earlier;
 use super::figures::{digits, seconds};
 use super::{Tables, heading, tables};
 use crate::runner::results::{Series, Table};
@@ -12,6 +13,8 @@ pub enum Shape {
     Times(&'static [(&'static str, &'static str)]),
     Counts,
     Lateness,
+    /// Nothing but these figures.
+    Figures(&'static [(&'static str, &'static str)]),
     /// By number of connections.
     Growth,
 }
@@ -20,91 +23,122 @@ pub struct Section {
     letter: &'static str,
     title: &'static str,
     plot: Option<&'static str>,
-    /// How the keys of its tables begin.
-    keys: &'static [&'static str],
-    shape: Shape,
+    /// How the keys of its tables begin, and how these are written.
+    keys: &'static [(&'static str, Shape)],
     remarks: &'static str,
 }
 
 const LATENCY: &[(&str, &str)] = &[("p50", "median latency"), ("p99", "p99")];
 
-pub const SECTIONS: [Section; 8] = [
+const READS: &[(&str, &str)] = &[("bytes_read", "bytes")];
+const PARKED: &[(&str, &str)] = &[
+    ("rss_per_connection", "bytes of memory for one"),
+    ("mappings_of_file", "mappings of the file"),
+    ("mappings", "more lines in /proc/self/maps"),
+];
+
+pub const SECTIONS: [Section; 9] = [
     Section {
         letter: "A",
         title: "One large file",
         plot: Some("a.svg"),
-        keys: &["A "],
-        shape: Shape::Times(&[]),
+        keys: &[("A ", Shape::Times(&[]))],
         remarks: include_str!("remarks/a.md"),
     },
     Section {
         letter: "B",
         title: "Many small sends",
         plot: Some("b.svg"),
-        keys: &["B "],
-        shape: Shape::Times(&[]),
+        keys: &[("B ", Shape::Times(&[]))],
         remarks: include_str!("remarks/b.md"),
     },
     Section {
         letter: "C",
         title: "Echo",
         plot: Some("c.svg"),
-        keys: &["C echo", "C latency"],
-        shape: Shape::Times(LATENCY),
+        keys: &[
+            ("C echo", Shape::Times(LATENCY)),
+            ("C latency", Shape::Times(LATENCY)),
+        ],
         remarks: include_str!("remarks/c.md"),
     },
     Section {
         letter: "D",
         title: "Tasks and timers",
         plot: Some("d.svg"),
-        keys: &["D "],
-        shape: Shape::Times(&[]),
+        keys: &[("D ", Shape::Times(&[]))],
         remarks: include_str!("remarks/d.md"),
     },
     Section {
         letter: "E",
         title: "A file server",
         plot: Some("e.svg"),
-        keys: &["E "],
-        shape: Shape::Times(LATENCY),
+        keys: &[
+            ("E 1 KiB", Shape::Times(LATENCY)),
+            ("E 1 MiB", Shape::Times(LATENCY)),
+            ("E 64 KiB", Shape::Times(LATENCY)),
+            ("E 1 GiB", Shape::Times(&[])),
+        ],
         remarks: include_str!("remarks/e.md"),
     },
     Section {
         letter: "F",
         title: "Growth",
         plot: Some("f.svg"),
-        keys: &["F echo ", "F files "],
-        shape: Shape::Growth,
+        keys: &[("F echo ", Shape::Growth), ("F files ", Shape::Growth)],
         remarks: include_str!("remarks/f.md"),
     },
     Section {
         letter: "G",
         title: "Cold files",
         plot: Some("g.svg"),
-        keys: &["G "],
-        shape: Shape::Lateness,
+        keys: &[
+            ("G disk", Shape::Lateness),
+            ("G fuse", Shape::Lateness),
+            ("G holes", Shape::Lateness),
+            ("G limited", Shape::Times(&[])),
+        ],
         remarks: include_str!("remarks/g.md"),
+    },
+    Section {
+        letter: "H",
+        title: "File systems",
+        plot: None,
+        keys: &[
+            ("H warm", Shape::Times(&[])),
+            ("H reads", Shape::Figures(READS)),
+            ("H parked", Shape::Figures(PARKED)),
+        ],
+        remarks: include_str!("remarks/h.md"),
     },
     Section {
         letter: "S",
         title: "System calls",
         plot: None,
-        keys: &["S ", "C calls"],
-        shape: Shape::Counts,
+        keys: &[("S ", Shape::Counts), ("C calls", Shape::Counts)],
         remarks: include_str!("remarks/s.md"),
     },
 ];
 
 impl Section {
-    pub fn write(&self, page: &mut String, all: &Tables) -> Result<()> {
-        heading(page, &format!("{}. {}", self.letter, self.title))?;
+    pub fn write(&self, page: &mut String, all: &Tables, earlier: &Earlier) -> Result<()> {
+        let title = format!("{}. {}", self.letter, self.title);
+        let start = page.len();
+        heading(page, &title)?;
+        self.write_new(page, all)?;
+        let kept = earlier.tables_missing_in(&title, &page[start..]);
+        page.push_str(&kept);
+        Ok(())
+    }
+
+    fn write_new(&self, page: &mut String, all: &Tables) -> Result<()> {
         page.push_str(self.remarks);
         if let Some(plot) = self.plot {
             page.push_str(&format!("\n![{}](benchmarks/{plot})\n", self.title));
         }
-        for keys in self.keys {
+        for (keys, shape) in self.keys {
             let tables: Vec<&Table> = of(all, keys);
-            match self.shape {
+            match *shape {
                 Shape::Times(others) => tables
                     .iter()
                     .try_for_each(|table| tables::of_times(page, table, others))?,
@@ -114,6 +148,9 @@ impl Section {
                 Shape::Lateness => tables
                     .iter()
                     .try_for_each(|table| tables::of_lateness(page, table))?,
+                Shape::Figures(figures) => tables
+                    .iter()
+                    .try_for_each(|table| tables::of_figures(page, table, figures))?,
                 Shape::Growth => growth(page, keys, &tables)?,
             }
         }

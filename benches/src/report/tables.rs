@@ -9,7 +9,12 @@ use super::figures::{digits, seconds, spread};
 use crate::runner::results::{Series, Spread, Table};
 
 /// The one that the others are compared with.
-const OURS: [&str; 2] = ["sendloop", "file_server"];
+const OURS: [&str; 4] = [
+    "sendloop",
+    "file_server",
+    "sendloop on ext4",
+    "sendloop_noposition",
+];
 
 fn ours(table: &Table) -> Option<&str> {
     OURS.into_iter().find(|name| table.series(name).is_some())
@@ -82,6 +87,23 @@ pub fn of_counts(page: &mut String, table: &Table) -> Result<()> {
             series.peer,
             calls.join(", ")
         )?;
+    }
+    Ok(())
+}
+
+/// Figures that are neither times nor calls.
+pub fn of_figures(page: &mut String, table: &Table, figures: &[(&str, &str)]) -> Result<()> {
+    write!(page, "\n**{}**\n\n| |", capital(&table.title))?;
+    figures
+        .iter()
+        .try_for_each(|(_, title)| write!(page, " {title} |"))?;
+    writeln!(page, "\n|---|{}", "---|".repeat(figures.len()))?;
+    for series in &table.series {
+        write!(page, "| {} |", series.peer)?;
+        for (name, _) in figures {
+            write!(page, " {} |", digits(series.other(name).median))?;
+        }
+        writeln!(page)?;
     }
     Ok(())
 }

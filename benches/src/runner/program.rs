@@ -43,9 +43,14 @@ impl Program {
 
     /// Under strace, which writes its counts to a file when the side ends.
     pub fn start_traced(&self, counts: &Path) -> Result<Side> {
+        self.start_under_strace(&["-c", "-U", "calls,name"], counts)
+    }
+
+    /// Starts it under strace with these options.
+    pub fn start_under_strace(&self, options: &[&str], output: &Path) -> Result<Side> {
         let mut command = measured(Path::new("strace"));
-        command.args(["-f", "-c", "-U", "calls,name", "-o"]);
-        command.arg(counts).arg(&self.path).args(&self.arguments);
+        command.arg("-f").args(options).arg("-o").arg(output);
+        command.arg(&self.path).args(&self.arguments);
         Side::start(command)
     }
 }

@@ -73,6 +73,49 @@ impl Spread {
     }
 }
 
+/// An interval that holds the median of what the numbers are drawn from with a probability of 95 % or more.
+///
+/// Its ends are two of the numbers themselves (order statistics), so nothing is assumed of their distribution. Fewer
+/// than six numbers have no such interval; then it is all of them.
+#[derive(Clone, Copy)]
+pub struct Interval {
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Interval {
+    pub fn of(numbers: impl IntoIterator<Item = f64>) -> Interval {
+        let mut numbers: Vec<f64> = numbers.into_iter().collect();
+        numbers.sort_by(f64::total_cmp);
+        let count = numbers.len();
+        let cut = cut(count);
+        let at = |place: usize| numbers.get(place).copied().unwrap_or(f64::NAN);
+        Interval {
+            low: at(cut),
+            high: at(count.saturating_sub(cut + 1)),
+        }
+    }
+}
+
+/// Returns how many of `count` sorted numbers lie outside the interval on each side.
+///
+/// Each number is below the true median with probability one half. The interval misses the median only if at most
+/// `cut` numbers are on one side of it, so twice that binomial tail must stay within 5 %.
+fn cut(count: usize) -> usize {
+    let mut cut = 0;
+    let mut ways = 1.0;
+    let mut tail = 0.5_f64.powi(count as i32);
+    let one = tail;
+    loop {
+        ways *= (count - cut) as f64 / (cut + 1) as f64;
+        tail += ways * one;
+        if 2.0 * tail > 0.05 || cut + 1 >= count {
+            return cut;
+        }
+        cut += 1;
+    }
+}
+
 impl Series {
     pub fn cost(&self) -> Spread {
         Spread::of(self.samples.iter().map(Sample::cost))
@@ -108,11 +151,20 @@ impl Table {
         reference: &str,
         figure: impl Fn(&Sample) -> f64,
     ) -> Option<Spread> {
+        self.ratios(peer, reference, figure).map(Spread::of)
+    }
+
+    /// The ratio of a figure in each round.
+    pub fn ratios(
+        &self,
+        peer: &str,
+        reference: &str,
+        figure: impl Fn(&Sample) -> f64,
+    ) -> Option<Vec<f64>> {
         let (ours, theirs) = (self.series(peer)?, self.series(reference)?);
         let pairs = ours.samples.iter().zip(&theirs.samples);
-        Some(Spread::of(
-            pairs.map(|(our, their)| figure(our) / figure(their)),
-        ))
+        let ratio = |(our, their)| figure(our) / figure(their);
+        Some(pairs.map(ratio).collect())
     }
 }
 

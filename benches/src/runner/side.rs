@@ -21,8 +21,17 @@ const COUNTERPART: usize = 1;
 
 /// Puts this process on the counterpart's core.
 pub fn become_counterpart() -> Result<()> {
+    stay_on(COUNTERPART)
+}
+
+/// Puts this thread on the core of the measured process.
+pub fn become_measured() -> Result<()> {
+    stay_on(MEASURED)
+}
+
+fn stay_on(core: usize) -> Result<()> {
     let mut cores = CpuSet::new();
-    cores.set(COUNTERPART)?;
+    cores.set(core)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
 }
 

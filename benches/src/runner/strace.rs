@@ -3,7 +3,7 @@
 //! Each side runs twice under `strace -f -c`, from its start to its end, with two amounts of work. What it calls to start, to accept and
 //! to end is in both, so the difference of the two is what the difference of the work took.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -80,4 +80,44 @@ fn difference(less: &Calls, more: &Calls, units: f64) -> Calls {
     let all = per_unit.values().sum();
     per_unit.insert("all".to_string(), all);
     per_unit
+}
+
+/// The calls by which a process reads a file into its memory.
+const READS: &str = "trace=read,readv,pread64,preadv,preadv2";
+
+/// How many bytes a side reads from the files of a folder into its memory while it works.
+pub fn bytes_read(
+    program: &Program,
+    (files, folder): (&Path, &Path),
+    work: impl FnOnce(&mut Side) -> Result<()>,
+) -> Result<u64> {
+    let file = folder.join("strace.txt");
+    // With paths of descriptors, without data.
+    let mut side = program.start_under_strace(&["-y", "-s", "0", "-e", READS], &file)?;
+    work(&mut side)?;
+    side.end()?;
+    let mark = format!("<{}/", files.canonicalize()?.display());
+    Ok(sum_of_results(&fs::read_to_string(file)?, &mark))
+}
+
+/// The sum of what the calls returned that name `mark`: "PID CALL(…) = RESULT", perhaps in two parts.
+fn sum_of_results(trace: &str, mark: &str) -> u64 {
+    let mut interrupted = BTreeSet::new();
+    let mut sum = 0;
+    for line in trace.lines() {
+        let (process, call) = line.split_once(' ').unwrap_or_default();
+        let call = call.trim();
+        let is_ours = match call.starts_with("<...") {
+            true => interrupted.remove(process),
+            false => call.contains(mark),
+        };
+        if is_ours && call.ends_with("<unfinished ...>") {
+            interrupted.insert(process);
+        } else if is_ours {
+            let result = call.rsplit_once(" = ").map_or("", |(_, result)| result);
+            let number = result.split(' ').next().unwrap_or_default();
+            sum += number.parse().unwrap_or(0);
+        }
+    }
+    sum
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::content;
+use crate::works::discard;
 
 /// Longer than any answer should take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -74,6 +75,21 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// Downloads a file over a connection of its own and throws it away; returns the length of its body.
+pub fn download(port: u16, path: &str, buffer: &mut [u8]) -> Result<u64> {
+    let mut connection = Connection::new(port)?;
+    connection.ask(path)?;
+    let length = connection.head()?;
+    let mut left = length - (connection.0.buffer().len() as u64).min(length);
+    while left > 0 {
+        match discard(connection.0.get_ref(), buffer)? as u64 {
+            0 => bail!("{left} bytes did not come"),
+            taken => left = left.checked_sub(taken).context("more than the body")?,
+        }
+    }
+    Ok(length)
 }
 
 /// Whether a server sends a file as it is.

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use crate::runner::rounds::Peer;
 use crate::runner::side::{Side, measured};
 
-pub use get::{Connection, check};
+pub use get::{Connection, check, download};
 pub use nginx::Variant;
 pub use programs::require;
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
@@ -18,9 +19,14 @@ pub fn require(program: &str, package: &str) -> Result<()> {
     }
 }
 
-/// The library's example, from the tree that this package lies in.
+/// The library's example, from the tree that this package lies in; built once in a run.
 pub fn file_server(folder: &Path) -> Result<PathBuf> {
+    static BUILT: OnceLock<()> = OnceLock::new();
     let target = folder.join("tree");
+    let program = target.join("release/examples/file_server");
+    if BUILT.get().is_some() {
+        return Ok(program);
+    }
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--quiet", "--locked", "--release"]);
     cargo.args([
@@ -30,7 +36,8 @@ pub fn file_server(folder: &Path) -> Result<PathBuf> {
         "../Cargo.toml",
     ]);
     succeed(cargo.arg("--target-dir").arg(&target))?;
-    Ok(target.join("release/examples/file_server"))
+    BUILT.get_or_init(|| ());
+    Ok(program)
 }
 
 pub fn static_web_server(folder: &Path) -> Result<PathBuf> {

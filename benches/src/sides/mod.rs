@@ -7,6 +7,7 @@ pub mod cold;
 mod echo;
 pub mod send;
 mod slow_fs;
+pub mod step;
 mod tasks;
 
 use std::io::{self, BufRead, Write};
@@ -25,6 +26,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         "echo" => echo::run(peer),
         "cold" => cold::run(peer),
         "slow" => slow_fs::run(rest),
+        "step" => step::run(rest),
         "send" => send::run(peer, rest),
         "tasks" => tasks::run(peer),
         _ => bail!("no side has the name {name}"),

@@ -10,6 +10,46 @@ use crate::runner::rounds::Plan;
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 1 << 30;
 
+/// The bare loops, by the most that a call of theirs asks for; without a number it asks for all that is left.
+pub const BARE_LOOPS: [&str; 14] = [
+    "blocking",
+    "blocking_64k",
+    "blocking_128k",
+    "blocking_256k",
+    "blocking_512k",
+    "blocking_1024k",
+    "blocking_2048k",
+    "epoll",
+    "epoll_64k",
+    "epoll_128k",
+    "epoll_256k",
+    "epoll_512k",
+    "epoll_1024k",
+    "epoll_2048k",
+];
+
+/// Who is compared with bare loops of every call size.
+const OURS: [&str; 2] = ["sendloop", "sendloop_noprefetch"];
+
+/// Beside bare loops whose calls ask for 64 KiB to 2 MiB, or for all that is left.
+pub fn call_sizes(options: &Options) -> Result<()> {
+    let scale = Scale::of(options);
+    let size = scale.units(SIZE / MIB) * MIB;
+    download::make(options, size)?;
+    let mut peers = download::start(options, &[&OURS[..], &BARE_LOOPS].concat(), size)?;
+    let plan = Plan {
+        key: "A call sizes",
+        title: "the same beside bare loops by the most that a call asks for",
+        unit: "MiB",
+        rounds: scale.pairs(),
+    };
+    let table = plan.run(&mut peers, |peer| {
+        let mut client = download::Client::connect(peer.side.port)?;
+        Ok((client.fetch(size, 1)? / MIB) as f64)
+    })?;
+    results::save(&options.folder, &table)
+}
+
 pub fn run(options: &Options) -> Result<()> {
     let scale = Scale::of(options);
     let size = scale.units(SIZE / MIB) * MIB;

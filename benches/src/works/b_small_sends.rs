@@ -14,12 +14,16 @@ pub const SIZES: [(u64, &str, u64); 2] =
 /// The calls that sendloop makes, without sendloop: what is left of the difference is its own.
 const CALLS: [&str; 2] = ["blocking_lseek", "blocking_look_lseek"];
 
+/// sendloop without the file's position.
+pub const NO_POSITION: [&str; 2] = ["sendloop_noposition", "sendloop_noposition_noprefetch"];
+
 pub fn run(options: &Options) -> Result<()> {
     let scale = Scale::of(options);
     for (size, name, times) in SIZES {
         let times = scale.units(times);
         download::make(options, size)?;
-        let mut peers = download::start(options, &[&CALLS[..], &download::PEERS].concat(), size)?;
+        let names = [&CALLS[..], &download::PEERS].concat();
+        let mut peers = download::start(options, &names, size)?;
         let plan = Plan {
             key: &format!("B {name}"),
             title: &format!("a file of {name}, sent again and again over one connection"),
@@ -33,4 +37,25 @@ pub fn run(options: &Options) -> Result<()> {
         results::save(&options.folder, &table)?;
     }
     Ok(())
+}
+
+/// Transfers without the file's position beside bare calls of the same kind, in more rounds.
+pub fn without_position(options: &Options) -> Result<()> {
+    let scale = Scale::of(options);
+    let size = 4 << 10;
+    let times = scale.units(200_000);
+    download::make(options, size)?;
+    let peers = [&["blocking", "epoll", "blocking_look"], &NO_POSITION[..]].concat();
+    let mut peers = download::start(options, &peers, size)?;
+    let plan = Plan {
+        key: "B no position",
+        title: "a file of 4 KiB, sent again and again without its position",
+        unit: "send",
+        rounds: scale.pairs(),
+    };
+    let table = plan.run(&mut peers, |peer| {
+        download::Client::connect(peer.side.port)?.fetch(size, times)?;
+        Ok(times as f64)
+    })?;
+    results::save(&options.folder, &table)
 }

@@ -34,7 +34,7 @@ pub fn run(options: &Options) -> Result<()> {
 fn table(options: &Options, key: &str, size: u64, times: [u64; 2]) -> Result<Table> {
     download::make(options, size)?;
     let mut series = Vec::new();
-    for peer in download::PEERS {
+    for peer in [&download::PEERS[..], &b_small_sends::NO_POSITION].concat() {
         let program = download::program(options, peer)?;
         let by = (&program, options.folder.as_path());
         series.push(strace::series(peer, by, times, |side, times| {

@@ -1,21 +1,20 @@
-//! Every answer in every state, without a socket.
+//! Tests of every outcome in every state, without a socket.
 
 use super::*;
 use crate::error::SendfilePhase;
-use crate::sendfile::share::{MOST_BYTES, MOST_CALLS};
 
 mod header;
 mod page_cache;
 
 const MIB: usize = 1 << 20;
 const BLOCK: usize = 256 << 10;
-const LEARN: Step = Step::Learn { certain: true };
+const STAT: Action = Action::Stat { sync: true };
 
-/// A transfer without a header, whose bytes are sent wherever they are.
+/// Creates a transfer without a header and without probes of the page cache.
 fn new_machine(plan: Plan, fallback: bool) -> Machine {
     Machine::new(
         plan,
-        Wishes {
+        MachineOptions {
             fallback,
             prefetch: false,
             header: 0,
@@ -23,28 +22,31 @@ fn new_machine(plan: Plan, fallback: bool) -> Machine {
     )
 }
 
-/// A transfer of the whole of a file that says it has `size` bytes, right before its first call.
+/// Creates a transfer of a file that reports `size` bytes, before its first call.
 #[track_caller]
 fn sending(size: u64, fallback: bool) -> Machine {
     let mut machine = new_machine(Plan::new(0, None), fallback);
-    assert_eq!(machine.step(), LEARN);
-    machine.learned(Ok(Facts { size, cached: true }));
+    assert_eq!(machine.action(), STAT);
+    machine.on_stat(Ok(Stat {
+        size,
+        is_cached: true,
+    }));
     machine
 }
 
-/// A transfer of `count` bytes for which one call is enough, so that nobody asked for the size.
+/// Creates a transfer of `count` bytes, few enough for one call without a stat.
 fn counted(count: u64, fallback: bool) -> Machine {
     new_machine(Plan::new(0, Some(count)), fallback)
 }
 
-/// A transfer in the fallback, with a block of `len` bytes to be sent.
+/// Creates a transfer in the fallback, with a block of `len` bytes to send.
 #[track_caller]
 fn draining(len: usize) -> Machine {
     let mut machine = sending(0, true);
-    machine.answered(Answer::NotAvailable(libc::EINVAL));
-    assert!(matches!(machine.step(), Step::Read { .. }));
-    machine.filled(Ok(len));
-    assert_eq!(machine.step(), Step::Drain(0..len));
+    machine.on_outcome(Outcome::NotAvailable(libc::EINVAL));
+    assert!(matches!(machine.action(), Action::Read(_)));
+    machine.on_block(Ok(len));
+    assert_eq!(machine.action(), Action::SendBlock(0..len));
     machine
 }
 
@@ -54,14 +56,14 @@ fn os(errno: i32) -> io::Error {
 
 #[track_caller]
 fn ends_with(mut machine: Machine, sent: u64) {
-    assert_eq!(machine.step(), Step::End);
+    assert_eq!(machine.action(), Action::Finish);
     assert!(machine.is_done());
     assert_eq!(machine.result().expect("no error"), sent);
 }
 
 #[track_caller]
 fn fails_with(mut machine: Machine, errno: i32, position: u64) {
-    assert_eq!(machine.step(), Step::End);
+    assert_eq!(machine.action(), Action::Finish);
     assert_eq!(machine.position(), position);
     assert_eq!(
         machine.result().expect_err("an error").raw_os_error(),
@@ -71,7 +73,7 @@ fn fails_with(mut machine: Machine, errno: i32, position: u64) {
 
 #[track_caller]
 fn fails_as_unsupported(mut machine: Machine, errno: Option<i32>) {
-    assert_eq!(machine.step(), Step::End);
+    assert_eq!(machine.action(), Action::Finish);
     let error = machine.result().expect_err("an error");
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
     let inner = error.get_ref().expect("an inner error");
@@ -81,8 +83,22 @@ fn fails_as_unsupported(mut machine: Machine, errno: Option<i32>) {
     assert_eq!(inner.errno(), errno);
 }
 
-fn send(offset: u64, len: usize) -> Step {
-    Step::Send { offset, len }
+/// Returns the range of the next send, and panics if the next action is another one.
+#[track_caller]
+fn next_send(machine: &Machine) -> Range<u64> {
+    match machine.action() {
+        Action::Send { range, .. } => range,
+        action => panic!("{action:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_sends(machine: &Machine, offset: u64, len: usize) {
+    assert_eq!(next_send(machine), offset..offset + len as u64);
+}
+
+fn read(offset: u64, len: usize) -> Action {
+    Action::Read(offset..offset + len as u64)
 }
 
 #[test]
@@ -92,72 +108,66 @@ fn nothing_to_send_is_the_end_before_anything_is_asked() {
 }
 
 #[test]
-fn learn_size_then_send() {
-    assert_eq!(sending(10, true).step(), send(0, 10));
-    assert_eq!(sending(10 << 20, true).step(), send(0, MIB));
-    assert_eq!(sending(0, true).step(), send(0, MIB));
+fn stat_size_then_send() {
+    assert_sends(&sending(10, true), 0, 10);
+    assert_sends(&sending(10 << 20, true), 0, MIB);
+    assert_sends(&sending(0, true), 0, MIB);
 }
 
 #[test]
-fn learn_past_the_end_is_the_end() {
+fn stat_past_the_end_is_the_end() {
     let mut machine = new_machine(Plan::new(10, None), true);
-    machine.learned(Ok(Facts {
+    machine.on_stat(Ok(Stat {
         size: 10,
-        cached: true,
+        is_cached: true,
     }));
     ends_with(machine, 0);
 }
 
 #[test]
-fn learn_that_fails_is_the_files_error() {
+fn stat_that_fails_is_the_files_error() {
     let mut machine = new_machine(Plan::new(5, None), true);
-    machine.learned(Err(os(libc::EIO)));
+    machine.on_stat(Err(os(libc::EIO)));
     fails_with(machine, libc::EIO, 5);
 }
 
 #[test]
-fn learn_that_it_is_not_in_the_page_cache_is_not_available() {
-    let uncached = Facts {
+fn stat_that_it_is_not_in_the_page_cache_is_not_available() {
+    let uncached = Stat {
         size: 9,
-        cached: false,
+        is_cached: false,
     };
     let mut machine = new_machine(Plan::new(0, None), true);
-    machine.learned(Ok(uncached));
-    assert_eq!(
-        machine.step(),
-        Step::Read {
-            offset: 0,
-            len: BLOCK
-        }
-    );
+    machine.on_stat(Ok(uncached));
+    assert_eq!(machine.action(), read(0, BLOCK));
     let mut machine = new_machine(Plan::new(0, None), false);
-    machine.learned(Ok(uncached));
+    machine.on_stat(Ok(uncached));
     fails_as_unsupported(machine, None);
 }
 
 #[test]
 fn send_sent_all_of_the_count_is_the_end() {
     let mut machine = counted(7, true);
-    assert_eq!(machine.step(), send(0, 7));
-    machine.answered(Answer::Sent(7));
+    assert_sends(&machine, 0, 7);
+    machine.on_outcome(Outcome::Sent(7));
     ends_with(machine, 7);
 }
 
 #[test]
 fn send_sent_less_without_a_size_asks_for_it() {
     let mut machine = counted(7, true);
-    machine.answered(Answer::Sent(3));
-    assert_eq!(machine.step(), LEARN);
-    machine.learned(Ok(Facts {
+    machine.on_outcome(Outcome::Sent(3));
+    assert_eq!(machine.action(), STAT);
+    machine.on_stat(Ok(Stat {
         size: 5,
-        cached: true,
+        is_cached: true,
     }));
-    assert_eq!(machine.step(), send(3, 2));
-    machine.answered(Answer::Sent(2));
-    assert_eq!(machine.step(), LEARN);
-    machine.learned(Ok(Facts {
+    assert_sends(&machine, 3, 2);
+    machine.on_outcome(Outcome::Sent(2));
+    assert_eq!(machine.action(), STAT);
+    machine.on_stat(Ok(Stat {
         size: 5,
-        cached: true,
+        is_cached: true,
     }));
     ends_with(machine, 5);
 }
@@ -165,24 +175,24 @@ fn send_sent_less_without_a_size_asks_for_it() {
 #[test]
 fn send_sent_some_goes_on_without_waiting() {
     let mut machine = sending(100, true);
-    machine.answered(Answer::Sent(40));
-    assert_eq!(machine.step(), send(40, 60));
+    machine.on_outcome(Outcome::Sent(40));
+    assert_sends(&machine, 40, 60);
 }
 
 #[test]
 fn send_sent_all_that_was_known_asks_for_growth() {
     let mut machine = sending(100, true);
-    machine.answered(Answer::Sent(100));
-    assert_eq!(machine.step(), LEARN);
-    machine.learned(Ok(Facts {
+    machine.on_outcome(Outcome::Sent(100));
+    assert_eq!(machine.action(), STAT);
+    machine.on_stat(Ok(Stat {
         size: 130,
-        cached: true,
+        is_cached: true,
     }));
-    assert_eq!(machine.step(), send(100, 30));
-    machine.answered(Answer::Sent(30));
-    machine.learned(Ok(Facts {
+    assert_sends(&machine, 100, 30);
+    machine.on_outcome(Outcome::Sent(30));
+    machine.on_stat(Ok(Stat {
         size: 130,
-        cached: true,
+        is_cached: true,
     }));
     ends_with(machine, 130);
 }
@@ -190,37 +200,37 @@ fn send_sent_all_that_was_known_asks_for_growth() {
 #[test]
 fn send_would_block_parks_until_writable() {
     let mut machine = sending(100, true);
-    machine.answered(Answer::WouldBlock);
-    assert_eq!(machine.step(), Step::Wait);
-    machine.begin_turn(false, Duration::ZERO);
-    assert_eq!(machine.step(), Step::Wait);
-    machine.begin_turn(true, Duration::ZERO);
-    assert_eq!(machine.step(), send(0, 100));
+    machine.on_outcome(Outcome::WouldBlock);
+    assert_eq!(machine.action(), Action::Wait);
+    machine.begin_step(false);
+    assert_eq!(machine.action(), Action::Wait);
+    machine.begin_step(true);
+    assert_sends(&machine, 0, 100);
 }
 
 #[test]
 fn send_interrupted_is_repeated() {
     let mut machine = sending(100, true);
-    machine.answered(Answer::Interrupted);
-    assert_eq!(machine.step(), send(0, 100));
+    machine.on_outcome(Outcome::Interrupted);
+    assert_sends(&machine, 0, 100);
     let mut machine = counted(7, true);
-    machine.answered(Answer::Interrupted);
-    assert_eq!(machine.step(), send(0, 7));
+    machine.on_outcome(Outcome::Interrupted);
+    assert_sends(&machine, 0, 7);
 }
 
 #[test]
 fn send_not_available_goes_on_by_reading_from_where_it_is() {
     let mut machine = sending(4 << 20, true);
-    machine.answered(Answer::Sent(MIB));
-    machine.answered(Answer::NotAvailable(libc::EINVAL));
+    machine.on_outcome(Outcome::Sent(MIB));
+    machine.on_outcome(Outcome::NotAvailable(libc::EINVAL));
     let offset = MIB as u64;
-    assert_eq!(machine.step(), Step::Read { offset, len: BLOCK });
+    assert_eq!(machine.action(), read(offset, BLOCK));
 }
 
 #[test]
 fn send_not_available_without_the_fallback_is_unsupported() {
     let mut machine = sending(4 << 20, false);
-    machine.answered(Answer::NotAvailable(libc::ENOSYS));
+    machine.on_outcome(Outcome::NotAvailable(libc::ENOSYS));
     assert_eq!(machine.position(), 0);
     fails_as_unsupported(machine, Some(libc::ENOSYS));
 }
@@ -235,11 +245,11 @@ fn send_failed_is_the_error_as_it_is_and_never_the_fallback() {
         libc::EIO,
     ] {
         let mut machine = sending(4 << 20, true);
-        machine.answered(Answer::Sent(MIB));
-        machine.answered(Answer::Failed(os(errno)));
+        machine.on_outcome(Outcome::Sent(MIB));
+        machine.on_outcome(Outcome::Failed(os(errno)));
         fails_with(machine, errno, MIB as u64);
         let mut machine = counted(7, true);
-        machine.answered(Answer::Failed(os(errno)));
+        machine.on_outcome(Outcome::Failed(os(errno)));
         fails_with(machine, errno, 0);
     }
 }
@@ -247,72 +257,71 @@ fn send_failed_is_the_error_as_it_is_and_never_the_fallback() {
 #[test]
 fn send_nothing_with_bytes_owed_is_read_once_and_never_repeated() {
     let mut machine = sending(100, true);
-    machine.answered(Answer::Nothing);
-    assert_eq!(
-        machine.step(),
-        Step::Read {
-            offset: 0,
-            len: BLOCK
-        }
-    );
-    machine.filled(Ok(0));
+    machine.on_outcome(Outcome::Nothing);
+    assert_eq!(machine.action(), read(0, BLOCK));
+    machine.on_block(Ok(0));
     ends_with(machine, 0);
     let mut machine = sending(100, false);
-    machine.answered(Answer::Nothing);
+    machine.on_outcome(Outcome::Nothing);
     ends_with(machine, 0);
 }
 
 #[test]
 fn send_beyond_what_any_file_holds_is_the_end() {
     let mut machine = sending(0, true);
-    machine.answered(Answer::BeyondAllFiles);
+    machine.on_outcome(Outcome::PastEveryFile);
     ends_with(machine, 0);
 }
 
 #[test]
-fn without_a_size_any_answer_but_bytes_asks_for_it() {
+fn unasked_size_is_asked_for_after_any_outcome_but_bytes() {
     for answer in [
-        Answer::Nothing,
-        Answer::WouldBlock,
-        Answer::BeyondAllFiles,
-        Answer::NotAvailable(libc::EINVAL),
+        Outcome::Nothing,
+        Outcome::WouldBlock,
+        Outcome::PastEveryFile,
+        Outcome::NotAvailable(libc::EINVAL),
     ] {
         let mut machine = counted(7, true);
-        machine.answered(answer);
-        assert_eq!(machine.step(), LEARN);
+        machine.on_outcome(answer);
+        assert_eq!(machine.action(), STAT);
     }
 }
 
 #[test]
-fn the_budget_spent_yields_without_waiting_and_is_whole_again_after_a_turn() {
+fn spent_budget_yields_and_is_whole_in_the_next_step() {
     let mut machine = sending(8 << 20, true);
-    machine.answered(Answer::Sent(MIB));
-    assert_eq!(machine.step(), send(1 << 20, MIB));
-    machine.answered(Answer::Sent(MIB));
-    assert_eq!(machine.step(), Step::Yield);
-    machine.begin_turn(false, Duration::ZERO);
-    assert_eq!(machine.step(), send(2 << 20, MIB));
-    machine.answered(Answer::Sent(MIB));
-    assert_eq!(machine.step(), send(3 << 20, MIB));
+    machine.on_outcome(Outcome::Sent(MIB));
+    assert_sends(&machine, 1 << 20, MIB);
+    machine.on_outcome(Outcome::Sent(MIB));
+    assert_eq!(machine.action(), Action::Yield);
+    machine.begin_step(false);
+    assert_sends(&machine, 2 << 20, MIB);
+    machine.on_outcome(Outcome::Sent(MIB));
+    assert_sends(&machine, 3 << 20, MIB);
 }
 
 #[test]
-fn a_budget_that_ends_with_the_file_asks_for_growth_after_the_turn() {
-    for size in [MOST_BYTES, 2 * MOST_BYTES] {
+fn budget_that_ends_with_the_file_asks_for_growth() {
+    for size in [MAX_BYTES_PER_STEP, 2 * MAX_BYTES_PER_STEP] {
         let mut machine = sending(size, true);
         let mut yields = 0;
-        while machine.step() != LEARN {
-            match machine.step() {
-                Step::Yield => {
+        while machine.action() != STAT {
+            match machine.action() {
+                Action::Yield => {
                     yields += 1;
-                    machine.begin_turn(false, Duration::ZERO);
+                    machine.begin_step(false);
                 }
-                Step::Send { len, .. } => machine.answered(Answer::Sent(len)),
+                Action::Send { range, .. } => {
+                    machine.on_outcome(Outcome::Sent((range.end - range.start) as usize))
+                }
                 step => panic!("{step:?}"),
             }
         }
-        assert_eq!(yields, size / MOST_BYTES);
-        machine.learned(Ok(Facts { size, cached: true }));
+        assert_eq!(yields, size / MAX_BYTES_PER_STEP);
+        machine.on_stat(Ok(Stat {
+            size,
+            is_cached: true,
+        }));
         ends_with(machine, size);
     }
 }
@@ -320,61 +329,55 @@ fn a_budget_that_ends_with_the_file_asks_for_growth_after_the_turn() {
 #[test]
 fn read_failed_is_the_files_error() {
     let mut machine = sending(0, true);
-    machine.answered(Answer::NotAvailable(libc::EINVAL));
-    machine.filled(Err(os(libc::EISDIR)));
+    machine.on_outcome(Outcome::NotAvailable(libc::EINVAL));
+    machine.on_block(Err(os(libc::EISDIR)));
     fails_with(machine, libc::EISDIR, 0);
 }
 
 #[test]
-fn drain_sent_counts_each_send_and_reads_on() {
+fn block_sent_counts_each_send_and_reads_on() {
     let mut machine = draining(100);
-    machine.answered(Answer::Sent(30));
+    machine.on_outcome(Outcome::Sent(30));
     assert_eq!(
-        (machine.step(), machine.position()),
-        (Step::Drain(30..100), 30)
+        (machine.action(), machine.position()),
+        (Action::SendBlock(30..100), 30)
     );
-    machine.answered(Answer::Sent(70));
-    assert_eq!(
-        machine.step(),
-        Step::Read {
-            offset: 100,
-            len: BLOCK
-        }
-    );
-    machine.filled(Ok(0));
+    machine.on_outcome(Outcome::Sent(70));
+    assert_eq!(machine.action(), read(100, BLOCK));
+    machine.on_block(Ok(0));
     ends_with(machine, 100);
 }
 
 #[test]
-fn drain_would_block_parks_with_the_rest_of_the_block() {
+fn block_would_block_parks_with_the_rest_of_the_block() {
     let mut machine = draining(100);
-    machine.answered(Answer::Sent(30));
-    machine.answered(Answer::WouldBlock);
-    assert_eq!(machine.step(), Step::Wait);
-    machine.begin_turn(true, Duration::ZERO);
-    assert_eq!(machine.step(), Step::Drain(30..100));
+    machine.on_outcome(Outcome::Sent(30));
+    machine.on_outcome(Outcome::WouldBlock);
+    assert_eq!(machine.action(), Action::Wait);
+    machine.begin_step(true);
+    assert_eq!(machine.action(), Action::SendBlock(30..100));
 }
 
 #[test]
-fn drain_interrupted_is_repeated() {
+fn block_interrupted_is_repeated() {
     let mut machine = draining(100);
-    machine.answered(Answer::Interrupted);
-    assert_eq!(machine.step(), Step::Drain(0..100));
+    machine.on_outcome(Outcome::Interrupted);
+    assert_eq!(machine.action(), Action::SendBlock(0..100));
 }
 
 #[test]
-fn drain_failed_is_the_connections_error_with_the_bytes_exact() {
+fn block_failed_is_the_connections_error_with_the_bytes_exact() {
     let mut machine = draining(100);
-    machine.answered(Answer::Sent(30));
-    machine.answered(Answer::Failed(os(libc::EPIPE)));
+    machine.on_outcome(Outcome::Sent(30));
+    machine.on_outcome(Outcome::Failed(os(libc::EPIPE)));
     fails_with(machine, libc::EPIPE, 30);
 }
 
 #[test]
-fn drain_that_takes_nothing_fails_instead_of_spinning() {
+fn block_that_takes_nothing_fails_instead_of_spinning() {
     let mut machine = draining(100);
-    machine.answered(Answer::Nothing);
-    assert_eq!(machine.step(), Step::End);
+    machine.on_outcome(Outcome::Nothing);
+    assert_eq!(machine.action(), Action::Finish);
     assert_eq!(
         machine.result().expect_err("an error").kind(),
         io::ErrorKind::WriteZero
@@ -382,67 +385,61 @@ fn drain_that_takes_nothing_fails_instead_of_spinning() {
 }
 
 #[test]
-fn drain_yields_after_the_budget() {
+fn block_yields_after_the_budget() {
     let mut machine = draining(BLOCK);
     for _ in 0..7 {
-        machine.answered(Answer::Sent(BLOCK));
-        machine.filled(Ok(BLOCK));
+        machine.on_outcome(Outcome::Sent(BLOCK));
+        machine.on_block(Ok(BLOCK));
     }
-    machine.answered(Answer::Sent(BLOCK - 1));
-    assert_eq!(machine.step(), Step::Drain(BLOCK - 1..BLOCK));
-    machine.answered(Answer::Sent(1));
-    assert_eq!(machine.step(), Step::Yield, "also where a block ends");
-    machine.begin_turn(false, Duration::ZERO);
-    assert!(matches!(machine.step(), Step::Read { .. }));
-    machine.filled(Ok(BLOCK));
+    machine.on_outcome(Outcome::Sent(BLOCK - 1));
+    assert_eq!(machine.action(), Action::SendBlock(BLOCK - 1..BLOCK));
+    machine.on_outcome(Outcome::Sent(1));
+    assert_eq!(machine.action(), Action::Yield, "also where a block ends");
+    machine.begin_step(false);
+    assert!(matches!(machine.action(), Action::Read(_)));
+    machine.on_block(Ok(BLOCK));
     for _ in 0..7 {
-        machine.answered(Answer::Sent(BLOCK));
-        machine.filled(Ok(BLOCK));
+        machine.on_outcome(Outcome::Sent(BLOCK));
+        machine.on_block(Ok(BLOCK));
     }
-    machine.filled(Ok(2 * BLOCK));
-    machine.answered(Answer::Sent(BLOCK));
-    assert_eq!(machine.step(), Step::Yield);
-    machine.begin_turn(false, Duration::ZERO);
-    assert_eq!(machine.step(), Step::Drain(BLOCK..2 * BLOCK));
+    machine.on_block(Ok(2 * BLOCK));
+    machine.on_outcome(Outcome::Sent(BLOCK));
+    assert_eq!(machine.action(), Action::Yield);
+    machine.begin_step(false);
+    assert_eq!(machine.action(), Action::SendBlock(BLOCK..2 * BLOCK));
 }
 
 #[test]
-fn many_calls_are_a_budget_too_however_little_they_move() {
+fn many_small_calls_spend_the_budget() {
     let mut sends = sending(MIB as u64, true);
     let mut drains = draining(BLOCK);
     for machine in [&mut sends, &mut drains] {
-        for _ in 0..MOST_CALLS {
-            assert_ne!(machine.step(), Step::Yield);
-            machine.answered(Answer::Sent(1));
+        for _ in 0..MAX_CALLS_PER_STEP {
+            assert_ne!(machine.action(), Action::Yield);
+            machine.on_outcome(Outcome::Sent(1));
         }
-        assert_eq!(machine.step(), Step::Yield);
-        machine.begin_turn(false, Duration::ZERO);
-        assert_ne!(machine.step(), Step::Yield);
+        assert_eq!(machine.action(), Action::Yield);
+        machine.begin_step(false);
+        assert_ne!(machine.action(), Action::Yield);
     }
 }
 
 #[test]
 fn the_fallback_sends_no_more_than_the_count() {
     let mut machine = counted(BLOCK as u64 + 1, true);
-    machine.answered(Answer::NotAvailable(libc::ENOSYS));
-    machine.learned(Ok(Facts {
+    machine.on_outcome(Outcome::NotAvailable(libc::ENOSYS));
+    machine.on_stat(Ok(Stat {
         size: 0,
-        cached: true,
+        is_cached: true,
     }));
-    machine.answered(Answer::NotAvailable(libc::ENOSYS));
-    assert_eq!(
-        machine.step(),
-        Step::Read {
-            offset: 0,
-            len: BLOCK
-        }
-    );
-    machine.filled(Ok(BLOCK));
-    machine.answered(Answer::Sent(BLOCK));
+    machine.on_outcome(Outcome::NotAvailable(libc::ENOSYS));
+    assert_eq!(machine.action(), read(0, BLOCK));
+    machine.on_block(Ok(BLOCK));
+    machine.on_outcome(Outcome::Sent(BLOCK));
     let offset = BLOCK as u64;
-    assert_eq!(machine.step(), Step::Read { offset, len: 1 });
-    machine.filled(Ok(1));
-    machine.answered(Answer::Sent(1));
+    assert_eq!(machine.action(), read(offset, 1));
+    machine.on_block(Ok(1));
+    machine.on_outcome(Outcome::Sent(1));
     ends_with(machine, BLOCK as u64 + 1);
 }
 
@@ -451,9 +448,9 @@ fn not_available_tells_the_phase() {
     let phase = |sent: usize| {
         let mut machine = sending(100, false);
         if sent > 0 {
-            machine.answered(Answer::Sent(sent));
+            machine.on_outcome(Outcome::Sent(sent));
         }
-        machine.answered(Answer::NotAvailable(libc::EINVAL));
+        machine.on_outcome(Outcome::NotAvailable(libc::EINVAL));
         let error = machine.result().expect_err("not available");
         let inner = error.get_ref().expect("an inner error");
         let inner = inner.downcast_ref::<SendfileNotAvailableError>();

@@ -32,8 +32,19 @@ fn order(client: &mut TcpStream) -> io::Result<Option<Order>> {
 
 /// One call at `sent`. `None` is that the socket is full.
 pub(super) fn step(sock: &impl AsFd, file: &File, sent: u64, size: u64) -> io::Result<Option<u64>> {
+    step_of(MOST, sock, file, sent, size)
+}
+
+/// Makes one call of at most `most` bytes.
+fn step_of(
+    most: u64,
+    sock: &impl AsFd,
+    file: &File,
+    sent: u64,
+    size: u64,
+) -> io::Result<Option<u64>> {
     let mut offset = sent as i64;
-    let count = (size - sent).min(MOST) as usize;
+    let count = (size - sent).min(most) as usize;
     match sendfile64(sock, file, Some(&mut offset), count) {
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(moved) => Ok(Some(moved as u64)),
@@ -46,26 +57,47 @@ pub(super) fn step(sock: &impl AsFd, file: &File, sent: u64, size: u64) -> io::R
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Beside {
     Nothing,
+    /// The page cache is asked, and the position left alone.
+    Look,
     /// The file's position is set behind what was sent, as asyncio and sendloop do.
     Position,
     /// And the page cache is asked for the first byte and, where that is in another page, for the last: sendloop's calls.
     LookAndPosition,
 }
 
-pub(super) fn blocking(listener: &TcpListener, folder: &Folder, beside: Beside) -> io::Result<()> {
+/// How a bare loop calls sendfile.
+#[derive(Clone, Copy)]
+pub(super) struct Calls {
+    pub beside: Beside,
+    /// The most that one call asks for.
+    pub most: u64,
+}
+
+impl Calls {
+    pub(super) fn whole(beside: Beside) -> Calls {
+        Calls { beside, most: MOST }
+    }
+
+    pub(super) fn of(most: u64) -> Calls {
+        let beside = Beside::Nothing;
+        Calls { beside, most }
+    }
+}
+
+pub(super) fn blocking(listener: &TcpListener, folder: &Folder, calls: Calls) -> io::Result<()> {
     loop {
         let (mut client, _) = listener.accept()?;
         while let Some(order) = order(&mut client)? {
-            let file = folder.open(order.size)?;
-            for _ in 0..order.times {
-                send_blocking(&client, &file, order.size, beside)?;
+            for (file, size) in folder.batch(order)?.files() {
+                send_blocking(&client, file, *size, calls)?;
             }
         }
     }
 }
 
-fn send_blocking(client: &TcpStream, mut file: &File, size: u64, beside: Beside) -> io::Result<()> {
-    if beside == Beside::LookAndPosition {
+fn send_blocking(client: &TcpStream, mut file: &File, size: u64, calls: Calls) -> io::Result<()> {
+    let Calls { beside, most } = calls;
+    if matches!(beside, Beside::Look | Beside::LookAndPosition) {
         look(file, 0)?;
         if size > PAGE {
             look(file, size - 1)?;
@@ -73,9 +105,9 @@ fn send_blocking(client: &TcpStream, mut file: &File, size: u64, beside: Beside)
     }
     let mut sent = 0;
     while sent < size {
-        sent += step(client, file, sent, size)?.unwrap_or(0);
+        sent += step_of(most, client, file, sent, size)?.unwrap_or(0);
     }
-    if beside != Beside::Nothing {
+    if matches!(beside, Beside::Position | Beside::LookAndPosition) {
         file.seek(SeekFrom::Start(sent))?;
     }
     Ok(())
@@ -88,7 +120,7 @@ fn look(file: &File, offset: u64) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn epoll(listener: &TcpListener, folder: &Folder) -> io::Result<()> {
+pub(super) fn epoll(listener: &TcpListener, folder: &Folder, calls: Calls) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(16);
     loop {
@@ -98,10 +130,10 @@ pub(super) fn epoll(listener: &TcpListener, folder: &Folder) -> io::Result<()> {
         poll.registry()
             .register(&mut source, Token(0), Interest::WRITABLE)?;
         while let Some(order) = order(&mut client)? {
-            let file = folder.open(order.size)?;
+            let batch = folder.batch(order)?;
             client.set_nonblocking(true)?;
-            for _ in 0..order.times {
-                send_nonblocking(&client, &file, order.size, (&mut poll, &mut events))?;
+            for (file, size) in batch.files() {
+                send_nonblocking(&client, (file, *size), calls.most, (&mut poll, &mut events))?;
             }
             client.set_nonblocking(false)?;
         }
@@ -112,13 +144,13 @@ pub(super) fn epoll(listener: &TcpListener, folder: &Folder) -> io::Result<()> {
 /// Waits after EAGAIN, for an edge.
 fn send_nonblocking(
     client: &TcpStream,
-    file: &File,
-    size: u64,
+    (file, size): (&File, u64),
+    most: u64,
     (poll, events): (&mut Poll, &mut Events),
 ) -> io::Result<()> {
     let mut sent = 0;
     while sent < size {
-        match step(client, file, sent, size)? {
+        match step_of(most, client, file, sent, size)? {
             Some(moved) => sent += moved,
             None => poll.poll(events, None)?,
         }

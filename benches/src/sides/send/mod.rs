@@ -2,22 +2,27 @@
 //!
 //! A client names a file by its size and says how often it wants it, as two numbers of eight bytes; the file of that size lies in
 //! the folder that the side was started with. It is sent so often; then the client may order again, or close the connection.
+//! The size [`ALL`] asks for every file of the folder, in random order; the bare loops and sendloop know it.
 
 mod async_io;
 mod bare;
 mod sendloop;
 mod tokio;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::{Result, bail};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Backlog, listen};
+
+use bare::{Beside, Calls};
+use sendloop::Settings;
 
 /// What a client asks for.
 #[derive(Clone, Copy)]
@@ -27,6 +32,9 @@ pub struct Order {
 }
 
 const ORDER: usize = 16;
+
+/// The size that stands for all files.
+pub const ALL: u64 = 0;
 
 impl Order {
     fn parse(bytes: [u8; ORDER]) -> Order {
@@ -50,12 +58,67 @@ impl Order {
 struct Folder {
     path: PathBuf,
     files: Rc<RefCell<HashMap<u64, Rc<File>>>>,
+    /// Advances with each batch of all files, so that no two have the same order.
+    seed: Rc<Cell<u64>>,
+}
+
+type SizedFile = (Rc<File>, u64);
+
+/// The files that one order asks for.
+struct Batch {
+    files: Vec<SizedFile>,
+    times: u64,
+}
+
+impl Batch {
+    /// Each file as often as it is wanted.
+    fn files(&self) -> impl Iterator<Item = &SizedFile> {
+        let count = self.files.len() * self.times as usize;
+        self.files.iter().cycle().take(count)
+    }
+}
+
+/// The next of a sequence of random numbers (splitmix64).
+pub fn random(seed: &Cell<u64>) -> u64 {
+    seed.set(seed.get().wrapping_add(0x9e37_79b9_7f4a_7c15));
+    let mut mixed = seed.get();
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 impl Folder {
     fn new(path: PathBuf) -> Folder {
-        let files = Rc::default();
-        Folder { path, files }
+        Folder {
+            path,
+            files: Rc::default(),
+            seed: Rc::default(),
+        }
+    }
+
+    fn batch(&self, order: Order) -> io::Result<Batch> {
+        let files = match order.size {
+            ALL => self.all()?,
+            size => vec![(self.open(size)?, size)],
+        };
+        let times = order.times;
+        Ok(Batch { files, times })
+    }
+
+    /// Every file of the folder, shuffled.
+    fn all(&self) -> io::Result<Vec<SizedFile>> {
+        let mut sizes = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            sizes.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+        }
+        sizes.sort_unstable();
+        for last in (1..sizes.len()).rev() {
+            let other = random(&self.seed) % (last as u64 + 1);
+            sizes.swap(last, other as usize);
+        }
+        let open = |size| Ok((self.open(size)?, size));
+        sizes.into_iter().map(open).collect()
     }
 
     fn open(&self, size: u64) -> io::Result<Rc<File>> {
@@ -78,25 +141,52 @@ pub fn run(peer: &str, arguments: &[String]) -> Result<()> {
         bail!("send-PEER FOLDER");
     };
     let folder = Folder::new(folder.into());
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     // For those who come ten thousand at once.
     listen(&listener, Backlog::MAXCONN)?;
     super::say_ready(listener.local_addr()?.port());
     super::end_with_stdin();
     match peer {
-        "blocking" => bare::blocking(&listener, &folder, bare::Beside::Nothing)?,
-        "blocking_lseek" => bare::blocking(&listener, &folder, bare::Beside::Position)?,
+        "blocking" => bare::blocking(&listener, &folder, Calls::whole(Beside::Nothing))?,
+        "blocking_lseek" => bare::blocking(&listener, &folder, Calls::whole(Beside::Position))?,
+        "blocking_look" => bare::blocking(&listener, &folder, Calls::whole(Beside::Look))?,
         "blocking_look_lseek" => {
-            bare::blocking(&listener, &folder, bare::Beside::LookAndPosition)?;
+            bare::blocking(&listener, &folder, Calls::whole(Beside::LookAndPosition))?;
         }
-        "epoll" => bare::epoll(&listener, &folder)?,
+        "epoll" => bare::epoll(&listener, &folder, Calls::whole(Beside::Nothing))?,
         "read_write" => bare::read_write(&listener, &folder)?,
         "tokio_copy" => tokio::run(listener, folder, tokio::How::Copy)?,
         "tokio_sendfile" => tokio::run(listener, folder, tokio::How::Sendfile)?,
         "async_io" => async_io::run(listener, folder)?,
-        "sendloop" => sendloop::run(listener, folder, true)?,
-        "sendloop_noprefetch" => sendloop::run(listener, folder, false)?,
-        _ => bail!("nobody sends as {peer}"),
+        _ => match (sendloop_settings(peer), call_size(peer)) {
+            (Some(settings), _) => sendloop::run(listener, folder, settings)?,
+            (_, Some(("blocking", most))) => bare::blocking(&listener, &folder, Calls::of(most))?,
+            (_, Some(("epoll", most))) => bare::epoll(&listener, &folder, Calls::of(most))?,
+            _ => bail!("nobody sends as {peer}"),
+        },
     }
     Ok(())
+}
+
+/// The settings that a peer's name tells, if it is one of sendloop's.
+fn sendloop_settings(peer: &str) -> Option<Settings> {
+    let (prefetch, update_position) = match peer {
+        "sendloop" => (true, true),
+        "sendloop_noprefetch" => (false, true),
+        "sendloop_noposition" => (true, false),
+        "sendloop_noposition_noprefetch" => (false, false),
+        _ => return None,
+    };
+    Some(Settings {
+        prefetch,
+        update_position,
+    })
+}
+
+/// A bare loop, and the most that each of its calls asks for: `epoll_128k` is (`epoll`, 128 KiB).
+fn call_size(peer: &str) -> Option<(&str, u64)> {
+    let (way, size) = peer.strip_suffix('k')?.split_once('_')?;
+    Some((way, size.parse::<u64>().ok()? << 10))
 }

@@ -5,12 +5,20 @@ use sendloop::{LoopHandle, Socket};
 
 use super::{Folder, ORDER, Order};
 
-pub(super) fn run(listener: TcpListener, folder: Folder, prefetch: bool) -> io::Result<()> {
+/// What is not the default of a transfer.
+#[derive(Clone, Copy)]
+pub(super) struct Settings {
+    pub prefetch: bool,
+    pub update_position: bool,
+}
+
+pub(super) fn run(listener: TcpListener, folder: Folder, settings: Settings) -> io::Result<()> {
     sendloop::run(async |event_loop| {
         let listener = Socket::new(listener)?;
         loop {
             let (client, _) = event_loop.sock_accept(&listener).await?;
-            event_loop.create_task(serve(event_loop.clone(), client, folder.clone(), prefetch));
+            let serve = serve(event_loop.clone(), client, folder.clone(), settings);
+            event_loop.create_task(serve);
         }
     })?
 }
@@ -19,13 +27,15 @@ async fn serve(
     event_loop: LoopHandle,
     client: Socket<TcpStream>,
     folder: Folder,
-    prefetch: bool,
+    settings: Settings,
 ) -> io::Result<()> {
     while let Some(order) = order(&event_loop, &client).await? {
-        let file = folder.open(order.size)?;
-        for _ in 0..order.times {
-            let send = event_loop.sock_sendfile(&client, &file).count(order.size);
-            send.prefetch(prefetch).await?;
+        for (file, size) in folder.batch(order)?.files() {
+            let send = event_loop.sock_sendfile(&client, file).count(*size);
+            let send = send.prefetch(settings.prefetch);
+
+            let send = send.update_position(settings.update_position);
+            send.await?;
         }
     }
     Ok(())

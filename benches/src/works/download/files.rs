@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -20,18 +20,34 @@ pub fn folder(options: &Options) -> PathBuf {
     options.folder.join("files")
 }
 
-/// Makes the file of a size, a multiple of eight, where it is not there yet, and has it in the page cache.
+/// The file of a size, made where it is not there yet.
+pub fn file(options: &Options, size: u64) -> Result<PathBuf> {
+    make(options, size)?;
+    Ok(folder(options).join(size.to_string()))
+}
+
+/// Makes the file of a size where it is not there yet, and has it in the page cache.
 pub fn make(options: &Options, size: u64) -> Result<()> {
-    let folder = folder(options);
-    fs::create_dir_all(&folder)?;
+    make_in(&folder(options), size)
+}
+
+/// Does the same in another folder.
+pub fn make_in(folder: &Path, size: u64) -> Result<()> {
+    fs::create_dir_all(folder)?;
     let path = folder.join(size.to_string());
     if !fs::metadata(&path).is_ok_and(|metadata| metadata.len() == size) {
         let mut file = BufWriter::new(File::create(&path)?);
-        for place in 0..size / 8 {
-            file.write_all(&word(place))?;
+        for place in 0..size.div_ceil(8) {
+            let len = (size - place * 8).min(8) as usize;
+            file.write_all(&word(place)[..len])?;
         }
         file.into_inner()?.sync_all()?;
     }
+    warm(&path)
+}
+
+/// Reads a file, so that the page cache holds it.
+pub fn warm(path: &Path) -> Result<()> {
     io::copy(&mut File::open(path)?, &mut io::sink())?;
     Ok(())
 }

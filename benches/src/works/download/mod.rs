@@ -4,9 +4,11 @@ mod client;
 mod crowd;
 mod files;
 
-pub use client::Client;
+pub use client::{Client, discard};
 pub use crowd::{Crowd, GREETING, Segment};
-pub use files::make;
+pub use files::{file, make, make_in, warm};
+
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -31,8 +33,21 @@ pub fn program(options: &Options, peer: &str) -> Result<Program> {
     let files = files::folder(options);
     match peer {
         "asyncio" => Program::python(&options.folder, "send.py", &[&files]),
-        _ => Program::own(&format!("send-{peer}"), &[&files]),
+        _ => program_in(&files, peer),
     }
+}
+
+/// The side that sends the files of a folder.
+pub fn program_in(folder: &Path, peer: &str) -> Result<Program> {
+    Program::own(&format!("send-{peer}"), &[folder])
+}
+
+/// The same, started; `name` is what the table calls it. It has sent the file of a size once, and it was right.
+pub fn start_in(folder: &Path, peer: &str, name: &str, size: u64) -> Result<Peer> {
+    let side = program_in(folder, peer)?.start()?;
+    let checked = Client::connect(side.port).and_then(|mut client| client.check(size, 1));
+    checked.with_context(|| format!("what {name} sends"))?;
+    Ok(Peer::new(name, side))
 }
 
 /// Starts the peers, and sees that each sends what is in the file.

@@ -4,8 +4,8 @@
 //! millisecond. A sample's "late" is the worst of one transfer, "late_own"
 //! the same without the time in which others had the core.
 
-mod files;
-mod lateness;
+pub mod files;
+pub mod lateness;
 
 use anyhow::Result;
 

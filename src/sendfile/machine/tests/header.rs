@@ -1,12 +1,14 @@
-//! The header in front of the file.
+//! Tests of the header before the file.
 
 use super::*;
 
-/// One of the whole file, or of so many bytes, with a header of 10.
+/// Creates a transfer with a header of 10 bytes.
+///
+/// It sends the whole file or `count` bytes.
 fn with_header(count: Option<u64>, fallback: bool) -> Machine {
     Machine::new(
         Plan::new(0, count),
-        Wishes {
+        MachineOptions {
             fallback,
             prefetch: false,
             header: 10,
@@ -14,8 +16,8 @@ fn with_header(count: Option<u64>, fallback: bool) -> Machine {
     )
 }
 
-fn header(from: usize, more: bool) -> Step {
-    Step::Header {
+fn header(from: usize, more: bool) -> Action {
+    Action::SendHeader {
         part: from..10,
         more,
     }
@@ -24,23 +26,23 @@ fn header(from: usize, more: bool) -> Step {
 #[test]
 fn header_goes_in_front_of_a_count_without_a_question() {
     let mut machine = with_header(Some(7), true);
-    assert_eq!(machine.step(), header(0, true));
-    machine.answered(Answer::Sent(4));
-    assert_eq!(machine.step(), header(4, true));
+    assert_eq!(machine.action(), header(0, true));
+    machine.on_outcome(Outcome::Sent(4));
+    assert_eq!(machine.action(), header(4, true));
     assert!(machine.is_held_back(), "also where it ends here");
-    machine.answered(Answer::Interrupted);
-    assert_eq!(machine.step(), header(4, true));
-    machine.answered(Answer::WouldBlock);
-    assert_eq!(machine.step(), Step::Wait);
-    machine.begin_turn(false, Duration::ZERO);
-    assert_eq!(machine.step(), Step::Wait);
-    machine.begin_turn(true, Duration::ZERO);
-    assert_eq!(machine.step(), header(4, true));
+    machine.on_outcome(Outcome::Interrupted);
+    assert_eq!(machine.action(), header(4, true));
+    machine.on_outcome(Outcome::WouldBlock);
+    assert_eq!(machine.action(), Action::Wait);
+    machine.begin_step(false);
+    assert_eq!(machine.action(), Action::Wait);
+    machine.begin_step(true);
+    assert_eq!(machine.action(), header(4, true));
     assert_eq!((machine.position(), machine.sent()), (0, 0));
-    machine.answered(Answer::Sent(6));
+    machine.on_outcome(Outcome::Sent(6));
     assert!(machine.is_held_back());
-    assert_eq!(machine.step(), send(0, 7));
-    machine.answered(Answer::Sent(7));
+    assert_sends(&machine, 0, 7);
+    machine.on_outcome(Outcome::Sent(7));
     assert!(!machine.is_held_back());
     ends_with(machine, 7);
 }
@@ -48,42 +50,42 @@ fn header_goes_in_front_of_a_count_without_a_question() {
 #[test]
 fn header_comes_after_the_size_was_asked_for() {
     let mut machine = with_header(None, true);
-    assert_eq!(machine.step(), LEARN);
-    machine.learned(Ok(Facts {
+    assert_eq!(machine.action(), STAT);
+    machine.on_stat(Ok(Stat {
         size: 5,
-        cached: true,
+        is_cached: true,
     }));
-    assert_eq!(machine.step(), header(0, true));
-    machine.answered(Answer::Sent(10));
-    assert_eq!(machine.step(), send(0, 5));
+    assert_eq!(machine.action(), header(0, true));
+    machine.on_outcome(Outcome::Sent(10));
+    assert_sends(&machine, 0, 5);
 }
 
 #[test]
 fn header_of_nothing_does_not_say_that_more_follows() {
     let mut machine = with_header(Some(0), true);
-    assert_eq!(machine.step(), header(0, false));
-    machine.answered(Answer::Sent(10));
+    assert_eq!(machine.action(), header(0, false));
+    machine.on_outcome(Outcome::Sent(10));
     assert!(!machine.is_held_back());
     ends_with(machine, 0);
-    let wishes = Wishes {
+    let options = MachineOptions {
         fallback: true,
         prefetch: true,
         header: 3,
     };
-    let mut machine = Machine::new(Plan::new(9, None), wishes);
+    let mut machine = Machine::new(Plan::new(9, None), options);
     let learned = |machine: &mut Machine| {
-        machine.learned(Ok(Facts {
+        machine.on_stat(Ok(Stat {
             size: 9,
-            cached: true,
+            is_cached: true,
         }));
     };
     learned(&mut machine);
     learned(&mut machine);
     let (part, more) = (0..3, false);
-    assert_eq!(machine.step(), Step::Header { part, more });
-    machine.answered(Answer::Sent(3));
+    assert_eq!(machine.action(), Action::SendHeader { part, more });
+    machine.on_outcome(Outcome::Sent(3));
     assert!(
-        matches!(machine.step(), Step::Learn { certain: true }),
+        matches!(machine.action(), Action::Stat { sync: true }),
         "it may have grown"
     );
     learned(&mut machine);
@@ -93,63 +95,63 @@ fn header_of_nothing_does_not_say_that_more_follows() {
 #[test]
 fn header_in_front_of_a_file_that_turns_out_empty_is_held_back_until_the_end() {
     let mut machine = with_header(Some(7), true);
-    machine.answered(Answer::Sent(10));
-    machine.answered(Answer::Nothing);
-    machine.learned(Ok(Facts {
+    machine.on_outcome(Outcome::Sent(10));
+    machine.on_outcome(Outcome::Nothing);
+    machine.on_stat(Ok(Stat {
         size: 0,
-        cached: true,
+        is_cached: true,
     }));
-    assert_eq!(machine.step(), send(0, 7));
-    machine.answered(Answer::Nothing);
+    assert_sends(&machine, 0, 7);
+    machine.on_outcome(Outcome::Nothing);
     assert_eq!(machine.reason(), Some(Fallback::Nothing));
-    machine.filled(Ok(0));
+    machine.on_block(Ok(0));
     assert!(machine.is_held_back());
     ends_with(machine, 0);
 }
 
 #[test]
 fn header_is_not_sent_where_the_file_is_none_for_sendfile() {
-    let uncached = Facts {
+    let uncached = Stat {
         size: 9,
-        cached: false,
+        is_cached: false,
     };
     let mut machine = with_header(None, false);
-    machine.learned(Ok(uncached));
+    machine.on_stat(Ok(uncached));
     fails_as_unsupported(machine, None);
     let mut machine = with_header(None, true);
-    machine.learned(Ok(uncached));
-    assert_eq!(machine.step(), header(0, true));
-    machine.answered(Answer::Sent(10));
-    assert!(matches!(machine.step(), Step::Read { .. }));
+    machine.on_stat(Ok(uncached));
+    assert_eq!(machine.action(), header(0, true));
+    machine.on_outcome(Outcome::Sent(10));
+    assert!(matches!(machine.action(), Action::Read(_)));
 }
 
 #[test]
 fn header_that_fails_or_goes_nowhere_ends_it() {
     let mut machine = with_header(Some(7), true);
-    machine.answered(Answer::Failed(os(libc::EPIPE)));
+    machine.on_outcome(Outcome::Failed(os(libc::EPIPE)));
     fails_with(machine, libc::EPIPE, 0);
     let mut machine = with_header(Some(7), true);
-    machine.answered(Answer::Nothing);
+    machine.on_outcome(Outcome::Nothing);
     let error = machine.result().expect_err("nothing moves");
     assert_eq!(error.kind(), io::ErrorKind::WriteZero);
 }
 
 #[test]
 fn header_goes_a_mebibyte_at_a_time_and_yields_after_the_budget() {
-    let wishes = Wishes {
+    let options = MachineOptions {
         fallback: true,
         prefetch: false,
         header: 2 * MIB + 7,
     };
-    let part = |part| Step::Header { part, more: true };
-    let mut machine = Machine::new(Plan::new(0, Some(1)), wishes);
-    assert_eq!(machine.step(), part(0..MIB));
-    machine.answered(Answer::Sent(MIB));
-    assert_eq!(machine.step(), part(MIB..2 * MIB));
-    machine.answered(Answer::Sent(MIB));
-    assert_eq!(machine.step(), Step::Yield);
-    machine.begin_turn(false, Duration::ZERO);
-    assert_eq!(machine.step(), part(2 * MIB..2 * MIB + 7));
-    machine.answered(Answer::Sent(7));
-    assert_eq!(machine.step(), send(0, 1));
+    let part = |part| Action::SendHeader { part, more: true };
+    let mut machine = Machine::new(Plan::new(0, Some(1)), options);
+    assert_eq!(machine.action(), part(0..MIB));
+    machine.on_outcome(Outcome::Sent(MIB));
+    assert_eq!(machine.action(), part(MIB..2 * MIB));
+    machine.on_outcome(Outcome::Sent(MIB));
+    assert_eq!(machine.action(), Action::Yield);
+    machine.begin_step(false);
+    assert_eq!(machine.action(), part(2 * MIB..2 * MIB + 7));
+    machine.on_outcome(Outcome::Sent(7));
+    assert_sends(&machine, 0, 1);
 }

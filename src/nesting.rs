@@ -1,0 +1,183 @@
+//! Bounds the stack of destructors that set off more destructors.
+//!
+//! A guard inside a task may cancel the next task, whose guard cancels the next one, and so on.
+//! Each of these cancellations drops a future before it returns, so a long chain would overflow
+//! the stack. This module counts how deep a thread is inside such actions:
+//!
+//! 1. [`run`] performs an action one level deeper.
+//! 2. If [`is_full`] holds, the caller passes the action to [`queue`] instead of performing it.
+//! 3. The outermost [`run`] of the thread performs the queue before it returns or unwinds.
+//!
+//! The kinds are counted apart: a wake-up between two cancellations does not use up their levels.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::mem::{self, ManuallyDrop};
+
+/// How many actions of one kind may run inside the outermost one. `Task::cancel` documents it.
+const MAX_NESTED: u32 = 32;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// Drops what was cancelled.
+    Cancel,
+    /// Drops a result or a waker.
+    Drop,
+    /// Wakes a waker, which may run foreign code.
+    Wake,
+}
+
+type Depths = [u32; 3];
+type Queue = VecDeque<Box<dyn FnOnce()>>;
+
+thread_local! {
+    static DEPTHS: Cell<Depths> = const { Cell::new([0; 3]) };
+    /// It has no destructor, so it also works while the thread ends. An empty one holds no memory.
+    static QUEUE: ManuallyDrop<RefCell<Queue>> =
+        const { ManuallyDrop::new(RefCell::new(VecDeque::new())) };
+}
+
+/// Whether the next action of this kind must be queued.
+pub(crate) fn is_full(kind: Kind) -> bool {
+    DEPTHS.get()[kind as usize] > MAX_NESTED
+}
+
+/// Leaves an action to the outermost [`run`]. The action must contain its own panic.
+pub(crate) fn queue(action: impl FnOnce() + 'static) {
+    QUEUE.with(|queue| queue.borrow_mut().push_back(Box::new(action)));
+}
+
+/// Performs an action one level deeper, and the queue after it if this is the outermost level.
+pub(crate) fn run<T>(kind: Kind, action: impl FnOnce() -> T) -> T {
+    let _level = Level::enter(kind);
+    action()
+}
+
+struct Level {
+    before: Depths,
+}
+
+impl Level {
+    fn enter(kind: Kind) -> Level {
+        let before = DEPTHS.get();
+        let mut depths = before;
+        depths[kind as usize] += 1;
+        DEPTHS.set(depths);
+        Level { before }
+    }
+}
+
+impl Drop for Level {
+    #[inline]
+    fn drop(&mut self) {
+        if self.before == [0; 3] {
+            perform_queue();
+        }
+        DEPTHS.set(self.before);
+    }
+}
+
+fn perform_queue() {
+    let next = || QUEUE.with(|queue| queue.borrow_mut().pop_front());
+    let Some(mut action) = next() else {
+        return;
+    };
+    loop {
+        action();
+        match next() {
+            Some(more) => action = more,
+            None => break,
+        }
+    }
+    // A queue that was used gives its memory back.
+    drop(QUEUE.with(|queue| mem::take(&mut *queue.borrow_mut())));
+}
+
+/// A loop that runs: the levels around it do not count inside.
+///
+/// A destructor may run a loop, and that loop's tasks rely on what `cancel` promises them.
+pub(crate) struct Fresh {
+    before: Depths,
+}
+
+impl Fresh {
+    pub(crate) fn enter() -> Fresh {
+        Fresh {
+            before: DEPTHS.replace([0; 3]),
+        }
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        DEPTHS.set(self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// Nests so many actions of a kind inside the outermost one, and counts those that were queued.
+    fn nest(kind: Kind, left: u32, queued: &Rc<Cell<u32>>) {
+        if is_full(kind) {
+            queued.set(queued.get() + 1);
+            let queued = queued.clone();
+            return queue(move || nest(kind, left, &queued));
+        }
+        run(kind, || {
+            if left > 0 {
+                nest(kind, left - 1, queued);
+            }
+        });
+    }
+
+    #[test]
+    fn thirty_two_actions_nest_and_deeper_ones_are_queued() {
+        for (nested, expected) in [(0, 0), (32, 0), (33, 1), (100, 3)] {
+            let queued = Rc::new(Cell::new(0));
+            nest(Kind::Cancel, nested, &queued);
+            assert_eq!(queued.get(), expected, "{nested} nested");
+        }
+    }
+
+    #[test]
+    fn kinds_are_counted_apart() {
+        let queued = Rc::new(Cell::new(0));
+        run(Kind::Wake, || nest(Kind::Cancel, 31, &queued));
+        run(Kind::Cancel, || nest(Kind::Drop, 32, &queued));
+        assert_eq!(queued.get(), 0);
+    }
+
+    #[test]
+    fn the_outermost_action_performs_the_queue_in_order_before_it_unwinds() {
+        let performed = Rc::new(RefCell::new(Vec::new()));
+        let panics = AssertUnwindSafe(|| {
+            run(Kind::Drop, || {
+                for number in 0..3 {
+                    let performed = performed.clone();
+                    queue(move || performed.borrow_mut().push(number));
+                }
+                assert!(performed.borrow().is_empty());
+                panic!("as it should");
+            });
+        });
+        catch_unwind(panics).expect_err("it panics");
+        assert_eq!(*performed.borrow(), [0, 1, 2]);
+        assert!(!is_full(Kind::Drop) && DEPTHS.get() == [0; 3]);
+        assert_eq!(QUEUE.with(|queue| queue.borrow().capacity()), 0);
+    }
+
+    #[test]
+    fn a_loop_inside_starts_from_no_depth() {
+        run(Kind::Cancel, || {
+            let fresh = Fresh::enter();
+            assert_eq!(DEPTHS.get(), [0; 3]);
+            drop(fresh);
+            assert_eq!(DEPTHS.get(), [1, 0, 0]);
+        });
+    }
+}

@@ -1,0 +1,855 @@
+//! The page cache as a transfer sees it. It decides whether the loop's thread may send the next
+//! bytes without waiting for the disk.
+//!
+//! [`PageCache::poll_ready`] is the main interface. It is ready when the loop can send the first
+//! bytes of a range. Until then it probes the kernel, and executor threads read the missing pages.
+//!
+//! # Probes
+//!
+//! The kernel has three probes of the page cache (`sys/page_cache/linux.rs` lists their costs and
+//! file systems). A transfer begins with the cheapest one that works on its mount. After a miss it
+//! uses the exact one:
+//!
+//! ```text
+//!              ┌──────── the file system ────────┐
+//!   Unknown ───┼─ in memory, DAX ──▶ Off         │  nothing is asked
+//!              ├─ on a local disk ─▶ Cheap       │  cachestat, else one-byte preadv2, else mincore
+//!              │                       │ a miss, of this transfer or lately on this mount
+//!              │                       ▼
+//!              │                     Exact       │  mincore; exactly the missing ranges are prefetched
+//!              │                       │ mincore is not truthful, or prefetching does not help
+//!              │                       ▼
+//!              └─ not local, and no fallback ─▶ Blind   every range is prefetched before it is sent
+//! ```
+//!
+//! # Rules
+//!
+//! 1. A probe counts until the transfer has to wait for the socket. A page may leave the page cache
+//!    between the probe and the send. Then the loop's thread waits for the disk once.
+//! 2. If a page is known to be missing, the loop sends it only after an executor thread has read
+//!    it. After three reads that did not help, the loop sends it anyway.
+//! 3. Each thread remembers a mount by its unique id: its file system, EOPNOTSUPP and ENOSYS, and
+//!    whether cachestat sees its pages. If the kernel refuses a call for one file (EPERM, errors of
+//!    mmap), that counts for its transfer alone.
+//! 4. A prefetch owns a duplicate of the file. So the caller can drop a transfer while a thread
+//!    still reads. The transfer drops a prefetch that no thread has begun.
+//! 5. The executor reads the bytes without a copy, and they stay in the page cache alone. The
+//!    loop's thread makes the send, as in another thread it would race with cancellation.
+//! 6. The loop's thread queries no server here. The executor finds the kind of an unknown file
+//!    system. Files of remote and unknown ones (FUSE, NFS) take the fallback. FUSE may keep no
+//!    pages, and NFS asks its server whether they are still valid.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use crate::error::{LoopClosed, TaskError};
+use crate::event_loop::{Fallback, LoopHandle};
+use crate::offload::Errand;
+use crate::sys::file::{self, FileKind, Metadata};
+use crate::sys::page_cache::{self as kernel, FileSystem};
+
+/// The bytes that one probe covers.
+const WINDOW: u64 = kernel::MAX_RANGE;
+
+/// The bytes of a prefetch that the transfer waits for.
+///
+/// They are few, so that the transfer continues soon.
+const PIECE: u64 = 256 << 10;
+
+/// The bytes of readahead, while the loop sends and while the socket drains.
+const READ_AHEAD: u64 = 1 << 20;
+
+/// The prefetches of one page that may fail before the loop sends it anyway.
+///
+/// Something then evicts the page as fast as the executor reads it.
+const MAX_TRIES: u32 = 3;
+
+/// The fruitless pages in a row after which the transfer distrusts the probes.
+///
+/// In seastar the probes were wrong. Nothing reported it, and everything went to the threads
+/// (scylladb/seastar#2974).
+const MAX_FRUITLESS: u32 = 3;
+
+/// The time for which a miss makes transfers of its mount use the exact probe.
+const LATELY: Duration = Duration::from_secs(1);
+
+/// The time for which a prefetched range counts if no probe can confirm it.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// The most mounts that a thread remembers.
+///
+/// Beyond that, it forgets all of them at once.
+const MAX_MOUNTS: usize = 64;
+
+/// The way in which a transfer probes the page cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    /// The file system is not known yet.
+    Unknown,
+    /// No probe: the file is in memory, or the caller allows waits.
+    Off,
+    /// The cheapest probe.
+    Cheap,
+    /// mincore.
+    Exact,
+    /// No probe is reliable, or the file system is not local. The executor prefetches each range
+    /// before the loop sends it.
+    Blind,
+}
+
+/// The facts about a mount that a thread remembers.
+#[derive(Debug, Default)]
+struct Mount {
+    file_system: Cell<Option<FileSystem>>,
+    /// True if preadv2 with RWF_NOWAIT works, `None` if unknown.
+    nowait: Cell<Option<bool>>,
+    /// True if cachestat is missing, or does not see this mount's pages (overlayfs).
+    no_cachestat: Cell<bool>,
+    last_miss: Cell<Option<Instant>>,
+}
+
+thread_local! {
+    /// The mounts of this thread's transfers, by unique id.
+    ///
+    /// The kernel never uses an id twice.
+    static MOUNTS: RefCell<Vec<(u64, Rc<Mount>)>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Mount {
+    /// Returns the mount of a file.
+    ///
+    /// Without a unique id, the thread remembers nothing, as a later mount may have the same
+    /// number. A block device's data is on no mount.
+    fn of(metadata: &Metadata) -> Rc<Mount> {
+        match metadata.mount {
+            Some(id) if metadata.kind == FileKind::Regular => MOUNTS
+                .try_with(|mounts| Mount::find(&mut mounts.borrow_mut(), id))
+                .unwrap_or_default(),
+            _ => Rc::default(),
+        }
+    }
+
+    fn find(mounts: &mut Vec<(u64, Rc<Mount>)>, id: u64) -> Rc<Mount> {
+        if let Some((_, mount)) = mounts.iter().find(|(known, _)| *known == id) {
+            return mount.clone();
+        }
+        if mounts.len() == MAX_MOUNTS {
+            mounts.clear();
+        }
+        let mount = Rc::new(Mount::default());
+        mounts.push((id, mount.clone()));
+        mount
+    }
+
+    fn has_missed_lately(&self) -> bool {
+        let lately = self.last_miss.get().is_some_and(|at| at.elapsed() < LATELY);
+        if !lately {
+            self.last_miss.set(None);
+        }
+        lately
+    }
+}
+
+/// The outcome of [`PageCache::poll_ready`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Readiness {
+    /// The loop can send this many of the first bytes, at least one.
+    Ready(u64),
+    /// The loop's thread must not send the file.
+    UseFallback(Fallback),
+}
+
+/// The outcome of a probe of a window.
+#[derive(PartialEq, Eq, Debug)]
+enum Asked {
+    /// The first bytes are present. `PageCache::ready` holds their range.
+    Present,
+    /// The first page is missing. The executor has to prefetch these ranges.
+    Missing(Vec<Range<u64>>),
+    /// The file bypasses the page cache.
+    Direct,
+}
+
+/// A prefetch in progress.
+#[derive(Debug)]
+struct Prefetch {
+    /// The range from the first missing byte to the last.
+    range: Range<u64>,
+    work: Errand<()>,
+}
+
+/// The page cache as one transfer knows it.
+#[derive(Debug)]
+pub(super) struct PageCache {
+    mode: Mode,
+    may_fall_back: bool,
+    metadata: Option<Metadata>,
+    mount: Option<Rc<Mount>>,
+    /// The bytes that the loop can send without another probe.
+    ready: Range<u64>,
+    has_missed: bool,
+    /// True if cachestat refuses this file.
+    is_refused: bool,
+    /// True if mincore is known to report the true state of this file.
+    is_truthful: bool,
+    is_direct_known: bool,
+    /// The offset of a page, and the prefetches of it that have not helped.
+    tries: (u64, u32),
+    fruitless: u32,
+    prefetch: Option<Prefetch>,
+    /// The offset up to which prefetches have begun.
+    prefetched: u64,
+    file_system: Option<Errand<FileSystem>>,
+}
+
+impl PageCache {
+    /// Creates the state of a transfer without any probe yet.
+    ///
+    /// Without `prefetch`, everything counts as ready. With `may_fall_back`, files whose reads may
+    /// wait for a server take the fallback. Otherwise the executor prefetches them.
+    pub(super) fn new(prefetch: bool, may_fall_back: bool) -> PageCache {
+        PageCache {
+            mode: match prefetch && kernel::IS_SUPPORTED {
+                true => Mode::Unknown,
+                false => Mode::Off,
+            },
+            may_fall_back,
+            metadata: None,
+            mount: None,
+            ready: 0..0,
+            has_missed: false,
+            is_refused: false,
+            is_truthful: false,
+            is_direct_known: false,
+            tries: (0, 0),
+            fruitless: 0,
+            prefetch: None,
+            prefetched: 0,
+            file_system: None,
+        }
+    }
+
+    /// Takes the metadata of a stat.
+    ///
+    /// The stat has checked that the file does not bypass the page cache.
+    pub(super) fn set_metadata(&mut self, metadata: Metadata) {
+        self.metadata = Some(metadata);
+        self.is_direct_known = true;
+    }
+
+    /// Forgets probes after a wait for the socket, as pages may have left the page cache.
+    pub(super) fn after_wait(&mut self, waited: Duration) {
+        if self.mode != Mode::Blind || waited > FRESH {
+            self.ready = 0..0;
+        }
+        if waited > FRESH {
+            self.prefetched = 0;
+        }
+    }
+
+    /// Stops all probes, as the executor takes no work.
+    ///
+    /// The loop then sends everything without prefetch.
+    pub(super) fn turn_off(&mut self) {
+        self.mode = Mode::Off;
+    }
+
+    /// Returns whether the loop can send the whole range now.
+    ///
+    /// A range counts only if a probe without waiting shows it.
+    pub(super) fn is_ready_now(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        range: &Range<u64>,
+    ) -> bool {
+        if self.mode == Mode::Off {
+            return true;
+        }
+        // One page needs no stat first.
+        if is_one_page(range) {
+            if let Ok(is_resident) = self.ask_byte(event_loop, file, range.start) {
+                self.has_missed |= !is_resident;
+                if is_resident {
+                    self.ready = range.clone();
+                }
+                return is_resident;
+            }
+        }
+        if !self.find_mount(file) || !self.choose_mode() {
+            return false;
+        }
+        match self.mode {
+            Mode::Off => true,
+            Mode::Cheap | Mode::Exact => {
+                let asked = self.ask(event_loop, file, &first(range, WINDOW));
+                asked == Asked::Present && self.ready.end >= range.end
+            }
+            Mode::Unknown | Mode::Blind => false,
+        }
+    }
+
+    /// Returns how many of a range's first bytes the loop can send without waiting.
+    ///
+    /// It returns the fallback instead if the loop's thread should not send them. While it is
+    /// pending, it wakes the task of `cx` for the next poll. `range` is all that the transfer still
+    /// owes.
+    ///
+    /// # Errors
+    ///
+    /// `LoopClosed` if the loop closes during the wait for an executor thread.
+    pub(super) fn poll_ready(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        range: Range<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Readiness>> {
+        if self.mode == Mode::Unknown && !self.has_missed && is_one_page(&range) {
+            self.is_ready_now(event_loop, file, &range);
+        }
+        if self.mode == Mode::Unknown && !self.ready.contains(&range.start) {
+            ready!(self.poll_mode(event_loop, file, range.start, cx))?;
+            if self.mode == Mode::Unknown {
+                return Poll::Ready(Ok(Readiness::UseFallback(Fallback::NoAnswer)));
+            }
+        }
+        loop {
+            if self.mode == Mode::Off {
+                return Poll::Ready(Ok(Readiness::Ready(range.end - range.start)));
+            }
+            if self.ready.contains(&range.start) {
+                self.read_ahead(event_loop, file, &range);
+                let end = self.ready.end.min(range.end);
+                return Poll::Ready(Ok(Readiness::Ready(end - range.start)));
+            }
+            match self.ask(event_loop, file, &first(&range, WINDOW)) {
+                Asked::Present => {}
+                Asked::Missing(missing) => {
+                    ready!(self.poll_prefetch(event_loop, file, missing, cx))?;
+                }
+                Asked::Direct => {
+                    return Poll::Ready(Ok(Readiness::UseFallback(Fallback::Uncached)));
+                }
+            }
+        }
+    }
+
+    /// Chooses the mode. The mode stays unknown if the file should take the fallback.
+    fn poll_mode(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.find_mount(file) {
+            // sendfile reports the error of the file.
+            self.mode = Mode::Off;
+        }
+        if self.mode == Mode::Unknown && !self.choose_mode() {
+            ready!(self.poll_file_system(event_loop, file, offset, cx))?;
+            self.choose_mode();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Finds the mount of the file, and returns false if the stat fails.
+    ///
+    /// If the metadata decides the mode, it also sets the mode.
+    fn find_mount(&mut self, file: BorrowedFd<'_>) -> bool {
+        if self.mount.is_some() {
+            return true;
+        }
+        let metadata = match self.metadata {
+            Some(metadata) => metadata,
+            None => match file::metadata(file, false) {
+                Ok(metadata) => metadata,
+                Err(_) => return false,
+            },
+        };
+        self.metadata = Some(metadata);
+        self.mount = Some(Mount::of(&metadata));
+        if metadata.is_dax || metadata.kind == FileKind::Other {
+            self.mode = Mode::Off;
+        }
+        true
+    }
+
+    /// Chooses the mode, and returns whether the mount's file system is known.
+    fn choose_mode(&mut self) -> bool {
+        let Some(mount) = &self.mount else {
+            return false;
+        };
+        if self.mode != Mode::Unknown {
+            return true;
+        }
+        let Some(file_system) = mount.file_system.get() else {
+            return false;
+        };
+        self.mode = match file_system {
+            FileSystem::Memory => Mode::Off,
+            FileSystem::Local if self.has_missed || mount.has_missed_lately() => Mode::Exact,
+            FileSystem::Local => Mode::Cheap,
+            FileSystem::Other if self.may_fall_back => Mode::Unknown,
+            FileSystem::Other => Mode::Blind,
+        };
+        true
+    }
+
+    /// Finds the mount's file system, or turns probing off.
+    fn poll_file_system(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mount = self.mount.clone().unwrap_or_default();
+        if self.file_system.is_none() {
+            if let Some(file_system) = self.guess_file_system(event_loop, file, offset) {
+                mount.file_system.set(Some(file_system));
+                return Poll::Ready(Ok(()));
+            }
+            if self.mode == Mode::Off {
+                return Poll::Ready(Ok(()));
+            }
+            // The kernel may query a server even for its name.
+            if let Ok(file) = event_loop.lend(file, true) {
+                let ask = move || kernel::file_system(file.as_fd());
+                self.file_system = Some(event_loop.errand(ask));
+            }
+        }
+        let answer = match &mut self.file_system {
+            Some(query) => Some(ready!(Pin::new(query).poll(cx))),
+            None => None,
+        };
+        self.file_system = None;
+        match answer {
+            Some(Ok(file_system)) => mount.file_system.set(Some(file_system)),
+            Some(Err(error)) if error.is_cancelled() && event_loop.is_closed() => {
+                return Poll::Ready(Err(LoopClosed.into()));
+            }
+            // The executor has no thread or descriptor for it. That does not concern the mount.
+            _ => {
+                let mount = Mount::default();
+                mount.file_system.set(Some(FileSystem::Other));
+                self.mount = Some(Rc::new(mount));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Returns the file system, if the kernel knows it without a server.
+    fn guess_file_system(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        offset: u64,
+    ) -> Option<FileSystem> {
+        match self.ask_byte(event_loop, file, offset) {
+            Ok(is_resident) => {
+                self.has_missed |= !is_resident;
+                return Some(FileSystem::Local);
+            }
+            Err(error) if is_no_answer(&error) => {}
+            // sendfile reports the error of the file.
+            Err(_) => {
+                self.mode = Mode::Off;
+                return None;
+            }
+        }
+        if kernel::is_sealable(file) {
+            return Some(FileSystem::Memory);
+        }
+        let is_device = self
+            .metadata
+            .is_some_and(|metadata| metadata.kind == FileKind::BlockDevice);
+        is_device.then_some(FileSystem::Local)
+    }
+
+    /// Probes which part of a window is present.
+    fn ask(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, window: &Range<u64>) -> Asked {
+        let window = match self.metadata {
+            Some(metadata) if metadata.size > window.start => {
+                &(window.start..window.end.min(metadata.size))
+            }
+            // The file ends before the window, or its size is unknown.
+            _ => {
+                self.ready = window.clone();
+                return Asked::Present;
+            }
+        };
+        match self.mode {
+            Mode::Cheap => self.ask_cheap(event_loop, file, window),
+            Mode::Blind => Asked::Missing(vec![first(window, PIECE)]),
+            _ => self.ask_exact(event_loop, file, window),
+        }
+    }
+
+    /// Makes the cheapest probe that works here, and after a miss the exact one.
+    fn ask_cheap(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        window: &Range<u64>,
+    ) -> Asked {
+        let mount = self.mount.clone().unwrap_or_default();
+        let cached = self.cached_pages(event_loop, file, window);
+        let is_there = match cached {
+            Some(cached) => cached >= pages(window),
+            None if mount.nowait.get() == Some(true) => self.ask_bytes(event_loop, file, window),
+            None => return self.ask_exact(event_loop, file, window),
+        };
+        if is_there {
+            self.ready = window.clone();
+            return Asked::Present;
+        }
+        if cached != Some(0) {
+            self.enter_exact();
+        }
+        let asked = self.ask_exact(event_loop, file, window);
+        // If cachestat counts no page and mincore sees all of them, this is overlayfs.
+        if self.mode == Mode::Cheap {
+            mount.no_cachestat.set(true);
+        }
+        asked
+    }
+
+    /// Returns how many pages of a window cachestat counts.
+    ///
+    /// It returns `None` if cachestat does not work here.
+    fn cached_pages(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        window: &Range<u64>,
+    ) -> Option<u64> {
+        let mount = self.mount.as_ref()?;
+        if mount.no_cachestat.get() || self.is_refused {
+            return None;
+        }
+        event_loop.counters().sendfile_probes.add(1);
+        let error = match kernel::cached_pages(file, window.start, window.end - window.start) {
+            Ok(cached) => return Some(cached),
+            Err(error) => error,
+        };
+        match error.raw_os_error() {
+            Some(libc::ENOSYS | libc::EOPNOTSUPP) => mount.no_cachestat.set(true),
+            _ => self.is_refused = true,
+        }
+        None
+    }
+
+    fn enter_exact(&mut self) {
+        if self.mode == Mode::Cheap {
+            self.mode = Mode::Exact;
+        }
+    }
+
+    /// Returns whether a window's first byte and each piece's last byte are present.
+    ///
+    /// It does not see a hole between them.
+    fn ask_bytes(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        window: &Range<u64>,
+    ) -> bool {
+        let ends = (window.start + PIECE..window.end).step_by(PIECE as usize);
+        let mut offsets = [window.start]
+            .into_iter()
+            .chain(ends.map(|end| end - 1))
+            .chain([window.end - 1])
+            .take(if is_one_page(window) { 1 } else { usize::MAX });
+        offsets.all(|offset| self.ask_byte(event_loop, file, offset).unwrap_or(false))
+    }
+
+    /// Probes one byte, and remembers whether the probe works on the mount.
+    fn ask_byte(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        offset: u64,
+    ) -> io::Result<bool> {
+        event_loop.counters().sendfile_probes.add(1);
+        let answer = kernel::is_resident(file, offset);
+        let answers = match &answer {
+            Ok(_) => Some(true),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EOPNOTSUPP | libc::ENOSYS) => Some(false),
+                _ => None,
+            },
+        };
+        if let (Some(answers), Some(mount)) = (answers, &self.mount) {
+            mount.nowait.set(Some(answers));
+        }
+        if let Ok(false) = answer {
+            event_loop.counters().sendfile_misses.add(1);
+        }
+        answer
+    }
+
+    /// Probes with mincore which pages of a window are present.
+    fn ask_exact(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        window: &Range<u64>,
+    ) -> Asked {
+        let Some(mut missing) = self.missing(event_loop, file, window) else {
+            self.mode = Mode::Blind;
+            return Asked::Missing(vec![first(window, PIECE)]);
+        };
+        let present = window.start..missing.first().map_or(window.end, |range| range.start);
+        if !missing.is_empty() {
+            if let Some(direct) = self.on_miss(event_loop, file) {
+                return direct;
+            }
+        }
+        if !present.is_empty() {
+            self.tries.1 = 0;
+            self.fruitless = 0;
+            self.ready = present;
+            return Asked::Present;
+        }
+        let piece = first(&missing[0], PIECE);
+        if self.tries == (piece.start, MAX_TRIES) {
+            self.on_fruitless();
+            self.ready = piece;
+            return Asked::Present;
+        }
+        let end = piece.start + PIECE;
+        missing.retain(|range| range.start < end);
+        if let Some(last) = missing.last_mut() {
+            last.end = last.end.min(end);
+        }
+        Asked::Missing(missing)
+    }
+
+    /// Returns the missing ranges of a window, in order.
+    ///
+    /// It returns `None` if mincore fails or does not report the true state.
+    fn missing(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        window: &Range<u64>,
+    ) -> Option<Vec<Range<u64>>> {
+        event_loop.counters().sendfile_probes.add(1);
+        let mut answer = [0; size_of::<kernel::Pages>()];
+        let count =
+            kernel::resident_pages(file, window.start, window.end - window.start, &mut answer)
+                .ok()?;
+        let missing = missing_ranges(window, &answer[..count], kernel::page_size());
+        if !missing.is_empty() {
+            self.is_truthful = true;
+        } else if !self.is_truthful {
+            let size = self.metadata.map_or(0, |metadata| metadata.size);
+            self.is_truthful = kernel::is_mincore_truthful(file, size);
+        }
+        self.is_truthful.then_some(missing)
+    }
+
+    /// Counts a miss, and returns an outcome only if the file bypasses the page cache.
+    ///
+    /// No page of such a file ever becomes present.
+    fn on_miss(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>) -> Option<Asked> {
+        if !self.is_direct_known {
+            self.is_direct_known = true;
+            if matches!(file::is_direct(file), Ok(true)) {
+                return Some(Asked::Direct);
+            }
+        }
+        event_loop.counters().sendfile_misses.add(1);
+        self.has_missed = true;
+        self.enter_exact();
+        if let Some(mount) = &self.mount {
+            mount.last_miss.set(Some(Instant::now()));
+        }
+        None
+    }
+
+    fn on_fruitless(&mut self) {
+        self.tries.1 = 0;
+        self.fruitless += 1;
+        if self.fruitless == MAX_FRUITLESS {
+            log::warn!("the page cache does not keep what is read into it; it is not asked again");
+            self.mode = Mode::Blind;
+        }
+    }
+
+    /// Waits for the prefetch of the first of these ranges, or starts it.
+    fn poll_prefetch(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        missing: Vec<Range<u64>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let start = missing[0].start;
+        let covers = |prefetch: &Prefetch| prefetch.range.contains(&start);
+        if !self.prefetch.as_ref().is_some_and(covers) {
+            self.start_prefetch(event_loop, file, missing);
+        }
+        let Some(prefetch) = &mut self.prefetch else {
+            self.turn_off();
+            return Poll::Ready(Ok(()));
+        };
+        let result = ready!(Pin::new(&mut prefetch.work).poll(cx));
+        let tries = if self.tries.0 == start {
+            self.tries.1
+        } else {
+            0
+        };
+        self.tries = (start, tries + 1);
+        Poll::Ready(self.end_prefetch(event_loop, result))
+    }
+
+    /// Starts a prefetch of these ranges, in order, on an executor thread.
+    fn start_prefetch(
+        &mut self,
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'_>,
+        missing: Vec<Range<u64>>,
+    ) {
+        self.prefetch = None;
+        let (Some(first), Some(last)) = (missing.first(), missing.last()) else {
+            return;
+        };
+        let range = first.start..last.end;
+        // A file system without preadv2 may have another one below it. Closing the file may then
+        // wait for a server.
+        let is_slow = self
+            .mount
+            .as_ref()
+            .is_none_or(|mount| mount.nowait.get() != Some(true));
+        let Ok(file) = event_loop.lend(file, is_slow) else {
+            return;
+        };
+        event_loop.counters().sendfile_read_ins.add(1);
+        let work = event_loop.errand(move || {
+            for range in missing {
+                kernel::bring_in(file.as_fd(), range.start, range.end - range.start);
+            }
+        });
+        self.prefetched = self.prefetched.max(range.end);
+        self.prefetch = Some(Prefetch { range, work });
+    }
+
+    fn end_prefetch(
+        &mut self,
+        event_loop: &LoopHandle,
+        result: Result<(), TaskError>,
+    ) -> io::Result<()> {
+        let prefetch = self.prefetch.take();
+        match (result, prefetch) {
+            (Ok(()), Some(Prefetch { range, .. })) if self.mode == Mode::Blind => {
+                let joins = !self.ready.is_empty() && range.start <= self.ready.end;
+                let start = if joins { self.ready.start } else { range.start };
+                self.ready = start..range.end;
+                Ok(())
+            }
+            (Ok(()), _) => Ok(()),
+            (Err(error), _) if error.is_cancelled() && event_loop.is_closed() => {
+                Err(LoopClosed.into())
+            }
+            (Err(_), _) => {
+                self.turn_off();
+                Ok(())
+            }
+        }
+    }
+
+    /// Prefetches the next bytes, so that the disk works while the socket drains.
+    ///
+    /// It does so only in the modes `Exact` and `Blind`.
+    fn read_ahead(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, range: &Range<u64>) {
+        if !matches!(self.mode, Mode::Exact | Mode::Blind) {
+            return;
+        }
+        if let Some(prefetch) = &mut self.prefetch {
+            let noop = &mut Context::from_waker(Waker::noop());
+            let Poll::Ready(result) = Pin::new(&mut prefetch.work).poll(noop) else {
+                return;
+            };
+            // The next wait reports a closed loop again.
+            let _ = self.end_prefetch(event_loop, result);
+        }
+        let start = self.prefetched.max(self.ready.end);
+        let window = first(&(start..range.end), WINDOW);
+        if window.is_empty() || start >= range.start + READ_AHEAD {
+            return;
+        }
+        let missing = match self.mode {
+            Mode::Exact => self.missing(event_loop, file, &window),
+            _ => Some(vec![window.clone()]),
+        };
+        let Some(missing) = missing else {
+            return;
+        };
+        if missing.is_empty() && self.ready.end == window.start {
+            self.ready.end = window.end;
+        }
+        self.prefetched = window.end;
+        self.start_prefetch(event_loop, file, missing);
+    }
+}
+
+/// Returns whether an error means that [`kernel::is_resident`] does not work here.
+///
+/// The file system does not support it (EOPNOTSUPP). Or the kernel lacks the call, or a filter
+/// refuses it (ENOSYS, EPERM, EINVAL).
+fn is_no_answer(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL)
+    )
+}
+
+/// Returns the first `len` bytes of a range, or all of it.
+fn first(range: &Range<u64>, len: u64) -> Range<u64> {
+    range.start..range.end.min(range.start.saturating_add(len))
+}
+
+/// Returns how many pages a range touches.
+fn pages(range: &Range<u64>) -> u64 {
+    let page = kernel::page_size();
+    match range.is_empty() {
+        true => 0,
+        false => (range.end - 1) / page - range.start / page + 1,
+    }
+}
+
+fn is_one_page(range: &Range<u64>) -> bool {
+    pages(range) <= 1
+}
+
+/// Returns the missing ranges of a window, in order.
+///
+/// `answer` has one byte for each page that the window touches. If its lowest bit is set, the page
+/// is present.
+fn missing_ranges(window: &Range<u64>, answer: &[u8], page: u64) -> Vec<Range<u64>> {
+    let mut missing: Vec<Range<u64>> = Vec::new();
+    let mut start = window.start - window.start % page;
+    for state in answer {
+        let end = start + page;
+        if state & 1 == 0 {
+            match missing.last_mut() {
+                Some(last) if last.end == start => last.end = end.min(window.end),
+                _ => missing.push(start.max(window.start)..end.min(window.end)),
+            }
+        }
+        start = end;
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Tests without a socket. `tests/sendfile_page_cache.rs` has the others.
+
+use super::*;
+
+const PAGE: u64 = 4096;
+
+#[test]
+fn window_whose_pages_are_there_has_no_missing_range() {
+    assert_eq!(missing_ranges(&(0..PAGE), &[1], PAGE), []);
+    assert_eq!(missing_ranges(&(5..3 * PAGE - 1), &[1, 1, 1], PAGE), []);
+    // Only the lowest bit counts.
+    assert_eq!(missing_ranges(&(0..PAGE), &[0xff], PAGE), []);
+    assert_eq!(missing_ranges(&(0..PAGE), &[0xfe], PAGE), vec![0..PAGE]);
+}
+
+#[test]
+fn missing_ranges_are_cut_to_the_window_and_joined() {
+    let window = 5..4 * PAGE - 7;
+    let ranges = |pages: &[u8]| missing_ranges(&window, pages, PAGE);
+    assert_eq!(ranges(&[0, 0, 0, 0]), vec![5..4 * PAGE - 7]);
+    assert_eq!(ranges(&[0, 1, 1, 0]), [5..PAGE, 3 * PAGE..4 * PAGE - 7]);
+    assert_eq!(ranges(&[1, 0, 0, 1]), vec![PAGE..3 * PAGE]);
+    assert_eq!(
+        ranges(&[1, 0, 1, 0]),
+        [PAGE..2 * PAGE, 3 * PAGE..4 * PAGE - 7]
+    );
+}
+
+#[test]
+fn range_is_one_page_if_it_crosses_no_border() {
+    let page = kernel::page_size();
+    assert_eq!(pages(&(7..7)), 0);
+    assert!(is_one_page(&(0..page)) && is_one_page(&(page - 1..page)));
+    assert!(!is_one_page(&(page - 1..page + 1)));
+    assert_eq!(pages(&(1..2 * page + 1)), 3);
+}
+
+#[test]
+fn mount_is_remembered_by_its_unique_id_and_not_without() {
+    let metadata = |mount, kind| Metadata {
+        size: 9,
+        kind,
+        mount,
+        is_dax: false,
+    };
+    let of = |mount, kind| Mount::of(&metadata(mount, kind));
+    let first = of(Some(u64::MAX), FileKind::Regular);
+    assert!(Rc::ptr_eq(&first, &of(Some(u64::MAX), FileKind::Regular)));
+    assert!(!Rc::ptr_eq(&first, &of(Some(1), FileKind::Regular)));
+    assert!(!Rc::ptr_eq(
+        &first,
+        &of(Some(u64::MAX), FileKind::BlockDevice)
+    ));
+    assert!(!Rc::ptr_eq(
+        &of(None, FileKind::Regular),
+        &of(None, FileKind::Regular)
+    ));
+    for id in 0..10 * MAX_MOUNTS as u64 {
+        of(Some(id), FileKind::Regular);
+    }
+    MOUNTS.with_borrow(|mounts| assert!(mounts.len() <= MAX_MOUNTS));
+}
+
+#[test]
+fn miss_counts_as_late_for_a_second() {
+    let mount = Mount::default();
+    assert!(!mount.has_missed_lately());
+    mount.last_miss.set(Some(Instant::now()));
+    assert!(mount.has_missed_lately());
+    mount.last_miss.set(Instant::now().checked_sub(LATELY));
+    assert!(!mount.has_missed_lately());
+}
+
+#[test]
+fn answers_count_until_the_socket_was_waited_for() {
+    let mut page_cache = PageCache::new(true, true);
+    page_cache.mode = Mode::Exact;
+    page_cache.ready = 0..9;
+    page_cache.after_wait(Duration::ZERO);
+    assert!(page_cache.ready.is_empty());
+    // Without probes, a prefetched range stays ready for a while.
+    page_cache.mode = Mode::Blind;
+    page_cache.ready = 0..9;
+    page_cache.after_wait(FRESH);
+    assert_eq!(page_cache.ready, 0..9);
+    page_cache.after_wait(2 * FRESH);
+    assert!(page_cache.ready.is_empty());
+}
+
+#[cfg(target_os = "linux")]
+mod on_a_disk {
+    use std::fs::File;
+    use std::io::Write;
+    use std::sync::mpsc;
+
+    use rustix::fs::{Advice, fadvise, fdatasync};
+
+    use super::*;
+    use crate::Loop;
+
+    const LEN: u64 = 1 << 20;
+
+    fn file() -> File {
+        let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
+        file.write_all(&vec![7; LEN as usize]).expect("room");
+        fdatasync(&file).expect("written");
+        file
+    }
+
+    /// Evicts the file, and repeats that until all pages are gone.
+    ///
+    /// The kernel keeps pages that it is moving at the moment.
+    fn evict(file: &File) {
+        fadvise(file, 0, None, Advice::Random).expect("advice");
+        let mut pages = [1; size_of::<kernel::Pages>()];
+        while pages.iter().any(|page| page & 1 == 1) {
+            fadvise(file, 0, None, Advice::DontNeed).expect("advice");
+            pages = [0; size_of::<kernel::Pages>()];
+            kernel::resident_pages(file.as_fd(), 0, LEN, &mut pages).expect("mapped");
+        }
+    }
+
+    /// Creates a page cache that uses the exact probe from the start.
+    ///
+    /// The search for the file system may read a page.
+    fn exact(file: &File) -> PageCache {
+        let mut page_cache = PageCache::new(true, true);
+        assert!(page_cache.find_mount(file.as_fd()));
+        page_cache.mode = Mode::Exact;
+        page_cache
+    }
+
+    /// Polls for one page until it is ready, and returns its number of prefetches.
+    ///
+    /// It evicts the file before each poll.
+    fn prefetches(event_loop: &Loop, page_cache: &mut PageCache, file: &File, at: u64) -> u64 {
+        let before = event_loop.stats().sendfile_read_ins;
+        event_loop.run_until_complete(std::future::poll_fn(|cx| {
+            evict(file);
+            // The only thread is busy during the poll, so no prefetch ends before the next
+            // eviction.
+            let (_free, wait) = mpsc::channel::<()>();
+            drop(event_loop.run_in_executor(move || wait.recv()));
+            let polled = page_cache.poll_ready(event_loop, file.as_fd(), at..at + PAGE, cx);
+            polled.map(|ready| assert!(matches!(ready, Ok(Readiness::Ready(1..)))))
+        }));
+        event_loop.stats().sendfile_read_ins - before
+    }
+
+    #[test]
+    fn page_that_is_evicted_each_time_is_prefetched_three_times() {
+        let event_loop = Loop::builder().executor_threads(1).build();
+        let event_loop = event_loop.expect("a loop");
+        let file = file();
+        let mut page_cache = exact(&file);
+        for round in 1..=u64::from(MAX_FRUITLESS) {
+            let at = round * PAGE;
+            let tried = prefetches(&event_loop, &mut page_cache, &file, at);
+            assert_eq!(tried, u64::from(MAX_TRIES), "round {round}");
+            page_cache.after_wait(Duration::ZERO);
+        }
+        assert_eq!(page_cache.mode, Mode::Blind, "the answers did not help");
+    }
+
+    #[test]
+    fn first_prefetch_of_a_cold_file_is_short() {
+        let event_loop = Loop::new().expect("a loop");
+        let file = file();
+        let mut page_cache = exact(&file);
+        evict(&file);
+        let asked = page_cache.ask_exact(&event_loop, file.as_fd(), &(5..LEN));
+        assert_eq!(asked, Asked::Missing(vec![5..5 + PIECE]));
+    }
+
+    #[test]
+    fn prefetch_that_helps_forgives_those_that_did_not() {
+        let event_loop = Loop::builder().executor_threads(1).build();
+        let event_loop = event_loop.expect("a loop");
+        let file = file();
+        let mut page_cache = exact(&file);
+        for round in 0..2 * u64::from(MAX_FRUITLESS) {
+            let at = round * PAGE;
+            prefetches(&event_loop, &mut page_cache, &file, at);
+            page_cache.after_wait(Duration::ZERO);
+            let ready = event_loop.run_until_complete(std::future::poll_fn(|cx| {
+                page_cache.poll_ready(&event_loop, file.as_fd(), at + PAGE..at + 2 * PAGE, cx)
+            }));
+            assert!(matches!(ready, Ok(Readiness::Ready(1..))));
+            page_cache.after_wait(Duration::ZERO);
+        }
+        assert_eq!(page_cache.mode, Mode::Exact);
+    }
+
+    #[test]
+    fn nothing_is_asked_without_prefetch() {
+        let event_loop = Loop::new().expect("a loop");
+        let file = file();
+        let mut page_cache = PageCache::new(false, true);
+        assert_eq!(prefetches(&event_loop, &mut page_cache, &file, 5), 0);
+        assert_eq!(event_loop.stats().sendfile_probes, 0);
+        assert!(page_cache.is_ready_now(&event_loop, file.as_fd(), &(0..LEN)));
+    }
+
+    #[test]
+    fn executor_that_takes_no_work_turns_the_questions_off() {
+        let event_loop = Loop::new().expect("a loop");
+        event_loop.run_until_complete(event_loop.shutdown_default_executor());
+        let file = file();
+        let mut page_cache = exact(&file);
+        prefetches(&event_loop, &mut page_cache, &file, 0);
+        assert_eq!(page_cache.mode, Mode::Off);
+    }
+}

@@ -1,0 +1,18 @@
+//! Probes of the page cache, and prefetching of ranges into it.
+
+#[cfg_attr(any(target_os = "linux", target_os = "android"), path = "linux.rs")]
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "none.rs")]
+mod platform;
+
+pub(crate) use platform::{
+    FileSystem, IS_SUPPORTED, bring_in, cached_pages, file_system, is_mincore_truthful,
+    is_resident, is_sealable, page_size, resident_pages,
+};
+
+/// The most bytes of one call to [`resident_pages`].
+pub(crate) const MAX_RANGE: u64 = 1 << 20;
+
+/// One entry for each page of [`MAX_RANGE`], and one more.
+///
+/// The range may begin inside a page.
+pub(crate) type Pages = [u8; 257];

@@ -1,0 +1,53 @@
+//! Systems without probes of the page cache. FreeBSD's sendfile needs none: since version 11, it
+//! reads the disk by itself while the caller continues.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use super::Pages;
+
+/// False, as the library calls none of the functions below.
+pub(crate) const IS_SUPPORTED: bool = false;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(dead_code, reason = "the kinds are Linux's")]
+pub(crate) enum FileSystem {
+    Memory,
+    Local,
+    Other,
+}
+
+pub(crate) fn page_size() -> u64 {
+    4096
+}
+
+pub(crate) fn is_resident(_fd: BorrowedFd<'_>, _offset: u64) -> io::Result<bool> {
+    Ok(true)
+}
+
+pub(crate) fn cached_pages(_fd: BorrowedFd<'_>, _offset: u64, _len: u64) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn resident_pages(
+    _fd: BorrowedFd<'_>,
+    _offset: u64,
+    _len: u64,
+    _pages: &mut Pages,
+) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn is_mincore_truthful(_fd: BorrowedFd<'_>, _size: u64) -> bool {
+    false
+}
+
+pub(crate) fn is_sealable(_fd: BorrowedFd<'_>) -> bool {
+    true
+}
+
+pub(crate) fn file_system(_fd: BorrowedFd<'_>) -> FileSystem {
+    FileSystem::Memory
+}
+
+pub(crate) fn bring_in(_fd: BorrowedFd<'_>, _offset: u64, _len: u64) {}
