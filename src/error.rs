@@ -267,6 +267,15 @@ impl From<LoopClosedError> for io::Error {
     }
 }
 
+/// What a loop that a forked child has inherited fails or panics with.
+pub(crate) const INHERITED: &str = "this event loop belongs to the parent process: a forked child \
+     cannot run or use it, and needs a loop of its own";
+
+#[cold]
+pub(crate) fn inherited() -> io::Error {
+    io::Error::other(INHERITED)
+}
+
 /// How far a transfer was when sendfile turned out to be not available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use crate::error::{LoopClosedError, TaskError};
@@ -158,10 +158,20 @@ impl LoopHandle {
     }
 }
 
-type Work<T> = Arc<Mutex<Option<Box<dyn FnOnce() -> T + Send>>>>;
+type Body<T> = Box<dyn FnOnce() -> T + Send>;
+type Work<T> = Arc<Mutex<Option<Body<T>>>>;
 
-fn take<T>(work: &Work<T>) -> Option<Box<dyn FnOnce() -> T + Send>> {
-    work.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// The work of an [`Errand`], locked. In a forked child `None` if a thread of the parent held the
+/// lock.
+fn lock<T>(work: &Work<T>, is_inherited: bool) -> Option<MutexGuard<'_, Option<Body<T>>>> {
+    if is_inherited {
+        return work.try_lock().ok();
+    }
+    Some(work.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn take<T>(work: &Work<T>) -> Option<Body<T>> {
+    lock(work, false)?.take()
 }
 
 /// The result of work in the executor that nobody does for its own sake. Dropping it drops the work with all that it holds, where
@@ -182,7 +192,10 @@ impl<T> Future for Errand<T> {
 
 impl<T> Drop for Errand<T> {
     fn drop(&mut self) {
-        drop(take(&self.work));
+        let work = lock(&self.work, self.result.is_inherited());
+        // The lock is released before the work is dropped.
+        let work = work.and_then(|mut work| work.take());
+        drop(work);
     }
 }
 

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use crate::error::{TaskError, quietly, wake};
 use crate::nesting::{self, Kind};
 use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread, thread_local};
+use crate::sys::fork::Process;
 use crate::sys::uninterrupted;
 
 /// Runs if it is called with `Ok`, and fails with the error otherwise.
@@ -61,6 +62,8 @@ struct Shared {
     most: usize,
     /// Whether `retry_at` is set. Only changes under the lock.
     short: AtomicBool,
+    /// The process that the threads belong to.
+    process: Process,
 }
 
 thread_local! {
@@ -86,6 +89,11 @@ impl Shared {
                 failed.into_iter().for_each(log_failed_start);
                 // Its panic is caught inside; but what it gives may be dropped here, where nobody wants it, and panic.
                 quietly("while the result of work was dropped", || job(Ok(())));
+                // The job has forked and returns in the child too, which has no other thread and
+                // leaves the queue alone.
+                if !self.process.is_current() {
+                    return;
+                }
                 state = self.state();
                 state.idle += 1;
             } else if state.closed {
@@ -104,6 +112,9 @@ impl Shared {
     }
 
     fn submit(self: &Arc<Shared>, job: Job) {
+        if !self.process.is_current() {
+            return drop(job);
+        }
         let mut state = self.state();
         if state.closed {
             drop(state);
@@ -123,6 +134,18 @@ impl Shared {
                 self.work.notify_one();
                 failed.into_iter().for_each(log_failed_start);
             }
+        }
+    }
+
+    /// In a forked child, which has no thread to run them. If a thread of the parent held the lock,
+    /// they stay.
+    fn drop_inherited_jobs(&self) {
+        let jobs = self
+            .state
+            .try_lock()
+            .map(|mut state| mem::take(&mut state.jobs));
+        for job in jobs.into_iter().flatten() {
+            quietly("while work was dropped", || drop(job));
         }
     }
 
@@ -187,6 +210,7 @@ impl Pool {
                 work: Condvar::new(),
                 most: most.max(1),
                 short: AtomicBool::new(false),
+                process: Process::current(),
             }),
         }
     }
@@ -202,7 +226,10 @@ impl Pool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
-        let cell = Arc::new(Mutex::new(Outcome::Pending(None)));
+        let cell = Arc::new(Place {
+            outcome: Mutex::new(Outcome::Pending(None)),
+            process: Process::current(),
+        });
         let report = Report(cell.clone());
         self.shared.submit(Box::new(move |may_run| match may_run {
             Ok(()) => report.send(catch_unwind(AssertUnwindSafe(work))),
@@ -213,7 +240,8 @@ impl Pool {
 
     /// Returns the time until the loop must retry, or `None` if no thread is missing.
     pub(crate) fn retry_timeout(&self) -> Option<Duration> {
-        if !self.shared.short.load(Ordering::Relaxed) {
+        // A forked child starts no thread for the parent's jobs.
+        if !self.shared.short.load(Ordering::Relaxed) || !self.shared.process.is_current() {
             return None;
         }
         let retry_at = self.shared.state().retry_at?;
@@ -243,12 +271,18 @@ impl Pool {
 
     /// Takes no more work. What is queued is still run; threads end when there is no more.
     pub(crate) fn close(&self) {
+        if !self.shared.process.is_current() {
+            return self.shared.drop_inherited_jobs();
+        }
         self.shared.state().closed = true;
         self.shared.work.notify_all();
     }
 
     /// After [`close`](Pool::close): ready when the last thread is through.
     pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.shared.process.is_current() {
+            return Poll::Ready(());
+        }
         let mine = cx.waker().clone();
         let mut state = self.shared.state();
         if state.threads == 0 {
@@ -269,9 +303,11 @@ impl Drop for Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool")
-            .field("threads", &self.shared.state().threads)
-            .finish()
+        let threads = match self.shared.process.is_current() {
+            true => self.shared.state().threads,
+            false => 0,
+        };
+        f.debug_struct("Pool").field("threads", &threads).finish()
     }
 }
 
@@ -313,14 +349,23 @@ enum Outcome<T> {
     Taken,
 }
 
-type Place<T> = Arc<Mutex<Outcome<T>>>;
+struct Place<T> {
+    outcome: Mutex<Outcome<T>>,
+    process: Process,
+}
 
-fn lock<T>(cell: &Place<T>) -> MutexGuard<'_, Outcome<T>> {
-    cell.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T> Place<T> {
+    /// In a forked child `None` if a thread of the parent held the lock.
+    fn lock(&self) -> Option<MutexGuard<'_, Outcome<T>>> {
+        if !self.process.is_current() {
+            return self.outcome.try_lock().ok();
+        }
+        Some(self.outcome.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// The working end of a [`Blocking`]: dropped without a result, it says cancelled.
-struct Report<T>(Place<T>);
+struct Report<T>(Arc<Place<T>>);
 
 impl<T> Report<T> {
     fn send(&self, result: thread::Result<T>) {
@@ -328,7 +373,9 @@ impl<T> Report<T> {
     }
 
     fn end(&self, result: Result<T, TaskError>) {
-        let mut outcome = lock(&self.0);
+        let Some(mut outcome) = self.0.lock() else {
+            return;
+        };
         let Outcome::Pending(waker) = &mut *outcome else {
             return;
         };
@@ -351,7 +398,14 @@ impl<T> Drop for Report<T> {
 ///
 /// Dropping it leaves the work to end on its own; its result is dropped then.
 pub struct Blocking<T> {
-    cell: Place<T>,
+    cell: Arc<Place<T>>,
+}
+
+impl<T> Blocking<T> {
+    /// Returns whether this is a forked child, whose parent runs the work.
+    pub(crate) fn is_inherited(&self) -> bool {
+        !self.cell.process.is_current()
+    }
 }
 
 impl<T> Future for Blocking<T> {
@@ -363,8 +417,11 @@ impl<T> Future for Blocking<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Cloning and dropping a waker may run foreign code: not under the lock.
         let mine = cx.waker().clone();
-        let mut outcome = lock(&self.cell);
+        let Some(mut outcome) = self.cell.lock() else {
+            return Poll::Ready(Err(TaskError::cancelled()));
+        };
         match &mut *outcome {
+            Outcome::Pending(_) if self.is_inherited() => Poll::Ready(Err(TaskError::cancelled())),
             Outcome::Pending(waker) => {
                 let before = waker.replace(mine);
                 drop(outcome);
@@ -382,7 +439,8 @@ impl<T> Future for Blocking<T> {
 
 impl<T> fmt::Debug for Blocking<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ended = !matches!(*lock(&self.cell), Outcome::Pending(_));
+        let outcome = self.cell.lock();
+        let ended = outcome.is_some_and(|outcome| !matches!(*outcome, Outcome::Pending(_)));
         f.debug_struct("Blocking").field("done", &ended).finish()
     }
 }

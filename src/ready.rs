@@ -12,8 +12,10 @@ mod shuffle;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem::{self, ManuallyDrop};
 use std::panic::Location;
 use std::pin::Pin;
+use std::ptr;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -22,6 +24,7 @@ use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
 use crate::slots::{Key, Packing, Slots};
 use crate::sync::thread_local;
+use crate::sys::fork::Process;
 use crate::sys::pinned::Headed;
 
 /// A task's key in its waker's number, whose upper 16 bits are its loop's. A waker that is kept until 2^20 other tasks have had
@@ -163,23 +166,34 @@ pub(crate) struct Ready {
     queue: RefCell<VecDeque<Entry>>,
     tasks: RefCell<Slots<Runnable>>,
     closed: Cell<bool>,
+    process: Process,
     exceptions: Exceptions,
     #[cfg(sendloop_shuffle)]
     shuffle: shuffle::Shuffle,
 }
 
 thread_local! {
-    /// The queues of the loops that live on this thread; nearly always one.
-    static LOCAL: RefCell<Vec<Rc<Ready>>> = const { RefCell::new(Vec::new()) };
+    /// The queues of the loops that live on this thread; nearly always one. Without a destructor,
+    /// as a loop may live in that of another thread local. The last loop frees its memory.
+    static LOCAL: RefCell<ManuallyDrop<Vec<Rc<Ready>>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 fn with_local<T>(id: LoopId, f: impl FnOnce(&Rc<Ready>) -> T) -> Option<T> {
-    let find = |queues: &RefCell<Vec<Rc<Ready>>>| {
-        let queues = queues.borrow();
-        queues.iter().find(|queue| queue.id == id).map(f)
-    };
-    // The thread local itself is gone while the thread ends: then the answer is "not here", which is right too.
-    LOCAL.try_with(find).ok().flatten()
+    LOCAL.with(|queues| queues.borrow().iter().find(|queue| queue.id == id).map(f))
+}
+
+/// Takes the queues out of this thread's that `is_kept` refuses.
+fn retain_local(is_kept: impl Fn(&Ready) -> bool) {
+    let gone: Vec<Rc<Ready>> = LOCAL.with(|queues| {
+        let mut queues = queues.borrow_mut();
+        let (kept, gone) = mem::take(&mut **queues)
+            .into_iter()
+            .partition(|queue| is_kept(queue));
+        **queues = kept;
+        gone
+    });
+    drop(gone);
 }
 
 /// The queue of the loop `id` if that lives on this thread.
@@ -200,16 +214,24 @@ impl Ready {
             queue: RefCell::new(VecDeque::new()),
             tasks: RefCell::new(Slots::new()),
             closed: Cell::new(false),
+            process: Process::current(),
             exceptions: Exceptions::default(),
             #[cfg(sendloop_shuffle)]
             shuffle: shuffle::Shuffle::from_environment(),
         });
-        LOCAL.with(|local| local.borrow_mut().push(ready.clone()));
+        // In a forked child: the id of a new loop may be that of one of the parent's loops.
+        retain_local(|queue| queue.process.is_current());
+        LOCAL.with(|queues| queues.borrow_mut().push(ready.clone()));
         ready
     }
 
     pub(crate) fn id(&self) -> LoopId {
         self.id
+    }
+
+    /// Returns whether this is a forked child, which has the queue from its parent.
+    pub(crate) fn is_inherited(&self) -> bool {
+        !self.process.is_current()
     }
 
     /// The loop's exception handler, for all that hands work to this queue.
@@ -282,7 +304,7 @@ impl Ready {
 
     /// Puts a callback at the end of the line; a closed loop's queue cancels it instead.
     pub(crate) fn push(&self, callback: Rc<dyn Callback>) {
-        if self.closed.get() {
+        if self.closed.get() || self.is_inherited() {
             return callback.cancel();
         }
         let entry = Entry::Callback(callback);
@@ -313,7 +335,7 @@ impl Ready {
                     .contain("panic while a callback was dropped", || callback.cancel());
             }
         }
-        let _ = LOCAL.try_with(|local| local.borrow_mut().retain(|queue| queue.id != self.id));
+        retain_local(|queue| !ptr::eq(queue, self));
     }
 }
 

@@ -18,6 +18,7 @@ use crate::error::{LoopClosedError, drop_bounded};
 use crate::nesting::Kind;
 use crate::ready::{self, Call, LoopId};
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PollWaker, RwLock, shared_static};
+use crate::sys::fork::{PerProcess, Process, drop_inherited_poller};
 use crate::sys::uninterrupted;
 
 /// What may come through the door.
@@ -43,6 +44,7 @@ struct Inbox {
 
 pub(crate) struct Door {
     id: LoopId,
+    process: Process,
     /// `None` once the loop is closed.
     inbox: Mutex<Option<Inbox>>,
     /// Whether the poller was woken for what is there, or is about to be. Changes under the lock alone.
@@ -51,14 +53,21 @@ pub(crate) struct Door {
     unheard: AtomicBool,
 }
 
+type Doors = RwLock<BTreeMap<u16, Arc<Door>>>;
+
 shared_static! {
     /// The doors of the loops that live, for wakers, which know no more than a number.
-    static DOORS: RwLock<BTreeMap<u16, Arc<Door>>> = RwLock::new(BTreeMap::new());
+    static DOORS: PerProcess<Doors> = PerProcess::new();
+}
+
+/// The doors of the loops of this process.
+fn doors() -> &'static Doors {
+    DOORS.get(|_| RwLock::new(BTreeMap::new()))
 }
 
 /// Wakes the task that `number` names from outside its loop's thread. A closed loop has no tasks: nobody is left to be woken.
 pub(crate) fn wake(number: u64) {
-    let doors = DOORS.read().unwrap_or_else(PoisonError::into_inner);
+    let doors = doors().read().unwrap_or_else(PoisonError::into_inner);
     let door = doors.get(&LoopId::of(number).0).cloned();
     drop(doors);
     if let Some(door) = door {
@@ -70,12 +79,13 @@ impl Door {
     /// Makes a loop's door and makes it known until [`close`](Door::close).
     pub(crate) fn new(poller: PollWaker) -> io::Result<Arc<Door>> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
-        let mut doors = DOORS.write().unwrap_or_else(PoisonError::into_inner);
+        let mut doors = doors().write().unwrap_or_else(PoisonError::into_inner);
         let mut numbers = (0..=u16::MAX).map(|_| NEXT.fetch_add(1, Ordering::Relaxed));
         let number = numbers.find(|number| !doors.contains_key(number));
         let number = number.ok_or_else(|| io::Error::other("65,536 loops are open"))?;
         let door = Arc::new(Door {
             id: LoopId(number),
+            process: Process::current(),
             inbox: Mutex::new(Some(Inbox {
                 messages: Vec::new(),
                 woken: HashSet::new(),
@@ -99,6 +109,9 @@ impl Door {
 
     /// Leaves a message. A closed loop's is dropped, after the lock is released: it may hold the user's destructors.
     pub(crate) fn send(&self, message: Message) -> Result<(), LoopClosedError> {
+        if !self.process.is_current() {
+            return Err(LoopClosedError);
+        }
         let mut guard = self.inbox();
         let Some(inbox) = &mut *guard else {
             drop(guard);
@@ -153,7 +166,10 @@ impl Door {
 
     /// Refuses all that comes later, and gives back what is there: dropping it runs the user's destructors.
     pub(crate) fn close(&self) -> Vec<Message> {
-        let mut doors = DOORS.write().unwrap_or_else(PoisonError::into_inner);
+        if !self.process.is_current() {
+            return self.close_inherited();
+        }
+        let mut doors = doors().write().unwrap_or_else(PoisonError::into_inner);
         let own = doors.remove(&self.id.0);
         drop(doors);
         drop(own);
@@ -161,8 +177,19 @@ impl Door {
         inbox.map_or_else(Vec::new, |inbox| inbox.messages)
     }
 
+    /// The same in a forked child, where a thread of the parent may have held the lock: then what
+    /// it guards is left alone.
+    fn close_inherited(&self) -> Vec<Message> {
+        let inbox = self.inbox.try_lock().ok().and_then(|mut it| it.take());
+        inbox.map_or_else(Vec::new, |inbox| {
+            drop_inherited_poller(inbox.poller);
+            inbox.messages
+        })
+    }
+
+    /// True in a forked child, of a door that it inherited.
     pub(crate) fn is_closed(&self) -> bool {
-        self.inbox().is_none()
+        !self.process.is_current() || self.inbox().is_none()
     }
 }
 

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use crate::event_loop::LoopHandle;
 use crate::reactor::{Attachment, Direction, Source, Waiting};
+use crate::sys::fork::Process;
 use crate::sys::socket::{self as sys, Kind};
 use crate::turns::Turns;
 
@@ -49,6 +50,8 @@ pub struct Socket<T: AsFd> {
 struct Link {
     attachment: RefCell<Option<Attachment>>,
     turns: Turns,
+    /// The process that the writers belong to.
+    process: Cell<Process>,
     kind: Cell<Option<Kind>>,
     /// Whether a `sock_connect` was dropped while the connection was in progress.
     connect_abandoned: Cell<bool>,
@@ -100,6 +103,10 @@ impl<T: AsFd> Socket<T> {
     }
 
     pub(crate) fn turns(&self) -> &Turns {
+        if !self.link.process.get().is_current() {
+            self.link.process.set(Process::current());
+            self.link.turns.reset();
+        }
         &self.link.turns
     }
 

@@ -36,6 +36,14 @@ impl Turns {
         Poll::Pending
     }
 
+    /// Forgets the writers, in a forked child: they are those of the parent.
+    pub(crate) fn reset(&self) {
+        self.holder.set(None);
+        let queue = self.queue.take();
+        let bystander = self.bystander.take();
+        drop((queue, bystander));
+    }
+
     fn hand_on(&self) {
         let next = self.queue.borrow_mut().pop();
         let (holder, waker) = next.unzip();

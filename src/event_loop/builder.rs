@@ -14,6 +14,7 @@ use crate::pool::Pool;
 use crate::reactor::Reactor;
 use crate::ready::Ready;
 use crate::remote::Door;
+use crate::sys::fork::Process;
 use crate::sys::signal;
 use crate::task::Tasks;
 use crate::timers::Timers;
@@ -70,6 +71,7 @@ impl Builder {
             door,
             clock: self.clock,
             watcher,
+            process: Process::current(),
             running: Cell::new(false),
             stopping: Cell::new(false),
             closed: Cell::new(false),
@@ -84,6 +86,9 @@ impl Builder {
         let handle = LoopHandle {
             inner: Rc::new(inner),
         };
-        Ok(Loop { handle, descriptor })
+        Ok(Loop {
+            handle,
+            descriptor: Some(descriptor),
+        })
     }
 }

@@ -36,10 +36,12 @@ pub(crate) use stats::Fallback;
 pub use stats::{Fallbacks, Stats};
 
 use crate::clock::Clock;
+use crate::error::{LoopClosedError, inherited};
 use crate::pool::Pool;
 use crate::reactor::Reactor;
 use crate::ready::Ready;
 use crate::remote::{Door, Remote};
+use crate::sys::fork::{Process, drop_inherited_poller};
 use crate::task::Tasks;
 use crate::timers::Timers;
 use debug::Debug;
@@ -68,6 +70,8 @@ pub(crate) struct Inner {
     clock: Clock,
     /// What the clock wakes where a test moves it.
     watcher: Waker,
+    /// The process that made the loop, the only one that may run it.
+    process: Process,
     running: Cell<bool>,
     stopping: Cell<bool>,
     closed: Cell<bool>,
@@ -89,6 +93,15 @@ impl Inner {
         self.next_budget.set(BUDGET / 4);
     }
 
+    /// Fails in a forked child.
+    #[inline]
+    fn check_process(&self) -> io::Result<()> {
+        match self.process.is_current() {
+            true => Ok(()),
+            false => Err(inherited()),
+        }
+    }
+
     fn close(&self) {
         if self.closed.replace(true) {
             return;
@@ -96,7 +109,10 @@ impl Inner {
         // New work is refused from here on, so that destructors which ask for more find an end.
         self.pool.close();
         let messages = self.door.close();
-        self.clock.unwatch(&self.watcher);
+        // In a forked child a thread of the parent may have held the clock's lock.
+        if self.process.is_current() {
+            self.clock.unwatch(&self.watcher);
+        }
         self.tasks.close();
         self.timers.close(self.ready.exceptions());
         self.ready.close();
@@ -120,6 +136,25 @@ impl Inner {
 /// Dropping the loop drops every task, callback and timer, also where they hold handles of this loop. On a closed loop
 /// nothing panics and nothing waits for ever: `call_soon`, `call_later` and `create_task` drop what they are given, operations
 /// that would have to wait fail with [`LoopClosedError`](crate::LoopClosedError). Threads of the executor are not waited for.
+///
+/// # Forked child
+///
+/// A process that is forked inherits the loops of its parent. In the child such a loop is closed:
+///
+/// - `run_until_complete` and `run_forever` panic, and [`run_once`](Loop::run_once) fails. So does
+///   the run in whose callback or task the process was forked, after that callback or step: the
+///   rest of the iteration is the parent's.
+/// - Dropping the loop, a socket, a task or a callback runs its destructor and closes the child's
+///   descriptors. The parent's loop keeps its registrations.
+/// - Wakers, handles and [`Remote`]s do not reach the parent's loop. Executor work is cancelled.
+/// - A signal that only the parent's loop handles does in the child what it did before, if that was
+///   its default.
+///
+/// A new loop in the child works, and may use the sockets that the child has inherited. Nothing in
+/// the child waits for a lock or a thread of the parent.
+///
+/// On Linux since 4.14 a fork by the raw system call is noticed too. Elsewhere only `fork` of the C
+/// library is.
 ///
 /// # Examples
 ///
@@ -147,8 +182,8 @@ impl Inner {
 /// ```
 pub struct Loop {
     handle: LoopHandle,
-    /// The poller's descriptor, for [`AsFd`].
-    descriptor: OwnedFd,
+    /// The poller's descriptor, for [`AsFd`]. There until the loop is dropped.
+    descriptor: Option<OwnedFd>,
 }
 
 impl Loop {
@@ -189,13 +224,17 @@ impl Deref for Loop {
 impl Drop for Loop {
     fn drop(&mut self) {
         self.handle.inner.close();
+        if !self.handle.inner.process.is_current() {
+            drop_inherited_poller(self.descriptor.take());
+        }
     }
 }
 
 /// A descriptor that is readable when an event or another thread's call waits for the loop; for [embedding](Loop::run_once).
 impl AsFd for Loop {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
+        let descriptor = self.descriptor.as_ref();
+        descriptor.expect("there until it is dropped").as_fd()
     }
 }
 
@@ -215,12 +254,21 @@ pub struct LoopHandle {
 impl LoopHandle {
     /// Whether the loop is in one of its running methods.
     pub fn is_running(&self) -> bool {
-        self.inner.running.get()
+        self.inner.running.get() && self.inner.process.is_current()
     }
 
-    /// Whether the loop is closed, by [`Loop::close`] or because it was dropped.
+    /// Whether the loop is closed, by [`Loop::close`] or because it was dropped. A loop that a
+    /// forked child has inherited is closed there.
     pub fn is_closed(&self) -> bool {
-        self.inner.closed.get()
+        self.inner.closed.get() || !self.inner.process.is_current()
+    }
+
+    /// The reason for which a loop that [is closed](LoopHandle::is_closed) takes no work.
+    pub(crate) fn closed_error(&self) -> io::Error {
+        match self.inner.process.is_current() {
+            true => LoopClosedError.into(),
+            false => inherited(),
+        }
     }
 
     /// The present time by the loop's clock. asyncio counts seconds from an arbitrary start; here it is an `Instant`.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::mem::{self, ManuallyDrop};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use super::turn::Driver;
 use super::{Inner, Loop, LoopHandle};
+use crate::error::INHERITED;
 use crate::nesting::Fresh;
 use crate::reactor::{REST, shorter};
 use crate::ready::Runnable;
@@ -17,12 +19,18 @@ use crate::sys::signal;
 use crate::task::PromiseFuture;
 
 thread_local! {
-    static RUNNING: RefCell<Option<LoopHandle>> = const { RefCell::new(None) };
+    /// Without a destructor, as a loop may run in that of another thread local. `Running` empties
+    /// it.
+    static RUNNING: RefCell<ManuallyDrop<Option<LoopHandle>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 /// The loop that runs on this thread: inside tasks and callbacks, the one that runs them.
+///
+/// In a forked child the parent's loop does not run, as in asyncio.
 pub fn get_running_loop() -> Option<LoopHandle> {
-    RUNNING.try_with(|running| running.borrow().clone()).ok()?
+    let running = RUNNING.with(|running| (**running.borrow()).clone());
+    running.filter(|handle| handle.inner.process.is_current())
 }
 
 /// Makes a loop, runs `main` on it, cancels the tasks that are left, closes the loop: asyncio's `run`.
@@ -109,7 +117,8 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.running.set(false);
         self.0.stopping.set(false);
-        let _ = RUNNING.try_with(|running| running.borrow_mut().take());
+        let handle = RUNNING.with(|running| running.borrow_mut().take());
+        drop(handle);
     }
 }
 
@@ -133,7 +142,8 @@ impl Loop {
     ///
     /// # Panics
     ///
-    /// If a loop is already running on this thread; if the loop is [stopped](LoopHandle::stop) before the future is complete;
+    /// If a loop is already running on this thread; in a forked child, if the loop is its parent's;
+    /// if the loop is [stopped](LoopHandle::stop) before the future is complete;
     /// and with the future's own panic. The loop stays usable.
     ///
     /// # Examples
@@ -185,7 +195,8 @@ impl Loop {
     ///
     /// # Panics
     ///
-    /// If a loop is already running on this thread.
+    /// If a loop is already running on this thread, and in a forked child, if the loop is its
+    /// parent's.
     #[track_caller]
     pub fn run_forever(&self) {
         let running = self.enter();
@@ -199,13 +210,15 @@ impl Loop {
     ///
     /// # Errors
     ///
-    /// What the poller says; an interrupted wait is no error.
+    /// What the poller says; an interrupted wait is no error. In a forked child it fails if the
+    /// loop is its parent's.
     ///
     /// # Panics
     ///
     /// If a loop is already running on this thread.
     #[track_caller]
     pub fn run_once(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.inner.check_process()?;
         let running = self.enter();
         running.0.turn(Driver::Embedder(timeout), &mut |_| {})
     }
@@ -219,18 +232,23 @@ impl Loop {
 
     #[track_caller]
     fn enter(&self) -> Running<'_> {
-        let before = RUNNING.with(|running| running.borrow().is_some());
+        assert!(self.inner.process.is_current(), "{INHERITED}");
+        let before = get_running_loop().is_some();
         assert!(!before, "a loop is already running on this thread");
-        RUNNING.with(|running| *running.borrow_mut() = Some(self.handle()));
+        let handle = Some(self.handle());
+        let inherited = RUNNING.with(|running| mem::replace(&mut **running.borrow_mut(), handle));
+        drop(inherited);
         self.inner.running.set(true);
         Running(&self.inner, Fresh::enter())
     }
 }
 
 impl Inner {
+    #[track_caller]
     fn run_until_stopped(&self, root: &mut dyn FnMut(&Waker)) {
         loop {
             if let Err(error) = self.turn(Driver::Loop, root) {
+                assert!(self.process.is_current(), "{INHERITED}");
                 // The poller fails only for want of memory. Timers and other threads must still be served, but not at full speed.
                 log::error!("the poller failed: {error}");
                 thread::sleep(REST);

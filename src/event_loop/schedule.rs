@@ -49,7 +49,11 @@ impl LoopHandle {
     #[track_caller]
     pub fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
         let callback: Rc<dyn Callback> = Rc::new(Call::new(callback));
-        self.inner.timers.add(when, callback.clone());
+        if self.is_closed() {
+            callback.cancel();
+        } else {
+            self.inner.timers.add(when, callback.clone());
+        }
         TimerHandle::new(callback, when, self.clone())
     }
 

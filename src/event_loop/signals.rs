@@ -8,7 +8,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::LoopHandle;
-use crate::error::{LoopClosedError, drop_bounded};
+use crate::error::drop_bounded;
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
 use crate::ready::{Call, DROPPED, Ready};
@@ -71,7 +71,8 @@ impl LoopHandle {
     /// # Errors
     ///
     /// `InvalidInput` for SIGKILL and SIGSTOP, for the signals of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL), and for what is no
-    /// signal; [`LoopClosedError`] on a closed loop; what the system says where it has no descriptors left.
+    /// signal; [`LoopClosedError`](crate::LoopClosedError) on a closed loop; what the system says where it
+    /// has no descriptors left.
     #[track_caller]
     pub fn add_signal_handler(
         &self,
@@ -79,7 +80,7 @@ impl LoopHandle {
         callback: impl FnMut() + 'static,
     ) -> io::Result<()> {
         if self.is_closed() {
-            return Err(LoopClosedError.into());
+            return Err(self.closed_error());
         }
         self.mailbox()?.want(signal)?;
         let body: Body = Rc::new(RefCell::new(callback));

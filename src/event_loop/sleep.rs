@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::LoopHandle;
+use super::{LoopHandle, get_running_loop};
 use crate::slots::Key;
 
 enum State {
@@ -25,7 +25,10 @@ struct Wait {
 impl Wait {
     fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         if self.event_loop.is_closed() {
-            return Poll::Ready(());
+            return match is_left_running(&self.event_loop) {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
+            };
         }
         let timers = &self.event_loop.inner.timers;
         match self.alarm {
@@ -45,6 +48,14 @@ impl Drop for Wait {
     }
 }
 
+/// Returns whether this is a forked child in which a task of the parent's loop goes on. A closed
+/// loop does not wait. But this task must, so that it returns to the parent's loop, which panics
+/// then.
+#[cold]
+fn is_left_running(event_loop: &LoopHandle) -> bool {
+    event_loop.inner.running.get() && get_running_loop().is_none()
+}
+
 /// The future of [`LoopHandle::sleep`].
 #[must_use = "a sleep does nothing unless it is awaited"]
 pub struct Sleep {
@@ -57,7 +68,7 @@ impl Sleep {
         if !delay.is_zero() {
             return Sleep::until(event_loop, event_loop.deadline(delay));
         }
-        let state = match event_loop.is_closed() {
+        let state = match event_loop.is_closed() && !is_left_running(event_loop) {
             true => State::Over,
             false => State::Yield,
         };

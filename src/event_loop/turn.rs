@@ -44,6 +44,8 @@ impl Inner {
                 Some(Entry::Alarm(alarm)) => self.timers.ring(alarm),
                 None => break,
             }
+            // It may have forked. What is queued is the parent's, not the child's.
+            self.check_process()?;
         }
         polled.map(drop)
     }

@@ -16,7 +16,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::LoopHandle;
-use crate::error::{LoopClosedError, drop_bounded};
+use crate::error::drop_bounded;
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
 use crate::reactor::{Attachment, Direction};
@@ -159,7 +159,7 @@ impl LoopHandle {
     /// # Errors
     ///
     /// `PermissionDenied` for a regular file or a directory, which are always ready and which epoll refuses;
-    /// [`LoopClosedError`] on a closed loop. The callback is dropped then.
+    /// [`LoopClosedError`](crate::LoopClosedError) on a closed loop. The callback is dropped then.
     ///
     /// # Examples
     ///
@@ -222,7 +222,7 @@ impl LoopHandle {
         body: Box<dyn FnMut()>,
     ) -> io::Result<()> {
         if self.is_closed() {
-            return Err(LoopClosedError.into());
+            return Err(self.closed_error());
         }
         let fd = fd.as_fd();
         // Also where it is watched already: that arms it again, and shows whether it still is the same descriptor.

@@ -37,10 +37,11 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Token};
 
-use crate::error::{LoopClosedError, wake};
+use crate::error::{LoopClosedError, inherited, wake};
 use crate::ready::Ready;
 use crate::slots::{Key, Packing, Slots};
 use crate::sync::{self, PollWaker};
+use crate::sys::fork::{Process, drop_inherited_poller};
 use crate::sys::{interest, uninterrupted};
 pub(crate) use source::{Direction, Source, Waiting};
 use waiters::{Handed, Woken};
@@ -116,6 +117,7 @@ struct Open {
 }
 
 pub(crate) struct Reactor {
+    process: Process,
     open: RefCell<Option<Open>>,
     sources: RefCell<Slots<Registered>>,
     /// The source of each descriptor that is attached, by number: a descriptor is in the poller once, however many use it.
@@ -140,6 +142,7 @@ impl Reactor {
         })?;
         let events = Events::with_capacity(EVENTS_AT_ONCE);
         let reactor = Reactor {
+            process: Process::current(),
             open: RefCell::new(Some(Open { poll, events })),
             sources: RefCell::new(Slots::new()),
             numbers: RefCell::default(),
@@ -153,7 +156,7 @@ impl Reactor {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.open.borrow().is_none()
+        !self.process.is_current() || self.open.borrow().is_none()
     }
 
     pub(crate) fn registrations(&self) -> u64 {
@@ -288,6 +291,11 @@ impl Reactor {
     }
 
     fn control(&self, mut change: impl FnMut(&Poll) -> io::Result<()>) -> io::Result<()> {
+        // A forked child shares the poller with its parent: each change there is one of the
+        // parent's registrations.
+        if !self.process.is_current() {
+            return Err(inherited());
+        }
         let open = self.open.borrow();
         let open = open.as_ref().ok_or(LoopClosedError)?;
         self.registrations.set(self.registrations.get() + 1);
@@ -357,7 +365,10 @@ impl Reactor {
     /// Closes the poller and wakes all who wait, to find it closed.
     pub(crate) fn close(&self) {
         let open = self.open.borrow_mut().take();
-        drop(open);
+        match self.process.is_current() {
+            true => drop(open),
+            false => drop_inherited_poller(open),
+        }
         let mut woken = Woken::default();
         self.handed.take();
         let sources = mem::take(&mut *self.sources.borrow_mut());

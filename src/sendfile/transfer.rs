@@ -21,6 +21,7 @@ use crate::reactor::{Direction, Waiting};
 use crate::ready_io::poll_wait;
 use crate::socket::Socket;
 use crate::sys::file;
+use crate::sys::fork::Process;
 use crate::turns::Turn;
 
 /// A callback for the total of file bytes sent, after each call that sends some.
@@ -93,10 +94,16 @@ struct Guard<'a> {
     machine: Machine,
     file: SentFile<'a>,
     socket: BorrowedFd<'a>,
+    /// The process that began the transfer.
+    process: Process,
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
+        // A forked child shares socket and position with its parent, whose transfer goes on.
+        if !self.process.is_current() {
+            return;
+        }
         if self.machine.is_held_back() {
             native::push(self.socket);
         }
@@ -182,6 +189,7 @@ impl<'a> Transfer<'a> {
                 machine: parts.machine,
                 file: parts.file,
                 socket: parts.socket,
+                process: Process::current(),
             },
             waiting: Waiting::default(),
             turn: parts.turn,

@@ -8,6 +8,7 @@
 //! - [`address`]: addresses of the internet and of Unix sockets, both ways;
 //! - [`mod@file`]: metadata and position of a file, and whether it bypasses the page cache;
 //! - [`page_cache`]: which pages of a file are in memory;
+//! - [`fork`]: whether this process is a forked child;
 //! - [`interest`]: what the poller is asked to tell;
 //! - [`names`]: the name of an address;
 //! - [`signal`]: SIGPIPE ignored;
@@ -21,6 +22,7 @@
 
 pub(crate) mod address;
 pub(crate) mod file;
+pub(crate) mod fork;
 pub(crate) mod interest;
 pub(crate) mod names;
 pub(crate) mod page_cache;

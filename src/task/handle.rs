@@ -100,6 +100,10 @@ impl<T> Future for Task<T> {
     ///
     /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // In a forked child nothing else would ever end a task of the parent's.
+        if !self.done() && self.life().is_inherited() {
+            self.cancel();
+        }
         if !self.done() {
             self.life().set_joiner(cx.waker());
             // Its end came with the waker's clone.

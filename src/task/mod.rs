@@ -96,7 +96,7 @@ impl Tasks {
         let stage = Stage::new(future);
         let task: Pin<Rc<Headed<Standing, Work<F>>>> =
             Headed::pin(Standing::new(), Headed::new(life, stage));
-        if self.closed.get() {
+        if self.closed.get() || self.ready.is_inherited() {
             let task: Runnable = task.clone();
             self.ready.register(&task);
             task.as_ref().body().cancel(task.head());

@@ -59,6 +59,11 @@ impl Life {
         self.phase.get() == Phase::Ended { cancelled: true }
     }
 
+    /// Returns whether this is a forked child, and the task is of a loop that it inherited.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.ready.is_inherited()
+    }
+
     pub(super) fn set_joiner(&self, waker: &Waker) {
         let before = self.joiner.take();
         let same = before.as_ref().is_some_and(|it| it.will_wake(waker));

@@ -65,6 +65,7 @@ without_qemu=(
   --skip without_pages_every_read_is_slow
   # A process that runs the same program once more is not emulated.
   --skip the_environment_turns_debug_mode_on
+  --skip all_holds_without_wipeonfork_for_a_fork_by_libc
   --skip soak::round::
   # The same, and a limit on the address space is not set.
   --skip idle_worker_takes_work_of_a_refused_thread

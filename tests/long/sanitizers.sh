@@ -49,7 +49,13 @@ with_leak() {
   RUSTFLAGS=-Zsanitizer=leak run leak cargo +nightly test
 }
 
+# Not `fork`: a forked child of a process with threads may start no thread here.
 with_thread() {
+  local name kept=()
+  for name in "${tests[@]}"; do
+    [ "$name" = --test ] || [ "$name" = fork ] || kept+=(--test "$name")
+  done
+  local tests=("${kept[@]}")
   if [ -d "$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library" ]; then
     RUSTFLAGS=-Zsanitizer=thread run thread cargo +nightly test -Zbuild-std
     return

@@ -7,8 +7,11 @@
 //!   ever loops with signals at once.
 //! - A mailbox's pipe is closed only when no handler is under way that may have read its number:
 //!   1. The owner sets the number to -1.
-//!   2. It waits until no handler runs. One that begins later reads -1.
+//!   2. It waits until no handler uses the mailbox. One that begins later reads -1.
 //!   3. It closes the pipe.
+//! - In a forked child the handler leaves the mailboxes of the parent alone, as their pipes are the
+//!   parent's. If no loop of the child wants the signal, the handler does what the signal did by
+//!   default, if that is what happened before.
 //! - What happened at the signal before is kept with the number of mailboxes that want it, and comes back with the last.
 
 use std::io::{self, Read};
@@ -16,11 +19,12 @@ use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::present;
+use crate::sys::fork::{self, PerProcess, Process};
 use crate::sys::{cvt, uninterrupted};
 
 /// Signals are numbered from 1; 64 is Linux's last.
@@ -29,17 +33,35 @@ const NUMBERS: usize = 65;
 struct Shared {
     next: AtomicPtr<Shared>,
     taken: AtomicBool,
+    /// The number of the process whose loop has it.
+    process: AtomicUsize,
+    /// How many handlers use it now.
+    handlers: AtomicU32,
     pipe: AtomicI32,
     wanted: [AtomicBool; NUMBERS],
     caught: [AtomicU32; NUMBERS],
 }
 
 static MAILBOXES: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
-static HANDLERS: AtomicU32 = AtomicU32::new(0);
-static FORMER: Mutex<[Option<(libc::sigaction, usize)>; NUMBERS]> = Mutex::new([None; NUMBERS]);
+/// Whether the signal was at its default when ours was installed.
+static WAS_DEFAULT: [AtomicBool; NUMBERS] = [const { AtomicBool::new(false) }; NUMBERS];
 
-fn former() -> MutexGuard<'static, [Option<(libc::sigaction, usize)>; NUMBERS]> {
-    FORMER.lock().unwrap_or_else(PoisonError::into_inner)
+/// For each signal that is caught, what happened at it before, and how many mailboxes of this
+/// process want it.
+type Former = [Option<(libc::sigaction, usize)>; NUMBERS];
+
+fn former() -> MutexGuard<'static, Former> {
+    static FORMER: PerProcess<Mutex<Former>> = PerProcess::new();
+    let former = FORMER.get(|parents| Mutex::new(inherit(parents)));
+    former.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// In a forked child ours is installed where the parent has installed it, and no mailbox of the
+/// child wants it yet.
+fn inherit(parents: Option<&Mutex<Former>>) -> Former {
+    let parents = parents.and_then(|parents| parents.try_lock().ok());
+    let former = parents.map_or([None; NUMBERS], |former| *former);
+    former.map(|entry| entry.map(|(action, _)| (action, 0)))
 }
 
 fn mailboxes() -> impl Iterator<Item = &'static Shared> {
@@ -57,9 +79,15 @@ extern "C" fn catch(signal: libc::c_int) {
     let errno = errno();
     // SAFETY: the pointer is to this thread's errno.
     let before = unsafe { *errno };
-    HANDLERS.fetch_add(1, Ordering::SeqCst);
     let number = signal as usize;
+    let (mut has_own, mut has_parents) = (false, false);
     for mailbox in mailboxes().filter(|mailbox| mailbox.wanted[number].load(Ordering::SeqCst)) {
+        if mailbox.is_inherited() {
+            has_parents = true;
+            continue;
+        }
+        has_own = true;
+        mailbox.handlers.fetch_add(1, Ordering::SeqCst);
         mailbox.caught[number].fetch_add(1, Ordering::SeqCst);
         let pipe = mailbox.pipe.load(Ordering::SeqCst);
         if pipe >= 0 {
@@ -69,10 +97,39 @@ extern "C" fn catch(signal: libc::c_int) {
                 libc::write(pipe, b"!".as_ptr().cast(), 1) == -1 && *errno == libc::EINTR
             } {}
         }
+        mailbox.handlers.fetch_sub(1, Ordering::SeqCst);
     }
-    HANDLERS.fetch_sub(1, Ordering::SeqCst);
+    if has_parents && !has_own && WAS_DEFAULT[number].load(Ordering::SeqCst) {
+        raise_default(signal);
+    }
     // SAFETY: the pointer is to this thread's errno.
     unsafe { *errno = before };
+}
+
+/// Does what `signal` does by default, as soon as the handler has returned.
+fn raise_default(signal: libc::c_int) {
+    // SAFETY: SIG_DFL runs no code, and both calls are safe in a signal handler.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+}
+
+impl Shared {
+    /// Returns whether this is a forked child, and the mailbox is one of its parent's loops'.
+    fn is_inherited(&self) -> bool {
+        self.process.load(Ordering::SeqCst) != fork::present_number()
+    }
+}
+
+/// Returns whether ours is installed for `signal` only because a parent's loop wanted it, and the
+/// signal was at its default before.
+pub(super) fn is_inherited_default(signal: i32, action: &libc::sigaction) -> bool {
+    let number = signal as usize;
+    let mut wanting = mailboxes().filter(|mailbox| mailbox.wanted[number].load(Ordering::SeqCst));
+    is_ours(action)
+        && WAS_DEFAULT[number].load(Ordering::SeqCst)
+        && wanting.all(Shared::is_inherited)
 }
 
 #[cfg(any(target_os = "linux", target_os = "emscripten"))]
@@ -112,6 +169,11 @@ impl Mailbox {
         writer.set_nonblocking(true)?;
         let free = mailboxes().find(|shared| !shared.taken.swap(true, Ordering::SeqCst));
         let shared = free.unwrap_or_else(make);
+        let process = Process::current().number();
+        if shared.process.swap(process, Ordering::SeqCst) != process {
+            // At the fork another thread of the parent may have been in the handler.
+            shared.handlers.store(0, Ordering::SeqCst);
+        }
         shared.pipe.store(writer.as_raw_fd(), Ordering::SeqCst);
         Ok(Mailbox {
             shared,
@@ -136,7 +198,16 @@ impl Mailbox {
             return Ok(());
         }
         match &mut former[number] {
-            Some((_, users)) => *users += 1,
+            Some((_, users)) if *users > 0 => *users += 1,
+            // A forked child has this from its parent. What happened before is what happened before
+            // the parent's.
+            Some((action, users)) => {
+                let before = install(signal)?;
+                if !is_ours(&before) {
+                    *action = before;
+                }
+                *users = 1;
+            }
             place => *place = Some((install(signal)?, 1)),
         }
         self.shared.caught[number].store(0, Ordering::SeqCst);
@@ -154,7 +225,10 @@ impl Mailbox {
         let Some((action, users)) = &mut former[number] else {
             return;
         };
-        *users -= 1;
+        // A forked child does not count the mailboxes of its parent.
+        if !self.shared.is_inherited() {
+            *users -= 1;
+        }
         if *users > 0 {
             return;
         }
@@ -188,7 +262,8 @@ impl Drop for Mailbox {
         }
         self.shared.pipe.store(-1, Ordering::SeqCst);
         // A handler is a few instructions long; one that is under way may hold the pipe's number.
-        while HANDLERS.load(Ordering::SeqCst) > 0 {
+        // In a forked child no handler uses the mailbox of a parent.
+        while !self.shared.is_inherited() && self.shared.handlers.load(Ordering::SeqCst) > 0 {
             thread::yield_now();
         }
         // From here on another loop may have the place; nobody has the pipe, which is closed with the fields.
@@ -201,6 +276,8 @@ fn make() -> &'static Shared {
     let shared: &'static mut Shared = Box::leak(Box::new(Shared {
         next: AtomicPtr::new(ptr::null_mut()),
         taken: AtomicBool::new(true),
+        process: AtomicUsize::new(0),
+        handlers: AtomicU32::new(0),
         pipe: AtomicI32::new(-1),
         wanted: [const { AtomicBool::new(false) }; NUMBERS],
         caught: [const { AtomicU32::new(0) }; NUMBERS],
@@ -216,8 +293,16 @@ fn make() -> &'static Shared {
     }
 }
 
+fn is_ours(action: &libc::sigaction) -> bool {
+    action.sa_sigaction == catch as *const () as libc::sighandler_t
+}
+
 fn install(signal: i32) -> io::Result<libc::sigaction> {
     let before = present(signal)?;
+    if !is_ours(&before) {
+        let was_default = before.sa_sigaction == libc::SIG_DFL;
+        WAS_DEFAULT[signal as usize].store(was_default, Ordering::SeqCst);
+    }
     // SAFETY: sigaction is integers, a function pointer that may be null, and a set of bits: all zero is a value of it.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = catch as *const () as libc::sighandler_t;

@@ -19,9 +19,12 @@ fn present(signal: i32) -> io::Result<libc::sigaction> {
     Ok(action)
 }
 
-/// Whether nobody has said what is to happen at `signal`.
+/// Whether nobody has said what is to happen at `signal`, but a loop of the parent's in a forked
+/// child.
 pub(crate) fn is_default(signal: i32) -> bool {
-    present(signal).is_ok_and(|action| action.sa_sigaction == libc::SIG_DFL)
+    present(signal).is_ok_and(|action| {
+        action.sa_sigaction == libc::SIG_DFL || caught::is_inherited_default(signal, &action)
+    })
 }
 
 /// Sets SIGPIPE to ignored where it is at its default, which kills the process. A handler of the program's own stays.

@@ -1,0 +1,121 @@
+//! Forking, and what became of the child.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fork {
+    ByLibc,
+    BySystemCall,
+}
+
+/// Both, or the one that is noticed without MADV_WIPEONFORK.
+pub(crate) fn forks() -> &'static [Fork] {
+    let all = &[Fork::ByLibc, Fork::BySystemCall];
+    let is_raw_noticed = cfg!(target_os = "linux") && !super::no_wipe::is_forced();
+    if is_raw_noticed { all } else { &all[..1] }
+}
+
+impl Fork {
+    /// Returns 0 in the child. It ends by SIGALRM if it hangs.
+    #[track_caller]
+    pub(crate) fn fork(self) -> libc::pid_t {
+        // SAFETY: the child runs this thread alone. It calls what a child may call, and what the
+        // library promises.
+        let pid = unsafe {
+            match self {
+                Fork::ByLibc => libc::fork(),
+                Fork::BySystemCall => by_system_call(),
+            }
+        };
+        assert!(pid >= 0, "{}", std::io::Error::last_os_error());
+        if pid == 0 {
+            let patience = super::util::least_patience().as_secs().max(20) as u32;
+            // SAFETY: no pointers.
+            unsafe { libc::alarm(patience) };
+        }
+        pid
+    }
+}
+
+#[cfg(target_os = "linux")]
+unsafe fn by_system_call() -> libc::pid_t {
+    // SAFETY: the caller's; without flags and pointers it is what fork(2) does.
+    unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as libc::pid_t }
+}
+
+#[cfg(not(target_os = "linux"))]
+unsafe fn by_system_call() -> libc::pid_t {
+    -1
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    Code(i32),
+    Signal(i32),
+}
+
+#[track_caller]
+pub(crate) fn wait(pid: libc::pid_t) -> End {
+    let mut status = 0;
+    // SAFETY: the status is written to `status`.
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } != pid {
+        assert_eq!(
+            std::io::Error::last_os_error().kind(),
+            std::io::ErrorKind::Interrupted
+        );
+    }
+    match libc::WIFEXITED(status) {
+        true => End::Code(libc::WEXITSTATUS(status)),
+        false => End::Signal(libc::WTERMSIG(status)),
+    }
+}
+
+pub(crate) fn text(payload: &(dyn Any + Send)) -> String {
+    match payload.downcast_ref::<&str>() {
+        Some(text) => (*text).to_owned(),
+        None => payload
+            .downcast_ref::<String>()
+            .cloned()
+            .unwrap_or_default(),
+    }
+}
+
+/// Ends the child: with 0 if `body` returns, with 1 and its words if it panics.
+pub(crate) fn end_child(body: impl FnOnce()) -> ! {
+    let code = match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(()) => 0,
+        Err(panic) => {
+            let text = format!("in the child: {}\n", text(&*panic));
+            // SAFETY: the pointer and the length are those of `text`.
+            unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+            1
+        }
+    };
+    // SAFETY: it runs no code of this process.
+    unsafe { libc::_exit(code) }
+}
+
+/// Runs `body` in a forked child and returns how that ended.
+#[track_caller]
+pub(crate) fn end_of(fork: Fork, body: impl FnOnce()) -> End {
+    match fork.fork() {
+        0 => end_child(body),
+        pid => wait(pid),
+    }
+}
+
+/// Runs `body` in a forked child, where it must not panic.
+#[track_caller]
+pub(crate) fn in_child(fork: Fork, body: impl FnOnce()) {
+    assert_eq!(end_of(fork, body), End::Code(0), "{fork:?}");
+}
+
+/// Runs what must panic because the loop is the parent's.
+#[track_caller]
+pub(crate) fn assert_refused<T>(body: impl FnOnce() -> T) {
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(body()))).expect_err("it panics");
+    let text = text(&*panic);
+    assert!(text.contains("forked child"), "{text}");
+}

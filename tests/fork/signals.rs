@@ -1,0 +1,99 @@
+//! Signals of a forked child: its own loop gets them, and the parent's does not.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::child::{End, end_of, forks, in_child};
+use super::util::*;
+
+const SIGNAL: i32 = libc::SIGUSR1;
+
+fn raise() {
+    // SAFETY: no pointers.
+    assert_eq!(unsafe { libc::raise(SIGNAL) }, 0);
+}
+
+fn handler(of: &sendloop::Loop) -> Rc<Cell<u32>> {
+    let count = Rc::new(Cell::new(0));
+    let counts = count.clone();
+    of.add_signal_handler(SIGNAL, move || counts.set(counts.get() + 1))
+        .expect("caught");
+    count
+}
+
+#[test]
+fn a_signal_in_a_child_does_what_it_did_before_the_parents_loop() {
+    let _test = test();
+    for fork in forks() {
+        let event_loop = new_loop();
+        let count = handler(&event_loop);
+        event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+        let events = event_loop.stats().events;
+        assert_eq!(end_of(*fork, raise), End::Signal(SIGNAL));
+        let mut inherited = Some(event_loop);
+        let after_drop = || {
+            drop(inherited.take());
+            raise();
+        };
+        assert_eq!(end_of(*fork, after_drop), End::Signal(SIGNAL));
+        let event_loop = inherited.expect("the parent's");
+        event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+        assert_eq!(count.get(), 0);
+        let news = event_loop.stats().events - events;
+        assert_eq!(news, 0, "a byte came by the parent's pipe");
+        raise();
+        turn_until(&event_loop, || count.get() == 1);
+    }
+}
+
+#[test]
+fn a_childs_loop_gets_the_childs_signals() {
+    let _test = test();
+    for fork in forks() {
+        let event_loop = new_loop();
+        let count = handler(&event_loop);
+        let mut inherited = Some(event_loop);
+        in_child(*fork, || {
+            let own = new_loop();
+            let counted = handler(&own);
+            raise();
+            turn_until(&own, || counted.get() == 1);
+            // The end of the parent's loop takes nothing from the child's.
+            drop(inherited.take());
+            raise();
+            turn_until(&own, || counted.get() == 2);
+            assert_eq!(count.get(), 0);
+        });
+        let removed = || {
+            let own = new_loop();
+            let _counted = handler(&own);
+            assert!(own.remove_signal_handler(SIGNAL));
+            raise();
+        };
+        assert_eq!(end_of(*fork, removed), End::Signal(SIGNAL));
+        let event_loop = inherited.expect("the parent's");
+        raise();
+        turn_until(&event_loop, || count.get() == 1);
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_run_in_a_child_of_a_run() {
+    let _test = test();
+    for fork in forks() {
+        let fork = *fork;
+        let ran = sendloop::run(async move |_| {
+            in_child(fork, || {
+                let interrupted = sendloop::run(async |event_loop| {
+                    // SAFETY: no pointers.
+                    assert_eq!(unsafe { libc::raise(libc::SIGINT) }, 0);
+                    event_loop.sleep(Duration::from_secs(60)).await;
+                });
+                let error = interrupted.expect_err("interrupted");
+                assert_eq!(error.kind(), std::io::ErrorKind::Interrupted);
+            });
+        });
+        ran.expect("the parent's goes on");
+    }
+}
