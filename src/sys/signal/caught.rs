@@ -1,50 +1,133 @@
 //! Signals on their way to loops.
 //!
-//! A signal handler may do next to nothing: no allocation, no lock. Ours goes through the mailboxes, one for each loop that
-//! catches signals, counts the signal in those that want it, and writes a byte to their pipes, which wakes their loops.
+//! A signal handler may do next to nothing: no allocation, no lock. Ours walks a list of mailboxes,
+//! one for each loop that catches signals. It writes the signal's number to the pipe of each
+//! mailbox that wants the signal, which wakes its loop.
 //!
-//! - Mailboxes are never freed, only used again, so the handler's walk is safe at any time. There are as many as there were
-//!   ever loops with signals at once.
+//! - Mailboxes are never freed, only used again, so the handler's walk is safe at any time. There
+//!   are as many as there were ever loops with signals at once.
+//! - The bytes in a pipe keep the order in which signals arrived. If a pipe is full, the handler
+//!   counts the signal instead.
 //! - A mailbox's pipe is closed only when no handler is under way that may have read its number:
 //!   1. The owner sets the number to -1.
 //!   2. It waits until no handler runs. One that begins later reads -1.
 //!   3. It closes the pipe.
-//! - What happened at the signal before is kept with the number of mailboxes that want it, and comes back with the last.
+//!
+//! # Dispositions
+//!
+//! Other code of the program may install handlers of its own at any time, and may call or install
+//! ours later.
+//!
+//! 1. `want` installs our handler, and keeps the action that it replaces as the former one unless
+//!    that is our handler too.
+//! 2. `unwant` installs the former action when no mailbox wants the signal, but only if the present
+//!    handler is ours.
+//! 3. A handler of the program's own may call ours. Ours then serves the mailboxes that want the
+//!    signal, and does no more.
+//! 4. If our handler is installed and no mailbox wants the signal, the handler itself installs the
+//!    former action. Either a foreign handler has put ours back too late, or the signal is the
+//!    first Ctrl-C of [`run`](crate::run). The first signal is ignored or cancels `run`, and the
+//!    next one does what it did before the loop.
+//! 5. A mailbox is marked as wanting a signal before the handler is installed and until it is
+//!    replaced. So the handler of rule 4, which looks at the marks again afterwards, never takes a
+//!    signal away from a mailbox.
 
 use std::io::{self, Read};
-use std::mem;
+use std::iter;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::Ordering::{self, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::present;
-use crate::sys::{cvt, uninterrupted};
+use super::disposition::{DEFAULT, replace, swap};
+use crate::sys::uninterrupted;
 
 /// Signals are numbered from 1; 64 is Linux's last.
 const NUMBERS: usize = 65;
+/// A byte that only wakes the loop. No signal has this number.
+const WAKE: u8 = 0;
+/// System calls of the program that a signal interrupts go on, as with asyncio.
+const FLAGS: libc::c_int = libc::SA_RESTART | libc::SA_ONSTACK;
 
 struct Shared {
     next: AtomicPtr<Shared>,
     taken: AtomicBool,
     pipe: AtomicI32,
     wanted: [AtomicBool; NUMBERS],
-    caught: [AtomicU32; NUMBERS],
+    /// How often each signal arrived while the pipe was full.
+    overflow: [AtomicU32; NUMBERS],
+    /// Whether the next Ctrl-C is to interrupt the loop, if no mailbox wants SIGINT.
+    interruptible: AtomicBool,
+    interrupted: AtomicBool,
+}
+
+impl Shared {
+    fn wants(&self, number: usize) -> bool {
+        let wanted = self.wanted.get(number);
+        wanted.is_some_and(|wanted| wanted.load(SeqCst))
+    }
+
+    fn is_interrupted_by(&self, number: usize) -> bool {
+        number == libc::SIGINT as usize && self.interruptible.load(SeqCst)
+    }
+
+    /// Leaves a signal in the pipe, or in the count if the pipe is full. Safe in a signal handler.
+    fn post(&self, number: usize) {
+        if !self.write(number as u8) {
+            self.overflow[number].fetch_add(1, SeqCst);
+            // The loop may have emptied the pipe before the count rose, and would sleep.
+            self.write(WAKE);
+        }
+    }
+
+    /// Writes a byte to the pipe and returns whether it could.
+    fn write(&self, byte: u8) -> bool {
+        let (pipe, errno) = (self.pipe.load(SeqCst), errno());
+        if pipe < 0 {
+            return false;
+        }
+        loop {
+            // SAFETY: one byte of a local; the owner closes the pipe only when no handler runs.
+            if unsafe { libc::write(pipe, ptr::from_ref(&byte).cast(), 1) } == 1 {
+                return true;
+            }
+            // SAFETY: the pointer is to this thread's errno.
+            if unsafe { *errno } != libc::EINTR {
+                return false;
+            }
+        }
+    }
+}
+
+/// The part of a former action that the handler can read: its handler and its flags, but not its
+/// mask.
+struct Former {
+    handler: AtomicUsize,
+    flags: AtomicI32,
 }
 
 static MAILBOXES: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
 static HANDLERS: AtomicU32 = AtomicU32::new(0);
-static FORMER: Mutex<[Option<(libc::sigaction, usize)>; NUMBERS]> = Mutex::new([None; NUMBERS]);
+static FORMER: Mutex<[Option<libc::sigaction>; NUMBERS]> = Mutex::new([None; NUMBERS]);
+static FORMER_FOR_HANDLER: [Former; NUMBERS] = [const {
+    Former {
+        handler: AtomicUsize::new(libc::SIG_DFL),
+        flags: AtomicI32::new(0),
+    }
+}; NUMBERS];
 
-fn former() -> MutexGuard<'static, [Option<(libc::sigaction, usize)>; NUMBERS]> {
+/// The former actions. Who holds this is the only one that installs actions, but for the handler
+/// and foreign code.
+fn former() -> MutexGuard<'static, [Option<libc::sigaction>; NUMBERS]> {
     FORMER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn mailboxes() -> impl Iterator<Item = &'static Shared> {
     let mut next = MAILBOXES.load(Ordering::Acquire);
-    std::iter::from_fn(move || {
+    iter::from_fn(move || {
         // SAFETY: the list holds leaked boxes, which are never freed, and null at its end.
         let shared: &'static Shared = unsafe { next.as_ref() }?;
         next = shared.next.load(Ordering::Acquire);
@@ -52,27 +135,84 @@ fn mailboxes() -> impl Iterator<Item = &'static Shared> {
     })
 }
 
-/// The handler. Only atomics, write(2) and errno: all are safe in a signal.
+/// The address of our handler. In one place: the compiler may give a function several addresses.
+#[inline(never)]
+fn ours() -> libc::sighandler_t {
+    catch as *const () as libc::sighandler_t
+}
+
+/// The action that installs our handler.
+///
+/// All signals are blocked while it runs. Else signals that are pending together would interrupt
+/// each other's handler, and three of them overflow the alternate stack of a Rust thread.
+fn our_action() -> libc::sigaction {
+    let mut action = DEFAULT;
+    action.sa_sigaction = ours();
+    action.sa_flags = FLAGS;
+    // SAFETY: the pointer is to the mask of a local.
+    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
+    action
+}
+
+/// The handler. Only atomics, write(2), sigaction(2) and errno: all are safe in a signal.
 extern "C" fn catch(signal: libc::c_int) {
     let errno = errno();
     // SAFETY: the pointer is to this thread's errno.
     let before = unsafe { *errno };
-    HANDLERS.fetch_add(1, Ordering::SeqCst);
+    HANDLERS.fetch_add(1, SeqCst);
     let number = signal as usize;
-    for mailbox in mailboxes().filter(|mailbox| mailbox.wanted[number].load(Ordering::SeqCst)) {
-        mailbox.caught[number].fetch_add(1, Ordering::SeqCst);
-        let pipe = mailbox.pipe.load(Ordering::SeqCst);
-        if pipe >= 0 {
-            // A full pipe is no loss: its loop is going to wake, and the count says how often.
-            // SAFETY: one byte of a static; the owner closes the pipe only when no handler runs. `errno` is this thread's.
-            while unsafe {
-                libc::write(pipe, b"!".as_ptr().cast(), 1) == -1 && *errno == libc::EINTR
-            } {}
-        }
+    let mut wanted = false;
+    for mailbox in mailboxes().filter(|mailbox| mailbox.wants(number)) {
+        mailbox.post(number);
+        wanted = true;
     }
-    HANDLERS.fetch_sub(1, Ordering::SeqCst);
+    if !wanted {
+        hand_back(signal);
+    }
+    HANDLERS.fetch_sub(1, SeqCst);
     // SAFETY: the pointer is to this thread's errno.
     unsafe { *errno = before };
+}
+
+/// In the handler, at a signal that no mailbox wants: installs the former action and interrupts the
+/// loops that asked for it. Does nothing if a handler of the program's own called ours.
+fn hand_back(signal: i32) {
+    let number = signal as usize;
+    // A handler of the program's own may call ours with any number.
+    let Some(former) = FORMER_FOR_HANDLER.get(number) else {
+        return;
+    };
+    let (mut next, mut before) = (DEFAULT, DEFAULT);
+    next.sa_sigaction = former.handler.load(SeqCst);
+    next.sa_flags = former.flags.load(SeqCst);
+    // SAFETY: the kernel returned that handler with these flags.
+    let replaced = unsafe { replace(signal, ours(), &next, &mut before) };
+    if !matches!(replaced, Ok(true)) {
+        return;
+    }
+    for mailbox in mailboxes().filter(|mailbox| mailbox.is_interrupted_by(number)) {
+        if mailbox.interruptible.swap(false, SeqCst) {
+            mailbox.interrupted.store(true, SeqCst);
+            mailbox.write(WAKE);
+        }
+    }
+    if mailboxes().any(|mailbox| mailbox.wants(number) || mailbox.is_interrupted_by(number)) {
+        // SAFETY: `before` is our action: `catch` does only what a handler may do.
+        let _ = unsafe { replace(signal, next.sa_sigaction, &before, &mut { DEFAULT }) };
+    }
+}
+
+/// Keeps the action that ours replaced. The former one stays if ours replaced itself.
+fn remember(former: &mut Option<libc::sigaction>, number: usize, before: libc::sigaction) {
+    if before.sa_sigaction != ours() {
+        *former = Some(before);
+        FORMER_FOR_HANDLER[number]
+            .handler
+            .store(before.sa_sigaction, SeqCst);
+        FORMER_FOR_HANDLER[number]
+            .flags
+            .store(before.sa_flags, SeqCst);
+    }
 }
 
 #[cfg(any(target_os = "linux", target_os = "emscripten"))]
@@ -110,9 +250,9 @@ impl Mailbox {
         let (reader, writer) = uninterrupted(UnixStream::pair)?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        let free = mailboxes().find(|shared| !shared.taken.swap(true, Ordering::SeqCst));
+        let free = mailboxes().find(|shared| !shared.taken.swap(true, SeqCst));
         let shared = free.unwrap_or_else(make);
-        shared.pipe.store(writer.as_raw_fd(), Ordering::SeqCst);
+        shared.pipe.store(writer.as_raw_fd(), SeqCst);
         Ok(Mailbox {
             shared,
             reader,
@@ -120,10 +260,10 @@ impl Mailbox {
         })
     }
 
-    /// Catches `signal` from now on; once more is no different.
+    /// Catches `signal` from now on. Installs our handler again if another one took its place.
     ///
-    /// Numbers that are no signal, SIGKILL and SIGSTOP, which cannot be caught, and those by which the processor says that
-    /// the program cannot go on, which would come again for ever, are refused.
+    /// Refuses numbers that are no signal, SIGKILL and SIGSTOP, which cannot be caught, and the
+    /// signals of a fault, which would come again for ever.
     pub(crate) fn want(&self, signal: i32) -> io::Result<()> {
         let number = usize::try_from(signal).unwrap_or(0);
         let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
@@ -132,45 +272,98 @@ impl Mailbox {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let mut former = former();
-        if self.shared.wanted[number].load(Ordering::SeqCst) {
-            return Ok(());
+        let wanted_before = self.shared.wanted[number].swap(true, SeqCst);
+        let mut before = DEFAULT;
+        // SAFETY: the handler is `catch`, which does only what a handler may do.
+        if let Err(error) = unsafe { swap(signal, &our_action(), &mut before) } {
+            self.shared.wanted[number].store(wanted_before, SeqCst);
+            return Err(error);
         }
-        match &mut former[number] {
-            Some((_, users)) => *users += 1,
-            place => *place = Some((install(signal)?, 1)),
-        }
-        self.shared.caught[number].store(0, Ordering::SeqCst);
-        self.shared.wanted[number].store(true, Ordering::SeqCst);
+        remember(&mut former[number], number, before);
         Ok(())
     }
 
-    /// Catches `signal` no more; with the last mailbox that did, what happened at it before happens again.
+    /// Catches `signal` no more. If no other mailbox wants it, the former action comes back, unless
+    /// the present one is not ours.
     pub(crate) fn unwant(&self, signal: i32) {
         let number = signal as usize;
-        let mut former = former();
-        if !self.shared.wanted[number].swap(false, Ordering::SeqCst) {
-            return;
+        let former = former();
+        if self.shared.wants(number) {
+            self.give_back(signal, former[number]);
+            self.shared.wanted[number].store(false, SeqCst);
         }
-        let Some((action, users)) = &mut former[number] else {
-            return;
-        };
-        *users -= 1;
-        if *users > 0 {
-            return;
-        }
-        // SAFETY: `action` is what the kernel wrote when ours was installed.
-        let restored = cvt(unsafe { libc::sigaction(signal, action, ptr::null_mut()) });
-        restored.map_or_else(|error| log::error!("signal {signal}: {error}"), drop);
-        former[number] = None;
     }
 
-    /// Empties the mailbox: each signal that was caught, and how often.
-    pub(crate) fn take(&self) -> Vec<(i32, u32)> {
-        let mut bytes = [0; 256];
-        while matches!((&self.reader).read(&mut bytes), Ok(n) if n > 0) {}
-        let counts = self.shared.caught.iter().zip(0..);
-        let taken = counts.map(|(count, signal)| (signal, count.swap(0, Ordering::SeqCst)));
-        taken.filter(|(_, count)| *count > 0).collect()
+    /// Has the next Ctrl-C interrupt this mailbox's loop if SIGINT is at its default, and returns
+    /// whether it is.
+    ///
+    /// The handler puts the default back at once, so that the second Ctrl-C ends the process even
+    /// if the loop never looks.
+    pub(crate) fn want_interrupt(&self) -> io::Result<bool> {
+        let (signal, number) = (libc::SIGINT, libc::SIGINT as usize);
+        let mut former = former();
+        if !super::is_default(signal) {
+            return Ok(false);
+        }
+        // Before the handler is installed: the first Ctrl-C may come at once.
+        remember(&mut former[number], number, DEFAULT);
+        self.shared.interruptible.store(true, SeqCst);
+        let mut before = DEFAULT;
+        // SAFETY: the handler is `catch`, which does only what a handler may do.
+        match unsafe { replace(signal, libc::SIG_DFL, &our_action(), &mut before) } {
+            Ok(true) => {
+                remember(&mut former[number], number, before);
+                Ok(true)
+            }
+            other => {
+                self.shared.interruptible.store(false, SeqCst);
+                other
+            }
+        }
+    }
+
+    /// Lets Ctrl-C interrupt the loop no more. Returns false if one already did, or was not asked
+    /// to.
+    pub(crate) fn unwant_interrupt(&self) -> bool {
+        let former = former();
+        if self.shared.interruptible.load(SeqCst) {
+            self.give_back(libc::SIGINT, former[libc::SIGINT as usize]);
+        }
+        self.shared.interruptible.swap(false, SeqCst)
+    }
+
+    /// Installs the former action of `signal` if nothing but one wish of this mailbox keeps ours.
+    fn give_back(&self, signal: i32, former: Option<libc::sigaction>) {
+        let number = signal as usize;
+        let wishes = mailboxes()
+            .map(|it| u32::from(it.wants(number)) + u32::from(it.is_interrupted_by(number)));
+        let (Some(former), ..=1) = (former, wishes.sum::<u32>()) else {
+            return;
+        };
+        // SAFETY: the kernel returned `former` when ours was installed.
+        if let Err(error) = unsafe { replace(signal, ours(), &former, &mut { DEFAULT }) } {
+            log::error!("cannot restore the disposition of signal {signal}: {error}");
+        }
+    }
+
+    /// Empties the mailbox and returns the signals in the order in which they arrived.
+    ///
+    /// Those that arrived while the pipe was full come last, by number.
+    pub(crate) fn take(&self) -> Vec<i32> {
+        let (mut taken, mut bytes) = (Vec::new(), [0; 256]);
+        while let Ok(n @ 1..) = uninterrupted(|| (&self.reader).read(&mut bytes)) {
+            let signals = bytes[..n].iter().filter(|byte| **byte != WAKE);
+            taken.extend(signals.map(|byte| i32::from(*byte)));
+        }
+        for (count, signal) in self.shared.overflow.iter().zip(0..) {
+            taken.extend((0..count.swap(0, SeqCst)).map(|_| signal));
+        }
+        taken
+    }
+
+    /// Returns whether Ctrl-C interrupted the loop since the last call.
+    pub(crate) fn take_interrupt(&self) -> bool {
+        self.shared.interrupted.swap(false, SeqCst)
     }
 }
 
@@ -183,16 +376,22 @@ impl AsFd for Mailbox {
 
 impl Drop for Mailbox {
     fn drop(&mut self) {
+        self.unwant_interrupt();
         for signal in 1..NUMBERS as i32 {
             self.unwant(signal);
         }
-        self.shared.pipe.store(-1, Ordering::SeqCst);
+        self.shared.pipe.store(-1, SeqCst);
         // A handler is a few instructions long; one that is under way may hold the pipe's number.
-        while HANDLERS.load(Ordering::SeqCst) > 0 {
+        while HANDLERS.load(SeqCst) > 0 {
             thread::yield_now();
         }
-        // From here on another loop may have the place; nobody has the pipe, which is closed with the fields.
-        self.shared.taken.store(false, Ordering::SeqCst);
+        for count in &self.shared.overflow {
+            count.store(0, SeqCst);
+        }
+        self.shared.interrupted.store(false, SeqCst);
+        // From here on another loop may have the place; nobody has the pipe, which is closed with
+        // the fields.
+        self.shared.taken.store(false, SeqCst);
     }
 }
 
@@ -203,7 +402,9 @@ fn make() -> &'static Shared {
         taken: AtomicBool::new(true),
         pipe: AtomicI32::new(-1),
         wanted: [const { AtomicBool::new(false) }; NUMBERS],
-        caught: [const { AtomicU32::new(0) }; NUMBERS],
+        overflow: [const { AtomicU32::new(0) }; NUMBERS],
+        interruptible: AtomicBool::new(false),
+        interrupted: AtomicBool::new(false),
     }));
     let place: *mut Shared = shared;
     let mut head = MAILBOXES.load(Ordering::Acquire);
@@ -214,16 +415,4 @@ fn make() -> &'static Shared {
             Err(other) => head = other,
         }
     }
-}
-
-fn install(signal: i32) -> io::Result<libc::sigaction> {
-    let before = present(signal)?;
-    // SAFETY: sigaction is integers, a function pointer that may be null, and a set of bits: all zero is a value of it.
-    let mut action: libc::sigaction = unsafe { mem::zeroed() };
-    action.sa_sigaction = catch as *const () as libc::sighandler_t;
-    // System calls of the program's that the signal interrupts go on, as asyncio has it.
-    action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
-    // SAFETY: the handler is `catch`, which does only what a handler may do; the mask is empty.
-    cvt(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) })?;
-    Ok(before)
 }
