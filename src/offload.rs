@@ -19,7 +19,7 @@ impl LoopHandle {
     ///
     /// Threads are started when they are needed, at most [`executor_threads`](crate::Builder::executor_threads). A panic becomes
     /// [`TaskError::Panicked`]; after the loop is closed or the executor shut down, the work is
-    /// dropped and the result is [`TaskError::Cancelled`].
+    /// dropped and the result is [`TaskError::Cancelled`]. [`run`](crate::run) also drops what is still queued at its end.
     ///
     /// Closing the loop does not wait for work that runs: a thread that hangs would hang the program.
     ///

@@ -14,13 +14,19 @@ use std::thread;
 
 use crate::error::{TaskError, quietly, wake};
 
-/// A thread that has had nothing to do for good ends with its pool, not before: work comes in bursts.
-type Job = Box<dyn FnOnce() + Send>;
+struct Job {
+    work: Box<dyn FnOnce() + Send>,
+    /// It only closes a file, which may take long: a thread of the pool does it in any case.
+    closes: bool,
+}
 
+/// A thread that has had nothing to do for good ends with its pool, not before: work comes in bursts.
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
     threads: usize,
+    /// How many of the threads run a job.
+    busy: usize,
     idle: usize,
     closed: bool,
     /// Woken when the last thread has ended.
@@ -51,10 +57,12 @@ impl Shared {
         let mut state = self.state();
         loop {
             if let Some(job) = state.jobs.pop_front() {
+                state.busy += 1;
                 drop(state);
                 // Its panic is caught inside; but what it gives may be dropped here, where nobody wants it, and panic.
-                quietly("while the result of work was dropped", job);
+                quietly("while the result of work was dropped", job.work);
                 state = self.state();
+                state.busy -= 1;
             } else if state.closed {
                 break;
             } else {
@@ -130,8 +138,11 @@ impl Pool {
     ) -> Blocking<T> {
         let cell = Arc::new(Mutex::new(Outcome::Pending(None)));
         let report = Report(cell.clone());
-        let job = Box::new(move || report.send(catch_unwind(AssertUnwindSafe(work))));
-        self.shared.submit(job);
+        let work = Box::new(move || report.send(catch_unwind(AssertUnwindSafe(work))));
+        self.shared.submit(Job {
+            work,
+            closes: false,
+        });
         Blocking { cell }
     }
 
@@ -152,6 +163,23 @@ impl Pool {
     pub(crate) fn close(&self) {
         self.shared.state().closed = true;
         self.shared.work.notify_all();
+    }
+
+    /// Drops the work that has not begun because every thread is busy. Work that a free thread is
+    /// about to begin counts as begun.
+    pub(crate) fn drop_queued(&self) {
+        let mut state = self.shared.state();
+        let begun = state
+            .threads
+            .saturating_sub(state.busy)
+            .min(state.jobs.len());
+        let queued = state.jobs.split_off(begun);
+        let (kept, dropped): (Vec<Job>, Vec<Job>) = queued.into_iter().partition(|job| job.closes);
+        state.jobs.extend(kept);
+        drop(state);
+        for job in dropped {
+            quietly("while queued work was dropped", || drop(job));
+        }
     }
 
     /// After [`close`](Pool::close): ready when the last thread is through.
@@ -203,7 +231,8 @@ impl Drop for Lent {
             return;
         }
         if let Some(pool) = self.pool.upgrade() {
-            pool.submit(Box::new(move || drop(file)));
+            let work = Box::new(move || drop(file));
+            pool.submit(Job { work, closes: true });
         }
     }
 }
