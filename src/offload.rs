@@ -30,7 +30,8 @@ impl LoopHandle {
     /// - neither if the executor has no thread and the system refuses one. The error's `source()` is
     ///   then the system's `io::Error`.
     ///
-    /// The executor drops work that it does not run.
+    /// The executor drops work that it does not run. [`run`](crate::run) also drops the work that is
+    /// still queued at its end.
     ///
     /// Closing the loop does not wait for work that runs: a thread that hangs would hang the program.
     ///

@@ -32,8 +32,13 @@ use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread
 use crate::sys::fork::Process;
 use crate::sys::uninterrupted;
 
-/// Runs if it is called with `Ok`, and fails with the error otherwise.
-type Job = Box<dyn FnOnce(Result<(), TaskError>) + Send>;
+/// Work for a thread of the pool.
+struct Job {
+    /// Runs if it is called with `Ok`, and fails with the error otherwise.
+    work: Box<dyn FnOnce(Result<(), TaskError>) + Send>,
+    /// It only closes a file, which may take long: a thread of the pool does it in any case.
+    closes: bool,
+}
 
 /// The time between two tries of the loop to start a missing thread. No time passes in a model.
 const RETRY_INTERVAL: Duration = match cfg!(all(test, sendloop_loom)) {
@@ -41,6 +46,7 @@ const RETRY_INTERVAL: Duration = match cfg!(all(test, sendloop_loom)) {
     true => Duration::ZERO,
 };
 
+/// A thread that has had nothing to do for good ends with its pool, not before: work comes in bursts.
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
@@ -88,7 +94,9 @@ impl Shared {
                 drop(state);
                 failed.into_iter().for_each(log_failed_start);
                 // Its panic is caught inside; but what it gives may be dropped here, where nobody wants it, and panic.
-                quietly("while the result of work was dropped", || job(Ok(())));
+                quietly("while the result of work was dropped", || {
+                    (job.work)(Ok(()))
+                });
                 // The job has forked and returns in the child too, which has no other thread and
                 // leaves the queue alone.
                 if !self.process.is_current() {
@@ -186,7 +194,7 @@ impl Shared {
 
 /// Ends a job that no thread will run, on bounded stack: dropping its work may submit more.
 fn refuse(job: Job, error: TaskError) {
-    let refuse = move || job(Err(error));
+    let refuse = move || (job.work)(Err(error));
     match nesting::is_full(Kind::Drop) {
         true => nesting::queue(move || quietly("while a refused job was dropped", refuse)),
         false => nesting::run(Kind::Drop, refuse),
@@ -231,10 +239,14 @@ impl Pool {
             process: Process::current(),
         });
         let report = Report(cell.clone());
-        self.shared.submit(Box::new(move |may_run| match may_run {
+        let work = move |may_run: Result<(), TaskError>| match may_run {
             Ok(()) => report.send(catch_unwind(AssertUnwindSafe(work))),
             Err(error) => report.end(Err(error)),
-        }));
+        };
+        self.shared.submit(Job {
+            work: Box::new(work),
+            closes: false,
+        });
         Blocking { cell }
     }
 
@@ -276,6 +288,20 @@ impl Pool {
         }
         self.shared.state().closed = true;
         self.shared.work.notify_all();
+    }
+
+    /// Drops the work that has not begun because every thread is busy. Work that a free thread is
+    /// about to begin counts as begun.
+    pub(crate) fn drop_queued(&self) {
+        let mut state = self.shared.state();
+        let begun = state.idle.min(state.jobs.len());
+        let queued = state.jobs.split_off(begun);
+        let (kept, dropped): (Vec<Job>, Vec<Job>) = queued.into_iter().partition(|job| job.closes);
+        state.jobs.extend(kept);
+        drop(state);
+        for job in dropped {
+            quietly("while queued work was dropped", || drop(job));
+        }
     }
 
     /// After [`close`](Pool::close): ready when the last thread is through.
@@ -332,7 +358,8 @@ impl Drop for Lent {
             return;
         }
         if let Some(pool) = self.pool.upgrade() {
-            pool.submit(Box::new(move |_| drop(file)));
+            let work = Box::new(move |_| drop(file));
+            pool.submit(Job { work, closes: true });
         }
     }
 }

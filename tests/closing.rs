@@ -5,7 +5,8 @@ mod util;
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -252,4 +253,56 @@ fn run_gives_the_result_also_where_the_loop_is_stopped_while_the_executor_is_wai
         42
     });
     assert_eq!(result.expect("a loop"), 42);
+}
+
+#[test]
+fn run_drops_executor_work_that_has_not_begun() {
+    let _test = test();
+    let begun = Arc::new(AtomicUsize::new(0));
+    // Each work that has not begun holds the sender: those that have begun wait until the queue is dropped.
+    let (queued, end_of_queue) = mpsc::channel::<()>();
+    let end_of_queue = Arc::new(Mutex::new(end_of_queue));
+    let results = sendloop::run(async |event_loop: LoopHandle| {
+        let work = |_| {
+            let (begun, queued) = (begun.clone(), queued.clone());
+            let end_of_queue = end_of_queue.clone();
+            event_loop.run_in_executor(move || {
+                drop(queued);
+                begun.fetch_add(1, Ordering::SeqCst);
+                let end = end_of_queue.lock().expect("whole").recv();
+                end.expect_err("nothing is sent");
+            })
+        };
+        // More than an executor ever has threads.
+        let results = Vec::from_iter((0..100).map(work));
+        drop(queued);
+        results
+    });
+    let event_loop = new_loop();
+    let mut ran = 0;
+    for result in results.expect("a loop") {
+        match event_loop.run_until_complete(result) {
+            Ok(()) => ran += 1,
+            Err(error) => assert!(error.is_cancelled()),
+        }
+    }
+    assert_eq!(ran, begun.load(Ordering::SeqCst));
+    assert!((1..=32).contains(&ran), "{ran} began");
+}
+
+#[test]
+fn run_waits_for_executor_work_that_a_free_thread_is_about_to_begin() {
+    let _test = test();
+    for round in 0..200 {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let inside = ran.clone();
+        let result = sendloop::run(async |event_loop: LoopHandle| {
+            if round % 2 == 1 {
+                event_loop.run_in_executor(|| ()).await.expect("ran");
+            }
+            drop(event_loop.run_in_executor(move || inside.fetch_add(1, Ordering::SeqCst)));
+        });
+        result.expect("a loop");
+        assert_eq!(ran.load(Ordering::SeqCst), 1);
+    }
 }

@@ -82,7 +82,7 @@ STEPS = {
     "meeting": Step("turns::executor_of_two_threads", more={"clone3": rules.ERRORS}),
     # What is printed is written too.
     "ticking": Step("turns::threads_beside_a_timer", more={"write": rules.ERRORS}, of={"write": "anon_inode:[eventfd]"}),
-    "signals": Step("turns::signals", more={"write": ["EINTR"], "socketpair": rules.ERRORS}),
+    "signals": Step("turns::signals", more={"write": ["EINTR"], "socketpair": rules.ERRORS, "rt_sigaction": ["EINVAL"]}),
     "watching": Step("turns::watching"),
     "embedded": Step("turns::watching_in_a_foreign_loop"),
     "accept": Step("streams::accept"),

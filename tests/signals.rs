@@ -6,9 +6,10 @@
 
 mod util;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -112,6 +113,320 @@ fn several_loops_are_each_told_and_the_former_disposition_comes_back_with_the_la
     // SAFETY: no code of ours runs at the signal.
     unsafe { libc::signal(libc::SIGUSR2, libc::SIG_DFL) };
     assert_eq!(first.get(), 1);
+}
+
+static FOREIGN_CALLS: AtomicU32 = AtomicU32::new(0);
+static CHAINED: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
+
+/// A handler as other crates install it: it counts, and calls the handler that it replaced.
+extern "C" fn foreign(signal: libc::c_int) {
+    FOREIGN_CALLS.fetch_add(1, Ordering::SeqCst);
+    let former = CHAINED.load(Ordering::SeqCst);
+    if former != libc::SIG_DFL && former != libc::SIG_IGN {
+        // SAFETY: the kernel returned it as a handler without SA_SIGINFO.
+        let former: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(former) };
+        former(signal);
+        // No signal has these numbers.
+        [0, -1, 65, 1000]
+            .into_iter()
+            .for_each(|number| former(number));
+    }
+}
+
+fn foreign_handler() -> usize {
+    foreign as extern "C" fn(libc::c_int) as usize
+}
+
+/// Installs a disposition as foreign code does, and returns the handler that it replaced.
+fn set_disposition(signal: i32, handler: usize) -> usize {
+    // SAFETY: all zero is a value of sigaction; the handler is `foreign`, or one that the kernel returned.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let mut before: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler;
+        assert_eq!(
+            libc::sigaction(signal, &raw const action, &raw mut before),
+            0
+        );
+        before.sa_sigaction
+    }
+}
+
+/// Installs `foreign`, which calls the present handler from then on. The former count of its calls is forgotten.
+fn install_foreign(signal: i32) -> usize {
+    FOREIGN_CALLS.store(0, Ordering::SeqCst);
+    let before = set_disposition(signal, foreign_handler());
+    CHAINED.store(before, Ordering::SeqCst);
+    before
+}
+
+#[track_caller]
+fn assert_foreign_stays(signal: i32) {
+    assert_eq!(disposition(signal), foreign_handler());
+    let calls = FOREIGN_CALLS.load(Ordering::SeqCst);
+    raise(signal);
+    assert_eq!(FOREIGN_CALLS.load(Ordering::SeqCst), calls + 1);
+    set_disposition(signal, libc::SIG_DFL);
+}
+
+#[test]
+fn removal_keeps_a_newer_foreign_handler() {
+    let _test = test();
+    let event_loop = new_loop();
+    let calls = counting(&event_loop, libc::SIGUSR1);
+    install_foreign(libc::SIGUSR1);
+    raise(libc::SIGUSR1);
+    turn_until(&event_loop, || calls.get() == 1);
+    assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
+    assert_foreign_stays(libc::SIGUSR1);
+}
+
+#[test]
+fn a_loops_end_keeps_a_newer_foreign_handler() {
+    let _test = test();
+    let event_loop = new_loop();
+    for signal in [libc::SIGUSR1, libc::SIGUSR2] {
+        counting(&event_loop, signal);
+        install_foreign(signal);
+    }
+    drop(event_loop);
+    assert_foreign_stays(libc::SIGUSR1);
+    assert_foreign_stays(libc::SIGUSR2);
+}
+
+#[test]
+fn the_last_of_several_loops_keeps_a_newer_foreign_handler() {
+    let _test = test();
+    let (one, other) = (new_loop(), new_loop());
+    counting(&one, libc::SIGUSR1);
+    install_foreign(libc::SIGUSR1);
+    let thread = thread::spawn(|| {
+        let own = new_loop();
+        counting(&own, libc::SIGUSR2);
+        install_foreign(libc::SIGUSR2);
+    });
+    thread.join().expect("ended");
+    assert_foreign_stays(libc::SIGUSR2);
+    drop(one);
+    assert_eq!(disposition(libc::SIGUSR1), foreign_handler());
+    drop(other);
+    assert_foreign_stays(libc::SIGUSR1);
+}
+
+#[test]
+fn the_end_of_run_keeps_a_handler_that_main_installed() {
+    let _test = test();
+    let result = sendloop::run(async |_| {
+        install_foreign(libc::SIGINT);
+        // The program handles SIGINT now: `run` is not interrupted, though the foreign handler calls the former one.
+        raise(libc::SIGINT);
+        42
+    });
+    assert_eq!(result.expect("not interrupted"), 42);
+    assert_eq!(FOREIGN_CALLS.load(Ordering::SeqCst), 1);
+    assert_foreign_stays(libc::SIGINT);
+}
+
+#[test]
+fn a_handler_added_again_takes_the_signal_back_and_returns_it_to_the_foreign_one() {
+    let _test = test();
+    for again_on_another_loop in [false, true] {
+        let (event_loop, other) = (new_loop(), new_loop());
+        counting(&event_loop, libc::SIGUSR1);
+        let ours = disposition(libc::SIGUSR1);
+        install_foreign(libc::SIGUSR1);
+        let again = if again_on_another_loop {
+            &other
+        } else {
+            &event_loop
+        };
+        let calls = counting(again, libc::SIGUSR1);
+        assert_eq!(disposition(libc::SIGUSR1), ours);
+        raise(libc::SIGUSR1);
+        turn_until(again, || calls.get() == 1);
+        assert_eq!(FOREIGN_CALLS.load(Ordering::SeqCst), 0);
+        drop(event_loop);
+        drop(other);
+        assert_foreign_stays(libc::SIGUSR1);
+    }
+}
+
+#[test]
+fn a_handler_put_back_too_late_ignores_one_signal_and_restores_the_former_disposition() {
+    let _test = test();
+    for former in [libc::SIG_DFL, libc::SIG_IGN, foreign_handler()] {
+        set_disposition(libc::SIGUSR1, former);
+        CHAINED.store(libc::SIG_DFL, Ordering::SeqCst);
+        let event_loop = new_loop();
+        counting(&event_loop, libc::SIGUSR1);
+        // Foreign code that saves what it finds and restores that, but only after the loop has let go.
+        let saved = set_disposition(libc::SIGUSR1, libc::SIG_IGN);
+        drop(event_loop);
+        assert_eq!(disposition(libc::SIGUSR1), libc::SIG_IGN);
+        set_disposition(libc::SIGUSR1, saved);
+        raise(libc::SIGUSR1);
+        assert_eq!(disposition(libc::SIGUSR1), former);
+    }
+    set_disposition(libc::SIGUSR1, libc::SIG_DFL);
+}
+
+#[test]
+fn a_former_handler_called_after_the_loop_is_gone_does_nothing() {
+    let _test = test();
+    let event_loop = new_loop();
+    counting(&event_loop, libc::SIGUSR1);
+    install_foreign(libc::SIGUSR1);
+    drop(event_loop);
+    // The mailbox has another owner now, which did not ask for the signal.
+    let event_loop = new_loop();
+    let other = counting(&event_loop, libc::SIGUSR2);
+    raise(libc::SIGUSR1);
+    raise(libc::SIGUSR2);
+    turn_until(&event_loop, || other.get() == 1);
+    drop(event_loop);
+    assert_foreign_stays(libc::SIGUSR1);
+}
+
+#[test]
+fn loops_on_many_threads_leave_the_default_disposition_behind() {
+    let _test = test();
+    let base = new_loop();
+    let calls = counting(&base, libc::SIGUSR1);
+    let threads = (0..4).map(|_| {
+        thread::spawn(|| {
+            for round in 0..200 {
+                let own = new_loop();
+                let calls = counting(&own, libc::SIGUSR1);
+                raise(libc::SIGUSR1);
+                turn_until(&own, || calls.get() > 0);
+                if round % 2 == 0 {
+                    assert!(own.remove_signal_handler(libc::SIGUSR1));
+                }
+            }
+        })
+    });
+    let threads = Vec::from_iter(threads);
+    turn_until(&base, || calls.get() >= 800);
+    for thread in threads {
+        thread.join().expect("ended");
+    }
+    assert_ne!(disposition(libc::SIGUSR1), libc::SIG_DFL);
+    drop(base);
+    assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
+}
+
+/// Has each signal note its number when its callback runs.
+fn noting(event_loop: &sendloop::Loop, signals: &[i32]) -> Rc<RefCell<Vec<i32>>> {
+    let noted = Rc::new(RefCell::new(Vec::new()));
+    for &signal in signals {
+        let noted = noted.clone();
+        event_loop
+            .add_signal_handler(signal, move || noted.borrow_mut().push(signal))
+            .expect("caught");
+    }
+    noted
+}
+
+#[test]
+fn signals_of_one_iteration_run_in_the_order_in_which_they_arrived() {
+    let _test = test();
+    let signals = [libc::SIGUSR1, libc::SIGUSR2, libc::SIGHUP, libc::SIGTERM];
+    let event_loop = new_loop();
+    let noted = noting(&event_loop, &signals);
+    let mut random = Random(14);
+    for _ in 0..20 {
+        let sent = Vec::from_iter((0..30).map(|_| signals[random.below(signals.len())]));
+        sent.iter().for_each(|signal| raise(*signal));
+        turn_until(&event_loop, || noted.borrow().len() == sent.len());
+        assert_eq!(noted.take(), sent);
+    }
+}
+
+#[test]
+fn signals_beyond_the_pipes_room_are_all_called() {
+    let _test = test();
+    let signals = [libc::SIGUSR1, libc::SIGUSR2];
+    let event_loop = new_loop();
+    let noted = noting(&event_loop, &signals);
+    for _ in 0..5000 {
+        signals.iter().rev().for_each(|signal| raise(*signal));
+    }
+    turn_until(&event_loop, || noted.borrow().len() == 10_000);
+    let noted = noted.take();
+    let first = noted.iter().filter(|signal| **signal == libc::SIGUSR1);
+    assert_eq!(first.count(), 5000);
+    assert!(!event_loop.remove_signal_handler(libc::SIGTERM));
+}
+
+#[test]
+fn a_signal_whose_handler_was_removed_before_its_delivery_is_ignored() {
+    let _test = test();
+    let event_loop = new_loop();
+    let removed = counting(&event_loop, libc::SIGUSR1);
+    let kept = counting(&event_loop, libc::SIGUSR2);
+    raise(libc::SIGUSR1);
+    raise(libc::SIGUSR2);
+    assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
+    turn_until(&event_loop, || kept.get() == 1);
+    assert_eq!(removed.get(), 0);
+    // As in asyncio, the handler that is there at delivery is the one that runs.
+    counting(&event_loop, libc::SIGUSR1);
+    raise(libc::SIGUSR1);
+    assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
+    let next = counting(&event_loop, libc::SIGUSR1);
+    turn_until(&event_loop, || next.get() == 1);
+}
+
+#[test]
+fn a_queued_call_runs_though_an_earlier_one_removes_its_handler() {
+    let _test = test();
+    let event_loop = new_loop();
+    let second = counting(&event_loop, libc::SIGUSR2);
+    let handle = event_loop.handle();
+    let remove = move || assert!(handle.remove_signal_handler(libc::SIGUSR2));
+    event_loop
+        .add_signal_handler(libc::SIGUSR1, remove)
+        .expect("caught");
+    raise(libc::SIGUSR1);
+    raise(libc::SIGUSR2);
+    turn_until(&event_loop, || second.get() == 1);
+    assert_eq!(disposition(libc::SIGUSR2), libc::SIG_DFL);
+}
+
+#[test]
+fn removal_inside_run_does_not_touch_runs_own_handler() {
+    let _test = test();
+    let result = sendloop::run(async |event_loop| {
+        assert!(!event_loop.remove_signal_handler(libc::SIGINT));
+        assert_ne!(disposition(libc::SIGINT), libc::SIG_DFL);
+        raise(libc::SIGINT);
+        assert_eq!(disposition(libc::SIGINT), libc::SIG_DFL);
+        std::future::pending::<()>().await;
+    });
+    let kind = result.expect_err("interrupted").kind();
+    assert_eq!(kind, ErrorKind::Interrupted);
+}
+
+#[test]
+fn another_threads_handler_takes_ctrl_c_over() {
+    let _test = test();
+    let result = sendloop::run(async |event_loop| {
+        let (told, tells) = std::sync::mpsc::channel();
+        let other = thread::spawn(move || {
+            let own = new_loop();
+            let calls = counting(&own, libc::SIGINT);
+            told.send(()).expect("it waits");
+            turn_until(&own, || calls.get() == 1);
+        });
+        tells.recv().expect("caught");
+        raise(libc::SIGINT);
+        event_loop.run_in_executor(move || other.join()).await
+    });
+    result
+        .expect("not interrupted")
+        .expect("ran")
+        .expect("called");
+    assert_eq!(disposition(libc::SIGINT), libc::SIG_DFL);
 }
 
 #[test]

@@ -190,7 +190,8 @@ impl Loop {
     /// Makes a loop with the usual settings.
     ///
     /// This also sets SIGPIPE to ignored where it is at its default, for the whole process: sendfile(2) has no other way to
-    /// keep a peer that went away from killing it. Rust's own runtime does the same before `main`.
+    /// keep a peer that went away from killing it. Rust's own runtime does the same before `main`. Nothing sets it back. If the
+    /// program sets SIGPIPE to its default later, a sendfile to such a peer kills the process, until another loop is made.
     ///
     /// # Errors
     ///

@@ -15,7 +15,6 @@ use crate::error::INHERITED;
 use crate::nesting::Fresh;
 use crate::reactor::{REST, shorter};
 use crate::ready::Runnable;
-use crate::sys::signal;
 use crate::task::PromiseFuture;
 
 thread_local! {
@@ -33,19 +32,35 @@ pub fn get_running_loop() -> Option<LoopHandle> {
     running.filter(|handle| handle.inner.process.is_current())
 }
 
-/// Makes a loop, runs `main` on it, cancels the tasks that are left, closes the loop: asyncio's `run`.
+/// Creates a loop, runs `main` on it, and closes it: asyncio's `run`.
 ///
-/// Work in the executor that has begun is waited for, as asyncio does.
+/// After `main`, `run` cancels the tasks that are left and waits for executor work that has
+/// begun. It drops work that is still queued because every thread is busy; the result of that work
+/// is cancelled. asyncio runs the queue to its end, so unawaited work keeps a program alive.
+///
+/// # Ctrl-C
+///
+/// This holds if SIGINT has its default disposition when `run` begins. If the program handles or
+/// ignores SIGINT, `run` leaves it alone. If the program installs a handler later, with
+/// [`add_signal_handler`](LoopHandle::add_signal_handler) or sigaction(2), that handler takes over.
+///
+/// - The first Ctrl-C drops `main` and all tasks, and `run` fails with `Interrupted`. The loop does
+///   this between two steps, so a `main` that never yields goes on.
+/// - The second Ctrl-C ends the process, even if `main` never yields. The signal handler itself
+///   restores the default disposition at the first one.
+/// - If the first Ctrl-C comes after `main` has returned, it ends the wait for the executor. `run`
+///   returns the output of `main`, and the executor's threads go on until the process ends. asyncio
+///   raises `KeyboardInterrupt` there.
 ///
 /// # Errors
 ///
-/// What the system says where no loop can be made. `Interrupted` at Ctrl-C (SIGINT), where nobody else handles it: `main` and all
-/// tasks are dropped then, as asyncio raises `KeyboardInterrupt` after cancelling them. A second Ctrl-C ends the program. What
-/// `main` returns comes back inside `Ok`.
+/// What the system says where no loop can be made; `Interrupted` at Ctrl-C. What `main` returns
+/// comes back inside `Ok`.
 ///
 /// # Panics
 ///
-/// If a loop is already running on this thread, if the loop is stopped before `main` is done, and with what `main` panics with.
+/// If a loop is already running on this thread, if the loop is stopped before `main` is done, and
+/// with what `main` panics with.
 ///
 /// # Examples
 ///
@@ -62,49 +77,43 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 #[track_caller]
 pub fn run<T>(main: impl AsyncFnOnce(LoopHandle) -> T) -> io::Result<T> {
     let event_loop = Loop::new()?;
-    let mut interrupt = interrupt(&event_loop)?;
+    let mut interrupt = event_loop.interrupt()?;
     let output = event_loop.run_until_complete(async {
         let mut main = pin!(main(event_loop.handle()));
         poll_fn(|cx| {
             if let Poll::Ready(output) = main.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            match interrupt
-                .as_mut()
-                .map(|interrupt| Pin::new(interrupt).poll(cx))
-            {
-                Some(Poll::Ready(Ok(()))) => {
-                    return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
-                }
-                // The program has set a handler of its own meanwhile.
-                Some(Poll::Ready(Err(_))) => interrupt = None,
-                Some(Poll::Pending) | None => {}
-            }
-            Poll::Pending
+            poll_interrupt(&mut interrupt, cx).map(|()| Err(io::ErrorKind::Interrupted.into()))
         })
         .await
     });
     event_loop.inner.tasks.cancel_all();
     event_loop.inner.pool.close();
-    let mut ended = poll_fn(|cx| event_loop.inner.pool.poll_ended(cx));
+    event_loop.inner.pool.drop_queued();
+    let mut ended = poll_fn(|cx| match poll_interrupt(&mut interrupt, cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => event_loop.inner.pool.poll_ended(cx),
+    });
     // A `stop` that comes now has nothing to stop.
     while event_loop.try_run(&mut ended).is_none() {}
     output
 }
 
-/// Ready at the first Ctrl-C, where the program has not said itself what is to happen at it. The second does what it always does.
-fn interrupt(event_loop: &LoopHandle) -> io::Result<Option<PromiseFuture<()>>> {
-    if !signal::is_default(libc::SIGINT) {
-        return Ok(None);
+/// Ready once, at the first Ctrl-C. Pending for ever if the program handles SIGINT itself.
+fn poll_interrupt(interrupt: &mut Option<PromiseFuture<()>>, cx: &mut Context<'_>) -> Poll<()> {
+    let Some(future) = interrupt else {
+        return Poll::Pending;
+    };
+    let Poll::Ready(result) = Pin::new(future).poll(cx) else {
+        return Poll::Pending;
+    };
+    *interrupt = None;
+    match result {
+        Ok(()) => Poll::Ready(()),
+        // The program has added a handler of its own meanwhile.
+        Err(_) => Poll::Pending,
     }
-    let (promise, future) = event_loop.create_future();
-    let mut promise = Some(promise);
-    let handle = event_loop.clone();
-    event_loop.add_signal_handler(libc::SIGINT, move || {
-        handle.remove_signal_handler(libc::SIGINT);
-        let _ = promise.take().map(|promise| promise.set_result(()));
-    })?;
-    Ok(Some(future))
 }
 
 /// The time in which a loop is in one of its running methods.

@@ -11,7 +11,7 @@
 //! - [`fork`]: whether this process is a forked child;
 //! - [`interest`]: what the poller is asked to tell;
 //! - [`names`]: the name of an address;
-//! - [`signal`]: SIGPIPE ignored;
+//! - [`signal`]: SIGPIPE ignored; signals caught, and their dispositions restored;
 //! - [`sendfile`]: one attempt at sendfile(2), or the answer that there is none.
 //!
 //! Every descriptor comes in as a `BorrowedFd`, so that it is open for as long as the call takes.

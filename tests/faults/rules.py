@@ -48,7 +48,7 @@ RULES = [
     Rule("accept4", meets=REPORTED, says="`sock_accept` reports it; the connection stays in the queue, and the next one takes it"),
     Rule("connect", ("EAGAIN",), says="asked again every 5 ms: a Unix listener whose queue is full gives no event"),
     Rule("connect", meets=REPORTED, says="`sock_connect` reports it"),
-    Rule("recvfrom", steps=("signals",), says="all signals are delivered: they are counted elsewhere", title="of the pipe that signals come by"),
+    Rule("recvfrom", steps=("signals",), says="the loop reads it again in its next iteration; all signals are delivered", title="of the pipe that signals come by"),
     Rule("recvfrom", ("EAGAIN",), says="the operation waits for more"),
     Rule("recvfrom", meets=REPORTED, says="the operation reports it; the next one has what came"),
     Rule("sendto", ("EAGAIN",), says="the operation waits until there is room"),
@@ -103,6 +103,9 @@ RULES = [
     Rule("getsockopt", meets=REPORTED, says="the transfer reports it; the next one asks again", title="the kind of the socket"),
     Rule("epoll_create1", meets=REPORTED, says="`Loop::new` reports it; nothing is left open"),
     Rule("socketpair", meets=REPORTED, says="`add_signal_handler` reports it; it may be tried again"),
+    Rule("rt_sigaction", meets=REPORTED, says="`add_signal_handler` reports it; it may be tried again", like="sa_handler=0x",
+         title="that installs the handler"),
+    Rule("rt_sigaction", says="logged; the next signal restores the former disposition", title="that restores the former one"),
     Rule("eventfd2", meets=REPORTED, says="`Loop::new` reports it; nothing is left open"),
 ]
 

@@ -48,3 +48,57 @@ async def a_signal_ends_a_wait(loop, say):
     loop.call_later(0.005, os.kill, os.getpid(), signal.SIGUSR1)
     say("got", await future)
     loop.remove_signal_handler(signal.SIGUSR1)
+
+
+async def all_heard(times, number):
+    """Waits until so many signals were heard, a little longer than that."""
+    while len(times) < number:
+        await asyncio.sleep(0.001)
+    await turns(3)
+
+
+@scenario
+async def signals_run_in_the_order_in_which_they_arrive(loop, say):
+    times = []
+    for word in ("hup", "usr1", "usr2"):
+        loop.add_signal_handler(signal.Signals["SIG" + word.upper()], heard(say, word, times))
+    order = (signal.SIGUSR2, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+    for number in order:
+        signal.raise_signal(number)
+    await all_heard(times, len(order))
+    for number in set(order):
+        loop.remove_signal_handler(number)
+
+
+@scenario
+async def a_signal_is_ignored_if_its_handler_is_removed_before_its_delivery(loop, say):
+    times = []
+    loop.add_signal_handler(signal.SIGUSR1, heard(say, "removed", times))
+    loop.add_signal_handler(signal.SIGUSR2, heard(say, "kept", times))
+    signal.raise_signal(signal.SIGUSR1)
+    signal.raise_signal(signal.SIGUSR2)
+    say(loop.remove_signal_handler(signal.SIGUSR1))
+    await all_heard(times, 1)
+    loop.remove_signal_handler(signal.SIGUSR2)
+
+
+@scenario
+async def a_signal_goes_to_the_handler_that_is_there_at_its_delivery(loop, say):
+    times = []
+    loop.add_signal_handler(signal.SIGUSR1, heard(say, "removed", times))
+    signal.raise_signal(signal.SIGUSR1)
+    say(loop.remove_signal_handler(signal.SIGUSR1))
+    loop.add_signal_handler(signal.SIGUSR1, heard(say, "next", times))
+    await all_heard(times, 1)
+    loop.remove_signal_handler(signal.SIGUSR1)
+
+
+@scenario
+async def a_queued_call_runs_after_its_handler_is_removed(loop, say):
+    times = []
+    loop.add_signal_handler(signal.SIGUSR1, lambda: say("first", loop.remove_signal_handler(signal.SIGUSR2)))
+    loop.add_signal_handler(signal.SIGUSR2, heard(say, "second", times))
+    signal.raise_signal(signal.SIGUSR1)
+    signal.raise_signal(signal.SIGUSR2)
+    await all_heard(times, 1)
+    loop.remove_signal_handler(signal.SIGUSR1)

@@ -11,6 +11,10 @@ pub(crate) const ALL: &[&[Named]] = &[mains![
     a_signal_handler_runs_on_the_loop,
     a_second_signal_handler_replaces_the_first,
     a_signal_ends_a_wait,
+    signals_run_in_the_order_in_which_they_arrive,
+    a_signal_is_ignored_if_its_handler_is_removed_before_its_delivery,
+    a_signal_goes_to_the_handler_that_is_there_at_its_delivery,
+    a_queued_call_runs_after_its_handler_is_removed,
 ]];
 
 const SIGNAL: Signal = Signal::USR1;
@@ -76,4 +80,75 @@ async fn a_signal_ends_a_wait(s: Scene) {
     s.call_later(millis(5), timer);
     s.say(format!("got-{}", future.await.expect("set")));
     remove(&s);
+}
+
+/// Sends a signal to this thread, so that it has arrived on return.
+#[allow(unsafe_code, reason = "only libc raises signals")]
+fn raise(signal: i32) {
+    // SAFETY: the signal has a handler.
+    assert_eq!(unsafe { libc::raise(signal) }, 0);
+}
+
+/// Adds a handler that says a word and counts.
+fn add_heard(s: &Scene, signal: i32, word: &'static str, times: &Rc<Cell<u32>>) {
+    let added = s.add_signal_handler(signal, heard(s, word, times));
+    added.expect("it can be handled");
+}
+
+/// Waits until so many signals were heard, a little longer than that.
+async fn all_heard(s: &Scene, times: &Cell<u32>, number: u32) {
+    while times.get() < number {
+        s.sleep(millis(1)).await;
+    }
+    s.turns(3).await;
+}
+
+async fn signals_run_in_the_order_in_which_they_arrive(s: Scene) {
+    let times = Rc::default();
+    let (hup, usr1, usr2) = (libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2);
+    for (signal, word) in [(hup, "hup"), (usr1, "usr1"), (usr2, "usr2")] {
+        add_heard(&s, signal, word, &times);
+    }
+    [usr2, hup, usr1, usr2, hup].into_iter().for_each(raise);
+    all_heard(&s, &times, 5).await;
+    for signal in [hup, usr1, usr2] {
+        s.remove_signal_handler(signal);
+    }
+}
+
+async fn a_signal_is_ignored_if_its_handler_is_removed_before_its_delivery(s: Scene) {
+    let times = Rc::default();
+    add_heard(&s, libc::SIGUSR1, "removed", &times);
+    add_heard(&s, libc::SIGUSR2, "kept", &times);
+    raise(libc::SIGUSR1);
+    raise(libc::SIGUSR2);
+    s.say(s.remove_signal_handler(libc::SIGUSR1));
+    all_heard(&s, &times, 1).await;
+    s.remove_signal_handler(libc::SIGUSR2);
+}
+
+async fn a_signal_goes_to_the_handler_that_is_there_at_its_delivery(s: Scene) {
+    let times = Rc::default();
+    add_heard(&s, libc::SIGUSR1, "removed", &times);
+    raise(libc::SIGUSR1);
+    s.say(s.remove_signal_handler(libc::SIGUSR1));
+    add_heard(&s, libc::SIGUSR1, "next", &times);
+    all_heard(&s, &times, 1).await;
+    s.remove_signal_handler(libc::SIGUSR1);
+}
+
+async fn a_queued_call_runs_after_its_handler_is_removed(s: Scene) {
+    let times = Rc::default();
+    let inside = s.clone();
+    let first = move || {
+        let removed = inside.remove_signal_handler(libc::SIGUSR2);
+        inside.say(format!("first-{removed}"));
+    };
+    let added = s.add_signal_handler(libc::SIGUSR1, first);
+    added.expect("it can be handled");
+    add_heard(&s, libc::SIGUSR2, "second", &times);
+    raise(libc::SIGUSR1);
+    raise(libc::SIGUSR2);
+    all_heard(&s, &times, 1).await;
+    s.remove_signal_handler(libc::SIGUSR1);
 }

@@ -1,34 +1,60 @@
 //! Signals on their way to loops.
 //!
-//! A signal handler may do next to nothing: no allocation, no lock. Ours goes through the mailboxes, one for each loop that
-//! catches signals, counts the signal in those that want it, and writes a byte to their pipes, which wakes their loops.
+//! A signal handler may do next to nothing: no allocation, no lock. Ours walks a list of mailboxes,
+//! one for each loop that catches signals. It writes the signal's number to the pipe of each
+//! mailbox that wants the signal, which wakes its loop.
 //!
-//! - Mailboxes are never freed, only used again, so the handler's walk is safe at any time. There are as many as there were
-//!   ever loops with signals at once.
+//! - Mailboxes are never freed, only used again, so the handler's walk is safe at any time. There
+//!   are as many as there were ever loops with signals at once.
+//! - The bytes in a pipe keep the order in which signals arrived. If a pipe is full, the handler
+//!   counts the signal instead.
 //! - A mailbox's pipe is closed only when no handler is under way that may have read its number:
 //!   1. The owner sets the number to -1.
-//!   2. It waits until no handler uses the mailbox. One that begins later reads -1.
+//!   2. It waits until no handler runs. One that begins later reads -1.
 //!   3. It closes the pipe.
 //! - In a forked child the handler leaves the mailboxes of the parent alone, as their pipes are the
-//!   parent's. If no loop of the child wants the signal, the handler does what the signal did by
-//!   default, if that is what happened before.
-//! - What happened at the signal before is kept with the number of mailboxes that want it, and comes back with the last.
+//!   parent's. If only a loop of the parent wants the signal, the handler installs the former action
+//!   and raises the signal again.
+//!
+//! # Dispositions
+//!
+//! Other code of the program may install handlers of its own at any time, and may call or install
+//! ours later.
+//!
+//! 1. `want` installs our handler, and keeps the action that it replaces as the former one unless
+//!    that is our handler too.
+//! 2. `unwant` installs the former action when no mailbox wants the signal, but only if the present
+//!    handler is ours.
+//! 3. A handler of the program's own may call ours. Ours then serves the mailboxes that want the
+//!    signal, and does no more.
+//! 4. If our handler is installed and no mailbox wants the signal, the handler itself installs the
+//!    former action. Either a foreign handler has put ours back too late, or the signal is the
+//!    first Ctrl-C of [`run`](crate::run). The first signal is ignored or cancels `run`, and the
+//!    next one does what it did before the loop.
+//! 5. A mailbox is marked as wanting a signal before the handler is installed and until it is
+//!    replaced. So the handler of rule 4, which looks at the marks again afterwards, never takes a
+//!    signal away from a mailbox.
 
 use std::io::{self, Read};
-use std::mem;
+use std::iter;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering::{self, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::present;
+use super::disposition::{self, DEFAULT, replace, swap};
 use crate::sys::fork::{self, PerProcess, Process};
-use crate::sys::{cvt, uninterrupted};
+use crate::sys::uninterrupted;
 
 /// Signals are numbered from 1; 64 is Linux's last.
 const NUMBERS: usize = 65;
+/// A byte that only wakes the loop. No signal has this number.
+const WAKE: u8 = 0;
+/// System calls of the program that a signal interrupts go on, as with asyncio.
+const FLAGS: libc::c_int = libc::SA_RESTART | libc::SA_ONSTACK;
 
 struct Shared {
     next: AtomicPtr<Shared>,
@@ -39,34 +65,105 @@ struct Shared {
     handlers: AtomicU32,
     pipe: AtomicI32,
     wanted: [AtomicBool; NUMBERS],
-    caught: [AtomicU32; NUMBERS],
+    /// How often each signal arrived while the pipe was full.
+    overflow: [AtomicU32; NUMBERS],
+    /// Whether the next Ctrl-C is to interrupt the loop, if no mailbox wants SIGINT.
+    interruptible: AtomicBool,
+    interrupted: AtomicBool,
+}
+
+impl Shared {
+    /// Returns whether this is a forked child, and the mailbox is one of its parent's loops'.
+    fn is_inherited(&self) -> bool {
+        self.process.load(SeqCst) != fork::present_number()
+    }
+
+    fn wants(&self, number: usize) -> bool {
+        let wanted = self.wanted.get(number);
+        wanted.is_some_and(|wanted| wanted.load(SeqCst))
+    }
+
+    fn is_interrupted_by(&self, number: usize) -> bool {
+        number == libc::SIGINT as usize && self.interruptible.load(SeqCst)
+    }
+
+    /// The reasons for which the mailbox keeps our handler installed for a signal.
+    fn wishes(&self, number: usize) -> u32 {
+        u32::from(self.wants(number)) + u32::from(self.is_interrupted_by(number))
+    }
+
+    /// Leaves a signal in the pipe, or in the count if the pipe is full. Safe in a signal handler.
+    fn post(&self, number: usize) {
+        self.handlers.fetch_add(1, SeqCst);
+        if !self.write(number as u8) {
+            self.overflow[number].fetch_add(1, SeqCst);
+            // The loop may have emptied the pipe before the count rose, and would sleep.
+            self.write(WAKE);
+        }
+        self.handlers.fetch_sub(1, SeqCst);
+    }
+
+    /// Interrupts the loop, if it still asks for that. Safe in a signal handler.
+    fn interrupt(&self) {
+        self.handlers.fetch_add(1, SeqCst);
+        if self.interruptible.swap(false, SeqCst) {
+            self.interrupted.store(true, SeqCst);
+            self.write(WAKE);
+        }
+        self.handlers.fetch_sub(1, SeqCst);
+    }
+
+    /// Writes a byte to the pipe and returns whether it could.
+    fn write(&self, byte: u8) -> bool {
+        let (pipe, errno) = (self.pipe.load(SeqCst), errno());
+        if pipe < 0 {
+            return false;
+        }
+        loop {
+            // SAFETY: one byte of a local; the owner closes the pipe only when no handler uses the mailbox.
+            if unsafe { libc::write(pipe, ptr::from_ref(&byte).cast(), 1) } == 1 {
+                return true;
+            }
+            // SAFETY: the pointer is to this thread's errno.
+            if unsafe { *errno } != libc::EINTR {
+                return false;
+            }
+        }
+    }
+}
+
+/// The part of a former action that the handler can read: its handler and its flags, but not its
+/// mask.
+struct Former {
+    handler: AtomicUsize,
+    flags: AtomicI32,
 }
 
 static MAILBOXES: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
-/// Whether the signal was at its default when ours was installed.
-static WAS_DEFAULT: [AtomicBool; NUMBERS] = [const { AtomicBool::new(false) }; NUMBERS];
+static FORMER_FOR_HANDLER: [Former; NUMBERS] = [const {
+    Former {
+        handler: AtomicUsize::new(libc::SIG_DFL),
+        flags: AtomicI32::new(0),
+    }
+}; NUMBERS];
 
-/// For each signal that is caught, what happened at it before, and how many mailboxes of this
-/// process want it.
-type Former = [Option<(libc::sigaction, usize)>; NUMBERS];
+type FormerActions = [Option<libc::sigaction>; NUMBERS];
 
-fn former() -> MutexGuard<'static, Former> {
-    static FORMER: PerProcess<Mutex<Former>> = PerProcess::new();
-    let former = FORMER.get(|parents| Mutex::new(inherit(parents)));
+/// The former actions. The holder of this lock is the only one that installs actions, but for the
+/// handler and foreign code.
+fn former() -> MutexGuard<'static, FormerActions> {
+    static FORMER: PerProcess<Mutex<FormerActions>> = PerProcess::new();
+    // A forked child takes no lock of its parent that a thread of the parent may hold.
+    let former = FORMER.get(|parents| {
+        let parents = parents.and_then(|parents| parents.try_lock().ok());
+        Mutex::new(parents.map_or([None; NUMBERS], |former| *former))
+    });
     former.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// In a forked child ours is installed where the parent has installed it, and no mailbox of the
-/// child wants it yet.
-fn inherit(parents: Option<&Mutex<Former>>) -> Former {
-    let parents = parents.and_then(|parents| parents.try_lock().ok());
-    let former = parents.map_or([None; NUMBERS], |former| *former);
-    former.map(|entry| entry.map(|(action, _)| (action, 0)))
 }
 
 fn mailboxes() -> impl Iterator<Item = &'static Shared> {
     let mut next = MAILBOXES.load(Ordering::Acquire);
-    std::iter::from_fn(move || {
+    iter::from_fn(move || {
         // SAFETY: the list holds leaked boxes, which are never freed, and null at its end.
         let shared: &'static Shared = unsafe { next.as_ref() }?;
         next = shared.next.load(Ordering::Acquire);
@@ -74,62 +171,99 @@ fn mailboxes() -> impl Iterator<Item = &'static Shared> {
     })
 }
 
-/// The handler. Only atomics, write(2) and errno: all are safe in a signal.
+/// The mailboxes of this process.
+fn own_mailboxes() -> impl Iterator<Item = &'static Shared> {
+    mailboxes().filter(|mailbox| !mailbox.is_inherited())
+}
+
+/// Returns whether a signal would do what it does by default, but for our handler, which no mailbox
+/// of this process needs. So it is in a forked child whose parent catches the signal.
+pub(super) fn is_idle_default(signal: i32, present: &libc::sigaction) -> bool {
+    let number = signal as usize;
+    let former = FORMER_FOR_HANDLER.get(number);
+    present.sa_sigaction == ours()
+        && former.is_some_and(|former| former.handler.load(SeqCst) == libc::SIG_DFL)
+        && own_mailboxes().all(|mailbox| mailbox.wishes(number) == 0)
+}
+
+/// The address of our handler. In one place: the compiler may give a function several addresses.
+#[inline(never)]
+fn ours() -> libc::sighandler_t {
+    catch as *const () as libc::sighandler_t
+}
+
+/// The action that installs our handler.
+///
+/// All signals are blocked while it runs. Else signals that are pending together would interrupt
+/// each other's handler, and three of them overflow the alternate stack of a Rust thread.
+fn our_action() -> libc::sigaction {
+    let mut action = DEFAULT;
+    action.sa_sigaction = ours();
+    action.sa_flags = FLAGS;
+    // SAFETY: the pointer is to the mask of a local.
+    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
+    action
+}
+
+/// The handler. Only atomics, write(2), sigaction(2) and errno: all are safe in a signal.
 extern "C" fn catch(signal: libc::c_int) {
     let errno = errno();
     // SAFETY: the pointer is to this thread's errno.
     let before = unsafe { *errno };
     let number = signal as usize;
-    let (mut has_own, mut has_parents) = (false, false);
-    for mailbox in mailboxes().filter(|mailbox| mailbox.wanted[number].load(Ordering::SeqCst)) {
-        if mailbox.is_inherited() {
-            has_parents = true;
-            continue;
-        }
-        has_own = true;
-        mailbox.handlers.fetch_add(1, Ordering::SeqCst);
-        mailbox.caught[number].fetch_add(1, Ordering::SeqCst);
-        let pipe = mailbox.pipe.load(Ordering::SeqCst);
-        if pipe >= 0 {
-            // A full pipe is no loss: its loop is going to wake, and the count says how often.
-            // SAFETY: one byte of a static; the owner closes the pipe only when no handler runs. `errno` is this thread's.
-            while unsafe {
-                libc::write(pipe, b"!".as_ptr().cast(), 1) == -1 && *errno == libc::EINTR
-            } {}
-        }
-        mailbox.handlers.fetch_sub(1, Ordering::SeqCst);
+    let mut wanted = false;
+    for mailbox in own_mailboxes().filter(|mailbox| mailbox.wants(number)) {
+        mailbox.post(number);
+        wanted = true;
     }
-    if has_parents && !has_own && WAS_DEFAULT[number].load(Ordering::SeqCst) {
-        raise_default(signal);
+    if !wanted {
+        hand_back(signal);
     }
     // SAFETY: the pointer is to this thread's errno.
     unsafe { *errno = before };
 }
 
-/// Does what `signal` does by default, as soon as the handler has returned.
-fn raise_default(signal: libc::c_int) {
-    // SAFETY: SIG_DFL runs no code, and both calls are safe in a signal handler.
-    unsafe {
-        libc::signal(signal, libc::SIG_DFL);
-        libc::raise(signal);
-    }
-}
-
-impl Shared {
-    /// Returns whether this is a forked child, and the mailbox is one of its parent's loops'.
-    fn is_inherited(&self) -> bool {
-        self.process.load(Ordering::SeqCst) != fork::present_number()
-    }
-}
-
-/// Returns whether ours is installed for `signal` only because a parent's loop wanted it, and the
-/// signal was at its default before.
-pub(super) fn is_inherited_default(signal: i32, action: &libc::sigaction) -> bool {
+/// In the handler, at a signal that no mailbox wants: installs the former action and interrupts the
+/// loops that asked for it. Does nothing if a handler of the program's own called ours.
+fn hand_back(signal: i32) {
     let number = signal as usize;
-    let mut wanting = mailboxes().filter(|mailbox| mailbox.wanted[number].load(Ordering::SeqCst));
-    is_ours(action)
-        && WAS_DEFAULT[number].load(Ordering::SeqCst)
-        && wanting.all(Shared::is_inherited)
+    // A handler of the program's own may call ours with any number.
+    let Some(former) = FORMER_FOR_HANDLER.get(number) else {
+        return;
+    };
+    let (mut next, mut before, mut is_taken) = (DEFAULT, DEFAULT, false);
+    next.sa_sigaction = former.handler.load(SeqCst);
+    next.sa_flags = former.flags.load(SeqCst);
+    // SAFETY: the kernel returned that handler with these flags.
+    let replaced = unsafe { replace(signal, ours(), &next, &mut before) };
+    if !matches!(replaced, Ok(true)) {
+        return;
+    }
+    for mailbox in own_mailboxes().filter(|mailbox| mailbox.is_interrupted_by(number)) {
+        mailbox.interrupt();
+        is_taken = true;
+    }
+    if own_mailboxes().any(|mailbox| mailbox.wishes(number) > 0) {
+        // SAFETY: `before` is our action: `catch` does only what a handler may do.
+        let _ = unsafe { replace(signal, next.sa_sigaction, &before, &mut { DEFAULT }) };
+    } else if !is_taken && mailboxes().any(|mailbox| mailbox.wishes(number) > 0) {
+        // Only a loop of the parent wants the signal: here it does what it did before.
+        // SAFETY: no pointers, and safe in a signal handler. The signal is blocked until that ends.
+        unsafe { libc::raise(signal) };
+    }
+}
+
+/// Keeps the action that ours replaced. The former one stays if ours replaced itself.
+fn remember(former: &mut Option<libc::sigaction>, number: usize, before: libc::sigaction) {
+    if before.sa_sigaction != ours() {
+        *former = Some(before);
+        FORMER_FOR_HANDLER[number]
+            .handler
+            .store(before.sa_sigaction, SeqCst);
+        FORMER_FOR_HANDLER[number]
+            .flags
+            .store(before.sa_flags, SeqCst);
+    }
 }
 
 #[cfg(any(target_os = "linux", target_os = "emscripten"))]
@@ -167,14 +301,14 @@ impl Mailbox {
         let (reader, writer) = uninterrupted(UnixStream::pair)?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        let free = mailboxes().find(|shared| !shared.taken.swap(true, Ordering::SeqCst));
+        let free = mailboxes().find(|shared| !shared.taken.swap(true, SeqCst));
         let shared = free.unwrap_or_else(make);
         let process = Process::current().number();
-        if shared.process.swap(process, Ordering::SeqCst) != process {
+        if shared.process.swap(process, SeqCst) != process {
             // At the fork another thread of the parent may have been in the handler.
-            shared.handlers.store(0, Ordering::SeqCst);
+            shared.handlers.store(0, SeqCst);
         }
-        shared.pipe.store(writer.as_raw_fd(), Ordering::SeqCst);
+        shared.pipe.store(writer.as_raw_fd(), SeqCst);
         Ok(Mailbox {
             shared,
             reader,
@@ -182,10 +316,10 @@ impl Mailbox {
         })
     }
 
-    /// Catches `signal` from now on; once more is no different.
+    /// Catches `signal` from now on. Installs our handler again if another one took its place.
     ///
-    /// Numbers that are no signal, SIGKILL and SIGSTOP, which cannot be caught, and those by which the processor says that
-    /// the program cannot go on, which would come again for ever, are refused.
+    /// Refuses numbers that are no signal, SIGKILL and SIGSTOP, which cannot be caught, and the
+    /// signals of a fault, which would come again for ever.
     pub(crate) fn want(&self, signal: i32) -> io::Result<()> {
         let number = usize::try_from(signal).unwrap_or(0);
         let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
@@ -194,57 +328,100 @@ impl Mailbox {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let mut former = former();
-        if self.shared.wanted[number].load(Ordering::SeqCst) {
-            return Ok(());
+        let wanted_before = self.shared.wanted[number].swap(true, SeqCst);
+        let mut before = DEFAULT;
+        // SAFETY: the handler is `catch`, which does only what a handler may do.
+        if let Err(error) = unsafe { swap(signal, &our_action(), &mut before) } {
+            self.shared.wanted[number].store(wanted_before, SeqCst);
+            return Err(error);
         }
-        match &mut former[number] {
-            Some((_, users)) if *users > 0 => *users += 1,
-            // A forked child has this from its parent. What happened before is what happened before
-            // the parent's.
-            Some((action, users)) => {
-                let before = install(signal)?;
-                if !is_ours(&before) {
-                    *action = before;
-                }
-                *users = 1;
-            }
-            place => *place = Some((install(signal)?, 1)),
-        }
-        self.shared.caught[number].store(0, Ordering::SeqCst);
-        self.shared.wanted[number].store(true, Ordering::SeqCst);
+        remember(&mut former[number], number, before);
         Ok(())
     }
 
-    /// Catches `signal` no more; with the last mailbox that did, what happened at it before happens again.
+    /// Catches `signal` no more. If no other mailbox wants it, the former action comes back, unless
+    /// the present one is not ours.
     pub(crate) fn unwant(&self, signal: i32) {
         let number = signal as usize;
-        let mut former = former();
-        if !self.shared.wanted[number].swap(false, Ordering::SeqCst) {
-            return;
+        let former = former();
+        if self.shared.wants(number) {
+            self.give_back(signal, former[number]);
+            self.shared.wanted[number].store(false, SeqCst);
         }
-        let Some((action, users)) = &mut former[number] else {
-            return;
-        };
-        // A forked child does not count the mailboxes of its parent.
-        if !self.shared.is_inherited() {
-            *users -= 1;
-        }
-        if *users > 0 {
-            return;
-        }
-        // SAFETY: `action` is what the kernel wrote when ours was installed.
-        let restored = cvt(unsafe { libc::sigaction(signal, action, ptr::null_mut()) });
-        restored.map_or_else(|error| log::error!("signal {signal}: {error}"), drop);
-        former[number] = None;
     }
 
-    /// Empties the mailbox: each signal that was caught, and how often.
-    pub(crate) fn take(&self) -> Vec<(i32, u32)> {
-        let mut bytes = [0; 256];
-        while matches!((&self.reader).read(&mut bytes), Ok(n) if n > 0) {}
-        let counts = self.shared.caught.iter().zip(0..);
-        let taken = counts.map(|(count, signal)| (signal, count.swap(0, Ordering::SeqCst)));
-        taken.filter(|(_, count)| *count > 0).collect()
+    /// Has the next Ctrl-C interrupt this mailbox's loop if SIGINT is at its default, and returns
+    /// whether it is.
+    ///
+    /// The handler puts the default back at once, so that the second Ctrl-C ends the process even
+    /// if the loop never looks.
+    pub(crate) fn want_interrupt(&self) -> io::Result<bool> {
+        let (signal, number) = (libc::SIGINT, libc::SIGINT as usize);
+        let mut former = former();
+        if !super::is_default(signal) {
+            return Ok(false);
+        }
+        let mut before = DEFAULT;
+        disposition::read(signal, &mut before)?;
+        let present = before.sa_sigaction;
+        // Before the handler is installed: the first Ctrl-C may come at once.
+        remember(&mut former[number], number, DEFAULT);
+        self.shared.interruptible.store(true, SeqCst);
+        // SAFETY: the handler is `catch`, which does only what a handler may do.
+        match unsafe { replace(signal, present, &our_action(), &mut before) } {
+            Ok(true) => {
+                remember(&mut former[number], number, before);
+                Ok(true)
+            }
+            other => {
+                self.shared.interruptible.store(false, SeqCst);
+                other
+            }
+        }
+    }
+
+    /// Lets Ctrl-C interrupt the loop no more. Returns false if one already did, or was not asked
+    /// to.
+    pub(crate) fn unwant_interrupt(&self) -> bool {
+        let former = former();
+        if self.shared.interruptible.load(SeqCst) {
+            self.give_back(libc::SIGINT, former[libc::SIGINT as usize]);
+        }
+        self.shared.interruptible.swap(false, SeqCst)
+    }
+
+    /// Installs the former action of `signal` if nothing but one wish of this mailbox keeps ours.
+    fn give_back(&self, signal: i32, former: Option<libc::sigaction>) {
+        let number = signal as usize;
+        let wishes: u32 = own_mailboxes().map(|mailbox| mailbox.wishes(number)).sum();
+        let own_wish = u32::from(!self.shared.is_inherited());
+        let (Some(former), true) = (former, wishes <= own_wish) else {
+            return;
+        };
+        // SAFETY: the kernel returned `former` when ours was installed.
+        if let Err(error) = unsafe { replace(signal, ours(), &former, &mut { DEFAULT }) } {
+            log::error!("cannot restore the disposition of signal {signal}: {error}");
+        }
+    }
+
+    /// Empties the mailbox and returns the signals in the order in which they arrived.
+    ///
+    /// Those that arrived while the pipe was full come last, by number.
+    pub(crate) fn take(&self) -> Vec<i32> {
+        let (mut taken, mut bytes) = (Vec::new(), [0; 256]);
+        while let Ok(n @ 1..) = uninterrupted(|| (&self.reader).read(&mut bytes)) {
+            let signals = bytes[..n].iter().filter(|byte| **byte != WAKE);
+            taken.extend(signals.map(|byte| i32::from(*byte)));
+        }
+        for (count, signal) in self.shared.overflow.iter().zip(0..) {
+            taken.extend((0..count.swap(0, SeqCst)).map(|_| signal));
+        }
+        taken
+    }
+
+    /// Returns whether Ctrl-C interrupted the loop since the last call.
+    pub(crate) fn take_interrupt(&self) -> bool {
+        self.shared.interrupted.swap(false, SeqCst)
     }
 }
 
@@ -257,17 +434,23 @@ impl AsFd for Mailbox {
 
 impl Drop for Mailbox {
     fn drop(&mut self) {
+        self.unwant_interrupt();
         for signal in 1..NUMBERS as i32 {
             self.unwant(signal);
         }
-        self.shared.pipe.store(-1, Ordering::SeqCst);
+        self.shared.pipe.store(-1, SeqCst);
         // A handler is a few instructions long; one that is under way may hold the pipe's number.
         // In a forked child no handler uses the mailbox of a parent.
-        while !self.shared.is_inherited() && self.shared.handlers.load(Ordering::SeqCst) > 0 {
+        while !self.shared.is_inherited() && self.shared.handlers.load(SeqCst) > 0 {
             thread::yield_now();
         }
-        // From here on another loop may have the place; nobody has the pipe, which is closed with the fields.
-        self.shared.taken.store(false, Ordering::SeqCst);
+        for count in &self.shared.overflow {
+            count.store(0, SeqCst);
+        }
+        self.shared.interrupted.store(false, SeqCst);
+        // From here on another loop may have the place; nobody has the pipe, which is closed with
+        // the fields.
+        self.shared.taken.store(false, SeqCst);
     }
 }
 
@@ -280,7 +463,9 @@ fn make() -> &'static Shared {
         handlers: AtomicU32::new(0),
         pipe: AtomicI32::new(-1),
         wanted: [const { AtomicBool::new(false) }; NUMBERS],
-        caught: [const { AtomicU32::new(0) }; NUMBERS],
+        overflow: [const { AtomicU32::new(0) }; NUMBERS],
+        interruptible: AtomicBool::new(false),
+        interrupted: AtomicBool::new(false),
     }));
     let place: *mut Shared = shared;
     let mut head = MAILBOXES.load(Ordering::Acquire);
@@ -291,24 +476,4 @@ fn make() -> &'static Shared {
             Err(other) => head = other,
         }
     }
-}
-
-fn is_ours(action: &libc::sigaction) -> bool {
-    action.sa_sigaction == catch as *const () as libc::sighandler_t
-}
-
-fn install(signal: i32) -> io::Result<libc::sigaction> {
-    let before = present(signal)?;
-    if !is_ours(&before) {
-        let was_default = before.sa_sigaction == libc::SIG_DFL;
-        WAS_DEFAULT[signal as usize].store(was_default, Ordering::SeqCst);
-    }
-    // SAFETY: sigaction is integers, a function pointer that may be null, and a set of bits: all zero is a value of it.
-    let mut action: libc::sigaction = unsafe { mem::zeroed() };
-    action.sa_sigaction = catch as *const () as libc::sighandler_t;
-    // System calls of the program's that the signal interrupts go on, as asyncio has it.
-    action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
-    // SAFETY: the handler is `catch`, which does only what a handler may do; the mask is empty.
-    cvt(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) })?;
-    Ok(before)
 }

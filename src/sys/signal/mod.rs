@@ -1,43 +1,29 @@
-//! Signals: one that is ignored, and those that are caught for a loop.
+//! Signals: SIGPIPE, which is ignored, and those that are caught for a loop.
 
 mod caught;
+mod disposition;
 
 use std::io;
-use std::mem;
-use std::ptr;
 
 pub(crate) use caught::Mailbox;
 
-use super::cvt;
-
-/// What happens at `signal` now.
-fn present(signal: i32) -> io::Result<libc::sigaction> {
-    // SAFETY: sigaction is integers, a function pointer that may be null, and a set of bits: all zero is a value of it.
-    let mut action: libc::sigaction = unsafe { mem::zeroed() };
-    // SAFETY: a null new action asks for the present one, which is written to `action`.
-    cvt(unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) })?;
-    Ok(action)
-}
-
-/// Whether nobody has said what is to happen at `signal`, but a loop of the parent's in a forked
-/// child.
+/// Returns whether `signal` has its default disposition, also if only a parent's loop catches it.
 pub(crate) fn is_default(signal: i32) -> bool {
-    present(signal).is_ok_and(|action| {
-        action.sa_sigaction == libc::SIG_DFL || caught::is_inherited_default(signal, &action)
-    })
+    let mut present = disposition::DEFAULT;
+    disposition::read(signal, &mut present).is_ok()
+        && (present.sa_sigaction == libc::SIG_DFL || caught::is_idle_default(signal, &present))
 }
 
-/// Sets SIGPIPE to ignored where it is at its default, which kills the process. A handler of the program's own stays.
+/// Sets SIGPIPE to ignored if it is at its default, which kills the process. Any other disposition
+/// stays.
 ///
-/// sendfile(2) has no MSG_NOSIGNAL, so a peer that went away would end the process in the middle of a transfer. Rust's
-/// runtime does the same before `main`, but not where `main` is not Rust's.
+/// sendfile(2) has no MSG_NOSIGNAL, so a peer that went away would end the process in the middle of
+/// a transfer. Rust's runtime does the same before `main`, but not if `main` is not Rust's. Nothing
+/// sets it back: other loops may still send.
 pub(crate) fn ignore_sigpipe() -> io::Result<()> {
-    let mut action = present(libc::SIGPIPE)?;
-    if action.sa_sigaction != libc::SIG_DFL {
-        return Ok(());
-    }
-    action.sa_sigaction = libc::SIG_IGN;
-    // SAFETY: `action` is what the kernel wrote but for its handler, and SIG_IGN runs no code.
-    cvt(unsafe { libc::sigaction(libc::SIGPIPE, &raw const action, ptr::null_mut()) })?;
+    let (mut ignored, mut before) = (disposition::DEFAULT, disposition::DEFAULT);
+    ignored.sa_sigaction = libc::SIG_IGN;
+    // SAFETY: SIG_IGN runs no code.
+    unsafe { disposition::replace(libc::SIGPIPE, libc::SIG_DFL, &ignored, &mut before) }?;
     Ok(())
 }
