@@ -293,6 +293,9 @@ impl Pool {
     /// Drops the work that has not begun because every thread is busy. Work that a free thread is
     /// about to begin counts as begun.
     pub(crate) fn drop_queued(&self) {
+        if !self.shared.process.is_current() {
+            return;
+        }
         let mut state = self.shared.state();
         let begun = state.idle.min(state.jobs.len());
         let queued = state.jobs.split_off(begun);
