@@ -24,8 +24,9 @@
 //!
 //! # Rules
 //!
-//! 1. A probe counts until the transfer has to wait for the socket. A page may leave the page cache
-//!    between the probe and the send. Then the loop's thread waits for the disk once.
+//! 1. A probe counts until the transfer waits for the socket for more than 1 ms. A page may leave
+//!    the page cache between the probe and the send. Then the loop's thread waits for the disk
+//!    once.
 //! 2. If a page is known to be missing, the loop sends it only after an executor thread has read
 //!    it. After three reads that did not help, the loop sends it anyway.
 //! 3. Each thread remembers a mount by its unique id: its file system, EOPNOTSUPP and ENOSYS, and
@@ -78,6 +79,10 @@ const MAX_FRUITLESS: u32 = 3;
 
 /// The time for which a miss makes transfers of its mount use the exact probe.
 const LATELY: Duration = Duration::from_secs(1);
+
+/// The longest wait for the socket after which a probe still counts. A quick peer makes many short
+/// ones, and mincore of a MiB costs as much as a twentieth of its send.
+const SHORT_WAIT: Duration = Duration::from_millis(1);
 
 /// The time for which a prefetched range counts if no probe can confirm it.
 const FRESH: Duration = Duration::from_millis(100);
@@ -245,7 +250,11 @@ impl PageCache {
 
     /// Forgets probes after a wait for the socket, as pages may have left the page cache.
     pub(super) fn after_wait(&mut self, waited: Duration) {
-        if self.mode != Mode::Blind || waited > FRESH {
+        let counts = match self.mode {
+            Mode::Blind => FRESH,
+            _ => SHORT_WAIT,
+        };
+        if waited > counts {
             self.ready = 0..0;
         }
         if waited > FRESH {

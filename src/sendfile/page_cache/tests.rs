@@ -72,11 +72,13 @@ fn miss_counts_as_late_for_a_second() {
 }
 
 #[test]
-fn answers_count_until_the_socket_was_waited_for() {
+fn probes_count_until_a_wait_for_the_socket_is_long() {
     let mut page_cache = PageCache::new(true, true);
     page_cache.mode = Mode::Exact;
     page_cache.ready = 0..9;
-    page_cache.after_wait(Duration::ZERO);
+    page_cache.after_wait(SHORT_WAIT);
+    assert_eq!(page_cache.ready, 0..9);
+    page_cache.after_wait(2 * SHORT_WAIT);
     assert!(page_cache.ready.is_empty());
     // Without probes, a prefetched range stays ready for a while.
     page_cache.mode = Mode::Blind;
@@ -157,7 +159,7 @@ mod on_a_disk {
             let at = round * PAGE;
             let tried = prefetches(&event_loop, &mut page_cache, &file, at);
             assert_eq!(tried, u64::from(MAX_TRIES), "round {round}");
-            page_cache.after_wait(Duration::ZERO);
+            page_cache.after_wait(FRESH);
         }
         assert_eq!(page_cache.mode, Mode::Blind, "the answers did not help");
     }
@@ -181,12 +183,12 @@ mod on_a_disk {
         for round in 0..2 * u64::from(MAX_FRUITLESS) {
             let at = round * PAGE;
             prefetches(&event_loop, &mut page_cache, &file, at);
-            page_cache.after_wait(Duration::ZERO);
+            page_cache.after_wait(FRESH);
             let ready = event_loop.run_until_complete(std::future::poll_fn(|cx| {
                 page_cache.poll_ready(&event_loop, file.as_fd(), at + PAGE..at + 2 * PAGE, cx)
             }));
             assert!(matches!(ready, Ok(Readiness::Ready(1..))));
-            page_cache.after_wait(Duration::ZERO);
+            page_cache.after_wait(FRESH);
         }
         assert_eq!(page_cache.mode, Mode::Exact);
     }
