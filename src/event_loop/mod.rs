@@ -135,7 +135,7 @@ impl Inner {
 ///
 /// Dropping the loop drops every task, callback and timer, also where they hold handles of this loop. On a closed loop
 /// nothing panics and nothing waits for ever: `call_soon`, `call_later` and `create_task` drop what they are given, operations
-/// that would have to wait fail with [`LoopClosedError`](crate::LoopClosedError). Threads of the executor are not waited for.
+/// that would have to wait fail with [`LoopClosedError`]. Threads of the executor are not waited for.
 ///
 /// # Forked child
 ///

@@ -171,7 +171,8 @@ mod on_a_disk {
         let mut page_cache = exact(&file);
         evict(&file);
         let asked = page_cache.ask_exact(&event_loop, file.as_fd(), &(5..LEN));
-        assert_eq!(asked, Asked::Missing(vec![5..5 + PIECE]));
+        let piece = 5..5 + PIECE;
+        assert_eq!(asked, Asked::Missing(vec![piece]));
     }
 
     #[test]
