@@ -40,10 +40,14 @@ extern "C" fn chain(signal: libc::c_int) {
     }
 }
 
+/// The address of `count`. In one place: the compiler may give a function several addresses.
+#[inline(never)]
 fn counting() -> libc::sighandler_t {
     count as extern "C" fn(libc::c_int) as libc::sighandler_t
 }
 
+/// The address of `chain`, as for [`counting`].
+#[inline(never)]
 fn chaining() -> libc::sighandler_t {
     chain as extern "C" fn(libc::c_int) as libc::sighandler_t
 }
