@@ -98,12 +98,16 @@ fn perform_queue() {
 /// A destructor may run a loop, and that loop's tasks rely on what `cancel` promises them.
 pub(crate) struct Fresh {
     before: Depths,
+    /// The actions that the levels around the loop have queued. They wait for the end of those
+    /// levels, outside of this loop.
+    queue: Queue,
 }
 
 impl Fresh {
     pub(crate) fn enter() -> Fresh {
         Fresh {
             before: DEPTHS.replace([0; 3]),
+            queue: QUEUE.with(|queue| mem::take(&mut *queue.borrow_mut())),
         }
     }
 }
@@ -111,6 +115,11 @@ impl Fresh {
 impl Drop for Fresh {
     fn drop(&mut self) {
         DEPTHS.set(self.before);
+        QUEUE.with(|queue| {
+            let mut queue = queue.borrow_mut();
+            self.queue.append(&mut queue);
+            mem::swap(&mut *queue, &mut self.queue);
+        });
     }
 }
 

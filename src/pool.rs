@@ -184,7 +184,7 @@ impl Shared {
     fn start(self: &Arc<Shared>, state: &mut State) -> io::Result<()> {
         uninterrupted(|| {
             let shared = self.clone();
-            start_thread("sendloop-worker", move || shared.work_off())
+            start_thread(move || shared.work_off())
         })?;
         state.threads += 1;
         state.idle += 1;

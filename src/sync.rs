@@ -22,16 +22,12 @@ mod real {
     pub(crate) use mio::Waker as PollWaker;
 
     use std::io;
-    use std::thread;
     use std::time::Duration;
 
     use mio::{Events, Poll};
 
     /// Starts a detached thread.
-    pub(crate) fn start_thread(name: &str, life: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let thread = thread::Builder::new().name(name.to_owned());
-        thread.spawn(life).map(drop)
-    }
+    pub(crate) use crate::sys::thread::start as start_thread;
 
     /// Waits in the poller for events.
     pub(crate) fn poll(

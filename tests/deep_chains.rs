@@ -612,3 +612,60 @@ fn a_loop_that_a_deep_destructor_runs_keeps_its_promises() {
     assert!(ran.get() && tasks.borrow().iter().all(Task::cancelled));
     tasks.take();
 }
+
+/// Runs a function when it is dropped.
+struct Guard(Option<Box<dyn FnOnce()>>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(function) = self.0.take() {
+            function();
+        }
+    }
+}
+
+#[test]
+fn queued_drops_stay_outside_of_a_nested_loop() {
+    let _test = test();
+    let event_loop = new_loop();
+    let seen = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let guarded = |function: Box<dyn FnOnce()>| {
+        let guard = Guard(Some(function));
+        event_loop.create_task(async move {
+            let _guard = guard;
+            std::future::pending::<()>().await;
+        })
+    };
+    // Its destructor runs a loop, in which something else is cancelled.
+    let leaf = |number: u32| {
+        let seen = seen.clone();
+        guarded(Box::new(move || {
+            let inside = sendloop::get_running_loop().is_some();
+            seen.borrow_mut().push((number, inside));
+            if inside {
+                return;
+            }
+            let own = new_loop();
+            own.run_until_complete(async {
+                let task = own.create_task(std::future::pending::<()>());
+                own.sleep(std::time::Duration::ZERO).await;
+                task.cancel();
+                own.sleep(std::time::Duration::ZERO).await;
+            });
+        }))
+    };
+    let (first, second) = (leaf(1), leaf(2));
+    let mut next = guarded(Box::new(move || {
+        first.cancel();
+        second.cancel();
+    }));
+    for _ in 0..32 {
+        let inner = next;
+        next = guarded(Box::new(move || {
+            inner.cancel();
+        }));
+    }
+    event_loop.run_until_complete(event_loop.sleep(std::time::Duration::ZERO));
+    next.cancel();
+    assert_eq!(*seen.borrow(), [(1, false), (2, false)]);
+}

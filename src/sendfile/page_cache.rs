@@ -320,8 +320,10 @@ impl PageCache {
         range: Range<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Readiness>> {
-        if self.mode == Mode::Unknown && !self.has_missed && is_one_page(&range) {
-            self.is_ready_now(event_loop, file, &range);
+        if self.mode == Mode::Unknown && !self.ready.contains(&range.start) {
+            if !self.has_missed && is_one_page(&range) {
+                self.is_ready_now(event_loop, file, &range);
+            }
         }
         if self.mode == Mode::Unknown && !self.ready.contains(&range.start) {
             ready!(self.poll_mode(event_loop, file, range.start, cx))?;

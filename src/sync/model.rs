@@ -75,9 +75,9 @@ fn next(plan: &Cell<(usize, usize)>) -> io::Result<()> {
     }
 }
 
-pub(crate) fn start_thread(name: &str, life: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(crate) fn start_thread(life: impl FnOnce() + Send + 'static) -> io::Result<()> {
     STARTS.with(next)?;
-    spawn(name, life).map(drop)
+    spawn("sendloop-worker", life).map(drop)
 }
 
 fn spawn<T: Send + 'static>(

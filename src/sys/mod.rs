@@ -30,6 +30,7 @@ pub(crate) mod pinned;
 pub(crate) mod sendfile;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod thread;
 pub(crate) mod waker;
 
 use std::io;

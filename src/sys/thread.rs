@@ -1,0 +1,78 @@
+//! Detached threads that the standard library does not know.
+//!
+//! std takes a lock of its own while a thread starts and while it ends (`thread_info` of its guard
+//! pages). If the process is forked at that moment, the child finds the lock taken for ever, and
+//! the next thread of std hangs there. The C library resets its own locks in a child.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use libc::{c_int, c_void};
+
+type Life = Box<dyn FnOnce() + Send>;
+
+/// The size of a stack, in bytes: that of std.
+const STACK: usize = 2 << 20;
+
+/// Starts a detached thread that runs `life`.
+///
+/// # Errors
+///
+/// Any error of pthread_create(3): EAGAIN if the system has no room for another thread.
+pub(crate) fn start(life: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let life: Life = Box::new(life);
+    let life = Box::into_raw(Box::new(life));
+    let started = create(life.cast());
+    if started.is_err() {
+        // SAFETY: the box was made above, and no thread has it.
+        drop(unsafe { Box::from_raw(life) });
+    }
+    started
+}
+
+fn create(life: *mut c_void) -> io::Result<()> {
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let attributes = attributes.as_mut_ptr();
+    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
+    // SAFETY: the first call initializes the attributes, the last one destroys them, and `enter` takes
+    // over the box that `life` points to if the thread starts.
+    unsafe {
+        check(libc::pthread_attr_init(attributes))?;
+        libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED);
+        libc::pthread_attr_setstacksize(attributes, STACK);
+        let code = libc::pthread_create(thread.as_mut_ptr(), attributes, enter, life);
+        libc::pthread_attr_destroy(attributes);
+        check(code)
+    }
+}
+
+/// These functions return their error.
+fn check(code: c_int) -> io::Result<()> {
+    match code {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+extern "C" fn enter(life: *mut c_void) -> *mut c_void {
+    // SAFETY: `start` made the box for this thread alone.
+    let life = unsafe { Box::from_raw(life.cast::<Life>()) };
+    set_name();
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(*life)) {
+        // Its destructor may panic too, and a panic must not leave this function.
+        std::mem::forget(panic);
+    }
+    ptr::null_mut()
+}
+
+/// Names the thread for debuggers.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn set_name() {
+    // SAFETY: the name is a C string of at most 15 bytes, and the thread is this one.
+    unsafe { libc::pthread_setname_np(libc::pthread_self(), c"sendloop-worker".as_ptr()) };
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn set_name() {}
