@@ -320,10 +320,9 @@ impl PageCache {
         range: Range<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Readiness>> {
-        if self.mode == Mode::Unknown && !self.ready.contains(&range.start) {
-            if !self.has_missed && is_one_page(&range) {
-                self.is_ready_now(event_loop, file, &range);
-            }
+        let is_known = self.ready.contains(&range.start) || self.has_missed;
+        if self.mode == Mode::Unknown && !is_known && is_one_page(&range) {
+            self.is_ready_now(event_loop, file, &range);
         }
         if self.mode == Mode::Unknown && !self.ready.contains(&range.start) {
             ready!(self.poll_mode(event_loop, file, range.start, cx))?;
