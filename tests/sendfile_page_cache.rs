@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::Write;
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -404,4 +405,122 @@ fn cold_file_is_left_to_the_executor_on_a_kernel_without_cachestat() {
             assert!(read <= allowed, "{}: {read} bytes", sample.name);
         }
     });
+}
+
+/// A loop device over an image, for root alone; detached when it is dropped.
+struct LoopDevice {
+    path: String,
+    _image: tempfile::NamedTempFile,
+}
+
+impl LoopDevice {
+    fn new(content: &[u8]) -> Option<LoopDevice> {
+        let mut image = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).ok()?;
+        image.write_all(content).expect("room");
+        fdatasync(image.as_file()).expect("written");
+        let mut losetup = Command::new("losetup");
+        let ran = losetup
+            .args(["--find", "--show"])
+            .arg(image.path())
+            .output();
+        let path = match ran {
+            Ok(ran) if ran.status.success() => String::from_utf8(ran.stdout).expect("text"),
+            _ => {
+                eprintln!("skipped: no loop device");
+                return None;
+            }
+        };
+        Some(LoopDevice {
+            path: path.trim().to_owned(),
+            _image: image,
+        })
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup")
+            .args(["--detach", &self.path])
+            .status();
+    }
+}
+
+#[test]
+fn cold_block_device_is_read_by_the_executor() {
+    let _test = test();
+    const MIB: usize = 1 << 20;
+    let content = content(0, 2 * MIB);
+    let Some(device) = LoopDevice::new(&content) else {
+        return;
+    };
+    if FORCED_FALLBACK {
+        return;
+    }
+    let file = File::open(&device.path).expect("a device");
+    fadvise(&file, 0, None, Advice::DontNeed).expect("advice");
+    fadvise(&file, 0, None, Advice::Random).expect("advice");
+    let event_loop = new_loop();
+    let (near, far) = tcp();
+    let near = Socket::new(near).expect("non-blocking");
+    let received = reader(far);
+    let sent = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file));
+    assert_eq!(sent.expect("sent"), 2 << 20);
+    drop(near);
+    assert_content(&received.join().expect("read"), 0, 2 * MIB);
+    let stats = event_loop.stats();
+    assert!(stats.sendfile_read_ins > 0, "{stats:?}");
+    assert_eq!(stats.sendfile_fallbacks, 0, "{stats:?}");
+}
+
+#[test]
+fn direct_file_does_not_change_what_is_known_of_its_mount() {
+    for_each_file(false, |sample| {
+        if sample.name != "the target's" {
+            return;
+        }
+        let event_loop = new_loop();
+        warm_page_by_page(&sample.file);
+        send(&event_loop, &sample.file);
+        // A cold file with O_DIRECT, on the same mount.
+        let direct = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
+        direct.write_all_at(&content(0, LEN), 0).expect("room");
+        fdatasync(&direct).expect("written");
+        evict(&direct, 0, LEN);
+        let flags = rustix::fs::fcntl_getfl(&direct).expect("flags");
+        let flags = flags | rustix::fs::OFlags::DIRECT;
+        rustix::fs::fcntl_setfl(&direct, flags).expect("known there");
+        let (near, far) = unix();
+        let received = reader(far);
+        let transfer = event_loop.sock_sendfile(&near, &direct).count(512 << 10);
+        let sent = event_loop.run_until_complete(transfer);
+        assert_eq!(sent.expect("sent"), 512 << 10);
+        drop(near);
+        assert_content(&received.join().expect("read"), 0, 512 << 10);
+        // A hole between the bytes that one-byte questions would look at.
+        evict(&sample.file, 20 * PAGE, 10 * PAGE);
+        fadvise(&sample.file, 0, None, Advice::Random).expect("advice");
+        let before = event_loop.stats();
+        let (near, far) = unix();
+        let received = reader(far);
+        let transfer = event_loop
+            .sock_sendfile(&near, &sample.file)
+            .count(256 << 10);
+        let sent = event_loop.run_until_complete(transfer);
+        assert_eq!(sent.expect("sent"), 256 << 10);
+        drop(near);
+        assert_content(&received.join().expect("read"), 0, 256 << 10);
+        let (_, misses, _) = difference(&before, &event_loop.stats());
+        assert!(misses > 0, "the hole was not seen");
+    });
+}
+
+#[test]
+fn empty_file_is_sent_without_an_executor() {
+    let _test = test();
+    let event_loop = new_loop();
+    event_loop.run_until_complete(event_loop.shutdown_default_executor());
+    let (near, _far) = unix();
+    let empty = tempfile::tempfile().expect("a file");
+    let sent = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &empty));
+    assert!(FORCED_FALLBACK || sent.is_ok_and(|sent| sent == 0));
 }

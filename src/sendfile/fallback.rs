@@ -19,7 +19,7 @@ use crate::offload::Errand;
 use crate::pool::Lent;
 use crate::sys::uninterrupted;
 
-/// A multiple of every block size that O_DIRECT requires.
+/// A multiple of the usual block sizes, which O_DIRECT requires.
 const ALIGNMENT: usize = 4096;
 
 /// Memory for one block, with room to align it.

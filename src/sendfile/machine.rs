@@ -308,8 +308,11 @@ impl Machine {
     ///
     /// If the slow file system is the only reason for the read, sendfile sends the file after all.
     pub(super) fn on_no_reader(&mut self, error: io::Error) {
-        if self.reason != Some(Fallback::NoAnswer) {
-            return self.fail(error);
+        match self.reason {
+            Some(Fallback::NoAnswer) => {}
+            // sendfile found no byte, and nobody can look again: the file ends here.
+            Some(Fallback::Nothing) => return self.state = State::Done(None),
+            _ => return self.fail(error),
         }
         self.reason = None;
         self.options.prefetch = false;

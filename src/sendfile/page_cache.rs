@@ -28,7 +28,8 @@
 //!    the page cache between the probe and the send. Then the loop's thread waits for the disk
 //!    once.
 //! 2. If a page is known to be missing, the loop sends it only after an executor thread has read
-//!    it. After three reads that did not help, the loop sends it anyway.
+//!    it. After three reads that did not help, the loop sends it anyway. So it does if the
+//!    executor takes no work.
 //! 3. Each thread remembers a mount by its unique id: its file system, EOPNOTSUPP and ENOSYS, and
 //!    whether cachestat sees its pages. If the kernel refuses a call for one file (EPERM, errors of
 //!    mmap), that counts for its transfer alone.
@@ -526,7 +527,8 @@ impl PageCache {
         }
         let asked = self.ask_exact(event_loop, file, window);
         // If cachestat counts no page and mincore sees all of them, this is overlayfs.
-        if self.mode == Mode::Cheap {
+        let sees_all = asked == Asked::Present && self.ready.end >= window.end;
+        if self.mode == Mode::Cheap && sees_all {
             mount.no_cachestat.set(true);
         }
         asked

@@ -87,6 +87,14 @@ fn slow_file_system_without_a_reader_is_sent_as_it_is() {
 }
 
 #[test]
+fn file_without_bytes_ends_if_there_is_no_reader() {
+    let mut machine = prefetching(0);
+    machine.on_outcome(Outcome::Nothing);
+    machine.on_no_reader(os(libc::EMFILE));
+    ends_with(machine, 0);
+}
+
+#[test]
 fn slow_file_system_without_a_reader_asks_for_the_size_if_it_must() {
     let mut machine = prefetching(100);
     machine.use_fallback(Fallback::NoAnswer);
