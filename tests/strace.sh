@@ -21,7 +21,7 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
 PY
 receiver=$!
 for _ in $(seq 100); do [ -s "$work/port" ] && break; sleep 0.05; done
-strace -f -o "$work/trace" -e trace=epoll_ctl,sendfile,read,pread64,sendto,lseek \
+strace -f -y -o "$work/trace" -e trace=epoll_ctl,sendfile,read,pread64,sendto,lseek \
   target/release/examples/send_file "127.0.0.1:$(cat "$work/port")" "$work/file"
 wait "$receiver"
 [ "$(cat "$work/total")" = $((1 << 30)) ] || { echo "not all arrived" >&2; exit 1; }
@@ -29,8 +29,8 @@ wait "$receiver"
 count() { grep -c "$1" "$work/trace" || true; }
 echo "1 GiB: $(count ' sendfile(') sendfile, $(count 'epoll_ctl(') epoll_ctl, $(count 'sendto(') sendto, $(count 'pread64(') pread64"
 # The loop's own descriptors are there too: its door, and the pipe of Ctrl-C. The connection leaves it only when it is closed.
-socket=$(sed -n 's/.* sendfile(\([0-9]*\),.*/\1/p' "$work/trace" | head -n 1)
-[ "$(count "EPOLL_CTL_\(ADD\|MOD\), $socket,")" -le 1 ] || { echo "more than one registration" >&2; exit 1; }
+socket=$(sed -n '/ sendfile([0-9]*<socket/{s/.* sendfile(\([0-9]*\)<.*/\1/p;q}' "$work/trace")
+[ "$(count "EPOLL_CTL_\(ADD\|MOD\), $socket<")" -le 1 ] || { echo "more than one registration" >&2; exit 1; }
 [ "$(count 'sendto(')" = 0 ] || { echo "bytes were copied" >&2; exit 1; }
 # No call asks for more than the cap, nor for more than the file still holds.
 awk '/ sendfile\(/ { if (match($0, /\[[0-9]+\]/)) { at = substr($0, RSTART + 1, RLENGTH - 2) }
