@@ -204,7 +204,8 @@ pub(super) struct PageCache {
     is_refused: bool,
     /// True if mincore is known to report the true state of this file.
     is_truthful: bool,
-    is_direct_known: bool,
+    /// Whether the file bypasses the page cache, once that is known.
+    is_direct: Option<bool>,
     /// The offset of a page, and the prefetches of it that have not helped.
     tries: (u64, u32),
     fruitless: u32,
@@ -232,7 +233,7 @@ impl PageCache {
             has_missed: false,
             is_refused: false,
             is_truthful: false,
-            is_direct_known: false,
+            is_direct: None,
             tries: (0, 0),
             fruitless: 0,
             prefetch: None,
@@ -246,7 +247,7 @@ impl PageCache {
     /// The stat has checked that the file does not bypass the page cache.
     pub(super) fn set_metadata(&mut self, metadata: Metadata) {
         self.metadata = Some(metadata);
-        self.is_direct_known = true;
+        self.is_direct = Some(false);
     }
 
     /// Forgets probes after a wait for the socket, as pages may have left the page cache.
@@ -673,11 +674,9 @@ impl PageCache {
     ///
     /// No page of such a file ever becomes present.
     fn on_miss(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>) -> Option<Asked> {
-        if !self.is_direct_known {
-            self.is_direct_known = true;
-            if matches!(file::is_direct(file), Ok(true)) {
-                return Some(Asked::Direct);
-            }
+        let is_direct = || matches!(file::is_direct(file), Ok(true));
+        if *self.is_direct.get_or_insert_with(is_direct) {
+            return Some(Asked::Direct);
         }
         event_loop.counters().sendfile_misses.add(1);
         self.has_missed = true;
