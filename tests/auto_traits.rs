@@ -1,11 +1,12 @@
-//! The auto traits of every public type, checked when this file is compiled.
+//! The auto traits of every public type, checked when this file is compiled, and `must_use`.
 //!
 //! A change in this table breaks programs: a type that loses a trait, or that gains one by accident.
 
 use std::cell::Cell;
-use std::fs::File;
+use std::fs::{self, File};
 use std::marker::{PhantomData, PhantomPinned};
 use std::net::TcpStream;
+use std::path::Path;
 use std::rc::Rc;
 
 use sendloop::*;
@@ -112,5 +113,46 @@ fn every_public_type_has_a_row() {
         let is = |row: &&&str| row.split(['<', ' ']).next() == Some(name);
         let known = TYPES.iter().any(|row| is(&row)) || TRAITS.contains(&name);
         assert!(known, "{name} is not in the table");
+    }
+}
+
+/// Dropping one of these is nearly always a mistake; futures are found in the source.
+const NOT_TO_BE_DROPPED: [&str; 3] = ["Builder", "Promise", "TaskGroup"];
+
+fn read_sources(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            read_sources(&path, text);
+        } else {
+            text.push_str(&fs::read_to_string(path).expect("readable"));
+        }
+    }
+}
+
+/// The attributes and documentation in front of a public struct.
+fn front_of<'a>(text: &'a str, name: &str) -> &'a str {
+    let ends = ["<", " ", ";", "("].map(|end| format!("pub struct {name}{end}"));
+    let start = ends.iter().find_map(|end| text.find(end));
+    let before = &text[..start.unwrap_or_else(|| panic!("{name} is not found"))];
+    &before[before.rfind("\n\n").unwrap_or(0)..]
+}
+
+#[test]
+fn a_type_that_must_not_be_dropped_is_must_use() {
+    let mut text = String::new();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    read_sources(&sources, &mut text);
+    let is_future = |name: &str| {
+        let ends = ["<", " "].map(|end| format!("Future for {name}{end}"));
+        ends.iter().any(|end| text.contains(end))
+    };
+    let names = exported().into_iter();
+    // A dropped `Task` goes on.
+    let futures = names.filter(|name| is_future(name) && *name != "Task");
+    let all: Vec<&str> = futures.chain(NOT_TO_BE_DROPPED).collect();
+    assert!(all.len() >= 8, "the futures were found: {all:?}");
+    for name in all {
+        assert!(front_of(&text, name).contains("#[must_use = "), "{name}");
     }
 }
