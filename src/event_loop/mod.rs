@@ -63,7 +63,7 @@ pub(crate) const MAX_PER_CALL: usize = 1 << 20;
 pub(crate) struct Inner {
     ready: Rc<Ready>,
     timers: Timers,
-    tasks: Tasks,
+    tasks: Rc<Tasks>,
     reactor: Rc<Reactor>,
     pool: Pool,
     door: Arc<Door>,
@@ -180,6 +180,7 @@ impl Inner {
 /// let handle = event_loop.handle();
 /// event_loop.create_task(async move { handle.run_until_complete(async {}) });
 /// ```
+#[doc(alias("Runtime", "LocalExecutor", "LocalSet"))]
 pub struct Loop {
     handle: LoopHandle,
     /// The poller's descriptor, for [`AsFd`]. There until the loop is dropped.

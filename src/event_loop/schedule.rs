@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Handle, LoopHandle, Sleep, TimerHandle};
 use crate::error::TimeoutError;
 use crate::ready::{Call, Callback};
-use crate::task::{Promise, PromiseFuture, Task, promise};
+use crate::task::{Promise, PromiseFuture, Task, TaskGroup, promise};
 
 impl LoopHandle {
     /// Has the loop call `callback` in its next turn. Callbacks run in the order in which they were queued, tasks' steps among
@@ -57,13 +57,54 @@ impl LoopHandle {
         TimerHandle::new(callback, when, self.clone())
     }
 
-    /// Runs a future on the loop on its own, from the next turn on.
+    /// Runs a future on the loop as a task of its own, from the next iteration on.
     ///
-    /// It need not be `Send`, but owns what it uses. Its panic becomes the task's result. On a closed loop it is dropped, and the
-    /// task ends as cancelled.
+    /// The future need not be `Send`, but owns what it uses. Its panic becomes the task's result. On
+    /// a closed loop the future is dropped, and the task ends as cancelled. Whatever converts into a
+    /// future is converted in this call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let one = event_loop.create_task(async { 1 });
+    ///     let two = event_loop.create_task(async { 2 }); // Both run from now on.
+    ///     assert_eq!(one.await.unwrap() + two.await.unwrap(), 3);
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias("spawn", "spawn_local"))]
     #[track_caller]
-    pub fn create_task<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
-        self.inner.tasks.create(future)
+    pub fn create_task<T: 'static>(
+        &self,
+        future: impl IntoFuture<Output = T> + 'static,
+    ) -> Task<T> {
+        self.inner.tasks.create(future.into_future())
+    }
+
+    /// Creates an empty group of tasks that end together: asyncio's `TaskGroup`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let mut group = event_loop.task_group();
+    ///     for number in 0..3 {
+    ///         group.create_task(async move { number });
+    ///     }
+    ///     let mut sum = 0;
+    ///     while let Some(result) = group.join_next().await {
+    ///         sum += result.unwrap();
+    ///     }
+    ///     assert_eq!(sum, 3);
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias = "JoinSet")]
+    pub fn task_group<T>(&self) -> TaskGroup<T> {
+        TaskGroup::new(&self.inner.tasks)
     }
 
     /// A result that is set by hand, and the future that waits for it: asyncio's `create_future`, in two halves. They may be
@@ -85,6 +126,7 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "oneshot")]
     pub fn create_future<T: 'static>(&self) -> (Promise<T>, PromiseFuture<T>) {
         promise()
     }
@@ -97,6 +139,7 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropping it takes its timer away at once.
+    #[doc(alias("Timer", "yield_now"))]
     #[inline]
     pub fn sleep(&self, delay: Duration) -> Sleep {
         Sleep::new(self, delay)
@@ -129,6 +172,7 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "timeout")]
     #[track_caller]
     pub fn wait_for<F: IntoFuture>(
         &self,
