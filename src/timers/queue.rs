@@ -157,3 +157,6 @@ impl TimerQueue {
             .flat_map(|bucket| bucket.in_order.iter().chain(&bucket.heap))
     }
 }
+
+#[cfg(test)]
+mod tests;
