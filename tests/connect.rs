@@ -8,6 +8,8 @@ mod util;
 mod accept;
 #[path = "connect/descriptors.rs"]
 mod descriptors;
+#[path = "connect/host.rs"]
+mod host;
 #[path = "connect/targets.rs"]
 mod targets;
 

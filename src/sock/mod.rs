@@ -4,6 +4,7 @@ mod accept;
 mod address;
 mod connect;
 mod datagram;
+mod happy_eyeballs;
 mod recv;
 mod send;
 
