@@ -14,7 +14,9 @@ use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use sendloop::{Loop, LoopClosedError, Readiness, Socket};
@@ -212,6 +214,7 @@ fn writable_waits_for_room() {
     finish(&event_loop, wait).expect("writable");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn hang_up_and_error_are_readable_and_writable() {
     let _test = test();
@@ -740,4 +743,109 @@ fn sockets_of_every_kind_are_taken() {
 fn _a_wait_outlives_its_handle(fd: &File) -> impl Future<Output = io::Result<()>> + Unpin + '_ {
     let event_loop = new_loop();
     event_loop.handle().readable(fd)
+}
+
+/// A waker that notes that it was woken.
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A future that one of the loop's tasks could be waiting for.
+struct Waiter<'a> {
+    /// The socket, and whether this waits to write.
+    of: (usize, bool),
+    future: Pin<Box<dyn Future<Output = ()> + 'a>>,
+    flag: Arc<Flag>,
+}
+
+impl Waiter<'_> {
+    /// Polls if woken, and returns whether the wait is over.
+    fn is_over(&mut self) -> bool {
+        let waker = Waker::from(self.flag.clone());
+        let mut cx = Context::from_waker(&waker);
+        self.flag.0.swap(false, Ordering::SeqCst) && self.future.as_mut().poll(&mut cx).is_ready()
+    }
+}
+
+fn wait_for<'a>(
+    event_loop: &Loop,
+    sockets: &'a [Socket<UnixStream>],
+    random: &mut Random,
+) -> Waiter<'a> {
+    let (n, kind) = (random.below(sockets.len()), random.below(5));
+    let (handle, socket) = (event_loop.handle(), &sockets[n]);
+    let future: Pin<Box<dyn Future<Output = ()> + 'a>> = match kind {
+        0 | 1 => Box::pin(async move { handle.readable(socket).await.expect("readable") }),
+        2 | 3 => Box::pin(async move { handle.writable(socket).await.expect("writable") }),
+        _ => Box::pin(async move { drop(handle.sock_recv(socket, 10).await.expect("received")) }),
+    };
+    Waiter {
+        of: (n, kind == 2 || kind == 3),
+        future,
+        flag: Arc::new(Flag(AtomicBool::new(true))),
+    }
+}
+
+/// Returns whether poll(2) reports the direction that `waiter` waits for.
+fn is_ready(waiter: &Waiter<'_>, sockets: &[Socket<UnixStream>]) -> bool {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let (n, is_write) = waiter.of;
+    let flags = if is_write {
+        PollFlags::OUT
+    } else {
+        PollFlags::IN
+    };
+    let now = rustix::time::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut [PollFd::new(&sockets[n], flags)], Some(&now)).expect("poll") > 0
+}
+
+#[test]
+fn no_wait_is_forgotten_in_any_order_of_events() {
+    let _test = test();
+    for seed in 0..30 {
+        let mut random = Random(seed);
+        let event_loop = new_loop();
+        let (sockets, mut peers): (Vec<_>, Vec<_>) = (0..3).map(|_| narrow_unix()).unzip();
+        peers.iter().for_each(nonblocking);
+        let mut waiters: Vec<Waiter<'_>> = Vec::new();
+        for _ in 0..400 {
+            let n = random.below(sockets.len());
+            let mut near = sockets[n].get_ref();
+            match random.below(9) {
+                0..=2 => waiters.push(wait_for(&event_loop, &sockets, &mut random)),
+                3 if !waiters.is_empty() => {
+                    drop(waiters.swap_remove(random.below(waiters.len())));
+                }
+                4 => drop(peers[n].write(&[0; 15])),
+                5 => while near.read(&mut [0; 100]).is_ok_and(|n| n > 0) {},
+                6 => while near.write(&[0; 4096]).is_ok() {},
+                7 => while peers[n].read(&mut [0; 4096]).is_ok_and(|n| n > 0) {},
+                _ => turn(&event_loop),
+            }
+            // Some tasks are slow to poll.
+            waiters.retain_mut(|waiter| random.below(2) == 0 || !waiter.is_over());
+        }
+        for _ in 0..waiters.len() + 5 {
+            turn(&event_loop);
+            waiters.retain_mut(|waiter| !waiter.is_over());
+        }
+        for waiter in &waiters {
+            assert!(!is_ready(waiter, &sockets), "seed {seed}: {:?}", waiter.of);
+        }
+        assert_eq!(
+            event_loop.next_timeout(),
+            None,
+            "seed {seed}: it keeps the loop busy"
+        );
+        drop(waiters);
+        drop(sockets);
+        assert_eq!(event_loop.stats().registered, 0);
+    }
 }

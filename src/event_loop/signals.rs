@@ -172,6 +172,18 @@ impl LoopHandle {
     ///
     /// As in asyncio, a call that is already queued still runs. A signal that arrived but has no
     /// queued call yet is ignored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.add_signal_handler(libc::SIGHUP, || println!("reload"))?;
+    /// assert!(event_loop.remove_signal_handler(libc::SIGHUP));
+    /// assert!(!event_loop.remove_signal_handler(libc::SIGHUP));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remove_signal_handler(&self, signal: i32) -> bool {
         let body = self.inner.signals.handlers.borrow_mut().remove(&signal);
         if body.is_none() {

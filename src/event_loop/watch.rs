@@ -168,6 +168,9 @@ impl LoopHandle {
     /// For pipes, terminals, sockets, eventfds, timerfds, inotify; also for a descriptor that a [`Socket`](crate::Socket) has in
     /// the loop. To be removed before the descriptor is closed, as in asyncio; removing and closing inside any callback is fine.
     ///
+    /// A task should use [`readable`](LoopHandle::readable) instead: a cancelled task then leaves no
+    /// callback behind.
+    ///
     /// # Errors
     ///
     /// `PermissionDenied` for a regular file or a directory, which are always ready and which epoll refuses;
@@ -207,21 +210,63 @@ impl LoopHandle {
     /// # Errors
     ///
     /// As [`add_reader`](LoopHandle::add_reader).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (_reader, writer) = std::os::unix::net::UnixStream::pair()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.add_writer(&writer, move || handle.stop())?;
+    /// event_loop.run_forever();
+    /// assert!(event_loop.remove_writer(&writer));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn add_writer(&self, fd: &impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
         self.watch(Direction::Write, fd, Box::new(callback))
     }
 
-    /// Drops the callback for reading, now, and says whether there was one. It is not called again, also where it was due.
+    /// Drops the callback for reading at once, and returns whether there was one.
+    ///
+    /// The loop does not call it again, even if it is due in this iteration. If the descriptor may
+    /// be closed already, use [`remove_reader_raw`](LoopHandle::remove_reader_raw).
     ///
     /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (reader, _writer) = std::os::unix::net::UnixStream::pair()?;
+    /// event_loop.add_reader(&reader, || println!("readable"))?;
+    /// assert!(event_loop.remove_reader(&reader));
+    /// assert!(!event_loop.remove_reader(&reader));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remove_reader(&self, fd: &impl AsFd) -> bool {
         self.remove_reader_raw(fd.as_fd().as_raw_fd())
     }
 
-    /// Drops the callback for writing, now, and says whether there was one. It is not called again, also where it was due.
+    /// Drops the callback for writing at once, and returns whether there was one; otherwise as
+    /// [`remove_reader`](LoopHandle::remove_reader).
     ///
-    /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (_reader, writer) = std::os::unix::net::UnixStream::pair()?;
+    /// event_loop.add_writer(&writer, || println!("writable"))?;
+    /// assert!(event_loop.remove_writer(&writer));
+    /// assert!(!event_loop.remove_writer(&writer));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remove_writer(&self, fd: &impl AsFd) -> bool {
         self.remove_writer_raw(fd.as_fd().as_raw_fd())
     }
