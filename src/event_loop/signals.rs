@@ -137,8 +137,8 @@ impl LoopHandle {
     /// # Errors
     ///
     /// `InvalidInput` for SIGKILL and SIGSTOP, for the signals of a fault (SIGSEGV, SIGBUS, SIGFPE,
-    /// SIGILL), and for what is no signal; [`LoopClosedError`](crate::LoopClosedError) on a closed loop; what the system says
-    /// where it has no descriptors left.
+    /// SIGILL), and for a number that is no signal. [`LoopClosedError`](crate::LoopClosedError) on
+    /// a closed loop. Any OS error if the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -200,8 +200,8 @@ impl LoopHandle {
     /// and each gets it. The former disposition comes back when the last of them is dropped,
     /// removed or closed with its loop, as `add_signal_handler` describes.
     ///
-    /// A `Signal` for SIGINT replaces what [`run`](crate::run) does at Ctrl-C, like a handler. After
-    /// it is dropped, Ctrl-C ends the process. asyncio has no such method.
+    /// A `Signal` for SIGINT replaces what [`run`](crate::run) does at Ctrl-C, like a handler.
+    /// After it is dropped, Ctrl-C ends the process. asyncio has no such method.
     ///
     /// # Errors
     ///

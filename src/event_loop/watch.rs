@@ -159,22 +159,26 @@ impl fmt::Debug for Watches {
 }
 
 impl LoopHandle {
-    /// Calls `callback` in each turn in which the descriptor is readable, at its end or failed, until it is
-    /// [removed](LoopHandle::remove_reader). A second one replaces the first.
+    /// Calls `callback` in each iteration in which the descriptor is readable.
+    ///
+    /// An end or an error counts as readable. The loop calls it until it is
+    /// [removed](LoopHandle::remove_reader). A second callback replaces the first.
     ///
     /// asyncio's selector loop calls it for the same events; the [page about
     /// asyncio](crate::docs::asyncio) has a table. Urgent TCP data does not call it.
     ///
-    /// For pipes, terminals, sockets, eventfds, timerfds, inotify; also for a descriptor that a [`Socket`](crate::Socket) has in
-    /// the loop. To be removed before the descriptor is closed, as in asyncio; removing and closing inside any callback is fine.
+    /// The descriptor may be a pipe, a terminal, a socket, an eventfd, a timerfd or an inotify. It
+    /// may also be one that a [`Socket`](crate::Socket) has registered with the loop. Remove the
+    /// callback before you close the descriptor, as in asyncio. Any callback may do both.
     ///
     /// A task should use [`readable`](LoopHandle::readable) instead: a cancelled task then leaves no
     /// callback behind.
     ///
     /// # Errors
     ///
-    /// `PermissionDenied` for a regular file or a directory, which are always ready and which epoll refuses;
-    /// [`LoopClosedError`](crate::LoopClosedError) on a closed loop. The callback is dropped then.
+    /// `PermissionDenied` for a regular file or a directory: they are always ready, and epoll refuses
+    /// them. [`LoopClosedError`](crate::LoopClosedError) on a closed loop. The callback is dropped
+    /// then.
     ///
     /// # Examples
     ///
@@ -204,8 +208,8 @@ impl LoopHandle {
         self.watch(Direction::Read, fd, Box::new(callback))
     }
 
-    /// Calls `callback` in each turn in which the descriptor is writable or failed, until it is
-    /// [removed](LoopHandle::remove_writer); else as [`add_reader`](LoopHandle::add_reader).
+    /// Calls `callback` in each iteration in which the descriptor is writable or failed, until it is
+    /// [removed](LoopHandle::remove_writer); otherwise as [`add_reader`](LoopHandle::add_reader).
     ///
     /// # Errors
     ///
