@@ -5,6 +5,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::address::RawAddress;
+use super::interest::poll_now;
 use super::{cvt, cvt_len, uninterrupted};
 
 /// What a descriptor is, as far as an operation must know before it begins.
@@ -16,17 +17,25 @@ pub(crate) enum Kind {
     Stream,
     /// A socket that carries messages.
     Datagram,
-    /// No socket at all.
-    NotSocket,
 }
 
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
+    Ok(match socket_type(fd)? {
+        libc::SOCK_STREAM if is_internet(fd) && is_tcp(fd) => Kind::Tcp,
+        libc::SOCK_STREAM => Kind::Stream,
+        _ => Kind::Datagram,
+    })
+}
+
+/// Returns SO_TYPE, or fails with `InvalidInput` if the descriptor is not a socket.
+pub(crate) fn socket_type(fd: BorrowedFd<'_>) -> io::Result<libc::c_int> {
     match uninterrupted(|| option(fd, libc::SOL_SOCKET, libc::SO_TYPE)) {
-        Ok(libc::SOCK_STREAM) if is_internet(fd) && is_tcp(fd) => Ok(Kind::Tcp),
-        Ok(libc::SOCK_STREAM) => Ok(Kind::Stream),
-        Ok(_) => Ok(Kind::Datagram),
-        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(Kind::NotSocket),
-        Err(error) => Err(error),
+        // An open descriptor is EBADF if it was opened with O_PATH.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTSOCK | libc::EBADF)) => {
+            let what = "the descriptor is not a socket";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+        }
+        other => other,
     }
 }
 
@@ -184,19 +193,7 @@ pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
 
 /// Returns whether a connection attempt is over: it succeeded, failed, or was shut down.
 pub(crate) fn is_settled(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(events(fd, libc::POLLOUT)? != 0)
-}
-
-/// Returns which of the `wanted` events poll(2) reports now, with errors and hang-ups.
-fn events(fd: BorrowedFd<'_>, wanted: libc::c_short) -> io::Result<libc::c_short> {
-    let mut asked = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: wanted,
-        revents: 0,
-    };
-    // SAFETY: the pointer is to one structure, which outlives the call.
-    uninterrupted(|| cvt(unsafe { libc::poll(&raw mut asked, 1, 0) }))?;
-    Ok(asked.revents)
+    Ok(poll_now(fd, libc::POLLOUT)? != 0)
 }
 
 /// Returns whether the socket is shut down for reading.
@@ -205,7 +202,7 @@ fn events(fd: BorrowedFd<'_>, wanted: libc::c_short) -> io::Result<libc::c_short
 /// EAGAIN (`__skb_try_recv_datagram` in net/core/datagram.c). Other systems report it there.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
-    events(fd, libc::POLLRDHUP).is_ok_and(|events| events & libc::POLLRDHUP != 0)
+    poll_now(fd, libc::POLLRDHUP).is_ok_and(|events| events & libc::POLLRDHUP != 0)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
