@@ -1,12 +1,13 @@
 //! hyper over a loop: an HTTP/1 server that answers each request with what it was asked.
 //!
-//! All that hyper needs is in `adapter.rs`. To try it:
+//! All that hyper needs is in `adapters/hyper.rs`. To try it:
 //!
 //! ```text
 //! cargo run --example hyper_server                    # or with another address: -- 127.0.0.1:0
 //! curl -i --data hello http://127.0.0.1:8080/a/path
 //! ```
 
+#[path = "adapters/hyper.rs"]
 mod adapter;
 
 use std::convert::Infallible;
@@ -15,7 +16,7 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use adapter::Connection;
+use adapter::Stream;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -55,7 +56,7 @@ async fn accept(event_loop: &LoopHandle, listener: &Socket<TcpListener>) {
 }
 
 async fn serve(event_loop: LoopHandle, socket: Socket<TcpStream>) {
-    let connection = Connection::new(event_loop, socket);
+    let connection = Stream::new(&event_loop, socket);
     let served = http1::Builder::new().serve_connection(connection, service_fn(answer));
     if let Err(error) = served.await {
         eprintln!("a connection ended: {error}");
