@@ -48,7 +48,7 @@ pub use remote::Remote;
 pub use sendfile::{SendFile, SendFileFuture};
 pub use sock::{Connect, Datagram, Listen};
 pub use socket::Socket;
-pub use task::{Promise, PromiseFuture, Task};
+pub use task::{CancelHandle, Promise, PromiseFuture, Task, TaskGroup};
 
 /// Longer texts: nothing here but documentation.
 pub mod docs {

@@ -261,9 +261,9 @@ impl Ready {
         task.head().key.set(Some(key));
     }
 
-    /// The task that `standing` is of, until it is dismissed.
-    pub(crate) fn registered(&self, standing: &Standing) -> Option<Runnable> {
-        self.tasks.borrow().get(standing.key()?).cloned()
+    /// Returns the task of this key, until it is dismissed.
+    pub(crate) fn task(&self, key: Key) -> Option<Runnable> {
+        self.tasks.borrow().get(key).cloned()
     }
 
     /// Makes `task` one of the loop's, and queues its first step.

@@ -63,7 +63,7 @@ impl Builder {
         self.clock.watch(&watcher);
         let threads = self.executor_threads.unwrap_or_else(Pool::usual_threads);
         let inner = Inner {
-            tasks: Tasks::new(ready.clone()),
+            tasks: Rc::new(Tasks::new(ready.clone())),
             ready,
             timers: Timers::default(),
             reactor,

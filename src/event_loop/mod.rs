@@ -63,7 +63,7 @@ pub(crate) const MAX_PER_CALL: usize = 1 << 20;
 pub(crate) struct Inner {
     ready: Rc<Ready>,
     timers: Timers,
-    tasks: Tasks,
+    tasks: Rc<Tasks>,
     reactor: Rc<Reactor>,
     pool: Pool,
     door: Arc<Door>,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Handle, LoopHandle, Sleep, TimerHandle};
 use crate::error::TimeoutError;
 use crate::ready::{Call, Callback};
-use crate::task::{Promise, PromiseFuture, Task, promise};
+use crate::task::{Promise, PromiseFuture, Task, TaskGroup, promise};
 
 impl LoopHandle {
     /// Has the loop call `callback` in its next turn. Callbacks run in the order in which they were queued, tasks' steps among
@@ -62,8 +62,35 @@ impl LoopHandle {
     /// It need not be `Send`, but owns what it uses. Its panic becomes the task's result. On a closed loop it is dropped, and the
     /// task ends as cancelled.
     #[track_caller]
-    pub fn create_task<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
-        self.inner.tasks.create(future)
+    pub fn create_task<T: 'static>(
+        &self,
+        future: impl IntoFuture<Output = T> + 'static,
+    ) -> Task<T> {
+        self.inner.tasks.create(future.into_future())
+    }
+
+    /// Creates an empty group of tasks that end together: asyncio's `TaskGroup`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let mut group = event_loop.task_group();
+    ///     for number in 0..3 {
+    ///         group.create_task(async move { number });
+    ///     }
+    ///     let mut sum = 0;
+    ///     while let Some(result) = group.join_next().await {
+    ///         sum += result.unwrap();
+    ///     }
+    ///     assert_eq!(sum, 3);
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias = "JoinSet")]
+    pub fn task_group<T>(&self) -> TaskGroup<T> {
+        TaskGroup::new(&self.inner.tasks)
     }
 
     /// A result that is set by hand, and the future that waits for it: asyncio's `create_future`, in two halves. They may be

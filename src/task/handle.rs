@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::cancel::{CancelHandle, Link};
 use super::work::Life;
 use crate::error::TaskError;
 use crate::ready::{Call, Standing, Step};
@@ -56,6 +57,33 @@ impl<T> Task<T> {
         Pin::get_ref(self.work.as_ref().body()).life()
     }
 
+    pub(super) fn link(&self) -> Rc<Link> {
+        self.life().link(self.work.head())
+    }
+
+    /// Returns a handle that cancels this task, also while another task awaits it.
+    ///
+    /// The difference from asyncio: awaiting a `Task` consumes or borrows it, so cancelling it from
+    /// elsewhere needs a handle of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let task = event_loop.create_task(std::future::pending::<()>());
+    ///     let cancel_handle = task.cancel_handle();
+    ///     event_loop.call_soon(move || drop(cancel_handle.cancel()));
+    ///     assert!(task.await.unwrap_err().is_cancelled());
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias = "abort_handle")]
+    #[must_use = "a cancel handle does nothing unless `cancel` is called"]
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle::new(self.link())
+    }
+
     /// Cancels the task and says whether that had an effect: false if it was done.
     ///
     /// A destructor of the future may cancel the next task, and so on. Up to 32 such nested
@@ -89,7 +117,8 @@ impl<T> Task<T> {
     /// The difference from asyncio: the callback is not given the task, which may be awaited elsewhere.
     #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce() + 'static) {
-        self.life().on_end(Rc::new(Call::new(callback)));
+        self.life()
+            .on_end(self.work.head(), Rc::new(Call::new(callback)));
     }
 }
 

@@ -20,6 +20,8 @@
 //!   Ended: the future is dropped first, then the result settled, then who waits for it is told
 //! ```
 
+mod cancel;
+mod group;
 mod handle;
 mod promise;
 mod work;
@@ -30,6 +32,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Waker;
 
+pub use cancel::CancelHandle;
+pub use group::TaskGroup;
 pub use handle::Task;
 pub(crate) use promise::promise;
 pub use promise::{Promise, PromiseFuture};

@@ -198,6 +198,36 @@ fn sleeps_and_tasks_of_an_inherited_loop_do_not_wait_in_a_child() {
 }
 
 #[test]
+fn cancel_handles_and_groups_of_an_inherited_loop_work_in_a_child() {
+    let _test = test();
+    for fork in forks() {
+        let event_loop = new_loop();
+        let task = event_loop.create_task(std::future::pending::<()>());
+        let cancel_handle = task.cancel_handle();
+        let mut group = event_loop.task_group();
+        for _ in 0..3 {
+            group.create_task(std::future::pending::<()>());
+        }
+        turn(&event_loop);
+        in_child(*fork, || {
+            assert!(cancel_handle.cancel() && cancel_handle.cancelled());
+            let own = new_loop();
+            own.run_until_complete(async {
+                assert!(group.create_task(async {}).cancelled());
+                for _ in 0..4 {
+                    let joined = group.join_next().await.expect("a task");
+                    assert!(joined.expect_err("cancelled").is_cancelled());
+                }
+                assert!(group.join_next().await.is_none());
+            });
+        });
+        assert!(!cancel_handle.done() && group.len() == 3);
+        group.cancel();
+        assert!(cancel_handle.cancel());
+    }
+}
+
+#[test]
 fn a_job_that_forks_runs_no_other_job_in_the_child() {
     let _test = test();
     for fork in forks() {
