@@ -7,6 +7,7 @@ mod examples {
     mod lines;
     mod program;
     mod proxy;
+    mod readme;
     mod tls;
     mod websocket;
 }

@@ -1,7 +1,6 @@
 //! Runs an example in a process of its own.
 
 use std::env;
-use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -111,31 +110,44 @@ fn watch(process: Pid) -> Sender<()> {
 fn examples() -> &'static Path {
     static EXAMPLES: OnceLock<PathBuf> = OnceLock::new();
     EXAMPLES.get_or_init(|| {
-        let test = env::current_exe().expect("the path of the test");
-        let profile = test.ancestors().nth(2).expect("the test is in deps");
-        let mut command = Command::new(env!("CARGO"));
-        command.args(["build", "--quiet", "--locked", "--target-dir"]);
-        command.arg(profile.parent().expect("the profile is in target"));
-        command.args(NAMES.iter().flat_map(|name| ["--example", name]));
-        command.args((!cfg!(debug_assertions)).then_some("--release"));
-        command.current_dir(env!("CARGO_MANIFEST_DIR"));
-        forget_package(&mut command);
-        assert!(command.status().expect("cargo runs").success());
-        profile.join("examples")
+        let mut build = cargo();
+        build
+            .args(["build", "--quiet", "--locked", "--target-dir"])
+            .arg(target());
+        build.args(NAMES.iter().flat_map(|name| ["--example", name]));
+        build.args((!cfg!(debug_assertions)).then_some("--release"));
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(build.status().expect("cargo runs").success());
+        profile().join("examples")
     })
 }
 
-/// Removes what cargo told this test about the package. ring's build script reads that, so it would
-/// run again, and cargo would build all that depends on it.
-fn forget_package(command: &mut Command) {
-    let names = env::vars_os().map(|(name, _)| name);
-    let of_package = |name: &OsString| {
-        let name = name.to_string_lossy();
-        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
-    };
-    for name in names.filter(of_package) {
-        command.env_remove(name);
+/// The folder that cargo builds into, `target` for most.
+#[track_caller]
+pub(crate) fn target() -> PathBuf {
+    profile().parent().expect("a folder in target").to_owned()
+}
+
+#[track_caller]
+fn profile() -> PathBuf {
+    let test = env::current_exe().expect("the path of the test");
+    test.ancestors()
+        .nth(2)
+        .expect("the test is in deps")
+        .to_owned()
+}
+
+/// cargo, without what it has told this test about the package. ring's build script reads that: it
+/// would run again, and cargo would build all that depends on ring.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
     }
+    command
 }
 
 /// Connects a blocking client, which fails instead of waiting too long.
