@@ -8,8 +8,8 @@ mod tokio_io;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::OwnedFd;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -25,11 +25,11 @@ use crate::util::*;
 /// More than every buffer of a narrow socket.
 const LEN: usize = 300_001;
 
-fn futures(event_loop: &LoopHandle, socket: TcpStream) -> futures_io::Stream<TcpStream> {
+fn futures<T: AsFd>(event_loop: &LoopHandle, socket: T) -> futures_io::Stream<T> {
     futures_io::Stream::new(event_loop, Socket::new(socket).expect("a socket"))
 }
 
-fn tokio(event_loop: &LoopHandle, socket: TcpStream) -> tokio_io::Stream<TcpStream> {
+fn tokio<T: AsFd>(event_loop: &LoopHandle, socket: T) -> tokio_io::Stream<T> {
     tokio_io::Stream::new(event_loop, Socket::new(socket).expect("a socket"))
 }
 
@@ -38,7 +38,7 @@ fn halves_of_a_futures_stream_move_in_two_tasks_at_once() {
     let _test = test();
     let event_loop = new_loop();
     event_loop.run_until_complete(async {
-        let (near, far) = narrow_tcp();
+        let (near, far) = narrow_unix();
         let far = futures(&event_loop, far);
         let near = futures_io::Stream::new(&event_loop, near);
         let both = [near, far].map(|stream| {
@@ -70,7 +70,7 @@ fn halves_of_a_tokio_stream_move_in_two_tasks_at_once() {
     let _test = test();
     let event_loop = new_loop();
     event_loop.run_until_complete(async {
-        let (near, far) = narrow_tcp();
+        let (near, far) = narrow_unix();
         let far = tokio(&event_loop, far);
         let near = tokio_io::Stream::new(&event_loop, near);
         let both = [near, far].map(|stream| {
