@@ -20,7 +20,10 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind(addr.as_deref().unwrap_or("127.0.0.1:8007"))?;
     announce(&listener)?;
     let listener = Socket::new(listener)?;
-    sendloop::run(async |event_loop| serve(&event_loop, &listener).await)
+    match sendloop::run(async |event_loop| serve(&event_loop, &listener).await) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()), // Ctrl-C
+        result => result,
+    }
 }
 
 /// Standard output is not flushed by a line's end where it is a pipe.

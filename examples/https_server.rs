@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(addr.first().map_or("127.0.0.1:8443", String::as_str))?;
     println!("listening on https://{}", listener.local_addr()?);
     let listener = Socket::new(listener)?;
-    sendloop::run(async |event_loop| {
+    let ended = sendloop::run(async |event_loop| {
         loop {
             let Ok((client, peer)) = event_loop.sock_accept(&listener).await else {
                 // The process is out of descriptors, for example.
@@ -55,7 +55,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
             });
         }
-    })?
+    });
+    match ended {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()), // Ctrl-C
+        result => Ok(result?),
+    }
 }
 
 async fn serve(

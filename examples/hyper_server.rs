@@ -35,8 +35,7 @@ fn main() -> io::Result<()> {
     println!("listening on http://{}", listener.local_addr()?);
     let listener = Socket::new(listener)?;
     match sendloop::run(async |event_loop| accept(&event_loop, &listener).await) {
-        // Ctrl-C.
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()), // Ctrl-C
         result => result,
     }
 }

@@ -23,7 +23,7 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind(addr.as_deref().unwrap_or("127.0.0.1:8007"))?;
     println!("listening on {}", listener.local_addr()?);
     let listener = Socket::new(listener)?;
-    sendloop::run(async |event_loop| {
+    let ended = sendloop::run(async |event_loop| {
         loop {
             match event_loop.sock_accept(&listener).await {
                 Ok((client, peer)) => {
@@ -40,7 +40,11 @@ fn main() -> io::Result<()> {
                 }
             }
         }
-    })
+    });
+    match ended {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()), // Ctrl-C
+        result => result,
+    }
 }
 
 async fn serve(event_loop: &LoopHandle, client: Socket<TcpStream>) -> io::Result<()> {

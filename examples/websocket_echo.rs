@@ -25,7 +25,7 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind(addr.as_deref().unwrap_or("127.0.0.1:8008"))?;
     println!("listening on ws://{}", listener.local_addr()?);
     let listener = Socket::new(listener)?;
-    sendloop::run(async |event_loop| {
+    let ended = sendloop::run(async |event_loop| {
         loop {
             match event_loop.sock_accept(&listener).await {
                 Ok((client, peer)) => {
@@ -42,7 +42,11 @@ fn main() -> io::Result<()> {
                 }
             }
         }
-    })
+    });
+    match ended {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()), // Ctrl-C
+        result => result,
+    }
 }
 
 async fn serve(event_loop: &LoopHandle, client: Socket<TcpStream>) -> Result<()> {

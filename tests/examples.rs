@@ -4,10 +4,14 @@
 
 /// Inline, so that cargo does not take each file in `tests/examples/` for a test of its own.
 mod examples {
+    mod agent;
+    mod chat;
+    mod embedding;
     mod lines;
     mod program;
     mod proxy;
     mod readme;
+    mod retry;
     mod tls;
     mod websocket;
 }

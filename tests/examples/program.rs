@@ -15,7 +15,17 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Longer than any test takes on a slow machine.
 pub(crate) const TOO_LONG: Duration = Duration::from_secs(60);
 
-const NAMES: [&str; 4] = ["https_server", "line_server", "proxy", "websocket_echo"];
+const NAMES: [&str; 9] = [
+    "agent",
+    "chat",
+    "embed_calloop",
+    "embed_poll",
+    "https_server",
+    "line_server",
+    "proxy",
+    "retry",
+    "websocket_echo",
+];
 
 /// A running example. Dropping it kills the process, and so does a test that takes too long.
 pub(crate) struct Program {

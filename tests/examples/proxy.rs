@@ -13,8 +13,9 @@ use crate::examples::program::{Program, TOO_LONG, connect, content, read_all, se
 #[track_caller]
 fn proxied(seconds: &str) -> (Program, TcpStream, TcpStream) {
     let target = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = target.local_addr().expect("bound").to_string();
-    let mut proxy = Program::start("proxy", &["127.0.0.1:0", &address, seconds]);
+    let port = target.local_addr().expect("bound").port().to_string();
+    let arguments = ["127.0.0.1:0", "localhost", &port, seconds];
+    let mut proxy = Program::start("proxy", &arguments);
     let client = connect(proxy.address());
     let (server, _) = target.accept().expect("the proxy");
     server.set_read_timeout(Some(TOO_LONG)).expect("set");
@@ -31,8 +32,7 @@ fn proxy_passes_a_half_close_on_and_the_answer_back() {
     send(&server, b"a longer answer");
     drop(server);
     assert_eq!(read_all(&client), b"a longer answer");
-    let line = proxy.line();
-    assert!(line.ends_with("7 bytes up, 15 bytes down"), "{line}");
+    assert!(proxy.line().ends_with(": Ok(())"));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn proxy_ends_a_connection_on_which_nothing_moves() {
     assert_eq!(read_all(&mut client), b"");
     assert_eq!(read_all(&mut server), b"");
     let line = proxy.line();
-    assert!(line.ends_with("timed out"), "{line}");
+    assert!(line.contains("TimedOut"), "{line}");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn proxy_ends_both_connections_if_one_is_reset() {
         .expect("set");
     drop(client);
     assert_eq!(read_all(&server), b"");
-    assert!(proxy.line().contains("reset"));
+    assert!(proxy.line().contains("ConnectionReset"));
 }
 
 #[test]
