@@ -60,6 +60,7 @@ impl Clock {
     }
 
     /// A clock that stands still until it is [advanced](Clock::advance).
+    #[doc(alias = "pause")]
     pub fn manual() -> Clock {
         Clock(Source::Manual(Arc::new(Manual {
             start: Instant::now(),

@@ -1,3 +1,5 @@
+// rustdoc copies no images. The first definition of a link counts, so this inline one wins.
+#![doc = include_str!("../docs/benchmarks/plots.md")]
 #![doc = include_str!("../README.md")]
 //! # Where to read on
 //!
@@ -54,6 +56,8 @@ pub use task::{CancelHandle, Promise, PromiseFuture, Task, TaskGroup};
 pub mod docs {
     #[doc = include_str!("../docs/ASYNCIO.md")]
     pub mod asyncio {}
+    // rustdoc copies no images. The first definition of a link counts, so these inline ones win.
+    #[doc = include_str!("../docs/benchmarks/plots.md")]
     #[doc = include_str!("../docs/BENCHMARKS.md")]
     pub mod benchmarks {}
     #[doc = include_str!("../docs/DESIGN.md")]

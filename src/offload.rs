@@ -50,6 +50,7 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias("spawn_blocking", "unblock"))]
     pub fn run_in_executor<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -111,6 +112,7 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias("lookup_host", "resolve"))]
     pub fn getaddrinfo(
         &self,
         host: &str,

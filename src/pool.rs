@@ -427,6 +427,16 @@ impl<T> Drop for Report<T> {
 /// The result of work in the executor, as [`run_in_executor`](crate::LoopHandle::run_in_executor) gives it.
 ///
 /// Dropping it leaves the work to end on its own; its result is dropped then.
+///
+/// # Examples
+///
+/// ```
+/// # let event_loop = sendloop::Loop::new().unwrap();
+/// let work: sendloop::Blocking<u32> = event_loop.run_in_executor(|| 6 * 7);
+/// assert_eq!(event_loop.run_until_complete(work).unwrap(), 42);
+/// ```
+#[doc(alias = "JoinHandle")]
+#[must_use = "the work runs without it, but its result and its panic are lost"]
 pub struct Blocking<T> {
     cell: Arc<Place<T>>,
 }

@@ -39,6 +39,7 @@ use crate::turns::Turns;
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias("Async", "AsyncFd", "TcpStream", "UdpSocket"))]
 pub struct Socket<T: AsFd> {
     /// Before `io`, as fields are dropped in this order: out of the poller first, then closed.
     link: Link,

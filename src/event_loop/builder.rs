@@ -30,6 +30,7 @@ pub struct Builder {
 
 impl Builder {
     /// How many threads the executor may have: at least 1; min(32, cores + 4) unless set, as in asyncio.
+    #[doc(alias = "max_blocking_threads")]
     pub fn executor_threads(mut self, most: usize) -> Builder {
         self.executor_threads = Some(most);
         self

@@ -180,6 +180,7 @@ impl Inner {
 /// let handle = event_loop.handle();
 /// event_loop.create_task(async move { handle.run_until_complete(async {}) });
 /// ```
+#[doc(alias("Runtime", "LocalExecutor", "LocalSet"))]
 pub struct Loop {
     handle: LoopHandle,
     /// The poller's descriptor, for [`AsFd`]. There until the loop is dropped.

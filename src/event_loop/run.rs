@@ -27,6 +27,7 @@ thread_local! {
 /// The loop that runs on this thread: inside tasks and callbacks, the one that runs them.
 ///
 /// In a forked child the parent's loop does not run, as in asyncio.
+#[doc(alias = "try_current")]
 pub fn get_running_loop() -> Option<LoopHandle> {
     let running = RUNNING.with(|running| (**running.borrow()).clone());
     running.filter(|handle| handle.inner.process.is_current())
@@ -74,6 +75,7 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "block_on")]
 #[track_caller]
 pub fn run<T>(main: impl AsyncFnOnce(LoopHandle) -> T) -> io::Result<T> {
     let event_loop = Loop::new()?;
@@ -166,6 +168,7 @@ impl Loop {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "block_on")]
     #[track_caller]
     pub fn run_until_complete<F: IntoFuture>(&self, future: F) -> F::Output {
         match self.try_run(future.into_future()) {
@@ -225,6 +228,7 @@ impl Loop {
     /// # Panics
     ///
     /// If a loop is already running on this thread.
+    #[doc(alias = "tick")]
     #[track_caller]
     pub fn run_once(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.inner.check_process()?;

@@ -57,10 +57,24 @@ impl LoopHandle {
         TimerHandle::new(callback, when, self.clone())
     }
 
-    /// Runs a future on the loop on its own, from the next turn on.
+    /// Runs a future on the loop as a task of its own, from the next iteration on.
     ///
-    /// It need not be `Send`, but owns what it uses. Its panic becomes the task's result. On a closed loop it is dropped, and the
-    /// task ends as cancelled.
+    /// The future need not be `Send`, but owns what it uses. Its panic becomes the task's result. On
+    /// a closed loop the future is dropped, and the task ends as cancelled. Whatever converts into a
+    /// future is converted in this call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let one = event_loop.create_task(async { 1 });
+    ///     let two = event_loop.create_task(async { 2 }); // Both run from now on.
+    ///     assert_eq!(one.await.unwrap() + two.await.unwrap(), 3);
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias("spawn", "spawn_local"))]
     #[track_caller]
     pub fn create_task<T: 'static>(
         &self,
@@ -112,6 +126,7 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "oneshot")]
     pub fn create_future<T: 'static>(&self) -> (Promise<T>, PromiseFuture<T>) {
         promise()
     }
@@ -124,6 +139,7 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropping it takes its timer away at once.
+    #[doc(alias("Timer", "yield_now"))]
     #[inline]
     pub fn sleep(&self, delay: Duration) -> Sleep {
         Sleep::new(self, delay)
@@ -156,6 +172,7 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "timeout")]
     #[track_caller]
     pub fn wait_for<F: IntoFuture>(
         &self,

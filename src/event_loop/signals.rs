@@ -108,6 +108,7 @@ impl LoopHandle {
     /// # }
     /// ```
     #[track_caller]
+    #[doc(alias = "ctrl_c")]
     pub fn add_signal_handler(
         &self,
         signal: i32,

@@ -58,6 +58,7 @@ fn is_left_running(event_loop: &LoopHandle) -> bool {
 
 /// The future of [`LoopHandle::sleep`].
 #[must_use = "a sleep does nothing unless it is awaited"]
+#[doc(alias = "Timer")]
 pub struct Sleep {
     state: State,
 }

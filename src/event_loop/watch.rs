@@ -185,6 +185,7 @@ impl LoopHandle {
     /// # }
     /// ```
     #[track_caller]
+    #[doc(alias = "AsyncFd")]
     pub fn add_reader(&self, fd: &impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
         self.watch(Direction::Read, fd, Box::new(callback))
     }
@@ -196,6 +197,7 @@ impl LoopHandle {
     ///
     /// As [`add_reader`](LoopHandle::add_reader).
     #[track_caller]
+    #[doc(alias = "AsyncFd")]
     pub fn add_writer(&self, fd: &impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
         self.watch(Direction::Write, fd, Box::new(callback))
     }

@@ -89,6 +89,7 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has taken no connection.
+    #[doc(alias = "accept")]
     pub fn sock_accept<'a, L: Listen>(
         &self,
         sock: &'a Socket<L>,

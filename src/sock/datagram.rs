@@ -84,6 +84,7 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has received nothing.
+    #[doc(alias = "recv_from")]
     pub fn sock_recvfrom<'a, T: Datagram>(
         &self,
         sock: &'a Socket<T>,
@@ -104,6 +105,7 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has received nothing.
+    #[doc(alias = "recv_from")]
     pub fn sock_recvfrom_into<'a, T: Datagram>(
         &self,
         sock: &'a Socket<T>,
@@ -145,6 +147,7 @@ impl LoopHandle {
     /// })
     /// # }
     /// ```
+    #[doc(alias = "send_to")]
     pub fn sock_sendto<'a, T: Datagram>(
         &self,
         sock: &'a Socket<T>,

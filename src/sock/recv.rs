@@ -26,6 +26,7 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has received nothing.
+    #[doc(alias = "read")]
     pub fn sock_recv<'a, T: AsFd>(
         &self,
         sock: &'a Socket<T>,
@@ -49,6 +50,7 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has received nothing.
+    #[doc(alias = "read")]
     pub fn sock_recv_into<'a, T: AsFd>(
         &self,
         sock: &'a Socket<T>,
@@ -65,6 +67,7 @@ impl LoopHandle {
     /// # Errors
     ///
     /// As [`sock_recv`](LoopHandle::sock_recv).
+    #[doc(alias = "poll_read")]
     pub fn poll_recv<T: AsFd>(
         &self,
         cx: &Context<'_>,

@@ -88,6 +88,7 @@ impl LoopHandle {
     ///
     /// Not cancel safe: dropped before it is ready, it may have sent any part of the bytes, and does not say which. The next
     /// writer gets the turn.
+    #[doc(alias = "write_all")]
     pub fn sock_sendall<'a, T: AsFd>(
         &self,
         sock: &'a Socket<T>,
@@ -109,6 +110,7 @@ impl LoopHandle {
     /// # Errors
     ///
     /// As [`sock_sendall`](LoopHandle::sock_sendall).
+    #[doc(alias = "poll_write")]
     pub fn poll_send<T: AsFd>(
         &self,
         cx: &Context<'_>,

@@ -7,6 +7,9 @@ use std::rc::Rc;
 use crate::ready::{Callback, Ready};
 use crate::slots::Key;
 
+/// Called when a task of a group has ended, with whether it panicked.
+type GroupCallback = Box<dyn FnOnce(bool)>;
+
 /// The part of a task that its cancel handles share, and whom its end concerns.
 ///
 /// It finds the task by its key among the tasks of the loop, so it keeps neither the future nor the
@@ -16,7 +19,7 @@ pub(super) struct Link {
     task: RefCell<Option<(Rc<Ready>, Key)>>,
     cancelled: Cell<bool>,
     callbacks: RefCell<Vec<Rc<dyn Callback>>>,
-    group: Cell<Option<Box<dyn FnOnce(bool)>>>,
+    group: Cell<Option<GroupCallback>>,
 }
 
 impl Link {
@@ -68,7 +71,7 @@ impl Link {
 ///
 /// It cancels a task whose [`Task`](crate::Task) is awaited elsewhere or was dropped. Its clones
 /// name the same task. It keeps neither the future nor the result: once the task has ended, it
-/// holds less than 100 bytes. Dropping it does not cancel the task.
+/// holds about 100 bytes. Dropping it does not cancel the task.
 ///
 /// It works in the task itself, in destructors, and after the loop is closed. It stays on the
 /// loop's thread, as the task does; another thread can cancel the task through

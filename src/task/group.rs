@@ -113,8 +113,7 @@ impl<T> Members<T> {
 /// })
 /// # }
 /// ```
-#[doc(alias = "JoinSet")]
-#[doc(alias = "nursery")]
+#[doc(alias("JoinSet", "nursery"))]
 #[must_use = "dropping a task group cancels its tasks"]
 pub struct TaskGroup<T> {
     spawner: Rc<Tasks>,
@@ -156,8 +155,7 @@ impl<T> TaskGroup<T> {
     /// })
     /// # }
     /// ```
-    #[doc(alias = "spawn")]
-    #[doc(alias = "spawn_local")]
+    #[doc(alias("spawn", "spawn_local"))]
     #[track_caller]
     pub fn create_task(&self, future: impl IntoFuture<Output = T> + 'static) -> CancelHandle
     where
@@ -255,16 +253,12 @@ impl<T> TaskGroup<T> {
             keep_waker(&members.joiner, cx.waker());
         }
         let ended = members.ended.borrow_mut().pop_front();
-        let Some(key) = ended else {
-            return if self.is_empty() {
-                Poll::Ready(None)
-            } else {
-                Poll::Pending
-            };
-        };
-        let task = members.tasks.borrow_mut().remove(key);
-        let mut task = task.expect("a task leaves the group only here");
-        Pin::new(&mut task).poll(cx).map(Some)
+        let task = ended.and_then(|key| members.tasks.borrow_mut().remove(key));
+        match task {
+            Some(mut task) => Pin::new(&mut task).poll(cx).map(Some),
+            None if self.is_empty() => Poll::Ready(None),
+            None => Poll::Pending,
+        }
     }
 
     /// Cancels all tasks and shuts the group down.
@@ -284,8 +278,7 @@ impl<T> TaskGroup<T> {
     /// })
     /// # }
     /// ```
-    #[doc(alias = "abort_all")]
-    #[doc(alias = "shutdown")]
+    #[doc(alias("abort_all", "shutdown"))]
     pub fn cancel(&self) {
         self.members.cancel();
     }

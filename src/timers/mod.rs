@@ -5,7 +5,7 @@
 //! cheap and a million cancelled timers hold no memory.
 
 mod alarms;
-mod waiting;
+mod queue;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::nesting::Kind;
 use crate::ready::Callback;
 use crate::slots::Key;
 use alarms::Alarms;
-use waiting::{Timer, Waiting};
+use queue::{Timer, TimerQueue};
 
 /// Below this number of cancelled timers sweeping is not worth it; asyncio has the same number.
 const FEW: usize = 100;
@@ -33,7 +33,7 @@ pub(crate) enum Due {
 
 #[derive(Default)]
 pub(crate) struct Timers {
-    waiting: RefCell<Waiting>,
+    waiting: RefCell<TimerQueue>,
     alarms: RefCell<Alarms>,
     made: Cell<u64>,
     /// How many of those that wait are cancelled.
@@ -119,7 +119,7 @@ impl Timers {
             return;
         }
         // Dropping these runs no code of the user's: their callbacks are gone since they were cancelled.
-        waiting.retain(|timer| !self.is_cancelled(timer), FEW);
+        waiting.retain(|timer| !self.is_cancelled(timer));
         self.cancelled.set(0);
     }
 
