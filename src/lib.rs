@@ -42,7 +42,8 @@ pub use error::{
     LoopClosedError, SendfileNotAvailableError, SendfilePhase, TaskError, TimeoutError,
 };
 pub use event_loop::{
-    Builder, Fallbacks, Handle, Loop, LoopHandle, Sleep, Stats, TimerHandle, get_running_loop, run,
+    Builder, Fallbacks, Handle, Loop, LoopHandle, Readiness, Signal, Sleep, Stats, TimerHandle,
+    get_running_loop, run,
 };
 pub use exceptions::ExceptionContext;
 pub use pool::Blocking;

@@ -65,10 +65,31 @@ impl<T: AsFd> Socket<T> {
     ///
     /// Non-blocking mode belongs to the open file description: a duplicate of the descriptor has it too.
     ///
+    /// A pipe, a terminal or another descriptor that is not a socket is refused. Wait for it with
+    /// [`readable`](LoopHandle::readable) and [`writable`](LoopHandle::writable).
+    ///
     /// # Errors
     ///
-    /// What the system says where the descriptor cannot be made non-blocking.
+    /// `InvalidInput` if `io` is not a socket. Any OS error if it cannot be made non-blocking. `io`
+    /// is dropped then, and its mode is unchanged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::Socket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let socket = Socket::new(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
+    /// assert!(socket.get_ref().local_addr()?.port() > 0);
+    ///
+    /// let file = std::fs::File::open("Cargo.toml")?;
+    /// let error = Socket::new(file).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(io: T) -> io::Result<Socket<T>> {
+        sys::check(io.as_fd())?;
         sys::set_nonblocking(io.as_fd())?;
         let link = Link::default();
         Ok(Socket { link, io })
@@ -158,7 +179,7 @@ impl<T: AsFd> Socket<T> {
     pub(crate) fn may_be_ready(&self, event_loop: &LoopHandle, direction: Direction) -> bool {
         match &*self.link.attachment.borrow() {
             Some(attachment) if attachment.is_of(event_loop.reactor()) => {
-                attachment.source().side(direction).may_be_ready()
+                attachment.source().may_be_ready(direction)
             }
             _ => true,
         }
@@ -199,6 +220,7 @@ impl<T: AsFd> Socket<T> {
         match &*place {
             Some(attachment) if attachment.is_dead() => *place = None,
             Some(attachment) if attachment.is_of(event_loop.reactor()) => {
+                attachment.source().check()?;
                 return Ok(attachment.source().clone());
             }
             Some(_) => {
@@ -207,9 +229,11 @@ impl<T: AsFd> Socket<T> {
             }
             None => {}
         }
+        drop(place);
         let attachment = event_loop.reactor().attach(self.io.as_fd())?;
         let source = attachment.source().clone();
-        *place = Some(attachment);
+        let before = self.link.attachment.replace(Some(attachment));
+        drop(before);
         Ok(source)
     }
 }

@@ -10,6 +10,7 @@ mod interleavings;
 mod builder;
 mod debug;
 mod handles;
+mod readiness;
 mod run;
 mod schedule;
 mod signals;
@@ -30,7 +31,9 @@ use std::time::{Duration, Instant};
 
 pub use builder::Builder;
 pub use handles::{Handle, TimerHandle};
+pub use readiness::Readiness;
 pub use run::{get_running_loop, run};
+pub use signals::Signal;
 pub use sleep::Sleep;
 pub(crate) use stats::Fallback;
 pub use stats::{Fallbacks, Stats};

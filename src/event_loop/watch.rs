@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -30,6 +30,18 @@ struct Watcher {
     /// Until it is cancelled.
     attachment: RefCell<Option<Rc<Attachment>>>,
     place: &'static Location<'static>,
+}
+
+impl Watcher {
+    #[track_caller]
+    fn new(body: Box<dyn FnMut()>, attachment: Rc<Attachment>) -> Watcher {
+        Watcher {
+            body: RefCell::new(Some(body)),
+            cancelled: Cell::new(false),
+            attachment: RefCell::new(Some(attachment)),
+            place: Location::caller(),
+        }
+    }
 }
 
 /// A watcher's callback while it is called; its end puts it back, also where it panics, unless it was removed meanwhile.
@@ -206,14 +218,85 @@ impl LoopHandle {
     ///
     /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
     pub fn remove_reader(&self, fd: &impl AsFd) -> bool {
-        self.unwatch(Direction::Read, fd.as_fd().as_raw_fd())
+        self.remove_reader_raw(fd.as_fd().as_raw_fd())
     }
 
     /// Drops the callback for writing, now, and says whether there was one. It is not called again, also where it was due.
     ///
     /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
     pub fn remove_writer(&self, fd: &impl AsFd) -> bool {
-        self.unwatch(Direction::Write, fd.as_fd().as_raw_fd())
+        self.remove_writer_raw(fd.as_fd().as_raw_fd())
+    }
+
+    /// Drops the callback that [`add_reader`](LoopHandle::add_reader) added for this number, and
+    /// returns whether there was one.
+    ///
+    /// Use it if the descriptor may be closed already. If the number names another descriptor by
+    /// now, a [`Socket`](crate::Socket) or a [`readable`](LoopHandle::readable) of that one goes
+    /// on. Only a callback that was added for the new descriptor takes the old one's place, and is
+    /// removed.
+    ///
+    /// If a duplicate of the closed descriptor is open, the kernel keeps the registration. It calls
+    /// nothing any more. asyncio's `remove_reader` takes a number too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (reader, _writer) = std::os::unix::net::UnixStream::pair()?;
+    /// event_loop.add_reader(&reader, || {})?;
+    /// let number = reader.as_raw_fd();
+    /// drop(reader);
+    /// assert!(event_loop.remove_reader_raw(number));
+    /// assert!(!event_loop.remove_reader_raw(number));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn remove_reader_raw(&self, fd: RawFd) -> bool {
+        self.unwatch(Direction::Read, fd)
+    }
+
+    /// Drops the callback that [`add_writer`](LoopHandle::add_writer) added for this number, and
+    /// returns whether there was one; otherwise as
+    /// [`remove_reader_raw`](LoopHandle::remove_reader_raw).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (_reader, writer) = std::os::unix::net::UnixStream::pair()?;
+    /// event_loop.add_writer(&writer, || {})?;
+    /// let number = writer.as_raw_fd();
+    /// drop(writer);
+    /// assert!(event_loop.remove_writer_raw(number));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn remove_writer_raw(&self, fd: RawFd) -> bool {
+        self.unwatch(Direction::Write, fd)
+    }
+
+    /// Calls `body` while `fd` is readable, until the callback is cancelled.
+    ///
+    /// This is for the loop's own descriptors. The callback is in no table, so no number that the
+    /// program passes can remove it.
+    #[track_caller]
+    pub(super) fn watch_privately(
+        &self,
+        fd: BorrowedFd<'_>,
+        body: Box<dyn FnMut()>,
+    ) -> io::Result<Rc<dyn Callback>> {
+        let attachment = Rc::new(self.inner.reactor.attach(fd)?);
+        let watcher = Rc::new(Watcher::new(body, attachment.clone()));
+        let side = attachment.source().side(Direction::Read);
+        side.watch(Some(watcher.clone()));
+        Ok(watcher)
     }
 
     #[track_caller]
@@ -233,12 +316,7 @@ impl LoopHandle {
             Some(watch) if watch.is_of(&attachment) => (watch, None),
             stale => (Watch::new(attachment), stale),
         };
-        let watcher = Rc::new(Watcher {
-            body: RefCell::new(Some(body)),
-            cancelled: Cell::new(false),
-            attachment: RefCell::new(Some(watch.attachment.clone())),
-            place: Location::caller(),
-        });
+        let watcher = Rc::new(Watcher::new(body, watch.attachment.clone()));
         let before = watch.set(direction, Some(watcher));
         self.inner.watches.put(fd.as_raw_fd(), watch);
         let stale = stale.into_iter().flat_map(Watch::end);

@@ -187,16 +187,19 @@ impl Reactor {
     pub(crate) fn attach(self: &Rc<Reactor>, fd: BorrowedFd<'_>) -> io::Result<Attachment> {
         let fd = fd.as_raw_fd();
         let known = self.numbers.borrow().get(&fd).copied();
-        let (key, source) = match known {
-            Some(key) => self.join(fd, key)?,
-            None => self.add(fd)?,
+        let mut abandoned = Woken::default();
+        let registered = match known {
+            Some(key) => self.join(fd, key, &mut abandoned),
+            None => self.add(fd),
         };
-        Ok(Attachment {
+        let attachment = registered.map(|(key, source)| Attachment {
             reactor: self.clone(),
             fd,
             key,
             source,
-        })
+        });
+        abandoned.wakers.into_iter().for_each(wake);
+        attachment
     }
 
     fn add(&self, fd: RawFd) -> io::Result<(Key, Rc<Source>)> {
@@ -227,12 +230,15 @@ impl Reactor {
     }
 
     /// Joins those who registered this number before, if it still is what they registered.
-    fn join(&self, fd: RawFd, key: Key) -> io::Result<(Key, Rc<Source>)> {
+    fn join(&self, fd: RawFd, key: Key, abandoned: &mut Woken) -> io::Result<(Key, Rc<Source>)> {
         match self.rearm(fd, key) {
             // The kernel took it out as its last descriptor was closed: this is another one with its number, and the old one's
             // users are not its users.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
                 log::warn!("descriptor {fd} was closed without telling the loop");
+                if let Some(registered) = self.sources.borrow().get(key) {
+                    registered.source.abandon(abandoned);
+                }
                 return self.add(fd);
             }
             other => other?,

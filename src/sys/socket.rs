@@ -6,6 +6,8 @@ use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::address::Address;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::interest::poll_now;
 use super::{cvt, cvt_len, uninterrupted};
 
 /// What a descriptor is, as far as an operation must know before it begins.
@@ -28,6 +30,18 @@ pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
         Ok(_) => Ok(Kind::Datagram),
         Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(Kind::NotSocket),
         Err(error) => Err(error),
+    }
+}
+
+/// Fails with `InvalidInput` if the descriptor is not a socket, in one system call.
+pub(crate) fn check(fd: BorrowedFd<'_>) -> io::Result<()> {
+    match uninterrupted(|| option(fd, libc::SOL_SOCKET, libc::SO_TYPE)) {
+        // An open descriptor is EBADF if it was opened with O_PATH.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTSOCK | libc::EBADF)) => {
+            let what = "the descriptor is not a socket";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+        }
+        checked => checked.map(drop),
     }
 }
 
@@ -176,14 +190,7 @@ pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
 /// EAGAIN (`__skb_try_recv_datagram` in net/core/datagram.c). Other systems report it there.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
-    let mut asked = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLRDHUP,
-        revents: 0,
-    };
-    // SAFETY: the pointer is to one structure, which outlives the call.
-    let answer = uninterrupted(|| cvt(unsafe { libc::poll(&raw mut asked, 1, 0) }));
-    answer.is_ok() && asked.revents & libc::POLLRDHUP != 0
+    poll_now(fd, libc::POLLRDHUP).is_ok_and(|events| events & libc::POLLRDHUP != 0)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

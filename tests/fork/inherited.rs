@@ -249,3 +249,32 @@ fn a_job_that_forks_runs_no_other_job_in_the_child() {
         assert_eq!(text, format!("{} ", std::process::id()), "{fork:?}");
     }
 }
+
+#[test]
+fn a_wait_that_a_child_drops_goes_on_in_the_parent() {
+    let _test = test();
+    for fork in forks() {
+        let event_loop = new_loop();
+        let (reader, mut writer) = pipe();
+        let reader = Rc::new(reader);
+        let (handle, own) = (event_loop.handle(), reader.clone());
+        let task = event_loop.create_task(async move { handle.readable(&own).await });
+        turn(&event_loop);
+        let mut inherited = Some((event_loop, task));
+        in_child(*fork, || {
+            let (event_loop, task) = inherited.take().expect("there");
+            let handle = event_loop.handle();
+            drop((event_loop, task));
+            let own = new_loop();
+            let refused = own.run_until_complete(handle.readable(&reader));
+            refused.expect_err("the parent's");
+            let brief = own.wait_for(own.readable(&reader), Duration::from_millis(1));
+            own.run_until_complete(brief).expect_err("nothing came");
+        });
+        let (event_loop, task) = inherited.expect("the parent's");
+        writer.write_all(b"x").expect("room");
+        let waited = event_loop.wait_for(task, Duration::from_secs(10));
+        let result = event_loop.run_until_complete(waited).expect("it hangs");
+        result.expect("ended").expect("readable");
+    }
+}
