@@ -1,7 +1,8 @@
 //! The loop as an event source of calloop, the loop of Smithay and of many Wayland programs.
 //!
-//! calloop waits for the loop's descriptor, which is readable if anything is to be done. It needs no
-//! timeout. `cargo run --example embed_calloop`, then `nc` to the address; "stop" ends it.
+//! calloop waits for the loop's descriptor, which is readable if an iteration is due. On Linux it
+//! needs no timeout; elsewhere, a timer needs `next_timeout` as one.
+//! `cargo run --example embed_calloop`, then `nc` to the address; "stop" ends it.
 
 use std::error::Error;
 use std::net::{TcpListener, TcpStream};

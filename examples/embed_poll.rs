@@ -1,7 +1,7 @@
 //! The loop inside another loop, which waits with poll(2): that of a game or of a window system.
 //!
-//! The outer loop waits for the loop's descriptor, which is readable if anything is to be done. It
-//! needs no timeout. `cargo run --example embed_poll`; what it receives by UDP, the TCP clients read:
+//! The outer loop waits for the loop's descriptor, which is readable if an iteration is due. On Linux
+//! it needs no timeout; elsewhere, a timer needs `next_timeout` as one. `cargo run --example embed_poll`; what it receives by UDP, the TCP clients read:
 //! `nc` to the TCP port, then `echo hello | nc -u` to the UDP port. "stop" ends it.
 
 use std::cell::RefCell;

@@ -12,6 +12,7 @@ mod examples {
     mod proxy;
     mod readme;
     mod retry;
+    mod servers;
     mod tls;
     mod websocket;
 }

@@ -15,11 +15,13 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Longer than any test takes on a slow machine.
 pub(crate) const TOO_LONG: Duration = Duration::from_secs(60);
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 11] = [
     "agent",
     "chat",
+    "echo_server",
     "embed_calloop",
     "embed_poll",
+    "hyper_server",
     "https_server",
     "line_server",
     "proxy",
