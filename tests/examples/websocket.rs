@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use async_tungstenite::tungstenite::protocol::WebSocket;
 use async_tungstenite::tungstenite::{Message, client};
+use rustix::process::Signal;
 
 use crate::examples::program::{Program, connect, content};
 
@@ -55,4 +56,13 @@ fn websocket_echo_serves_many_clients_at_once() {
     // Clients that vanish without a close message.
     sockets.truncate(1);
     echo(&mut sockets[0], Message::text("still here"));
+}
+
+#[test]
+fn websocket_echo_ends_on_ctrl_c_without_an_error() {
+    let mut server = Program::start("websocket_echo", &["127.0.0.1:0"]);
+    let _socket = open(server.address());
+    server.signal(Signal::INT);
+    let (status, errors) = server.wait();
+    assert_eq!((status.code(), errors.as_str()), (Some(0), ""));
 }
