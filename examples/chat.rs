@@ -1,4 +1,4 @@
-//! A chat server: what one client writes, all others read. SIGINT and SIGTERM end it gracefully.
+//! A chat server: each client reads what the others write. SIGINT and SIGTERM end it gracefully.
 //!
 //! `cargo run --example chat -- 127.0.0.1:8009`, then `nc 127.0.0.1 8009` in two terminals.
 

@@ -1,8 +1,9 @@
 //! The loop inside another loop, which waits with poll(2): that of a game or of a window system.
 //!
 //! The outer loop waits for the loop's descriptor, which is readable if an iteration is due. On Linux
-//! it needs no timeout; elsewhere, a timer needs `next_timeout` as one. `cargo run --example embed_poll`; what it receives by UDP, the TCP clients read:
-//! `nc` to the TCP port, then `echo hello | nc -u` to the UDP port. "stop" ends it.
+//! it needs no timeout; elsewhere, a timer needs `next_timeout` as one.
+//! `cargo run --example embed_poll`, then `nc` to the TCP port, and `nc -u` to the UDP port. The TCP
+//! clients get each datagram, and the datagram "stop" ends it.
 
 use std::cell::RefCell;
 use std::io;

@@ -1,5 +1,5 @@
-//! Sends a file, or a part of it, over a TCP connection: connecting, and `sock_sendfile` with its offset, its count and its
-//! progress. In one terminal, and then in another:
+//! Sends a file, or a part of it, over a TCP connection with `sock_sendfile` and its options. In one
+//! terminal, and then in another:
 //!
 //! ```text
 //! cargo run --example recv_file -- 127.0.0.1:9000 copy
@@ -30,7 +30,7 @@ fn main() -> io::Result<ExitCode> {
         eprintln!("{USAGE}");
         return Ok(ExitCode::from(2));
     };
-    // The outer result: whether a loop could be made. The inner one: whether the file could be sent.
+    // The outer result is that of the loop, the inner one that of `send`.
     sendloop::run(async |event_loop| send(&event_loop, options).await)??;
     Ok(ExitCode::SUCCESS)
 }
@@ -67,7 +67,7 @@ async fn send(event_loop: &LoopHandle, options: Options) -> io::Result<()> {
     Ok(())
 }
 
-/// On the standard error, and hidden where that is no terminal.
+/// Creates a progress bar. It is hidden if standard error is not a terminal.
 fn progress_bar(len: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
     ProgressBar::new(len).with_style(style.expect("a template"))

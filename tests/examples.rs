@@ -2,7 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-/// Inline, so that cargo does not take each file in `tests/examples/` for a test of its own.
+/// Inline, so that cargo does not build each file in `tests/examples/` as another test.
 mod examples {
     mod agent;
     mod chat;

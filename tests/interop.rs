@@ -2,7 +2,7 @@
 
 mod util;
 
-/// Inline, so that cargo does not take the file for a test of its own.
+/// Inline, so that cargo does not build the file as another test.
 mod interop {
     mod adapters;
 }

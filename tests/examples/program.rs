@@ -1,4 +1,4 @@
-//! Runs an example in a process of its own.
+//! Runs an example as a child process.
 
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -149,8 +149,8 @@ fn profile() -> PathBuf {
         .to_owned()
 }
 
-/// cargo, without what it has told this test about the package. ring's build script reads that: it
-/// would run again, and cargo would build all that depends on ring.
+/// Returns cargo without the variables that cargo set for this test. ring's build script reads them:
+/// it would run again, and cargo would build ring and its dependents again.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env!("CARGO"));
     for (name, _) in env::vars_os() {

@@ -1,4 +1,4 @@
-//! The first program of README.md, built as a package of its own, as a reader would build it.
+//! The first program of README.md, built in a new package, as a reader would build it.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -52,7 +52,7 @@ fn executable() -> &'static Path {
     })
 }
 
-/// Leaves a file alone that is as it should be: cargo looks at its time.
+/// Writes a file unless it has this text already: cargo compares its time.
 fn write(path: &Path, text: &str) {
     if fs::read_to_string(path).is_ok_and(|before| before == text) {
         return;
@@ -99,7 +99,7 @@ impl Server {
         }
     }
 
-    /// Connects as soon as the program listens, which nothing tells.
+    /// Connects as soon as the program listens. It prints nothing then, so this retries.
     #[track_caller]
     fn connect(&self) -> TcpStream {
         let start = Instant::now();

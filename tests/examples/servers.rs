@@ -1,4 +1,4 @@
-//! What holds for all the servers, and for the sources of the examples.
+//! Claims about all servers, and about the sources of the examples.
 
 use std::fs;
 use std::io::Read;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::examples::program::{Program, connect, content, read_all, send};
 
-/// A server with a certificate of its own, and a folder of files.
+/// A server with a new certificate, and a folder of files.
 struct Server {
     _program: Program,
     address: SocketAddr,
@@ -62,7 +62,7 @@ impl Server {
         output.stdout
     }
 
-    /// Sends bytes through `openssl s_client` and returns what comes back, until the end.
+    /// Sends bytes through `openssl s_client`, and returns the answer up to the end.
     #[track_caller]
     fn s_client(&self, version: &str, request: &[u8]) -> Vec<u8> {
         let mut openssl = Command::new("openssl");

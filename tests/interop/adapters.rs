@@ -133,7 +133,7 @@ fn tokio_read_adds_to_a_buffer_that_is_not_initialized() {
     let mut buffer = ReadBuf::uninit(&mut memory);
     buffer.put_slice(b"before ");
     event_loop.run_until_complete(async {
-        // The first poll has to wait, and must leave the buffer as it is.
+        // The first poll waits, and must not change the buffer.
         let mut read = pin!(poll_fn(|cx| Pin::new(&mut near).poll_read(cx, &mut buffer)));
         assert!(poll_once(|cx| read.as_mut().poll(cx)).is_pending());
         far.write_all(b"and after").expect("room");
@@ -204,7 +204,7 @@ fn reset_wakes_both_halves_and_closing_afterwards_succeeds() {
         drop(far);
         let (read, _reader) = reading.await.expect("no panic");
         let (written, mut writer) = writing.await.expect("no panic");
-        // The first call after the reset gets its error, the other one what comes after it.
+        // Only the first call after the reset gets its error.
         assert!(
             [Ok(0), Err(ErrorKind::ConnectionReset)].contains(&read),
             "{read:?}"
