@@ -4,8 +4,11 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
+use std::io::{self, Write};
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+
+use log::LevelFilter;
 
 use crate::error::{discard, drop_bounded, panic_message, quietly};
 use crate::nesting::Kind;
@@ -84,9 +87,15 @@ impl fmt::Debug for ExceptionContext {
     }
 }
 
-/// The default: to the log.
+/// The default: logs, or writes to standard error if the log is off, as it is without a logger.
 pub(crate) fn log_exception(context: &ExceptionContext) {
-    log::error!("{context}");
+    if log::max_level() > LevelFilter::Off {
+        return log::error!("{context}");
+    }
+    // One write, so that lines of several threads do not mix. A closed standard error is no reason
+    // to panic.
+    let line = format!("sendloop: {context}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 #[derive(Default)]

@@ -148,6 +148,11 @@ impl Door {
         self.unheard.load(Ordering::Relaxed)
     }
 
+    /// Returns whether a message waits.
+    pub(crate) fn has_messages(&self) -> bool {
+        self.is_knocked_at() || self.is_unheard()
+    }
+
     /// Takes all that was left, in the order in which it came; `spare` becomes the empty inbox.
     pub(crate) fn take(&self, spare: Vec<Message>) -> Vec<Message> {
         match &mut *self.inbox() {
@@ -236,6 +241,7 @@ impl Remote {
     /// Has the loop call `callback` soon, on its own thread. The calls of one thread run in the order in which they were made.
     ///
     /// The difference from asyncio: there is no handle to cancel it, as what crosses threads cannot be taken back safely.
+    /// For a call after a delay there is [`call_later_threadsafe`](Remote::call_later_threadsafe).
     ///
     /// # Errors
     ///

@@ -95,12 +95,46 @@ impl LoopHandle {
         self.inner.ready.exceptions().set(None);
     }
 
-    /// Tells the exception handler.
+    /// Calls the exception handler, or
+    /// [`default_exception_handler`](LoopHandle::default_exception_handler) if none is set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc};
+    /// use sendloop::{ExceptionContext, Loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// let count = Rc::new(Cell::new(0));
+    /// let counts = count.clone();
+    /// event_loop.set_exception_handler(move |_| counts.set(counts.get() + 1));
+    /// event_loop.call_exception_handler(ExceptionContext::new("the cache is lost"));
+    /// assert_eq!(count.get(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call_exception_handler(&self, context: impl Borrow<ExceptionContext>) {
         self.inner.ready.exceptions().report(context.borrow());
     }
 
-    /// Logs, as an error: what is done unless another handler is set.
+    /// Logs the context as an error. The loop does this unless another handler is set.
+    ///
+    /// If the log is off, it writes one line to standard error instead. The log is off
+    /// (`log::max_level()`) until the program installs a logger, or if it sets the level to `Off`. A
+    /// logger that filters the record out does not cause that line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::{ExceptionContext, Loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// event_loop.default_exception_handler(ExceptionContext::new("the cache is lost"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn default_exception_handler(&self, context: impl Borrow<ExceptionContext>) {
         log_exception(context.borrow());
     }

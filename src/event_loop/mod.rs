@@ -9,6 +9,7 @@ mod interleavings;
 
 mod builder;
 mod debug;
+mod embedding;
 mod handles;
 mod run;
 mod schedule;
@@ -16,6 +17,7 @@ mod signals;
 mod sleep;
 mod stats;
 mod turn;
+mod virtual_time;
 mod watch;
 
 use std::cell::Cell;
@@ -45,8 +47,10 @@ use crate::sys::fork::{Process, drop_inherited_poller};
 use crate::task::Tasks;
 use crate::timers::Timers;
 use debug::Debug;
+use embedding::Embedding;
 use signals::Signals;
 use stats::Counters;
+use virtual_time::{NEVER, Standstill};
 use watch::Watches;
 
 /// How many operations a task may finish in one step before it must let others run: one that is always ready at once would
@@ -68,8 +72,10 @@ pub(crate) struct Inner {
     pool: Pool,
     door: Arc<Door>,
     clock: Clock,
-    /// What the clock wakes where a test moves it.
+    /// Makes the loop run an iteration, as a message of another thread does.
     watcher: Waker,
+    standstill: Standstill,
+    embedding: Embedding,
     /// The process that made the loop, the only one that may run it.
     process: Process,
     running: Cell<bool>,
@@ -124,6 +130,7 @@ impl Inner {
         self.watches.close(exceptions);
         self.signals.close(exceptions);
         self.reactor.close();
+        self.embedding.close();
         exceptions.close();
     }
 }
@@ -231,9 +238,52 @@ impl Drop for Loop {
     }
 }
 
-/// A descriptor that is readable when an event or another thread's call waits for the loop; for [embedding](Loop::run_once).
+/// A descriptor that is readable when an iteration is due; for [embedding](Loop::run_once).
 impl AsFd for Loop {
+    /// Returns the loop's descriptor, for another loop to poll for readability.
+    ///
+    /// From the first call on, the descriptor is readable while
+    ///
+    /// - an event waits, or a call or a wake-up of another thread;
+    /// - work is queued, also if it was queued while nobody runs the loop: a task that was created,
+    ///   woken or cancelled, a callback, a [`stop`](LoopHandle::stop);
+    /// - a timer is due, or a [manual clock](crate::Clock::manual) was advanced;
+    /// - a [paused clock](crate::Clock::paused) would jump.
+    ///
+    /// An iteration that does all of this makes it unreadable again. The other loop needs no
+    /// timeout of its own. With a paused clock call `run_once(event_loop.next_timeout())`, which
+    /// jumps.
+    ///
+    /// The first call creates a timerfd. If that fails, the loop logs a warning, and tries again when
+    /// it needs one: until it succeeds, the descriptor is readable while the loop has a timer.
+    ///
+    /// # Platform
+    ///
+    /// The timer needs Linux. Elsewhere a timer that falls due does not make the descriptor readable:
+    /// wait at most [`next_timeout`](Loop::next_timeout), and ask for it right before each wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use rustix::event::{PollFd, PollFlags, poll};
+    /// use sendloop::Loop;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// let task = event_loop.create_task(event_loop.sleep(Duration::from_millis(5)));
+    /// while !task.done() {
+    ///     # let limit = event_loop.next_timeout().and_then(|it| it.try_into().ok());
+    ///     # #[cfg(target_os = "linux")]
+    ///     let limit = None;
+    ///     poll(&mut [PollFd::new(&event_loop, PollFlags::IN)], limit.as_ref())?;
+    ///     event_loop.run_once(Some(Duration::ZERO))?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.embed();
         let descriptor = self.descriptor.as_ref();
         descriptor.expect("there until it is dropped").as_fd()
     }
@@ -272,7 +322,23 @@ impl LoopHandle {
         }
     }
 
-    /// The present time by the loop's clock. asyncio counts seconds from an arbitrary start; here it is an `Instant`.
+    /// Returns the present time of the loop's [clock](crate::Clock).
+    ///
+    /// asyncio counts seconds from an arbitrary start; here it is an `Instant`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let start = event_loop.time();
+    /// event_loop.run_until_complete(event_loop.sleep(Duration::from_millis(1)));
+    /// assert!(event_loop.time() - start >= Duration::from_millis(1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn time(&self) -> Instant {
         self.inner.clock.now()
     }
@@ -334,8 +400,7 @@ impl LoopHandle {
     /// `after` from now; a time that no `Instant` can say is one that never comes.
     pub(crate) fn deadline(&self, after: Duration) -> Instant {
         let now = self.time();
-        let century = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-        now.checked_add(after).unwrap_or_else(|| now + century)
+        now.checked_add(after).unwrap_or_else(|| now + NEVER * 10)
     }
 }
 

@@ -1,14 +1,16 @@
 //! Making work for the loop: callbacks, timers, tasks, promises.
 
 use std::future::poll_fn;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::{Handle, LoopHandle, Sleep, TimerHandle};
-use crate::error::TimeoutError;
+use super::{Handle, LoopHandle, Sleep, TimerHandle, get_running_loop};
+use crate::error::{LoopClosedError, TimeoutError};
 use crate::ready::{Call, Callback};
+use crate::remote::Remote;
 use crate::task::{Promise, PromiseFuture, Task, promise};
 
 impl LoopHandle {
@@ -49,12 +51,16 @@ impl LoopHandle {
     #[track_caller]
     pub fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
         let callback: Rc<dyn Callback> = Rc::new(Call::new(callback));
-        if self.is_closed() {
-            callback.cancel();
-        } else {
-            self.inner.timers.add(when, callback.clone());
-        }
+        self.add_timer(when, callback.clone());
         TimerHandle::new(callback, when, self.clone())
+    }
+
+    fn add_timer(&self, when: Instant, callback: Rc<dyn Callback>) {
+        if self.is_closed() {
+            return callback.cancel();
+        }
+        self.inner.timers.add(when, callback);
+        self.update_descriptor();
     }
 
     /// Runs a future on the loop on its own, from the next turn on.
@@ -98,12 +104,43 @@ impl LoopHandle {
     ///
     /// Dropping it takes its timer away at once.
     #[inline]
+    #[track_caller]
     pub fn sleep(&self, delay: Duration) -> Sleep {
         Sleep::new(self, delay)
     }
 
-    /// [`sleep`](LoopHandle::sleep) with a time instead of a delay.
-    pub(crate) fn sleep_until(&self, deadline: Instant) -> Sleep {
+    /// Waits until `deadline` by the loop's [`time`](LoopHandle::time), never less.
+    ///
+    /// A deadline in the past lets the others run for one iteration. On a closed loop it does not
+    /// wait. asyncio has no such function.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it removes its timer at once.
+    ///
+    /// # Examples
+    ///
+    /// Steps that do not drift, however long each takes:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sendloop::{Clock, Loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// Loop::builder().clock(Clock::paused()).run(async |event_loop| {
+    ///     let start = event_loop.time();
+    ///     let mut next = start;
+    ///     for _ in 0..3 {
+    ///         next += Duration::from_secs(10);
+    ///         event_loop.sleep(Duration::from_secs(7)).await;
+    ///         event_loop.sleep_until(next).await;
+    ///     }
+    ///     assert_eq!(event_loop.time() - start, Duration::from_secs(30));
+    /// })
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn sleep_until(&self, deadline: Instant) -> Sleep {
         Sleep::until(self, deadline)
     }
 
@@ -157,8 +194,73 @@ impl LoopHandle {
         }
     }
 
-    /// Ends the loop's run after the turn that it is in. Made before the loop runs, it lets exactly one turn run.
+    /// Ends the loop's run after the present iteration.
+    ///
+    /// A stop before a run lets exactly one iteration run, as in asyncio. From other threads use
+    /// [`Remote::stop`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.call_soon(move || handle.stop());
+    /// event_loop.run_forever();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stop(&self) {
         self.inner.stopping.set(true);
+        self.update_descriptor();
+    }
+}
+
+impl Remote {
+    /// Calls `callback` on the loop's thread after `delay`, never earlier.
+    ///
+    /// The delay is of the loop's clock. It counts from the iteration in which the loop takes the call,
+    /// which is the next one. asyncio has no such method.
+    ///
+    /// There is no handle to cancel the call. To cancel it, or to start a task, use
+    /// [`call_soon_threadsafe`](Remote::call_soon_threadsafe) with a closure that gets the loop from
+    /// [`get_running_loop`].
+    ///
+    /// # Errors
+    ///
+    /// [`LoopClosedError`] if the loop is closed. The callback was dropped then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{thread, time::Duration};
+    /// use sendloop::{Loop, get_running_loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// let remote = event_loop.remote();
+    /// let thread = thread::spawn(move || {
+    ///     remote.call_later_threadsafe(Duration::from_millis(5), || {
+    ///         get_running_loop().unwrap().stop();
+    ///     })
+    /// });
+    /// event_loop.run_forever();
+    /// thread.join().unwrap().unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn call_later_threadsafe(
+        &self,
+        delay: Duration,
+        callback: impl FnOnce() + Send + 'static,
+    ) -> Result<(), LoopClosedError> {
+        let place = Location::caller();
+        self.call_soon_threadsafe(move || {
+            if let Some(event_loop) = get_running_loop() {
+                let callback = Rc::new(Call::made_at(place, callback));
+                event_loop.add_timer(event_loop.deadline(delay), callback);
+            }
+        })
     }
 }

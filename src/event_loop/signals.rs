@@ -52,6 +52,12 @@ impl Signals {
         }
     }
 
+    /// Returns whether a descriptor is registered for Ctrl-C alone, not for a signal of the
+    /// program's.
+    pub(super) fn has_only_interrupt(&self) -> bool {
+        self.mailbox.borrow().is_some() && self.handlers.borrow().is_empty()
+    }
+
     pub(super) fn close(&self, exceptions: &Exceptions) {
         for handler in self.handlers.take().into_values() {
             exceptions.contain("panic while a callback was dropped", || drop(handler));

@@ -30,6 +30,17 @@ struct Watcher {
     /// Until it is cancelled.
     attachment: RefCell<Option<Rc<Attachment>>>,
     place: &'static Location<'static>,
+    /// The last [`Once`](crate::reactor::Once) in which it was called.
+    once: Cell<u64>,
+}
+
+impl Watcher {
+    /// Returns whether it was called in the present [`Once`](crate::reactor::Once).
+    fn was_called(&self) -> bool {
+        let attachment = self.attachment.borrow();
+        let once = attachment.as_ref().map_or(0, |it| it.once());
+        self.once.replace(once) == once && once != 0
+    }
 }
 
 /// A watcher's callback while it is called; its end puts it back, also where it panics, unless it was removed meanwhile.
@@ -48,6 +59,9 @@ impl Drop for Calling<'_> {
 
 impl Callback for Watcher {
     fn run(&self) {
+        if self.was_called() {
+            return;
+        }
         let mut calling = Calling {
             watcher: self,
             body: self.body.take(),
@@ -236,6 +250,7 @@ impl LoopHandle {
             cancelled: Cell::new(false),
             attachment: RefCell::new(Some(watch.attachment.clone())),
             place: Location::caller(),
+            once: Cell::new(0),
         });
         let before = watch.set(direction, Some(watcher));
         self.inner.watches.put(fd.as_raw_fd(), watch);
