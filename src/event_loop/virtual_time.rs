@@ -18,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub(super) struct Standstill {
     limit: Cell<Duration>,
     waited: Cell<Duration>,
+    /// The clock's time since then.
+    clock: Cell<Option<Instant>>,
     is_logged: Cell<bool>,
 }
 
@@ -26,8 +28,19 @@ impl Default for Standstill {
         Standstill {
             limit: Cell::new(LIMIT),
             waited: Cell::new(Duration::ZERO),
+            clock: Cell::new(None),
             is_logged: Cell::new(false),
         }
+    }
+}
+
+impl Standstill {
+    /// Returns how long the loop has waited since the clock came to `now`.
+    fn waited_at(&self, now: Instant) -> Duration {
+        if self.clock.replace(Some(now)) != Some(now) {
+            self.waited.set(Duration::ZERO);
+        }
+        self.waited.get()
     }
 }
 
@@ -41,7 +54,7 @@ impl Inner {
             Some(_) => Some(Duration::ZERO),
             None => shorter(shorter(limit, self.wait()), until_log),
         };
-        let (start, now) = (Instant::now(), self.clock.now());
+        let start = Instant::now();
         let events = self.reactor.events_seen();
         let is_notified = self.reactor.poll(timeout, &self.ready)?;
         if is_notified || self.door.is_unheard() {
@@ -49,10 +62,8 @@ impl Inner {
         }
         // A notification alone is no event: an embedder's loop notifies itself.
         let events = self.reactor.events_seen() - events - u64::from(is_notified);
-        let is_idle = events == 0
-            && now == self.clock.now()
-            && self.patience() != Some(Duration::ZERO)
-            && !self.door.has_messages();
+        let is_idle =
+            events == 0 && self.patience() != Some(Duration::ZERO) && !self.door.has_messages();
         match jump {
             Some(when) if is_idle => self.clock.jump_to(when),
             None if is_idle && until_log.is_some() => self.count_wait(start.elapsed()),
@@ -80,12 +91,8 @@ impl Inner {
         if standstill.is_logged.get() || self.clock.jumps() || !self.waits_for_its_timers_alone() {
             return None;
         }
-        Some(
-            standstill
-                .limit
-                .get()
-                .saturating_sub(standstill.waited.get()),
-        )
+        let waited = standstill.waited_at(self.clock.now());
+        Some(standstill.limit.get().saturating_sub(waited))
     }
 
     fn waits_for_its_timers_alone(&self) -> bool {
@@ -97,8 +104,11 @@ impl Inner {
 
     fn count_wait(&self, wait: Duration) {
         let standstill = &self.standstill;
-        let waited = standstill.waited.get() + wait;
-        standstill.waited.set(waited);
+        let now = self.clock.now();
+        if standstill.clock.get() == Some(now) {
+            standstill.waited.set(standstill.waited.get() + wait);
+        }
+        let waited = standstill.waited_at(now);
         if waited < standstill.limit.get() || standstill.is_logged.replace(true) {
             return;
         }
