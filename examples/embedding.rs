@@ -1,11 +1,11 @@
 //! A loop inside another loop: one that polls by poll(2), as that of a window system or a game would.
 //!
-//! The outer loop waits for two descriptors: the event loop's, and a pipe that a thread writes to. It never waits longer than the
-//! event loop has time. It ends by itself: `cargo run --example embedding`.
+//! The outer loop waits for two descriptors without a timeout: that of the event loop, and a pipe
+//! that a thread writes to. Its own code starts work on the event loop whenever it likes: the
+//! descriptor becomes readable. It ends by itself: `cargo run --example embedding`.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
@@ -19,19 +19,22 @@ async fn tick(event_loop: LoopHandle) {
     }
 }
 
-/// Waits for what comes first, and says for which of the two it was: the event loop's descriptor, or the pipe.
+/// Waits until the event loop or the pipe is readable, and returns which of them is.
 fn wait(event_loop: &Loop, pipe: Option<&File>) -> io::Result<(bool, bool)> {
     let mut fds = vec![PollFd::new(event_loop, PollFlags::IN)];
     fds.extend(pipe.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-    // Asked right before waiting; `None` is for ever.
-    let timeout = event_loop.next_timeout().map(Timespec::try_from);
-    let timeout = timeout.transpose().map_err(io::Error::other)?;
-    match poll(&mut fds, timeout.as_ref()) {
-        Err(rustix::io::Errno::INTR) | Ok(0) => return Ok((false, false)),
+    // Only on Linux does a timer make the event loop's descriptor readable.
+    let timeout = match cfg!(any(target_os = "linux", target_os = "android")) {
+        true => None,
+        false => event_loop.next_timeout(),
+    };
+    let timeout = timeout.map(Timespec::try_from).transpose();
+    match poll(&mut fds, timeout.map_err(io::Error::other)?.as_ref()) {
+        Err(rustix::io::Errno::INTR) => return Ok((false, false)),
         result => result?,
     };
-    let spoke = |fd: &PollFd<'_>| !fd.revents().is_empty();
-    Ok((spoke(&fds[0]), fds.get(1).is_some_and(spoke)))
+    let is_readable = |fd: &PollFd<'_>| !fd.revents().is_empty();
+    Ok((is_readable(&fds[0]), fds.get(1).is_some_and(is_readable)))
 }
 
 fn main() -> io::Result<()> {
@@ -49,20 +52,22 @@ fn main() -> io::Result<()> {
         remote.call_soon_threadsafe(call).map_err(io::Error::other)
     });
 
-    let (mut turns, mut open) = (0, true);
+    let (mut iterations, mut open) = (0, true);
     while open || !task.done() {
-        let (_, readable) = wait(&event_loop, open.then_some(&reader))?;
+        let (is_due, readable) = wait(&event_loop, open.then_some(&reader))?;
         if readable {
             let mut text = [0; 16];
             let received = reader.read(&mut text)?;
             open = received > 0;
-            let text = String::from_utf8_lossy(&text[..received]);
-            println!("the outer loop: the pipe says {text:?}");
+            let text = String::from_utf8_lossy(&text[..received]).into_owned();
+            println!("the outer loop: the pipe has {text:?}");
+            event_loop.call_soon(move || println!("the event loop: the outer loop has {text:?}"));
         }
-        // Whatever it was: a timer may have become due as well. There is no harm in a turn with nothing to do.
-        event_loop.run_once(Some(Duration::ZERO))?;
-        turns += 1;
+        if is_due || event_loop.next_timeout() == Some(Duration::ZERO) {
+            event_loop.run_once(Some(Duration::ZERO))?;
+            iterations += 1;
+        }
     }
-    println!("descriptor {:?}: {turns} turns", event_loop.as_fd());
+    println!("{iterations} iterations");
     thread.join().expect("it does not panic")
 }

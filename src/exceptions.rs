@@ -15,7 +15,15 @@ use crate::nesting::Kind;
 
 type Handler = Box<dyn FnMut(&ExceptionContext)>;
 
-/// What an exception handler is told: asyncio's context dictionary.
+/// The argument of an exception handler: asyncio's context dictionary.
+///
+/// # Examples
+///
+/// ```
+/// let context = sendloop::ExceptionContext::new("the cache is lost");
+/// assert_eq!(context.message(), "the cache is lost");
+/// assert!(context.panic().is_none() && context.place().is_none());
+/// ```
 pub struct ExceptionContext {
     message: String,
     panic: Option<Box<dyn Any + Send>>,
@@ -23,7 +31,7 @@ pub struct ExceptionContext {
 }
 
 impl ExceptionContext {
-    /// A context with a message, to be given to
+    /// Creates a context with a message, for
     /// [`call_exception_handler`](crate::LoopHandle::call_exception_handler).
     pub fn new(message: impl Into<String>) -> ExceptionContext {
         ExceptionContext {
@@ -43,17 +51,17 @@ impl ExceptionContext {
         self
     }
 
-    /// What happened.
+    /// Returns what happened.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What was panicked with, where a panic is the reason.
+    /// Returns the payload of the panic, if a panic is the reason.
     pub fn panic(&self) -> Option<&(dyn Any + Send)> {
         self.panic.as_deref()
     }
 
-    /// Where the callback or the task was made, where it is known.
+    /// Returns where the callback or the task was created, if that is known.
     pub fn place(&self) -> Option<&'static Location<'static>> {
         self.place
     }

@@ -194,30 +194,75 @@ pub struct Loop {
 }
 
 impl Loop {
-    /// Makes a loop with the usual settings.
+    /// Creates a loop with the default settings.
     ///
-    /// This also sets SIGPIPE to ignored where it is at its default, for the whole process: sendfile(2) has no other way to
-    /// keep a peer that went away from killing it. Rust's own runtime does the same before `main`. Nothing sets it back. If the
-    /// program sets SIGPIPE to its default later, a sendfile to such a peer kills the process, until another loop is made.
+    /// This also sets SIGPIPE to ignored if it is at its default, for the whole process: sendfile(2)
+    /// to a peer that went away would kill it. Rust's own runtime does the same before `main`. Nothing
+    /// sets it back. If the program sets SIGPIPE to its default later, a sendfile to such a peer kills
+    /// the process, until another loop is created.
     ///
     /// # Errors
     ///
-    /// What the system says where it has no descriptor left for a poller.
+    /// Any OS error, as when no descriptor is left for a poller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// assert_eq!(event_loop.run_until_complete(async { 42 }), 42);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new() -> io::Result<Loop> {
         Loop::builder().build()
     }
 
-    /// Makes a loop with other settings.
+    /// Returns a builder for a loop with other settings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::builder().executor_threads(4).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// A handle of this loop, to be kept by tasks and callbacks.
+    /// Returns a handle of this loop, for tasks and callbacks to keep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.call_soon(move || handle.stop());
+    /// event_loop.run_forever();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn handle(&self) -> LoopHandle {
         self.handle.clone()
     }
 
     /// Closes the loop, as dropping it does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.close();
+    /// assert!(handle.is_closed());
+    /// assert!(handle.call_soon(|| {}).cancelled());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn close(self) {}
 }
 
@@ -303,13 +348,38 @@ pub struct LoopHandle {
 }
 
 impl LoopHandle {
-    /// Whether the loop is in one of its running methods.
+    /// Returns whether the loop is in one of its running methods.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// assert!(!event_loop.is_running());
+    /// assert!(event_loop.run_until_complete(async { event_loop.is_running() }));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_running(&self) -> bool {
         self.inner.running.get() && self.inner.process.is_current()
     }
 
-    /// Whether the loop is closed, by [`Loop::close`] or because it was dropped. A loop that a
-    /// forked child has inherited is closed there.
+    /// Returns whether the loop is closed, by [`Loop::close`] or because it was dropped.
+    ///
+    /// A loop that a forked child has inherited is closed there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.handle();
+    /// assert!(!handle.is_closed());
+    /// drop(event_loop);
+    /// assert!(handle.is_closed());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.inner.closed.get() || !self.inner.process.is_current()
     }
@@ -343,7 +413,20 @@ impl LoopHandle {
         self.inner.clock.now()
     }
 
-    /// The way to this loop from other threads.
+    /// Returns a handle of this loop for other threads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let remote = event_loop.remote();
+    /// let thread = std::thread::spawn(move || remote.stop());
+    /// event_loop.run_forever();
+    /// thread.join().unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remote(&self) -> Remote {
         Remote::new(self.inner.door.clone())
     }

@@ -27,9 +27,22 @@ thread_local! {
         const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
-/// The loop that runs on this thread: inside tasks and callbacks, the one that runs them.
+/// Returns the loop that runs on this thread: inside tasks and callbacks, the one that runs them.
 ///
 /// In a forked child the parent's loop does not run, as in asyncio.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// assert!(sendloop::get_running_loop().is_none());
+/// sendloop::run(async |_| {
+///     let event_loop = sendloop::get_running_loop().unwrap();
+///     event_loop.sleep(std::time::Duration::ZERO).await;
+/// })
+/// # }
+/// ```
+#[doc(alias = "current")]
 pub fn get_running_loop() -> Option<LoopHandle> {
     let running = RUNNING.with(|running| (**running.borrow()).clone());
     running.filter(|handle| handle.inner.process.is_current())
@@ -209,6 +222,7 @@ impl Loop {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "block_on")]
     #[track_caller]
     pub fn run_until_complete<F: IntoFuture>(&self, future: F) -> F::Output {
         match self.try_run(future.into_future(), None) {

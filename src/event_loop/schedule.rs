@@ -14,10 +14,13 @@ use crate::remote::Remote;
 use crate::task::{Promise, PromiseFuture, Task, promise};
 
 impl LoopHandle {
-    /// Has the loop call `callback` in its next turn. Callbacks run in the order in which they were queued, tasks' steps among
-    /// them; one that is queued during a turn runs in the next.
+    /// Calls `callback` in the next iteration of the loop.
     ///
-    /// A panic in it is logged and ends nothing else. On a closed loop it is dropped, and the handle says cancelled.
+    /// Callbacks and steps of tasks run in the order in which they were queued. A callback that is
+    /// queued during an iteration runs in the next one.
+    ///
+    /// Its panic goes to the [exception handler](LoopHandle::set_exception_handler) and ends nothing
+    /// else. On a closed loop the callback is dropped, and the handle reports cancelled.
     ///
     /// # Examples
     ///
@@ -37,17 +40,53 @@ impl LoopHandle {
         Handle::new(callback)
     }
 
-    /// Has the loop call `callback` after `delay`, never earlier. Equal deadlines run in the order in which they were made.
+    /// Calls `callback` after `delay`, never earlier.
     ///
-    /// A delay longer than the clock can say never ends. On a closed loop the callback is dropped, and the handle says
+    /// Equal deadlines run in the order in which they were set. A delay that is too long for an
+    /// [`Instant`] never ends. On a closed loop the callback is dropped, and the handle reports
     /// cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.call_later(Duration::from_millis(1), move || handle.stop());
+    /// let never = event_loop.call_later(Duration::from_secs(60), || unreachable!());
+    /// never.cancel();
+    /// event_loop.run_forever();
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
         self.call_at(self.deadline(delay), callback)
     }
 
-    /// Has the loop call `callback` at `when` by the loop's [`time`](LoopHandle::time), never earlier; a time in the past is the
-    /// next turn.
+    /// Calls `callback` at `when` by the loop's [`time`](LoopHandle::time), never earlier.
+    ///
+    /// A time in the past means the next iteration. Otherwise as
+    /// [`call_later`](LoopHandle::call_later).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let when = event_loop.time() + Duration::from_millis(1);
+    /// let handle = event_loop.handle();
+    /// let timer = event_loop.call_at(when, move || handle.stop());
+    /// assert_eq!(timer.when(), when);
+    /// event_loop.run_forever();
+    /// assert!(event_loop.time() >= when);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
         let callback: Rc<dyn Callback> = Rc::new(Call::new(callback));
@@ -95,14 +134,27 @@ impl LoopHandle {
         promise()
     }
 
-    /// Waits for `delay`, counted from this call. `Duration::ZERO` lets the others run for one turn.
+    /// Waits for `delay`, counted from this call. `Duration::ZERO` lets others run for one iteration.
     ///
-    /// The difference from asyncio: it gives no result, and the time runs from the call, not from the first await. On a closed
-    /// loop it does not wait.
+    /// The difference from asyncio: it has no result, and the time counts from the call, not from the
+    /// first await. On a closed loop it does not wait.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it takes its timer away at once.
+    /// Dropping it removes its timer at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     event_loop.sleep(Duration::from_millis(1)).await;
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias = "yield_now")]
     #[inline]
     #[track_caller]
     pub fn sleep(&self, delay: Duration) -> Sleep {
@@ -144,7 +196,7 @@ impl LoopHandle {
         Sleep::until(self, deadline)
     }
 
-    /// Awaits `future` for at most `timeout`, counted from this call.
+    /// Awaits `future` for at most `timeout` by the loop's clock, counted from this call.
     ///
     /// A future that is ready when its time runs out has not timed out. With `Duration::ZERO` it is polled once.
     /// A closed loop has no timers, so it polls the future once, whatever the timeout.
@@ -166,6 +218,7 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "timeout")]
     #[track_caller]
     pub fn wait_for<F: IntoFuture>(
         &self,
