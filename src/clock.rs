@@ -68,14 +68,14 @@ enum Source {
 
 struct Manual {
     start: Instant,
-    /// Whether the loop moves it when it is idle.
+    /// True if the loop moves it when it is idle.
     jumps: bool,
     state: Mutex<State>,
 }
 
 struct State {
     elapsed: Duration,
-    /// Whether a loop uses or used it.
+    /// True if a loop uses or used it.
     used: bool,
     /// Loops that go by this clock. A loop that waits for a timer must look again when the time has moved.
     watchers: Vec<Waker>,

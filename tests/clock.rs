@@ -262,7 +262,7 @@ fn paused_clock_does_not_jump_over_an_event_or_queued_work() {
             let waited = event_loop.wait_for(receive, Duration::from_nanos(1)).await;
             assert_eq!(waited.expect("in time").expect("received"), b"x");
             event_loop.sleep(Duration::ZERO).await;
-            // A message of another thread, which is here before the loop looks.
+            // A message of another thread, which arrives before the poll.
             let (promise, came) = event_loop.create_future();
             event_loop.call_soon(move || promise.set_result(()).expect("a task waits"));
             let call = thread::spawn({
@@ -297,7 +297,7 @@ fn paused_clock_stands_while_an_executor_job_is_queued_or_runs() {
             let waited = event_loop.wait_for(event_loop.run_in_executor(job()), SECOND);
             waited.await.expect("in time").expect("ran");
             assert_eq!(clock.now() - start, SECOND * (round - 1));
-            // Also if nobody waits for the jobs, one of which is queued.
+            // Even if no task waits for the jobs, one of which is queued.
             drop((
                 event_loop.run_in_executor(job()),
                 event_loop.run_in_executor(job()),

@@ -22,7 +22,7 @@ use util::*;
 /// The time within which the descriptor becomes readable, or a wake-up was lost.
 const FOR_EVER: Duration = Duration::from_secs(20);
 
-/// Whether a timer makes the descriptor readable. Elsewhere the embedder asks for `next_timeout`.
+/// True if a timer makes the descriptor readable. Elsewhere the embedder asks for `next_timeout`.
 const HAS_TIMER: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 #[track_caller]
@@ -35,7 +35,7 @@ fn is_readable(fd: BorrowedFd<'_>, limit: Duration) -> bool {
     }
 }
 
-/// Whether the loop's descriptor says within `limit` that a turn is due.
+/// Returns whether the loop's descriptor becomes readable within `limit`.
 #[track_caller]
 fn speaks(event_loop: &Loop, limit: Duration) -> bool {
     is_readable(event_loop.as_fd(), limit)
@@ -46,7 +46,7 @@ fn turn(event_loop: &Loop) {
     event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
 }
 
-/// Takes turns until `done`, each after a poll(2) of the descriptor alone, and gives their number.
+/// Runs iterations until `done`, each after a poll(2) of the descriptor alone. Returns their number.
 #[track_caller]
 fn drive(event_loop: &Loop, done: impl Fn() -> bool) -> usize {
     let mut turns = 0;
@@ -63,7 +63,7 @@ fn drive(event_loop: &Loop, done: impl Fn() -> bool) -> usize {
     turns
 }
 
-/// A loop that has nothing to do says so: no time is set, and its descriptor is not readable.
+/// Asserts that the loop has nothing to do: no timeout, and a descriptor that is not readable.
 #[track_caller]
 fn assert_idle(event_loop: &Loop) {
     assert_eq!(event_loop.next_timeout(), None);
@@ -235,7 +235,7 @@ fn the_turn_after_stop_is_due_at_once() {
     assert!(event_loop.next_timeout().expect("a timer") > Duration::from_secs(60));
 }
 
-/// Queues work while nobody runs the loop. The flag says that it ran.
+/// Queues work outside of a run. The work sets the flag.
 type Queue = fn(&Loop, Rc<Cell<bool>>);
 
 #[test]
@@ -391,7 +391,7 @@ fn run_methods_leave_the_descriptor_as_run_once_does() {
     assert!(!HAS_TIMER || speaks(&event_loop, FOR_EVER));
     event_loop.run_until_idle().expect("idle");
     assert_idle(&event_loop);
-    // What is queued in the last iteration stays for the next run.
+    // Work that the last iteration queues stays for the next run.
     event_loop.run_until_complete(async {
         let again = handle.clone();
         handle.call_soon(move || drop(again.call_soon(|| {})));
@@ -538,7 +538,7 @@ fn paused_clock_makes_the_descriptor_readable_if_it_would_jump() {
         event_loop.run_once(jump).expect("a turn");
     }
     assert_eq!(event_loop.time() - start, hour);
-    // An executor job prevents the jump until it ends, also if nobody waits for it.
+    // An executor job prevents the jump until it ends, even if no task waits for it.
     event_loop.call_later(hour, || {});
     let (release, released) = mpsc::channel::<()>();
     drop(event_loop.run_in_executor(move || released.recv()));

@@ -3,15 +3,15 @@
 //! # Rules
 //!
 //! 1. The descriptor is the poller's, so it is readable while an event waits.
-//! 2. From its first use on, it is also readable while an iteration is due for another reason. While
-//!    the loop does not run, every change of what is due comes through
-//!    [`update_descriptor`](Inner::update_descriptor) or the run queue.
+//! 2. From its first use on, it is also readable while an iteration is due for another reason. A
+//!    change outside of a run calls [`update_descriptor`](Inner::update_descriptor), or goes through
+//!    the run queue.
 //! 3. For work that is due now, the loop notifies itself as another thread would. For a timer, it
 //!    sets a timerfd that is registered with the poller.
-//! 4. Both are edge-triggered, so the next poll takes the event. When the iteration ends, the loop
-//!    looks again: a descriptor that stayed readable would make the other loop spin.
+//! 4. Both are edge-triggered, so the next poll takes the event. Each run ends with an update. A
+//!    descriptor that stayed readable without work would make the other loop spin.
 //!
-//! A loop whose descriptor nobody uses pays one branch for each work that is queued.
+//! A loop whose descriptor is not used pays one branch for each piece of work.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -25,10 +25,8 @@ use crate::sys::uninterrupted;
 
 #[derive(Default)]
 pub(super) struct Embedding {
-    /// Whether the descriptor was used.
+    /// Set at the first use of the descriptor.
     is_on: Cell<bool>,
-    /// Whether a failure was logged since the timer last worked.
-    is_logged: Cell<bool>,
     timer: RefCell<Option<TimerFd>>,
     /// The time to which the timer is set.
     deadline: Cell<Option<Instant>>,
@@ -46,21 +44,25 @@ impl Inner {
         if self.closed.get() || !self.process.is_current() || self.embedding.is_on.replace(true) {
             return;
         }
-        if let Err(error) = self.create_timer() {
-            self.log_timer_error(&error);
+        match self.create_timer() {
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => log::warn!(
+                "cannot create a timer for a loop's descriptor: {error}; the descriptor is readable \
+                 while the loop has timers, until this succeeds"
+            ),
+            _ => {}
         }
         self.update_descriptor();
     }
 
-    /// Looks again at when an iteration is due. Called when that may have changed.
+    /// Updates the descriptor after a change of what is due.
     #[inline]
     pub(super) fn update_descriptor(&self) {
         if self.embedding.is_on.get() && !self.running.get() {
-            self.look_at_what_is_due();
+            self.update_used_descriptor();
         }
     }
 
-    fn look_at_what_is_due(&self) {
+    fn update_used_descriptor(&self) {
         if self.closed.get() || !self.process.is_current() {
             return;
         }
@@ -87,16 +89,10 @@ impl Inner {
             return;
         }
         match self.try_set_timer(deadline) {
-            Ok(()) => {
-                self.embedding.deadline.set(deadline);
-                self.embedding.is_logged.set(false);
-            }
+            Ok(()) => self.embedding.deadline.set(deadline),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
             // The next iteration retries. That costs CPU time, but a lost timer would hang the program.
-            Err(error) => {
-                self.log_timer_error(&error);
-                self.notify_embedder();
-            }
+            Err(_) => self.notify_embedder(),
         }
     }
 
@@ -105,10 +101,8 @@ impl Inner {
             self.create_timer()?;
         }
         let after = deadline.map(|it| it.saturating_duration_since(Instant::now()));
-        match &*self.embedding.timer.borrow() {
-            Some(timer) => timer.set(after),
-            None => Ok(()),
-        }
+        let timer = self.embedding.timer.borrow();
+        timer.as_ref().map_or(Ok(()), |timer| timer.set(after))
     }
 
     fn create_timer(&self) -> io::Result<()> {
@@ -117,20 +111,10 @@ impl Inner {
         self.embedding.timer.replace(Some(timer));
         Ok(())
     }
-
-    fn log_timer_error(&self, error: &io::Error) {
-        let is_expected = error.kind() == io::ErrorKind::Unsupported;
-        if !is_expected && !self.embedding.is_logged.replace(true) {
-            log::warn!(
-                "cannot set the timer of a loop's descriptor: {error}; until the loop can, the \
-                 descriptor is readable while the loop has a timer"
-            );
-        }
-    }
 }
 
 impl LoopHandle {
-    /// Tells an embedder that a timer, or the executor, has changed when an iteration is due.
+    /// Updates the descriptor after a change of the timers or the executor.
     #[inline]
     pub(crate) fn update_descriptor(&self) {
         self.inner.update_descriptor();

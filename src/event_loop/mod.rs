@@ -290,8 +290,8 @@ impl AsFd for Loop {
     /// From the first call on, the descriptor is readable while
     ///
     /// - an event waits, or a call or a wake-up of another thread;
-    /// - work is queued, also if it was queued while nobody runs the loop: a task that was created,
-    ///   woken or cancelled, a callback, a [`stop`](LoopHandle::stop);
+    /// - work is queued, also if that happens between two iterations: a task that was created, woken
+    ///   or cancelled, a callback, a [`stop`](LoopHandle::stop);
     /// - a timer is due, or a [manual clock](crate::Clock::manual) was advanced;
     /// - a [paused clock](crate::Clock::paused) would jump.
     ///
@@ -299,8 +299,8 @@ impl AsFd for Loop {
     /// timeout of its own. With a paused clock call `run_once(event_loop.next_timeout())`, which
     /// jumps.
     ///
-    /// The first call creates a timerfd. If that fails, the loop logs a warning, and tries again when
-    /// it needs one: until it succeeds, the descriptor is readable while the loop has a timer.
+    /// The first call creates a timerfd. If that fails, the loop logs a warning, and retries in each
+    /// iteration. Until it succeeds, the descriptor is readable while the loop has timers.
     ///
     /// # Platform
     ///
@@ -318,10 +318,8 @@ impl AsFd for Loop {
     /// let event_loop = Loop::new()?;
     /// let task = event_loop.create_task(event_loop.sleep(Duration::from_millis(5)));
     /// while !task.done() {
-    ///     # let limit = event_loop.next_timeout().and_then(|it| it.try_into().ok());
     ///     # #[cfg(target_os = "linux")]
-    ///     let limit = None;
-    ///     poll(&mut [PollFd::new(&event_loop, PollFlags::IN)], limit.as_ref())?;
+    ///     poll(&mut [PollFd::new(&event_loop, PollFlags::IN)], None)?;
     ///     event_loop.run_once(Some(Duration::ZERO))?;
     /// }
     /// # Ok(())

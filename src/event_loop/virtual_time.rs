@@ -12,26 +12,18 @@ use crate::reactor::shorter;
 pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// The real time after which a loop logs that its manual clock stands still.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = match cfg!(test) {
+    false => Duration::from_secs(10),
+    true => Duration::from_millis(20),
+};
 
-/// How long a loop has waited for a manual clock.
+/// The time that a loop has waited for a manual clock.
+#[derive(Default)]
 pub(super) struct Standstill {
-    limit: Cell<Duration>,
     waited: Cell<Duration>,
     /// The clock's time since then.
     clock: Cell<Option<Instant>>,
     is_logged: Cell<bool>,
-}
-
-impl Default for Standstill {
-    fn default() -> Standstill {
-        Standstill {
-            limit: Cell::new(LIMIT),
-            waited: Cell::new(Duration::ZERO),
-            clock: Cell::new(None),
-            is_logged: Cell::new(false),
-        }
-    }
 }
 
 impl Standstill {
@@ -92,7 +84,7 @@ impl Inner {
             return None;
         }
         let waited = standstill.waited_at(self.clock.now());
-        Some(standstill.limit.get().saturating_sub(waited))
+        Some(LIMIT.saturating_sub(waited))
     }
 
     fn waits_for_its_timers_alone(&self) -> bool {
@@ -109,7 +101,7 @@ impl Inner {
             standstill.waited.set(standstill.waited.get() + wait);
         }
         let waited = standstill.waited_at(now);
-        if waited < standstill.limit.get() || standstill.is_logged.replace(true) {
+        if waited < LIMIT || standstill.is_logged.replace(true) {
             return;
         }
         if let Some(place) = self.timers.next_place() {
@@ -155,20 +147,17 @@ mod tests {
         fn flush(&self) {}
     }
 
-    const SHORT: Duration = Duration::from_millis(20);
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn new_loop(clock: &Clock) -> Loop {
         let built = Loop::builder().clock(clock.clone()).build();
-        let event_loop = built.expect("a loop");
-        event_loop.inner.standstill.limit.set(SHORT);
-        event_loop
+        built.expect("a loop")
     }
 
-    /// Runs the loop for longer than the limit, and returns what it has logged.
+    /// Runs the loop for longer than the limit, and returns the lines that it logs.
     fn logged(event_loop: &Loop) -> Vec<String> {
         for _ in 0..8 {
-            event_loop.run_once(Some(SHORT / 4)).expect("an iteration");
+            event_loop.run_once(Some(LIMIT / 4)).expect("an iteration");
         }
         mem::take(&mut LINES.lock().expect("whole"))
     }
@@ -241,9 +230,9 @@ mod tests {
         let event_loop = new_loop(&clock);
         event_loop.call_later(HOUR, || {});
         for _ in 0..4 {
-            event_loop.run_once(Some(SHORT / 2)).expect("an iteration");
+            event_loop.run_once(Some(LIMIT / 2)).expect("an iteration");
             clock.advance(Duration::from_secs(1));
-            event_loop.run_once(Some(SHORT / 2)).expect("an iteration");
+            event_loop.run_once(Some(LIMIT / 2)).expect("an iteration");
         }
         assert_eq!(mem::take(&mut *LINES.lock().expect("whole")), [""; 0]);
 
