@@ -56,6 +56,10 @@ pub(crate) trait Callback {
     /// Drops what it would have run.
     fn cancel(&self);
     fn is_cancelled(&self) -> bool;
+    /// Returns whether an event calls it now.
+    fn is_due(&self) -> bool {
+        true
+    }
     /// What asked for it, to be named where it takes too long.
     fn place(&self) -> &'static Location<'static>;
 }

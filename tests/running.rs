@@ -4,7 +4,7 @@ mod util;
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -360,8 +360,24 @@ fn run_until_idle_calls_each_fd_callback_at_most_once() {
     });
     event_loop.run_until_idle().expect("idle");
     assert_eq!((reads.get(), writes.get()), (4, 4));
+    // A descriptor that changes all the time, with a callback that has run, is no work.
+    let ends = Arc::new(AtomicBool::new(false));
+    let (until, both) = (ends.clone(), (near.try_clone(), far.try_clone()));
+    let peer = thread::spawn(move || {
+        let (near, far) = (both.0.expect("a duplicate"), both.1.expect("a duplicate"));
+        while !until.load(Ordering::Relaxed) {
+            (&far).write_all(b"x").expect("room");
+            (&near).read_exact(&mut [0]).expect("it is there");
+        }
+    });
+    for round in 5..25 {
+        event_loop.run_until_idle().expect("idle");
+        assert_eq!((reads.get(), writes.get()), (round, round));
+    }
+    ends.store(true, Ordering::Relaxed);
+    peer.join().expect("ended");
     // Other runs call it in each iteration, as before.
-    for round in 5..8 {
+    for round in 25..28 {
         event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
         assert_eq!((reads.get(), writes.get()), (round, round));
     }

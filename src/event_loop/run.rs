@@ -348,8 +348,8 @@ impl Loop {
 
     /// Runs iterations until nothing is ready now, without waiting. For tests and frame loops.
     ///
-    /// It returns after an iteration that finds nothing queued, no timer due, no event, and no message
-    /// of another thread. Tasks may still wait for a later event.
+    /// It returns after an iteration that polls without waiting and finds nothing to run. Tasks may
+    /// still wait for a timer or a later event.
     ///
     /// - Each callback of [`add_reader`](LoopHandle::add_reader) and
     ///   [`add_writer`](LoopHandle::add_writer) runs at most once, however long its descriptor stays
@@ -399,7 +399,8 @@ impl Loop {
         let _once = inner.reactor.once();
         for _ in 0..MAX_ITERATIONS {
             let had_work = inner.turn(Driver::Embedder(Some(Duration::ZERO)), &mut |_| {})?;
-            if !had_work || inner.stopping.get() {
+            let is_idle = !had_work && inner.reactor.patience() != Some(Duration::ZERO);
+            if is_idle || inner.stopping.get() {
                 return Ok(());
             }
         }

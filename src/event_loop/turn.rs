@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::Inner;
 use crate::exceptions::ExceptionContext;
-use crate::reactor::shorter;
+use crate::reactor::{EVENTS_AT_ONCE, shorter};
 use crate::ready::{Call, Callback, Entry, Runnable};
 use crate::remote::Message;
 use crate::timers::Due;
@@ -26,7 +26,7 @@ pub(super) enum Driver {
 impl Inner {
     /// Waits until something is to be done, and runs what is to be done then, but not what that asks for.
     ///
-    /// Returns whether there was anything to do.
+    /// Returns whether it ran anything, or more events may wait.
     ///
     /// `root` polls the future that is run until it is complete. Its panic comes out of here, and leaves the loop as it was.
     pub(super) fn turn(&self, driver: Driver, root: &mut dyn FnMut(&Waker)) -> io::Result<bool> {
@@ -51,7 +51,8 @@ impl Inner {
             // It may have forked. What is queued is the parent's, not the child's.
             self.check_process()?;
         }
-        polled.map(|_| queued > 0 || events != self.reactor.events_seen())
+        let events = self.reactor.events_seen() - events;
+        polled.map(|_| queued > 0 || events >= EVENTS_AT_ONCE as u64)
     }
 
     /// Takes what the poller has, after waiting for it. True where the door was knocked at.

@@ -35,11 +35,9 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// Returns whether it was called in the present [`Once`](crate::reactor::Once).
-    fn was_called(&self) -> bool {
-        let attachment = self.attachment.borrow();
-        let once = attachment.as_ref().map_or(0, |it| it.once());
-        self.once.replace(once) == once && once != 0
+    /// Returns the number of the present [`Once`](crate::reactor::Once), or 0 outside of one.
+    fn present_once(&self) -> u64 {
+        self.attachment.borrow().as_ref().map_or(0, |it| it.once())
     }
 }
 
@@ -59,9 +57,7 @@ impl Drop for Calling<'_> {
 
 impl Callback for Watcher {
     fn run(&self) {
-        if self.was_called() {
-            return;
-        }
+        self.once.set(self.present_once());
         let mut calling = Calling {
             watcher: self,
             body: self.body.take(),
@@ -86,6 +82,11 @@ impl Callback for Watcher {
 
     fn is_cancelled(&self) -> bool {
         self.cancelled.get()
+    }
+
+    fn is_due(&self) -> bool {
+        let once = self.present_once();
+        once == 0 || once != self.once.get()
     }
 
     fn place(&self) -> &'static Location<'static> {

@@ -47,7 +47,7 @@ pub(crate) use source::{Direction, Source, Waiting};
 use waiters::{Handed, Woken};
 
 /// How many events one poll takes; more stay in the kernel for the next turn.
-const EVENTS_AT_ONCE: usize = 1024;
+pub(crate) const EVENTS_AT_ONCE: usize = 1024;
 /// The token of the door. No key has it: an index of all ones is never reached.
 const DOOR: Token = Token(usize::MAX);
 /// The token of the timer of the loop's descriptor. It has the same index, so no key has it either.
@@ -90,10 +90,10 @@ impl Attachment {
     ///
     /// During a [`Once`] the poller is asked at its end.
     pub(crate) fn rearm(&self) {
-        match &mut *self.reactor.deferred.borrow_mut() {
-            Some(deferred) => deferred.push((self.fd, self.key)),
-            None => self.reactor.arm(self.fd, self.key),
+        if let Some(deferred) = &mut *self.reactor.deferred.borrow_mut() {
+            return deferred.push((self.fd, self.key));
         }
+        self.reactor.arm(self.fd, self.key);
     }
 
     /// Returns the number of the present [`Once`], or 0 outside of one.
@@ -385,7 +385,9 @@ impl Reactor {
         self.handed.borrow_mut().append(&mut woken.handed);
         woken.wakers.drain(..).for_each(wake);
         for callback in woken.callbacks.drain(..) {
-            ready.push(callback);
+            if callback.is_due() {
+                ready.push(callback);
+            }
         }
         self.woken.set(woken);
         polled
