@@ -44,12 +44,11 @@ impl Inner {
         if self.closed.get() || !self.process.is_current() || self.embedding.is_on.replace(true) {
             return;
         }
-        match self.create_timer() {
-            Err(error) if error.kind() != io::ErrorKind::Unsupported => log::warn!(
+        if let Err(error) = self.create_timer() {
+            log::warn!(
                 "cannot create a timer for a loop's descriptor: {error}; the descriptor is readable \
                  while the loop has timers, until this succeeds"
-            ),
-            _ => {}
+            );
         }
         self.update_descriptor();
     }
@@ -90,22 +89,25 @@ impl Inner {
         }
         match self.try_set_timer(deadline) {
             Ok(()) => self.embedding.deadline.set(deadline),
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
             // The next iteration retries. That costs CPU time, but a lost timer would hang the program.
             Err(_) => self.notify_embedder(),
         }
     }
 
     fn try_set_timer(&self, deadline: Option<Instant>) -> io::Result<()> {
-        if self.embedding.timer.borrow().is_none() {
-            self.create_timer()?;
-        }
+        self.create_timer()?;
         let after = deadline.map(|it| it.saturating_duration_since(Instant::now()));
         let timer = self.embedding.timer.borrow();
-        timer.as_ref().map_or(Ok(()), |timer| timer.set(after))
+        timer
+            .as_ref()
+            .map_or(Ok(()), |timer| uninterrupted(|| timer.set(after)))
     }
 
+    /// Creates the timer, unless there is one or the system has no such timers.
     fn create_timer(&self) -> io::Result<()> {
+        if !TimerFd::IS_AVAILABLE || self.embedding.timer.borrow().is_some() {
+            return Ok(());
+        }
         let timer = uninterrupted(TimerFd::new)?;
         self.reactor.add_timer(timer.as_fd())?;
         self.embedding.timer.replace(Some(timer));

@@ -8,7 +8,10 @@ use std::time::Duration;
 pub(crate) struct TimerFd(OwnedFd);
 
 impl TimerFd {
-    /// Creates a timer that is not set. Fails with `Unsupported` if the system has none.
+    /// False if the system has no such timers.
+    pub(crate) const IS_AVAILABLE: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+    /// Creates a timer that is not set.
     pub(crate) fn new() -> io::Result<TimerFd> {
         imp::create().map(TimerFd)
     }
