@@ -49,8 +49,9 @@ pub use exceptions::ExceptionContext;
 pub use pool::Blocking;
 pub use remote::Remote;
 pub use sendfile::{SendFile, SendFileFuture};
-pub use sock::{Connect, Datagram, Listen};
+pub use sock::{Address, Connect, Datagram, Listen};
 pub use socket::Socket;
+pub use sys::address::RawAddress;
 pub use task::{CancelHandle, Promise, PromiseFuture, Task, TaskGroup};
 
 /// Longer texts: nothing here but documentation.

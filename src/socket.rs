@@ -19,6 +19,10 @@ use crate::turns::Turns;
 /// `T` is a socket of `std`, an `OwnedFd`, or any type of another crate that is `AsFd`. The operations are methods of
 /// [`LoopHandle`]; they borrow the socket, so that it cannot be closed under one that waits.
 ///
+/// A type of another crate receives and sends as it is. To accept, to connect or to exchange
+/// datagrams, make it an `OwnedFd` first: `Socket::new(OwnedFd::from(other))`. Its addresses are
+/// then [`Address`](crate::Address)es, of any family.
+///
 /// The socket is put into the poller the first time that an operation has to wait, for both directions, and stays there until
 /// it is dropped: waiting costs no system call after that. It belongs to the loop that waited first. Another loop that would
 /// have to wait gets an error of kind `InvalidInput`, until the first is closed.
@@ -54,7 +58,7 @@ struct Link {
     /// The process that the writers belong to.
     process: Cell<Process>,
     kind: Cell<Option<Kind>>,
-    /// Whether a `sock_connect` was dropped while the connection was in progress.
+    /// Whether a `sock_connect` ended while the connection may have been in progress.
     connect_abandoned: Cell<bool>,
     /// The waiting of `poll_recv` and `poll_send`, which have no future to keep it in.
     polled: [RefCell<Waiting>; 2],
@@ -209,7 +213,7 @@ impl<T: AsFd> Socket<T> {
         is_shut
     }
 
-    /// Notes that a connect was left in progress, and returns whether one was before.
+    /// Sets whether a connection may be left in progress, and returns whether one was.
     pub(crate) fn set_connect_abandoned(&self, is_abandoned: bool) -> bool {
         self.link.connect_abandoned.replace(is_abandoned)
     }
@@ -239,11 +243,14 @@ impl<T: AsFd> Socket<T> {
 }
 
 impl Socket<TcpStream> {
-    /// An unconnected TCP socket of the address's family, for [`sock_connect`](LoopHandle::sock_connect).
+    /// Creates an unconnected TCP socket of the address's family.
+    ///
+    /// It is for [`sock_connect`](LoopHandle::sock_connect), whose example creates one. To connect to
+    /// a host by its name, use [`connect`](LoopHandle::connect).
     ///
     /// # Errors
     ///
-    /// What the system says where it has no descriptor left, or no such family.
+    /// Any error of socket(2): the process is out of descriptors, or the system lacks the family.
     pub fn tcp(addr: &SocketAddr) -> io::Result<Socket<TcpStream>> {
         let family = match addr {
             SocketAddr::V4(_) => libc::AF_INET,
@@ -254,11 +261,13 @@ impl Socket<TcpStream> {
 }
 
 impl Socket<UnixStream> {
-    /// An unconnected Unix stream socket, for [`sock_connect`](LoopHandle::sock_connect).
+    /// Creates an unconnected Unix stream socket.
+    ///
+    /// It is for [`sock_connect`](LoopHandle::sock_connect), whose second example creates one.
     ///
     /// # Errors
     ///
-    /// What the system says where it has no descriptor left.
+    /// Any error of socket(2), for example if the process is out of descriptors.
     pub fn unix() -> io::Result<Socket<UnixStream>> {
         Ok(Socket::adopt(
             sys::stream(libc::AF_UNIX)?.into(),
@@ -266,11 +275,13 @@ impl Socket<UnixStream> {
         ))
     }
 
-    /// Two Unix stream sockets, connected to each other.
+    /// Creates two Unix stream sockets that are connected to each other.
+    ///
+    /// The example of [`Socket`] creates such a pair.
     ///
     /// # Errors
     ///
-    /// What the system says where it has no descriptors left.
+    /// Any error of socketpair(2), for example if the process is out of descriptors.
     pub fn pair() -> io::Result<(Socket<UnixStream>, Socket<UnixStream>)> {
         let (one, other) = UnixStream::pair()?;
         Ok((Socket::new(one)?, Socket::new(other)?))

@@ -57,6 +57,7 @@ type Pinned = PhantomPinned;
 
 auto_traits! {
     //                                   Send Sync Unpin
+    Address:                             YES  YES  YES,
     Blocking<Plain>:                     YES  YES  YES,
     Blocking<NotSync>:                   YES  YES  YES,
     Blocking<Local>:                     NO   NO   YES,
@@ -74,6 +75,7 @@ auto_traits! {
     Promise<Pinned>:                     NO   NO   YES,
     PromiseFuture<Plain>:                NO   NO   YES,
     PromiseFuture<Pinned>:               NO   NO   YES,
+    RawAddress:                          YES  YES  YES,
     Remote:                              YES  YES  YES,
     SendFile<'static, TcpStream, File>:  NO   NO   YES,
     SendFileFuture<'static, TcpStream>:  NO   NO   YES,

@@ -5,8 +5,7 @@ use std::mem;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use super::address::Address;
-#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::address::RawAddress;
 use super::interest::poll_now;
 use super::{cvt, cvt_len, uninterrupted};
 
@@ -46,10 +45,23 @@ pub(crate) fn check(fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 fn is_internet(fd: BorrowedFd<'_>) -> bool {
-    let mut name = Address::empty();
+    local_address(fd).is_some_and(|name| name.is_internet())
+}
+
+pub(crate) fn is_unix(fd: BorrowedFd<'_>) -> bool {
+    local_address(fd).is_some_and(|name| name.is_unix())
+}
+
+/// Returns whether the socket is known to be of another family than those of the internet.
+pub(crate) fn is_of_another_family(fd: BorrowedFd<'_>) -> bool {
+    local_address(fd).is_some_and(|name| !name.is_internet())
+}
+
+fn local_address(fd: BorrowedFd<'_>) -> Option<RawAddress> {
+    let mut name = RawAddress::empty();
     // SAFETY: both pointers are to `name`, which outlives the call; its length says how much room there is.
     let answer = unsafe { libc::getsockname(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) };
-    answer == 0 && name.is_internet()
+    (answer == 0).then_some(name)
 }
 
 /// Returns whether a stream socket of the internet is TCP: it may be SCTP or MPTCP, which the kernel names.
@@ -141,8 +153,8 @@ pub(crate) fn stream(family: libc::c_int) -> io::Result<OwnedFd> {
 }
 
 /// Takes the next connection of a listening socket, non-blocking and closed on exec, and the peer's address.
-pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
-    let mut peer = Address::empty();
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
+    let mut peer = RawAddress::empty();
     #[cfg(not(target_vendor = "apple"))]
     // SAFETY: both pointers are to `peer`, which outlives the call; its length says how much room there is.
     let fd = cvt(unsafe {
@@ -171,7 +183,7 @@ fn finish_opening(fd: &OwnedFd) -> io::Result<()> {
     set_nonblocking(fd.as_fd())
 }
 
-pub(crate) fn connect(fd: BorrowedFd<'_>, to: &Address) -> io::Result<()> {
+pub(crate) fn connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<()> {
     // SAFETY: the pointer and the length are those of `to`, which outlives the call.
     cvt(unsafe { libc::connect(fd.as_raw_fd(), to.as_ptr(), to.len()) })?;
     Ok(())
@@ -179,9 +191,14 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, to: &Address) -> io::Result<()> {
 
 /// Whether the socket has a peer.
 pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
-    let mut name = Address::empty();
+    let mut name = RawAddress::empty();
     // SAFETY: both pointers are to `name`, which outlives the call; its length says how much room there is.
     unsafe { libc::getpeername(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) == 0 }
+}
+
+/// Returns whether a connection attempt is over: it succeeded, failed, or was shut down.
+pub(crate) fn is_settled(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(poll_now(fd, libc::POLLOUT)? != 0)
 }
 
 /// Returns whether the socket is shut down for reading.
@@ -282,13 +299,13 @@ fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: libc::c_int) -> io::Result
 }
 
 /// One recvfrom(2) that does not wait, and the sender's address.
-pub(crate) fn recv_from(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<(usize, Address)> {
+pub(crate) fn recv_from(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<(usize, RawAddress)> {
     // SAFETY: the pointer and the length are those of `into`, which is borrowed for the call.
     unsafe { raw_recv_from(fd, into.as_mut_ptr(), into.len()) }
 }
 
 /// [`recv_from`] into new memory, as [`recv_vec`].
-pub(crate) fn recv_vec_from(fd: BorrowedFd<'_>, most: usize) -> io::Result<(Vec<u8>, Address)> {
+pub(crate) fn recv_vec_from(fd: BorrowedFd<'_>, most: usize) -> io::Result<(Vec<u8>, RawAddress)> {
     let mut bytes: Vec<u8> = Vec::new();
     bytes.try_reserve_exact(most)?;
     // SAFETY: the vector has room for `most` bytes at the pointer.
@@ -305,8 +322,8 @@ unsafe fn raw_recv_from(
     fd: BorrowedFd<'_>,
     into: *mut u8,
     len: usize,
-) -> io::Result<(usize, Address)> {
-    let mut sender = Address::empty();
+) -> io::Result<(usize, RawAddress)> {
+    let mut sender = RawAddress::empty();
     // SAFETY: the caller's promise; `sender` outlives the call, and its length says how much room it has.
     let got = cvt_len(unsafe {
         libc::recvfrom(
@@ -322,9 +339,9 @@ unsafe fn raw_recv_from(
 }
 
 /// One sendto(2) that neither waits nor raises SIGPIPE.
-pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &Address) -> io::Result<usize> {
+pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::Result<usize> {
     // SAFETY: the pointers and lengths are those of `bytes` and `to`, which are borrowed for the call.
-    cvt_len(unsafe {
+    let sent = cvt_len(unsafe {
         libc::sendto(
             fd.as_raw_fd(),
             bytes.as_ptr().cast(),
@@ -333,7 +350,20 @@ pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &Address) -> io::Res
             to.as_ptr(),
             to.len(),
         )
-    })
+    });
+    match sent {
+        // Linux reports that no local port is free by EAGAIN too, and no event follows
+        // (`inet_autobind` in net/ipv4/af_inet.c).
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_no_port(fd) => {
+            Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))
+        }
+        sent => sent,
+    }
+}
+
+fn has_no_port(fd: BorrowedFd<'_>) -> bool {
+    let name = local_address(fd).and_then(|name| name.to_internet().ok());
+    name.is_some_and(|name| name.port() == 0)
 }
 
 /// Whether the descriptor is non-blocking still: a duplicate of it can change that.
