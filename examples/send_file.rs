@@ -9,7 +9,7 @@
 use std::env;
 use std::fs::File;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -49,7 +49,7 @@ fn read_options(mut args: impl Iterator<Item = String>) -> Option<Options> {
 
 async fn send(event_loop: &LoopHandle, options: Options) -> io::Result<()> {
     let file = File::open(&options.plain[1])?;
-    let sock = connect(event_loop, options.plain[0].clone()).await?;
+    let sock = connect(event_loop, &options.plain[0]).await?;
     let rest = file.metadata()?.len().saturating_sub(options.offset);
     let bar = progress_bar(options.count.map_or(rest, |count| count.min(rest)));
     let began = Instant::now();
@@ -61,7 +61,7 @@ async fn send(event_loop: &LoopHandle, options: Options) -> io::Result<()> {
         sending = sending.count(count);
     }
     let sent = sending.await?;
-    sock.get_ref().shutdown(Shutdown::Write)?;
+    sock.shutdown(Shutdown::Write)?;
     bar.finish_and_clear();
     println!("sent {sent} bytes in {:.3?}", began.elapsed());
     Ok(())
@@ -73,17 +73,11 @@ fn progress_bar(len: u64) -> ProgressBar {
     ProgressBar::new(len).with_style(style.expect("a template"))
 }
 
-/// Names are looked up on the executor, as that waits for the network; then each address is tried in its turn.
-async fn connect(event_loop: &LoopHandle, to: String) -> io::Result<Socket<TcpStream>> {
-    let lookup = event_loop.run_in_executor(move || to.to_socket_addrs().map(Vec::from_iter));
-    let addrs: Vec<SocketAddr> = lookup.await??;
-    let mut result = Err(io::ErrorKind::NotFound.into());
-    for addr in addrs {
-        let sock = Socket::tcp(&addr)?;
-        match event_loop.sock_connect(&sock, &addr).await {
-            Ok(()) => return Ok(sock),
-            Err(error) => result = Err(error),
-        }
-    }
-    result
+/// Resolves the name, and connects to the first of its addresses that answers.
+async fn connect(event_loop: &LoopHandle, to: &str) -> io::Result<Socket<TcpStream>> {
+    let (host, port) = to.rsplit_once(':').ok_or(io::ErrorKind::InvalidInput)?;
+    let port = port.parse().map_err(io::Error::other)?;
+    // An IPv6 address has brackets: [::1]:9000.
+    let host = host.trim_matches(['[', ']']);
+    event_loop.connect(host, port).await
 }
