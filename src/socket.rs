@@ -93,10 +93,10 @@ impl<T: AsFd> Socket<T> {
     /// # }
     /// ```
     pub fn new(io: T) -> io::Result<Socket<T>> {
-        sys::check(io.as_fd())?;
+        let is_stream = sys::socket_type(io.as_fd())? == libc::SOCK_STREAM;
         sys::set_nonblocking(io.as_fd())?;
-        let link = Link::default();
-        Ok(Socket { link, io })
+        // The kind of a stream takes more calls, and few operations need it.
+        Ok(Socket::adopt(io, (!is_stream).then_some(Kind::Datagram)))
     }
 
     /// Takes what is non-blocking already, and of this kind if that is known.

@@ -14,7 +14,9 @@ use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use sendloop::{Loop, LoopClosedError, Readiness, Socket};
@@ -212,6 +214,7 @@ fn writable_waits_for_room() {
     finish(&event_loop, wait).expect("writable");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn hang_up_and_error_are_readable_and_writable() {
     let _test = test();
@@ -300,8 +303,9 @@ fn several_waits_of_both_directions_share_one_registration() {
     far.write_all(b"x").expect("room");
     // One that is dropped takes the event from none.
     drop(readers.remove(0));
-    for wait in readers {
-        finish(&event_loop, wait).expect("readable");
+    // One that has ended and is kept takes it from none either.
+    for wait in &mut readers {
+        finish(&event_loop, wait.as_mut()).expect("readable");
     }
     assert_eq!(event_loop.stats().registered, 1);
     nonblocking(&far);
@@ -319,7 +323,7 @@ fn a_wait_goes_on_if_another_task_took_what_there_was() {
     let (reader, mut writer) = UnixStream::pair().expect("a pair");
     let (reader, got) = (Rc::new(reader), Rc::new(Cell::new(0)));
     nonblocking(&*reader);
-    let tasks: Vec<_> = (0..3)
+    let tasks: Vec<_> = (0..6)
         .map(|_| {
             let (handle, reader, got) = (event_loop.handle(), reader.clone(), got.clone());
             event_loop.create_task(async move {
@@ -334,12 +338,12 @@ fn a_wait_goes_on_if_another_task_took_what_there_was() {
         })
         .collect();
     turn(&event_loop);
-    for n in 1..=3 {
+    for n in 1..=6 {
         assert_eq!(event_loop.stats().registered, 1);
         writer.write_all(b"x").expect("room");
         turn_until(&event_loop, || got.get() == n);
         // The others have looked, and do not keep the loop busy.
-        (0..5).for_each(|_| turn(&event_loop));
+        (0..20).for_each(|_| turn(&event_loop));
         let polls = event_loop.stats().polls;
         event_loop
             .run_once(Some(Duration::from_millis(10)))
@@ -740,4 +744,146 @@ fn sockets_of_every_kind_are_taken() {
 fn _a_wait_outlives_its_handle(fd: &File) -> impl Future<Output = io::Result<()>> + Unpin + '_ {
     let event_loop = new_loop();
     event_loop.handle().readable(fd)
+}
+
+/// A waker that notes that it was woken.
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A future that one of the loop's tasks could be waiting for.
+struct Waiter<'a> {
+    /// The socket, and whether this waits to write.
+    of: (usize, bool),
+    future: Pin<Box<dyn Future<Output = ()> + 'a>>,
+    flag: Arc<Flag>,
+}
+
+impl Waiter<'_> {
+    /// Polls if woken, and returns whether the wait is over.
+    fn is_over(&mut self) -> bool {
+        let waker = Waker::from(self.flag.clone());
+        let mut cx = Context::from_waker(&waker);
+        self.flag.0.swap(false, Ordering::SeqCst) && self.future.as_mut().poll(&mut cx).is_ready()
+    }
+}
+
+fn wait_for<'a>(
+    event_loop: &Loop,
+    sockets: &'a [Socket<OwnedFd>],
+    random: &mut Random,
+) -> Waiter<'a> {
+    let (n, kind) = (random.below(sockets.len()), random.below(8));
+    let (handle, socket) = (event_loop.handle(), &sockets[n]);
+    let future: Pin<Box<dyn Future<Output = ()> + 'a>> = match kind {
+        0 | 1 => Box::pin(async move { handle.readable(socket).await.expect("readable") }),
+        2 | 3 => Box::pin(async move { handle.writable(socket).await.expect("writable") }),
+        4 | 5 => Box::pin(async move { drop(handle.sock_recv(socket, 10).await) }),
+        _ => Box::pin(async move { drop(handle.sock_sendall(socket, &[7; 30_000]).await) }),
+    };
+    Waiter {
+        of: (n, kind == 2 || kind == 3 || kind > 5),
+        future,
+        flag: Arc::new(Flag(AtomicBool::new(true))),
+    }
+}
+
+/// Returns whether poll(2) reports the direction that `waiter` waits for.
+fn is_ready(waiter: &Waiter<'_>, sockets: &[Socket<OwnedFd>]) -> bool {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let (n, is_write) = waiter.of;
+    let flags = if is_write {
+        PollFlags::OUT
+    } else {
+        PollFlags::IN
+    };
+    let now = rustix::time::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut [PollFd::new(&sockets[n], flags)], Some(&now)).expect("poll") > 0
+}
+
+/// Socket pairs of TCP or of Unix with narrow buffers, and a file over each end.
+fn narrow_pairs(is_tcp: bool) -> Vec<(Socket<OwnedFd>, File, File)> {
+    let pair = |_| -> (OwnedFd, OwnedFd) {
+        if is_tcp {
+            let (near, far) = narrow_tcp();
+            (near.into(), far.into())
+        } else {
+            let (near, far) = narrow_unix();
+            (near.into(), far.into())
+        }
+    };
+    let with_files = |(near, far): (OwnedFd, OwnedFd)| {
+        let file = File::from(near.try_clone().expect("a dup"));
+        nonblocking(&far);
+        let socket = Socket::new(near).expect("a socket");
+        (socket, file, File::from(far))
+    };
+    (0..3).map(pair).map(with_files).collect()
+}
+
+/// Does something to one end of a pair that its waiters may be waiting for.
+fn disturb(random: &mut Random, near: &mut File, far: &mut File) {
+    use std::net::Shutdown;
+    let shut = |file: &File, how| drop(socket2::SockRef::from(file).shutdown(how));
+    let most = if random.below(30) == 0 { 7 } else { 4 };
+    match random.below(most) {
+        0 => drop(far.write(&[0; 15])),
+        1 => while near.read(&mut [0; 100]).is_ok_and(|n| n > 0) {},
+        2 => while near.write(&[0; 4096]).is_ok() {},
+        3 => while far.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {},
+        4 => shut(near, Shutdown::Write),
+        5 => shut(near, Shutdown::Read),
+        _ => shut(far, Shutdown::Both),
+    }
+}
+
+#[test]
+fn no_wait_is_forgotten_in_any_order_of_events() {
+    let _test = test();
+    for seed in 0..40 {
+        let mut random = Random(seed);
+        let event_loop = new_loop();
+        let mut files = Vec::new();
+        let mut sockets = Vec::new();
+        for (socket, near, far) in narrow_pairs(seed % 2 == 0) {
+            sockets.push(socket);
+            files.push((near, far));
+        }
+        let mut waiters: Vec<Waiter<'_>> = Vec::new();
+        for _ in 0..400 {
+            match random.below(8) {
+                0 | 1 => waiters.push(wait_for(&event_loop, &sockets, &mut random)),
+                2 if !waiters.is_empty() => {
+                    drop(waiters.swap_remove(random.below(waiters.len())));
+                }
+                3 | 4 => turn(&event_loop),
+                _ => {
+                    let (near, far) = &mut files[random.below(sockets.len())];
+                    disturb(&mut random, near, far);
+                }
+            }
+            // Some tasks are slow to poll.
+            waiters.retain_mut(|waiter| random.below(2) == 0 || !waiter.is_over());
+        }
+        // What hangs is ended by the test's own limit.
+        while waiters.iter().any(|waiter| is_ready(waiter, &sockets)) {
+            turn(&event_loop);
+            waiters.retain_mut(|waiter| !waiter.is_over());
+        }
+        for _ in 0..waiters.len() + 5 {
+            turn(&event_loop);
+            waiters.retain_mut(|waiter| !waiter.is_over());
+        }
+        assert_eq!(event_loop.next_timeout(), None, "seed {seed}: busy");
+        drop(waiters);
+        drop(sockets);
+        assert_eq!(event_loop.stats().registered, 0);
+    }
 }

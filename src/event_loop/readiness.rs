@@ -20,7 +20,7 @@ pub struct Readiness<'a> {
     event_loop: LoopHandle,
     fd: BorrowedFd<'a>,
     direction: Direction,
-    /// What poll(2) is asked for.
+    /// The events for poll(2).
     events: libc::c_short,
     waiting: Waiting,
     /// While it waits.

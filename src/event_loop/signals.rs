@@ -144,8 +144,8 @@ impl LoopHandle {
     /// # Errors
     ///
     /// `InvalidInput` for SIGKILL and SIGSTOP, for the signals of a fault (SIGSEGV, SIGBUS, SIGFPE,
-    /// SIGILL), and for what is no signal; [`LoopClosedError`](crate::LoopClosedError) on a closed loop; what the system says
-    /// where it has no descriptors left.
+    /// SIGILL), and for a number that is no signal. [`LoopClosedError`](crate::LoopClosedError) on
+    /// a closed loop. Any OS error if the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -180,6 +180,18 @@ impl LoopHandle {
     ///
     /// As in asyncio, a call that is already queued still runs. A signal that arrived but has no
     /// queued call yet is ignored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.add_signal_handler(libc::SIGHUP, || println!("reload"))?;
+    /// assert!(event_loop.remove_signal_handler(libc::SIGHUP));
+    /// assert!(!event_loop.remove_signal_handler(libc::SIGHUP));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remove_signal_handler(&self, signal: i32) -> bool {
         let body = self.inner.signals.handlers.borrow_mut().remove(&signal);
         if body.is_none() {
@@ -196,8 +208,8 @@ impl LoopHandle {
     /// and each gets it. The former disposition comes back when the last of them is dropped,
     /// removed or closed with its loop, as `add_signal_handler` describes.
     ///
-    /// A `Signal` for SIGINT replaces what [`run`](crate::run) does at Ctrl-C, like a handler. After
-    /// it is dropped, Ctrl-C ends the process. asyncio has no such method.
+    /// A `Signal` for SIGINT replaces what [`run`](crate::run) does at Ctrl-C, like a handler.
+    /// After it is dropped, Ctrl-C ends the process. asyncio has no such method.
     ///
     /// # Errors
     ///

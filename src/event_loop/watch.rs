@@ -175,19 +175,26 @@ impl fmt::Debug for Watches {
 }
 
 impl LoopHandle {
-    /// Calls `callback` in each turn in which the descriptor is readable, at its end or failed, until it is
-    /// [removed](LoopHandle::remove_reader). A second one replaces the first.
+    /// Calls `callback` in each iteration in which the descriptor is readable.
+    ///
+    /// An end or an error counts as readable. The loop calls it until it is
+    /// [removed](LoopHandle::remove_reader). A second callback replaces the first.
     ///
     /// asyncio's selector loop calls it for the same events; the [page about
     /// asyncio](crate::docs::asyncio) has a table. Urgent TCP data does not call it.
     ///
-    /// For pipes, terminals, sockets, eventfds, timerfds, inotify; also for a descriptor that a [`Socket`](crate::Socket) has in
-    /// the loop. To be removed before the descriptor is closed, as in asyncio; removing and closing inside any callback is fine.
+    /// The descriptor may be a pipe, a terminal, a socket, an eventfd, a timerfd or an inotify. It
+    /// may also be one that a [`Socket`](crate::Socket) has registered with the loop. Remove the
+    /// callback before you close the descriptor, as in asyncio. Any callback may do both.
+    ///
+    /// A task should use [`readable`](LoopHandle::readable) instead: a cancelled task then leaves no
+    /// callback behind.
     ///
     /// # Errors
     ///
-    /// `PermissionDenied` for a regular file or a directory, which are always ready and which epoll refuses;
-    /// [`LoopClosedError`](crate::LoopClosedError) on a closed loop. The callback is dropped then.
+    /// `PermissionDenied` for a regular file or a directory: they are always ready, and epoll refuses
+    /// them. [`LoopClosedError`](crate::LoopClosedError) on a closed loop. The callback is dropped
+    /// then.
     ///
     /// # Examples
     ///
@@ -218,28 +225,70 @@ impl LoopHandle {
         self.watch(Direction::Read, fd, Box::new(callback))
     }
 
-    /// Calls `callback` in each turn in which the descriptor is writable or failed, until it is
-    /// [removed](LoopHandle::remove_writer); else as [`add_reader`](LoopHandle::add_reader).
+    /// Calls `callback` in each iteration in which the descriptor is writable or failed, until it is
+    /// [removed](LoopHandle::remove_writer); otherwise as [`add_reader`](LoopHandle::add_reader).
     ///
     /// # Errors
     ///
     /// As [`add_reader`](LoopHandle::add_reader).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (_reader, writer) = std::os::unix::net::UnixStream::pair()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.add_writer(&writer, move || handle.stop())?;
+    /// event_loop.run_forever();
+    /// assert!(event_loop.remove_writer(&writer));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     #[doc(alias = "AsyncFd")]
     pub fn add_writer(&self, fd: &impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
         self.watch(Direction::Write, fd, Box::new(callback))
     }
 
-    /// Drops the callback for reading, now, and says whether there was one. It is not called again, also where it was due.
+    /// Drops the callback for reading at once, and returns whether there was one.
+    ///
+    /// The loop does not call it again, even if it is due in this iteration. If the descriptor may
+    /// be closed already, use [`remove_reader_raw`](LoopHandle::remove_reader_raw).
     ///
     /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (reader, _writer) = std::os::unix::net::UnixStream::pair()?;
+    /// event_loop.add_reader(&reader, || println!("readable"))?;
+    /// assert!(event_loop.remove_reader(&reader));
+    /// assert!(!event_loop.remove_reader(&reader));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remove_reader(&self, fd: &impl AsFd) -> bool {
         self.remove_reader_raw(fd.as_fd().as_raw_fd())
     }
 
-    /// Drops the callback for writing, now, and says whether there was one. It is not called again, also where it was due.
+    /// Drops the callback for writing at once, and returns whether there was one; otherwise as
+    /// [`remove_reader`](LoopHandle::remove_reader).
     ///
-    /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (_reader, writer) = std::os::unix::net::UnixStream::pair()?;
+    /// event_loop.add_writer(&writer, || println!("writable"))?;
+    /// assert!(event_loop.remove_writer(&writer));
+    /// assert!(!event_loop.remove_writer(&writer));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remove_writer(&self, fd: &impl AsFd) -> bool {
         self.remove_writer_raw(fd.as_fd().as_raw_fd())
     }

@@ -18,7 +18,7 @@
 //!    (tokio-rs/mio#361, libuv/libuv#1148).
 //! 5. The table never decides that a registration can be skipped. What is attached a second time is modified; where the kernel
 //!    knows nothing of it (ENOENT) it is another descriptor with an old number, and added as a new one; what should be new and is known (EEXIST) is modified. Both are logged: a
-//!    descriptor was closed behind the loop's back.
+//!    descriptor was closed behind the loop's back. Tasks that wait for the old one are woken, and fail with EBADF.
 //! 6. An event wakes one task, and that task the next if there may be more; an error or a hang-up wakes all (`waiters`).
 //! 7. Wakers are collected, then borrows released, then the wakers woken: a waker is foreign code.
 

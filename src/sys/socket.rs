@@ -18,29 +18,25 @@ pub(crate) enum Kind {
     Stream,
     /// A socket that carries messages.
     Datagram,
-    /// No socket at all.
-    NotSocket,
 }
 
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
-    match uninterrupted(|| option(fd, libc::SOL_SOCKET, libc::SO_TYPE)) {
-        Ok(libc::SOCK_STREAM) if is_internet(fd) && is_tcp(fd) => Ok(Kind::Tcp),
-        Ok(libc::SOCK_STREAM) => Ok(Kind::Stream),
-        Ok(_) => Ok(Kind::Datagram),
-        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(Kind::NotSocket),
-        Err(error) => Err(error),
-    }
+    Ok(match socket_type(fd)? {
+        libc::SOCK_STREAM if is_internet(fd) && is_tcp(fd) => Kind::Tcp,
+        libc::SOCK_STREAM => Kind::Stream,
+        _ => Kind::Datagram,
+    })
 }
 
-/// Fails with `InvalidInput` if the descriptor is not a socket, in one system call.
-pub(crate) fn check(fd: BorrowedFd<'_>) -> io::Result<()> {
+/// Returns SO_TYPE, or fails with `InvalidInput` if the descriptor is not a socket.
+pub(crate) fn socket_type(fd: BorrowedFd<'_>) -> io::Result<libc::c_int> {
     match uninterrupted(|| option(fd, libc::SOL_SOCKET, libc::SO_TYPE)) {
         // An open descriptor is EBADF if it was opened with O_PATH.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTSOCK | libc::EBADF)) => {
             let what = "the descriptor is not a socket";
             Err(io::Error::new(io::ErrorKind::InvalidInput, what))
         }
-        checked => checked.map(drop),
+        other => other,
     }
 }
 

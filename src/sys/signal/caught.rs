@@ -324,12 +324,11 @@ fn is_wanted_by_parent(number: usize) -> bool {
 fn remember(former: &mut Option<libc::sigaction>, number: usize, before: libc::sigaction) {
     if before.sa_sigaction != ours() {
         *former = Some(before);
-        FORMER_FOR_HANDLER[number]
-            .handler
-            .store(before.sa_sigaction, SeqCst);
-        FORMER_FOR_HANDLER[number]
-            .flags
-            .store(before.sa_flags, SeqCst);
+        let shared = &FORMER_FOR_HANDLER[number];
+        // A child that is forked in between finds the default, and no handler with wrong flags.
+        shared.handler.store(libc::SIG_DFL, SeqCst);
+        shared.flags.store(before.sa_flags, SeqCst);
+        shared.handler.store(before.sa_sigaction, SeqCst);
     }
 }
 
