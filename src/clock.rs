@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 /// The clock of a loop: the machine's monotonic clock, or virtual time for tests.
 ///
-/// All timers of a loop use its clock: `call_later`, `sleep`, `wait_for`, `stall_timeout`. Clones of
-/// a clock are one clock.
+/// All timers of a loop use its clock: `call_later`, `sleep`, `wait_for`, `stall_timeout`. Clones
+/// of a clock are one clock.
 ///
 /// - [`Clock::real`] is the machine's clock and the default.
 /// - [`Clock::manual`] stands still until a test [advances](Clock::advance) it. A test of an hour's
@@ -119,19 +119,19 @@ impl Clock {
     /// Creates a clock that stands still while the loop works, and jumps to the next timer when
     /// the loop is otherwise idle.
     ///
-    /// The loop is idle if nothing is queued, a poll without waiting finds no event, and no executor
-    /// job is queued or running. A registered descriptor does not prevent a jump, so a timeout of
-    /// a socket that a peer in another thread has yet to serve runs out at once.
+    /// The loop is idle if nothing is queued, a poll without waiting finds no event, and no
+    /// executor job is queued or running. A registered descriptor does not prevent a jump, so a
+    /// timeout of a socket that a peer in another thread has yet to serve runs out at once.
     ///
-    /// Each jump ends exactly at the deadline of the next timer. If there is no timer, the loop waits
-    /// for events in real time. A delay of 100 years or more never ends. [`advance`](Clock::advance)
-    /// works too.
+    /// Each jump ends exactly at the deadline of the next timer. If there is no timer, the loop
+    /// waits for events in real time. A delay of 100 years or more never ends.
+    /// [`advance`](Clock::advance) works too.
     ///
     /// [`run_once`](crate::Loop::run_once) jumps at most its timeout, and
     /// [`run_until_idle`](crate::Loop::run_until_idle) never jumps.
     ///
-    /// One paused clock serves one loop: a second [`build`](crate::Builder::build) with it fails with
-    /// `InvalidInput`, also after the first loop is closed.
+    /// One paused clock serves one loop: a second [`build`](crate::Builder::build) with it fails
+    /// with `InvalidInput`, also after the first loop is closed.
     ///
     /// # Examples
     ///
@@ -178,8 +178,8 @@ impl Clock {
 
     /// Moves a manual or paused clock forward, and wakes the loops that use it.
     ///
-    /// Any thread may call this. Timers that fall due fire in the loop's next iteration, in the order
-    /// of their deadlines.
+    /// Any thread may call this. Timers that fall due fire in the loop's next iteration, in the
+    /// order of their deadlines.
     ///
     /// # Panics
     ///

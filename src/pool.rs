@@ -60,7 +60,7 @@ struct State {
     /// Woken when the last thread has ended.
     ended: Vec<Waker>,
     /// Woken when no job is queued or running.
-    unemployed: Vec<Waker>,
+    idle_wakers: Vec<Waker>,
 }
 
 impl State {
@@ -112,8 +112,8 @@ impl Shared {
                 }
                 state = self.state();
                 state.idle += 1;
-                if !state.unemployed.is_empty() && !state.is_busy() {
-                    let wakers = mem::take(&mut state.unemployed);
+                if !state.idle_wakers.is_empty() && !state.is_busy() {
+                    let wakers = mem::take(&mut state.idle_wakers);
                     drop(state);
                     wakers.into_iter().for_each(wake);
                     state = self.state();
@@ -281,8 +281,8 @@ impl Pool {
         }
         let mut state = self.shared.state();
         let is_busy = state.is_busy();
-        if is_busy && !state.unemployed.iter().any(|it| it.will_wake(waker)) {
-            state.unemployed.push(waker.clone());
+        if is_busy && !state.idle_wakers.iter().any(|it| it.will_wake(waker)) {
+            state.idle_wakers.push(waker.clone());
         }
         is_busy
     }

@@ -207,8 +207,8 @@ impl Wake for Door {
 
 /// A handle to a loop for other threads: `Send`, `Sync` and `Clone`.
 ///
-/// The loop and its [`LoopHandle`](crate::LoopHandle) stay on one thread. A `Remote` may outlive its
-/// loop: then each call fails with [`LoopClosedError`].
+/// The loop and its [`LoopHandle`](crate::LoopHandle) stay on one thread. A `Remote` may outlive
+/// its loop: then each call fails with [`LoopClosedError`].
 ///
 /// # Examples
 ///
@@ -240,8 +240,8 @@ impl Remote {
 
     /// Calls `callback` on the loop's thread, in the next iteration.
     ///
-    /// The calls of one thread run in the order in which they were made. For a call after a delay there
-    /// is [`call_later_threadsafe`](Remote::call_later_threadsafe).
+    /// The calls of one thread run in the order in which they were made. For a call after a delay
+    /// there is [`call_later_threadsafe`](Remote::call_later_threadsafe).
     ///
     /// The difference from asyncio: there is no handle to cancel the call.
     ///

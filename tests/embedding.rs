@@ -46,7 +46,8 @@ fn turn(event_loop: &Loop) {
     event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
 }
 
-/// Runs iterations until `done`, each after a poll(2) of the descriptor alone. Returns their number.
+/// Runs iterations until `done`, each after a poll(2) of the descriptor alone. Returns their
+/// number.
 #[track_caller]
 fn drive(event_loop: &Loop, done: impl Fn() -> bool) -> usize {
     let mut turns = 0;

@@ -157,7 +157,8 @@ impl log::Log for Logger {
     fn flush(&self) {}
 }
 
-/// Does nothing in an ordinary run. With a scenario in the environment it is one of the processes of the test below.
+/// Does nothing in an ordinary run. With a scenario in the environment it is one of the processes
+/// of the test below.
 #[test]
 fn scenario() {
     let Ok(name) = std::env::var(SCENARIO) else {

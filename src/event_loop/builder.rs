@@ -40,7 +40,6 @@ use crate::timers::Timers;
 /// # }
 /// ```
 #[doc(alias = "current_thread")]
-#[doc(alias = "Runtime")]
 #[derive(Debug, Clone, Default)]
 #[must_use = "a builder does nothing until `build` or `run`"]
 pub struct Builder {

@@ -45,8 +45,8 @@ impl Debug {
 impl LoopHandle {
     /// Turns debug mode on or off.
     ///
-    /// In debug mode the loop logs a warning for each callback and each step of a task that takes too
-    /// long, with the place in the program that created it.
+    /// In debug mode the loop logs a warning for each callback and each step of a task that takes
+    /// too long, with the place in the program that created it.
     /// [`set_slow_callback_duration`](LoopHandle::set_slow_callback_duration) sets the limit. An
     /// operation on a socket that the program made blocking fails with `InvalidInput`.
     ///
@@ -95,9 +95,9 @@ impl LoopHandle {
     /// That is a panic in a callback, in a task whose result nobody takes (once, when its handle is
     /// gone), or in a destructor that the loop runs. None of these ends the loop.
     ///
-    /// The handler replaces [`default_exception_handler`](LoopHandle::default_exception_handler), and
-    /// may call it. That also reports a panic of the handler, and exceptions that it causes. asyncio
-    /// passes the loop as well: keep a handle.
+    /// The handler replaces [`default_exception_handler`](LoopHandle::default_exception_handler),
+    /// and may call it. That also reports a panic of the handler, and exceptions that it causes.
+    /// asyncio passes the loop as well: keep a handle.
     ///
     /// # Examples
     ///
@@ -163,8 +163,8 @@ impl LoopHandle {
     /// Logs the context as an error. The loop does this unless another handler is set.
     ///
     /// If the log is off, it writes one line to standard error instead. The log is off
-    /// (`log::max_level()`) until the program installs a logger, or if it sets the level to `Off`. A
-    /// logger that filters the record out does not cause that line.
+    /// (`log::max_level()`) until the program installs a logger, or if it sets the level to `Off`.
+    /// A logger that filters the record out does not cause that line.
     ///
     /// # Examples
     ///

@@ -200,10 +200,10 @@ pub struct Loop {
 impl Loop {
     /// Creates a loop with the default settings.
     ///
-    /// This also sets SIGPIPE to ignored if it is at its default, for the whole process: sendfile(2)
-    /// to a peer that went away would kill it. Rust's own runtime does the same before `main`. Nothing
-    /// sets it back. If the program sets SIGPIPE to its default later, a sendfile to such a peer kills
-    /// the process, until another loop is created.
+    /// This also sets SIGPIPE to ignored if it is at its default, for the whole process:
+    /// sendfile(2) to a peer that went away would kill it. Rust's own runtime does the same before
+    /// `main`. Nothing sets it back. If the program sets SIGPIPE to its default later, a sendfile
+    /// to such a peer kills the process, until another loop is created.
     ///
     /// # Errors
     ///
@@ -294,8 +294,8 @@ impl AsFd for Loop {
     /// From the first call on, the descriptor is readable while
     ///
     /// - an event waits, or a call or a wake-up of another thread;
-    /// - work is queued, also if that happens between two iterations: a task that was created, woken
-    ///   or cancelled, a callback, a [`stop`](LoopHandle::stop);
+    /// - work is queued, also if that happens between two iterations: a task that was created,
+    ///   woken or cancelled, a callback, a [`stop`](LoopHandle::stop);
     /// - a timer is due, or a [manual clock](crate::Clock::manual) was advanced;
     /// - a [paused clock](crate::Clock::paused) would jump.
     ///
@@ -303,13 +303,14 @@ impl AsFd for Loop {
     /// timeout of its own. With a paused clock call `run_once(event_loop.next_timeout())`, which
     /// jumps.
     ///
-    /// The first call creates a timerfd. If that fails, the loop logs a warning, and retries in each
-    /// iteration. Until it succeeds, the descriptor is readable while the loop has timers.
+    /// The first call creates a timerfd. If that fails, the loop logs a warning, and retries in
+    /// each iteration. Until it succeeds, the descriptor is readable while the loop has timers.
     ///
     /// # Platform
     ///
-    /// The timer needs Linux. Elsewhere a timer that falls due does not make the descriptor readable:
-    /// wait at most [`next_timeout`](Loop::next_timeout), and ask for it right before each wait.
+    /// The timer needs Linux. Elsewhere a timer that falls due does not make the descriptor
+    /// readable: wait at most [`next_timeout`](Loop::next_timeout), and ask for it right before
+    /// each wait.
     ///
     /// # Examples
     ///

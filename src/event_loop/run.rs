@@ -103,7 +103,8 @@ impl Builder {
     /// Creates a loop with these settings, runs `main` on it, and closes it: [`run`] with settings.
     ///
     /// It ends as [`run`] does, and has its rules for Ctrl-C.
-    /// [`shutdown_timeout`](Builder::shutdown_timeout) bounds the wait for executor work at the end.
+    /// [`shutdown_timeout`](Builder::shutdown_timeout) bounds the wait for executor work at the
+    /// end.
     ///
     /// # Errors
     ///
@@ -316,8 +317,8 @@ impl Loop {
     ///
     /// # Errors
     ///
-    /// Any error of the poller, after the iteration has done what needs no event. An interrupted wait
-    /// is no error. In a forked child it fails if the loop is its parent's.
+    /// Any error of the poller, after the iteration has done what needs no event. An interrupted
+    /// wait is no error. In a forked child it fails if the loop is its parent's.
     ///
     /// # Panics
     ///
@@ -352,8 +353,8 @@ impl Loop {
     /// still wait for a timer or a later event.
     ///
     /// - Each callback of [`add_reader`](LoopHandle::add_reader) and
-    ///   [`add_writer`](LoopHandle::add_writer) runs at most once, however long its descriptor stays
-    ///   ready. Signals are delivered at most once.
+    ///   [`add_writer`](LoopHandle::add_writer) runs at most once, however long its descriptor
+    ///   stays ready. Signals are delivered at most once.
     /// - A [`stop`](LoopHandle::stop), before it or meanwhile, ends it after the iteration.
     /// - A [paused clock](crate::Clock::paused) does not jump: no time passes for the loop.
     ///
@@ -361,8 +362,8 @@ impl Loop {
     ///
     /// # Errors
     ///
-    /// - `WouldBlock` after 10,000 iterations, as with a task that yields for ever. Nothing is lost: the
-    ///   next run goes on from there.
+    /// - `WouldBlock` after 10,000 iterations, as with a task that yields for ever. Nothing is
+    ///   lost: the next run goes on from there.
     /// - Any error of the poller; in a forked child, if the loop is its parent's.
     ///
     /// # Panics
@@ -415,8 +416,8 @@ impl Loop {
     /// [the descriptor](Loop#method.as_fd) needs it only on systems other than Linux, right before
     /// each wait.
     ///
-    /// It is the time of the loop's clock: with a [paused clock](crate::Clock::paused) the jump that
-    /// `run_once(event_loop.next_timeout())` makes.
+    /// It is the time of the loop's clock: with a [paused clock](crate::Clock::paused) the jump
+    /// that `run_once(event_loop.next_timeout())` makes.
     ///
     /// # Examples
     ///

@@ -19,8 +19,8 @@ impl LoopHandle {
     /// Callbacks and steps of tasks run in the order in which they were queued. A callback that is
     /// queued during an iteration runs in the next one.
     ///
-    /// Its panic goes to the [exception handler](LoopHandle::set_exception_handler) and ends nothing
-    /// else. On a closed loop the callback is dropped, and the handle reports cancelled.
+    /// Its panic goes to the [exception handler](LoopHandle::set_exception_handler) and ends
+    /// nothing else. On a closed loop the callback is dropped, and the handle reports cancelled.
     ///
     /// # Examples
     ///
@@ -176,10 +176,11 @@ impl LoopHandle {
         promise()
     }
 
-    /// Waits for `delay`, counted from this call. `Duration::ZERO` lets others run for one iteration.
+    /// Waits for `delay`, counted from this call. `Duration::ZERO` lets others run for one
+    /// iteration.
     ///
-    /// The difference from asyncio: it has no result, and the time counts from the call, not from the
-    /// first await. On a closed loop it does not wait.
+    /// The difference from asyncio: it has no result, and the time counts from the call, not from
+    /// the first await. On a closed loop it does not wait.
     ///
     /// # Cancel safety
     ///
@@ -233,6 +234,7 @@ impl LoopHandle {
     /// })
     /// # }
     /// ```
+    #[doc(alias = "Timer")]
     #[track_caller]
     pub fn sleep_until(&self, deadline: Instant) -> Sleep {
         Sleep::until(self, deadline)
@@ -314,12 +316,12 @@ impl LoopHandle {
 impl Remote {
     /// Calls `callback` on the loop's thread after `delay`, never earlier.
     ///
-    /// The delay is of the loop's clock. It counts from the iteration in which the loop takes the call,
-    /// which is the next one. asyncio has no such method.
+    /// The delay is of the loop's clock. It counts from the iteration in which the loop takes the
+    /// call, which is the next one. asyncio has no such method.
     ///
     /// There is no handle to cancel the call. To cancel it, or to start a task, use
-    /// [`call_soon_threadsafe`](Remote::call_soon_threadsafe) with a closure that gets the loop from
-    /// [`get_running_loop`].
+    /// [`call_soon_threadsafe`](Remote::call_soon_threadsafe) with a closure that gets the loop
+    /// from [`get_running_loop`].
     ///
     /// # Errors
     ///

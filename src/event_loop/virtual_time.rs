@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::Inner;
 use crate::reactor::shorter;
 
-/// A paused clock does not jump to a timer that is this far away: it stands for one that never fires.
+/// A paused clock does not jump to a timer that is this far away: it stands for one that never
+/// fires.
 pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// The real time after which a loop logs that its manual clock stands still.
