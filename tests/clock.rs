@@ -4,6 +4,7 @@ mod util;
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, ready};
+use std::io::Write;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -253,27 +254,32 @@ fn paused_clock_does_not_jump_over_an_event_or_queued_work() {
     let _test = test();
     let (event_loop, clock) = paused();
     let start = clock.now();
-    let (near, far) = Socket::pair().expect("a pair");
-    let remote = event_loop.remote();
-    event_loop.run_until_complete(async {
-        for _ in 0..100 {
-            event_loop.sock_sendall(&far, b"x").await.expect("room");
-            let receive = event_loop.sock_recv(&near, 10);
-            let waited = event_loop.wait_for(receive, Duration::from_nanos(1)).await;
-            assert_eq!(waited.expect("in time").expect("received"), b"x");
-            event_loop.sleep(Duration::ZERO).await;
-            // A message of another thread, which arrives before the poll.
-            let (promise, came) = event_loop.create_future();
-            event_loop.call_soon(move || promise.set_result(()).expect("a task waits"));
-            let call = thread::spawn({
-                let remote = remote.clone();
-                move || remote.call_soon_threadsafe(|| {})
-            });
-            call.join().expect("called").expect("open");
-            let waited = event_loop.wait_for(came, Duration::from_nanos(1)).await;
-            waited.expect("in time").expect("set");
-        }
-    });
+    let soon = Duration::from_nanos(1);
+    let (near, far) = unix();
+    let near = Rc::new(near);
+    for _ in 0..100 {
+        // The data arrives when the task waits already: only a poll finds it.
+        let (handle, from) = (event_loop.handle(), near.clone());
+        let receive = async move { handle.sock_recv(&from, 10).await };
+        let task = event_loop.create_task(event_loop.wait_for(receive, soon));
+        let peer = far.try_clone().expect("a duplicate");
+        event_loop.call_soon(move || (&peer).write_all(b"x").expect("room"));
+        let waited = event_loop.run_until_complete(task).expect("no panic");
+        assert_eq!(waited.expect("in time").expect("received"), b"x");
+        // So does a call of another thread.
+        let (remote, time) = (event_loop.remote(), clock.clone());
+        let timer = event_loop.call_later(soon, || {});
+        let (sender, receiver) = mpsc::channel();
+        event_loop.call_soon(move || {
+            let call = move || sender.send(time.now()).expect("heard");
+            let caller = thread::spawn(move || remote.call_soon_threadsafe(call));
+            caller.join().expect("called").expect("open");
+        });
+        turn(&event_loop);
+        event_loop.run_once(Some(SECOND)).expect("a turn");
+        assert_eq!(receiver.try_recv(), Ok(start));
+        timer.cancel();
+    }
     assert_eq!(clock.now(), start);
 }
 
