@@ -55,7 +55,9 @@ impl LoopHandle {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
-        self.pool().run(work)
+        let result = self.pool().run(work);
+        self.update_descriptor();
+        result
     }
 
     /// [`run_in_executor`](LoopHandle::run_in_executor) for what is of no use without the result.

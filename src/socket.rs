@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -109,6 +109,35 @@ impl<T: AsFd> Socket<T> {
     /// What is inside, for its own methods.
     pub fn get_ref(&self) -> &T {
         &self.io
+    }
+
+    /// Shuts down one direction of the connection, or both.
+    ///
+    /// After `Shutdown::Write` the peer reads the end of the stream, and may still send. It works
+    /// for any `T`, also for one without such a method. A wait for that direction ends; on a Unix
+    /// socket Linux ends a wait to send only when the peer reads or goes away.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if there is no connection, or if it has ended by a reset.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::Shutdown;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// let (one, other) = Socket::pair()?;
+    /// one.shutdown(Shutdown::Write)?;
+    /// let received = event_loop.run_until_complete(event_loop.sock_recv(&other, 100))?;
+    /// assert!(received.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        sys::shutdown(self.as_fd(), how)
     }
 
     /// Takes the socket out of its loop and gives back what is inside, which stays non-blocking.

@@ -91,6 +91,13 @@ impl Signals {
         }
     }
 
+    /// Returns whether a descriptor is registered for Ctrl-C alone, not for a signal of the
+    /// program's.
+    pub(super) fn has_only_interrupt(&self) -> bool {
+        let is_used = !self.handlers.borrow().is_empty() || !self.listeners.borrow().is_empty();
+        self.mailbox.borrow().is_some() && !is_used
+    }
+
     pub(super) fn close(&self, exceptions: &Exceptions) {
         for handler in self.handlers.take().into_values() {
             exceptions.contain("panic while a callback was dropped", || drop(handler));

@@ -30,6 +30,15 @@ struct Watcher {
     /// Until it is cancelled.
     attachment: RefCell<Option<Rc<Attachment>>>,
     place: &'static Location<'static>,
+    /// The last [`Once`](crate::reactor::Once) in which it was called.
+    once: Cell<u64>,
+}
+
+impl Watcher {
+    /// Returns the number of the present [`Once`](crate::reactor::Once), or 0 outside of one.
+    fn present_once(&self) -> u64 {
+        self.attachment.borrow().as_ref().map_or(0, |it| it.once())
+    }
 }
 
 impl Watcher {
@@ -40,6 +49,7 @@ impl Watcher {
             cancelled: Cell::new(false),
             attachment: RefCell::new(Some(attachment)),
             place: Location::caller(),
+            once: Cell::new(0),
         }
     }
 }
@@ -60,6 +70,7 @@ impl Drop for Calling<'_> {
 
 impl Callback for Watcher {
     fn run(&self) {
+        self.once.set(self.present_once());
         let mut calling = Calling {
             watcher: self,
             body: self.body.take(),
@@ -84,6 +95,11 @@ impl Callback for Watcher {
 
     fn is_cancelled(&self) -> bool {
         self.cancelled.get()
+    }
+
+    fn is_due(&self) -> bool {
+        let once = self.present_once();
+        once == 0 || once != self.once.get()
     }
 
     fn place(&self) -> &'static Location<'static> {

@@ -35,7 +35,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Poll, Token};
+use mio::{Events, Interest, Poll, Token};
 
 use crate::error::{LoopClosedError, inherited, wake};
 use crate::ready::Ready;
@@ -47,9 +47,11 @@ pub(crate) use source::{Direction, Source, Waiting};
 use waiters::{Handed, Woken};
 
 /// How many events one poll takes; more stay in the kernel for the next turn.
-const EVENTS_AT_ONCE: usize = 1024;
+pub(crate) const EVENTS_AT_ONCE: usize = 1024;
 /// The token of the door. No key has it: an index of all ones is never reached.
 const DOOR: Token = Token(usize::MAX);
+/// The token of the timer of the loop's descriptor. It has the same index, so no key has it either.
+const TIMER: Token = Token(usize::MAX >> 1);
 
 /// A key in what a poller keeps with a descriptor.
 const PACKING: Packing = match usize::BITS {
@@ -85,8 +87,21 @@ impl Attachment {
     }
 
     /// Has the poller say again what the descriptor is ready for: level-triggered, for one turn.
+    ///
+    /// During a [`Once`] the poller is asked at its end.
     pub(crate) fn rearm(&self) {
+        if let Some(deferred) = &mut *self.reactor.deferred.borrow_mut() {
+            return deferred.push((self.fd, self.key));
+        }
         self.reactor.arm(self.fd, self.key);
+    }
+
+    /// Returns the number of the present [`Once`], or 0 outside of one.
+    pub(crate) fn once(&self) -> u64 {
+        match *self.reactor.deferred.borrow() {
+            Some(_) => self.reactor.onces.get(),
+            None => 0,
+        }
     }
 
     pub(crate) fn is_of(&self, reactor: &Rc<Reactor>) -> bool {
@@ -102,6 +117,18 @@ impl Attachment {
 impl Drop for Attachment {
     fn drop(&mut self) {
         self.reactor.detach(self.fd, self.key);
+    }
+}
+
+/// The time in which each fd callback runs at most once.
+pub(crate) struct Once<'a>(&'a Reactor);
+
+impl Drop for Once<'_> {
+    fn drop(&mut self) {
+        let deferred = self.0.deferred.take();
+        for (fd, key) in deferred.into_iter().flatten() {
+            self.0.arm(fd, key);
+        }
     }
 }
 
@@ -127,6 +154,10 @@ pub(crate) struct Reactor {
     handed: RefCell<Vec<Handed>>,
     /// What the kernel had no memory to arm again.
     unarmed: RefCell<Vec<(RawFd, Key)>>,
+    /// The descriptors to arm again at the end of the present [`Once`].
+    deferred: RefCell<Option<Vec<(RawFd, Key)>>>,
+    /// How many there were.
+    onces: Cell<u64>,
     /// How many times epoll_ctl(2) or its like was called.
     registrations: Cell<u64>,
     events_seen: Cell<u64>,
@@ -149,6 +180,8 @@ impl Reactor {
             woken: Cell::default(),
             handed: RefCell::default(),
             unarmed: RefCell::default(),
+            deferred: RefCell::default(),
+            onces: Cell::new(0),
             registrations: Cell::new(0),
             events_seen: Cell::new(0),
         };
@@ -181,6 +214,22 @@ impl Reactor {
             }
             None => Err(LoopClosedError.into()),
         }
+    }
+
+    /// Registers the timer that makes the loop's descriptor readable. Its events are ignored.
+    pub(crate) fn add_timer(&self, timer: BorrowedFd<'_>) -> io::Result<()> {
+        let fd = timer.as_raw_fd();
+        self.control(|poll| {
+            poll.registry()
+                .register(&mut SourceFd(&fd), TIMER, Interest::READABLE)
+        })
+    }
+
+    /// Lets each fd callback run at most once until the guard is dropped.
+    pub(crate) fn once(&self) -> Once<'_> {
+        self.onces.set(self.onces.get() + 1);
+        self.deferred.replace(Some(Vec::new()));
+        Once(self)
     }
 
     /// Puts a descriptor into the poller for both directions, or joins those who put it there.
@@ -342,7 +391,9 @@ impl Reactor {
         self.handed.borrow_mut().append(&mut woken.handed);
         woken.wakers.drain(..).for_each(wake);
         for callback in woken.callbacks.drain(..) {
-            ready.push(callback);
+            if callback.is_due() {
+                ready.push(callback);
+            }
         }
         self.woken.set(woken);
         polled

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem;
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::address::RawAddress;
@@ -208,6 +209,16 @@ pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn is_shut_for_reading(_fd: BorrowedFd<'_>) -> bool {
     false
+}
+
+pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
+    let how = match how {
+        Shutdown::Read => libc::SHUT_RD,
+        Shutdown::Write => libc::SHUT_WR,
+        Shutdown::Both => libc::SHUT_RDWR,
+    };
+    // SAFETY: it takes no pointer.
+    cvt(unsafe { libc::shutdown(fd.as_raw_fd(), how) }).map(drop)
 }
 
 /// One recv(2) that does not wait, also where somebody made the socket blocking.

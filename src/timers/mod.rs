@@ -9,6 +9,7 @@ mod queue;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::panic::Location;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Instant;
@@ -51,8 +52,13 @@ impl Timers {
     }
 
     /// Has `waker` woken at `when`, until [`forget`](Timers::forget). It needs no memory of its own, as a callback does.
-    pub(crate) fn set_alarm(&self, when: Instant, waker: Waker) -> Key {
-        let key = self.alarms.borrow_mut().set(waker);
+    pub(crate) fn set_alarm(
+        &self,
+        when: Instant,
+        waker: Waker,
+        place: &'static Location<'static>,
+    ) -> Key {
+        let key = self.alarms.borrow_mut().set(waker, place);
         self.push(when, Due::Alarm(key));
         key
     }
@@ -135,6 +141,15 @@ impl Timers {
             self.uncount_cancelled();
         }
         waiting.peek().map(|timer| timer.when)
+    }
+
+    /// Returns the place in the program that set the earliest timer.
+    pub(crate) fn next_place(&self) -> Option<&'static Location<'static>> {
+        self.next()?;
+        match &self.waiting.borrow().peek()?.due {
+            Due::Callback(callback) => Some(callback.place()),
+            Due::Alarm(key) => self.alarms.borrow().place(*key),
+        }
     }
 
     /// Hands back the earliest that was due at `now`; it may have been cancelled.
@@ -259,8 +274,8 @@ mod tests {
         let (timers, start) = (Timers::default(), Instant::now());
         let waker = Waker::noop();
         let (heard, forgotten) = (
-            timers.set_alarm(start, waker.clone()),
-            timers.set_alarm(start, waker.clone()),
+            timers.set_alarm(start, waker.clone(), Location::caller()),
+            timers.set_alarm(start, waker.clone(), Location::caller()),
         );
         assert!(!timers.has_rung(heard, waker));
         timers.forget(forgotten);
@@ -275,7 +290,11 @@ mod tests {
     fn forgotten_alarms_do_not_pile_up() {
         let (timers, start) = (Timers::default(), Instant::now());
         for _ in 0..100_000 {
-            let alarm = timers.set_alarm(start + Duration::from_secs(60), Waker::noop().clone());
+            let alarm = timers.set_alarm(
+                start + Duration::from_secs(60),
+                Waker::noop().clone(),
+                Location::caller(),
+            );
             timers.forget(alarm);
             assert!(timers.waiting.borrow().len() <= 2 * FEW);
         }

@@ -278,3 +278,36 @@ fn a_wait_that_a_child_drops_goes_on_in_the_parent() {
         result.expect("ended").expect("readable");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn child_leaves_the_timer_of_an_embedded_loop_alone() {
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    let _test = test();
+    for fork in forks() {
+        let mut event_loop = Some(new_loop());
+        let parent = event_loop.as_ref().expect("a loop");
+        let mut fds = [PollFd::new(parent, PollFlags::IN)];
+        let fired = Rc::new(Cell::new(false));
+        let fires = fired.clone();
+        let timer = parent.call_later(Duration::from_millis(50), move || fires.set(true));
+        let handle = parent.handle();
+        let work = Cell::new(Some(parent.create_future::<()>()));
+        in_child(*fork, || {
+            timer.cancel();
+            handle.call_later(Duration::from_secs(3600), || {});
+            handle.stop();
+            drop(work.take());
+            drop(handle.sleep(Duration::from_secs(1)));
+        });
+        assert_eq!(poll(&mut fds, None), Ok(1));
+        parent.run_once(Some(Duration::ZERO)).expect("a turn");
+        assert!(fired.get(), "another timer");
+        let _fired = timer;
+        parent.call_later(Duration::from_millis(50), || {});
+        in_child(*fork, || drop(event_loop.take()));
+        let parent = event_loop.as_ref().expect("a loop");
+        assert_eq!(poll(&mut [PollFd::new(parent, PollFlags::IN)], None), Ok(1));
+    }
+}
