@@ -122,6 +122,8 @@ class Comparison:
         print(f"{self.variant:5} {module}: {here.summary()} (plain: {plain.summary()}); "
               f"sendloop ran in {on_sendloop} tests", flush=True)
         passing = plain.passing()
+        if not passing:
+            self.failures.append(f"{module}: no test passes on plain asyncio")
         self.passed += len(passing & here.passing())
         self.passed_plain += len(passing)
         self.counts.update(here.counts)

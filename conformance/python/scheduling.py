@@ -1,6 +1,7 @@
 """asyncio's callbacks, timers, descriptors, signals and executor, done by sendloop."""
 
 import asyncio
+import collections
 import functools
 import signal
 import threading
@@ -11,10 +12,11 @@ import sendloop_python
 from operations import OperationFuture, SocketOperations
 
 
-class RunQueue:
-    """Stands in for asyncio's `_ready`: what asyncio appends, sendloop runs."""
+class RunQueue(collections.deque):
+    """Stands in for asyncio's `_ready`, and stays empty: sendloop runs what asyncio appends."""
 
     def __init__(self, event_loop):
+        super().__init__()
         self._event_loop = event_loop
         self._remote = event_loop.remote()
         self._owner = threading.get_ident()
@@ -24,12 +26,6 @@ class RunQueue:
             self._event_loop.call_soon(handle)
         else:
             self._remote.call_soon_threadsafe(handle)
-
-    def __bool__(self):
-        return self._event_loop.is_due()
-
-    def clear(self):
-        """Does nothing: the end of sendloop's loop drops its callbacks."""
 
 
 class Scheduling:
@@ -41,13 +37,13 @@ class Scheduling:
         now = 0.0 if self._manual_clock else time.monotonic()
         self._sendloop = sendloop_python.EventLoop(now, self._manual_clock)
         self._owner = threading.get_ident()
-        self._timers = {}
+        self._timer_entries = {}
         super().__init__(*args, **kwargs)
         self._ready = RunQueue(self._sendloop)
 
     def _run_handle(self, handle):
         """Runs a handle, as the end of asyncio's `_run_once` does. sendloop calls it."""
-        self._timers.pop(id(handle), None)
+        self._timer_entries.pop(id(handle), None)
         if handle.cancelled():
             return
         if not self._debug:
@@ -68,25 +64,25 @@ class Scheduling:
         # The bound is for tests that put a handle into asyncio's own queue: they fail soon.
         self._sendloop.run_once(0.0 if self._manual_clock else 0.05)
 
-    def _write_to_self(self):
-        """Does nothing: a call from another thread wakes sendloop by itself."""
-
     def call_at(self, when, callback, *args, context=None):
         handle = super().call_at(when, callback, *args, context=context)
         self._scheduled.pop()
+        if handle._source_traceback:
+            # The frame of this method.
+            del handle._source_traceback[-1]
         # asyncio lets other threads call this if debug mode is off.
         self._call_on_own_thread(self._start_timer, handle)
         return handle
 
     def _start_timer(self, handle):
         if not handle.cancelled():
-            self._timers[id(handle)] = self._sendloop.call_at(handle.when(), handle)
+            self._timer_entries[id(handle)] = self._sendloop.call_at(handle.when(), handle)
 
     def _timer_handle_cancelled(self, handle):
         self._call_on_own_thread(self._cancel_timer, id(handle))
 
     def _cancel_timer(self, key):
-        timer = self._timers.pop(key, None)
+        timer = self._timer_entries.pop(key, None)
         if timer is not None:
             timer.cancel()
 
@@ -144,11 +140,22 @@ class FullEventLoop(Scheduling, SocketOperations, asyncio.SelectorEventLoop):
         super().stop()
         self._sendloop.stop()
 
+    def _write_to_self(self):
+        """Does nothing: a call from another thread wakes sendloop by itself."""
+
     def _add(self, add, fd, callback, args):
         self._check_closed()
         handle = events.Handle(callback, args, self, None)
-        add(as_descriptor(fd), handle)
+        fd = fd.fileno() if hasattr(fd, "fileno") else fd
+        if not isinstance(fd, int):
+            raise ValueError(f"Invalid file object: {fd!r}")
+        add(fd, handle)
         return handle
+
+    def _remove(self, remove, fd):
+        fd = fd.fileno() if hasattr(fd, "fileno") else fd
+        # Some tests pass a mock.
+        return not self.is_closed() and isinstance(fd, int) and remove(fd)
 
     def _add_reader(self, fd, callback, *args):
         return self._add(self._sendloop.add_reader, fd, callback, args)
@@ -157,10 +164,10 @@ class FullEventLoop(Scheduling, SocketOperations, asyncio.SelectorEventLoop):
         return self._add(self._sendloop.add_writer, fd, callback, args)
 
     def _remove_reader(self, fd):
-        return not self.is_closed() and self._sendloop.remove_reader(as_descriptor(fd))
+        return self._remove(self._sendloop.remove_reader, fd)
 
     def _remove_writer(self, fd):
-        return not self.is_closed() and self._sendloop.remove_writer(as_descriptor(fd))
+        return self._remove(self._sendloop.remove_writer, fd)
 
     def add_signal_handler(self, sig, callback, *args):
         if coroutines.iscoroutine(callback) or coroutines.iscoroutinefunction(callback):
@@ -179,10 +186,3 @@ class FullEventLoop(Scheduling, SocketOperations, asyncio.SelectorEventLoop):
         self._check_signal(sig)
         self._signal_handlers.pop(sig, None)
         return self._sendloop.remove_signal_handler(sig)
-
-
-def as_descriptor(fd):
-    fd = fd.fileno() if hasattr(fd, "fileno") else fd
-    if not isinstance(fd, int):
-        raise ValueError(f"Invalid file object: {fd!r}")
-    return fd

@@ -16,8 +16,8 @@ use crate::errors::{loop_is_closed, to_exception};
 pub struct EventLoop {
     open: RefCell<Option<Rc<Loop>>>,
     pub handle: LoopHandle,
-    /// The loop's time at its creation, and the time of Python's loop at that moment.
-    start: (Instant, f64),
+    /// The loop's time when the time of Python's loop was 0.
+    epoch: Instant,
     /// The clock that a test advances.
     pub manual_clock: Option<Clock>,
 }
@@ -36,7 +36,7 @@ impl EventLoop {
             .map_err(|error| to_exception(py, error))?;
         Ok(EventLoop {
             handle: event_loop.handle(),
-            start: (event_loop.time(), now),
+            epoch: event_loop.time() - Duration::from_secs_f64(now),
             open: RefCell::new(Some(Rc::new(event_loop))),
             manual_clock,
         })
@@ -70,9 +70,8 @@ impl EventLoop {
 
     /// Converts a time of Python's loop to one of sendloop's.
     pub fn instant(&self, when: f64) -> Instant {
-        let (start, start_seconds) = self.start;
-        // A deadline may be infinite: 95 years are enough. One before the start is due anyway.
-        let seconds = (when - start_seconds).min(3e9);
-        start + Duration::try_from_secs_f64(seconds).unwrap_or_default()
+        // A deadline may be infinite: 95 years are enough. One before 0 is due in any case.
+        let since_epoch = Duration::try_from_secs_f64(when.min(3e9));
+        self.epoch + since_epoch.unwrap_or_default()
     }
 }

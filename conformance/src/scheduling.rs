@@ -114,11 +114,6 @@ impl EventLoop {
         }
     }
 
-    /// Returns whether the next iteration has something to run.
-    fn is_due(&self) -> PyResult<bool> {
-        Ok(self.open()?.next_timeout() == Some(Duration::ZERO))
-    }
-
     fn stop(&self) {
         self.handle.stop();
     }
