@@ -1,7 +1,7 @@
 """The known differences from plain asyncio, with their reasons.
 
 Kinds: `library` is a difference that no document states. `documented` is one that
-docs/ASYNCIO.md states. `internals` is a test of asyncio's private parts.
+docs/ASYNCIO.md states. `internals` is a test that depends on asyncio's implementation.
 """
 
 import re

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import weakref
-from asyncio import base_events
+from asyncio import base_events, futures
 
 import sendloop_python
 
@@ -19,6 +19,10 @@ class OperationFuture(asyncio.Future):
         if cancelled and self.operation is not None:
             self.operation.cancel()
         return cancelled
+
+    def set_exception(self, error):
+        # As asyncio does for an executor: exceptions of concurrent.futures become its own.
+        super().set_exception(futures._convert_future_exc(error))
 
 
 def view_bytes(data):

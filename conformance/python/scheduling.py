@@ -13,7 +13,7 @@ from operations import OperationFuture, SocketOperations
 
 
 class RunQueue(collections.deque):
-    """Stands in for asyncio's `_ready`, and stays empty: sendloop runs what asyncio appends."""
+    """Stands in for asyncio's `_ready`. It stays empty: sendloop queues what asyncio appends."""
 
     def __init__(self, event_loop):
         super().__init__()
@@ -26,6 +26,10 @@ class RunQueue(collections.deque):
             self._event_loop.call_soon(handle)
         else:
             self._remote.call_soon_threadsafe(handle)
+
+    def __bool__(self):
+        # Some tests run a loop until its queue is empty.
+        return self._event_loop.is_due()
 
 
 class Scheduling:

@@ -7,7 +7,7 @@ use sendloop::{LoopHandle, Task};
 
 use crate::counts;
 
-/// What an operation returns, as a value of Python's.
+/// The result of an operation, as a value of Python's.
 type Outcome = PyResult<Py<PyAny>>;
 
 /// A waiting operation of sendloop: a task of its loop.

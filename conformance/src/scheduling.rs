@@ -77,7 +77,7 @@ impl Timer {
     }
 }
 
-/// What other threads may use of a loop.
+/// A handle to a loop for other threads.
 #[pyclass(frozen)]
 struct Remote(sendloop::Remote);
 
@@ -112,6 +112,11 @@ impl EventLoop {
         if let Some(clock) = &self.manual_clock {
             clock.advance(Duration::from_secs_f64(seconds));
         }
+    }
+
+    /// Returns whether the next iteration has something to run.
+    fn is_due(&self) -> PyResult<bool> {
+        Ok(self.open()?.next_timeout() == Some(Duration::ZERO))
     }
 
     fn stop(&self) {
