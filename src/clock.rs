@@ -89,6 +89,18 @@ impl Manual {
 
 impl Clock {
     /// Returns the machine's monotonic clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use sendloop::{Clock, Loop};
+    ///
+    /// let event_loop = Loop::builder().clock(Clock::real()).build()?;
+    /// assert!(event_loop.time() >= Clock::real().now() - std::time::Duration::from_secs(1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn real() -> Clock {
         Clock(Source::Real)
     }
@@ -169,6 +181,18 @@ impl Clock {
     }
 
     /// Returns the present time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sendloop::Clock;
+    ///
+    /// let clock = Clock::manual();
+    /// let before = clock.now();
+    /// clock.advance(Duration::from_millis(1));
+    /// assert_eq!(clock.now(), before + Duration::from_millis(1));
+    /// ```
     pub fn now(&self) -> Instant {
         match &self.0 {
             Source::Real => Instant::now(),

@@ -376,16 +376,67 @@ impl SendfileNotAvailableError {
     /// Returns the errno of the system call, or `None` if there was no call.
     ///
     /// There is none for a file of a kind that sendfile does not serve, as one opened with `O_DIRECT`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::{SendfileNotAvailableError, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let (near, _far) = Socket::pair()?;
+    ///     let (file, _writer) = std::io::pipe()?; // sendfile(2) sends no pipe.
+    ///     let error = event_loop.sock_sendfile(&near, &file).fallback(false).await.unwrap_err();
+    ///     let error = error.downcast::<SendfileNotAvailableError>().unwrap();
+    ///     println!("the system call failed with {:?}", error.errno());
+    ///     # std::io::Result::Ok(())
+    /// })?
+    /// # }
+    /// ```
     pub fn errno(&self) -> Option<i32> {
         self.errno
     }
 
     /// Returns how far the transfer was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::{SendfileNotAvailableError, SendfilePhase, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let (near, _far) = Socket::pair()?;
+    ///     let (file, _writer) = std::io::pipe()?; // sendfile(2) sends no pipe.
+    ///     let error = event_loop.sock_sendfile(&near, &file).fallback(false).await.unwrap_err();
+    ///     let error = error.downcast::<SendfileNotAvailableError>().unwrap();
+    ///     assert_ne!(error.phase(), SendfilePhase::Midway);
+    ///     # std::io::Result::Ok(())
+    /// })?
+    /// # }
+    /// ```
     pub fn phase(&self) -> SendfilePhase {
         self.phase
     }
 
     /// Returns the number of the file's bytes that were sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::{SendfileNotAvailableError, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let (near, _far) = Socket::pair()?;
+    ///     let (file, _writer) = std::io::pipe()?; // sendfile(2) sends no pipe.
+    ///     let error = event_loop.sock_sendfile(&near, &file).fallback(false).await.unwrap_err();
+    ///     let error = error.downcast::<SendfileNotAvailableError>().unwrap();
+    ///     assert_eq!(error.sent(), 0);
+    ///     # std::io::Result::Ok(())
+    /// })?
+    /// # }
+    /// ```
     pub fn sent(&self) -> u64 {
         self.sent
     }

@@ -33,6 +33,19 @@ pub struct ExceptionContext {
 impl ExceptionContext {
     /// Creates a context with a message, for
     /// [`call_exception_handler`](crate::LoopHandle::call_exception_handler).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use sendloop::{ExceptionContext, Loop};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// event_loop.set_exception_handler(|context| assert_eq!(context.message(), "no space left"));
+    /// event_loop.call_exception_handler(ExceptionContext::new("no space left"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(message: impl Into<String>) -> ExceptionContext {
         ExceptionContext {
             message: message.into(),
@@ -52,16 +65,59 @@ impl ExceptionContext {
     }
 
     /// Returns what happened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.set_exception_handler(|context| {
+    ///     assert_eq!(context.message(), "panic in a callback");
+    /// });
+    /// event_loop.call_soon(|| panic!("no"));
+    /// event_loop.run_until_idle()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// Returns the payload of the panic, if a panic is the reason.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.set_exception_handler(|context| {
+    ///     let panic = context.panic().unwrap();
+    ///     assert_eq!(panic.downcast_ref::<&str>(), Some(&"no"));
+    /// });
+    /// event_loop.call_soon(|| panic!("no"));
+    /// event_loop.run_until_idle()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn panic(&self) -> Option<&(dyn Any + Send)> {
         self.panic.as_deref()
     }
 
     /// Returns where the callback or the task was created, if that is known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.set_exception_handler(|context| {
+    ///     assert!(context.place().is_some());
+    /// });
+    /// event_loop.call_soon(|| panic!("no"));
+    /// event_loop.run_until_idle()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn place(&self) -> Option<&'static Location<'static>> {
         self.place
     }

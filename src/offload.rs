@@ -84,6 +84,20 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropping it leaves the executor shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let work = event_loop.run_in_executor(|| 7);
+    /// event_loop.run_until_complete(event_loop.shutdown_default_executor());
+    /// assert_eq!(event_loop.run_until_complete(work).unwrap(), 7);
+    /// let late = event_loop.run_in_executor(|| 8);
+    /// assert!(event_loop.run_until_complete(late).unwrap_err().is_cancelled());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutdown_default_executor(&self) {
         self.pool().close();
         poll_fn(|cx| self.pool().poll_ended(cx)).await;

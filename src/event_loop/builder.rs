@@ -52,6 +52,19 @@ pub struct Builder {
 impl Builder {
     /// Sets how many threads the executor may have: at least 1. The default is asyncio's,
     /// min(32, cores + 4).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::builder().executor_threads(1).build()?;
+    /// let thread = || std::thread::current().id();
+    /// let first = event_loop.run_until_complete(event_loop.run_in_executor(thread)).unwrap();
+    /// let second = event_loop.run_until_complete(event_loop.run_in_executor(thread)).unwrap();
+    /// assert_eq!(first, second);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[doc(alias = "max_blocking_threads")]
     pub fn executor_threads(mut self, most: usize) -> Builder {
         self.executor_threads = Some(most);
@@ -84,6 +97,22 @@ impl Builder {
     }
 
     /// Sets the clock of the loop. The default is [`Clock::real`]; [`Clock`] has examples.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    /// use sendloop::{Clock, Loop};
+    ///
+    /// let clock = Clock::manual();
+    /// let event_loop = Loop::builder().clock(clock.clone()).build()?;
+    /// let start = event_loop.time();
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(event_loop.time() - start, Duration::from_secs(60));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn clock(mut self, clock: Clock) -> Builder {
         self.clock = clock;
         self
@@ -92,6 +121,16 @@ impl Builder {
     /// Turns [debug mode](LoopHandle::set_debug) on or off from the start.
     ///
     /// The default is on if the environment variable `SENDLOOP_DEBUG` is neither empty nor 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::builder().debug(true).build()?;
+    /// assert!(event_loop.get_debug());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn debug(mut self, debug: bool) -> Builder {
         self.debug = Some(debug);
         self
@@ -103,6 +142,16 @@ impl Builder {
     ///
     /// Any OS error, as when no descriptor is left for a poller. `InvalidInput` if the clock is
     /// [paused](Clock::paused) and was given to another loop before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::builder().executor_threads(2).build()?;
+    /// assert_eq!(event_loop.run_until_complete(async { 7 }), 7);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn build(self) -> io::Result<Loop> {
         signal::ignore_sigpipe()?;
         let (reactor, poller) = Reactor::new()?;

@@ -67,6 +67,17 @@ impl LoopHandle {
     }
 
     /// Returns whether the loop is in [debug mode](LoopHandle::set_debug).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.set_debug(true);
+    /// assert!(event_loop.get_debug());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get_debug(&self) -> bool {
         self.inner.debug.on.get()
     }

@@ -99,6 +99,17 @@ pub struct Fallbacks {
 
 impl Fallbacks {
     /// All of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let stats = event_loop.stats();
+    /// assert_eq!(stats.fallbacks.total(), stats.sendfile_fallbacks);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn total(&self) -> u64 {
         let refused = self.refused + self.no_such_call + self.socket + self.forbidden;
         refused + self.uncached + self.nothing_sent + self.no_answer
@@ -145,6 +156,22 @@ pub struct Stats {
 
 impl LoopHandle {
     /// What the loop has done so far, in numbers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, _far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file))?;
+    /// assert!(event_loop.stats().sendfile_calls > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[doc(alias = "metrics")]
     pub fn stats(&self) -> Stats {
         let counters = &self.inner.counters;

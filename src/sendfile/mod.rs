@@ -240,6 +240,24 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// Sets the first offset, in bytes from the start of the file; 0 by default.
     ///
     /// At or past the end, the transfer sends nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).offset(1).count(7);
+    /// event_loop.run_until_complete(transfer)?;
+    /// let received = event_loop.run_until_complete(event_loop.sock_recv(&far, 100))?;
+    /// assert_eq!(received, b"package");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn offset(mut self, offset: u64) -> Self {
         self.options.offset = offset;
         self
@@ -248,12 +266,46 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// Sets the number of bytes to send; to the end by default.
     ///
     /// The transfer sends fewer if the file ends first. 0 sends nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).count(9);
+    /// event_loop.run_until_complete(transfer)?;
+    /// let received = event_loop.run_until_complete(event_loop.sock_recv(&far, 100))?;
+    /// assert_eq!(received, b"[package]");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn count(mut self, count: u64) -> Self {
         self.options.count = Some(count);
         self
     }
 
     /// Sets whether to read and send if sendfile is not available; true by default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, _far) = Socket::pair()?;
+    /// let (pipe, _writer) = std::io::pipe()?; // sendfile(2) sends no pipe.
+    /// let transfer = event_loop.sock_sendfile(&near, &pipe).fallback(false);
+    /// let error = event_loop.run_until_complete(transfer).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fallback(mut self, fallback: bool) -> Self {
         self.options.fallback = fallback;
         self
@@ -269,6 +321,24 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// transfer while it sends the header, it may have sent any part of it. If the first call of
     /// sendfile finds it not available, and you do not allow the fallback, the header is already
     /// sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).header(b"HTTP/1.1 200 OK\r\n\r\n").count(9);
+    /// event_loop.run_until_complete(transfer)?;
+    /// let received = event_loop.run_until_complete(event_loop.sock_recv(&far, 100))?;
+    /// assert_eq!(received, b"HTTP/1.1 200 OK\r\n\r\n[package]");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn header(mut self, header: &'a [u8]) -> Self {
         self.options.header = header;
         self
@@ -289,6 +359,24 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     ///
     /// If the executor takes no work, the loop sends everything without prefetch. Without prefetch,
     /// the loop's thread waits for each read of the disk.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).prefetch(false).count(9);
+    /// event_loop.run_until_complete(transfer)?;
+    /// let received = event_loop.run_until_complete(event_loop.sock_recv(&far, 100))?;
+    /// assert_eq!(received, b"[package]");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn prefetch(mut self, prefetch: bool) -> Self {
         self.options.prefetch = prefetch;
         self
@@ -327,6 +415,24 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     ///
     /// By default, a call sends at most 1 MiB and a read takes at most 256 KiB. More than 1 MiB
     /// counts as 1 MiB. 0 fails with `InvalidInput`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).chunk(4).count(9);
+    /// event_loop.run_until_complete(transfer)?;
+    /// assert_eq!(event_loop.stats().sendfile_calls, 3);
+    /// # drop(far);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn chunk(mut self, bytes: u64) -> Self {
         self.options.chunk = Some(bytes);
         self
@@ -339,6 +445,24 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// The limit is for a peer that does not read or a disk that does not respond, not for the
     /// whole transfer. The transfer continues for a slow peer that reads now and then. The time in
     /// which other writers of the socket send does not count.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::{fs::File, io, time::Duration};
+    /// use sendloop::{Clock, Loop, Socket};
+    ///
+    /// let event_loop = Loop::builder().clock(Clock::paused()).build()?;
+    /// let (near, _far) = Socket::pair()?; // The peer reads nothing.
+    /// let mut file = tempfile::tempfile()?;
+    /// file.set_len(16 << 20)?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).stall_timeout(Duration::from_secs(60));
+    /// let error = event_loop.run_until_complete(transfer).unwrap_err();
+    /// assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stall_timeout(mut self, limit: Duration) -> Self {
         self.options.stall_timeout = Some(limit);
         self
@@ -348,6 +472,25 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     ///
     /// It runs on the loop's thread, inside the transfer's poll. If it panics, the poll panics, as
     /// in any future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// let mut sent = 0;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).count(9).progress(|total| sent = total);
+    /// event_loop.run_until_complete(transfer)?;
+    /// assert_eq!(sent, 9);
+    /// # drop(far);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn progress(mut self, progress: impl FnMut(u64) + 'a) -> Self {
         self.options.progress = Some(Box::new(progress));
         self

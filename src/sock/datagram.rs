@@ -60,7 +60,20 @@ impl LoopHandle {
     ///
     /// # Examples
     ///
-    /// See [`sock_sendto`](LoopHandle::sock_sendto).
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::net::UdpSocket;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let sender = UdpSocket::bind("127.0.0.1:0")?;
+    /// let receiver = Socket::new(UdpSocket::bind("127.0.0.1:0")?)?;
+    /// sender.send_to(b"hello", receiver.get_ref().local_addr()?)?;
+    /// let (bytes, from) = event_loop.run_until_complete(event_loop.sock_recvfrom(&receiver, 100))?;
+    /// assert_eq!((bytes, from), (b"hello".to_vec(), sender.local_addr()?));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[doc(alias = "recv_from")]
     pub fn sock_recvfrom<'a, T: Datagram>(
         &self,
