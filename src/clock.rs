@@ -1,9 +1,12 @@
 //! The time that a loop goes by.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use crate::sys::fork::PerProcess;
 
 /// The time that a loop goes by: the machine's monotonic clock, or one that a test moves by hand.
 ///
@@ -38,18 +41,26 @@ enum Source {
 
 struct Manual {
     start: Instant,
-    state: Mutex<State>,
-}
-
-struct State {
-    elapsed: Duration,
+    /// The time since `start`, in nanoseconds.
+    ///
+    /// It needs no lock. A thread of the parent may hold a lock for ever in a forked child.
+    elapsed: AtomicU64,
     /// Loops that go by this clock. A loop that waits for a timer must look again when the time has moved.
-    watchers: Vec<Waker>,
+    watchers: PerProcess<Mutex<Vec<Waker>>>,
 }
 
 impl Manual {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn watchers(&self) -> MutexGuard<'_, Vec<Waker>> {
+        // A forked child cannot wake the loops of its parent, so it starts with an empty list.
+        let watchers = self.watchers.get(|_| Mutex::default());
+        watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the elapsed nanoseconds after a move, or `None` if the time is out of range.
+    fn moved(&self, elapsed: u64, by: Duration) -> Option<u64> {
+        let elapsed = elapsed.checked_add(u64::try_from(by.as_nanos()).ok()?)?;
+        self.start.checked_add(Duration::from_nanos(elapsed))?;
+        Some(elapsed)
     }
 }
 
@@ -63,10 +74,8 @@ impl Clock {
     pub fn manual() -> Clock {
         Clock(Source::Manual(Arc::new(Manual {
             start: Instant::now(),
-            state: Mutex::new(State {
-                elapsed: Duration::ZERO,
-                watchers: Vec::new(),
-            }),
+            elapsed: AtomicU64::new(0),
+            watchers: PerProcess::new(),
         })))
     }
 
@@ -74,7 +83,9 @@ impl Clock {
     pub fn now(&self) -> Instant {
         match &self.0 {
             Source::Real => Instant::now(),
-            Source::Manual(manual) => manual.start + manual.state().elapsed,
+            Source::Manual(manual) => {
+                manual.start + Duration::from_nanos(manual.elapsed.load(Ordering::Acquire))
+            }
         }
     }
 
@@ -82,18 +93,16 @@ impl Clock {
     ///
     /// # Panics
     ///
-    /// If this is the real clock, or if the time would no longer fit an [`Instant`].
+    /// If this is the real clock, or if it moves more than 584 years in all.
     pub fn advance(&self, by: Duration) {
         let Source::Manual(manual) = &self.0 else {
             panic!("the real clock cannot be advanced");
         };
-        let watchers = {
-            let mut state = manual.state();
-            let elapsed = state.elapsed.checked_add(by);
-            let fits = elapsed.filter(|elapsed| manual.start.checked_add(*elapsed).is_some());
-            state.elapsed = fits.expect("the time of a manual clock fits an Instant");
-            state.watchers.clone()
-        };
+        let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
+        let moved = |elapsed| manual.moved(elapsed, by);
+        let result = manual.elapsed.fetch_update(set, fetch, moved);
+        result.expect("a manual clock moves at most 584 years");
+        let watchers = manual.watchers().clone();
         watchers.iter().for_each(Waker::wake_by_ref);
     }
 
@@ -104,14 +113,14 @@ impl Clock {
     /// Wakes `watcher` at each advance.
     pub(crate) fn watch(&self, watcher: &Waker) {
         if let Source::Manual(manual) = &self.0 {
-            manual.state().watchers.push(watcher.clone());
+            manual.watchers().push(watcher.clone());
         }
     }
 
     pub(crate) fn unwatch(&self, watcher: &Waker) {
         if let Source::Manual(manual) = &self.0 {
-            let mut state = manual.state();
-            state.watchers.retain(|known| !known.will_wake(watcher));
+            let mut watchers = manual.watchers();
+            watchers.retain(|known| !known.will_wake(watcher));
         }
     }
 }
