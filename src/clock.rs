@@ -41,26 +41,34 @@ enum Source {
 
 struct Manual {
     start: Instant,
-    /// The time since `start`, in nanoseconds.
-    ///
-    /// It needs no lock. A thread of the parent may hold a lock for ever in a forked child.
+    /// A thread of the parent may hold the lock for ever in a forked child, so each process has one.
+    state: PerProcess<Mutex<State>>,
+    /// The elapsed nanoseconds, for a forked child.
     elapsed: AtomicU64,
+}
+
+struct State {
+    elapsed: Duration,
     /// Loops that go by this clock. A loop that waits for a timer must look again when the time has moved.
-    watchers: PerProcess<Mutex<Vec<Waker>>>,
+    watchers: Vec<Waker>,
 }
 
 impl Manual {
-    fn watchers(&self) -> MutexGuard<'_, Vec<Waker>> {
-        // A forked child cannot wake the loops of its parent, so it starts with an empty list.
-        let watchers = self.watchers.get(|_| Mutex::default());
-        watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A forked child cannot wake the loops of its parent, so it knows none of them.
+        let state = self.state.get(|_| {
+            Mutex::new(State {
+                elapsed: Duration::from_nanos(self.elapsed.load(Ordering::Acquire)),
+                watchers: Vec::new(),
+            })
+        });
+        state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the elapsed nanoseconds after a move, or `None` if the time is out of range.
-    fn moved(&self, elapsed: u64, by: Duration) -> Option<u64> {
-        let elapsed = elapsed.checked_add(u64::try_from(by.as_nanos()).ok()?)?;
-        self.start.checked_add(Duration::from_nanos(elapsed))?;
-        Some(elapsed)
+    fn set_elapsed(&self, state: &mut State, elapsed: Duration) {
+        state.elapsed = elapsed;
+        let nanoseconds = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        self.elapsed.store(nanoseconds, Ordering::Release);
     }
 }
 
@@ -74,8 +82,8 @@ impl Clock {
     pub fn manual() -> Clock {
         Clock(Source::Manual(Arc::new(Manual {
             start: Instant::now(),
+            state: PerProcess::new(),
             elapsed: AtomicU64::new(0),
-            watchers: PerProcess::new(),
         })))
     }
 
@@ -83,9 +91,7 @@ impl Clock {
     pub fn now(&self) -> Instant {
         match &self.0 {
             Source::Real => Instant::now(),
-            Source::Manual(manual) => {
-                manual.start + Duration::from_nanos(manual.elapsed.load(Ordering::Acquire))
-            }
+            Source::Manual(manual) => manual.start + manual.state().elapsed,
         }
     }
 
@@ -93,16 +99,19 @@ impl Clock {
     ///
     /// # Panics
     ///
-    /// If this is the real clock, or if it moves more than 584 years in all.
+    /// If this is the real clock, or if the time would no longer fit an [`Instant`].
     pub fn advance(&self, by: Duration) {
         let Source::Manual(manual) = &self.0 else {
             panic!("the real clock cannot be advanced");
         };
-        let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
-        let moved = |elapsed| manual.moved(elapsed, by);
-        let result = manual.elapsed.fetch_update(set, fetch, moved);
-        result.expect("a manual clock moves at most 584 years");
-        let watchers = manual.watchers().clone();
+        let watchers = {
+            let mut state = manual.state();
+            let elapsed = state.elapsed.checked_add(by);
+            let fits = elapsed.filter(|elapsed| manual.start.checked_add(*elapsed).is_some());
+            let elapsed = fits.expect("the time of a manual clock fits an Instant");
+            manual.set_elapsed(&mut state, elapsed);
+            state.watchers.clone()
+        };
         watchers.iter().for_each(Waker::wake_by_ref);
     }
 
@@ -113,14 +122,14 @@ impl Clock {
     /// Wakes `watcher` at each advance.
     pub(crate) fn watch(&self, watcher: &Waker) {
         if let Source::Manual(manual) = &self.0 {
-            manual.watchers().push(watcher.clone());
+            manual.state().watchers.push(watcher.clone());
         }
     }
 
     pub(crate) fn unwatch(&self, watcher: &Waker) {
         if let Source::Manual(manual) = &self.0 {
-            let mut watchers = manual.watchers();
-            watchers.retain(|known| !known.will_wake(watcher));
+            let mut state = manual.state();
+            state.watchers.retain(|known| !known.will_wake(watcher));
         }
     }
 }
