@@ -156,9 +156,9 @@ impl Inner {
 /// Other code may wait for ever in a child if the parent has more threads:
 ///
 /// - `std::thread::spawn`, also in executor work: another thread may have held std's lock.
-/// - [`getaddrinfo`](LoopHandle::getaddrinfo) and [`getnameinfo`](LoopHandle::getnameinfo) of a
-///   name: the C library does not reset the resolver's locks. An address such as `127.0.0.1`
-///   needs none.
+/// - [`getaddrinfo`](LoopHandle::getaddrinfo) of a name, and
+///   [`getnameinfo`](LoopHandle::getnameinfo): the C library does not reset the resolver's locks.
+///   An address such as `127.0.0.1` needs no lookup.
 /// - After a fork by the raw system call also every allocation, if another thread allocated then.
 ///
 /// On Linux since 4.14 a fork by the raw system call is noticed too. Elsewhere only `fork` of the C

@@ -592,7 +592,7 @@ impl PageCache {
     /// Probes with mincore which pages of a window are present.
     fn ask_exact(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Asked {
         let Some(mut missing) = self.missing(file, window) else {
-            self.mode = Mode::Blind;
+            self.enter_blind();
             return Asked::Missing(vec![first(window, PIECE)]);
         };
         let present = window.start..missing.first().map_or(window.end, |range| range.start);
@@ -670,8 +670,14 @@ impl PageCache {
         self.fruitless += 1;
         if self.fruitless == MAX_FRUITLESS {
             log::warn!("the page cache does not keep what is read into it; it is not asked again");
-            self.mode = Mode::Blind;
+            self.enter_blind();
         }
+    }
+
+    /// Forgets the earlier prefetches too. What they brought counts no longer without a probe.
+    fn enter_blind(&mut self) {
+        self.mode = Mode::Blind;
+        self.prefetched = 0;
     }
 
     /// Waits for the prefetch of the first of these ranges, or starts it.

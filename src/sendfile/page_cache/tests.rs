@@ -200,6 +200,29 @@ mod on_a_disk {
     }
 
     #[test]
+    fn range_between_old_prefetches_and_new_ones_is_not_ready_without_a_probe() {
+        let event_loop = Loop::new().expect("a loop");
+        let file = file();
+        let mut page_cache = exact(&file);
+        // A prefetch of the mode before had begun up to here.
+        page_cache.prefetched = 3 * PIECE;
+        page_cache.fruitless = MAX_FRUITLESS - 1;
+        page_cache.on_fruitless();
+        assert_eq!(page_cache.mode, Mode::Blind);
+        for start in (0..LEN).step_by(PIECE as usize / 2) {
+            let ready = event_loop.run_until_complete(std::future::poll_fn(|cx| {
+                page_cache.poll_ready(cached(&event_loop, &file), start..LEN, cx)
+            }));
+            assert!(matches!(ready, Ok(Readiness::Ready(1..))));
+            let ahead = page_cache.prefetch.as_ref().map(|it| it.range.start);
+            assert!(
+                ahead.is_none_or(|ahead| ahead <= page_cache.ready.end),
+                "{page_cache:?}"
+            );
+        }
+    }
+
+    #[test]
     fn nothing_is_asked_without_prefetch() {
         let event_loop = Loop::new().expect("a loop");
         let file = file();
