@@ -4,6 +4,10 @@
 # Each part's output is in target/long/; that of a part that failed is shown.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# A shell that starts this in the background has it ignore Ctrl-C. Tests of Ctrl-C would inherit that.
+if [[ $(trap -p INT) == *"''"* ]]; then
+  exec env --default-signal=INT "tests/long/$(basename "$0")" "$@"
+fi
 mkdir -p target/long
 
 part() { # SCRIPT [ARGUMENT...]
