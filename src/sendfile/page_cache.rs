@@ -674,7 +674,7 @@ impl PageCache {
         }
     }
 
-    /// Forgets the earlier prefetches too. What they brought counts no longer without a probe.
+    /// Stops all probes of the file. Earlier prefetches no longer count, as no probe confirms them.
     fn enter_blind(&mut self) {
         self.mode = Mode::Blind;
         self.prefetched = 0;
