@@ -233,6 +233,24 @@ mod on_a_disk {
     }
 
     #[test]
+    fn closed_loop_ends_the_wait_for_a_prefetch() {
+        let event_loop = Loop::new().expect("a loop");
+        let file = file();
+        let mut page_cache = exact(&file);
+        evict(&file);
+        let handle = event_loop.handle();
+        event_loop.close();
+        let (event_loop, fd) = (&handle, file.as_fd());
+        let cached = CachedFile { event_loop, fd };
+        let cx = &mut Context::from_waker(Waker::noop());
+        let polled = page_cache.poll_ready(cached, 0..LEN, cx);
+        let Poll::Ready(Err(error)) = polled else {
+            panic!("{polled:?}");
+        };
+        assert!(error.get_ref().is_some_and(|it| it.is::<LoopClosedError>()));
+    }
+
+    #[test]
     fn executor_that_takes_no_work_turns_the_questions_off() {
         let event_loop = Loop::new().expect("a loop");
         event_loop.run_until_complete(event_loop.shutdown_default_executor());
