@@ -260,6 +260,15 @@ fn truncation_is_no_miss() {
     if FORCED_FALLBACK {
         return;
     }
+    in_thread(send_what_is_truncated);
+    in_thread(|| {
+        refuse(&[SYS_CACHESTAT], libc::ENOSYS);
+        send_what_is_truncated();
+    });
+}
+
+/// Truncates a cold file when its first piece is sent.
+fn send_what_is_truncated() {
     let samples = samples();
     let file = &samples.first().expect("the disk's").file;
     evict(file, 0, LEN);
