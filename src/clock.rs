@@ -3,9 +3,12 @@
 use std::fmt;
 use std::io;
 use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use crate::sys::fork::PerProcess;
 
 /// The clock of a loop: the machine's monotonic clock, or virtual time for tests.
 ///
@@ -70,7 +73,10 @@ struct Manual {
     start: Instant,
     /// True if the loop moves it when it is idle.
     jumps: bool,
-    state: Mutex<State>,
+    /// A thread of the parent may hold the lock for ever in a forked child, so each process has one.
+    state: PerProcess<Mutex<State>>,
+    /// The elapsed nanoseconds, for a forked child.
+    elapsed: AtomicU64,
 }
 
 struct State {
@@ -83,7 +89,21 @@ struct State {
 
 impl Manual {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        // A forked child cannot wake the loops of its parent, so it knows none of them.
+        let state = self.state.get(|_| {
+            Mutex::new(State {
+                elapsed: Duration::from_nanos(self.elapsed.load(Ordering::Acquire)),
+                used: false,
+                watchers: Vec::new(),
+            })
+        });
+        state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_elapsed(&self, state: &mut State, elapsed: Duration) {
+        state.elapsed = elapsed;
+        let nanoseconds = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        self.elapsed.store(nanoseconds, Ordering::Release);
     }
 }
 
@@ -172,11 +192,8 @@ impl Clock {
         Clock(Source::Manual(Arc::new(Manual {
             start: Instant::now(),
             jumps,
-            state: Mutex::new(State {
-                elapsed: Duration::ZERO,
-                used: false,
-                watchers: Vec::new(),
-            }),
+            state: PerProcess::new(),
+            elapsed: AtomicU64::new(0),
         })))
     }
 
@@ -236,7 +253,8 @@ impl Clock {
             let mut state = manual.state();
             let elapsed = state.elapsed.checked_add(by);
             let fits = elapsed.filter(|elapsed| manual.start.checked_add(*elapsed).is_some());
-            state.elapsed = fits.expect("the time of the clock fits an Instant");
+            let elapsed = fits.expect("the time of the clock fits an Instant");
+            manual.set_elapsed(&mut state, elapsed);
             state.watchers.clone()
         };
         watchers.iter().for_each(Waker::wake_by_ref);
@@ -256,7 +274,8 @@ impl Clock {
         if let Source::Manual(manual) = &self.0 {
             let mut state = manual.state();
             let elapsed = when.saturating_duration_since(manual.start);
-            state.elapsed = state.elapsed.max(elapsed);
+            let elapsed = state.elapsed.max(elapsed);
+            manual.set_elapsed(&mut state, elapsed);
         }
     }
 

@@ -206,12 +206,18 @@ impl Shared {
     }
 }
 
-/// Ends a job that no thread will run, on bounded stack: dropping its work may submit more.
+/// Ends a job that no thread will run. Dropping its work may submit more.
 fn refuse(job: Job, error: TaskError) {
-    let refuse = move || (job.work)(Err(error));
+    drop_nested("while a refused job was dropped", move || {
+        (job.work)(Err(error));
+    });
+}
+
+/// Performs an action that drops foreign values, on bounded stack: they may own more of their kind.
+fn drop_nested(when: &'static str, action: impl FnOnce() + 'static) {
     match nesting::is_full(Kind::Drop) {
-        true => nesting::queue(move || quietly("while a refused job was dropped", refuse)),
-        false => nesting::run(Kind::Drop, refuse),
+        true => nesting::queue(move || quietly(when, action)),
+        false => nesting::run(Kind::Drop, action),
     }
 }
 
@@ -261,7 +267,10 @@ impl Pool {
             work: Box::new(work),
             closes: false,
         });
-        Blocking { cell }
+        Blocking {
+            cell,
+            discard: |result| drop_nested("while the result of work was dropped", || drop(result)),
+        }
     }
 
     /// Returns the time until the loop must retry, or `None` if no thread is missing.
@@ -466,6 +475,8 @@ impl<T> Drop for Report<T> {
 #[must_use = "the work runs without it, but its result and its panic are lost"]
 pub struct Blocking<T> {
     cell: Arc<Place<T>>,
+    /// Drops a result that nobody takes. A queue of such actions takes only `'static` values.
+    discard: fn(Result<T, TaskError>),
 }
 
 impl<T> Blocking<T> {
@@ -500,6 +511,19 @@ impl<T> Future for Blocking<T> {
                 _ => Poll::Pending,
             },
             Outcome::Taken => panic!("a Blocking was polled after it was ready"),
+        }
+    }
+}
+
+impl<T> Drop for Blocking<T> {
+    fn drop(&mut self) {
+        let outcome = self.cell.lock().map(|mut outcome| match &*outcome {
+            Outcome::Ended(_) => mem::replace(&mut *outcome, Outcome::Taken),
+            _ => Outcome::Taken,
+        });
+        // The lock is released before the result is dropped.
+        if let Some(Outcome::Ended(result)) = outcome {
+            (self.discard)(result);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. A module may import from lower layers and from its own module, from nothing else.
 const LAYERS: [&[&str]; 8] = [
-    &["slots", "clock", "nesting", "error", "exceptions"],
-    &["sys", "sync", "wait_queue"],
+    &["slots", "sys", "sync"],
+    &["clock", "nesting", "error", "exceptions", "wait_queue"],
     &["ready", "remote"],
     &["reactor", "timers", "task", "pool"],
     &["event_loop"],

@@ -255,6 +255,64 @@ fn hole_of_one_page_is_found_wherever_it_is() {
 }
 
 #[test]
+fn truncation_is_no_miss() {
+    let _test = test();
+    if FORCED_FALLBACK {
+        return;
+    }
+    in_thread(send_what_is_truncated);
+    in_thread(|| {
+        refuse(&[SYS_CACHESTAT], libc::ENOSYS);
+        send_what_is_truncated();
+    });
+}
+
+/// Truncates a cold file when its first piece is sent.
+fn send_what_is_truncated() {
+    let samples = samples();
+    let file = &samples.first().expect("the disk's").file;
+    evict(file, 0, LEN);
+    let event_loop = new_loop();
+    let (near, far) = unix();
+    let received = reader(far);
+    let truncate = |sent| {
+        if sent == PIECE as u64 {
+            file.set_len(sent).expect("shorter");
+        }
+    };
+    // The first prefetch is a piece, and each send ends with it.
+    let transfer = event_loop.sock_sendfile(&near, file).progress(truncate);
+    let sent = event_loop.run_until_complete(transfer.chunk(PIECE as u64));
+    assert_eq!(sent.expect("sent"), PIECE as u64);
+    drop(near);
+    assert_content(&received.join().expect("read"), 0, PIECE);
+    let stats = event_loop.stats();
+    // The piece and the page after it were missing, and the page is not any more.
+    assert_eq!(stats.sendfile_misses, 2, "{stats:?}");
+    // The piece, and the readahead that began before the file was truncated.
+    assert!(stats.sendfile_read_ins <= 2, "{stats:?}");
+}
+
+#[test]
+fn missing_page_counts_as_one_miss() {
+    for_each_file(false, |sample| {
+        let event_loop = new_loop();
+        // The first transfer finds the file system, the second one knows it.
+        for round in 1..=2 {
+            evict(&sample.file, 0, LEN);
+            fadvise(&sample.file, 0, None, Advice::Random).expect("advice");
+            let (near, _far) = unix();
+            let transfer = event_loop.sock_sendfile(&near, &sample.file);
+            let transfer = transfer.offset(PAGE as u64).count(PAGE as u64);
+            let sent = event_loop.run_until_complete(transfer);
+            assert_eq!(sent.expect("sent"), PAGE as u64);
+            let stats = event_loop.stats();
+            assert_eq!(stats.sendfile_misses, round, "{}: {stats:?}", sample.name);
+        }
+    });
+}
+
+#[test]
 fn part_of_a_warm_overlay_file_needs_no_thread() {
     let _test = test();
     let Some(overlay) = mounts::overlay(&content(0, LEN)) else {

@@ -57,7 +57,9 @@ fn a_socket_and_a_transfer_say_what_they_are_of() {
     assert_shows(&near, &["Socket", "in_poller: false"]);
     let sending = event_loop.sock_sendfile(&near, &file);
     assert_shows(&sending, &["SendFile", "Cargo.toml", "position: None"]);
-    drop(sending);
+    let future = sending.into_future();
+    assert_shows(&future, &["SendFileFuture", "Cargo.toml", "position: None"]);
+    drop(future);
     let number = far.get_ref().as_raw_fd();
     assert_eq!(OwnedFd::from(far).as_raw_fd(), number);
 }

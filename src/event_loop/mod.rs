@@ -160,8 +160,16 @@ impl Inner {
 /// - A signal that only the parent's loop handles does in the child what it did before, if that was
 ///   its default.
 ///
-/// A new loop in the child works, and may use the sockets that the child has inherited. Nothing in
-/// the child waits for a lock or a thread of the parent.
+/// A new loop in the child works, and may use the sockets that the child has inherited. Nothing of
+/// the library in the child waits for a lock or a thread of the parent.
+///
+/// Other code may wait for ever in a child if the parent has more threads:
+///
+/// - `std::thread::spawn`, also in executor work: another thread may have held std's lock.
+/// - [`getaddrinfo`](LoopHandle::getaddrinfo) of a name, and
+///   [`getnameinfo`](LoopHandle::getnameinfo): the C library does not reset the resolver's locks.
+///   An address such as `127.0.0.1` needs no lookup.
+/// - After a fork by the raw system call also every allocation, if another thread allocated then.
 ///
 /// On Linux since 4.14 a fork by the raw system call is noticed too. Elsewhere only `fork` of the C
 /// library is.

@@ -355,7 +355,8 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// On remote and unknown file systems (FUSE, NFS, …), any call may take any time. The executor
     /// reads these files, and the loop sends from memory, as in the fallback. If you do not allow
     /// the fallback, the executor reads each range and sendfile sends it. If you know that a file
-    /// system is quick, `prefetch(false)` saves the copy.
+    /// system is quick, `prefetch(false)` saves the copy. A tun or tap device needs it too, as a
+    /// probe would take a packet.
     ///
     /// If the executor takes no work, the loop sends everything without prefetch. Without prefetch,
     /// the loop's thread waits for each read of the disk.

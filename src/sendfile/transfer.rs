@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::fallback::{Filled, Reader};
 use super::machine::{Action, Machine};
 use super::native::{self, Outcome};
-use super::page_cache::{PageCache, Readiness};
+use super::page_cache::{CachedFile, PageCache, Readiness};
 use super::plan::{Next, Plan};
 use crate::error::LoopClosedError;
 use crate::event_loop::{Fallback, LoopHandle, Sleep};
@@ -62,11 +62,12 @@ pub(super) fn send_at_once(
     let Next::Bytes { range, .. } = plan.next() else {
         return AtOnce::NotTried;
     };
-    if !page_cache.is_ready_now(event_loop, file.fd, &range) {
+    let fd = file.fd;
+    if !page_cache.is_ready_now(CachedFile { event_loop, fd }, &range) {
         return AtOnce::NotTried;
     }
     let len = range.end - range.start;
-    match native::send(event_loop, socket, file.fd, range.start, len as usize) {
+    match native::send(event_loop, socket, fd, range.start, len as usize) {
         Outcome::Sent(sent) if sent as u64 == len => {
             file.set_position(range.end);
             AtOnce::Done(len)
@@ -296,13 +297,14 @@ impl<'a> Transfer<'a> {
         (range, owed_until): (Range<u64>, u64),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let file = self.guard.file.fd;
+        let fd = self.guard.file.fd;
         let owed = range.start..owed_until;
-        match ready!(self.page_cache.poll_ready(event_loop, file, owed, cx))? {
+        let file = CachedFile { event_loop, fd };
+        match ready!(self.page_cache.poll_ready(file, owed, cx))? {
             Readiness::UseFallback(reason) => self.guard.machine.use_fallback(reason),
             Readiness::Ready(ready) => {
                 let len = ready.min(range.end - range.start) as usize;
-                let outcome = native::send(event_loop, socket.as_fd(), file, range.start, len);
+                let outcome = native::send(event_loop, socket.as_fd(), fd, range.start, len);
                 self.on_outcome(event_loop, outcome);
             }
         }

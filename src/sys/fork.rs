@@ -134,9 +134,9 @@ impl fmt::Debug for Process {
     }
 }
 
-/// A static value of which each process has its own: a forked child may find the lock in the
-/// inherited one taken for ever.
-pub(crate) struct PerProcess<T: 'static> {
+/// A value of which each process has its own: a forked child may find the lock in the inherited
+/// one taken for ever.
+pub(crate) struct PerProcess<T> {
     made: AtomicPtr<Made<T>>,
 }
 
@@ -154,11 +154,11 @@ impl<T: Send + Sync> PerProcess<T> {
 
     /// Returns the value of this process. The first call in each process has `make` make it, from
     /// the parent's if there is one.
-    pub(crate) fn get(&self, make: impl Fn(Option<&'static T>) -> T) -> &'static T {
+    pub(crate) fn get(&self, make: impl Fn(Option<&T>) -> T) -> &T {
         let mut place = self.made.load(Ordering::Acquire);
         loop {
-            // SAFETY: the pointer is null or from a box that is never freed once it is here.
-            let made: Option<&'static Made<T>> = unsafe { place.as_ref() };
+            // SAFETY: the pointer is null or from a box. Once a box is here, only `drop` frees it.
+            let made: Option<&Made<T>> = unsafe { place.as_ref() };
             if let Some(made) = made.filter(|made| made.process.is_current()) {
                 return &made.value;
             }
@@ -175,6 +175,17 @@ impl<T: Send + Sync> PerProcess<T> {
                     other
                 }
             };
+        }
+    }
+}
+
+impl<T> Drop for PerProcess<T> {
+    fn drop(&mut self) {
+        let made = *self.made.get_mut();
+        if !made.is_null() {
+            // SAFETY: the pointer is from a box. Nothing borrows from it any more, as the borrows
+            // end before `self`. A value that it has replaced stays allocated.
+            drop(unsafe { Box::from_raw(made) });
         }
     }
 }
