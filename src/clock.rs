@@ -84,7 +84,7 @@ struct State {
     /// True if a loop uses or used it.
     used: bool,
     /// Loops that go by this clock. A loop that waits for a timer must look again when the time has moved.
-    watchers: Vec<Waker>,
+    wakers: Vec<Waker>,
 }
 
 impl Manual {
@@ -94,7 +94,7 @@ impl Manual {
             Mutex::new(State {
                 elapsed: Duration::from_nanos(self.elapsed.load(Ordering::Acquire)),
                 used: false,
-                watchers: Vec::new(),
+                wakers: Vec::new(),
             })
         });
         state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -145,7 +145,7 @@ impl Clock {
     /// assert_eq!(clock.now() - start, Duration::from_secs(5));
     /// ```
     pub fn manual() -> Clock {
-        Clock::standing(false)
+        Clock::stopped(false)
     }
 
     /// Creates a clock that stands still while the loop works, and jumps to the next timer when
@@ -185,10 +185,10 @@ impl Clock {
     #[doc(alias = "start_paused")]
     #[doc(alias = "auto-advance")]
     pub fn paused() -> Clock {
-        Clock::standing(true)
+        Clock::stopped(true)
     }
 
-    fn standing(jumps: bool) -> Clock {
+    fn stopped(jumps: bool) -> Clock {
         Clock(Source::Manual(Arc::new(Manual {
             start: Instant::now(),
             jumps,
@@ -249,15 +249,15 @@ impl Clock {
         let Source::Manual(manual) = &self.0 else {
             panic!("the real clock cannot be advanced");
         };
-        let watchers = {
+        let wakers = {
             let mut state = manual.state();
             let elapsed = state.elapsed.checked_add(by);
             let fits = elapsed.filter(|elapsed| manual.start.checked_add(*elapsed).is_some());
             let elapsed = fits.expect("the time of the clock fits an Instant");
             manual.set_elapsed(&mut state, elapsed);
-            state.watchers.clone()
+            state.wakers.clone()
         };
-        watchers.iter().for_each(Waker::wake_by_ref);
+        wakers.iter().for_each(Waker::wake_by_ref);
     }
 
     pub(crate) fn is_real(&self) -> bool {
@@ -279,25 +279,25 @@ impl Clock {
         }
     }
 
-    /// Registers a loop, whose `watcher` is woken at each advance.
+    /// Registers a loop, whose `waker` is woken at each advance.
     ///
     /// Fails with `InvalidInput` if the clock is paused and another loop uses it.
-    pub(crate) fn watch(&self, watcher: &Waker) -> io::Result<()> {
+    pub(crate) fn subscribe(&self, waker: &Waker) -> io::Result<()> {
         if let Source::Manual(manual) = &self.0 {
             let mut state = manual.state();
             if mem::replace(&mut state.used, true) && manual.jumps {
                 let what = "a paused clock serves one loop: create a clock for each loop";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
-            state.watchers.push(watcher.clone());
+            state.wakers.push(waker.clone());
         }
         Ok(())
     }
 
-    pub(crate) fn unwatch(&self, watcher: &Waker) {
+    pub(crate) fn unsubscribe(&self, waker: &Waker) {
         if let Source::Manual(manual) = &self.0 {
             let mut state = manual.state();
-            state.watchers.retain(|known| !known.will_wake(watcher));
+            state.wakers.retain(|known| !known.will_wake(waker));
         }
     }
 }
@@ -319,21 +319,4 @@ impl fmt::Debug for Clock {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_manual_clock_moves_only_when_advanced_and_its_clones_with_it() {
-        let clock = Clock::manual();
-        let start = clock.now();
-        assert_eq!(clock.now(), start);
-        clock.clone().advance(Duration::from_millis(5));
-        assert_eq!(clock.now() - start, Duration::from_millis(5));
-    }
-
-    #[test]
-    #[should_panic(expected = "real clock")]
-    fn the_real_clock_cannot_be_advanced() {
-        Clock::real().advance(Duration::ZERO);
-    }
-}
+mod tests;

@@ -218,7 +218,7 @@ pub(crate) fn discard(mut payload: Payload) {
 }
 
 /// Runs user code and logs its panic, so that the caller goes on.
-pub(crate) fn quietly(when: &str, f: impl FnOnce()) {
+pub(crate) fn log_panic(when: &str, f: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
         report_panic(when, panic);
     }
@@ -226,7 +226,7 @@ pub(crate) fn quietly(when: &str, f: impl FnOnce()) {
 
 /// Wakes a waker. A foreign waker may panic, which must not keep the next one from being woken.
 pub(crate) fn wake(waker: Waker) {
-    let wake = || quietly("in a waker", || waker.wake());
+    let wake = || log_panic("in a waker", || waker.wake());
     if nesting::is_full(Kind::Wake) {
         nesting::queue(wake);
     } else {
@@ -243,7 +243,7 @@ pub(crate) fn drop_bounded<T: 'static>(kind: Kind, when: &'static str, value: T)
         return;
     }
     if nesting::is_full(kind) {
-        nesting::queue(move || quietly(when, || drop(value)));
+        nesting::queue(move || log_panic(when, || drop(value)));
     } else {
         nesting::run(kind, || drop(value));
     }

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use log::LevelFilter;
 
-use crate::error::{discard, drop_bounded, panic_message, quietly};
+use crate::error::{discard, drop_bounded, log_panic, panic_message};
 use crate::nesting::Kind;
 
 type Handler = Box<dyn FnMut(&ExceptionContext)>;
@@ -22,12 +22,12 @@ type Handler = Box<dyn FnMut(&ExceptionContext)>;
 /// ```
 /// let context = sendloop::ExceptionContext::new("the cache is lost");
 /// assert_eq!(context.message(), "the cache is lost");
-/// assert!(context.panic().is_none() && context.place().is_none());
+/// assert!(context.panic().is_none() && context.location().is_none());
 /// ```
 pub struct ExceptionContext {
     message: String,
     panic: Option<Box<dyn Any + Send>>,
-    place: Option<&'static Location<'static>>,
+    location: Option<&'static Location<'static>>,
 }
 
 impl ExceptionContext {
@@ -50,7 +50,7 @@ impl ExceptionContext {
         ExceptionContext {
             message: message.into(),
             panic: None,
-            place: None,
+            location: None,
         }
     }
 
@@ -59,8 +59,11 @@ impl ExceptionContext {
         self
     }
 
-    pub(crate) fn with_place(mut self, place: &'static Location<'static>) -> ExceptionContext {
-        self.place = Some(place);
+    pub(crate) fn with_location(
+        mut self,
+        location: &'static Location<'static>,
+    ) -> ExceptionContext {
+        self.location = Some(location);
         self
     }
 
@@ -111,15 +114,15 @@ impl ExceptionContext {
     /// # fn main() -> std::io::Result<()> {
     /// let event_loop = sendloop::Loop::new()?;
     /// event_loop.set_exception_handler(|context| {
-    ///     assert!(context.place().is_some());
+    ///     assert!(context.location().is_some());
     /// });
     /// event_loop.call_soon(|| panic!("no"));
     /// event_loop.run_until_idle()?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn place(&self) -> Option<&'static Location<'static>> {
-        self.place
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        self.location
     }
 }
 
@@ -138,8 +141,8 @@ impl fmt::Display for ExceptionContext {
         if let Some(panic) = &self.panic {
             write!(f, ": {}", panic_message(&**panic))?;
         }
-        match self.place {
-            Some(place) => write!(f, " (made at {place})"),
+        match self.location {
+            Some(location) => write!(f, " (made at {location})"),
             None => Ok(()),
         }
     }
@@ -208,7 +211,7 @@ impl Exceptions {
             return;
         }
         drop(state);
-        quietly("while an exception handler was dropped", || drop(handler));
+        log_panic("while an exception handler was dropped", || drop(handler));
     }
 
     /// Runs code of the user's whose panic must go no further.
@@ -221,7 +224,7 @@ impl Exceptions {
     /// Forgets the handler, as it may hold what holds the loop.
     pub(crate) fn close(&self) {
         let handler = mem::take(&mut *self.state.borrow_mut());
-        quietly("while an exception handler was dropped", || drop(handler));
+        log_panic("while an exception handler was dropped", || drop(handler));
     }
 }
 

@@ -68,13 +68,13 @@ mod clock;
 mod error;
 mod event_loop;
 mod exceptions;
+mod executor;
 mod nesting;
-mod offload;
 mod pool;
 mod reactor;
-mod ready;
 mod ready_io;
 mod remote;
+mod run_queue;
 mod sendfile;
 mod slots;
 mod sock;
@@ -83,8 +83,8 @@ mod sync;
 mod sys;
 mod task;
 mod timers;
-mod turns;
 mod wait_queue;
+mod write_lock;
 
 pub use clock::Clock;
 pub use error::{

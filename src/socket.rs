@@ -12,7 +12,7 @@ use crate::event_loop::LoopHandle;
 use crate::reactor::{Attachment, Direction, Source, Waiting};
 use crate::sys::fork::Process;
 use crate::sys::socket::{self as sys, Kind};
-use crate::turns::Turns;
+use crate::write_lock::WriteLock;
 
 /// A socket that a loop can wait for: it owns `T`, which is non-blocking from here on.
 ///
@@ -54,7 +54,7 @@ pub struct Socket<T: AsFd> {
 #[derive(Default)]
 struct Link {
     attachment: RefCell<Option<Attachment>>,
-    turns: Turns,
+    write_lock: WriteLock,
     /// The process that the writers belong to.
     process: Cell<Process>,
     kind: Cell<Option<Kind>>,
@@ -183,12 +183,12 @@ impl<T: AsFd> Socket<T> {
         Ok(kind)
     }
 
-    pub(crate) fn turns(&self) -> &Turns {
+    pub(crate) fn write_lock(&self) -> &WriteLock {
         if !self.link.process.get().is_current() {
             self.link.process.set(Process::current());
-            self.link.turns.reset();
+            self.link.write_lock.reset();
         }
-        &self.link.turns
+        &self.link.write_lock
     }
 
     /// Calls `poll` with what `poll_recv` or `poll_send` waits by. It is not borrowed meanwhile: a foreign waker may come back to it
@@ -222,7 +222,7 @@ impl<T: AsFd> Socket<T> {
         }
     }
 
-    /// Returns whether the socket is shut down for reading, if an event has announced that: only then is the kernel asked.
+    /// Returns whether the socket is shut down for reading, if an event has notified that: only then is the kernel asked.
     pub(crate) fn is_shut_for_reading(&self) -> bool {
         let attachment = self.link.attachment.borrow();
         let Some(attachment) = &*attachment else {

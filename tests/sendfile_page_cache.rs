@@ -143,7 +143,7 @@ fn difference(before: &Stats, after: &Stats) -> (u64, u64, u64) {
     (
         after.sendfile_fallbacks - before.sendfile_fallbacks,
         after.sendfile_misses - before.sendfile_misses,
-        after.sendfile_read_ins - before.sendfile_read_ins,
+        after.sendfile_prefetches - before.sendfile_prefetches,
     )
 }
 
@@ -200,7 +200,7 @@ fn cold_file_is_read_by_the_executor(is_stranger: bool) {
         }
         let stats = event_loop.stats();
         assert_eq!(stats.sendfile_fallbacks, 0, "{}: {stats:?}", sample.name);
-        assert!(stats.sendfile_read_ins >= 3, "{}: {stats:?}", sample.name);
+        assert!(stats.sendfile_prefetches >= 3, "{}: {stats:?}", sample.name);
     });
 }
 
@@ -290,7 +290,7 @@ fn send_what_is_truncated() {
     // The piece and the page after it were missing, and the page is not any more.
     assert_eq!(stats.sendfile_misses, 2, "{stats:?}");
     // The piece, and the readahead that began before the file was truncated.
-    assert!(stats.sendfile_read_ins <= 2, "{stats:?}");
+    assert!(stats.sendfile_prefetches <= 2, "{stats:?}");
 }
 
 #[test]
@@ -527,7 +527,7 @@ fn cold_block_device_is_read_by_the_executor() {
     drop(near);
     assert_content(&received.join().expect("read"), 0, 2 * MIB);
     let stats = event_loop.stats();
-    assert!(stats.sendfile_read_ins > 0, "{stats:?}");
+    assert!(stats.sendfile_prefetches > 0, "{stats:?}");
     assert_eq!(stats.sendfile_fallbacks, 0, "{stats:?}");
 }
 

@@ -120,7 +120,7 @@ fn a_context_tells_of_the_panic_and_where_its_callback_was_made() {
     event_loop.set_exception_handler(|context| {
         assert_shows(context, &["ExceptionContext("]);
         assert!(!context.message().is_empty());
-        let place = context.place().map(|place| place.file());
+        let place = context.location().map(|place| place.file());
         assert!(place.is_some_and(|file| file.ends_with("shown.rs")));
         let said = context
             .panic()

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use super::debug::Debug;
 use super::embedding::Embedding;
+use super::fd_callbacks::FdCallbacks;
 use super::stats::Counters;
 use super::virtual_time::Standstill;
-use super::watch::Watches;
 use super::{BUDGET, Inner, Loop, LoopHandle};
 use crate::clock::Clock;
 use crate::pool::Pool;
 use crate::reactor::Reactor;
-use crate::ready::Ready;
-use crate::remote::Door;
+use crate::remote::Inbox;
+use crate::run_queue::RunQueue;
 use crate::sys::fork::Process;
 use crate::sys::signal;
 use crate::task::Tasks;
@@ -118,7 +118,7 @@ impl Builder {
         self
     }
 
-    /// Turns [debug mode](LoopHandle::set_debug) on or off from the start.
+    /// WriteLock [debug mode](LoopHandle::set_debug) on or off from the start.
     ///
     /// The default is on if the environment variable `SENDLOOP_DEBUG` is neither empty nor 0.
     ///
@@ -156,22 +156,22 @@ impl Builder {
         signal::ignore_sigpipe()?;
         let (reactor, poller) = Reactor::new()?;
         let descriptor = reactor.descriptor()?;
-        let door = Door::new(poller)?;
-        let watcher = Waker::from(door.clone());
+        let inbox = Inbox::new(poller)?;
+        let clock_waker = Waker::from(inbox.clone());
         self.clock
-            .watch(&watcher)
-            .inspect_err(|_| drop(door.close()))?;
-        let ready = Ready::new(door.id(), watcher.clone());
+            .subscribe(&clock_waker)
+            .inspect_err(|_| drop(inbox.close()))?;
+        let run_queue = RunQueue::new(inbox.id(), clock_waker.clone());
         let threads = self.executor_threads.unwrap_or_else(Pool::usual_threads);
         let inner = Inner {
-            tasks: Rc::new(Tasks::new(ready.clone())),
-            ready,
+            tasks: Rc::new(Tasks::new(run_queue.clone())),
+            run_queue,
             timers: Timers::default(),
             reactor,
             pool: Pool::new(threads),
-            door,
+            inbox,
             clock: self.clock,
-            watcher,
+            clock_waker,
             standstill: Standstill::default(),
             embedding: Embedding::default(),
             process: Process::current(),
@@ -183,7 +183,7 @@ impl Builder {
             yields: Cell::new(0),
             counters: Counters::default(),
             debug: Debug::new(self.debug),
-            watches: Watches::default(),
+            fd_callbacks: FdCallbacks::default(),
             signals: Rc::default(),
         };
         let handle = LoopHandle {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::LoopHandle;
-use crate::ready::Callback;
+use crate::run_queue::Callback;
 
 /// A callback that [`call_soon`](LoopHandle::call_soon) has queued. Dropping it does not cancel.
 #[derive(Clone)]
@@ -138,7 +138,7 @@ impl TimerHandle {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle")
-            .field("place", &format_args!("{}", self.callback.place()))
+            .field("location", &format_args!("{}", self.callback.location()))
             .field("cancelled", &self.cancelled())
             .finish()
     }
@@ -148,7 +148,7 @@ impl fmt::Debug for TimerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TimerHandle")
             .field("when", &self.when)
-            .field("place", &format_args!("{}", self.callback.place()))
+            .field("location", &format_args!("{}", self.callback.location()))
             .field("cancelled", &self.cancelled())
             .finish()
     }

@@ -19,14 +19,14 @@ impl Counter {
 
 #[derive(Default)]
 pub(crate) struct Counters {
-    pub(crate) turns: Counter,
+    pub(crate) iterations: Counter,
     pub(crate) polls: Counter,
     pub(crate) sendfile_calls: Counter,
     pub(crate) sendfile_would_block: Counter,
     pub(crate) sendfile_yields: Counter,
     pub(crate) sendfile_probes: Counter,
     pub(crate) sendfile_misses: Counter,
-    pub(crate) sendfile_read_ins: Counter,
+    pub(crate) sendfile_prefetches: Counter,
     refused: Counter,
     refused_as_missing: Counter,
     refused_by_socket: Counter,
@@ -121,8 +121,8 @@ impl Fallbacks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Turns taken.
-    pub turns: u64,
+    /// WriteLock taken.
+    pub iterations: u64,
     /// Times that the kernel was asked for events: once in a turn, but not where there is something to do and no descriptor in
     /// the poller.
     pub polls: u64,
@@ -147,7 +147,7 @@ pub struct Stats {
     /// Chunks that were not there, and had to be read in before they were sent.
     pub sendfile_misses: u64,
     /// Pieces of files that the executor was given to read in, those ahead of need included.
-    pub sendfile_read_ins: u64,
+    pub sendfile_prefetches: u64,
     /// Transfers that went on, or began, by reading and sending: all of [`fallbacks`](Stats::fallbacks).
     pub sendfile_fallbacks: u64,
     /// The same by reason.
@@ -177,7 +177,7 @@ impl LoopHandle {
         let counters = &self.inner.counters;
         let reactor = &self.inner.reactor;
         Stats {
-            turns: counters.turns.get(),
+            iterations: counters.iterations.get(),
             polls: counters.polls.get(),
             events: reactor.events_seen(),
             tasks: self.inner.tasks.len(),
@@ -189,7 +189,7 @@ impl LoopHandle {
             sendfile_yields: counters.sendfile_yields.get(),
             sendfile_probes: counters.sendfile_probes.get(),
             sendfile_misses: counters.sendfile_misses.get(),
-            sendfile_read_ins: counters.sendfile_read_ins.get(),
+            sendfile_prefetches: counters.sendfile_prefetches.get(),
             sendfile_fallbacks: counters.fallbacks().total(),
             fallbacks: counters.fallbacks(),
         }

@@ -61,7 +61,7 @@ use crate::ready_io::check_nonblocking;
 use crate::socket::Socket;
 use crate::sys::file::Shown;
 use crate::sys::socket::Kind;
-use crate::turns::Turn;
+use crate::write_lock::Writer;
 use machine::{Machine, MachineOptions};
 use page_cache::PageCache;
 use plan::Plan;
@@ -551,7 +551,7 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
             update_position: self.options.update_position,
         };
         let mut page_cache = PageCache::new(self.options.prefetch, self.options.fallback);
-        let may_send = is_due && self.options.is_plain() && !self.socket.turns().is_taken();
+        let may_send = is_due && self.options.is_plain() && !self.socket.write_lock().is_taken();
         let at_once = match may_send {
             true => {
                 let socket = self.socket.as_fd();
@@ -571,7 +571,7 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
             machine,
             file,
             socket: self.socket.as_fd(),
-            turn: Turn::begin(self.socket.turns(), cx),
+            writer: Writer::begin(self.socket.write_lock(), cx),
             page_cache,
             header: options.header,
             progress: options.progress,
@@ -615,7 +615,8 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
             let is_due = this.event_loop.poll_budget(cx).is_ready();
             if let Some(result) = this.begin(cx, is_due).transpose() {
                 this.state = State::Done;
-                this.event_loop.spend_budget(*result.as_ref().unwrap_or(&0));
+                this.event_loop
+                    .consume_budget(*result.as_ref().unwrap_or(&0));
                 return Poll::Ready(result);
             }
             // The transfer has begun even if other tasks run first.
@@ -627,7 +628,7 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
             panic!("a SendFileFuture was polled after it was ready");
         };
         let result = ready!(transfer.poll(&this.event_loop, this.socket, cx));
-        this.event_loop.spend_budget(transfer.machine().spent());
+        this.event_loop.consume_budget(transfer.machine().spent());
         this.state = State::Done;
         Poll::Ready(result)
     }

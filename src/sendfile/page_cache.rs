@@ -52,7 +52,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{LoopClosedError, TaskError};
 use crate::event_loop::{Fallback, LoopHandle};
-use crate::offload::Errand;
+use crate::executor::CancelOnDrop;
 use crate::sys::file::{self, FileKind, Metadata};
 use crate::sys::page_cache::{self as kernel, FileSystem};
 
@@ -194,7 +194,7 @@ pub(super) struct CachedFile<'a> {
 struct Prefetch {
     /// The range from the first missing byte to the last.
     range: Range<u64>,
-    work: Errand<()>,
+    work: CancelOnDrop<()>,
 }
 
 /// The page cache as one transfer knows it.
@@ -220,7 +220,7 @@ pub(super) struct PageCache {
     prefetch: Option<Prefetch>,
     /// The offset up to which prefetches have begun.
     prefetched: u64,
-    file_system: Option<Errand<FileSystem>>,
+    file_system: Option<CancelOnDrop<FileSystem>>,
 }
 
 impl PageCache {
@@ -435,7 +435,7 @@ impl PageCache {
             // The kernel may query a server even for its name.
             if let Ok(lent) = file.event_loop.lend(file.fd, true) {
                 let ask = move || kernel::file_system(lent.as_fd());
-                self.file_system = Some(file.event_loop.errand(ask));
+                self.file_system = Some(file.event_loop.run_cancel_on_drop(ask));
             }
         }
         let answer = match &mut self.file_system {
@@ -722,8 +722,8 @@ impl PageCache {
         let Ok(lent) = file.event_loop.lend(file.fd, is_slow) else {
             return;
         };
-        file.event_loop.counters().sendfile_read_ins.add(1);
-        let work = file.event_loop.errand(move || {
+        file.event_loop.counters().sendfile_prefetches.add(1);
+        let work = file.event_loop.run_cancel_on_drop(move || {
             for range in missing {
                 kernel::bring_in(lent.as_fd(), range.start, range.end - range.start);
             }

@@ -22,7 +22,7 @@ use crate::ready_io::poll_wait;
 use crate::socket::Socket;
 use crate::sys::file;
 use crate::sys::fork::Process;
-use crate::turns::Turn;
+use crate::write_lock::Writer;
 
 /// A callback for the total of file bytes sent, after each call that sends some.
 pub(super) type Progress<'a> = Box<dyn FnMut(u64) + 'a>;
@@ -159,7 +159,7 @@ impl StallTimer {
 pub(super) struct Transfer<'a> {
     guard: Guard<'a>,
     waiting: Waiting,
-    turn: Turn<'a>,
+    writer: Writer<'a>,
     page_cache: PageCache,
     header: &'a [u8],
     progress: Option<Progress<'a>>,
@@ -176,7 +176,7 @@ pub(super) struct Parts<'a> {
     pub(super) machine: Machine,
     pub(super) file: SentFile<'a>,
     pub(super) socket: BorrowedFd<'a>,
-    pub(super) turn: Turn<'a>,
+    pub(super) writer: Writer<'a>,
     pub(super) page_cache: PageCache,
     pub(super) header: &'a [u8],
     pub(super) progress: Option<Progress<'a>>,
@@ -193,7 +193,7 @@ impl<'a> Transfer<'a> {
                 process: Process::current(),
             },
             waiting: Waiting::default(),
-            turn: parts.turn,
+            writer: parts.writer,
             page_cache: parts.page_cache,
             header: parts.header,
             progress: parts.progress,
@@ -215,7 +215,7 @@ impl<'a> Transfer<'a> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<u64>> {
         if !self.machine().is_done() {
-            ready!(self.turn.poll(cx));
+            ready!(self.writer.poll(cx));
         }
         if let (None, Some(limit)) = (&self.stall, self.stall_timeout) {
             self.stall = Some(Box::new(StallTimer::new(event_loop, limit)));

@@ -39,7 +39,7 @@ impl Datagram for OwnedFd {
 }
 
 /// The time between two tries at a Unix receiver that is full.
-const FULL: Duration = Duration::from_millis(1);
+const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 impl LoopHandle {
     /// Receives one datagram of at most `most` bytes, and returns it with its sender's address.
@@ -213,7 +213,7 @@ impl<T: Datagram> Future for SendTo<'_, T> {
                     if event_loop.is_closed() {
                         return Poll::Ready(Err(LoopClosedError.into()));
                     }
-                    send.full = Some(event_loop.sleep(FULL));
+                    send.full = Some(event_loop.sleep(RETRY_INTERVAL));
                 }
                 result => return Poll::Ready(result),
             }

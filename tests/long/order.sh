@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests with tasks polled in any order (src/ready/shuffle.rs):
+# Runs the tests with tasks polled in any order (src/run_queue/shuffle.rs):
 #   tests/long/order.sh [SEEDS]      seeds 1 to 200 unless said
 # The binaries in which tasks meet are run once with each seed; all others, which take long and have few tasks at a time, with the
 # first two. To look at what fails, run the binary that is named with SENDLOOP_SHUFFLE set to the seed.

@@ -141,7 +141,7 @@ mod on_a_disk {
     ///
     /// It evicts the file before each poll.
     fn prefetches(event_loop: &Loop, page_cache: &mut PageCache, file: &File, at: u64) -> u64 {
-        let before = event_loop.stats().sendfile_read_ins;
+        let before = event_loop.stats().sendfile_prefetches;
         event_loop.run_until_complete(std::future::poll_fn(|cx| {
             evict(file);
             // The only thread is busy during the poll, so no prefetch ends before the next
@@ -151,7 +151,7 @@ mod on_a_disk {
             let polled = page_cache.poll_ready(cached(event_loop, file), at..at + PAGE, cx);
             polled.map(|ready| assert!(matches!(ready, Ok(Readiness::Ready(1..)))))
         }));
-        event_loop.stats().sendfile_read_ins - before
+        event_loop.stats().sendfile_prefetches - before
     }
 
     #[test]
