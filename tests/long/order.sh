@@ -30,6 +30,7 @@ skipped=(
   # The task that began to wait first is served first.
   one_connection_wakes_one_of_a_thousand_accepting_tasks
   a_task_that_reads_first_takes_nothing_from_those_that_wait
+  woken_tasks_that_are_cancelled_one_after_the_other_hand_the_wake_up_on
   # A callback has to cancel the task after its first step.
   a_pending_connect_does_not_ask_for_its_outcome
   # The ticker, a task, has to have begun before the loop is held.
