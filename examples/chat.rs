@@ -28,11 +28,11 @@ fn main() -> io::Result<()> {
         let (mut int, mut term) = (event_loop.signal(SIGINT)?, event_loop.signal(SIGTERM)?);
         let accepting = pin!(accept(&event_loop, &listener, &clients));
         select(accepting, select(pin!(int.recv()), pin!(term.recv()))).await;
-        // Sends to one socket go out in order: after this one, the client has all.
-        let goodbyes = clients.take().into_values().map(async |client| {
-            event_loop
-                .sock_sendall(&client, b"* the server ends\n")
-                .await?;
+        // Sends that are queued begin now. The sends of a socket go out in that order.
+        let clients = clients.take();
+        event_loop.sleep(Duration::ZERO).await;
+        let goodbyes = clients.into_values().map(async |client| {
+            event_loop.sock_sendall(&client, b"* goodbye\n").await?;
             client.shutdown(Shutdown::Write)
         });
         let _ = event_loop.wait_for(join_all(goodbyes), MAX_DELAY).await;

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::io;
 use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use crate::sys::fork::PerProcess;
 
 /// The clock of a loop: the machine's monotonic clock, or virtual time for tests.
 ///
@@ -70,7 +73,10 @@ struct Manual {
     start: Instant,
     /// True if the loop moves it when it is idle.
     jumps: bool,
-    state: Mutex<State>,
+    /// A thread of the parent may hold the lock for ever in a forked child, so each process has one.
+    state: PerProcess<Mutex<State>>,
+    /// The elapsed nanoseconds, for a forked child.
+    elapsed: AtomicU64,
 }
 
 struct State {
@@ -78,17 +84,43 @@ struct State {
     /// True if a loop uses or used it.
     used: bool,
     /// Loops that go by this clock. A loop that waits for a timer must look again when the time has moved.
-    watchers: Vec<Waker>,
+    wakers: Vec<Waker>,
 }
 
 impl Manual {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        // A forked child cannot wake the loops of its parent, so it knows none of them.
+        let state = self.state.get(|_| {
+            Mutex::new(State {
+                elapsed: Duration::from_nanos(self.elapsed.load(Ordering::Acquire)),
+                used: false,
+                wakers: Vec::new(),
+            })
+        });
+        state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_elapsed(&self, state: &mut State, elapsed: Duration) {
+        state.elapsed = elapsed;
+        let nanoseconds = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        self.elapsed.store(nanoseconds, Ordering::Release);
     }
 }
 
 impl Clock {
     /// Returns the machine's monotonic clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use sendloop::{Clock, Loop};
+    ///
+    /// let event_loop = Loop::builder().clock(Clock::real()).build()?;
+    /// assert!(event_loop.time() >= Clock::real().now() - std::time::Duration::from_secs(1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn real() -> Clock {
         Clock(Source::Real)
     }
@@ -113,7 +145,7 @@ impl Clock {
     /// assert_eq!(clock.now() - start, Duration::from_secs(5));
     /// ```
     pub fn manual() -> Clock {
-        Clock::standing(false)
+        Clock::stopped(false)
     }
 
     /// Creates a clock that stands still while the loop works, and jumps to the next timer when
@@ -153,22 +185,31 @@ impl Clock {
     #[doc(alias = "start_paused")]
     #[doc(alias = "auto-advance")]
     pub fn paused() -> Clock {
-        Clock::standing(true)
+        Clock::stopped(true)
     }
 
-    fn standing(jumps: bool) -> Clock {
+    fn stopped(jumps: bool) -> Clock {
         Clock(Source::Manual(Arc::new(Manual {
             start: Instant::now(),
             jumps,
-            state: Mutex::new(State {
-                elapsed: Duration::ZERO,
-                used: false,
-                watchers: Vec::new(),
-            }),
+            state: PerProcess::new(),
+            elapsed: AtomicU64::new(0),
         })))
     }
 
     /// Returns the present time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sendloop::Clock;
+    ///
+    /// let clock = Clock::manual();
+    /// let before = clock.now();
+    /// clock.advance(Duration::from_millis(1));
+    /// assert_eq!(clock.now(), before + Duration::from_millis(1));
+    /// ```
     pub fn now(&self) -> Instant {
         match &self.0 {
             Source::Real => Instant::now(),
@@ -208,14 +249,15 @@ impl Clock {
         let Source::Manual(manual) = &self.0 else {
             panic!("the real clock cannot be advanced");
         };
-        let watchers = {
+        let wakers = {
             let mut state = manual.state();
             let elapsed = state.elapsed.checked_add(by);
             let fits = elapsed.filter(|elapsed| manual.start.checked_add(*elapsed).is_some());
-            state.elapsed = fits.expect("the time of the clock fits an Instant");
-            state.watchers.clone()
+            let elapsed = fits.expect("the time of the clock fits an Instant");
+            manual.set_elapsed(&mut state, elapsed);
+            state.wakers.clone()
         };
-        watchers.iter().for_each(Waker::wake_by_ref);
+        wakers.iter().for_each(Waker::wake_by_ref);
     }
 
     pub(crate) fn is_real(&self) -> bool {
@@ -232,29 +274,30 @@ impl Clock {
         if let Source::Manual(manual) = &self.0 {
             let mut state = manual.state();
             let elapsed = when.saturating_duration_since(manual.start);
-            state.elapsed = state.elapsed.max(elapsed);
+            let elapsed = state.elapsed.max(elapsed);
+            manual.set_elapsed(&mut state, elapsed);
         }
     }
 
-    /// Registers a loop, whose `watcher` is woken at each advance.
+    /// Registers a loop, whose `waker` is woken at each advance.
     ///
     /// Fails with `InvalidInput` if the clock is paused and another loop uses it.
-    pub(crate) fn watch(&self, watcher: &Waker) -> io::Result<()> {
+    pub(crate) fn subscribe(&self, waker: &Waker) -> io::Result<()> {
         if let Source::Manual(manual) = &self.0 {
             let mut state = manual.state();
             if mem::replace(&mut state.used, true) && manual.jumps {
                 let what = "a paused clock serves one loop: create a clock for each loop";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
-            state.watchers.push(watcher.clone());
+            state.wakers.push(waker.clone());
         }
         Ok(())
     }
 
-    pub(crate) fn unwatch(&self, watcher: &Waker) {
+    pub(crate) fn unsubscribe(&self, waker: &Waker) {
         if let Source::Manual(manual) = &self.0 {
             let mut state = manual.state();
-            state.watchers.retain(|known| !known.will_wake(watcher));
+            state.wakers.retain(|known| !known.will_wake(waker));
         }
     }
 }
@@ -276,21 +319,4 @@ impl fmt::Debug for Clock {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_manual_clock_moves_only_when_advanced_and_its_clones_with_it() {
-        let clock = Clock::manual();
-        let start = clock.now();
-        assert_eq!(clock.now(), start);
-        clock.clone().advance(Duration::from_millis(5));
-        assert_eq!(clock.now() - start, Duration::from_millis(5));
-    }
-
-    #[test]
-    #[should_panic(expected = "real clock")]
-    fn the_real_clock_cannot_be_advanced() {
-        Clock::real().advance(Duration::ZERO);
-    }
-}
+mod tests;

@@ -218,7 +218,7 @@ pub(crate) fn discard(mut payload: Payload) {
 }
 
 /// Runs user code and logs its panic, so that the caller goes on.
-pub(crate) fn quietly(when: &str, f: impl FnOnce()) {
+pub(crate) fn log_panic(when: &str, f: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
         report_panic(when, panic);
     }
@@ -226,7 +226,7 @@ pub(crate) fn quietly(when: &str, f: impl FnOnce()) {
 
 /// Wakes a waker. A foreign waker may panic, which must not keep the next one from being woken.
 pub(crate) fn wake(waker: Waker) {
-    let wake = || quietly("in a waker", || waker.wake());
+    let wake = || log_panic("in a waker", || waker.wake());
     if nesting::is_full(Kind::Wake) {
         nesting::queue(wake);
     } else {
@@ -243,7 +243,7 @@ pub(crate) fn drop_bounded<T: 'static>(kind: Kind, when: &'static str, value: T)
         return;
     }
     if nesting::is_full(kind) {
-        nesting::queue(move || quietly(when, || drop(value)));
+        nesting::queue(move || log_panic(when, || drop(value)));
     } else {
         nesting::run(kind, || drop(value));
     }
@@ -376,16 +376,67 @@ impl SendfileNotAvailableError {
     /// Returns the errno of the system call, or `None` if there was no call.
     ///
     /// There is none for a file of a kind that sendfile does not serve, as one opened with `O_DIRECT`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::{SendfileNotAvailableError, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let (near, _far) = Socket::pair()?;
+    ///     let (file, _writer) = std::io::pipe()?; // sendfile(2) sends no pipe.
+    ///     let error = event_loop.sock_sendfile(&near, &file).fallback(false).await.unwrap_err();
+    ///     let error = error.downcast::<SendfileNotAvailableError>().unwrap();
+    ///     println!("the system call failed with {:?}", error.errno());
+    ///     # std::io::Result::Ok(())
+    /// })?
+    /// # }
+    /// ```
     pub fn errno(&self) -> Option<i32> {
         self.errno
     }
 
     /// Returns how far the transfer was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::{SendfileNotAvailableError, SendfilePhase, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let (near, _far) = Socket::pair()?;
+    ///     let (file, _writer) = std::io::pipe()?; // sendfile(2) sends no pipe.
+    ///     let error = event_loop.sock_sendfile(&near, &file).fallback(false).await.unwrap_err();
+    ///     let error = error.downcast::<SendfileNotAvailableError>().unwrap();
+    ///     assert_ne!(error.phase(), SendfilePhase::Midway);
+    ///     # std::io::Result::Ok(())
+    /// })?
+    /// # }
+    /// ```
     pub fn phase(&self) -> SendfilePhase {
         self.phase
     }
 
     /// Returns the number of the file's bytes that were sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::{SendfileNotAvailableError, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let (near, _far) = Socket::pair()?;
+    ///     let (file, _writer) = std::io::pipe()?; // sendfile(2) sends no pipe.
+    ///     let error = event_loop.sock_sendfile(&near, &file).fallback(false).await.unwrap_err();
+    ///     let error = error.downcast::<SendfileNotAvailableError>().unwrap();
+    ///     assert_eq!(error.sent(), 0);
+    ///     # std::io::Result::Ok(())
+    /// })?
+    /// # }
+    /// ```
     pub fn sent(&self) -> u64 {
         self.sent
     }

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use log::LevelFilter;
 
-use crate::error::{discard, drop_bounded, panic_message, quietly};
+use crate::error::{discard, drop_bounded, log_panic, panic_message};
 use crate::nesting::Kind;
 
 type Handler = Box<dyn FnMut(&ExceptionContext)>;
@@ -22,22 +22,35 @@ type Handler = Box<dyn FnMut(&ExceptionContext)>;
 /// ```
 /// let context = sendloop::ExceptionContext::new("the cache is lost");
 /// assert_eq!(context.message(), "the cache is lost");
-/// assert!(context.panic().is_none() && context.place().is_none());
+/// assert!(context.panic().is_none() && context.location().is_none());
 /// ```
 pub struct ExceptionContext {
     message: String,
     panic: Option<Box<dyn Any + Send>>,
-    place: Option<&'static Location<'static>>,
+    location: Option<&'static Location<'static>>,
 }
 
 impl ExceptionContext {
     /// Creates a context with a message, for
     /// [`call_exception_handler`](crate::LoopHandle::call_exception_handler).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use sendloop::{ExceptionContext, Loop};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// event_loop.set_exception_handler(|context| assert_eq!(context.message(), "no space left"));
+    /// event_loop.call_exception_handler(ExceptionContext::new("no space left"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(message: impl Into<String>) -> ExceptionContext {
         ExceptionContext {
             message: message.into(),
             panic: None,
-            place: None,
+            location: None,
         }
     }
 
@@ -46,24 +59,70 @@ impl ExceptionContext {
         self
     }
 
-    pub(crate) fn with_place(mut self, place: &'static Location<'static>) -> ExceptionContext {
-        self.place = Some(place);
+    pub(crate) fn with_location(
+        mut self,
+        location: &'static Location<'static>,
+    ) -> ExceptionContext {
+        self.location = Some(location);
         self
     }
 
     /// Returns what happened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.set_exception_handler(|context| {
+    ///     assert_eq!(context.message(), "panic in a callback");
+    /// });
+    /// event_loop.call_soon(|| panic!("no"));
+    /// event_loop.run_until_idle()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// Returns the payload of the panic, if a panic is the reason.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.set_exception_handler(|context| {
+    ///     let panic = context.panic().unwrap();
+    ///     assert_eq!(panic.downcast_ref::<&str>(), Some(&"no"));
+    /// });
+    /// event_loop.call_soon(|| panic!("no"));
+    /// event_loop.run_until_idle()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn panic(&self) -> Option<&(dyn Any + Send)> {
         self.panic.as_deref()
     }
 
     /// Returns where the callback or the task was created, if that is known.
-    pub fn place(&self) -> Option<&'static Location<'static>> {
-        self.place
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.set_exception_handler(|context| {
+    ///     assert!(context.location().is_some());
+    /// });
+    /// event_loop.call_soon(|| panic!("no"));
+    /// event_loop.run_until_idle()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        self.location
     }
 }
 
@@ -82,8 +141,8 @@ impl fmt::Display for ExceptionContext {
         if let Some(panic) = &self.panic {
             write!(f, ": {}", panic_message(&**panic))?;
         }
-        match self.place {
-            Some(place) => write!(f, " (made at {place})"),
+        match self.location {
+            Some(location) => write!(f, " (made at {location})"),
             None => Ok(()),
         }
     }
@@ -152,7 +211,7 @@ impl Exceptions {
             return;
         }
         drop(state);
-        quietly("while an exception handler was dropped", || drop(handler));
+        log_panic("while an exception handler was dropped", || drop(handler));
     }
 
     /// Runs code of the user's whose panic must go no further.
@@ -165,7 +224,7 @@ impl Exceptions {
     /// Forgets the handler, as it may hold what holds the loop.
     pub(crate) fn close(&self) {
         let handler = mem::take(&mut *self.state.borrow_mut());
-        quietly("while an exception handler was dropped", || drop(handler));
+        log_panic("while an exception handler was dropped", || drop(handler));
     }
 }
 

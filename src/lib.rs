@@ -1,16 +1,65 @@
-// rustdoc copies no images. The first definition of a link counts, so this inline one wins.
-#![doc = include_str!("../docs/benchmarks/plots.md")]
-#![doc = include_str!("../README.md")]
-//! # Where to read on
+//! A small single-threaded event loop with the methods of Python's asyncio, and a zero-copy,
+//! cancel-safe [`sock_sendfile`](LoopHandle::sock_sendfile).
 //!
-//! - [`Loop`] and [`LoopHandle`]: the loop, and everything that it does.
-//! - [`docs::asyncio`]: asyncio's methods, one by one: what is the same here, what differs, what is not there.
-//! - [`docs::sendfile`]: what [`sock_sendfile`](LoopHandle::sock_sendfile) promises, and why each promise is one.
-//! - [`docs::design`]: why things are as they are.
-//! - [`docs::reliability`]: what was tried to break it, and what happens then.
-//! - [`docs::benchmarks`]: what it costs beside what one would use instead.
-//! - [`docs::security`]: what may be relied on, and what not.
-//! - [`docs::file_server`]: the example that is a program of its own.
+//! ```no_run
+//! use std::{fs::File, io, net::TcpListener};
+//! use sendloop::Socket;
+//!
+//! fn main() -> io::Result<()> {
+//!     sendloop::run(async |event_loop| {
+//!         let listener = Socket::new(TcpListener::bind("127.0.0.1:8080")?)?;
+//!         loop {
+//!             let (client, _) = event_loop.sock_accept(&listener).await?;
+//!             let handle = event_loop.clone();
+//!             event_loop.create_task(async move {
+//!                 let file = File::open("Cargo.toml")?;
+//!                 handle.sock_sendfile(&client, &file).await
+//!             });
+//!         }
+//!     })?
+//! }
+//! ```
+//!
+//! # How do I…
+//!
+//! Each method has an example. The last column names a whole program in `examples/`, which the tests
+//! run against real clients.
+//!
+//! | How do I… | Use | Program |
+//! |---|---|---|
+//! | start? | [`run`]; [`Builder::run`] for settings; [`Loop::run_until_complete`] | `echo_server.rs` |
+//! | spawn a task? | [`create_task`](LoopHandle::create_task), [`task_group`](LoopHandle::task_group) for many | `chat.rs` |
+//! | wait for a time? | [`sleep`](LoopHandle::sleep), [`sleep_until`](LoopHandle::sleep_until), [`call_later`](LoopHandle::call_later) | `retry.rs` |
+//! | time out? | [`wait_for`](LoopHandle::wait_for); [`stall_timeout`](SendFile::stall_timeout) for a transfer | `proxy.rs` |
+//! | cancel? | [`Task::cancel`], or [`CancelHandle`] if another task awaits it | `chat.rs` |
+//! | call from another thread? | [`remote`](LoopHandle::remote), then [`call_soon_threadsafe`](Remote::call_soon_threadsafe) | – |
+//! | accept? | [`sock_accept`](LoopHandle::sock_accept) | `echo_server.rs` |
+//! | connect by name? | [`connect`](LoopHandle::connect); [`sock_connect`](LoopHandle::sock_connect) by address | `retry.rs` |
+//! | resolve a name? | [`getaddrinfo`](LoopHandle::getaddrinfo) | – |
+//! | receive and send? | [`sock_recv`](LoopHandle::sock_recv), [`sock_sendall`](LoopHandle::sock_sendall) | `proxy.rs` |
+//! | use UDP? | [`sock_recvfrom`](LoopHandle::sock_recvfrom), [`sock_sendto`](LoopHandle::sock_sendto) | `agent.rs` |
+//! | use another crate's socket? | [`Socket::new`]; `Socket<OwnedFd>` with [`Address`] to accept and connect | – |
+//! | send a file? | [`sock_sendfile`](LoopHandle::sock_sendfile) | `send_file.rs` |
+//! | run blocking code? | [`run_in_executor`](LoopHandle::run_in_executor) | `recv_file.rs` |
+//! | wait for a pipe or another descriptor? | [`readable`](LoopHandle::readable), [`writable`](LoopHandle::writable), [`add_reader`](LoopHandle::add_reader) | `agent.rs` |
+//! | run a child process? | `std::process::Command`, and [`readable`](LoopHandle::readable) for its output | `agent.rs` |
+//! | wait for a signal? | [`signal`](LoopHandle::signal), [`add_signal_handler`](LoopHandle::add_signal_handler) | `agent.rs` |
+//! | shut down gracefully? | a [`signal`](LoopHandle::signal), then [`TaskGroup::join_next`] with a timeout | `chat.rs` |
+//! | use TLS? | rustls over `adapters/futures_io.rs` | `https_server.rs` |
+//! | read lines? | `BufReader::lines` over `adapters/futures_io.rs` | `line_server.rs` |
+//! | use hyper or a tokio crate? | `adapters/hyper.rs`, `adapters/tokio.rs` | `hyper_server.rs` |
+//! | test with a clock? | [`Clock::paused`], [`Clock::manual`] | `retry.rs` |
+//! | embed the loop in another? | [`Loop::run_once`] when its descriptor is readable | `embed_poll.rs`, `embed_calloop.rs` |
+//! | see what the loop does? | [`stats`](LoopHandle::stats), [`set_debug`](LoopHandle::set_debug) | – |
+//!
+//! # Read on
+//!
+//! - [`docs::asyncio`] compares each method of asyncio.
+//! - [`docs::sendfile`] lists the promises of `sock_sendfile`, each with its test.
+//! - [`docs::design`] has the floor plan and the reasons.
+//! - [`docs::reliability`] and [`docs::benchmarks`] have the proofs and the figures.
+//! - [`docs::security`] says what you may rely on.
+//! - [`docs::file_server`] describes the example that is a program of its own.
 
 #[cfg(not(unix))]
 compile_error!("sendloop needs a Unix system");
@@ -19,13 +68,13 @@ mod clock;
 mod error;
 mod event_loop;
 mod exceptions;
+mod executor;
 mod nesting;
-mod offload;
 mod pool;
 mod reactor;
-mod ready;
 mod ready_io;
 mod remote;
+mod run_queue;
 mod sendfile;
 mod slots;
 mod sock;
@@ -34,8 +83,8 @@ mod sync;
 mod sys;
 mod task;
 mod timers;
-mod turns;
 mod wait_queue;
+mod write_lock;
 
 pub use clock::Clock;
 pub use error::{
@@ -73,3 +122,8 @@ pub mod docs {
     #[doc = include_str!("../docs/SENDFILE.md")]
     pub mod sendfile {}
 }
+
+/// The README's code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

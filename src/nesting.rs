@@ -14,6 +14,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem::{self, ManuallyDrop};
 
+use crate::sync::thread_local;
+
 /// How many actions of one kind may run inside the outermost one. `Task::cancel` documents it.
 const MAX_NESTED: u32 = 32;
 
@@ -32,6 +34,9 @@ type Queue = VecDeque<Box<dyn FnOnce()>>;
 
 thread_local! {
     static DEPTHS: Cell<Depths> = const { Cell::new([0; 3]) };
+}
+
+thread_local! {
     /// It has no destructor, so it also works while the thread ends. An empty one holds no memory.
     static QUEUE: ManuallyDrop<RefCell<Queue>> =
         const { ManuallyDrop::new(RefCell::new(VecDeque::new())) };
@@ -39,7 +44,7 @@ thread_local! {
 
 /// Whether the next action of this kind must be queued.
 pub(crate) fn is_full(kind: Kind) -> bool {
-    DEPTHS.get()[kind as usize] > MAX_NESTED
+    DEPTHS.with(Cell::get)[kind as usize] > MAX_NESTED
 }
 
 /// Leaves an action to the outermost [`run`]. The action must contain its own panic.
@@ -59,10 +64,10 @@ struct Level {
 
 impl Level {
     fn enter(kind: Kind) -> Level {
-        let before = DEPTHS.get();
+        let before = DEPTHS.with(Cell::get);
         let mut depths = before;
         depths[kind as usize] += 1;
-        DEPTHS.set(depths);
+        DEPTHS.with(|it| it.set(depths));
         Level { before }
     }
 }
@@ -73,7 +78,7 @@ impl Drop for Level {
         if self.before == [0; 3] {
             perform_queue();
         }
-        DEPTHS.set(self.before);
+        DEPTHS.with(|it| it.set(self.before));
     }
 }
 
@@ -106,7 +111,7 @@ pub(crate) struct Fresh {
 impl Fresh {
     pub(crate) fn enter() -> Fresh {
         Fresh {
-            before: DEPTHS.replace([0; 3]),
+            before: DEPTHS.with(|it| it.replace([0; 3])),
             queue: QUEUE.with(|queue| mem::take(&mut *queue.borrow_mut())),
         }
     }
@@ -114,7 +119,7 @@ impl Fresh {
 
 impl Drop for Fresh {
     fn drop(&mut self) {
-        DEPTHS.set(self.before);
+        DEPTHS.with(|it| it.set(self.before));
         QUEUE.with(|queue| {
             let mut queue = queue.borrow_mut();
             self.queue.append(&mut queue);
@@ -124,69 +129,4 @@ impl Drop for Fresh {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::rc::Rc;
-
-    use super::*;
-
-    /// Nests so many actions of a kind inside the outermost one, and counts those that were queued.
-    fn nest(kind: Kind, left: u32, queued: &Rc<Cell<u32>>) {
-        if is_full(kind) {
-            queued.set(queued.get() + 1);
-            let queued = queued.clone();
-            return queue(move || nest(kind, left, &queued));
-        }
-        run(kind, || {
-            if left > 0 {
-                nest(kind, left - 1, queued);
-            }
-        });
-    }
-
-    #[test]
-    fn thirty_two_actions_nest_and_deeper_ones_are_queued() {
-        for (nested, expected) in [(0, 0), (32, 0), (33, 1), (100, 3)] {
-            let queued = Rc::new(Cell::new(0));
-            nest(Kind::Cancel, nested, &queued);
-            assert_eq!(queued.get(), expected, "{nested} nested");
-        }
-    }
-
-    #[test]
-    fn kinds_are_counted_apart() {
-        let queued = Rc::new(Cell::new(0));
-        run(Kind::Wake, || nest(Kind::Cancel, 31, &queued));
-        run(Kind::Cancel, || nest(Kind::Drop, 32, &queued));
-        assert_eq!(queued.get(), 0);
-    }
-
-    #[test]
-    fn the_outermost_action_performs_the_queue_in_order_before_it_unwinds() {
-        let performed = Rc::new(RefCell::new(Vec::new()));
-        let panics = AssertUnwindSafe(|| {
-            run(Kind::Drop, || {
-                for number in 0..3 {
-                    let performed = performed.clone();
-                    queue(move || performed.borrow_mut().push(number));
-                }
-                assert!(performed.borrow().is_empty());
-                panic!("as it should");
-            });
-        });
-        catch_unwind(panics).expect_err("it panics");
-        assert_eq!(*performed.borrow(), [0, 1, 2]);
-        assert!(!is_full(Kind::Drop) && DEPTHS.get() == [0; 3]);
-        assert_eq!(QUEUE.with(|queue| queue.borrow().capacity()), 0);
-    }
-
-    #[test]
-    fn a_loop_inside_starts_from_no_depth() {
-        run(Kind::Cancel, || {
-            let fresh = Fresh::enter();
-            assert_eq!(DEPTHS.get(), [0; 3]);
-            drop(fresh);
-            assert_eq!(DEPTHS.get(), [1, 0, 0]);
-        });
-    }
-}
+mod tests;

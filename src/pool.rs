@@ -10,7 +10,7 @@
 //!   Each worker that takes a job retries, and the loop retries every [`RETRY_INTERVAL`].
 
 #[cfg(all(test, sendloop_loom))]
-mod interleavings;
+mod loom_tests;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::error::{TaskError, quietly, wake};
+use crate::error::{TaskError, log_panic, wake};
 use crate::nesting::{self, Kind};
 use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread, thread_local};
 use crate::sys::fork::Process;
@@ -102,7 +102,7 @@ impl Shared {
                 drop(state);
                 failed.into_iter().for_each(log_failed_start);
                 // Its panic is caught inside; but what it gives may be dropped here, where nobody wants it, and panic.
-                quietly("while the result of work was dropped", || {
+                log_panic("while the result of work was dropped", || {
                     (job.work)(Ok(()))
                 });
                 // The job has forked and returns in the child too, which has no other thread and
@@ -167,7 +167,7 @@ impl Shared {
             .try_lock()
             .map(|mut state| mem::take(&mut state.jobs));
         for job in jobs.into_iter().flatten() {
-            quietly("while work was dropped", || drop(job));
+            log_panic("while work was dropped", || drop(job));
         }
     }
 
@@ -206,12 +206,18 @@ impl Shared {
     }
 }
 
-/// Ends a job that no thread will run, on bounded stack: dropping its work may submit more.
+/// Ends a job that no thread will run. Dropping its work may submit more.
 fn refuse(job: Job, error: TaskError) {
-    let refuse = move || (job.work)(Err(error));
+    drop_nested("while a refused job was dropped", move || {
+        (job.work)(Err(error));
+    });
+}
+
+/// Performs an action that drops foreign values, on bounded stack: they may own more of their kind.
+fn drop_nested(when: &'static str, action: impl FnOnce() + 'static) {
     match nesting::is_full(Kind::Drop) {
-        true => nesting::queue(move || quietly("while a refused job was dropped", refuse)),
-        false => nesting::run(Kind::Drop, refuse),
+        true => nesting::queue(move || log_panic(when, action)),
+        false => nesting::run(Kind::Drop, action),
     }
 }
 
@@ -248,7 +254,7 @@ impl Pool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
-        let cell = Arc::new(Place {
+        let cell = Arc::new(SharedOutcome {
             outcome: Mutex::new(Outcome::Pending(None)),
             process: Process::current(),
         });
@@ -261,7 +267,10 @@ impl Pool {
             work: Box::new(work),
             closes: false,
         });
-        Blocking { cell }
+        Blocking {
+            cell,
+            discard: |result| drop_nested("while the result of work was dropped", || drop(result)),
+        }
     }
 
     /// Returns the time until the loop must retry, or `None` if no thread is missing.
@@ -296,13 +305,13 @@ impl Pool {
     }
 
     /// A file for work in the pool. A `slow` one is closed by a thread of the pool, whoever lets go of it.
-    pub(crate) fn lend(&self, file: File, slow: bool) -> Lent {
+    pub(crate) fn lend(&self, file: File, slow: bool) -> LentFile {
         let pool = if slow {
             Arc::downgrade(&self.shared)
         } else {
             Weak::new()
         };
-        Lent {
+        LentFile {
             file: Some(file),
             pool,
         }
@@ -330,7 +339,7 @@ impl Pool {
         state.jobs.extend(kept);
         drop(state);
         for job in dropped {
-            quietly("while queued work was dropped", || drop(job));
+            log_panic("while queued work was dropped", || drop(job));
         }
     }
 
@@ -368,12 +377,12 @@ impl fmt::Debug for Pool {
 }
 
 /// See [`Pool::lend`]. Where there is no pool any more, who lets go of it closes it.
-pub(crate) struct Lent {
+pub(crate) struct LentFile {
     file: Option<File>,
     pool: Weak<Shared>,
 }
 
-impl Deref for Lent {
+impl Deref for LentFile {
     type Target = File;
 
     fn deref(&self) -> &File {
@@ -381,7 +390,7 @@ impl Deref for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for LentFile {
     fn drop(&mut self) {
         let file = self.file.take();
         if WORKS.with(Cell::get) {
@@ -394,7 +403,7 @@ impl Drop for Lent {
     }
 }
 
-impl fmt::Debug for Lent {
+impl fmt::Debug for LentFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.file.fmt(f)
     }
@@ -406,12 +415,12 @@ enum Outcome<T> {
     Taken,
 }
 
-struct Place<T> {
+struct SharedOutcome<T> {
     outcome: Mutex<Outcome<T>>,
     process: Process,
 }
 
-impl<T> Place<T> {
+impl<T> SharedOutcome<T> {
     /// In a forked child `None` if a thread of the parent held the lock.
     fn lock(&self) -> Option<MutexGuard<'_, Outcome<T>>> {
         if !self.process.is_current() {
@@ -422,7 +431,7 @@ impl<T> Place<T> {
 }
 
 /// The working end of a [`Blocking`]: dropped without a result, it says cancelled.
-struct Report<T>(Arc<Place<T>>);
+struct Report<T>(Arc<SharedOutcome<T>>);
 
 impl<T> Report<T> {
     fn send(&self, result: thread::Result<T>) {
@@ -465,7 +474,9 @@ impl<T> Drop for Report<T> {
 #[doc(alias = "JoinHandle")]
 #[must_use = "the work runs without it, but its result and its panic are lost"]
 pub struct Blocking<T> {
-    cell: Arc<Place<T>>,
+    cell: Arc<SharedOutcome<T>>,
+    /// Drops a result that nobody takes. A queue of such actions takes only `'static` values.
+    discard: fn(Result<T, TaskError>),
 }
 
 impl<T> Blocking<T> {
@@ -500,6 +511,19 @@ impl<T> Future for Blocking<T> {
                 _ => Poll::Pending,
             },
             Outcome::Taken => panic!("a Blocking was polled after it was ready"),
+        }
+    }
+}
+
+impl<T> Drop for Blocking<T> {
+    fn drop(&mut self) {
+        let outcome = self.cell.lock().map(|mut outcome| match &*outcome {
+            Outcome::Ended(_) => mem::replace(&mut *outcome, Outcome::Taken),
+            _ => Outcome::Taken,
+        });
+        // The lock is released before the result is dropped.
+        if let Some(Outcome::Ended(result)) = outcome {
+            (self.discard)(result);
         }
     }
 }

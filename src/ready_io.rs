@@ -135,7 +135,7 @@ pub(crate) fn poll_once<T: AsFd, R: Outcome>(
 
 fn spend<R: Outcome>(event_loop: &LoopHandle, outcome: &io::Result<R>) {
     let moved = outcome.as_ref().map_or(0, R::bytes);
-    event_loop.spend_budget(moved as u64);
+    event_loop.consume_budget(moved as u64);
 }
 
 fn is_would_block<R>(tried: &io::Result<R>) -> bool {

@@ -1,8 +1,8 @@
-//! The one door through which other threads reach a loop.
+//! The one inbox through which other threads reach a loop.
 //!
-//! Whoever is outside leaves a [`Message`] in the inbox and, if it was empty before, wakes the poller: however many messages
-//! come between two turns, one system call announces them. The loop empties the inbox when the poller says so. When the loop
-//! closes, inbox and poller's waker go at once, so that a door that outlives its loop holds no descriptor.
+//! Whoever is outside leaves a [`Message`] in the open and, if it was empty before, wakes the poller: however many messages
+//! come between two turns, one system call announces them. The loop empties the open when the poller says so. When the loop
+//! closes, open and poller's waker go at once, so that a inbox that outlives its loop holds no descriptor.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -16,25 +16,25 @@ use std::task::Wake;
 
 use crate::error::{LoopClosedError, drop_bounded};
 use crate::nesting::Kind;
-use crate::ready::{self, Call, LoopId};
+use crate::run_queue::{self, Call, LoopId};
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PollWaker, RwLock, shared_static};
 use crate::sys::fork::{PerProcess, Process, drop_inherited_poller};
 use crate::sys::uninterrupted;
 
-/// What may come through the door.
+/// What may come through the inbox.
 pub(crate) enum Message {
     Call(Box<dyn FnOnce() + Send>, &'static Location<'static>),
     /// The task of a waker, by its number.
     Wake(u64),
     /// Nothing but to look again: the clock has moved.
-    Look,
+    Wakeup,
     Stop,
 }
 
 /// For how many tasks that are woken there always is room.
-const FEW: usize = 100;
+const MIN_WOKEN_CAPACITY: usize = 100;
 
-struct Inbox {
+struct OpenInbox {
     messages: Vec<Message>,
     /// The tasks among the messages. Who finds its own here has written what the task is to see before it took the lock, and
     /// the loop takes the lock before the step: the message that is there covers it.
@@ -42,69 +42,69 @@ struct Inbox {
     poller: Arc<PollWaker>,
 }
 
-pub(crate) struct Door {
+pub(crate) struct Inbox {
     id: LoopId,
     process: Process,
     /// `None` once the loop is closed.
-    inbox: Mutex<Option<Inbox>>,
+    open: Mutex<Option<OpenInbox>>,
     /// Whether the poller was woken for what is there, or is about to be. Changes under the lock alone.
-    announced: AtomicBool,
+    notified: AtomicBool,
     /// Whether the poller could not be woken for what is there: the next turn looks by itself.
-    unheard: AtomicBool,
+    notify_failed: AtomicBool,
 }
 
-type Doors = RwLock<BTreeMap<u16, Arc<Door>>>;
+type Inboxes = RwLock<BTreeMap<u16, Arc<Inbox>>>;
 
 shared_static! {
-    /// The doors of the loops that live, for wakers, which know no more than a number.
-    static DOORS: PerProcess<Doors> = PerProcess::new();
+    /// The inboxes of the loops that live, for wakers, which know no more than a number.
+    static INBOXES: PerProcess<Inboxes> = PerProcess::new();
 }
 
-/// The doors of the loops of this process.
-fn doors() -> &'static Doors {
-    DOORS.get(|_| RwLock::new(BTreeMap::new()))
+/// The inboxes of the loops of this process.
+fn inboxes() -> &'static Inboxes {
+    INBOXES.get(|_| RwLock::new(BTreeMap::new()))
 }
 
 /// Wakes the task that `number` names from outside its loop's thread. A closed loop has no tasks: nobody is left to be woken.
 pub(crate) fn wake(number: u64) {
-    let doors = doors().read().unwrap_or_else(PoisonError::into_inner);
-    let door = doors.get(&LoopId::of(number).0).cloned();
-    drop(doors);
-    if let Some(door) = door {
-        let _ = door.send(Message::Wake(number));
+    let inboxes = inboxes().read().unwrap_or_else(PoisonError::into_inner);
+    let inbox = inboxes.get(&LoopId::of(number).0).cloned();
+    drop(inboxes);
+    if let Some(inbox) = inbox {
+        let _ = inbox.send(Message::Wake(number));
     }
 }
 
-impl Door {
-    /// Makes a loop's door and makes it known until [`close`](Door::close).
-    pub(crate) fn new(poller: PollWaker) -> io::Result<Arc<Door>> {
+impl Inbox {
+    /// Makes a loop's inbox and makes it known until [`close`](Inbox::close).
+    pub(crate) fn new(poller: PollWaker) -> io::Result<Arc<Inbox>> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
-        let mut doors = doors().write().unwrap_or_else(PoisonError::into_inner);
+        let mut inboxes = inboxes().write().unwrap_or_else(PoisonError::into_inner);
         let mut numbers = (0..=u16::MAX).map(|_| NEXT.fetch_add(1, Ordering::Relaxed));
-        let number = numbers.find(|number| !doors.contains_key(number));
+        let number = numbers.find(|number| !inboxes.contains_key(number));
         let number = number.ok_or_else(|| io::Error::other("65,536 loops are open"))?;
-        let door = Arc::new(Door {
+        let inbox = Arc::new(Inbox {
             id: LoopId(number),
             process: Process::current(),
-            inbox: Mutex::new(Some(Inbox {
+            open: Mutex::new(Some(OpenInbox {
                 messages: Vec::new(),
                 woken: HashSet::new(),
                 poller: Arc::new(poller),
             })),
-            announced: AtomicBool::new(false),
-            unheard: AtomicBool::new(false),
+            notified: AtomicBool::new(false),
+            notify_failed: AtomicBool::new(false),
         });
-        doors.insert(number, door.clone());
-        Ok(door)
+        inboxes.insert(number, inbox.clone());
+        Ok(inbox)
     }
 
     pub(crate) fn id(&self) -> LoopId {
         self.id
     }
 
-    fn inbox(&self) -> MutexGuard<'_, Option<Inbox>> {
+    fn open(&self) -> MutexGuard<'_, Option<OpenInbox>> {
         // Nothing panics while it holds the lock but by exhausted memory; what is inside is whole in any case.
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leaves a message. A closed loop's is dropped, after the lock is released: it may hold the user's destructors.
@@ -112,58 +112,58 @@ impl Door {
         if !self.process.is_current() {
             return Err(LoopClosedError);
         }
-        let mut guard = self.inbox();
-        let Some(inbox) = &mut *guard else {
+        let mut guard = self.open();
+        let Some(open) = &mut *guard else {
             drop(guard);
             drop_bounded(Kind::Drop, "while a refused call was dropped", message);
             return Err(LoopClosedError);
         };
         match message {
-            Message::Wake(number) if !inbox.woken.insert(number) => return Ok(()),
-            message => inbox.messages.push(message),
+            Message::Wake(number) if !open.woken.insert(number) => return Ok(()),
+            message => open.messages.push(message),
         }
-        if self.announced.swap(true, Ordering::Relaxed) {
+        if self.notified.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        let poller = inbox.poller.clone();
+        let poller = open.poller.clone();
         // The loop may run at once, on this core, and would find the lock taken.
         drop(guard);
         if let Err(error) = uninterrupted(|| poller.wake()) {
             log::error!("a loop could not be woken: {error}");
             // The next message tries again, and the next turn looks.
-            let _inbox = self.inbox();
-            self.announced.store(false, Ordering::Relaxed);
-            self.unheard.store(true, Ordering::Relaxed);
+            let _inbox = self.open();
+            self.notified.store(false, Ordering::Relaxed);
+            self.notify_failed.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Whether something was left, or is about to be announced.
-    pub(crate) fn is_knocked_at(&self) -> bool {
-        self.announced.load(Ordering::Relaxed)
+    /// Whether something was left, or is about to be notified.
+    pub(crate) fn is_notified(&self) -> bool {
+        self.notified.load(Ordering::Relaxed)
     }
 
     /// Whether something was left that the poller does not tell of.
-    pub(crate) fn is_unheard(&self) -> bool {
-        self.unheard.load(Ordering::Relaxed)
+    pub(crate) fn has_failed_to_notify(&self) -> bool {
+        self.notify_failed.load(Ordering::Relaxed)
     }
 
     /// Returns whether a message waits.
     pub(crate) fn has_messages(&self) -> bool {
-        self.is_knocked_at() || self.is_unheard()
+        self.is_notified() || self.has_failed_to_notify()
     }
 
-    /// Takes all that was left, in the order in which it came; `spare` becomes the empty inbox.
+    /// Takes all that was left, in the order in which it came; `spare` becomes the empty open.
     pub(crate) fn take(&self, spare: Vec<Message>) -> Vec<Message> {
-        match &mut *self.inbox() {
-            Some(inbox) => {
-                self.announced.store(false, Ordering::Relaxed);
-                self.unheard.store(false, Ordering::Relaxed);
-                let many = inbox.woken.len();
-                inbox.woken.clear();
+        match &mut *self.open() {
+            Some(open) => {
+                self.notified.store(false, Ordering::Relaxed);
+                self.notify_failed.store(false, Ordering::Relaxed);
+                let many = open.woken.len();
+                open.woken.clear();
                 // Clearing takes time by the room that there is, and after a burst that is much.
-                inbox.woken.shrink_to(2 * many + FEW);
-                mem::replace(&mut inbox.messages, spare)
+                open.woken.shrink_to(2 * many + MIN_WOKEN_CAPACITY);
+                mem::replace(&mut open.messages, spare)
             }
             None => spare,
         }
@@ -174,34 +174,34 @@ impl Door {
         if !self.process.is_current() {
             return self.close_inherited();
         }
-        let mut doors = doors().write().unwrap_or_else(PoisonError::into_inner);
-        let own = doors.remove(&self.id.0);
-        drop(doors);
+        let mut inboxes = inboxes().write().unwrap_or_else(PoisonError::into_inner);
+        let own = inboxes.remove(&self.id.0);
+        drop(inboxes);
         drop(own);
-        let inbox = self.inbox().take();
-        inbox.map_or_else(Vec::new, |inbox| inbox.messages)
+        let open = self.open().take();
+        open.map_or_else(Vec::new, |open| open.messages)
     }
 
     /// The same in a forked child, where a thread of the parent may have held the lock: then what
     /// it guards is left alone.
     fn close_inherited(&self) -> Vec<Message> {
-        let inbox = self.inbox.try_lock().ok().and_then(|mut it| it.take());
-        inbox.map_or_else(Vec::new, |inbox| {
-            drop_inherited_poller(inbox.poller);
-            inbox.messages
+        let open = self.open.try_lock().ok().and_then(|mut it| it.take());
+        open.map_or_else(Vec::new, |open| {
+            drop_inherited_poller(open.poller);
+            open.messages
         })
     }
 
-    /// True in a forked child, of a door that it inherited.
+    /// True in a forked child, of a inbox that it inherited.
     pub(crate) fn is_closed(&self) -> bool {
-        !self.process.is_current() || self.inbox().is_none()
+        !self.process.is_current() || self.open().is_none()
     }
 }
 
-/// As a waker, the door makes its loop take a turn.
-impl Wake for Door {
+/// As a waker, the inbox makes its loop take a turn.
+impl Wake for Inbox {
     fn wake(self: Arc<Self>) {
-        let _ = self.send(Message::Look);
+        let _ = self.send(Message::Wakeup);
     }
 }
 
@@ -230,12 +230,12 @@ impl Wake for Door {
 /// ```
 #[derive(Clone)]
 pub struct Remote {
-    door: Arc<Door>,
+    inbox: Arc<Inbox>,
 }
 
 impl Remote {
-    pub(crate) fn new(door: Arc<Door>) -> Remote {
-        Remote { door }
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Remote {
+        Remote { inbox }
     }
 
     /// Calls `callback` on the loop's thread, in the next iteration.
@@ -279,15 +279,15 @@ impl Remote {
         &self,
         callback: impl FnOnce() + Send + 'static,
     ) -> Result<(), LoopClosedError> {
-        // On the loop's own thread it takes its place in the line at once, as in asyncio.
-        match ready::local(self.door.id()) {
-            Some(ready) if !self.door.is_closed() => {
-                ready.push(Rc::new(Call::new(callback)));
+        // On the loop's own thread it takes its location in the line at once, as in asyncio.
+        match run_queue::local(self.inbox.id()) {
+            Some(run_queue) if !self.inbox.is_closed() => {
+                run_queue.push(Rc::new(Call::new(callback)));
                 Ok(())
             }
             _ => {
-                let place = Location::caller();
-                self.door.send(Message::Call(Box::new(callback), place))
+                let location = Location::caller();
+                self.inbox.send(Message::Call(Box::new(callback), location))
             }
         }
     }
@@ -309,14 +309,14 @@ impl Remote {
     /// # }
     /// ```
     pub fn stop(&self) {
-        let _ = self.door.send(Message::Stop);
+        let _ = self.inbox.send(Message::Stop);
     }
 }
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote")
-            .field("closed", &self.door.is_closed())
+            .field("closed", &self.inbox.is_closed())
             .finish()
     }
 }

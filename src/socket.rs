@@ -12,7 +12,7 @@ use crate::event_loop::LoopHandle;
 use crate::reactor::{Attachment, Direction, Source, Waiting};
 use crate::sys::fork::Process;
 use crate::sys::socket::{self as sys, Kind};
-use crate::turns::Turns;
+use crate::write_lock::WriteLock;
 
 /// A socket that a loop can wait for: it owns `T`, which is non-blocking from here on.
 ///
@@ -54,7 +54,7 @@ pub struct Socket<T: AsFd> {
 #[derive(Default)]
 struct Link {
     attachment: RefCell<Option<Attachment>>,
-    turns: Turns,
+    write_lock: WriteLock,
     /// The process that the writers belong to.
     process: Cell<Process>,
     kind: Cell<Option<Kind>>,
@@ -107,6 +107,19 @@ impl<T: AsFd> Socket<T> {
     }
 
     /// What is inside, for its own methods.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::net::TcpListener;
+    /// use sendloop::Socket;
+    ///
+    /// let listener = Socket::new(TcpListener::bind("127.0.0.1:0")?)?;
+    /// println!("listening on {}", listener.get_ref().local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get_ref(&self) -> &T {
         &self.io
     }
@@ -141,6 +154,19 @@ impl<T: AsFd> Socket<T> {
     }
 
     /// Takes the socket out of its loop and gives back what is inside, which stays non-blocking.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use sendloop::Socket;
+    ///
+    /// let (near, _far) = Socket::pair()?;
+    /// let stream: std::os::unix::net::UnixStream = near.into_inner();
+    /// stream.set_nonblocking(false)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_inner(self) -> T {
         let Socket { link, io } = self;
         drop(link);
@@ -157,12 +183,12 @@ impl<T: AsFd> Socket<T> {
         Ok(kind)
     }
 
-    pub(crate) fn turns(&self) -> &Turns {
+    pub(crate) fn write_lock(&self) -> &WriteLock {
         if !self.link.process.get().is_current() {
             self.link.process.set(Process::current());
-            self.link.turns.reset();
+            self.link.write_lock.reset();
         }
-        &self.link.turns
+        &self.link.write_lock
     }
 
     /// Calls `poll` with what `poll_recv` or `poll_send` waits by. It is not borrowed meanwhile: a foreign waker may come back to it
@@ -196,7 +222,7 @@ impl<T: AsFd> Socket<T> {
         }
     }
 
-    /// Returns whether the socket is shut down for reading, if an event has announced that: only then is the kernel asked.
+    /// Returns whether the socket is shut down for reading, if an event has notified that: only then is the kernel asked.
     pub(crate) fn is_shut_for_reading(&self) -> bool {
         let attachment = self.link.attachment.borrow();
         let Some(attachment) = &*attachment else {
@@ -251,6 +277,22 @@ impl Socket<TcpStream> {
     /// # Errors
     ///
     /// Any error of socket(2): the process is out of descriptors, or the system lacks the family.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::net::TcpListener;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let addr = listener.local_addr()?;
+    /// let socket = Socket::tcp(&addr)?;
+    /// event_loop.run_until_complete(event_loop.sock_connect(&socket, &addr))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tcp(addr: &SocketAddr) -> io::Result<Socket<TcpStream>> {
         let family = match addr {
             SocketAddr::V4(_) => libc::AF_INET,
@@ -268,6 +310,22 @@ impl Socket<UnixStream> {
     /// # Errors
     ///
     /// Any error of socket(2), for example if the process is out of descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let socket = Socket::unix()?;
+    /// let error = event_loop
+    ///     .run_until_complete(event_loop.sock_connect(&socket, "/no/such/socket"))
+    ///     .unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn unix() -> io::Result<Socket<UnixStream>> {
         Ok(Socket::adopt(
             sys::stream(libc::AF_UNIX)?.into(),
@@ -282,6 +340,20 @@ impl Socket<UnixStream> {
     /// # Errors
     ///
     /// Any error of socketpair(2), for example if the process is out of descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (one, other) = Socket::pair()?;
+    /// event_loop.run_until_complete(event_loop.sock_sendall(&one, b"hello"))?;
+    /// assert_eq!(event_loop.run_until_complete(event_loop.sock_recv(&other, 100))?, b"hello");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn pair() -> io::Result<(Socket<UnixStream>, Socket<UnixStream>)> {
         let (one, other) = UnixStream::pair()?;
         Ok((Socket::new(one)?, Socket::new(other)?))

@@ -181,7 +181,7 @@ fn no_time_at_all_is_one_poll() {
         let waited = event_loop.wait_for(ready(4), Duration::ZERO).await;
         assert_eq!(waited, Ok(4));
     });
-    assert_eq!(event_loop.stats().turns, 2);
+    assert_eq!(event_loop.stats().iterations, 2);
 }
 
 #[test]

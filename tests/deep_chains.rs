@@ -8,13 +8,15 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use sendloop::{Handle, Loop, LoopHandle, Promise, PromiseFuture, Task, TaskGroup, TimerHandle};
+use sendloop::{
+    Blocking, Handle, Loop, LoopHandle, Promise, PromiseFuture, Task, TaskGroup, TimerHandle,
+};
 use util::sock::turn;
 use util::*;
 
@@ -390,6 +392,47 @@ fn a_chain_of_results_that_hold_the_next_task_is_dropped() {
         assert_eq!((dropped.get(), event_loop.stats().tasks), (0, 0));
         drop(task);
         assert_eq!(dropped.get(), LONG);
+    });
+}
+
+/// A result of the executor that owns the next one.
+struct Result {
+    dropped: Arc<AtomicU32>,
+    _next: Option<Blocking<Result>>,
+}
+
+impl Drop for Result {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_chain_of_executor_results_is_dropped() {
+    let _test = test();
+    on_a_small_stack(|| {
+        let event_loop = Loop::builder().executor_threads(1).build();
+        let event_loop = event_loop.expect("a loop");
+        // Each result is there when its handle is dropped, or not yet.
+        for has_ended in [true, false] {
+            let dropped = Arc::new(AtomicU32::new(0));
+            let (open, gate) = mpsc::channel::<()>();
+            let waits = event_loop.run_in_executor(move || gate.recv());
+            let mut last = None;
+            for _ in 0..LONG {
+                let (_next, dropped) = (last.take(), dropped.clone());
+                last = Some(event_loop.run_in_executor(move || Result { dropped, _next }));
+            }
+            if !has_ended {
+                drop(last.take());
+            }
+            drop(open);
+            // The last job of the only thread.
+            let end = event_loop.run_in_executor(|| {});
+            event_loop.run_until_complete(end).expect("no panic");
+            drop((last, waits));
+            assert_eq!(dropped.load(Ordering::Relaxed), LONG, "{has_ended}");
+        }
     });
 }
 

@@ -5,7 +5,7 @@
 mod util;
 
 use std::cell::{Cell, RefCell};
-use std::fs::{self, File};
+use std::fs::File;
 use std::future::Future;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, UdpSocket};
@@ -152,7 +152,7 @@ fn readable_takes_eventfds_timerfds_pidfds_and_inotify() {
     inotify::add_watch(&changes, dir.path(), inotify::WatchFlags::CREATE).expect("watched");
     let new = dir.path().join("new");
     assert_becomes_readable(&event_loop, &changes, move || {
-        fs::write(new, "").expect("room");
+        std::fs::write(new, "").expect("room");
     });
     let mut child = Command::new("cat")
         .stdin(Stdio::piped())

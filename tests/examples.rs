@@ -1,6 +1,8 @@
 //! The examples, each run as a program and used by real clients.
+//!
+//! A build for release would take long and show nothing more.
 
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", debug_assertions))]
 
 /// Inline, so that cargo does not build each file in `tests/examples/` as another test.
 mod examples {

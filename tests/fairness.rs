@@ -146,7 +146,7 @@ fn one_task_that_waits_for_more_operations_than_its_share_costs_no_cpu() {
     let nothing_comes = the_first_of_300(&event_loop, u32::MAX, |_| ());
     let waited = event_loop.wait_for(nothing_comes, Duration::from_millis(50));
     assert!(event_loop.run_until_complete(waited).is_err());
-    let turns = event_loop.stats().turns;
+    let turns = event_loop.stats().iterations;
     assert!(turns < 10, "{turns} turns to wait once");
 }
 
@@ -271,11 +271,11 @@ fn one_poll_moves_at_most_about_two_mebibytes_and_then_wakes_itself() {
 fn shares_bytes(what: &str, mut work: impl AsyncFnMut(&Loop) -> usize) {
     let event_loop = new_loop();
     event_loop.run_until_complete(async {
-        let (mut turns, mut moved, mut most) = (event_loop.stats().turns, 0, 0);
+        let (mut turns, mut moved, mut most) = (event_loop.stats().iterations, 0, 0);
         let end = turns + 100;
         while turns < end {
             moved += work(&event_loop).await;
-            let now = event_loop.stats().turns;
+            let now = event_loop.stats().iterations;
             most = most.max(moved);
             if now > turns {
                 (turns, moved) = (now, 0);
@@ -334,11 +334,11 @@ fn a_large_send_to_a_fast_reader_lets_the_loop_run_every_two_mebibytes() {
         total
     });
     let bytes = vec![1; 256 << 20];
-    let turns = event_loop.stats().turns;
+    let turns = event_loop.stats().iterations;
     event_loop.run_until_complete(async {
         event_loop.sock_sendall(&near, &bytes).await.expect("sent");
     });
-    let turns = event_loop.stats().turns - turns;
+    let turns = event_loop.stats().iterations - turns;
     drop(near);
     assert_eq!(reads.join().expect("read"), bytes.len());
     assert!(turns >= 256 / 2, "{turns} turns for 256 MiB");

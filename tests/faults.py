@@ -204,11 +204,13 @@ class Player:
         return "" if process.returncode == 0 else f"ends with {process.returncode}"
 
     def strace(self, case, pid, folder):
-        traced = {*self.calls, *STEPS[case.step].more}
+        step = STEPS[case.step]
+        # strace answers only the calls that it traces.
+        traced = {*self.calls, *step.more, *(always.split(":")[0] for always in step.always)}
         command = ["strace", "-f", "-y", "-o", folder / "trace", "-e", "trace=" + ",".join(sorted(traced))]
         for injection in case.injections():
             command += ["-e", f"inject={injection}"]
-        if of := STEPS[case.step].of.get(case.call):
+        if of := step.of.get(case.call):
             command += ["-P", of]
         return subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
 

@@ -25,3 +25,5 @@ mod no_wipe;
 mod parent;
 #[path = "fork/signals.rs"]
 mod signals;
+#[path = "fork/stress.rs"]
+mod stress;

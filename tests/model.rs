@@ -13,6 +13,9 @@ mod model {
     pub(crate) mod generator;
     #[path = "../util/live.rs"]
     mod live;
+    #[cfg(target_os = "linux")]
+    #[path = "../util/mounts.rs"]
+    mod mounts;
     pub(crate) mod run;
     pub(crate) mod shards;
     pub(crate) mod situations;

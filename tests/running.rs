@@ -63,10 +63,10 @@ fn a_stop_made_before_lets_exactly_one_turn_run() {
         event_loop.run_forever();
         assert_eq!(count.get(), round);
     }
-    let turns = event_loop.stats().turns;
+    let turns = event_loop.stats().iterations;
     event_loop.stop();
     event_loop.run_once(None).expect("a turn");
-    assert_eq!(event_loop.stats().turns, turns + 1);
+    assert_eq!(event_loop.stats().iterations, turns + 1);
 }
 
 #[test]
@@ -322,9 +322,9 @@ fn run_until_idle_runs_everything_that_is_ready_and_does_not_wait() {
     event_loop.run_until_idle().expect("idle");
     assert_eq!(*log.borrow(), ["due", "sent", "received"]);
     assert!(called.load(Ordering::Relaxed));
-    let turns = event_loop.stats().turns;
+    let turns = event_loop.stats().iterations;
     event_loop.run_until_idle().expect("idle");
-    assert_eq!(event_loop.stats().turns, turns + 1);
+    assert_eq!(event_loop.stats().iterations, turns + 1);
     assert_usable(&event_loop);
 }
 
@@ -397,7 +397,7 @@ fn run_until_idle_fails_after_ten_thousand_iterations() {
     for round in 1..3 {
         let error = event_loop.run_until_idle().expect_err("it never is");
         assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
-        assert_eq!(event_loop.stats().turns, 10_000 * round);
+        assert_eq!(event_loop.stats().iterations, 10_000 * round);
     }
     spins.cancel();
     event_loop.run_until_idle().expect("idle");

@@ -3,7 +3,7 @@
 mod util;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 #[cfg(target_os = "linux")]
@@ -168,6 +168,63 @@ fn files_that_cannot_be_read_say_why() {
     let pipe = pipe().0;
     assert_eq!(fails(&near, &pipe, true).raw_os_error(), Some(libc::ESPIPE));
     is_unsupported(&fails(&near, &pipe, false));
+}
+
+/// Files without positions, and the bytes that a read of each returns.
+#[cfg(target_os = "linux")]
+fn unseekable_files() -> Vec<(&'static str, File, Vec<u8>)> {
+    use rustix::event::{EventfdFlags, eventfd};
+    use rustix::fs::{Mode, OFlags};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    let line = b"hello\n".to_vec();
+    let (reader, mut writer) = pipe();
+    writer.write_all(&line).expect("room");
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    far.write_all(&line).expect("room");
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&master).expect("granted");
+    unlockpt(&master).expect("unlocked");
+    let name = ptsname(&master, Vec::new()).expect("a name");
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let slave = rustix::fs::open(name.as_c_str(), flags, Mode::empty()).expect("opened");
+    let mut master = File::from(master);
+    master.write_all(&line).expect("room");
+    let counter = eventfd(5, EventfdFlags::empty()).expect("an eventfd");
+    vec![
+        ("pipe", reader, line.clone()),
+        ("socket", File::from(OwnedFd::from(near)), line.clone()),
+        ("terminal", File::from(slave), line),
+        ("master of a terminal", master, b"hello\r\n".to_vec()),
+        ("eventfd", File::from(counter), 5_u64.to_ne_bytes().to_vec()),
+    ]
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn unseekable_files_fail_and_keep_their_bytes() {
+    let _test = test();
+    let (near, _far) = Socket::pair().expect("a pair");
+    let event_loop = new_loop();
+    for (name, mut file, bytes) in unseekable_files() {
+        for (count, prefetch) in [(Some(5), true), (Some(5), false), (None, true)] {
+            let transfer = || {
+                let transfer = event_loop.sock_sendfile(&near, &file).prefetch(prefetch);
+                match count {
+                    Some(count) => transfer.count(count),
+                    None => transfer,
+                }
+            };
+            let error = event_loop.run_until_complete(transfer());
+            let errno = error.expect_err(name).raw_os_error();
+            assert_eq!(errno, Some(libc::ESPIPE), "{name}, count {count:?}");
+            let error = event_loop.run_until_complete(transfer().fallback(false));
+            is_unsupported(&error.expect_err(name));
+        }
+        let mut received = vec![0; bytes.len()];
+        file.read_exact(&mut received).expect(name);
+        assert_eq!(received, bytes, "{name}");
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -90,7 +90,7 @@ fn a_page_that_is_cached_costs_one_probe() {
     let _test = test();
     let stats = sent(&warm(8192), 0, 4096);
     assert_eq!((stats.sendfile_probes, stats.sendfile_misses), (1, 0));
-    assert_eq!(stats.sendfile_read_ins, 0);
+    assert_eq!(stats.sendfile_prefetches, 0);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_large_file_that_is_cached_costs_a_few_probes_a_mebibyte_and_no_thread() {
     let _test = test();
     let stats = sent(&warm(16 * MIB), 0, 16 * MIB);
     assert_eq!(stats.sendfile_misses, 0, "{stats:?}");
-    assert_eq!(stats.sendfile_read_ins, 0, "{stats:?}");
+    assert_eq!(stats.sendfile_prefetches, 0, "{stats:?}");
     // Each wait for the socket may cost one look more.
     let looks = 16 + stats.sendfile_would_block;
     assert!(stats.sendfile_probes <= 5 * looks, "{stats:?}");
@@ -111,6 +111,6 @@ fn a_file_in_memory_is_asked_about_once() {
     let mut file = File::from(file);
     file.write_all(&content(0, 8 * MIB)).expect("room");
     let stats = sent(&file, 0, 8 * MIB);
-    assert_eq!(stats.sendfile_read_ins, 0, "{stats:?}");
+    assert_eq!(stats.sendfile_prefetches, 0, "{stats:?}");
     assert_eq!(stats.sendfile_probes, 1, "{stats:?}");
 }

@@ -9,6 +9,7 @@ mod mounts;
 mod slow_fs;
 mod util;
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Write;
 use std::num::NonZeroU64;
@@ -143,7 +144,7 @@ fn difference(before: &Stats, after: &Stats) -> (u64, u64, u64) {
     (
         after.sendfile_fallbacks - before.sendfile_fallbacks,
         after.sendfile_misses - before.sendfile_misses,
-        after.sendfile_read_ins - before.sendfile_read_ins,
+        after.sendfile_prefetches - before.sendfile_prefetches,
     )
 }
 
@@ -200,7 +201,7 @@ fn cold_file_is_read_by_the_executor(is_stranger: bool) {
         }
         let stats = event_loop.stats();
         assert_eq!(stats.sendfile_fallbacks, 0, "{}: {stats:?}", sample.name);
-        assert!(stats.sendfile_read_ins >= 3, "{}: {stats:?}", sample.name);
+        assert!(stats.sendfile_prefetches >= 3, "{}: {stats:?}", sample.name);
     });
 }
 
@@ -251,6 +252,66 @@ fn hole_of_one_page_is_found_wherever_it_is() {
         }
         let stats = event_loop.stats();
         assert_eq!(stats.sendfile_fallbacks, 0, "{}: {stats:?}", sample.name);
+    });
+}
+
+#[test]
+fn truncation_is_no_miss() {
+    let _test = test();
+    if FORCED_FALLBACK {
+        return;
+    }
+    in_thread(send_what_is_truncated);
+    in_thread(|| {
+        refuse(&[SYS_CACHESTAT], libc::ENOSYS);
+        send_what_is_truncated();
+    });
+}
+
+/// Truncates a cold file when its first piece is sent.
+fn send_what_is_truncated() {
+    let samples = samples();
+    let file = &samples.first().expect("the disk's").file;
+    evict(file, 0, LEN);
+    let event_loop = new_loop();
+    let (near, far) = unix();
+    let received = reader(far);
+    let cut = Cell::new(0);
+    let truncate = |sent| {
+        if sent >= PIECE as u64 && cut.get() == 0 {
+            file.set_len(sent).expect("shorter");
+            cut.set(sent);
+        }
+    };
+    // The first prefetch is a piece, and so a send ends there if the socket is quick.
+    let transfer = event_loop.sock_sendfile(&near, file).progress(truncate);
+    let sent = event_loop.run_until_complete(transfer.chunk(PIECE as u64));
+    assert_eq!(sent.expect("sent"), cut.get());
+    drop(near);
+    assert_content(&received.join().expect("read"), 0, cut.get() as usize);
+    let stats = event_loop.stats();
+    // The piece and the page after it were missing, and the page is not any more.
+    assert!(stats.sendfile_misses <= 2, "{stats:?}");
+    // The piece, and the readahead that began before the file was truncated.
+    assert!(stats.sendfile_prefetches <= 2, "{stats:?}");
+}
+
+#[test]
+fn missing_page_counts_as_one_miss() {
+    for_each_file(false, |sample| {
+        let event_loop = new_loop();
+        // The first transfer finds the file system, the second one knows it.
+        for round in 1..=2 {
+            evict(&sample.file, 0, LEN);
+            fadvise(&sample.file, 0, None, Advice::Random).expect("advice");
+            let (near, _far) = unix();
+            let transfer = event_loop.sock_sendfile(&near, &sample.file);
+            let transfer = transfer.offset(PAGE as u64).count(PAGE as u64);
+            let sent = event_loop.run_until_complete(transfer);
+            assert_eq!(sent.expect("sent"), PAGE as u64);
+            let stats = event_loop.stats();
+            assert_eq!(stats.sendfile_misses, round, "{}: {stats:?}", sample.name);
+        }
     });
 }
 
@@ -469,7 +530,7 @@ fn cold_block_device_is_read_by_the_executor() {
     drop(near);
     assert_content(&received.join().expect("read"), 0, 2 * MIB);
     let stats = event_loop.stats();
-    assert!(stats.sendfile_read_ins > 0, "{stats:?}");
+    assert!(stats.sendfile_prefetches > 0, "{stats:?}");
     assert_eq!(stats.sendfile_fallbacks, 0, "{stats:?}");
 }
 

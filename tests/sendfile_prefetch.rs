@@ -88,7 +88,7 @@ fn where_reading_and_sending_is_not_allowed_it_is_read_in_and_sent() {
     assert!(ticker.worst() < LATE, "{:?}", ticker.worst());
     let stats = event_loop.stats();
     assert_eq!(stats.sendfile_fallbacks, 0, "{stats:?}");
-    assert!(stats.sendfile_read_ins > 1, "{stats:?}");
+    assert!(stats.sendfile_prefetches > 1, "{stats:?}");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn what_was_read_ahead_is_sent_and_more_is_read_ahead() {
     let stats = event_loop.stats();
     assert_eq!(stats.sendfile_would_block, 0, "{stats:?}");
     // Of 256 KiB, and then of a mebibyte each.
-    assert_eq!(stats.sendfile_read_ins, 5, "{stats:?}");
+    assert_eq!(stats.sendfile_prefetches, 5, "{stats:?}");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_file_on_the_disk_that_is_cold_leaves_the_ticker_its_time() {
         assert!(stats.sendfile_misses > 0, "{stats:?}");
         // The fallback reads in threads itself.
         let alone = matches!(reads, Advice::Random) && !FORCED_FALLBACK;
-        assert!(!alone || stats.sendfile_read_ins > 1, "{stats:?}");
+        assert!(!alone || stats.sendfile_prefetches > 1, "{stats:?}");
     }
 }
 
@@ -250,7 +250,7 @@ fn without_the_executor_a_cold_file_is_sent_all_the_same() {
     let (received, _) = sent_beside_a_ticker(&event_loop, &file, true);
     assert_content(&received, 0, 2 * MIB);
     let stats = event_loop.stats();
-    assert!(stats.sendfile_read_ins <= 1, "{stats:?}");
+    assert!(stats.sendfile_prefetches <= 1, "{stats:?}");
 }
 
 #[test]

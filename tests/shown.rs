@@ -57,7 +57,9 @@ fn a_socket_and_a_transfer_say_what_they_are_of() {
     assert_shows(&near, &["Socket", "in_poller: false"]);
     let sending = event_loop.sock_sendfile(&near, &file);
     assert_shows(&sending, &["SendFile", "Cargo.toml", "position: None"]);
-    drop(sending);
+    let future = sending.into_future();
+    assert_shows(&future, &["SendFileFuture", "Cargo.toml", "position: None"]);
+    drop(future);
     let number = far.get_ref().as_raw_fd();
     assert_eq!(OwnedFd::from(far).as_raw_fd(), number);
 }
@@ -118,7 +120,7 @@ fn a_context_tells_of_the_panic_and_where_its_callback_was_made() {
     event_loop.set_exception_handler(|context| {
         assert_shows(context, &["ExceptionContext("]);
         assert!(!context.message().is_empty());
-        let place = context.place().map(|place| place.file());
+        let place = context.location().map(|place| place.file());
         assert!(place.is_some_and(|file| file.ends_with("shown.rs")));
         let said = context
             .panic()

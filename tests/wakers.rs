@@ -265,7 +265,7 @@ fn a_turn_that_has_something_to_do_asks_the_kernel_only_where_a_descriptor_is_in
     };
     event_loop.run_until_complete(yields(100));
     let alone = event_loop.stats();
-    assert!(alone.turns >= 100 && alone.polls <= 1, "{alone:?}");
+    assert!(alone.iterations >= 100 && alone.polls <= 1, "{alone:?}");
     let (one, _other) = sendloop::Socket::pair().expect("a pair");
     let waits = event_loop.wait_for(event_loop.sock_recv(&one, 1), Duration::from_millis(1));
     event_loop

@@ -61,7 +61,7 @@ impl Recent {
 
     /// Names the turn that the loop is in.
     pub(crate) fn turn(&self) -> u64 {
-        self.event_loop.stats().turns
+        self.event_loop.stats().iterations
     }
 
     /// What was found in this turn.

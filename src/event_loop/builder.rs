@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use super::debug::Debug;
 use super::embedding::Embedding;
+use super::fd_callbacks::FdCallbacks;
 use super::stats::Counters;
 use super::virtual_time::Standstill;
-use super::watch::Watches;
 use super::{BUDGET, Inner, Loop, LoopHandle};
 use crate::clock::Clock;
 use crate::pool::Pool;
 use crate::reactor::Reactor;
-use crate::ready::Ready;
-use crate::remote::Door;
+use crate::remote::Inbox;
+use crate::run_queue::RunQueue;
 use crate::sys::fork::Process;
 use crate::sys::signal;
 use crate::task::Tasks;
@@ -52,6 +52,19 @@ pub struct Builder {
 impl Builder {
     /// Sets how many threads the executor may have: at least 1. The default is asyncio's,
     /// min(32, cores + 4).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::builder().executor_threads(1).build()?;
+    /// let thread = || std::thread::current().id();
+    /// let first = event_loop.run_until_complete(event_loop.run_in_executor(thread)).unwrap();
+    /// let second = event_loop.run_until_complete(event_loop.run_in_executor(thread)).unwrap();
+    /// assert_eq!(first, second);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[doc(alias = "max_blocking_threads")]
     pub fn executor_threads(mut self, most: usize) -> Builder {
         self.executor_threads = Some(most);
@@ -84,14 +97,40 @@ impl Builder {
     }
 
     /// Sets the clock of the loop. The default is [`Clock::real`]; [`Clock`] has examples.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    /// use sendloop::{Clock, Loop};
+    ///
+    /// let clock = Clock::manual();
+    /// let event_loop = Loop::builder().clock(clock.clone()).build()?;
+    /// let start = event_loop.time();
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(event_loop.time() - start, Duration::from_secs(60));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn clock(mut self, clock: Clock) -> Builder {
         self.clock = clock;
         self
     }
 
-    /// Turns [debug mode](LoopHandle::set_debug) on or off from the start.
+    /// WriteLock [debug mode](LoopHandle::set_debug) on or off from the start.
     ///
     /// The default is on if the environment variable `SENDLOOP_DEBUG` is neither empty nor 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::builder().debug(true).build()?;
+    /// assert!(event_loop.get_debug());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn debug(mut self, debug: bool) -> Builder {
         self.debug = Some(debug);
         self
@@ -103,26 +142,36 @@ impl Builder {
     ///
     /// Any OS error, as when no descriptor is left for a poller. `InvalidInput` if the clock is
     /// [paused](Clock::paused) and was given to another loop before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::builder().executor_threads(2).build()?;
+    /// assert_eq!(event_loop.run_until_complete(async { 7 }), 7);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn build(self) -> io::Result<Loop> {
         signal::ignore_sigpipe()?;
         let (reactor, poller) = Reactor::new()?;
         let descriptor = reactor.descriptor()?;
-        let door = Door::new(poller)?;
-        let watcher = Waker::from(door.clone());
+        let inbox = Inbox::new(poller)?;
+        let clock_waker = Waker::from(inbox.clone());
         self.clock
-            .watch(&watcher)
-            .inspect_err(|_| drop(door.close()))?;
-        let ready = Ready::new(door.id(), watcher.clone());
+            .subscribe(&clock_waker)
+            .inspect_err(|_| drop(inbox.close()))?;
+        let run_queue = RunQueue::new(inbox.id(), clock_waker.clone());
         let threads = self.executor_threads.unwrap_or_else(Pool::usual_threads);
         let inner = Inner {
-            tasks: Rc::new(Tasks::new(ready.clone())),
-            ready,
+            tasks: Rc::new(Tasks::new(run_queue.clone())),
+            run_queue,
             timers: Timers::default(),
             reactor,
             pool: Pool::new(threads),
-            door,
+            inbox,
             clock: self.clock,
-            watcher,
+            clock_waker,
             standstill: Standstill::default(),
             embedding: Embedding::default(),
             process: Process::current(),
@@ -134,7 +183,7 @@ impl Builder {
             yields: Cell::new(0),
             counters: Counters::default(),
             debug: Debug::new(self.debug),
-            watches: Watches::default(),
+            fd_callbacks: FdCallbacks::default(),
             signals: Rc::default(),
         };
         let handle = LoopHandle {

@@ -32,21 +32,21 @@ impl Debug {
         self.on.get().then(Instant::now)
     }
 
-    pub(super) fn end(&self, start: Option<Instant>, what: &str, place: &Location<'_>) {
+    pub(super) fn end(&self, start: Option<Instant>, what: &str, location: &Location<'_>) {
         let Some(took) = start.map(|start| start.elapsed()) else {
             return;
         };
         if took >= self.slow.get() {
-            log::warn!("a {what} made at {place} held the loop for {took:?}");
+            log::warn!("a {what} made at {location} held the loop for {took:?}");
         }
     }
 }
 
 impl LoopHandle {
-    /// Turns debug mode on or off.
+    /// WriteLock debug mode on or off.
     ///
     /// In debug mode the loop logs a warning for each callback and each step of a task that takes
-    /// too long, with the place in the program that created it.
+    /// too long, with the location in the program that created it.
     /// [`set_slow_callback_duration`](LoopHandle::set_slow_callback_duration) sets the limit. An
     /// operation on a socket that the program made blocking fails with `InvalidInput`.
     ///
@@ -67,6 +67,17 @@ impl LoopHandle {
     }
 
     /// Returns whether the loop is in [debug mode](LoopHandle::set_debug).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.set_debug(true);
+    /// assert!(event_loop.get_debug());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get_debug(&self) -> bool {
         self.inner.debug.on.get()
     }
@@ -117,7 +128,10 @@ impl LoopHandle {
     /// ```
     pub fn set_exception_handler(&self, handler: impl FnMut(&ExceptionContext) + 'static) {
         if !self.is_closed() {
-            self.inner.ready.exceptions().set(Some(Box::new(handler)));
+            self.inner
+                .run_queue
+                .exceptions()
+                .set(Some(Box::new(handler)));
         }
     }
 
@@ -134,7 +148,7 @@ impl LoopHandle {
     /// # }
     /// ```
     pub fn clear_exception_handler(&self) {
-        self.inner.ready.exceptions().set(None);
+        self.inner.run_queue.exceptions().set(None);
     }
 
     /// Calls the exception handler, or
@@ -157,7 +171,7 @@ impl LoopHandle {
     /// # }
     /// ```
     pub fn call_exception_handler(&self, context: impl Borrow<ExceptionContext>) {
-        self.inner.ready.exceptions().report(context.borrow());
+        self.inner.run_queue.exceptions().report(context.borrow());
     }
 
     /// Logs the context as an error. The loop does this unless another handler is set.

@@ -65,21 +65,21 @@ impl Inner {
         if self.closed.get() || !self.process.is_current() {
             return;
         }
-        let other = shorter(self.reactor.patience(), self.pool.retry_timeout());
-        let is_due = shorter(self.patience(), other) == Some(Duration::ZERO);
+        let other = shorter(self.reactor.poll_timeout(), self.pool.retry_timeout());
+        let is_due = shorter(self.poll_timeout(), other) == Some(Duration::ZERO);
         if is_due || self.jump(None).is_some() {
             return self.notify_embedder();
         }
-        self.ready.notify_next(true);
+        self.run_queue.notify_next(true);
         let timer = self.timers.next().filter(|_| self.clock.is_real());
         let other = other.map(|wait| Instant::now() + wait);
         self.set_timer(timer.into_iter().chain(other).min());
     }
 
     fn notify_embedder(&self) {
-        self.ready.notify_next(false);
-        if !self.door.is_knocked_at() {
-            self.watcher.wake_by_ref();
+        self.run_queue.notify_next(false);
+        if !self.inbox.is_notified() {
+            self.clock_waker.wake_by_ref();
         }
     }
 

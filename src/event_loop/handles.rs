@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::LoopHandle;
-use crate::ready::Callback;
+use crate::run_queue::Callback;
 
 /// A callback that [`call_soon`](LoopHandle::call_soon) has queued. Dropping it does not cancel.
 #[derive(Clone)]
@@ -22,11 +22,36 @@ impl Handle {
     ///
     /// If destructors cancel further callbacks, more than 32 levels deep, the outermost call drops
     /// the deeper ones before it returns, as [`Task::cancel`](crate::Task::cancel) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.call_soon(|| panic!("it is cancelled"));
+    /// handle.cancel();
+    /// event_loop.run_until_idle()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cancel(&self) {
         self.callback.cancel();
     }
 
     /// Whether it was cancelled, by [`cancel`](Handle::cancel) or because its loop is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.call_soon(|| {});
+    /// assert!(!handle.cancelled());
+    /// drop(event_loop);
+    /// assert!(handle.cancelled());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cancelled(&self) -> bool {
         self.callback.is_cancelled()
     }
@@ -53,17 +78,58 @@ impl TimerHandle {
     /// Drops the callback, now and not at its deadline; it will not be called. Nothing happens where it has been.
     ///
     /// Deeply nested cancellations are bounded as [`Handle::cancel`] describes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let timer = event_loop.call_later(Duration::from_secs(60), || {});
+    /// timer.cancel();
+    /// assert_eq!(event_loop.next_timeout(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cancel(&self) {
         self.event_loop.inner.timers.cancel(&*self.callback);
         self.event_loop.update_descriptor();
     }
 
     /// Whether it was cancelled, by [`cancel`](TimerHandle::cancel) or because its loop is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let timer = event_loop.call_later(Duration::from_secs(60), || {});
+    /// timer.cancel();
+    /// assert!(timer.cancelled());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cancelled(&self) -> bool {
         self.callback.is_cancelled()
     }
 
     /// The time at which it is to be called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let deadline = event_loop.time() + Duration::from_secs(60);
+    /// assert_eq!(event_loop.call_at(deadline, || {}).when(), deadline);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn when(&self) -> Instant {
         self.when
     }
@@ -72,7 +138,7 @@ impl TimerHandle {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle")
-            .field("place", &format_args!("{}", self.callback.place()))
+            .field("location", &format_args!("{}", self.callback.location()))
             .field("cancelled", &self.cancelled())
             .finish()
     }
@@ -82,7 +148,7 @@ impl fmt::Debug for TimerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TimerHandle")
             .field("when", &self.when)
-            .field("place", &format_args!("{}", self.callback.place()))
+            .field("location", &format_args!("{}", self.callback.location()))
             .field("cancelled", &self.cancelled())
             .finish()
     }

@@ -5,21 +5,21 @@
 //! is one value, its end is one moment, at which everything that holds handles of the loop, in circles or not, is dropped.
 
 #[cfg(all(test, sendloop_loom))]
-mod interleavings;
+mod loom_tests;
 
 mod builder;
 mod debug;
 mod embedding;
+mod fd_callbacks;
 mod handles;
+mod iteration;
 mod readiness;
 mod run;
 mod schedule;
 mod signals;
 mod sleep;
 mod stats;
-mod turn;
 mod virtual_time;
-mod watch;
 
 use std::cell::Cell;
 use std::fmt;
@@ -44,17 +44,17 @@ use crate::clock::Clock;
 use crate::error::{LoopClosedError, inherited};
 use crate::pool::Pool;
 use crate::reactor::Reactor;
-use crate::ready::Ready;
-use crate::remote::{Door, Remote};
+use crate::remote::{Inbox, Remote};
+use crate::run_queue::RunQueue;
 use crate::sys::fork::{Process, drop_inherited_poller};
 use crate::task::Tasks;
 use crate::timers::Timers;
 use debug::Debug;
 use embedding::Embedding;
+use fd_callbacks::FdCallbacks;
 use signals::Signals;
 use stats::Counters;
 use virtual_time::{NEVER, Standstill};
-use watch::Watches;
 
 /// How many operations a task may finish in one step before it must let others run: one that is always ready at once would
 /// otherwise keep the loop for itself.
@@ -68,15 +68,15 @@ pub(crate) const MAX_PER_CALL: usize = 1 << 20;
 
 /// The parts of a loop, shared by its handles.
 pub(crate) struct Inner {
-    ready: Rc<Ready>,
+    run_queue: Rc<RunQueue>,
     timers: Timers,
     tasks: Rc<Tasks>,
     reactor: Rc<Reactor>,
     pool: Pool,
-    door: Arc<Door>,
+    inbox: Arc<Inbox>,
     clock: Clock,
     /// Makes the loop run an iteration, as a message of another thread does.
-    watcher: Waker,
+    clock_waker: Waker,
     standstill: Standstill,
     embedding: Embedding,
     /// The process that made the loop, the only one that may run it.
@@ -91,7 +91,7 @@ pub(crate) struct Inner {
     yields: Cell<u64>,
     counters: Counters,
     debug: Debug,
-    watches: Watches,
+    fd_callbacks: FdCallbacks,
     signals: Rc<Signals>,
 }
 
@@ -117,20 +117,20 @@ impl Inner {
         }
         // New work is refused from here on, so that destructors which ask for more find an end.
         self.pool.close();
-        let messages = self.door.close();
+        let messages = self.inbox.close();
         // In a forked child a thread of the parent may have held the clock's lock.
         if self.process.is_current() {
-            self.clock.unwatch(&self.watcher);
+            self.clock.unsubscribe(&self.clock_waker);
         }
         self.tasks.close();
-        self.timers.close(self.ready.exceptions());
-        self.ready.close();
-        let exceptions = self.ready.exceptions();
+        self.timers.close(self.run_queue.exceptions());
+        self.run_queue.close();
+        let exceptions = self.run_queue.exceptions();
         for message in messages {
             let dropped = || drop(message);
             exceptions.contain("panic while another thread's call was dropped", dropped);
         }
-        self.watches.close(exceptions);
+        self.fd_callbacks.close(exceptions);
         self.signals.close(exceptions);
         self.reactor.close();
         self.embedding.close();
@@ -160,8 +160,16 @@ impl Inner {
 /// - A signal that only the parent's loop handles does in the child what it did before, if that was
 ///   its default.
 ///
-/// A new loop in the child works, and may use the sockets that the child has inherited. Nothing in
-/// the child waits for a lock or a thread of the parent.
+/// A new loop in the child works, and may use the sockets that the child has inherited. Nothing of
+/// the library in the child waits for a lock or a thread of the parent.
+///
+/// Other code may wait for ever in a child if the parent has more threads:
+///
+/// - `std::thread::spawn`, also in executor work: another thread may have held std's lock.
+/// - [`getaddrinfo`](LoopHandle::getaddrinfo) of a name, and
+///   [`getnameinfo`](LoopHandle::getnameinfo): the C library does not reset the resolver's locks.
+///   An address such as `127.0.0.1` needs no lookup.
+/// - After a fork by the raw system call also every allocation, if another thread allocated then.
 ///
 /// On Linux since 4.14 a fork by the raw system call is noticed too. Elsewhere only `fork` of the C
 /// library is.
@@ -431,7 +439,7 @@ impl LoopHandle {
     /// # }
     /// ```
     pub fn remote(&self) -> Remote {
-        Remote::new(self.inner.door.clone())
+        Remote::new(self.inner.inbox.clone())
     }
 
     pub(crate) fn reactor(&self) -> &Rc<Reactor> {
@@ -471,7 +479,7 @@ impl LoopHandle {
 
     /// Counts an operation that was ready, and moved so many bytes. One that waits lets others run as it is.
     #[inline]
-    pub(crate) fn spend_budget(&self, bytes: u64) {
+    pub(crate) fn consume_budget(&self, bytes: u64) {
         let cost = 1 + (bytes / BYTES_PER_UNIT).min(u64::from(BUDGET)) as u32;
         let left = self.inner.budget.get().saturating_sub(cost);
         self.inner.budget.set(left);

@@ -39,7 +39,7 @@ impl Readiness<'_> {
         // Without an event since the last call, poll(2) would report the same again.
         let may_be_ready = source.is_none_or(|source| source.may_be_ready(self.direction));
         if may_be_ready && poll_now(self.fd, self.events)? != 0 {
-            event_loop.spend_budget(0);
+            event_loop.consume_budget(0);
             return Poll::Ready(Ok(()));
         }
         self.wait(cx)

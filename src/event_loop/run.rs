@@ -9,12 +9,12 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::turn::Driver;
+use super::iteration::Driver;
 use super::{Builder, Inner, Loop, LoopHandle};
 use crate::error::INHERITED;
 use crate::nesting::Fresh;
-use crate::reactor::{REST, shorter};
-use crate::ready::Runnable;
+use crate::reactor::{RETRY_INTERVAL, shorter};
+use crate::run_queue::Runnable;
 use crate::task::PromiseFuture;
 
 /// The iterations after which [`Loop::run_until_idle`] fails.
@@ -188,7 +188,7 @@ impl Drop for Running<'_> {
     }
 }
 
-/// The place of the future that is run until it is complete; its end makes late wake-ups reach nobody.
+/// The location of the future that is run until it is complete; its end makes late wake-ups reach nobody.
 struct Root<'a> {
     inner: &'a Inner,
     task: Runnable,
@@ -343,7 +343,9 @@ impl Loop {
     pub fn run_once(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.inner.check_process()?;
         let running = self.enter();
-        let ran = running.0.turn(Driver::Embedder(timeout), &mut |_| {});
+        let ran = running
+            .0
+            .run_iteration(Driver::Embedder(timeout), &mut |_| {});
         ran.map(drop)
     }
 
@@ -399,8 +401,9 @@ impl Loop {
         let inner = running.0;
         let _once = inner.reactor.once();
         for _ in 0..MAX_ITERATIONS {
-            let had_work = inner.turn(Driver::Embedder(Some(Duration::ZERO)), &mut |_| {})?;
-            let is_idle = !had_work && inner.reactor.patience() != Some(Duration::ZERO);
+            let had_work =
+                inner.run_iteration(Driver::Embedder(Some(Duration::ZERO)), &mut |_| {})?;
+            let is_idle = !had_work && inner.reactor.poll_timeout() != Some(Duration::ZERO);
             if is_idle || inner.stopping.get() {
                 return Ok(());
             }
@@ -436,7 +439,7 @@ impl Loop {
     /// ```
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
-        let own = shorter(self.inner.patience(), self.inner.reactor.patience());
+        let own = shorter(self.inner.poll_timeout(), self.inner.reactor.poll_timeout());
         shorter(own, self.inner.pool.retry_timeout())
     }
 
@@ -449,7 +452,7 @@ impl Loop {
         let inherited = RUNNING.with(|running| mem::replace(&mut **running.borrow_mut(), handle));
         drop(inherited);
         self.inner.running.set(true);
-        self.inner.ready.notify_next(false);
+        self.inner.run_queue.notify_next(false);
         Running(&self.inner, Fresh::enter())
     }
 }
@@ -461,11 +464,11 @@ impl Inner {
         loop {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             let driver = left.map_or(Driver::Loop, |left| Driver::Embedder(Some(left)));
-            if let Err(error) = self.turn(driver, root) {
+            if let Err(error) = self.run_iteration(driver, root) {
                 assert!(self.process.is_current(), "{INHERITED}");
                 // The poller fails only for want of memory. Timers and other threads must still be served, but not at full speed.
                 log::error!("the poller failed: {error}");
-                thread::sleep(REST);
+                thread::sleep(RETRY_INTERVAL);
             }
             if self.stopping.get() || left == Some(Duration::ZERO) {
                 break;

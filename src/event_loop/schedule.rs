@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::{Handle, LoopHandle, Sleep, TimerHandle, get_running_loop};
 use crate::error::{LoopClosedError, TimeoutError};
-use crate::ready::{Call, Callback};
 use crate::remote::Remote;
+use crate::run_queue::{Call, Callback};
 use crate::task::{Promise, PromiseFuture, Task, TaskGroup, promise};
 
 impl LoopHandle {
@@ -36,7 +36,7 @@ impl LoopHandle {
     #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
         let callback: Rc<dyn Callback> = Rc::new(Call::new(callback));
-        self.inner.ready.push(callback.clone());
+        self.inner.run_queue.push(callback.clone());
         Handle::new(callback)
     }
 
@@ -269,7 +269,7 @@ impl LoopHandle {
         future: F,
         timeout: Duration,
     ) -> impl Future<Output = Result<F::Output, TimeoutError>> + use<F> {
-        let mut alarm = self.sleep_until(self.deadline(timeout));
+        let mut entry = self.sleep_until(self.deadline(timeout));
         let future = future.into_future();
         let event_loop = self.clone();
         async move {
@@ -285,7 +285,7 @@ impl LoopHandle {
                     }
                     Poll::Pending => return Poll::Ready(Err(TimeoutError)),
                 }
-                Pin::new(&mut alarm).poll(cx).map(|()| Err(TimeoutError))
+                Pin::new(&mut entry).poll(cx).map(|()| Err(TimeoutError))
             })
             .await
         }
@@ -352,10 +352,10 @@ impl Remote {
         delay: Duration,
         callback: impl FnOnce() + Send + 'static,
     ) -> Result<(), LoopClosedError> {
-        let place = Location::caller();
+        let location = Location::caller();
         self.call_soon_threadsafe(move || {
             if let Some(event_loop) = get_running_loop() {
-                let callback = Rc::new(Call::made_at(place, callback));
+                let callback = Rc::new(Call::made_at(location, callback));
                 event_loop.add_timer(event_loop.deadline(delay), callback);
             }
         })

@@ -15,22 +15,22 @@ use super::LoopHandle;
 use crate::error::{drop_bounded, wake};
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
-use crate::ready::{Call, Callback, DROPPED, Ready};
+use crate::run_queue::{Call, Callback, DROPPED, RunQueue};
 use crate::slots::{Key, Slots};
-use crate::sys::signal::{self, Mailbox};
+use crate::sys::signal::{self, SignalSlot};
 use crate::task::{Promise, PromiseFuture};
 
 type Body = Rc<RefCell<dyn FnMut()>>;
-type Place = &'static Location<'static>;
+type Caller = &'static Location<'static>;
 
 /// The signals that one loop catches.
 #[derive(Default)]
 pub(crate) struct Signals {
     /// From the first handler on, until the loop is closed.
-    mailbox: RefCell<Option<Rc<Mailbox>>>,
-    /// The fd callback that empties the mailbox.
+    slot: RefCell<Option<Rc<SignalSlot>>>,
+    /// The fd callback that empties the slot.
     incoming: Cell<Option<Rc<dyn Callback>>>,
-    handlers: RefCell<HashMap<i32, (Body, Place)>>,
+    handlers: RefCell<HashMap<i32, (Body, Caller)>>,
     /// One for each [`Signal`].
     listeners: RefCell<HashMap<i32, Slots<Rc<Listener>>>>,
     /// Kept at the first Ctrl-C, for [`run`](crate::run).
@@ -48,13 +48,13 @@ struct Listener {
 impl Signals {
     /// Queues a call for each signal that arrived, in the order in which they arrived, and wakes
     /// the tasks that wait for it. A signal that is not handled any more is ignored.
-    fn deliver(&self, mailbox: &Mailbox, ready: &Ready) {
-        for signal in mailbox.take() {
+    fn deliver(&self, slot: &SignalSlot, run_queue: &RunQueue) {
+        for signal in slot.take() {
             self.announce(signal);
-            let Some((body, place)) = self.handlers.borrow().get(&signal).cloned() else {
+            let Some((body, location)) = self.handlers.borrow().get(&signal).cloned() else {
                 continue;
             };
-            ready.push(Rc::new(Call::made_at(place, move || {
+            run_queue.push(Rc::new(Call::made_at(location, move || {
                 // A handler that runs the loop from inside itself does not get its own next signal
                 // there.
                 if let Ok(mut body) = body.try_borrow_mut() {
@@ -63,7 +63,7 @@ impl Signals {
             })));
         }
         let promise = self.interrupt.take();
-        if !mailbox.take_interrupt() {
+        if !slot.take_interrupt() {
             self.interrupt.set(promise);
         } else if let Some(promise) = promise {
             let _ = promise.set_result(());
@@ -86,8 +86,8 @@ impl Signals {
     fn release(&self, signal: i32) {
         let is_needed = self.handlers.borrow().contains_key(&signal)
             || self.listeners.borrow().contains_key(&signal);
-        if let (false, Some(mailbox)) = (is_needed, &*self.mailbox.borrow()) {
-            mailbox.unwant(signal);
+        if let (false, Some(slot)) = (is_needed, &*self.slot.borrow()) {
+            slot.unwant(signal);
         }
     }
 
@@ -95,7 +95,7 @@ impl Signals {
     /// program's.
     pub(super) fn has_only_interrupt(&self) -> bool {
         let is_used = !self.handlers.borrow().is_empty() || !self.listeners.borrow().is_empty();
-        self.mailbox.borrow().is_some() && !is_used
+        self.slot.borrow().is_some() && !is_used
     }
 
     pub(super) fn close(&self, exceptions: &Exceptions) {
@@ -110,8 +110,8 @@ impl Signals {
         if let Some(incoming) = self.incoming.take() {
             incoming.cancel();
         }
-        let mailbox = self.mailbox.take();
-        drop(mailbox);
+        let slot = self.slot.take();
+        drop(slot);
     }
 }
 
@@ -228,10 +228,10 @@ impl LoopHandle {
     #[doc(alias = "ctrl_c")]
     #[doc(alias = "unix::signal")]
     pub fn signal(&self, signal: i32) -> io::Result<Signal> {
-        let mailbox = self.catch_signal(signal)?;
+        let slot = self.catch_signal(signal)?;
         let signals = &self.inner.signals;
         // Delivers earlier signals first: the new listener must not get them.
-        signals.deliver(&mailbox, &self.inner.ready);
+        signals.deliver(&slot, &self.inner.run_queue);
         let listener = Rc::new(Listener::default());
         let mut listeners = signals.listeners.borrow_mut();
         let key = listeners
@@ -248,23 +248,23 @@ impl LoopHandle {
     }
 
     /// Catches `signal`. One for SIGINT takes Ctrl-C over from [`run`](crate::run).
-    fn catch_signal(&self, signal: i32) -> io::Result<Rc<Mailbox>> {
+    fn catch_signal(&self, signal: i32) -> io::Result<Rc<SignalSlot>> {
         if self.is_closed() {
             return Err(self.closed_error());
         }
-        let mailbox = self.mailbox()?;
-        mailbox.want(signal)?;
-        if signal == libc::SIGINT && mailbox.unwant_interrupt() {
+        let slot = self.slot()?;
+        slot.want(signal)?;
+        if signal == libc::SIGINT && slot.unwant_interrupt() {
             drop(self.inner.signals.interrupt.take());
         }
-        Ok(mailbox)
+        Ok(slot)
     }
 
     /// Returns a future that is ready at the first Ctrl-C, or `None` if the program handles or
     /// ignores SIGINT itself. The second Ctrl-C has its default effect. The future fails if the
     /// program adds a handler meanwhile.
     pub(super) fn interrupt(&self) -> io::Result<Option<PromiseFuture<()>>> {
-        if !signal::is_default(libc::SIGINT) || !self.mailbox()?.want_interrupt()? {
+        if !signal::is_default(libc::SIGINT) || !self.slot()?.want_interrupt()? {
             return Ok(None);
         }
         let (promise, future) = self.create_future();
@@ -272,18 +272,18 @@ impl LoopHandle {
         Ok(Some(future))
     }
 
-    fn mailbox(&self) -> io::Result<Rc<Mailbox>> {
-        if let Some(mailbox) = &*self.inner.signals.mailbox.borrow() {
-            return Ok(mailbox.clone());
+    fn slot(&self) -> io::Result<Rc<SignalSlot>> {
+        if let Some(slot) = &*self.inner.signals.slot.borrow() {
+            return Ok(slot.clone());
         }
-        let mailbox = Rc::new(Mailbox::new()?);
-        let (signals, ready) = (self.inner.signals.clone(), self.inner.ready.clone());
-        let own = mailbox.clone();
+        let slot = Rc::new(SignalSlot::new()?);
+        let (signals, ready) = (self.inner.signals.clone(), self.inner.run_queue.clone());
+        let own = slot.clone();
         let deliver = Box::new(move || signals.deliver(&own, &ready));
-        let incoming = self.watch_privately(mailbox.as_fd(), deliver)?;
+        let incoming = self.add_internal_reader(slot.as_fd(), deliver)?;
         self.inner.signals.incoming.set(Some(incoming));
-        *self.inner.signals.mailbox.borrow_mut() = Some(mailbox.clone());
-        Ok(mailbox)
+        *self.inner.signals.slot.borrow_mut() = Some(slot.clone());
+        Ok(slot)
     }
 }
 

@@ -16,13 +16,13 @@ enum State {
     Over,
 }
 
-/// Waiting for a time. The first poll sets the alarm.
+/// Waiting for a time. The first poll sets the entry.
 struct Wait {
     deadline: Instant,
-    alarm: Option<Key>,
+    entry: Option<Key>,
     event_loop: LoopHandle,
     /// What asked for it.
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
 }
 
 impl Wait {
@@ -34,12 +34,12 @@ impl Wait {
             };
         }
         let timers = &self.event_loop.inner.timers;
-        match self.alarm {
-            Some(alarm) if timers.has_rung(alarm, cx.waker()) => return Poll::Ready(()),
+        match self.entry {
+            Some(entry) if timers.has_fired(entry, cx.waker()) => return Poll::Ready(()),
             Some(_) => {}
             None => {
                 let waker = cx.waker().clone();
-                self.alarm = Some(timers.set_alarm(self.deadline, waker, self.place));
+                self.entry = Some(timers.add_waker(self.deadline, waker, self.location));
                 self.event_loop.update_descriptor();
             }
         }
@@ -49,8 +49,8 @@ impl Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        if let Some(alarm) = self.alarm {
-            self.event_loop.inner.timers.forget(alarm);
+        if let Some(entry) = self.entry {
+            self.event_loop.inner.timers.forget(entry);
             self.event_loop.update_descriptor();
         }
     }
@@ -89,9 +89,9 @@ impl Sleep {
     pub(super) fn until(event_loop: &LoopHandle, deadline: Instant) -> Sleep {
         let state = State::Wait(Wait {
             deadline,
-            alarm: None,
+            entry: None,
             event_loop: event_loop.clone(),
-            place: Location::caller(),
+            location: Location::caller(),
         });
         Sleep { state }
     }
@@ -124,7 +124,7 @@ impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Yield => "yields",
-            State::Wait(Wait { alarm: None, .. }) => "not begun",
+            State::Wait(Wait { entry: None, .. }) => "not begun",
             State::Wait(_) => "waits",
             State::Over => "over",
         };

@@ -19,14 +19,14 @@ impl Counter {
 
 #[derive(Default)]
 pub(crate) struct Counters {
-    pub(crate) turns: Counter,
+    pub(crate) iterations: Counter,
     pub(crate) polls: Counter,
     pub(crate) sendfile_calls: Counter,
     pub(crate) sendfile_would_block: Counter,
     pub(crate) sendfile_yields: Counter,
     pub(crate) sendfile_probes: Counter,
     pub(crate) sendfile_misses: Counter,
-    pub(crate) sendfile_read_ins: Counter,
+    pub(crate) sendfile_prefetches: Counter,
     refused: Counter,
     refused_as_missing: Counter,
     refused_by_socket: Counter,
@@ -99,6 +99,17 @@ pub struct Fallbacks {
 
 impl Fallbacks {
     /// All of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let stats = event_loop.stats();
+    /// assert_eq!(stats.fallbacks.total(), stats.sendfile_fallbacks);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn total(&self) -> u64 {
         let refused = self.refused + self.no_such_call + self.socket + self.forbidden;
         refused + self.uncached + self.nothing_sent + self.no_answer
@@ -110,8 +121,8 @@ impl Fallbacks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Turns taken.
-    pub turns: u64,
+    /// WriteLock taken.
+    pub iterations: u64,
     /// Times that the kernel was asked for events: once in a turn, but not where there is something to do and no descriptor in
     /// the poller.
     pub polls: u64,
@@ -136,7 +147,7 @@ pub struct Stats {
     /// Chunks that were not there, and had to be read in before they were sent.
     pub sendfile_misses: u64,
     /// Pieces of files that the executor was given to read in, those ahead of need included.
-    pub sendfile_read_ins: u64,
+    pub sendfile_prefetches: u64,
     /// Transfers that went on, or began, by reading and sending: all of [`fallbacks`](Stats::fallbacks).
     pub sendfile_fallbacks: u64,
     /// The same by reason.
@@ -145,12 +156,28 @@ pub struct Stats {
 
 impl LoopHandle {
     /// What the loop has done so far, in numbers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, _far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file))?;
+    /// assert!(event_loop.stats().sendfile_calls > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[doc(alias = "metrics")]
     pub fn stats(&self) -> Stats {
         let counters = &self.inner.counters;
         let reactor = &self.inner.reactor;
         Stats {
-            turns: counters.turns.get(),
+            iterations: counters.iterations.get(),
             polls: counters.polls.get(),
             events: reactor.events_seen(),
             tasks: self.inner.tasks.len(),
@@ -162,7 +189,7 @@ impl LoopHandle {
             sendfile_yields: counters.sendfile_yields.get(),
             sendfile_probes: counters.sendfile_probes.get(),
             sendfile_misses: counters.sendfile_misses.get(),
-            sendfile_read_ins: counters.sendfile_read_ins.get(),
+            sendfile_prefetches: counters.sendfile_prefetches.get(),
             sendfile_fallbacks: counters.fallbacks().total(),
             fallbacks: counters.fallbacks(),
         }

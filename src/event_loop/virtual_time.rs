@@ -45,18 +45,19 @@ impl Inner {
         let until_log = self.time_until_log();
         let timeout = match jump {
             Some(_) => Some(Duration::ZERO),
-            None => shorter(shorter(limit, self.wait()), until_log),
+            None => shorter(shorter(limit, self.real_poll_timeout()), until_log),
         };
         let start = Instant::now();
         let events = self.reactor.events_seen();
-        let is_notified = self.reactor.poll(timeout, &self.ready)?;
-        if is_notified || self.door.is_unheard() {
+        let is_notified = self.reactor.poll(timeout, &self.run_queue)?;
+        if is_notified || self.inbox.has_failed_to_notify() {
             self.read_messages();
         }
         // A notification alone is no event: an embedder's loop notifies itself.
         let events = self.reactor.events_seen() - events - u64::from(is_notified);
-        let is_idle =
-            events == 0 && self.patience() != Some(Duration::ZERO) && !self.door.has_messages();
+        let is_idle = events == 0
+            && self.poll_timeout() != Some(Duration::ZERO)
+            && !self.inbox.has_messages();
         match jump {
             Some(when) if is_idle => self.clock.jump_to(when),
             None if is_idle && until_log.is_some() => self.count_wait(start.elapsed()),
@@ -68,13 +69,13 @@ impl Inner {
     /// Returns the time to which a paused clock jumps if a poll finds nothing. That is the next
     /// timer, but at most `limit` from now.
     pub(super) fn jump(&self, limit: Option<Duration>) -> Option<Instant> {
-        if !self.clock.jumps() || self.reactor.patience() == Some(Duration::ZERO) {
+        if !self.clock.jumps() || self.reactor.poll_timeout() == Some(Duration::ZERO) {
             return None;
         }
         let now = self.clock.now();
-        let wait = self.patience().filter(|wait| *wait < NEVER)?;
+        let wait = self.poll_timeout().filter(|wait| *wait < NEVER)?;
         let by = limit.map_or(wait, |limit| limit.min(wait));
-        let may_jump = !by.is_zero() && !self.pool.is_busy(&self.watcher);
+        let may_jump = !by.is_zero() && !self.pool.is_busy(&self.clock_waker);
         may_jump.then(|| now + by)
     }
 
@@ -90,9 +91,9 @@ impl Inner {
 
     fn waits_for_its_timers_alone(&self) -> bool {
         let own = usize::from(self.signals.has_only_interrupt());
-        self.patience().is_some_and(|wait| !wait.is_zero())
+        self.poll_timeout().is_some_and(|wait| !wait.is_zero())
             && self.reactor.registered() == own
-            && !self.pool.is_busy(&self.watcher)
+            && !self.pool.is_busy(&self.clock_waker)
     }
 
     fn count_wait(&self, wait: Duration) {
@@ -105,141 +106,14 @@ impl Inner {
         if waited < LIMIT || standstill.is_logged.replace(true) {
             return;
         }
-        if let Some(place) = self.timers.next_place() {
+        if let Some(location) = self.timers.next_location() {
             log::warn!(
                 "the loop has waited {waited:.0?} for its manual clock, which nobody advances; its \
-                 next timer was set at {place}"
+                 next timer was set at {location}"
             );
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::pending;
-    use std::mem;
-    use std::panic::Location;
-    use std::sync::{Mutex, mpsc};
-
-    use log::{LevelFilter, Log, Metadata, Record};
-
-    use super::*;
-    use crate::clock::Clock;
-    use crate::event_loop::{Loop, LoopHandle};
-    use crate::socket::Socket;
-
-    static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-    /// Keeps the lines about a manual clock. Other tests of this binary log too.
-    struct Capture;
-
-    impl Log for Capture {
-        fn enabled(&self, _: &Metadata<'_>) -> bool {
-            true
-        }
-
-        fn log(&self, record: &Record<'_>) {
-            let line = record.args().to_string();
-            if line.contains("manual clock") {
-                LINES.lock().expect("whole").push(line);
-            }
-        }
-
-        fn flush(&self) {}
-    }
-
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    fn new_loop(clock: &Clock) -> Loop {
-        let built = Loop::builder().clock(clock.clone()).build();
-        built.expect("a loop")
-    }
-
-    /// Runs the loop for longer than the limit, and returns the lines that it logs.
-    fn logged(event_loop: &Loop) -> Vec<String> {
-        for _ in 0..8 {
-            event_loop.run_once(Some(LIMIT / 4)).expect("an iteration");
-        }
-        mem::take(&mut LINES.lock().expect("whole"))
-    }
-
-    /// Sets a timer, and returns the place of the call.
-    type SetTimer = fn(&LoopHandle) -> &'static Location<'static>;
-
-    #[track_caller]
-    fn here() -> &'static Location<'static> {
-        Location::caller()
-    }
-
-    #[test]
-    fn manual_clock_that_nobody_advances_is_logged_once() {
-        log::set_logger(&Capture).expect("the only logger");
-        log::set_max_level(LevelFilter::Warn);
-        let ways: [SetTimer; 3] = [
-            |handle| (handle.call_later(HOUR, || {}), here()).1,
-            |handle| (handle.create_task(handle.sleep(HOUR)), here()).1,
-            |handle| {
-                let (waiting, place) = (handle.wait_for(pending::<()>(), HOUR), here());
-                handle.create_task(waiting);
-                place
-            },
-        ];
-        for set_timer in ways {
-            let event_loop = new_loop(&Clock::manual());
-            event_loop.call_later(HOUR * 2, || {});
-            let place = set_timer(&event_loop);
-            let lines = logged(&event_loop);
-            assert_eq!(lines.len(), 1, "{lines:?}");
-            let place = format!("{}:{}:", place.file(), place.line());
-            assert!(lines[0].contains(&place), "{lines:?} without {place}");
-            assert_eq!(logged(&event_loop), [""; 0]);
-        }
-        // One wait that is long, with the descriptor of Ctrl-C alone.
-        let event_loop = new_loop(&Clock::manual());
-        let _interrupt = event_loop.interrupt().expect("registered");
-        event_loop.call_later(HOUR, || {});
-        // The poller reports a new descriptor once.
-        event_loop
-            .run_once(Some(Duration::ZERO))
-            .expect("an iteration");
-        event_loop.run_once(None).expect("an iteration");
-        assert_eq!(LINES.lock().expect("whole").len(), 1);
-        LINES.lock().expect("whole").clear();
-        not_logged();
-    }
-
-    /// The cases in which something else may wake the loop.
-    fn not_logged() {
-        for clock in [Clock::real(), Clock::manual()] {
-            let event_loop = new_loop(&clock);
-            assert_eq!(logged(&event_loop), [""; 0]);
-            if clock.is_real() {
-                event_loop.call_later(HOUR, || {});
-                assert_eq!(logged(&event_loop), [""; 0]);
-            }
-        }
-        let event_loop = new_loop(&Clock::manual());
-        event_loop.call_later(HOUR, || {});
-        let (release, released) = mpsc::channel::<()>();
-        let job = event_loop.run_in_executor(move || released.recv().is_err());
-        assert_eq!(logged(&event_loop), [""; 0]);
-        drop(release);
-        assert!(event_loop.run_until_complete(job).expect("ran"));
-        assert_eq!(logged(&event_loop).len(), 1);
-
-        let clock = Clock::manual();
-        let event_loop = new_loop(&clock);
-        event_loop.call_later(HOUR, || {});
-        for _ in 0..4 {
-            event_loop.run_once(Some(LIMIT / 2)).expect("an iteration");
-            clock.advance(Duration::from_secs(1));
-            event_loop.run_once(Some(LIMIT / 2)).expect("an iteration");
-        }
-        assert_eq!(mem::take(&mut *LINES.lock().expect("whole")), [""; 0]);
-
-        let (near, _far) = Socket::pair().expect("a pair");
-        let handle = event_loop.handle();
-        event_loop.create_task(async move { handle.sock_recv(&near, 1).await });
-        assert_eq!(logged(&event_loop), [""; 0]);
-    }
-}
+mod tests;

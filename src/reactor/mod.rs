@@ -38,7 +38,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::error::{LoopClosedError, inherited, wake};
-use crate::ready::Ready;
+use crate::run_queue::RunQueue;
 use crate::slots::{Key, Packing, Slots};
 use crate::sync::{self, PollWaker};
 use crate::sys::fork::{Process, drop_inherited_poller};
@@ -48,8 +48,8 @@ use waiters::{Handed, Woken};
 
 /// How many events one poll takes; more stay in the kernel for the next turn.
 pub(crate) const EVENTS_AT_ONCE: usize = 1024;
-/// The token of the door. No key has it: an index of all ones is never reached.
-const DOOR: Token = Token(usize::MAX);
+/// The token of the inbox. No key has it: an index of all ones is never reached.
+const INBOX: Token = Token(usize::MAX);
 /// The token of the timer of the loop's descriptor. It has the same index, so no key has it either.
 const TIMER: Token = Token(usize::MAX >> 1);
 
@@ -59,7 +59,7 @@ const PACKING: Packing = match usize::BITS {
     _ => Packing::new(20, 12),
 };
 /// How long to rest where the kernel has no memory, before it is asked again.
-pub(crate) const REST: Duration = Duration::from_millis(10);
+pub(crate) const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The shorter of two waits, where `None` is for ever.
 pub(crate) fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
@@ -168,7 +168,7 @@ impl Reactor {
     pub(crate) fn new() -> io::Result<(Rc<Reactor>, PollWaker)> {
         let (poll, waker) = uninterrupted(|| {
             let poll = Poll::new()?;
-            let waker = PollWaker::new(poll.registry(), DOOR)?;
+            let waker = PollWaker::new(poll.registry(), INBOX)?;
             Ok((poll, waker))
         })?;
         let events = Events::with_capacity(EVENTS_AT_ONCE);
@@ -311,7 +311,7 @@ impl Reactor {
         self.numbers.borrow().get(&fd) == Some(&key)
     }
 
-    /// [`rearm`](Reactor::rearm) for who watches, and would hear nothing more: where it fails it is tried again, until the
+    /// [`rearm`](Reactor::rearm) for who fd_callbacks, and would hear nothing more: where it fails it is tried again, until the
     /// descriptor turns out to be closed.
     fn arm(&self, fd: RawFd, key: Key) {
         if !self.is_number_of(fd, key) {
@@ -338,11 +338,11 @@ impl Reactor {
     }
 
     /// How long may be waited for events: what is to be armed again gives none, nor does a task that was woken and has not tried.
-    pub(crate) fn patience(&self) -> Option<Duration> {
+    pub(crate) fn poll_timeout(&self) -> Option<Duration> {
         if self.handed.borrow().iter().any(Handed::is_open) {
             return Some(Duration::ZERO);
         }
-        (!self.unarmed.borrow().is_empty()).then_some(REST)
+        (!self.unarmed.borrow().is_empty()).then_some(RETRY_INTERVAL)
     }
 
     fn control(&self, mut change: impl FnMut(&Poll) -> io::Result<()>) -> io::Result<()> {
@@ -379,10 +379,10 @@ impl Reactor {
         }
     }
 
-    /// Waits for events at most `timeout`, wakes who waited for them and queues who watches. True where the door was knocked at.
-    pub(crate) fn poll(&self, timeout: Option<Duration>, ready: &Ready) -> io::Result<bool> {
+    /// Waits for events at most `timeout`, wakes who waited for them and queues who fd_callbacks. True where the inbox was knocked at.
+    pub(crate) fn poll(&self, timeout: Option<Duration>, run_queue: &RunQueue) -> io::Result<bool> {
         self.arm_again();
-        let timeout = shorter(timeout, self.patience());
+        let timeout = shorter(timeout, self.poll_timeout());
         let mut woken = self.woken.take();
         self.handed
             .borrow_mut()
@@ -392,7 +392,7 @@ impl Reactor {
         woken.wakers.drain(..).for_each(wake);
         for callback in woken.callbacks.drain(..) {
             if callback.is_due() {
-                ready.push(callback);
+                run_queue.push(callback);
             }
         }
         self.woken.set(woken);
@@ -410,7 +410,7 @@ impl Reactor {
         let mut knocked = false;
         for event in &*events {
             self.events_seen.set(self.events_seen.get() + 1);
-            if event.token() == DOOR {
+            if event.token() == INBOX {
                 knocked = true;
             } else if let Some(registered) = sources.get_packed(event.token().0 as u64, PACKING) {
                 registered.source.dispatch(event, woken);

@@ -12,7 +12,7 @@ use mio::event::Event;
 use super::waiters::{Handed, Waiters, Woken};
 use crate::error::{drop_bounded, wake};
 use crate::nesting::Kind;
-use crate::ready::Callback;
+use crate::run_queue::Callback;
 use crate::sys::interest;
 use crate::wait_queue::Ticket;
 
@@ -26,7 +26,7 @@ pub(crate) enum Direction {
 pub(crate) struct Side {
     /// Whether an event has come since a call last failed with EAGAIN.
     ready: Cell<bool>,
-    /// Whether an event has announced the end of this direction.
+    /// Whether an event has notified the end of this direction.
     ended: Cell<bool>,
     waiters: RefCell<Waiters>,
 }
@@ -60,7 +60,7 @@ impl Side {
         self.ready.set(false);
     }
 
-    /// Returns whether an event has announced the end. The kernel must confirm it: an unconnected TCP socket hangs up too.
+    /// Returns whether an event has notified the end. The kernel must confirm it: an unconnected TCP socket hangs up too.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.get()
     }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::event_loop::LoopHandle;
-use crate::offload::Errand;
-use crate::pool::Lent;
+use crate::executor::CancelOnDrop;
+use crate::pool::LentFile;
 use crate::sys::uninterrupted;
 
 /// A multiple of the usual block sizes, which O_DIRECT requires.
@@ -75,7 +75,7 @@ struct Reading {
     offset: u64,
     /// The read started before the transfer needed its bytes.
     is_ahead: bool,
-    work: Errand<(Block, io::Result<usize>)>,
+    work: CancelOnDrop<(Block, io::Result<usize>)>,
 }
 
 /// The outcome of a read.
@@ -89,7 +89,7 @@ pub(super) enum Filled {
 
 /// The fallback of one transfer.
 pub(super) struct Reader {
-    file: Arc<Lent>,
+    file: Arc<LentFile>,
     /// The block that the loop sends now.
     block: Option<Block>,
     /// Memory for a read that runs while the loop sends the block.
@@ -176,7 +176,7 @@ impl Reader {
         let (offset, len) = (range.start, (range.end - range.start) as usize);
         let mut block = block.unwrap_or_else(|| Block::new(len));
         let file = self.file.clone();
-        let work = event_loop.errand(move || {
+        let work = event_loop.run_cancel_on_drop(move || {
             let read = block.fill(&file, &range);
             (block, read)
         });

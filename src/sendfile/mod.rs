@@ -61,7 +61,7 @@ use crate::ready_io::check_nonblocking;
 use crate::socket::Socket;
 use crate::sys::file::Shown;
 use crate::sys::socket::Kind;
-use crate::turns::Turn;
+use crate::write_lock::Writer;
 use machine::{Machine, MachineOptions};
 use page_cache::PageCache;
 use plan::Plan;
@@ -240,6 +240,24 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// Sets the first offset, in bytes from the start of the file; 0 by default.
     ///
     /// At or past the end, the transfer sends nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).offset(1).count(7);
+    /// event_loop.run_until_complete(transfer)?;
+    /// let received = event_loop.run_until_complete(event_loop.sock_recv(&far, 100))?;
+    /// assert_eq!(received, b"package");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn offset(mut self, offset: u64) -> Self {
         self.options.offset = offset;
         self
@@ -248,12 +266,46 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// Sets the number of bytes to send; to the end by default.
     ///
     /// The transfer sends fewer if the file ends first. 0 sends nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).count(9);
+    /// event_loop.run_until_complete(transfer)?;
+    /// let received = event_loop.run_until_complete(event_loop.sock_recv(&far, 100))?;
+    /// assert_eq!(received, b"[package]");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn count(mut self, count: u64) -> Self {
         self.options.count = Some(count);
         self
     }
 
     /// Sets whether to read and send if sendfile is not available; true by default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, _far) = Socket::pair()?;
+    /// let (pipe, _writer) = std::io::pipe()?; // sendfile(2) sends no pipe.
+    /// let transfer = event_loop.sock_sendfile(&near, &pipe).fallback(false);
+    /// let error = event_loop.run_until_complete(transfer).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fallback(mut self, fallback: bool) -> Self {
         self.options.fallback = fallback;
         self
@@ -269,6 +321,24 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// transfer while it sends the header, it may have sent any part of it. If the first call of
     /// sendfile finds it not available, and you do not allow the fallback, the header is already
     /// sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).header(b"HTTP/1.1 200 OK\r\n\r\n").count(9);
+    /// event_loop.run_until_complete(transfer)?;
+    /// let received = event_loop.run_until_complete(event_loop.sock_recv(&far, 100))?;
+    /// assert_eq!(received, b"HTTP/1.1 200 OK\r\n\r\n[package]");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn header(mut self, header: &'a [u8]) -> Self {
         self.options.header = header;
         self
@@ -285,10 +355,29 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// On remote and unknown file systems (FUSE, NFS, …), any call may take any time. The executor
     /// reads these files, and the loop sends from memory, as in the fallback. If you do not allow
     /// the fallback, the executor reads each range and sendfile sends it. If you know that a file
-    /// system is quick, `prefetch(false)` saves the copy.
+    /// system is quick, `prefetch(false)` saves the copy. A tun or tap device needs it too, as a
+    /// probe would take a packet.
     ///
     /// If the executor takes no work, the loop sends everything without prefetch. Without prefetch,
     /// the loop's thread waits for each read of the disk.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).prefetch(false).count(9);
+    /// event_loop.run_until_complete(transfer)?;
+    /// let received = event_loop.run_until_complete(event_loop.sock_recv(&far, 100))?;
+    /// assert_eq!(received, b"[package]");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn prefetch(mut self, prefetch: bool) -> Self {
         self.options.prefetch = prefetch;
         self
@@ -327,6 +416,24 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     ///
     /// By default, a call sends at most 1 MiB and a read takes at most 256 KiB. More than 1 MiB
     /// counts as 1 MiB. 0 fails with `InvalidInput`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).chunk(4).count(9);
+    /// event_loop.run_until_complete(transfer)?;
+    /// assert_eq!(event_loop.stats().sendfile_calls, 3);
+    /// # drop(far);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn chunk(mut self, bytes: u64) -> Self {
         self.options.chunk = Some(bytes);
         self
@@ -339,6 +446,24 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// The limit is for a peer that does not read or a disk that does not respond, not for the
     /// whole transfer. The transfer continues for a slow peer that reads now and then. The time in
     /// which other writers of the socket send does not count.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::{fs::File, io, time::Duration};
+    /// use sendloop::{Clock, Loop, Socket};
+    ///
+    /// let event_loop = Loop::builder().clock(Clock::paused()).build()?;
+    /// let (near, _far) = Socket::pair()?; // The peer reads nothing.
+    /// let mut file = tempfile::tempfile()?;
+    /// file.set_len(16 << 20)?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).stall_timeout(Duration::from_secs(60));
+    /// let error = event_loop.run_until_complete(transfer).unwrap_err();
+    /// assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stall_timeout(mut self, limit: Duration) -> Self {
         self.options.stall_timeout = Some(limit);
         self
@@ -348,6 +473,25 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     ///
     /// It runs on the loop's thread, inside the transfer's poll. If it panics, the poll panics, as
     /// in any future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::fs::File;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let file = File::open("Cargo.toml")?;
+    /// let mut sent = 0;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).count(9).progress(|total| sent = total);
+    /// event_loop.run_until_complete(transfer)?;
+    /// assert_eq!(sent, 9);
+    /// # drop(far);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn progress(mut self, progress: impl FnMut(u64) + 'a) -> Self {
         self.options.progress = Some(Box::new(progress));
         self
@@ -407,7 +551,7 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
             update_position: self.options.update_position,
         };
         let mut page_cache = PageCache::new(self.options.prefetch, self.options.fallback);
-        let may_send = is_due && self.options.is_plain() && !self.socket.turns().is_taken();
+        let may_send = is_due && self.options.is_plain() && !self.socket.write_lock().is_taken();
         let at_once = match may_send {
             true => {
                 let socket = self.socket.as_fd();
@@ -427,7 +571,7 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
             machine,
             file,
             socket: self.socket.as_fd(),
-            turn: Turn::begin(self.socket.turns(), cx),
+            writer: Writer::begin(self.socket.write_lock(), cx),
             page_cache,
             header: options.header,
             progress: options.progress,
@@ -471,7 +615,8 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
             let is_due = this.event_loop.poll_budget(cx).is_ready();
             if let Some(result) = this.begin(cx, is_due).transpose() {
                 this.state = State::Done;
-                this.event_loop.spend_budget(*result.as_ref().unwrap_or(&0));
+                this.event_loop
+                    .consume_budget(*result.as_ref().unwrap_or(&0));
                 return Poll::Ready(result);
             }
             // The transfer has begun even if other tasks run first.
@@ -483,7 +628,7 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
             panic!("a SendFileFuture was polled after it was ready");
         };
         let result = ready!(transfer.poll(&this.event_loop, this.socket, cx));
-        this.event_loop.spend_budget(transfer.machine().spent());
+        this.event_loop.consume_budget(transfer.machine().spent());
         this.state = State::Done;
         Poll::Ready(result)
     }

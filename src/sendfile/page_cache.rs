@@ -52,7 +52,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{LoopClosedError, TaskError};
 use crate::event_loop::{Fallback, LoopHandle};
-use crate::offload::Errand;
+use crate::executor::CancelOnDrop;
 use crate::sys::file::{self, FileKind, Metadata};
 use crate::sys::page_cache::{self as kernel, FileSystem};
 
@@ -182,12 +182,19 @@ enum Asked {
     Direct,
 }
 
+/// A file, and the loop that sends it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CachedFile<'a> {
+    pub(super) event_loop: &'a LoopHandle,
+    pub(super) fd: BorrowedFd<'a>,
+}
+
 /// A prefetch in progress.
 #[derive(Debug)]
 struct Prefetch {
     /// The range from the first missing byte to the last.
     range: Range<u64>,
-    work: Errand<()>,
+    work: CancelOnDrop<()>,
 }
 
 /// The page cache as one transfer knows it.
@@ -199,7 +206,8 @@ pub(super) struct PageCache {
     mount: Option<Rc<Mount>>,
     /// The bytes that the loop can send without another probe.
     ready: Range<u64>,
-    has_missed: bool,
+    /// The offset of the last miss.
+    miss: Option<u64>,
     /// True if cachestat refuses this file.
     is_refused: bool,
     /// True if mincore is known to report the true state of this file.
@@ -212,7 +220,7 @@ pub(super) struct PageCache {
     prefetch: Option<Prefetch>,
     /// The offset up to which prefetches have begun.
     prefetched: u64,
-    file_system: Option<Errand<FileSystem>>,
+    file_system: Option<CancelOnDrop<FileSystem>>,
 }
 
 impl PageCache {
@@ -230,7 +238,7 @@ impl PageCache {
             metadata: None,
             mount: None,
             ready: 0..0,
-            has_missed: false,
+            miss: None,
             is_refused: false,
             is_truthful: false,
             is_direct: None,
@@ -274,21 +282,16 @@ impl PageCache {
     /// Returns whether the loop can send the whole range now.
     ///
     /// A range counts only if a probe without waiting shows it.
-    pub(super) fn is_ready_now(
-        &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
-        range: &Range<u64>,
-    ) -> bool {
+    pub(super) fn is_ready_now(&mut self, file: CachedFile<'_>, range: &Range<u64>) -> bool {
         if self.mode == Mode::Off {
             return true;
         }
         // One page needs no stat first.
         if is_one_page(range) {
-            if let Ok(is_resident) = self.ask_byte(event_loop, file, range.start) {
-                self.has_missed |= !is_resident;
-                if is_resident {
-                    self.ready = range.clone();
+            if let Ok(is_resident) = self.ask_byte(file, range.start) {
+                match is_resident {
+                    true => self.ready = range.clone(),
+                    false => self.count_miss(file, range.start),
                 }
                 return is_resident;
             }
@@ -299,7 +302,7 @@ impl PageCache {
         match self.mode {
             Mode::Off => true,
             Mode::Cheap | Mode::Exact => {
-                let asked = self.ask(event_loop, file, &first(range, WINDOW));
+                let asked = self.ask(file, &first(range, WINDOW));
                 asked == Asked::Present && self.ready.end >= range.end
             }
             Mode::Unknown | Mode::Blind => false,
@@ -317,17 +320,16 @@ impl PageCache {
     /// `LoopClosedError` if the loop closes during the wait for an executor thread.
     pub(super) fn poll_ready(
         &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
+        file: CachedFile<'_>,
         range: Range<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Readiness>> {
-        let is_known = self.ready.contains(&range.start) || self.has_missed;
+        let is_known = self.ready.contains(&range.start) || self.miss.is_some();
         if self.mode == Mode::Unknown && !is_known && is_one_page(&range) {
-            self.is_ready_now(event_loop, file, &range);
+            self.is_ready_now(file, &range);
         }
         if self.mode == Mode::Unknown && !self.ready.contains(&range.start) {
-            ready!(self.poll_mode(event_loop, file, range.start, cx))?;
+            ready!(self.poll_mode(file, range.start, cx))?;
             if self.mode == Mode::Unknown {
                 return Poll::Ready(Ok(Readiness::UseFallback(Fallback::NoAnswer)));
             }
@@ -337,14 +339,14 @@ impl PageCache {
                 return Poll::Ready(Ok(Readiness::Ready(range.end - range.start)));
             }
             if self.ready.contains(&range.start) {
-                self.read_ahead(event_loop, file, &range);
+                self.read_ahead(file, &range);
                 let end = self.ready.end.min(range.end);
                 return Poll::Ready(Ok(Readiness::Ready(end - range.start)));
             }
-            match self.ask(event_loop, file, &first(&range, WINDOW)) {
+            match self.ask(file, &first(&range, WINDOW)) {
                 Asked::Present => {}
                 Asked::Missing(missing) => {
-                    ready!(self.poll_prefetch(event_loop, file, missing, cx))?;
+                    ready!(self.poll_prefetch(file, missing, cx))?;
                 }
                 Asked::Direct => {
                     return Poll::Ready(Ok(Readiness::UseFallback(Fallback::Uncached)));
@@ -356,8 +358,7 @@ impl PageCache {
     /// Chooses the mode. The mode stays unknown if the file should take the fallback.
     fn poll_mode(
         &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
+        file: CachedFile<'_>,
         offset: u64,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
@@ -366,7 +367,7 @@ impl PageCache {
             self.mode = Mode::Off;
         }
         if self.mode == Mode::Unknown && !self.choose_mode() {
-            ready!(self.poll_file_system(event_loop, file, offset, cx))?;
+            ready!(self.poll_file_system(file, offset, cx))?;
             self.choose_mode();
         }
         Poll::Ready(Ok(()))
@@ -375,13 +376,13 @@ impl PageCache {
     /// Finds the mount of the file, and returns false if the stat fails.
     ///
     /// If the metadata decides the mode, it also sets the mode.
-    fn find_mount(&mut self, file: BorrowedFd<'_>) -> bool {
+    fn find_mount(&mut self, file: CachedFile<'_>) -> bool {
         if self.mount.is_some() {
             return true;
         }
         let metadata = match self.metadata {
             Some(metadata) => metadata,
-            None => match file::metadata(file, false) {
+            None => match file::metadata(file.fd, false) {
                 Ok(metadata) => metadata,
                 Err(_) => return false,
             },
@@ -407,7 +408,7 @@ impl PageCache {
         };
         self.mode = match file_system {
             FileSystem::Memory => Mode::Off,
-            FileSystem::Local if self.has_missed || mount.has_missed_lately() => Mode::Exact,
+            FileSystem::Local if self.miss.is_some() || mount.has_missed_lately() => Mode::Exact,
             FileSystem::Local => Mode::Cheap,
             FileSystem::Other if self.may_fall_back => Mode::Unknown,
             FileSystem::Other => Mode::Blind,
@@ -418,14 +419,13 @@ impl PageCache {
     /// Finds the mount's file system, or turns probing off.
     fn poll_file_system(
         &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
+        file: CachedFile<'_>,
         offset: u64,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let mount = self.mount.clone().unwrap_or_default();
         if self.file_system.is_none() {
-            if let Some(file_system) = self.guess_file_system(event_loop, file, offset) {
+            if let Some(file_system) = self.guess_file_system(file, offset) {
                 mount.file_system.set(Some(file_system));
                 return Poll::Ready(Ok(()));
             }
@@ -433,9 +433,9 @@ impl PageCache {
                 return Poll::Ready(Ok(()));
             }
             // The kernel may query a server even for its name.
-            if let Ok(file) = event_loop.lend(file, true) {
-                let ask = move || kernel::file_system(file.as_fd());
-                self.file_system = Some(event_loop.errand(ask));
+            if let Ok(lent) = file.event_loop.lend(file.fd, true) {
+                let ask = move || kernel::file_system(lent.as_fd());
+                self.file_system = Some(file.event_loop.run_cancel_on_drop(ask));
             }
         }
         let answer = match &mut self.file_system {
@@ -445,7 +445,7 @@ impl PageCache {
         self.file_system = None;
         match answer {
             Some(Ok(file_system)) => mount.file_system.set(Some(file_system)),
-            Some(Err(error)) if error.is_cancelled() && event_loop.is_closed() => {
+            Some(Err(error)) if error.is_cancelled() && file.event_loop.is_closed() => {
                 return Poll::Ready(Err(LoopClosedError.into()));
             }
             // The executor has no thread or descriptor for it. That does not concern the mount.
@@ -459,15 +459,11 @@ impl PageCache {
     }
 
     /// Returns the file system, if the kernel knows it without a server.
-    fn guess_file_system(
-        &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
-        offset: u64,
-    ) -> Option<FileSystem> {
-        match self.ask_byte(event_loop, file, offset) {
-            Ok(is_resident) => {
-                self.has_missed |= !is_resident;
+    fn guess_file_system(&mut self, file: CachedFile<'_>, offset: u64) -> Option<FileSystem> {
+        match self.ask_byte(file, offset) {
+            Ok(true) => return Some(FileSystem::Local),
+            Ok(false) => {
+                self.count_miss(file, offset);
                 return Some(FileSystem::Local);
             }
             Err(error) if is_no_answer(&error) => {}
@@ -477,7 +473,7 @@ impl PageCache {
                 return None;
             }
         }
-        if kernel::is_sealable(file) {
+        if kernel::is_sealable(file.fd) {
             return Some(FileSystem::Memory);
         }
         let is_device = self
@@ -487,7 +483,7 @@ impl PageCache {
     }
 
     /// Probes which part of a window is present.
-    fn ask(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, window: &Range<u64>) -> Asked {
+    fn ask(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Asked {
         let window = match self.metadata {
             Some(metadata) if metadata.size > window.start => {
                 &(window.start..window.end.min(metadata.size))
@@ -499,25 +495,20 @@ impl PageCache {
             }
         };
         match self.mode {
-            Mode::Cheap => self.ask_cheap(event_loop, file, window),
+            Mode::Cheap => self.ask_cheap(file, window),
             Mode::Blind => Asked::Missing(vec![first(window, PIECE)]),
-            _ => self.ask_exact(event_loop, file, window),
+            _ => self.ask_exact(file, window),
         }
     }
 
     /// Makes the cheapest probe that works here, and after a miss the exact one.
-    fn ask_cheap(
-        &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
-        window: &Range<u64>,
-    ) -> Asked {
+    fn ask_cheap(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Asked {
         let mount = self.mount.clone().unwrap_or_default();
-        let cached = self.cached_pages(event_loop, file, window);
+        let cached = self.cached_pages(file, window);
         let is_there = match cached {
             Some(cached) => cached >= pages(window),
-            None if mount.nowait.get() == Some(true) => self.ask_bytes(event_loop, file, window),
-            None => return self.ask_exact(event_loop, file, window),
+            None if mount.nowait.get() == Some(true) => self.ask_bytes(file, window),
+            None => return self.ask_exact(file, window),
         };
         if is_there {
             self.ready = window.clone();
@@ -526,7 +517,7 @@ impl PageCache {
         if cached != Some(0) {
             self.enter_exact();
         }
-        let asked = self.ask_exact(event_loop, file, window);
+        let asked = self.ask_exact(file, window);
         // If cachestat counts no page and mincore sees all of them, this is overlayfs.
         let sees_all = asked == Asked::Present && self.ready.end >= window.end;
         if self.mode == Mode::Cheap && sees_all {
@@ -538,18 +529,13 @@ impl PageCache {
     /// Returns how many pages of a window cachestat counts.
     ///
     /// It returns `None` if cachestat does not work here.
-    fn cached_pages(
-        &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
-        window: &Range<u64>,
-    ) -> Option<u64> {
+    fn cached_pages(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Option<u64> {
         let mount = self.mount.as_ref()?;
         if mount.no_cachestat.get() || self.is_refused {
             return None;
         }
-        event_loop.counters().sendfile_probes.add(1);
-        let error = match kernel::cached_pages(file, window.start, window.end - window.start) {
+        file.event_loop.counters().sendfile_probes.add(1);
+        let error = match kernel::cached_pages(file.fd, window.start, window.end - window.start) {
             Ok(cached) => return Some(cached),
             Err(error) => error,
         };
@@ -569,30 +555,20 @@ impl PageCache {
     /// Returns whether a window's first byte and each piece's last byte are present.
     ///
     /// It does not see a hole between them.
-    fn ask_bytes(
-        &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
-        window: &Range<u64>,
-    ) -> bool {
+    fn ask_bytes(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> bool {
         let ends = (window.start + PIECE..window.end).step_by(PIECE as usize);
         let mut offsets = [window.start]
             .into_iter()
             .chain(ends.map(|end| end - 1))
             .chain([window.end - 1])
             .take(if is_one_page(window) { 1 } else { usize::MAX });
-        offsets.all(|offset| self.ask_byte(event_loop, file, offset).unwrap_or(false))
+        offsets.all(|offset| self.ask_byte(file, offset).unwrap_or(false))
     }
 
     /// Probes one byte, and remembers whether the probe works on the mount.
-    fn ask_byte(
-        &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
-        offset: u64,
-    ) -> io::Result<bool> {
-        event_loop.counters().sendfile_probes.add(1);
-        let answer = kernel::is_resident(file, offset);
+    fn ask_byte(&mut self, file: CachedFile<'_>, offset: u64) -> io::Result<bool> {
+        file.event_loop.counters().sendfile_probes.add(1);
+        let answer = kernel::is_resident(file.fd, offset);
         let answers = match &answer {
             Ok(_) => Some(true),
             Err(error) => match error.raw_os_error() {
@@ -603,27 +579,26 @@ impl PageCache {
         if let (Some(answers), Some(mount)) = (answers, &self.mount) {
             mount.nowait.set(Some(answers));
         }
-        if let Ok(false) = answer {
-            event_loop.counters().sendfile_misses.add(1);
-        }
         answer
     }
 
+    /// Counts a miss, once for each page that several probes find missing.
+    fn count_miss(&mut self, file: CachedFile<'_>, offset: u64) {
+        if self.miss.replace(offset) != Some(offset) {
+            file.event_loop.counters().sendfile_misses.add(1);
+        }
+    }
+
     /// Probes with mincore which pages of a window are present.
-    fn ask_exact(
-        &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
-        window: &Range<u64>,
-    ) -> Asked {
-        let Some(mut missing) = self.missing(event_loop, file, window) else {
-            self.mode = Mode::Blind;
+    fn ask_exact(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Asked {
+        let Some(mut missing) = self.missing(file, window) else {
+            self.enter_blind();
             return Asked::Missing(vec![first(window, PIECE)]);
         };
         let present = window.start..missing.first().map_or(window.end, |range| range.start);
-        if !missing.is_empty() {
-            if let Some(direct) = self.on_miss(event_loop, file) {
-                return direct;
+        if let Some(range) = missing.first() {
+            if let Some(asked) = self.on_miss(file, range.start, window) {
+                return asked;
             }
         }
         if !present.is_empty() {
@@ -649,37 +624,40 @@ impl PageCache {
     /// Returns the missing ranges of a window, in order.
     ///
     /// It returns `None` if mincore fails or does not report the true state.
-    fn missing(
-        &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
-        window: &Range<u64>,
-    ) -> Option<Vec<Range<u64>>> {
-        event_loop.counters().sendfile_probes.add(1);
+    fn missing(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Option<Vec<Range<u64>>> {
+        file.event_loop.counters().sendfile_probes.add(1);
         let mut answer = [0; size_of::<kernel::Pages>()];
-        let count =
-            kernel::resident_pages(file, window.start, window.end - window.start, &mut answer)
-                .ok()?;
+        let count = kernel::resident_pages(
+            file.fd,
+            window.start,
+            window.end - window.start,
+            &mut answer,
+        )
+        .ok()?;
         let missing = missing_ranges(window, &answer[..count], kernel::page_size());
         if !missing.is_empty() {
             self.is_truthful = true;
         } else if !self.is_truthful {
             let size = self.metadata.map_or(0, |metadata| metadata.size);
-            self.is_truthful = kernel::is_mincore_truthful(file, size);
+            self.is_truthful = kernel::is_mincore_truthful(file.fd, size);
         }
         self.is_truthful.then_some(missing)
     }
 
-    /// Counts a miss, and returns an outcome only if the file bypasses the page cache.
+    /// Handles a miss at `offset`, and returns an outcome if no prefetch can bring the page.
     ///
-    /// No page of such a file ever becomes present.
-    fn on_miss(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>) -> Option<Asked> {
-        let is_direct = || matches!(file::is_direct(file), Ok(true));
+    /// No page of a file that bypasses the page cache ever becomes present. Nor does a page past
+    /// the end, if the file has shrunk since the last stat.
+    fn on_miss(&mut self, file: CachedFile<'_>, offset: u64, window: &Range<u64>) -> Option<Asked> {
+        let is_direct = || matches!(file::is_direct(file.fd), Ok(true));
         if *self.is_direct.get_or_insert_with(is_direct) {
             return Some(Asked::Direct);
         }
-        event_loop.counters().sendfile_misses.add(1);
-        self.has_missed = true;
+        if file::metadata(file.fd, false).is_ok_and(|metadata| metadata.size <= offset) {
+            self.ready = window.clone();
+            return Some(Asked::Present);
+        }
+        self.count_miss(file, offset);
         self.enter_exact();
         if let Some(mount) = &self.mount {
             mount.last_miss.set(Some(Instant::now()));
@@ -692,22 +670,27 @@ impl PageCache {
         self.fruitless += 1;
         if self.fruitless == MAX_FRUITLESS {
             log::warn!("the page cache does not keep what is read into it; it is not asked again");
-            self.mode = Mode::Blind;
+            self.enter_blind();
         }
+    }
+
+    /// Stops all probes of the file. Earlier prefetches no longer count, as no probe confirms them.
+    fn enter_blind(&mut self) {
+        self.mode = Mode::Blind;
+        self.prefetched = 0;
     }
 
     /// Waits for the prefetch of the first of these ranges, or starts it.
     fn poll_prefetch(
         &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
+        file: CachedFile<'_>,
         missing: Vec<Range<u64>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let start = missing[0].start;
         let covers = |prefetch: &Prefetch| prefetch.range.contains(&start);
         if !self.prefetch.as_ref().is_some_and(covers) {
-            self.start_prefetch(event_loop, file, missing);
+            self.start_prefetch(file, missing);
         }
         let Some(prefetch) = &mut self.prefetch else {
             self.turn_off();
@@ -720,16 +703,11 @@ impl PageCache {
             0
         };
         self.tries = (start, tries + 1);
-        Poll::Ready(self.end_prefetch(event_loop, result))
+        Poll::Ready(self.end_prefetch(file.event_loop, result))
     }
 
     /// Starts a prefetch of these ranges, in order, on an executor thread.
-    fn start_prefetch(
-        &mut self,
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
-        missing: Vec<Range<u64>>,
-    ) {
+    fn start_prefetch(&mut self, file: CachedFile<'_>, missing: Vec<Range<u64>>) {
         self.prefetch = None;
         let (Some(first), Some(last)) = (missing.first(), missing.last()) else {
             return;
@@ -741,13 +719,13 @@ impl PageCache {
             .mount
             .as_ref()
             .is_none_or(|mount| mount.nowait.get() != Some(true));
-        let Ok(file) = event_loop.lend(file, is_slow) else {
+        let Ok(lent) = file.event_loop.lend(file.fd, is_slow) else {
             return;
         };
-        event_loop.counters().sendfile_read_ins.add(1);
-        let work = event_loop.errand(move || {
+        file.event_loop.counters().sendfile_prefetches.add(1);
+        let work = file.event_loop.run_cancel_on_drop(move || {
             for range in missing {
-                kernel::bring_in(file.as_fd(), range.start, range.end - range.start);
+                kernel::bring_in(lent.as_fd(), range.start, range.end - range.start);
             }
         });
         self.prefetched = self.prefetched.max(range.end);
@@ -781,7 +759,7 @@ impl PageCache {
     /// Prefetches the next bytes, so that the disk works while the socket drains.
     ///
     /// It does so only in the modes `Exact` and `Blind`.
-    fn read_ahead(&mut self, event_loop: &LoopHandle, file: BorrowedFd<'_>, range: &Range<u64>) {
+    fn read_ahead(&mut self, file: CachedFile<'_>, range: &Range<u64>) {
         if !matches!(self.mode, Mode::Exact | Mode::Blind) {
             return;
         }
@@ -791,7 +769,7 @@ impl PageCache {
                 return;
             };
             // The next wait reports a closed loop again.
-            let _ = self.end_prefetch(event_loop, result);
+            let _ = self.end_prefetch(file.event_loop, result);
         }
         let start = self.prefetched.max(self.ready.end);
         let window = first(&(start..range.end), WINDOW);
@@ -799,7 +777,7 @@ impl PageCache {
             return;
         }
         let missing = match self.mode {
-            Mode::Exact => self.missing(event_loop, file, &window),
+            Mode::Exact => self.missing(file, &window),
             _ => Some(vec![window.clone()]),
         };
         let Some(missing) = missing else {
@@ -809,7 +787,7 @@ impl PageCache {
             self.ready.end = window.end;
         }
         self.prefetched = window.end;
-        self.start_prefetch(event_loop, file, missing);
+        self.start_prefetch(file, missing);
     }
 }
 

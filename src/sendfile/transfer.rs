@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::fallback::{Filled, Reader};
 use super::machine::{Action, Machine};
 use super::native::{self, Outcome};
-use super::page_cache::{PageCache, Readiness};
+use super::page_cache::{CachedFile, PageCache, Readiness};
 use super::plan::{Next, Plan};
 use crate::error::LoopClosedError;
 use crate::event_loop::{Fallback, LoopHandle, Sleep};
@@ -22,7 +22,7 @@ use crate::ready_io::poll_wait;
 use crate::socket::Socket;
 use crate::sys::file;
 use crate::sys::fork::Process;
-use crate::turns::Turn;
+use crate::write_lock::Writer;
 
 /// A callback for the total of file bytes sent, after each call that sends some.
 pub(super) type Progress<'a> = Box<dyn FnMut(u64) + 'a>;
@@ -62,11 +62,12 @@ pub(super) fn send_at_once(
     let Next::Bytes { range, .. } = plan.next() else {
         return AtOnce::NotTried;
     };
-    if !page_cache.is_ready_now(event_loop, file.fd, &range) {
+    let fd = file.fd;
+    if !page_cache.is_ready_now(CachedFile { event_loop, fd }, &range) {
         return AtOnce::NotTried;
     }
     let len = range.end - range.start;
-    match native::send(event_loop, socket, file.fd, range.start, len as usize) {
+    match native::send(event_loop, socket, fd, range.start, len as usize) {
         Outcome::Sent(sent) if sent as u64 == len => {
             file.set_position(range.end);
             AtOnce::Done(len)
@@ -158,7 +159,7 @@ impl StallTimer {
 pub(super) struct Transfer<'a> {
     guard: Guard<'a>,
     waiting: Waiting,
-    turn: Turn<'a>,
+    writer: Writer<'a>,
     page_cache: PageCache,
     header: &'a [u8],
     progress: Option<Progress<'a>>,
@@ -175,7 +176,7 @@ pub(super) struct Parts<'a> {
     pub(super) machine: Machine,
     pub(super) file: SentFile<'a>,
     pub(super) socket: BorrowedFd<'a>,
-    pub(super) turn: Turn<'a>,
+    pub(super) writer: Writer<'a>,
     pub(super) page_cache: PageCache,
     pub(super) header: &'a [u8],
     pub(super) progress: Option<Progress<'a>>,
@@ -192,7 +193,7 @@ impl<'a> Transfer<'a> {
                 process: Process::current(),
             },
             waiting: Waiting::default(),
-            turn: parts.turn,
+            writer: parts.writer,
             page_cache: parts.page_cache,
             header: parts.header,
             progress: parts.progress,
@@ -214,7 +215,7 @@ impl<'a> Transfer<'a> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<u64>> {
         if !self.machine().is_done() {
-            ready!(self.turn.poll(cx));
+            ready!(self.writer.poll(cx));
         }
         if let (None, Some(limit)) = (&self.stall, self.stall_timeout) {
             self.stall = Some(Box::new(StallTimer::new(event_loop, limit)));
@@ -296,13 +297,14 @@ impl<'a> Transfer<'a> {
         (range, owed_until): (Range<u64>, u64),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let file = self.guard.file.fd;
+        let fd = self.guard.file.fd;
         let owed = range.start..owed_until;
-        match ready!(self.page_cache.poll_ready(event_loop, file, owed, cx))? {
+        let file = CachedFile { event_loop, fd };
+        match ready!(self.page_cache.poll_ready(file, owed, cx))? {
             Readiness::UseFallback(reason) => self.guard.machine.use_fallback(reason),
             Readiness::Ready(ready) => {
                 let len = ready.min(range.end - range.start) as usize;
-                let outcome = native::send(event_loop, socket.as_fd(), file, range.start, len);
+                let outcome = native::send(event_loop, socket.as_fd(), fd, range.start, len);
                 self.on_outcome(event_loop, outcome);
             }
         }

@@ -42,7 +42,7 @@ impl<A: UnixTarget + ?Sized> Connect<A> for UnixDatagram {}
 impl Connect<Address> for OwnedFd {}
 
 /// The time between two tries at a Unix listener whose queue is full. The poller reports no room.
-const FULL: Duration = Duration::from_millis(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The state after one connect(2).
 enum Begun {
@@ -161,7 +161,9 @@ impl<T: AsFd> Future for Connecting<'_, T> {
                     Ok(Begun::Full) if this.event_loop.is_closed() => {
                         break Err(LoopClosedError.into());
                     }
-                    Ok(Begun::Full) => this.state = State::Full(this.event_loop.sleep(FULL)),
+                    Ok(Begun::Full) => {
+                        this.state = State::Full(this.event_loop.sleep(RETRY_INTERVAL))
+                    }
                     Err(error) => break Err(error),
                 },
                 State::InProgress => {

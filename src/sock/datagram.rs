@@ -39,7 +39,7 @@ impl Datagram for OwnedFd {
 }
 
 /// The time between two tries at a Unix receiver that is full.
-const FULL: Duration = Duration::from_millis(1);
+const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 impl LoopHandle {
     /// Receives one datagram of at most `most` bytes, and returns it with its sender's address.
@@ -60,7 +60,20 @@ impl LoopHandle {
     ///
     /// # Examples
     ///
-    /// See [`sock_sendto`](LoopHandle::sock_sendto).
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::net::UdpSocket;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// let event_loop = Loop::new()?;
+    /// let sender = UdpSocket::bind("127.0.0.1:0")?;
+    /// let receiver = Socket::new(UdpSocket::bind("127.0.0.1:0")?)?;
+    /// sender.send_to(b"hello", receiver.get_ref().local_addr()?)?;
+    /// let (bytes, from) = event_loop.run_until_complete(event_loop.sock_recvfrom(&receiver, 100))?;
+    /// assert_eq!((bytes, from), (b"hello".to_vec(), sender.local_addr()?));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[doc(alias = "recv_from")]
     pub fn sock_recvfrom<'a, T: Datagram>(
         &self,
@@ -200,7 +213,7 @@ impl<T: Datagram> Future for SendTo<'_, T> {
                     if event_loop.is_closed() {
                         return Poll::Ready(Err(LoopClosedError.into()));
                     }
-                    send.full = Some(event_loop.sleep(FULL));
+                    send.full = Some(event_loop.sleep(RETRY_INTERVAL));
                 }
                 result => return Poll::Ready(result),
             }

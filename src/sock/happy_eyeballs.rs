@@ -86,7 +86,7 @@ impl LoopHandle {
         async move {
             // A call that fails at once counts too.
             poll_fn(|cx| event_loop.poll_budget(cx)).await;
-            event_loop.spend_budget(0);
+            event_loop.consume_budget(0);
             let addrs = interleave(addresses(&event_loop, &host, port).await?);
             let raced = race(&event_loop, &addrs, |addr| attempt(&event_loop, addr)).await;
             raced.map_err(|failures| match event_loop.is_closed() {

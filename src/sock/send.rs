@@ -11,7 +11,7 @@ use crate::reactor::{Direction, Waiting};
 use crate::ready_io::{poll_io, poll_try};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
-use crate::turns::Turn;
+use crate::write_lock::Writer;
 
 /// Sends `rest` once it holds the write lock.
 struct SendAll<'a, T: AsFd> {
@@ -19,7 +19,7 @@ struct SendAll<'a, T: AsFd> {
     socket: &'a Socket<T>,
     rest: &'a [u8],
     waiting: Waiting,
-    turn: Turn<'a>,
+    writer: Writer<'a>,
 }
 
 impl<T: AsFd> Future for SendAll<'_, T> {
@@ -27,10 +27,10 @@ impl<T: AsFd> Future for SendAll<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let send = &mut *self;
-        ready!(send.turn.poll(cx));
+        ready!(send.writer.poll(cx));
         let sent = ready!(send.poll_rest(cx));
         // The next one's turn comes now, not when this is dropped.
-        send.turn.end();
+        send.writer.end();
         Poll::Ready(sent)
     }
 }
@@ -120,7 +120,7 @@ impl LoopHandle {
             socket: sock,
             rest: bytes,
             waiting: Waiting::default(),
-            turn: Turn::new(sock.turns()),
+            writer: Writer::new(sock.write_lock()),
         }
     }
 
@@ -156,7 +156,7 @@ impl LoopHandle {
         sock: &Socket<T>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(sock.turns().poll_free(cx));
+        ready!(sock.write_lock().poll_free(cx));
         let attempt = |fd: BorrowedFd<'_>| send(fd, self, sock, bytes);
         // It may be the first poll of another operation than the one that waits: only a try can tell.
         sock.with_polled(Direction::Write, |waiting| {

@@ -66,37 +66,28 @@ pub(crate) fn metadata(fd: BorrowedFd<'_>, sync: bool) -> io::Result<Metadata> {
 }
 
 /// Returns the size of a block device, for which stat says 0.
-#[cfg(all(
-    any(target_os = "linux", target_os = "android"),
-    any(
-        target_arch = "x86",
-        target_arch = "x86_64",
-        target_arch = "arm",
-        target_arch = "aarch64",
-        target_arch = "riscv64"
-    )
-))]
+///
+/// It knows Linux's number of the request on the machines where `_IOR` is the usual one.
 fn device_size(fd: BorrowedFd<'_>) -> io::Result<u64> {
     /// `_IOR(0x12, 114, size_t)` of linux/fs.h.
     const BLKGETSIZE64: u32 = 0x8000_1272 | (size_of::<usize>() as u32) << 16;
+    let is_known = cfg!(all(
+        any(target_os = "linux", target_os = "android"),
+        any(
+            target_arch = "x86",
+            target_arch = "x86_64",
+            target_arch = "arm",
+            target_arch = "aarch64",
+            target_arch = "riscv64"
+        )
+    ));
+    if !is_known {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let mut size = 0_u64;
     // SAFETY: the kernel writes 64 bits through the pointer, which is to `size`.
     cvt(unsafe { libc::ioctl(fd.as_raw_fd(), BLKGETSIZE64 as _, &raw mut size) })?;
     Ok(size)
-}
-
-#[cfg(not(all(
-    any(target_os = "linux", target_os = "android"),
-    any(
-        target_arch = "x86",
-        target_arch = "x86_64",
-        target_arch = "arm",
-        target_arch = "aarch64",
-        target_arch = "riscv64"
-    )
-)))]
-fn device_size(_fd: BorrowedFd<'_>) -> io::Result<u64> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn fstat(fd: BorrowedFd<'_>) -> io::Result<Metadata> {

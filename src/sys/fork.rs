@@ -134,9 +134,9 @@ impl fmt::Debug for Process {
     }
 }
 
-/// A static value of which each process has its own: a forked child may find the lock in the
-/// inherited one taken for ever.
-pub(crate) struct PerProcess<T: 'static> {
+/// A value of which each process has its own: a forked child may find the lock in the inherited
+/// one taken for ever.
+pub(crate) struct PerProcess<T> {
     made: AtomicPtr<Made<T>>,
 }
 
@@ -154,11 +154,11 @@ impl<T: Send + Sync> PerProcess<T> {
 
     /// Returns the value of this process. The first call in each process has `make` make it, from
     /// the parent's if there is one.
-    pub(crate) fn get(&self, make: impl Fn(Option<&'static T>) -> T) -> &'static T {
+    pub(crate) fn get(&self, make: impl Fn(Option<&T>) -> T) -> &T {
         let mut place = self.made.load(Ordering::Acquire);
         loop {
-            // SAFETY: the pointer is null or from a box that is never freed once it is here.
-            let made: Option<&'static Made<T>> = unsafe { place.as_ref() };
+            // SAFETY: the pointer is null or from a box. Once a box is here, only `drop` frees it.
+            let made: Option<&Made<T>> = unsafe { place.as_ref() };
             if let Some(made) = made.filter(|made| made.process.is_current()) {
                 return &made.value;
             }
@@ -179,6 +179,17 @@ impl<T: Send + Sync> PerProcess<T> {
     }
 }
 
+impl<T> Drop for PerProcess<T> {
+    fn drop(&mut self) {
+        let made = *self.made.get_mut();
+        if !made.is_null() {
+            // SAFETY: the pointer is from a box. Nothing borrows from it any more, as the borrows
+            // end before `self`. A value that it has replaced stays allocated.
+            drop(unsafe { Box::from_raw(made) });
+        }
+    }
+}
+
 /// Drops, in a forked child, what holds a descriptor of the parent's poller.
 ///
 /// A child inherits the descriptors of epoll(7). It does not inherit those of kqueue(2): there the
@@ -192,24 +203,4 @@ pub(crate) fn drop_inherited_poller<T>(poller: T) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use super::*;
-
-    #[test]
-    fn the_number_of_a_process_stays_the_same() {
-        let process = Process::current();
-        assert!(process.is_current());
-        assert_eq!(process.number(), Process::current().number());
-        assert_eq!(present_number(), process.number());
-    }
-
-    #[test]
-    fn a_value_of_this_process_is_made_once() {
-        static VALUE: PerProcess<Mutex<u32>> = PerProcess::new();
-        let get = || VALUE.get(|_| Mutex::new(1));
-        *get().lock().expect("whole") += 1;
-        assert_eq!(*get().lock().expect("whole"), 2);
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! What the operating system is asked: the only place with `unsafe` code and the only one that knows which system it is.
 //!
-//! Beside system calls that is [`pinned`], a future and its result in one place, and [`waker`], a waker that is a number.
+//! Beside system calls that is [`task_cell`], a future and its output in one place, and [`waker`], a waker that is a number.
 //!
 //! A system that this is brought to provides:
 //!
@@ -27,17 +27,17 @@ pub(crate) mod fork;
 pub(crate) mod interest;
 pub(crate) mod names;
 pub(crate) mod page_cache;
-pub(crate) mod pinned;
 pub(crate) mod sendfile;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod task_cell;
 pub(crate) mod thread;
 pub(crate) mod timerfd;
 pub(crate) mod waker;
 
 use std::io;
 
-/// Turns the -1 of a system call into its error.
+/// WriteLock the -1 of a system call into its error.
 fn cvt<T: PartialEq + From<i8>>(answer: T) -> io::Result<T> {
     if answer == T::from(-1) {
         return Err(io::Error::last_os_error());
@@ -46,7 +46,7 @@ fn cvt<T: PartialEq + From<i8>>(answer: T) -> io::Result<T> {
 }
 
 /// Makes a call again that was interrupted, as often as it is. Of the calls that are made through this none waits, but a file
-/// system in user space may interrupt what the kernel's own never would, and so may what watches a process (seccomp, ptrace).
+/// system in user space may interrupt what the kernel's own never would, and so may what fd_callbacks a process (seccomp, ptrace).
 pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -56,7 +56,7 @@ pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::R
     }
 }
 
-/// Turns the answer of a system call that counts bytes into that count or its error.
+/// WriteLock the answer of a system call that counts bytes into that count or its error.
 fn cvt_len(answer: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(answer).map_err(|_| io::Error::last_os_error())
 }

@@ -370,30 +370,4 @@ pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::fd::AsFd;
-
-    use super::*;
-
-    const IPPROTO_SCTP: libc::c_int = 132;
-    /// Only Linux knows this number, from 5.6 on.
-    const IPPROTO_MPTCP: libc::c_int = 262;
-
-    /// `None` if this kernel lacks the protocol.
-    fn kind_of(protocol: libc::c_int) -> Option<Kind> {
-        // SAFETY: no pointers; a new descriptor is nobody else's.
-        let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, protocol) };
-        // SAFETY: it has just been opened.
-        let fd = (fd >= 0).then(|| unsafe { own(fd) })?;
-        Some(kind(fd.as_fd()).expect("a socket"))
-    }
-
-    #[test]
-    fn only_tcp_is_taken_for_tcp() {
-        assert_eq!(kind_of(0), Some(Kind::Tcp));
-        assert_eq!(kind_of(libc::IPPROTO_TCP), Some(Kind::Tcp));
-        for other in [IPPROTO_SCTP, IPPROTO_MPTCP] {
-            assert_ne!(kind_of(other), Some(Kind::Tcp), "protocol {other}");
-        }
-    }
-}
+mod tests;

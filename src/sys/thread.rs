@@ -11,38 +11,38 @@ use std::ptr;
 
 use libc::{c_int, c_void};
 
-type Life = Box<dyn FnOnce() + Send>;
+type ThreadBody = Box<dyn FnOnce() + Send>;
 
 /// The size of a stack, in bytes: that of std.
 const STACK: usize = 2 << 20;
 
-/// Starts a detached thread that runs `life`.
+/// Starts a detached thread that runs `body`.
 ///
 /// # Errors
 ///
 /// Any error of pthread_create(3): EAGAIN if the system has no room for another thread.
-pub(crate) fn start(life: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let life: Life = Box::new(life);
-    let life = Box::into_raw(Box::new(life));
-    let started = create(life.cast());
+pub(crate) fn start(body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let body: ThreadBody = Box::new(body);
+    let body = Box::into_raw(Box::new(body));
+    let started = create(body.cast());
     if started.is_err() {
         // SAFETY: the box was made above, and no thread has it.
-        drop(unsafe { Box::from_raw(life) });
+        drop(unsafe { Box::from_raw(body) });
     }
     started
 }
 
-fn create(life: *mut c_void) -> io::Result<()> {
+fn create(body: *mut c_void) -> io::Result<()> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let attributes = attributes.as_mut_ptr();
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: the first call initializes the attributes, the last one destroys them, and `enter` takes
-    // over the box that `life` points to if the thread starts.
+    // over the box that `body` points to if the thread starts.
     unsafe {
         check(libc::pthread_attr_init(attributes))?;
         libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED);
         libc::pthread_attr_setstacksize(attributes, STACK);
-        let code = libc::pthread_create(thread.as_mut_ptr(), attributes, enter, life);
+        let code = libc::pthread_create(thread.as_mut_ptr(), attributes, enter, body);
         libc::pthread_attr_destroy(attributes);
         check(code)
     }
@@ -56,11 +56,11 @@ fn check(code: c_int) -> io::Result<()> {
     }
 }
 
-extern "C" fn enter(life: *mut c_void) -> *mut c_void {
+extern "C" fn enter(body: *mut c_void) -> *mut c_void {
     // SAFETY: `start` made the box for this thread alone.
-    let life = unsafe { Box::from_raw(life.cast::<Life>()) };
+    let body = unsafe { Box::from_raw(body.cast::<ThreadBody>()) };
     set_name();
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(*life)) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(*body)) {
         // Its destructor may panic too, and a panic must not leave this function.
         std::mem::forget(panic);
     }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-use crate::ready::{Callback, Ready};
+use crate::run_queue::{Callback, RunQueue};
 use crate::slots::Key;
 
 /// Called when a task of a group has ended, with whether it panicked.
@@ -16,14 +16,14 @@ type GroupCallback = Box<dyn FnOnce(bool)>;
 /// result. A task has one only if it needs it.
 pub(super) struct Link {
     /// The loop's queue and the task's key there, until the task has ended.
-    task: RefCell<Option<(Rc<Ready>, Key)>>,
+    task: RefCell<Option<(Rc<RunQueue>, Key)>>,
     cancelled: Cell<bool>,
     callbacks: RefCell<Vec<Rc<dyn Callback>>>,
     group: Cell<Option<GroupCallback>>,
 }
 
 impl Link {
-    pub(super) fn new(task: Option<(Rc<Ready>, Key)>, cancelled: bool) -> Link {
+    pub(super) fn new(task: Option<(Rc<RunQueue>, Key)>, cancelled: bool) -> Link {
         Link {
             task: RefCell::new(task),
             cancelled: Cell::new(cancelled),
@@ -38,7 +38,7 @@ impl Link {
 
     pub(super) fn cancel(&self) -> bool {
         let task = self.task.borrow().clone();
-        let task = task.and_then(|(ready, key)| ready.task(key));
+        let task = task.and_then(|(run_queue, key)| run_queue.task(key));
         task.is_some_and(|task| task.as_ref().body().cancel(task.head()))
     }
 
@@ -55,11 +55,11 @@ impl Link {
     /// Queues the callbacks and tells the group. The task's key is invalid from here on.
     pub(super) fn end(&self, cancelled: bool, panicked: bool) {
         self.cancelled.set(cancelled);
-        let Some((ready, _)) = self.task.take() else {
+        let Some((run_queue, _)) = self.task.take() else {
             return;
         };
         for callback in self.callbacks.take() {
-            ready.push(callback);
+            run_queue.push(callback);
         }
         if let Some(ended) = self.group.take() {
             ended(panicked);

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::cancel::{CancelHandle, Link};
-use super::work::keep_waker;
+use super::cell::keep_waker;
 use super::{Task, Tasks};
 use crate::error::{TaskError, wake};
 use crate::slots::{Key, Slots};
@@ -246,7 +246,7 @@ impl<T> TaskGroup<T> {
     pub fn poll_join_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
         let members = &*self.members;
         // In a forked child nothing else would ever end a task of the parent's.
-        if self.spawner.ready.is_inherited() && !members.shut_down.get() {
+        if self.spawner.run_queue.is_inherited() && !members.shut_down.get() {
             members.cancel();
         }
         if members.ended.borrow().is_empty() && !self.is_empty() {

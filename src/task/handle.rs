@@ -6,18 +6,18 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::cancel::{CancelHandle, Link};
-use super::work::Life;
+use super::cell::TaskState;
 use crate::error::TaskError;
-use crate::ready::{Call, Standing, Step};
-use crate::sys::pinned::Headed;
+use crate::run_queue::{Call, Step, TaskHeader};
+use crate::sys::task_cell::WithHeader;
 
 /// A task as its handle has it: with the type of its result, without that of its future.
 pub(super) trait Join<T>: Step {
-    fn life(&self) -> &Life;
+    fn state(&self) -> &TaskState;
     /// The result, once.
     fn take(self: Pin<&Self>) -> Option<Result<T, TaskError>>;
     /// The handle is gone: nobody will take the result.
-    fn detach(self: Pin<&Self>, standing: &Standing);
+    fn detach(self: Pin<&Self>, header: &TaskHeader);
 }
 
 /// A handle to a task, from [`create_task`](crate::LoopHandle::create_task).
@@ -49,20 +49,20 @@ pub(super) trait Join<T>: Step {
 /// ```
 #[doc(alias = "JoinHandle")]
 pub struct Task<T> {
-    work: Pin<Rc<Headed<Standing, dyn Join<T>>>>,
+    work: Pin<Rc<WithHeader<TaskHeader, dyn Join<T>>>>,
 }
 
 impl<T> Task<T> {
-    pub(super) fn new(work: Pin<Rc<Headed<Standing, dyn Join<T>>>>) -> Task<T> {
+    pub(super) fn new(work: Pin<Rc<WithHeader<TaskHeader, dyn Join<T>>>>) -> Task<T> {
         Task { work }
     }
 
-    fn life(&self) -> &Life {
-        Pin::get_ref(self.work.as_ref().body()).life()
+    fn state(&self) -> &TaskState {
+        Pin::get_ref(self.work.as_ref().body()).state()
     }
 
     pub(super) fn link(&self) -> Rc<Link> {
-        self.life().link(self.work.head())
+        self.state().link(self.work.head())
     }
 
     /// Returns a handle that cancels this task, also while another task awaits it.
@@ -128,7 +128,7 @@ impl<T> Task<T> {
     /// assert!(task.cancelled());
     /// ```
     pub fn cancelled(&self) -> bool {
-        self.life().is_cancelled()
+        self.state().is_cancelled()
     }
 
     /// Returns true if the task has ended: it returned, panicked, or was cancelled.
@@ -144,7 +144,7 @@ impl<T> Task<T> {
     /// ```
     #[doc(alias = "is_finished")]
     pub fn done(&self) -> bool {
-        self.life().is_ended()
+        self.state().is_ended()
     }
 
     /// Queues `callback` with the loop when the task ends, or now if it has ended.
@@ -164,7 +164,7 @@ impl<T> Task<T> {
     /// ```
     #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce() + 'static) {
-        self.life()
+        self.state()
             .on_end(self.work.head(), Rc::new(Call::new(callback)));
     }
 }
@@ -177,11 +177,11 @@ impl<T> Future for Task<T> {
     /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // In a forked child nothing else would ever end a task of the parent's.
-        if !self.done() && self.life().is_inherited() {
+        if !self.done() && self.state().is_inherited() {
             self.cancel();
         }
         if !self.done() {
-            self.life().set_joiner(cx.waker());
+            self.state().set_joiner(cx.waker());
             // Its end came with the waker's clone.
             if !self.done() {
                 return Poll::Pending;

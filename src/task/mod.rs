@@ -2,7 +2,7 @@
 //!
 //! # Who holds what
 //!
-//! A task is one allocation: what the run queue knows of it ([`Standing`]), what its handle asks ([`work`]), and the place where
+//! A task is one allocation: what the run queue knows of it ([`TaskHeader`]), what its handle asks ([`cell`]), and the location where
 //! first its future is and then its result. The loop has it among its tasks until it ends, the line has it while it stands there,
 //! and the [`Task`] that the user got has it to the end. A [`Link`](cancel::Link) is what a [`CancelHandle`] and a [`TaskGroup`] have
 //! of a task: it finds the task by its key until that ends, and keeps neither a future nor a result alive. A waker is a number ([`TaskWaker`]): from whatever thread and however
@@ -22,10 +22,10 @@
 //! ```
 
 mod cancel;
+mod cell;
 mod group;
 mod handle;
 mod promise;
-mod work;
 
 use std::cell::Cell;
 use std::fmt;
@@ -39,55 +39,55 @@ pub use handle::Task;
 pub(crate) use promise::promise;
 pub use promise::{Promise, PromiseFuture};
 
-use crate::ready::{self, Ready, Runnable, Standing, Step, Stepped};
 use crate::remote;
-use crate::sys::pinned::{Headed, Stage};
+use crate::run_queue::{self, RunQueue, Runnable, Step, Stepped, TaskHeader};
+use crate::sys::task_cell::{FutureOrOutput, WithHeader};
 use crate::sys::waker::{self, WakesNumber};
-use work::{Life, Work};
+use cell::{TaskCell, TaskState};
 
 /// What it is to wake a task: from any thread, at any time, also after the task and the loop are gone.
 struct TaskWaker;
 
 impl WakesNumber for TaskWaker {
     fn wake(number: u64) {
-        if !ready::wake_local(number) {
+        if !run_queue::wake_local(number) {
             remote::wake(number);
         }
     }
 }
 
-/// The place of the future that the loop runs until it is complete: it is with who runs it.
+/// The location of the future that the loop runs until it is complete: it is with who runs it.
 struct Root;
 
 impl Step for Root {
-    fn step(self: Pin<&Self>, _: &Standing, _: &Waker) -> Stepped {
+    fn step(self: Pin<&Self>, _: &TaskHeader, _: &Waker) -> Stepped {
         Stepped::Root
     }
 
-    fn cancel(self: Pin<&Self>, _: &Standing) -> bool {
+    fn cancel(self: Pin<&Self>, _: &TaskHeader) -> bool {
         false
     }
 
-    fn end_cancelled(self: Pin<&Self>, _: &Standing) {}
+    fn end_cancelled(self: Pin<&Self>, _: &TaskHeader) {}
 }
 
 pub(crate) struct Tasks {
-    ready: Rc<Ready>,
+    run_queue: Rc<RunQueue>,
     closed: Cell<bool>,
     steps: Cell<u64>,
 }
 
 impl Tasks {
-    pub(crate) fn new(ready: Rc<Ready>) -> Tasks {
+    pub(crate) fn new(run_queue: Rc<RunQueue>) -> Tasks {
         Tasks {
-            ready,
+            run_queue,
             closed: Cell::new(false),
             steps: Cell::new(0),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.ready.tasks()
+        self.run_queue.tasks()
     }
 
     pub(crate) fn steps(&self) -> u64 {
@@ -97,36 +97,36 @@ impl Tasks {
     /// Takes a future in and queues its first step. A closed loop's is dropped at once and ends as cancelled.
     #[track_caller]
     pub(crate) fn create<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
-        let life = Life::new(self.ready.clone());
-        let stage = Stage::new(future);
-        let task: Pin<Rc<Headed<Standing, Work<F>>>> =
-            Headed::pin(Standing::new(), Headed::new(life, stage));
-        if self.closed.get() || self.ready.is_inherited() {
+        let state = TaskState::new(self.run_queue.clone());
+        let cell = FutureOrOutput::new(future);
+        let task: Pin<Rc<WithHeader<TaskHeader, TaskCell<F>>>> =
+            WithHeader::pin(TaskHeader::new(), WithHeader::new(state, cell));
+        if self.closed.get() || self.run_queue.is_inherited() {
             let task: Runnable = task.clone();
-            self.ready.register(&task);
+            self.run_queue.register(&task);
             task.as_ref().body().cancel(task.head());
         } else {
-            self.ready.admit(task.clone());
+            self.run_queue.admit(task.clone());
         }
         Task::new(task)
     }
 
-    /// A place for the future that the loop runs until it is complete, its first step queued.
+    /// A location for the future that the loop runs until it is complete, its first step queued.
     #[track_caller]
     pub(crate) fn create_root(&self) -> Runnable {
-        let root: Runnable = Headed::pin(Standing::new(), Root);
-        self.ready.admit(root.clone());
+        let root: Runnable = WithHeader::pin(TaskHeader::new(), Root);
+        self.run_queue.admit(root.clone());
         root
     }
 
     pub(crate) fn remove_root(&self, root: &Runnable) {
-        self.ready.dismiss(root.head());
+        self.run_queue.dismiss(root.head());
     }
 
     /// Polls a task once, or has `root` polled, and says what it was. One that has ended meanwhile was in the line for nothing.
     pub(crate) fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) -> &'static str {
         if let Some(key) = task.head().key() {
-            let waker = waker::of_number::<TaskWaker>(self.ready.id().number(key));
+            let waker = waker::of_number::<TaskWaker>(self.run_queue.id().number(key));
             match task.as_ref().body().step(task.head(), &waker) {
                 Stepped::Task => self.steps.set(self.steps.get() + 1),
                 Stepped::Root => {
@@ -140,7 +140,7 @@ impl Tasks {
 
     /// Cancels all tasks but the one that is being polled, for the last of a program that returns from its main task.
     pub(crate) fn cancel_all(&self) {
-        for task in self.ready.all_tasks() {
+        for task in self.run_queue.all_tasks() {
             task.as_ref().body().cancel(task.head());
         }
     }

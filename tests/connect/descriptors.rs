@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::rc::Rc;
+#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 use sendloop::{Address, Loop, Socket};

@@ -83,7 +83,7 @@ fn chat_ends_gracefully_on_sigterm_and_sigint() {
         server.signal(signal);
         clients[2].expect(from, "last words");
         for client in clients {
-            assert_eq!(read_all(client.lines), b"* the server ends\n");
+            assert_eq!(read_all(client.lines), b"* goodbye\n");
         }
         let (status, errors) = server.wait();
         assert_eq!((status.code(), errors.as_str()), (Some(0), ""));

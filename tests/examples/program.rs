@@ -127,7 +127,6 @@ fn examples() -> &'static Path {
             .args(["build", "--quiet", "--locked", "--target-dir"])
             .arg(target());
         build.args(NAMES.iter().flat_map(|name| ["--example", name]));
-        build.args((!cfg!(debug_assertions)).then_some("--release"));
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
         assert!(build.status().expect("cargo runs").success());
         profile().join("examples")

@@ -9,14 +9,14 @@ use std::os::unix::net::UnixStream;
 use sendloop::{SendFile, Socket};
 
 use super::peers;
-use super::scene::{Scene, play};
+use super::scene::{Scene, open, play};
 use crate::util::{ODD, assert_content, content, narrow_unix, tcp};
 
 /// The file's position, without a call of lseek.
 fn position(file: &File) -> u64 {
-    let path = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
+    let mut info = open(&format!("/proc/self/fdinfo/{}", file.as_raw_fd()));
     let mut text = [0; 64];
-    let read = File::open(path).and_then(|mut info| info.read(&mut text));
+    let read = info.read(&mut text);
     let text = std::str::from_utf8(&text[..read.expect("procfs")]).expect("text");
     let position = text.split_ascii_whitespace().nth(1);
     position

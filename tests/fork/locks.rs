@@ -10,6 +10,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use sendloop::{Clock, Loop};
+
 use super::child::{Fork, in_child};
 use super::new_loop::assert_works;
 use super::util::*;
@@ -126,6 +128,39 @@ fn a_child_waits_for_no_lock_of_a_thread_that_makes_a_loop() {
                 .expect("caught");
         };
         if !stopped_at(nth, act, || child_goes_on(&mut event_loop)) {
+            break;
+        }
+        stops += 1;
+    }
+    assert!(stops > 3, "no lock was held");
+}
+
+#[test]
+fn a_child_waits_for_no_lock_of_a_thread_that_uses_a_manual_clock() {
+    let _test = test();
+    let mut stops = 0;
+    for nth in 1.. {
+        let clock = Clock::manual();
+        let act = {
+            let clock = clock.clone();
+            move || {
+                let other = Loop::builder().clock(clock.clone()).build();
+                clock.advance(Duration::from_secs(1));
+                drop(other.expect("a loop"));
+            }
+        };
+        let child = || {
+            let now = clock.now();
+            clock.advance(Duration::from_secs(1));
+            assert!(clock.now() >= now + Duration::from_secs(1));
+            let own = Loop::builder().clock(clock.clone()).build();
+            let own = own.expect("a loop");
+            let sleeper = own.create_task(own.sleep(Duration::from_secs(60)));
+            own.run_once(Some(Duration::ZERO)).expect("a turn");
+            clock.advance(Duration::from_secs(60));
+            own.run_until_complete(sleeper).expect("slept");
+        };
+        if !stopped_at(nth, act, child) {
             break;
         }
         stops += 1;

@@ -4,6 +4,10 @@
 # Each part's output is in target/long/; that of a part that failed is shown.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# A shell that starts this in the background has it ignore Ctrl-C. Tests of Ctrl-C would inherit that.
+if [[ $(trap -p INT) == *"''"* ]]; then
+  exec env --default-signal=INT "tests/long/$(basename "$0")" "$@"
+fi
 mkdir -p target/long
 
 part() { # SCRIPT [ARGUMENT...]
@@ -21,5 +25,5 @@ export -f part
 
 # The longest first.
 [ $# -gt 0 ] || set -- "sanitizers valgrind" order "machines aarch64" "sanitizers thread" soak fuzz "sanitizers address" \
-  "machines musl" conformance "sanitizers leak" coverage interleavings "machines oldest" "machines check"
+  "machines musl" fork conformance "sanitizers leak" coverage interleavings "machines oldest" "machines check"
 printf '%s\n' "$@" | xargs -P 2 -I{} bash -euo pipefail -c 'part {}'

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs loom's models of a loop and its executor among threads: tests/long/interleavings.sh [PREEMPTIONS]
 #
-# The models are in src/*/interleavings.rs. Each one names its limit of preemptions, or none; together they take two minutes.
+# The models are in src/*/loom_tests.rs. Each one names its limit of preemptions, or none; together they take two minutes.
 # PREEMPTIONS replaces these limits. With 2 the models take seconds.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ $# -eq 0 ] || export LOOM_MAX_PREEMPTIONS=$1
 # Other unit tests would take loom's locks outside a model.
-RUSTFLAGS="--cfg sendloop_loom" cargo test --locked --release --target-dir target/loom --lib interleavings:: -- --nocapture --test-threads=2
+RUSTFLAGS="--cfg sendloop_loom" cargo test --locked --release --target-dir target/loom --lib loom_tests:: -- --nocapture --test-threads=2

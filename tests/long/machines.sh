@@ -42,7 +42,6 @@ without_qemu=(
   --skip a_file_on_the_disk_that_is_cold_leaves_the_ticker_its_time
   --skip a_hole_in_what_is_cached_is_found
   --skip what_a_look_has_read_in_itself_is_not_taken_for_the_whole
-  --skip what_no_thread_has_begun_to_read_ahead_is_not_waited_for
   --skip a_page_that_is_cached_costs_one_probe
   --skip a_stall_timeout_ended_a_transfer_of_a_closed_loop_that_did_not_wait
   --skip transfers_that_were_given_up_kept_descriptors_before_a_busy_executor

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests with tasks polled in any order (src/ready/shuffle.rs):
+# Runs the tests with tasks polled in any order (src/run_queue/shuffle.rs):
 #   tests/long/order.sh [SEEDS]      seeds 1 to 200 unless said
 # The binaries in which tasks meet are run once with each seed; all others, which take long and have few tasks at a time, with the
 # first two. To look at what fails, run the binary that is named with SENDLOOP_SHUFFLE set to the seed.
@@ -27,6 +27,12 @@ skipped=(
   # One that stands in front in the line has to run first, to cancel the other.
   a_socket_closed_in_the_batch_of_its_event_reaches_nobody
   one_who_was_woken_and_is_dropped_takes_nothing_from_the_other
+  # The task that began to wait first is served first.
+  one_connection_wakes_one_of_a_thousand_accepting_tasks
+  a_task_that_reads_first_takes_nothing_from_those_that_wait
+  woken_tasks_that_are_cancelled_one_after_the_other_hand_the_wake_up_on
+  # A callback has to cancel the task after its first step.
+  a_pending_connect_does_not_ask_for_its_outcome
   # The ticker, a task, has to have begun before the loop is held.
   without_prefetch_it_holds_the_loop
   without_prefetch_it_is

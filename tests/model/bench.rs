@@ -14,6 +14,8 @@ use sendloop::{Loop, Socket};
 use socket2::SockRef;
 
 use crate::model::case::*;
+#[cfg(target_os = "linux")]
+use crate::model::mounts;
 use crate::util::content;
 
 /// What every file holds, as far as it reaches.
@@ -104,8 +106,10 @@ pub(crate) struct Bench {
     listener: TcpListener,
     memory: Sample,
     disk: Sample,
-    /// Made when it is wanted, as it takes a while.
+    /// Made when they are wanted, as they take a while.
     cold: OnceCell<Sample>,
+    overlay: OnceCell<Sample>,
+    squashfs: OnceCell<Sample>,
 }
 
 impl Bench {
@@ -117,6 +121,8 @@ impl Bench {
             memory: Sample::new(in_memory()),
             disk: Sample::new(on_disk()),
             cold: OnceCell::new(),
+            overlay: OnceCell::new(),
+            squashfs: OnceCell::new(),
         }
     }
 
@@ -126,10 +132,13 @@ impl Bench {
             Medium::Memory => &self.memory,
             Medium::Disk => &self.disk,
             Medium::Cold => self.cold.get_or_init(on_disk_for_good),
+            Medium::Overlay => self.overlay.get_or_init(on_an_overlay),
+            Medium::Squashfs | Medium::ColdSquashfs => self.squashfs.get_or_init(on_squashfs),
         };
         match case.medium {
-            Medium::Cold => forget(&sample.file),
-            Medium::Memory | Medium::Disk => sample.resize(case.size),
+            Medium::Cold | Medium::ColdSquashfs => forget(&sample.file),
+            Medium::Squashfs => {}
+            Medium::Memory | Medium::Disk | Medium::Overlay => sample.resize(case.size),
         }
         let set = (&sample.file).seek(SeekFrom::Start(case.position));
         set.expect("any position will do");
@@ -174,6 +183,34 @@ fn on_disk_for_good() -> Sample {
     sample.resize(COLD);
     sample.file.sync_all().expect("written");
     sample
+}
+
+/// The mount goes at once: an open file keeps its file system.
+#[cfg(target_os = "linux")]
+fn on_an_overlay() -> Sample {
+    let mounted = mounts::overlay(&[]).map(|mounted| mounted.file());
+    Sample::new(mounted.unwrap_or_else(on_disk))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn on_an_overlay() -> Sample {
+    Sample::new(on_disk())
+}
+
+#[cfg(target_os = "linux")]
+fn on_squashfs() -> Sample {
+    match mounts::squashfs(&FILE[..COLD as usize]) {
+        Some(mounted) => Sample {
+            file: mounted.open(),
+            len: Cell::new(COLD),
+        },
+        None => on_disk_for_good(),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn on_squashfs() -> Sample {
+    on_disk_for_good()
 }
 
 #[cfg(target_os = "linux")]

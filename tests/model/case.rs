@@ -36,6 +36,19 @@ pub(crate) enum Medium {
     Disk,
     /// A disk's, taken out of the page cache. It always is [`COLD`] bytes long and never changes.
     Cold,
+    /// An overlay's, in the page cache. Without root it is a disk's.
+    Overlay,
+    /// A squashfs image's, of the size of a cold one. Without root it is a cold one.
+    Squashfs,
+    /// The same, taken out of the page cache.
+    ColdSquashfs,
+}
+
+impl Medium {
+    /// Whether its file always is [`COLD`] bytes long and never changes.
+    pub(crate) fn is_fixed(self) -> bool {
+        !matches!(self, Medium::Memory | Medium::Disk | Medium::Overlay)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -53,10 +53,13 @@ fn size() -> impl Strategy<Value = (Medium, u64)> {
         100 => Just(Medium::Memory),
         50 => Just(Medium::Disk),
         5 => Just(Medium::Cold),
+        30 => Just(Medium::Overlay),
+        5 => Just(Medium::Squashfs),
+        3 => Just(Medium::ColdSquashfs),
     ];
-    (medium, bytes()).prop_map(|(medium, size)| match medium {
-        Medium::Cold => (medium, COLD),
-        _ => (medium, size),
+    (medium, bytes()).prop_map(|(medium, size)| match medium.is_fixed() {
+        true => (medium, COLD),
+        false => (medium, size),
     })
 }
 
@@ -244,7 +247,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
 
 /// Keeps a large case from taking tiny steps, and a cold file from changing.
 fn bounded(mut case: Case) -> Case {
-    if case.medium == Medium::Cold {
+    if case.medium.is_fixed() {
         case.deeds
             .retain(|deed| !matches!(deed.what, Act::Resize(_)));
     }

@@ -94,7 +94,10 @@ pub(crate) fn note_stats(before: &Stats, after: &Stats) {
         FellBack,
         after.sendfile_fallbacks - before.sendfile_fallbacks,
     );
-    met(ReadIn, after.sendfile_read_ins - before.sendfile_read_ins);
+    met(
+        ReadIn,
+        after.sendfile_prefetches - before.sendfile_prefetches,
+    );
 }
 
 pub(crate) fn note_end(op: &Op<'_>, transfer: &Transfer) {

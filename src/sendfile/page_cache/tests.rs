@@ -109,6 +109,11 @@ mod on_a_disk {
         file
     }
 
+    fn cached<'a>(event_loop: &'a Loop, file: &'a File) -> CachedFile<'a> {
+        let fd = file.as_fd();
+        CachedFile { event_loop, fd }
+    }
+
     /// Evicts the file, and repeats that until all pages are gone.
     ///
     /// The kernel keeps pages that it is moving at the moment.
@@ -127,7 +132,7 @@ mod on_a_disk {
     /// The search for the file system may read a page.
     fn exact(file: &File) -> PageCache {
         let mut page_cache = PageCache::new(true, true);
-        assert!(page_cache.find_mount(file.as_fd()));
+        assert!(page_cache.find_mount(cached(&Loop::new().expect("a loop"), file)));
         page_cache.mode = Mode::Exact;
         page_cache
     }
@@ -136,17 +141,17 @@ mod on_a_disk {
     ///
     /// It evicts the file before each poll.
     fn prefetches(event_loop: &Loop, page_cache: &mut PageCache, file: &File, at: u64) -> u64 {
-        let before = event_loop.stats().sendfile_read_ins;
+        let before = event_loop.stats().sendfile_prefetches;
         event_loop.run_until_complete(std::future::poll_fn(|cx| {
             evict(file);
             // The only thread is busy during the poll, so no prefetch ends before the next
             // eviction.
             let (_free, wait) = mpsc::channel::<()>();
             drop(event_loop.run_in_executor(move || wait.recv()));
-            let polled = page_cache.poll_ready(event_loop, file.as_fd(), at..at + PAGE, cx);
+            let polled = page_cache.poll_ready(cached(event_loop, file), at..at + PAGE, cx);
             polled.map(|ready| assert!(matches!(ready, Ok(Readiness::Ready(1..)))))
         }));
-        event_loop.stats().sendfile_read_ins - before
+        event_loop.stats().sendfile_prefetches - before
     }
 
     #[test]
@@ -170,7 +175,7 @@ mod on_a_disk {
         let file = file();
         let mut page_cache = exact(&file);
         evict(&file);
-        let asked = page_cache.ask_exact(&event_loop, file.as_fd(), &(5..LEN));
+        let asked = page_cache.ask_exact(cached(&event_loop, &file), &(5..LEN));
         let piece = 5..5 + PIECE;
         assert_eq!(asked, Asked::Missing(vec![piece]));
     }
@@ -186,12 +191,35 @@ mod on_a_disk {
             prefetches(&event_loop, &mut page_cache, &file, at);
             page_cache.after_wait(FRESH);
             let ready = event_loop.run_until_complete(std::future::poll_fn(|cx| {
-                page_cache.poll_ready(&event_loop, file.as_fd(), at + PAGE..at + 2 * PAGE, cx)
+                page_cache.poll_ready(cached(&event_loop, &file), at + PAGE..at + 2 * PAGE, cx)
             }));
             assert!(matches!(ready, Ok(Readiness::Ready(1..))));
             page_cache.after_wait(FRESH);
         }
         assert_eq!(page_cache.mode, Mode::Exact);
+    }
+
+    #[test]
+    fn range_between_old_prefetches_and_new_ones_is_not_ready_without_a_probe() {
+        let event_loop = Loop::new().expect("a loop");
+        let file = file();
+        let mut page_cache = exact(&file);
+        // A prefetch of the mode before had begun up to here.
+        page_cache.prefetched = 3 * PIECE;
+        page_cache.fruitless = MAX_FRUITLESS - 1;
+        page_cache.on_fruitless();
+        assert_eq!(page_cache.mode, Mode::Blind);
+        for start in (0..LEN).step_by(PIECE as usize / 2) {
+            let ready = event_loop.run_until_complete(std::future::poll_fn(|cx| {
+                page_cache.poll_ready(cached(&event_loop, &file), start..LEN, cx)
+            }));
+            assert!(matches!(ready, Ok(Readiness::Ready(1..))));
+            let ahead = page_cache.prefetch.as_ref().map(|it| it.range.start);
+            assert!(
+                ahead.is_none_or(|ahead| ahead <= page_cache.ready.end),
+                "{page_cache:?}"
+            );
+        }
     }
 
     #[test]
@@ -201,7 +229,25 @@ mod on_a_disk {
         let mut page_cache = PageCache::new(false, true);
         assert_eq!(prefetches(&event_loop, &mut page_cache, &file, 5), 0);
         assert_eq!(event_loop.stats().sendfile_probes, 0);
-        assert!(page_cache.is_ready_now(&event_loop, file.as_fd(), &(0..LEN)));
+        assert!(page_cache.is_ready_now(cached(&event_loop, &file), &(0..LEN)));
+    }
+
+    #[test]
+    fn closed_loop_ends_the_wait_for_a_prefetch() {
+        let event_loop = Loop::new().expect("a loop");
+        let file = file();
+        let mut page_cache = exact(&file);
+        evict(&file);
+        let handle = event_loop.handle();
+        event_loop.close();
+        let (event_loop, fd) = (&handle, file.as_fd());
+        let cached = CachedFile { event_loop, fd };
+        let cx = &mut Context::from_waker(Waker::noop());
+        let polled = page_cache.poll_ready(cached, 0..LEN, cx);
+        let Poll::Ready(Err(error)) = polled else {
+            panic!("{polled:?}");
+        };
+        assert!(error.get_ref().is_some_and(|it| it.is::<LoopClosedError>()));
     }
 
     #[test]
@@ -212,5 +258,16 @@ mod on_a_disk {
         let mut page_cache = exact(&file);
         prefetches(&event_loop, &mut page_cache, &file, 0);
         assert_eq!(page_cache.mode, Mode::Off);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn mincore_is_truthful_near_the_largest_file_of_the_file_system() {
+    let file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
+    // The largest sizes of FAT, ext4 and the kernel. No mapping begins a GiB past them.
+    for largest in [1 << 32, 1 << 44, i64::MAX as u64] {
+        let size = largest - (3 << 20);
+        assert!(kernel::is_mincore_truthful(file.as_fd(), size), "{size}");
     }
 }

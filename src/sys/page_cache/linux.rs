@@ -207,19 +207,20 @@ pub(crate) fn resident_pages(
 
 /// Returns whether mincore(2) reports the true state of a file of `size` bytes.
 ///
-/// It probes a page that cannot be present, far beyond the end. No large folio that covers the end
-/// reaches there.
+/// It probes a page past the end, which cannot be present. No large folio that covers the end
+/// reaches a GiB beyond it. If the file system has no file of that size (FAT), the kernel refuses
+/// the mapping. Then the page is at the next multiple of 2 MiB, the largest folio of 4 KiB pages.
 pub(crate) fn is_mincore_truthful(fd: BorrowedFd<'_>, size: u64) -> bool {
     const GIB: u64 = 1 << 30;
-    let Some(beyond) = size
-        .checked_next_multiple_of(GIB)
-        .and_then(|end| end.checked_add(GIB))
-    else {
-        return false;
-    };
+    const FOLIO: u64 = 2 << 20;
+    let at_multiple = |of| size.checked_next_multiple_of(of);
+    let far = at_multiple(GIB).and_then(|end| end.checked_add(GIB));
+    let mapping = [far, at_multiple(FOLIO)]
+        .into_iter()
+        .flatten()
+        .find_map(|offset| Mapping::new(fd, offset, page_size() as usize).ok());
     let mut page = [1];
-    let mapping = Mapping::new(fd, beyond, page_size() as usize);
-    mapping.is_ok_and(|mapping| mapping.resident(&mut page).is_ok() && page[0] & 1 == 0)
+    mapping.is_some_and(|mapping| mapping.resident(&mut page).is_ok() && page[0] & 1 == 0)
 }
 
 /// Returns whether the file is on tmpfs or hugetlbfs.

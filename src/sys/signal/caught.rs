@@ -1,18 +1,18 @@
 //! Signals on their way to loops.
 //!
-//! A signal handler may do next to nothing: no allocation, no lock. Ours walks a list of mailboxes,
+//! A signal handler may do next to nothing: no allocation, no lock. Ours walks a list of slots,
 //! one for each loop that catches signals. It writes the signal's number to the pipe of each
-//! mailbox that wants the signal, which wakes its loop.
+//! slot that wants the signal, which wakes its loop.
 //!
 //! - Mailboxes are never freed, only used again, so the handler's walk is safe at any time. There
 //!   are as many as there were ever loops with signals at once.
 //! - The bytes in a pipe keep the order in which signals arrived. If a pipe is full, the handler
 //!   counts the signal instead.
-//! - A mailbox's pipe is closed only when no handler is under way that may have read its number:
+//! - A slot's pipe is closed only when no handler is under way that may have read its number:
 //!   1. The owner sets the number to -1.
 //!   2. It waits until no handler runs. One that begins later reads -1.
 //!   3. It closes the pipe.
-//! - In a forked child the handler leaves the mailboxes of the parent alone, as their pipes are the
+//! - In a forked child the handler leaves the slots of the parent alone, as their pipes are the
 //!   parent's. If only a loop of the parent wants the signal, the handler installs the former action
 //!   and raises the signal again.
 //!
@@ -23,15 +23,15 @@
 //!
 //! 1. `want` installs our handler, and keeps the action that it replaces as the former one unless
 //!    that is our handler too.
-//! 2. `unwant` installs the former action when no mailbox wants the signal, but only if the present
+//! 2. `unwant` installs the former action when no slot wants the signal, but only if the present
 //!    handler is ours.
-//! 3. A handler of the program's own may call ours. Ours then serves the mailboxes that want the
+//! 3. A handler of the program's own may call ours. Ours then serves the slots that want the
 //!    signal, and does no more.
-//! 4. If our handler is installed and no mailbox wants the signal, the handler itself installs the
+//! 4. If our handler is installed and no slot wants the signal, the handler itself installs the
 //!    former action. Either a foreign handler has put ours back too late, or the signal is the
 //!    first Ctrl-C of [`run`](crate::run). The first signal is ignored or cancels `run`, and the
 //!    next one does what it did before the loop.
-//! 5. A mailbox is marked as wanting a signal before the handler is installed and until it is
+//! 5. A slot is marked as wanting a signal before the handler is installed and until it is
 //!    replaced. A handler that follows rule 4 is counted, and looks at the marks after that. `want`
 //!    sets its mark and then waits until none is counted. So after `want` has returned, no handler
 //!    installs the former action until the mark is gone.
@@ -72,13 +72,13 @@ struct Shared {
     wanted: [AtomicBool; NUMBERS],
     /// How often each signal arrived while the pipe was full.
     overflow: [AtomicU32; NUMBERS],
-    /// Whether the next Ctrl-C is to interrupt the loop, if no mailbox wants SIGINT.
+    /// Whether the next Ctrl-C is to interrupt the loop, if no slot wants SIGINT.
     interruptible: AtomicBool,
     interrupted: AtomicBool,
 }
 
 impl Shared {
-    /// Returns whether this is a forked child, and the mailbox is one of its parent's loops'.
+    /// Returns whether this is a forked child, and the slot is one of its parent's loops'.
     fn is_inherited(&self) -> bool {
         self.process.load(SeqCst) != fork::present_number()
     }
@@ -92,7 +92,7 @@ impl Shared {
         number == libc::SIGINT as usize && self.interruptible.load(SeqCst)
     }
 
-    /// The reasons for which the mailbox keeps our handler installed for a signal.
+    /// The reasons for which the slot keeps our handler installed for a signal.
     fn wishes(&self, number: usize) -> u32 {
         u32::from(self.wants(number)) + u32::from(self.is_interrupted_by(number))
     }
@@ -125,7 +125,7 @@ impl Shared {
             return false;
         }
         loop {
-            // SAFETY: one byte of a local; the owner closes the pipe only when no handler uses the mailbox.
+            // SAFETY: one byte of a local; the owner closes the pipe only when no handler uses the slot.
             if unsafe { libc::write(pipe, ptr::from_ref(&byte).cast(), 1) } == 1 {
                 return true;
             }
@@ -154,7 +154,7 @@ impl Former {
     }
 }
 
-static MAILBOXES: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
+static SLOTS: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
 static FORMER_FOR_HANDLER: [Former; NUMBERS] = [const {
     Former {
         handler: AtomicUsize::new(libc::SIG_DFL),
@@ -210,8 +210,8 @@ impl Drop for HandingBack {
     }
 }
 
-fn mailboxes() -> impl Iterator<Item = &'static Shared> {
-    let mut next = MAILBOXES.load(Ordering::Acquire);
+fn slots() -> impl Iterator<Item = &'static Shared> {
+    let mut next = SLOTS.load(Ordering::Acquire);
     iter::from_fn(move || {
         // SAFETY: the list holds leaked boxes, which are never freed, and null at its end.
         let shared: &'static Shared = unsafe { next.as_ref() }?;
@@ -220,19 +220,19 @@ fn mailboxes() -> impl Iterator<Item = &'static Shared> {
     })
 }
 
-/// The mailboxes of this process.
-fn own_mailboxes() -> impl Iterator<Item = &'static Shared> {
-    mailboxes().filter(|mailbox| !mailbox.is_inherited())
+/// The slots of this process.
+fn own_slots() -> impl Iterator<Item = &'static Shared> {
+    slots().filter(|slot| !slot.is_inherited())
 }
 
-/// Returns whether a signal would do what it does by default, but for our handler, which no mailbox
+/// Returns whether a signal would do what it does by default, but for our handler, which no slot
 /// of this process needs. So it is in a forked child whose parent catches the signal.
 pub(super) fn is_idle_default(signal: i32, present: &libc::sigaction) -> bool {
     let number = signal as usize;
     let former = FORMER_FOR_HANDLER.get(number);
     present.sa_sigaction == ours()
         && former.is_some_and(|former| former.handler.load(SeqCst) == libc::SIG_DFL)
-        && own_mailboxes().all(|mailbox| mailbox.wishes(number) == 0)
+        && own_slots().all(|slot| slot.wishes(number) == 0)
 }
 
 /// The address of our handler. In one place: the compiler may give a function several addresses.
@@ -271,17 +271,17 @@ extern "C" fn catch(signal: libc::c_int) {
     unsafe { *errno = before };
 }
 
-/// Leaves a signal in each mailbox that wants it, and returns whether there is one.
+/// Leaves a signal in each slot that wants it, and returns whether there is one.
 fn post(number: usize) -> bool {
     let mut is_wanted = false;
-    for mailbox in own_mailboxes().filter(|mailbox| mailbox.wants(number)) {
-        mailbox.post(number);
+    for slot in own_slots().filter(|slot| slot.wants(number)) {
+        slot.post(number);
         is_wanted = true;
     }
     is_wanted
 }
 
-/// In the handler, at a signal that no mailbox wants: installs the former action and interrupts the
+/// In the handler, at a signal that no slot wants: installs the former action and interrupts the
 /// loops that asked for it. Does nothing if a handler of the program's own called ours.
 fn hand_back(signal: i32) {
     let number = signal as usize;
@@ -307,8 +307,8 @@ fn hand_back(signal: i32) {
 /// Interrupts the loops that asked for it, and returns whether there is one.
 fn interrupt(number: usize) -> bool {
     let mut is_any = false;
-    for mailbox in own_mailboxes().filter(|mailbox| mailbox.is_interrupted_by(number)) {
-        mailbox.interrupt();
+    for slot in own_slots().filter(|slot| slot.is_interrupted_by(number)) {
+        slot.interrupt();
         is_any = true;
     }
     is_any
@@ -316,8 +316,8 @@ fn interrupt(number: usize) -> bool {
 
 /// Returns whether a loop of the parent wants the signal, in a forked child.
 fn is_wanted_by_parent(number: usize) -> bool {
-    let mut inherited = mailboxes().filter(|mailbox| mailbox.is_inherited());
-    inherited.any(|mailbox| mailbox.wishes(number) > 0)
+    let mut inherited = slots().filter(|slot| slot.is_inherited());
+    inherited.any(|slot| slot.wishes(number) > 0)
 }
 
 /// Keeps the action that ours replaced. The former one stays if ours replaced itself.
@@ -356,18 +356,18 @@ fn errno() -> *mut libc::c_int {
 }
 
 /// Where one loop's signals arrive.
-pub(crate) struct Mailbox {
+pub(crate) struct SignalSlot {
     shared: &'static Shared,
     reader: UnixStream,
     _writer: UnixStream,
 }
 
-impl Mailbox {
-    pub(crate) fn new() -> io::Result<Mailbox> {
+impl SignalSlot {
+    pub(crate) fn new() -> io::Result<SignalSlot> {
         let (reader, writer) = uninterrupted(UnixStream::pair)?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        let free = mailboxes().find(|shared| !shared.taken.swap(true, SeqCst));
+        let free = slots().find(|shared| !shared.taken.swap(true, SeqCst));
         let shared = free.unwrap_or_else(make);
         let process = Process::current().number();
         if shared.process.swap(process, SeqCst) != process {
@@ -375,7 +375,7 @@ impl Mailbox {
             shared.handlers.store(0, SeqCst);
         }
         shared.pipe.store(writer.as_raw_fd(), SeqCst);
-        Ok(Mailbox {
+        Ok(SignalSlot {
             shared,
             reader,
             _writer: writer,
@@ -406,7 +406,7 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Catches `signal` no more. If no other mailbox wants it, the former action comes back, unless
+    /// Catches `signal` no more. If no other slot wants it, the former action comes back, unless
     /// the present one is not ours.
     pub(crate) fn unwant(&self, signal: i32) {
         let number = signal as usize;
@@ -417,7 +417,7 @@ impl Mailbox {
         }
     }
 
-    /// Has the next Ctrl-C interrupt this mailbox's loop if SIGINT is at its default, and returns
+    /// Has the next Ctrl-C interrupt this slot's loop if SIGINT is at its default, and returns
     /// whether it is.
     ///
     /// The handler puts the default back at once, so that the second Ctrl-C ends the process even
@@ -459,10 +459,10 @@ impl Mailbox {
         self.shared.interruptible.swap(false, SeqCst)
     }
 
-    /// Installs the former action of `signal` if nothing but one wish of this mailbox keeps ours.
+    /// Installs the former action of `signal` if nothing but one wish of this slot keeps ours.
     fn give_back(&self, signal: i32, former: Option<libc::sigaction>) {
         let number = signal as usize;
-        let wishes: u32 = own_mailboxes().map(|mailbox| mailbox.wishes(number)).sum();
+        let wishes: u32 = own_slots().map(|slot| slot.wishes(number)).sum();
         let own_wish = u32::from(!self.shared.is_inherited());
         let (Some(former), true) = (former, wishes <= own_wish) else {
             return;
@@ -473,7 +473,7 @@ impl Mailbox {
         }
     }
 
-    /// Empties the mailbox and returns the signals in the order in which they arrived.
+    /// Empties the slot and returns the signals in the order in which they arrived.
     ///
     /// Those that arrived while the pipe was full come last, by number.
     pub(crate) fn take(&self) -> Vec<i32> {
@@ -495,13 +495,13 @@ impl Mailbox {
 }
 
 /// Readable when there is a signal to be taken.
-impl AsFd for Mailbox {
+impl AsFd for SignalSlot {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
     }
 }
 
-impl Drop for Mailbox {
+impl Drop for SignalSlot {
     fn drop(&mut self) {
         self.unwant_interrupt();
         for signal in 1..NUMBERS as i32 {
@@ -509,7 +509,7 @@ impl Drop for Mailbox {
         }
         self.shared.pipe.store(-1, SeqCst);
         // A handler is a few instructions long; one that is under way may hold the pipe's number.
-        // In a forked child no handler uses the mailbox of a parent.
+        // In a forked child no handler uses the slot of a parent.
         while !self.shared.is_inherited() && self.shared.handlers.load(SeqCst) > 0 {
             thread::yield_now();
         }
@@ -523,7 +523,7 @@ impl Drop for Mailbox {
     }
 }
 
-/// A new mailbox in the list, taken.
+/// A new slot in the list, taken.
 fn make() -> &'static Shared {
     let shared: &'static mut Shared = Box::leak(Box::new(Shared {
         next: AtomicPtr::new(ptr::null_mut()),
@@ -537,10 +537,10 @@ fn make() -> &'static Shared {
         interrupted: AtomicBool::new(false),
     }));
     let place: *mut Shared = shared;
-    let mut head = MAILBOXES.load(Ordering::Acquire);
+    let mut head = SLOTS.load(Ordering::Acquire);
     loop {
         shared.next.store(head, Ordering::Release);
-        match MAILBOXES.compare_exchange(head, place, Ordering::AcqRel, Ordering::Acquire) {
+        match SLOTS.compare_exchange(head, place, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return shared,
             Err(other) => head = other,
         }

@@ -5,7 +5,7 @@ mod disposition;
 
 use std::io;
 
-pub(crate) use caught::Mailbox;
+pub(crate) use caught::SignalSlot;
 
 /// Returns whether `signal` has its default disposition, also if only a parent's loop catches it.
 pub(crate) fn is_default(signal: i32) -> bool {

@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use super::*;
-use crate::ready::Call;
+use crate::run_queue::Call;
 
 fn timer(start: Instant, delay_us: u64, number: u64) -> Timer {
     Timer {

@@ -45,8 +45,8 @@ fn set(signal: i32, handler: libc::sighandler_t) {
 fn second_of_two_simultaneous_ctrl_c_ends_the_process() {
     let status = status_of(|| {
         set(libc::SIGINT, libc::SIG_DFL);
-        let mailbox = Mailbox::new().expect("a mailbox");
-        let is_caught = mailbox.want_interrupt().expect("installed");
+        let slot = SignalSlot::new().expect("a slot");
+        let is_caught = slot.want_interrupt().expect("installed");
         // SAFETY: no pointers; the signal is handled.
         unsafe { libc::raise(libc::SIGINT) };
         // The second thread's handler has begun before the first one installed the default.
@@ -63,9 +63,9 @@ fn a_handler_called_by_a_foreign_one_does_not_raise_the_signal() {
     }
     assert_in_child(|| {
         set(SIGNAL, foreign as *const () as libc::sighandler_t);
-        let mailbox = Mailbox::new().expect("a mailbox");
-        mailbox.want(SIGNAL).expect("a signal");
-        mailbox.unwant(SIGNAL);
+        let slot = SignalSlot::new().expect("a slot");
+        slot.want(SIGNAL).expect("a signal");
+        slot.unwant(SIGNAL);
         // SAFETY: no pointers; the signal is handled.
         unsafe { libc::raise(SIGNAL) };
         true
@@ -75,15 +75,15 @@ fn a_handler_called_by_a_foreign_one_does_not_raise_the_signal() {
 #[test]
 fn want_waits_for_a_handler_that_is_handing_the_signal_back() {
     assert_in_child(|| {
-        let mailbox = Mailbox::new().expect("a mailbox");
+        let slot = SignalSlot::new().expect("a slot");
         let counted = HandingBack::begin();
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {
             scope.spawn(|| {
-                mailbox.want(SIGNAL).expect("a signal");
+                slot.want(SIGNAL).expect("a signal");
                 sender.send(()).expect("it waits");
             });
-            while !mailbox.shared.wants(SIGNAL as usize) {
+            while !slot.shared.wants(SIGNAL as usize) {
                 thread::yield_now();
             }
             let is_waiting = receiver.try_recv().is_err() && present() == libc::SIG_DFL;
@@ -100,8 +100,8 @@ fn a_child_does_not_wait_for_a_handler_of_its_parent() {
         drop(former());
         let _counted = HandingBack::begin();
         status_of(|| {
-            let mailbox = Mailbox::new().expect("a mailbox");
-            mailbox.want(SIGNAL).is_ok()
+            let slot = SignalSlot::new().expect("a slot");
+            slot.want(SIGNAL).is_ok()
         }) == 0
     });
 }
@@ -110,11 +110,11 @@ fn a_child_does_not_wait_for_a_handler_of_its_parent() {
 fn a_child_that_was_forked_under_the_lock_restores_the_former_disposition() {
     assert_in_child(|| {
         set(SIGNAL, libc::SIG_IGN);
-        let mailbox = Mailbox::new().expect("a mailbox");
-        mailbox.want(SIGNAL).expect("a signal");
+        let slot = SignalSlot::new().expect("a slot");
+        slot.want(SIGNAL).expect("a signal");
         let locked = former();
         let status = status_of(|| {
-            let own = Mailbox::new().expect("a mailbox");
+            let own = SignalSlot::new().expect("a slot");
             own.want(SIGNAL).expect("a signal");
             drop(own);
             present() == libc::SIG_IGN

@@ -4,7 +4,7 @@
 //! A task's waker may be on any thread and cannot hold the queue, which is of one thread. It holds the queue's [`LoopId`] and
 //! asks [`local`] for it: on the loop's own thread that finds the queue in a thread local, without a lock or a system call,
 //! whether the loop runs at that moment or not. Elsewhere it finds nothing, and the wake-up goes through the
-//! [`Door`](crate::remote::Door).
+//! [`Inbox`](crate::remote::Inbox).
 
 #[cfg(sendloop_shuffle)]
 mod shuffle;
@@ -25,10 +25,10 @@ use crate::nesting::Kind;
 use crate::slots::{Key, Packing, Slots};
 use crate::sync::thread_local;
 use crate::sys::fork::Process;
-use crate::sys::pinned::Headed;
+use crate::sys::task_cell::WithHeader;
 
 /// A task's key in its waker's number, whose upper 16 bits are its loop's. A waker that is kept until 2^20 other tasks have had
-/// the place of its own would wake the next one for nothing, which a future must bear in any case.
+/// the location of its own would wake the next one for nothing, which a future must bear in any case.
 const WAKER: Packing = Packing::new(28, 20);
 const LOOP_SHIFT: u32 = 48;
 
@@ -61,7 +61,7 @@ pub(crate) trait Callback {
         true
     }
     /// What asked for it, to be named where it takes too long.
-    fn place(&self) -> &'static Location<'static>;
+    fn location(&self) -> &'static Location<'static>;
 }
 
 /// The log names this if the destructor of a cancelled callback panics.
@@ -71,7 +71,7 @@ pub(crate) const DROPPED: &str = "while a cancelled callback was dropped";
 pub(crate) struct Call<F> {
     body: Cell<Option<F>>,
     cancelled: Cell<bool>,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
 }
 
 impl<F: FnOnce()> Call<F> {
@@ -80,11 +80,11 @@ impl<F: FnOnce()> Call<F> {
         Call::made_at(Location::caller(), body)
     }
 
-    pub(crate) fn made_at(place: &'static Location<'static>, body: F) -> Call<F> {
+    pub(crate) fn made_at(location: &'static Location<'static>, body: F) -> Call<F> {
         Call {
             body: Cell::new(Some(body)),
             cancelled: Cell::new(false),
-            place,
+            location,
         }
     }
 }
@@ -107,27 +107,27 @@ impl<F: FnOnce() + 'static> Callback for Call<F> {
         self.cancelled.get()
     }
 
-    fn place(&self) -> &'static Location<'static> {
-        self.place
+    fn location(&self) -> &'static Location<'static> {
+        self.location
     }
 }
 
 /// What the queue knows of a task.
-pub(crate) struct Standing {
+pub(crate) struct TaskHeader {
     key: Cell<Option<Key>>,
     /// Whether the task is in the line.
     queued: Cell<bool>,
     /// What made it, to be named where it takes too long.
-    pub(crate) place: &'static Location<'static>,
+    pub(crate) location: &'static Location<'static>,
 }
 
-impl Standing {
+impl TaskHeader {
     #[track_caller]
-    pub(crate) fn new() -> Standing {
-        Standing {
+    pub(crate) fn new() -> TaskHeader {
+        TaskHeader {
             key: Cell::new(None),
             queued: Cell::new(false),
-            place: Location::caller(),
+            location: Location::caller(),
         }
     }
 
@@ -148,24 +148,24 @@ pub(crate) enum Stepped {
 /// A task as the loop has it: without its type.
 pub(crate) trait Step {
     /// Polls it once.
-    fn step(self: Pin<&Self>, standing: &Standing, waker: &Waker) -> Stepped;
+    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> Stepped;
     /// Cancels it; false if it has ended.
-    fn cancel(self: Pin<&Self>, standing: &Standing) -> bool;
+    fn cancel(self: Pin<&Self>, header: &TaskHeader) -> bool;
     /// Drops the future of a task that was cancelled while it did not run, and ends the task.
-    fn end_cancelled(self: Pin<&Self>, standing: &Standing);
+    fn end_cancelled(self: Pin<&Self>, header: &TaskHeader);
 }
 
-pub(crate) type Runnable = Pin<Rc<Headed<Standing, dyn Step>>>;
+pub(crate) type Runnable = Pin<Rc<WithHeader<TaskHeader, dyn Step>>>;
 
 /// One thing to run.
 pub(crate) enum Entry {
     Task(Runnable),
     Callback(Rc<dyn Callback>),
-    /// An alarm is due.
-    Alarm(Key),
+    /// An timer_waker is due.
+    TimerWaker(Key),
 }
 
-pub(crate) struct Ready {
+pub(crate) struct RunQueue {
     id: LoopId,
     queue: RefCell<VecDeque<Entry>>,
     tasks: RefCell<Slots<Runnable>>,
@@ -183,17 +183,17 @@ pub(crate) struct Ready {
 thread_local! {
     /// The queues of the loops that live on this thread; nearly always one. Without a destructor,
     /// as a loop may live in that of another thread local. The last loop frees its memory.
-    static LOCAL: RefCell<ManuallyDrop<Vec<Rc<Ready>>>> =
+    static LOCAL: RefCell<ManuallyDrop<Vec<Rc<RunQueue>>>> =
         const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
-fn with_local<T>(id: LoopId, f: impl FnOnce(&Rc<Ready>) -> T) -> Option<T> {
+fn with_local<T>(id: LoopId, f: impl FnOnce(&Rc<RunQueue>) -> T) -> Option<T> {
     LOCAL.with(|queues| queues.borrow().iter().find(|queue| queue.id == id).map(f))
 }
 
 /// Takes the queues out of this thread's that `is_kept` refuses.
-fn retain_local(is_kept: impl Fn(&Ready) -> bool) {
-    let gone: Vec<Rc<Ready>> = LOCAL.with(|queues| {
+fn retain_local(is_kept: impl Fn(&RunQueue) -> bool) {
+    let gone: Vec<Rc<RunQueue>> = LOCAL.with(|queues| {
         let mut queues = queues.borrow_mut();
         let (kept, gone) = mem::take(&mut **queues)
             .into_iter()
@@ -205,7 +205,7 @@ fn retain_local(is_kept: impl Fn(&Ready) -> bool) {
 }
 
 /// The queue of the loop `id` if that lives on this thread.
-pub(crate) fn local(id: LoopId) -> Option<Rc<Ready>> {
+pub(crate) fn local(id: LoopId) -> Option<Rc<RunQueue>> {
     with_local(id, Rc::clone)
 }
 
@@ -214,12 +214,12 @@ pub(crate) fn wake_local(number: u64) -> bool {
     with_local(LoopId::of(number), |ready| ready.wake(number)).is_some()
 }
 
-impl Ready {
+impl RunQueue {
     /// Makes the queue of a new loop and makes it known on this thread until [`close`](Ready::close).
     ///
     /// `embedder` is woken as [`notify_next`](Ready::notify_next) says.
-    pub(crate) fn new(id: LoopId, embedder: Waker) -> Rc<Ready> {
-        let ready = Rc::new(Ready {
+    pub(crate) fn new(id: LoopId, embedder: Waker) -> Rc<RunQueue> {
+        let ready = Rc::new(RunQueue {
             id,
             queue: RefCell::new(VecDeque::new()),
             tasks: RefCell::new(Slots::new()),
@@ -252,7 +252,7 @@ impl Ready {
     }
 
     /// How much there is for the turn that begins: what is queued from here on is for the next one.
-    pub(crate) fn begin_turn(&self) -> usize {
+    pub(crate) fn begin_iteration(&self) -> usize {
         #[cfg(sendloop_shuffle)]
         self.shuffle.mix(&mut self.queue.borrow_mut());
         self.queue.borrow().len()
@@ -301,8 +301,8 @@ impl Ready {
     }
 
     /// What was a task of the loop's is none any more: whoever wakes it finds nobody.
-    pub(crate) fn dismiss(&self, standing: &Standing) {
-        let task = standing
+    pub(crate) fn dismiss(&self, header: &TaskHeader) {
+        let task = header
             .key
             .take()
             .map(|key| self.tasks.borrow_mut().remove(key));
@@ -336,9 +336,9 @@ impl Ready {
         self.enqueue(Entry::Callback(callback));
     }
 
-    /// Puts an alarm at the end of the line.
-    pub(crate) fn push_alarm(&self, alarm: Key) {
-        self.enqueue(Entry::Alarm(alarm));
+    /// Puts an timer_waker at the end of the line.
+    pub(crate) fn push_timer_waker(&self, timer_waker: Key) {
+        self.enqueue(Entry::TimerWaker(timer_waker));
     }
 
     /// Takes what is first in the line. A task that is woken from here on will stand in it again.
@@ -364,8 +364,8 @@ impl Ready {
     }
 }
 
-impl fmt::Debug for Ready {
+impl fmt::Debug for RunQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ready").field("id", &self.id).finish()
+        f.debug_struct("RunQueue").field("id", &self.id).finish()
     }
 }

@@ -1,7 +1,7 @@
 //! The write lock of a socket: writers hold it one after the other, in the order in which they began, so that the bytes of
 //! each writer stay together.
 //!
-//! A writer has a [`Turn`]. Dropping it, while it waits or holds the lock, costs O(1) and hands the lock on.
+//! A writer has a [`Writer`]. Dropping it, while it waits or holds the lock, costs O(1) and hands the lock on.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::wait_queue::{Ticket, WaitQueue};
 
 /// The write lock of one socket, with its queue.
 #[derive(Default)]
-pub(crate) struct Turns {
+pub(crate) struct WriteLock {
     /// The ticket of the writer that holds the lock. Without a holder the queue is empty.
     holder: Cell<Option<Ticket>>,
     queue: RefCell<WaitQueue>,
@@ -21,7 +21,7 @@ pub(crate) struct Turns {
     bystander: Cell<Option<Waker>>,
 }
 
-impl Turns {
+impl WriteLock {
     /// Returns whether a writer holds the lock.
     pub(crate) fn is_taken(&self) -> bool {
         self.holder.get().is_some()
@@ -43,8 +43,8 @@ impl Turns {
     pub(crate) fn reset(&self) {
         self.holder.set(None);
         let next = || self.queue.borrow_mut().pop();
-        while let Some(gone) = next() {
-            drop(gone);
+        while let Some(waker) = next() {
+            drop(waker);
         }
         drop(self.bystander.take());
     }
@@ -60,26 +60,23 @@ impl Turns {
 }
 
 /// One writer's place in the queue, from its first poll on.
-pub(crate) struct Turn<'a> {
-    turns: &'a Turns,
+pub(crate) struct Writer<'a> {
+    lock: &'a WriteLock,
     /// `None` until the first poll.
     ticket: Option<Ticket>,
 }
 
-impl<'a> Turn<'a> {
-    pub(crate) fn new(turns: &'a Turns) -> Turn<'a> {
-        Turn {
-            turns,
-            ticket: None,
-        }
+impl<'a> Writer<'a> {
+    pub(crate) fn new(lock: &'a WriteLock) -> Writer<'a> {
+        Writer { lock, ticket: None }
     }
 
     /// Enters the queue at once, though the writer may be polled later.
-    pub(crate) fn begin(turns: &'a Turns, cx: &Context<'_>) -> Turn<'a> {
-        let mut turn = Turn::new(turns);
+    pub(crate) fn begin(lock: &'a WriteLock, cx: &Context<'_>) -> Writer<'a> {
+        let mut writer = Writer::new(lock);
         // If this writer holds the lock already, its first poll reports that too.
-        let _ = turn.poll(cx);
-        turn
+        let _ = writer.poll(cx);
+        writer
     }
 
     /// Ready if this writer holds the lock, which it then keeps until it is dropped.
@@ -92,12 +89,12 @@ impl<'a> Turn<'a> {
     }
 
     fn try_hold(&mut self) -> bool {
-        let holder = self.turns.holder.get();
+        let holder = self.lock.holder.get();
         if holder.is_some() {
             return self.ticket == holder;
         }
-        self.ticket = Some(self.turns.queue.borrow_mut().issue());
-        self.turns.holder.set(self.ticket);
+        self.ticket = Some(self.lock.queue.borrow_mut().issue());
+        self.lock.holder.set(self.ticket);
         true
     }
 
@@ -108,7 +105,7 @@ impl<'a> Turn<'a> {
         if self.try_hold() {
             return Poll::Ready(());
         }
-        let mut queue = self.turns.queue.borrow_mut();
+        let mut queue = self.lock.queue.borrow_mut();
         match self.ticket.and_then(|ticket| queue.get_mut(ticket)) {
             Some(before) => mem::swap(before, &mut waker),
             None => {
@@ -133,95 +130,27 @@ impl<'a> Turn<'a> {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
-        if self.turns.holder.get() == Some(ticket) {
-            self.turns.hand_on();
+        if self.lock.holder.get() == Some(ticket) {
+            self.lock.hand_on();
         } else {
-            let gone = self.turns.queue.borrow_mut().remove(ticket);
-            drop(gone);
+            let waker = self.lock.queue.borrow_mut().remove(ticket);
+            drop(waker);
         }
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Writer<'_> {
     #[inline]
     fn drop(&mut self) {
         self.end();
     }
 }
 
-impl fmt::Debug for Turn<'_> {
+impl fmt::Debug for Writer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Turn").field(&self.ticket).finish()
+        f.debug_tuple("Writer").field(&self.ticket).finish()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn is_ready(turn: &mut Turn<'_>) -> bool {
-        turn.poll(&Context::from_waker(Waker::noop())).is_ready()
-    }
-
-    #[test]
-    fn turns_go_in_the_order_of_the_first_poll() {
-        let turns = Turns::default();
-        let (mut a, mut b, mut c) = (Turn::new(&turns), Turn::new(&turns), Turn::new(&turns));
-        assert!(is_ready(&mut b));
-        assert!(!is_ready(&mut c));
-        assert!(!is_ready(&mut a));
-        drop(b);
-        assert!(!is_ready(&mut a) && is_ready(&mut c));
-        drop(c);
-        assert!(is_ready(&mut a));
-    }
-
-    #[test]
-    fn one_that_gives_up_its_place_is_passed_over() {
-        let turns = Turns::default();
-        let (mut a, mut b, mut c) = (Turn::new(&turns), Turn::new(&turns), Turn::new(&turns));
-        assert!(is_ready(&mut a));
-        assert!(!is_ready(&mut b) && !is_ready(&mut c));
-        drop(b);
-        drop(a);
-        assert!(is_ready(&mut c));
-        drop(c);
-        assert!(!turns.is_taken());
-        assert!(turns.queue.borrow().is_empty());
-    }
-
-    #[test]
-    fn one_that_was_handed_the_turn_and_never_polled_again_hands_it_on() {
-        let turns = Turns::default();
-        let (mut a, mut b, mut c) = (Turn::new(&turns), Turn::new(&turns), Turn::new(&turns));
-        assert!(is_ready(&mut a));
-        assert!(!is_ready(&mut b) && !is_ready(&mut c));
-        drop(a);
-        drop(b);
-        assert!(is_ready(&mut c));
-    }
-
-    #[test]
-    fn a_writer_from_before_a_reset_does_not_release_the_lock() {
-        let turns = Turns::default();
-        let (mut a, mut b) = (Turn::new(&turns), Turn::new(&turns));
-        assert!(is_ready(&mut a) && !is_ready(&mut b));
-        turns.reset();
-        let (mut c, mut d) = (Turn::new(&turns), Turn::new(&turns));
-        assert!(is_ready(&mut c) && !is_ready(&mut d));
-        drop((a, b));
-        assert!(!is_ready(&mut d));
-        drop(c);
-        assert!(is_ready(&mut d));
-    }
-
-    #[test]
-    fn one_that_was_never_polled_is_not_in_line() {
-        let turns = Turns::default();
-        let never = Turn::new(&turns);
-        let mut a = Turn::new(&turns);
-        assert!(is_ready(&mut a));
-        drop(never);
-        assert!(is_ready(&mut a));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! What a task is: its future, and then its result, in one place; who waits for it; how far it is.
+//! What a task is: its future, and then its result, in one location; who waits for it; how far it is.
 
 use std::cell::Cell;
 use std::mem;
@@ -12,8 +12,8 @@ use super::handle::Join;
 use crate::error::{TaskError, wake};
 use crate::exceptions::{ExceptionContext, Exceptions};
 use crate::nesting::{self, Kind};
-use crate::ready::{Callback, Ready, Standing, Step, Stepped};
-use crate::sys::pinned::{Headed, Stage};
+use crate::run_queue::{Callback, RunQueue, Step, Stepped, TaskHeader};
+use crate::sys::task_cell::{FutureOrOutput, WithHeader};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -29,24 +29,24 @@ enum Phase {
 }
 
 /// What is known of a task, whatever its types.
-pub(super) struct Life {
+pub(super) struct TaskState {
     phase: Cell<Phase>,
     /// Nobody will take the result: it was taken, or the handle is gone.
     detached: Cell<bool>,
     joiner: Cell<Option<Waker>>,
     /// Made at the first cancel handle or callback, so that a task without is small.
     link: Cell<Option<Rc<Link>>>,
-    ready: Rc<Ready>,
+    run_queue: Rc<RunQueue>,
 }
 
-impl Life {
-    pub(super) fn new(ready: Rc<Ready>) -> Life {
-        Life {
+impl TaskState {
+    pub(super) fn new(run_queue: Rc<RunQueue>) -> TaskState {
+        TaskState {
             phase: Cell::new(Phase::Idle),
             detached: Cell::new(false),
             joiner: Cell::new(None),
             link: Cell::new(None),
-            ready,
+            run_queue,
         }
     }
 
@@ -60,7 +60,7 @@ impl Life {
 
     /// Returns whether this is a forked child, and the task is of a loop that it inherited.
     pub(super) fn is_inherited(&self) -> bool {
-        self.ready.is_inherited()
+        self.run_queue.is_inherited()
     }
 
     pub(super) fn set_joiner(&self, waker: &Waker) {
@@ -68,21 +68,21 @@ impl Life {
     }
 
     /// Returns the task's link, which its handles share until it has ended.
-    pub(super) fn link(&self, standing: &Standing) -> Rc<Link> {
+    pub(super) fn link(&self, header: &TaskHeader) -> Rc<Link> {
         let link = self.link.take().unwrap_or_else(|| {
-            let key = standing.key().filter(|_| !self.is_ended());
-            let task = key.map(|key| (self.ready.clone(), key));
+            let key = header.key().filter(|_| !self.is_ended());
+            let task = key.map(|key| (self.run_queue.clone(), key));
             Rc::new(Link::new(task, self.is_cancelled()))
         });
         self.link.set(Some(link.clone()));
         link
     }
 
-    pub(super) fn on_end(&self, standing: &Standing, callback: Rc<dyn Callback>) {
+    pub(super) fn on_end(&self, header: &TaskHeader, callback: Rc<dyn Callback>) {
         if self.is_ended() {
-            self.ready.push(callback);
+            self.run_queue.push(callback);
         } else {
-            self.link(standing).add_callback(callback);
+            self.link(header).add_callback(callback);
         }
     }
 
@@ -110,19 +110,19 @@ pub(super) fn keep_waker(slot: &Cell<Option<Waker>>, waker: &Waker) {
     }
 }
 
-/// The body of a task: what is known of it, and the place of its future and its result.
-pub(super) type Work<F> = Headed<Life, StageOf<F>>;
+/// The body of a task: what is known of it, and the location of its future and its result.
+pub(super) type TaskCell<F> = WithHeader<TaskState, CellOf<F>>;
 
-type StageOf<F> = Stage<F, TaskResult<<F as Future>::Output>>;
+type CellOf<F> = FutureOrOutput<F, TaskResult<<F as Future>::Output>>;
 type TaskResult<T> = Result<T, TaskError>;
 
-impl<F: Future + 'static> Step for Work<F> {
-    fn step(self: Pin<&Self>, standing: &Standing, waker: &Waker) -> Stepped {
-        let life = self.get_ref().head();
-        if life.phase.get() != Phase::Idle {
+impl<F: Future + 'static> Step for TaskCell<F> {
+    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> Stepped {
+        let state = self.get_ref().head();
+        if state.phase.get() != Phase::Idle {
             return Stepped::Task;
         }
-        life.phase.set(Phase::Running);
+        state.phase.set(Phase::Running);
         let (mut value, cx) = (None, &mut Context::from_waker(waker));
         let stepped = catch_unwind(AssertUnwindSafe(|| {
             if let Some(Poll::Ready(ready)) = self.body().poll(cx) {
@@ -134,45 +134,48 @@ impl<F: Future + 'static> Step for Work<F> {
             (Some(value), dropped) => {
                 if let Err(panic) = dropped {
                     let context = ExceptionContext::new(PANIC_IN_DROP);
-                    life.ready.exceptions().report(&context.with_panic(panic));
+                    state
+                        .run_queue
+                        .exceptions()
+                        .report(&context.with_panic(panic));
                 }
-                settle(self, standing, Ok(value));
+                settle(self, header, Ok(value));
             }
-            (None, Err(panic)) => end(self, standing, TaskError::panic(panic)),
-            (None, Ok(())) if life.phase.get() == Phase::Running => life.phase.set(Phase::Idle),
-            (None, Ok(())) => end(self, standing, TaskError::cancelled()),
+            (None, Err(panic)) => end(self, header, TaskError::panic(panic)),
+            (None, Ok(())) if state.phase.get() == Phase::Running => state.phase.set(Phase::Idle),
+            (None, Ok(())) => end(self, header, TaskError::cancelled()),
         }
         Stepped::Task
     }
 
-    fn cancel(self: Pin<&Self>, standing: &Standing) -> bool {
-        let life = self.get_ref().head();
-        let phase = &life.phase;
+    fn cancel(self: Pin<&Self>, header: &TaskHeader) -> bool {
+        let state = self.get_ref().head();
+        let phase = &state.phase;
         match phase.get() {
             Phase::Ended { .. } => return false,
             Phase::Running | Phase::Cancelling => phase.set(Phase::Cancelling),
             Phase::Idle => {
                 phase.set(Phase::Cancelling);
                 let too_deep = nesting::is_full(Kind::Cancel);
-                let key = standing.key().filter(|_| too_deep);
-                match key.and_then(|key| life.ready.task(key)) {
+                let key = header.key().filter(|_| too_deep);
+                match key.and_then(|key| state.run_queue.task(key)) {
                     Some(task) => {
                         nesting::queue(move || task.as_ref().body().end_cancelled(task.head()));
                     }
-                    None => self.end_cancelled(standing),
+                    None => self.end_cancelled(header),
                 }
             }
         }
         true
     }
 
-    fn end_cancelled(self: Pin<&Self>, standing: &Standing) {
-        nesting::run(Kind::Cancel, || end(self, standing, TaskError::cancelled()));
+    fn end_cancelled(self: Pin<&Self>, header: &TaskHeader) {
+        nesting::run(Kind::Cancel, || end(self, header, TaskError::cancelled()));
     }
 }
 
-impl<F: Future + 'static> Join<F::Output> for Work<F> {
-    fn life(&self) -> &Life {
+impl<F: Future + 'static> Join<F::Output> for TaskCell<F> {
+    fn state(&self) -> &TaskState {
         self.head()
     }
 
@@ -181,10 +184,10 @@ impl<F: Future + 'static> Join<F::Output> for Work<F> {
         self.body().take()
     }
 
-    fn detach(self: Pin<&Self>, standing: &Standing) {
-        let life = self.get_ref().head();
-        if !life.detached.replace(true) && life.is_ended() {
-            dispose::<F>(life, standing, &self.body());
+    fn detach(self: Pin<&Self>, header: &TaskHeader) {
+        let state = self.get_ref().head();
+        if !state.detached.replace(true) && state.is_ended() {
+            dispose::<F>(state, header, &self.body());
         }
     }
 }
@@ -192,45 +195,50 @@ impl<F: Future + 'static> Join<F::Output> for Work<F> {
 const PANIC_IN_DROP: &str = "panic while a task's future was dropped";
 
 /// The end of a task that has no result: its future is dropped first.
-fn end<F: Future + 'static>(work: Pin<&Work<F>>, standing: &Standing, error: TaskError) {
-    let exceptions = work.get_ref().head().ready.exceptions();
+fn end<F: Future + 'static>(work: Pin<&TaskCell<F>>, header: &TaskHeader, error: TaskError) {
+    let exceptions = work.get_ref().head().run_queue.exceptions();
     exceptions.contain(PANIC_IN_DROP, || work.body().clear());
-    settle(work, standing, Err(error));
+    settle(work, header, Err(error));
 }
 
 /// Behind the end of its future, a task's result is settled, and who waits for it is told.
 fn settle<F: Future + 'static>(
-    work: Pin<&Work<F>>,
-    standing: &Standing,
+    work: Pin<&TaskCell<F>>,
+    header: &TaskHeader,
     result: TaskResult<F::Output>,
 ) {
-    let (life, stage) = (work.get_ref().head(), work.body());
+    let (state, cell) = (work.get_ref().head(), work.body());
     // Asked only now: a destructor of the future's may have cancelled it too.
-    let cancelled = life.phase.get() == Phase::Cancelling;
+    let cancelled = state.phase.get() == Phase::Cancelling;
     let panicked = !cancelled && result.as_ref().is_err_and(TaskError::is_panic);
     if cancelled {
-        overrule(life, standing, result);
-        stage.set(Err(TaskError::cancelled()));
+        overrule(state, header, result);
+        cell.set(Err(TaskError::cancelled()));
     } else {
-        stage.set(result);
+        cell.set(result);
     }
     // In between no code of the user's runs: a link finds its task until the task has ended.
-    life.ready.dismiss(standing);
-    life.end(cancelled, panicked);
-    if life.detached.get() {
-        dispose::<F>(life, standing, &stage);
+    state.run_queue.dismiss(header);
+    state.end(cancelled, panicked);
+    if state.detached.get() {
+        dispose::<F>(state, header, &cell);
     }
 }
 
 /// A cancellation in the last step wins over what the step came to.
-fn overrule<T>(life: &Life, standing: &Standing, result: TaskResult<T>) {
+fn overrule<T>(state: &TaskState, header: &TaskHeader, result: TaskResult<T>) {
     let message = "panic in a task that was being cancelled";
-    discard(life.ready.exceptions(), standing.place, message, result);
+    discard(
+        state.run_queue.exceptions(),
+        header.location,
+        message,
+        result,
+    );
 }
 
 /// Disposes of a result that nobody took, on bounded stack.
-fn dispose<F: Future + 'static>(life: &Life, standing: &Standing, stage: &StageOf<F>) {
-    let Some(result) = stage.take() else {
+fn dispose<F: Future + 'static>(state: &TaskState, header: &TaskHeader, cell: &CellOf<F>) {
+    let Some(result) = cell.take() else {
         return;
     };
     if result.is_ok() && !mem::needs_drop::<F::Output>() {
@@ -238,12 +246,12 @@ fn dispose<F: Future + 'static>(life: &Life, standing: &Standing, stage: &StageO
     }
     let message = "panic in a task whose result nobody took";
     if nesting::is_full(Kind::Drop) {
-        let (ready, place) = (life.ready.clone(), standing.place);
-        nesting::queue(move || discard(ready.exceptions(), place, message, result));
+        let (run_queue, location) = (state.run_queue.clone(), header.location);
+        nesting::queue(move || discard(run_queue.exceptions(), location, message, result));
     } else {
-        let exceptions = life.ready.exceptions();
+        let exceptions = state.run_queue.exceptions();
         nesting::run(Kind::Drop, || {
-            discard(exceptions, standing.place, message, result)
+            discard(exceptions, header.location, message, result)
         });
     }
 }
@@ -251,14 +259,14 @@ fn dispose<F: Future + 'static>(life: &Life, standing: &Standing, stage: &StageO
 /// Reports a panic with `message`, and contains the destructor of any other result.
 fn discard<T>(
     exceptions: &Exceptions,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
     message: &'static str,
     result: TaskResult<T>,
 ) {
     match result.map_err(TaskError::try_into_panic) {
         Err(Ok(panic)) => {
             let context = ExceptionContext::new(message);
-            exceptions.report(&context.with_panic(panic).with_place(place));
+            exceptions.report(&context.with_panic(panic).with_location(location));
         }
         Err(Err(_no_panic)) => {}
         Ok(value) => exceptions.contain("panic while a result was dropped", || drop(value)),

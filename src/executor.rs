@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::error::{LoopClosedError, TaskError};
 use crate::event_loop::LoopHandle;
-use crate::pool::{Blocking, Lent};
+use crate::pool::{Blocking, LentFile};
 use crate::sys::{names, uninterrupted};
 
 impl LoopHandle {
@@ -61,20 +61,20 @@ impl LoopHandle {
     }
 
     /// [`run_in_executor`](LoopHandle::run_in_executor) for what is of no use without the result.
-    pub(crate) fn errand<T: Send + 'static>(
+    pub(crate) fn run_cancel_on_drop<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Errand<T> {
+    ) -> CancelOnDrop<T> {
         let work: Work<T> = Arc::new(Mutex::new(Some(Box::new(work))));
         let unbegun = work.clone();
         // Taken out before it runs: whoever gives it up does not wait for its end.
         let result = self.run_in_executor(move || take(&unbegun).map(|work| work()));
-        Errand { work, result }
+        CancelOnDrop { work, result }
     }
 
     /// A duplicate of the file for such work. `slow` is one whose closing may wait, as its system asks a server: a thread of the executor
     /// does that, when one is free. Any other is closed at once by who lets go of it, and piles up before no busy executor.
-    pub(crate) fn lend(&self, file: BorrowedFd<'_>, slow: bool) -> io::Result<Lent> {
+    pub(crate) fn lend(&self, file: BorrowedFd<'_>, slow: bool) -> io::Result<LentFile> {
         let file = uninterrupted(|| file.try_clone_to_owned())?;
         Ok(self.pool().lend(file.into(), slow))
     }
@@ -84,6 +84,20 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Dropping it leaves the executor shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let work = event_loop.run_in_executor(|| 7);
+    /// event_loop.run_until_complete(event_loop.shutdown_default_executor());
+    /// assert_eq!(event_loop.run_until_complete(work).unwrap(), 7);
+    /// let late = event_loop.run_in_executor(|| 8);
+    /// assert!(event_loop.run_until_complete(late).unwrap_err().is_cancelled());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutdown_default_executor(&self) {
         self.pool().close();
         poll_fn(|cx| self.pool().poll_ended(cx)).await;
@@ -129,7 +143,7 @@ impl LoopHandle {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
             let look_up = move || resolve(&host, port);
-            event_loop.outcome(event_loop.errand(look_up).await)
+            event_loop.outcome(event_loop.run_cancel_on_drop(look_up).await)
         }
     }
 
@@ -161,7 +175,7 @@ impl LoopHandle {
     ) -> impl Future<Output = io::Result<(String, String)>> + use<> {
         let event_loop = self.clone();
         async move {
-            let look_up = event_loop.errand(move || names::name_of(&addr));
+            let look_up = event_loop.run_cancel_on_drop(move || names::name_of(&addr));
             event_loop.outcome(look_up.await)
         }
     }
@@ -191,7 +205,7 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 type Body<T> = Box<dyn FnOnce() -> T + Send>;
 type Work<T> = Arc<Mutex<Option<Body<T>>>>;
 
-/// The work of an [`Errand`], locked. In a forked child `None` if a thread of the parent held the
+/// The work of an [`CancelOnDrop`], locked. In a forked child `None` if a thread of the parent held the
 /// lock.
 fn lock<T>(work: &Work<T>, is_inherited: bool) -> Option<MutexGuard<'_, Option<Body<T>>>> {
     if is_inherited {
@@ -206,12 +220,12 @@ fn take<T>(work: &Work<T>) -> Option<Body<T>> {
 
 /// The result of work in the executor that nobody does for its own sake. Dropping it drops the work with all that it holds, where
 /// it has not begun: the executor may be busy for long, and what is given up again and again would pile up before it.
-pub(crate) struct Errand<T> {
+pub(crate) struct CancelOnDrop<T> {
     work: Work<T>,
     result: Blocking<Option<T>>,
 }
 
-impl<T> Future for Errand<T> {
+impl<T> Future for CancelOnDrop<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -220,7 +234,7 @@ impl<T> Future for Errand<T> {
     }
 }
 
-impl<T> Drop for Errand<T> {
+impl<T> Drop for CancelOnDrop<T> {
     fn drop(&mut self) {
         let work = lock(&self.work, self.result.is_inherited());
         // The lock is released before the work is dropped.
@@ -229,7 +243,7 @@ impl<T> Drop for Errand<T> {
     }
 }
 
-impl<T> fmt::Debug for Errand<T> {
+impl<T> fmt::Debug for CancelOnDrop<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.result.fmt(f)
     }

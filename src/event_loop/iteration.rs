@@ -1,4 +1,4 @@
-//! One turn of the loop, and the only place that runs the user's callbacks and polls the user's futures.
+//! One turn of the loop, and the only location that runs the user's callbacks and polls the user's futures.
 //!
 //! The order is asyncio's, which its users know: events before timers, both behind what was queued earlier.
 
@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::Inner;
 use crate::exceptions::ExceptionContext;
 use crate::reactor::{EVENTS_AT_ONCE, shorter};
-use crate::ready::{Call, Callback, Entry, Runnable};
 use crate::remote::Message;
+use crate::run_queue::{Call, Callback, Entry, Runnable};
 use crate::timers::Due;
 
 /// Who has the loop take a turn.
@@ -29,23 +29,27 @@ impl Inner {
     /// Returns whether it ran anything, or more events may wait.
     ///
     /// `root` polls the future that is run until it is complete. Its panic comes out of here, and leaves the loop as it was.
-    pub(super) fn turn(&self, driver: Driver, root: &mut dyn FnMut(&Waker)) -> io::Result<bool> {
-        self.counters.turns.add(1);
+    pub(super) fn run_iteration(
+        &self,
+        driver: Driver,
+        root: &mut dyn FnMut(&Waker),
+    ) -> io::Result<bool> {
+        self.counters.iterations.add(1);
         let events = self.reactor.events_seen();
         // Without the poller what is known is still to be done: it fails for want of memory, and that may pass.
         let polled = self.poll(driver);
-        if *polled.as_ref().unwrap_or(&true) || self.door.is_unheard() {
+        if *polled.as_ref().unwrap_or(&true) || self.inbox.has_failed_to_notify() {
             self.read_messages();
         }
         self.queue_due_timers();
         self.pool.start_missing_threads();
-        let queued = self.ready.begin_turn();
+        let queued = self.run_queue.begin_iteration();
         for _ in 0..queued {
             self.renew_budget();
-            match self.ready.pop() {
+            match self.run_queue.pop() {
                 Some(Entry::Callback(callback)) => self.call(&*callback),
                 Some(Entry::Task(task)) => self.step(&task, root),
-                Some(Entry::Alarm(alarm)) => self.timers.ring(alarm),
+                Some(Entry::TimerWaker(entry)) => self.timers.fire(entry),
                 None => break,
             }
             // It may have forked. What is queued is the parent's, not the child's.
@@ -55,10 +59,10 @@ impl Inner {
         polled.map(|_| queued > 0 || events >= EVENTS_AT_ONCE as u64)
     }
 
-    /// Takes what the poller has, after waiting for it. True where the door was knocked at.
+    /// Takes what the poller has, after waiting for it. True where the inbox was knocked at.
     fn poll(&self, driver: Driver) -> io::Result<bool> {
         let limit = match driver {
-            Driver::Loop if self.has_nothing_to_ask() => return Ok(false),
+            Driver::Loop if self.can_skip_poll() => return Ok(false),
             Driver::Loop => None,
             Driver::Embedder(limit) => limit,
         };
@@ -66,15 +70,16 @@ impl Inner {
         if !self.clock.is_real() {
             return self.poll_in_virtual_time(limit).map(|()| false);
         }
-        self.reactor.poll(shorter(limit, self.wait()), &self.ready)
+        self.reactor
+            .poll(shorter(limit, self.real_poll_timeout()), &self.run_queue)
     }
 
     /// Whether there is something to do, and nothing that the poller could add: where no descriptor is in it, nothing comes but
-    /// through the door. An embedder's poller is asked all the same: a knock that was heard already would keep its descriptor
+    /// through the inbox. An embedder's poller is asked all the same: a knock that was heard already would keep its descriptor
     /// readable.
-    fn has_nothing_to_ask(&self) -> bool {
-        let is_empty = self.reactor.registered() == 0 && !self.door.is_knocked_at();
-        is_empty && self.wait() == Some(Duration::ZERO)
+    fn can_skip_poll(&self) -> bool {
+        let is_empty = self.reactor.registered() == 0 && !self.inbox.is_notified();
+        is_empty && self.real_poll_timeout() == Some(Duration::ZERO)
     }
 
     /// A callback's panic ends the callback and nothing else.
@@ -82,21 +87,21 @@ impl Inner {
         let watch = self.debug.start();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback.run())) {
             let context = ExceptionContext::new("panic in a callback").with_panic(panic);
-            let context = context.with_place(callback.place());
-            self.ready.exceptions().report(&context);
+            let context = context.with_location(callback.location());
+            self.run_queue.exceptions().report(&context);
         }
-        self.debug.end(watch, "callback", callback.place());
+        self.debug.end(watch, "callback", callback.location());
     }
 
     fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) {
         let watch = self.debug.start();
         let what = self.tasks.step(task, root);
-        self.debug.end(watch, what, task.head().place);
+        self.debug.end(watch, what, task.head().location);
     }
 
     /// How long there is nothing to do but for what comes from outside; `None` is for ever.
-    pub(super) fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.stopping.get() {
+    pub(super) fn poll_timeout(&self) -> Option<Duration> {
+        if !self.run_queue.is_empty() || self.stopping.get() {
             return Some(Duration::ZERO);
         }
         let next = self.timers.next()?;
@@ -105,20 +110,22 @@ impl Inner {
 
     /// What of that is to be waited in real time. A manual clock reaches no deadline by itself; it
     /// wakes the loop when it is advanced.
-    pub(super) fn wait(&self) -> Option<Duration> {
-        let patience = self.patience();
-        let patience = patience.filter(|patience| patience.is_zero() || self.clock.is_real());
-        shorter(patience, self.pool.retry_timeout())
+    pub(super) fn real_poll_timeout(&self) -> Option<Duration> {
+        let poll_timeout = self.poll_timeout();
+        let poll_timeout =
+            poll_timeout.filter(|poll_timeout| poll_timeout.is_zero() || self.clock.is_real());
+        shorter(poll_timeout, self.pool.retry_timeout())
     }
 
     pub(super) fn read_messages(&self) {
-        for message in self.door.take(Vec::new()) {
+        for message in self.inbox.take(Vec::new()) {
             match message {
-                Message::Call(callback, place) => {
-                    self.ready.push(Rc::new(Call::made_at(place, callback)));
+                Message::Call(callback, location) => {
+                    self.run_queue
+                        .push(Rc::new(Call::made_at(location, callback)));
                 }
-                Message::Wake(number) => self.ready.wake(number),
-                Message::Look => {}
+                Message::Wake(number) => self.run_queue.wake(number),
+                Message::Wakeup => {}
                 Message::Stop => self.stopping.set(true),
             }
         }
@@ -131,8 +138,8 @@ impl Inner {
         let now = self.clock.now();
         while let Some(due) = self.timers.pop_due(now) {
             match due {
-                Due::Callback(callback) => self.ready.push(callback),
-                Due::Alarm(alarm) => self.ready.push_alarm(alarm),
+                Due::Callback(callback) => self.run_queue.push(callback),
+                Due::Waker(entry) => self.run_queue.push_timer_waker(entry),
             }
         }
     }

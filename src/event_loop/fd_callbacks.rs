@@ -20,63 +20,63 @@ use crate::error::drop_bounded;
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
 use crate::reactor::{Attachment, Direction};
-use crate::ready::{Callback, DROPPED};
+use crate::run_queue::{Callback, DROPPED};
 
 /// A callback that is called for each event, until it is cancelled.
-struct Watcher {
+struct FdCallback {
     /// Out while it is called: it may remove itself, and be dropped then.
     body: RefCell<Option<Box<dyn FnMut()>>>,
     cancelled: Cell<bool>,
     /// Until it is cancelled.
     attachment: RefCell<Option<Rc<Attachment>>>,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
     /// The last [`Once`](crate::reactor::Once) in which it was called.
     once: Cell<u64>,
 }
 
-impl Watcher {
+impl FdCallback {
     /// Returns the number of the present [`Once`](crate::reactor::Once), or 0 outside of one.
     fn present_once(&self) -> u64 {
         self.attachment.borrow().as_ref().map_or(0, |it| it.once())
     }
 }
 
-impl Watcher {
+impl FdCallback {
     #[track_caller]
-    fn new(body: Box<dyn FnMut()>, attachment: Rc<Attachment>) -> Watcher {
-        Watcher {
+    fn new(body: Box<dyn FnMut()>, attachment: Rc<Attachment>) -> FdCallback {
+        FdCallback {
             body: RefCell::new(Some(body)),
             cancelled: Cell::new(false),
             attachment: RefCell::new(Some(attachment)),
-            place: Location::caller(),
+            location: Location::caller(),
             once: Cell::new(0),
         }
     }
 }
 
-/// A watcher's callback while it is called; its end puts it back, also where it panics, unless it was removed meanwhile.
+/// A callback's callback while it is called; its end puts it back, also where it panics, unless it was removed meanwhile.
 struct Calling<'a> {
-    watcher: &'a Watcher,
+    callback: &'a FdCallback,
     body: Option<Box<dyn FnMut()>>,
 }
 
 impl Drop for Calling<'_> {
     fn drop(&mut self) {
-        if !self.watcher.cancelled.get() {
-            self.watcher.body.replace(self.body.take());
+        if !self.callback.cancelled.get() {
+            self.callback.body.replace(self.body.take());
         }
     }
 }
 
-impl Callback for Watcher {
+impl Callback for FdCallback {
     fn run(&self) {
         self.once.set(self.present_once());
         let mut calling = Calling {
-            watcher: self,
+            callback: self,
             body: self.body.take(),
         };
         if let Some(body) = &mut calling.body {
-            // The poller looks at the descriptor when it is asked, not now: what the call takes away is not announced again.
+            // The poller looks at the descriptor when it is asked, not now: what the call takes away is not notified again.
             if let Some(attachment) = &*self.attachment.borrow() {
                 attachment.rearm();
             }
@@ -102,22 +102,22 @@ impl Callback for Watcher {
         once == 0 || once != self.once.get()
     }
 
-    fn place(&self) -> &'static Location<'static> {
-        self.place
+    fn location(&self) -> &'static Location<'static> {
+        self.location
     }
 }
 
 /// What is watched of one descriptor.
-struct Watch {
+struct FdEntry {
     attachment: Rc<Attachment>,
-    watchers: [Option<Rc<Watcher>>; 2],
+    callbacks: [Option<Rc<FdCallback>>; 2],
 }
 
-impl Watch {
-    fn new(attachment: Rc<Attachment>) -> Watch {
-        Watch {
+impl FdEntry {
+    fn new(attachment: Rc<Attachment>) -> FdEntry {
+        FdEntry {
             attachment,
-            watchers: [None, None],
+            callbacks: [None, None],
         }
     }
 
@@ -126,49 +126,55 @@ impl Watch {
     }
 
     /// Gives back who watched before. Cancelling it runs a destructor of the user's, which may ask for more: that comes last.
-    fn set(&mut self, direction: Direction, watcher: Option<Rc<Watcher>>) -> Option<Rc<Watcher>> {
-        let callback = watcher.clone().map(|watcher| watcher as Rc<dyn Callback>);
-        self.attachment.source().side(direction).watch(callback);
-        std::mem::replace(&mut self.watchers[direction as usize], watcher)
+    fn set(
+        &mut self,
+        direction: Direction,
+        callback: Option<Rc<FdCallback>>,
+    ) -> Option<Rc<FdCallback>> {
+        let as_callback = callback
+            .clone()
+            .map(|callback| callback as Rc<dyn Callback>);
+        self.attachment.source().side(direction).watch(as_callback);
+        std::mem::replace(&mut self.callbacks[direction as usize], callback)
     }
 
     /// Gives back all who watched.
-    fn end(mut self) -> impl Iterator<Item = Rc<Watcher>> {
+    fn end(mut self) -> impl Iterator<Item = Rc<FdCallback>> {
         let both = [Direction::Read, Direction::Write].map(|direction| self.set(direction, None));
         both.into_iter().flatten()
     }
 
     fn is_over(&self) -> bool {
-        self.watchers.iter().all(Option::is_none)
+        self.callbacks.iter().all(Option::is_none)
     }
 }
 
 /// All that is watched, by the descriptor's number.
 #[derive(Default)]
-pub(crate) struct Watches {
-    table: RefCell<HashMap<RawFd, Watch>>,
+pub(crate) struct FdCallbacks {
+    table: RefCell<HashMap<RawFd, FdEntry>>,
 }
 
-impl Watches {
-    fn put(&self, fd: RawFd, watch: Watch) {
+impl FdCallbacks {
+    fn put(&self, fd: RawFd, watch: FdEntry) {
         self.table.borrow_mut().insert(fd, watch);
     }
 
-    fn take(&self, fd: RawFd) -> Option<Watch> {
+    fn take(&self, fd: RawFd) -> Option<FdEntry> {
         self.table.borrow_mut().remove(&fd)
     }
 
     pub(super) fn close(&self, exceptions: &Exceptions) {
         let table = self.table.take();
-        for watcher in table.into_values().flat_map(Watch::end) {
-            exceptions.contain("panic while a callback was dropped", || watcher.cancel());
+        for callback in table.into_values().flat_map(FdEntry::end) {
+            exceptions.contain("panic while a callback was dropped", || callback.cancel());
         }
     }
 }
 
-impl fmt::Debug for Watches {
+impl fmt::Debug for FdCallbacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watches")
+        f.debug_struct("FdCallbacks")
             .field("descriptors", &self.table.borrow().len())
             .finish()
     }
@@ -222,7 +228,7 @@ impl LoopHandle {
     #[track_caller]
     #[doc(alias = "AsyncFd")]
     pub fn add_reader(&self, fd: &impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
-        self.watch(Direction::Read, fd, Box::new(callback))
+        self.add_callback(Direction::Read, fd, Box::new(callback))
     }
 
     /// Calls `callback` in each iteration in which the descriptor is writable or failed, until it is
@@ -248,7 +254,7 @@ impl LoopHandle {
     #[track_caller]
     #[doc(alias = "AsyncFd")]
     pub fn add_writer(&self, fd: &impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
-        self.watch(Direction::Write, fd, Box::new(callback))
+        self.add_callback(Direction::Write, fd, Box::new(callback))
     }
 
     /// Drops the callback for reading at once, and returns whether there was one.
@@ -298,7 +304,7 @@ impl LoopHandle {
     ///
     /// Use it if the descriptor may be closed already. If the number names another descriptor by
     /// now, a [`Socket`](crate::Socket) or a [`readable`](LoopHandle::readable) of that one goes
-    /// on. Only a callback that was added for the new descriptor takes the old one's place, and is
+    /// on. Only a callback that was added for the new descriptor takes the old one's location, and is
     /// removed.
     ///
     /// If a duplicate of the closed descriptor is open, the kernel keeps the registration. It calls
@@ -321,7 +327,7 @@ impl LoopHandle {
     /// # }
     /// ```
     pub fn remove_reader_raw(&self, fd: RawFd) -> bool {
-        self.unwatch(Direction::Read, fd)
+        self.remove_callback(Direction::Read, fd)
     }
 
     /// Drops the callback that [`add_writer`](LoopHandle::add_writer) added for this number, and
@@ -344,7 +350,7 @@ impl LoopHandle {
     /// # }
     /// ```
     pub fn remove_writer_raw(&self, fd: RawFd) -> bool {
-        self.unwatch(Direction::Write, fd)
+        self.remove_callback(Direction::Write, fd)
     }
 
     /// Calls `body` while `fd` is readable, until the callback is cancelled.
@@ -352,20 +358,20 @@ impl LoopHandle {
     /// This is for the loop's own descriptors. The callback is in no table, so no number that the
     /// program passes can remove it.
     #[track_caller]
-    pub(super) fn watch_privately(
+    pub(super) fn add_internal_reader(
         &self,
         fd: BorrowedFd<'_>,
         body: Box<dyn FnMut()>,
     ) -> io::Result<Rc<dyn Callback>> {
         let attachment = Rc::new(self.inner.reactor.attach(fd)?);
-        let watcher = Rc::new(Watcher::new(body, attachment.clone()));
+        let callback = Rc::new(FdCallback::new(body, attachment.clone()));
         let side = attachment.source().side(Direction::Read);
-        side.watch(Some(watcher.clone()));
-        Ok(watcher)
+        side.watch(Some(callback.clone()));
+        Ok(callback)
     }
 
     #[track_caller]
-    fn watch(
+    fn add_callback(
         &self,
         direction: Direction,
         fd: &impl AsFd,
@@ -377,26 +383,26 @@ impl LoopHandle {
         let fd = fd.as_fd();
         // Also where it is watched already: that arms it again, and shows whether it still is the same descriptor.
         let attachment = Rc::new(self.inner.reactor.attach(fd)?);
-        let (mut watch, stale) = match self.inner.watches.take(fd.as_raw_fd()) {
+        let (mut watch, stale) = match self.inner.fd_callbacks.take(fd.as_raw_fd()) {
             Some(watch) if watch.is_of(&attachment) => (watch, None),
-            stale => (Watch::new(attachment), stale),
+            stale => (FdEntry::new(attachment), stale),
         };
-        let watcher = Rc::new(Watcher::new(body, watch.attachment.clone()));
-        let before = watch.set(direction, Some(watcher));
-        self.inner.watches.put(fd.as_raw_fd(), watch);
-        let stale = stale.into_iter().flat_map(Watch::end);
+        let callback = Rc::new(FdCallback::new(body, watch.attachment.clone()));
+        let before = watch.set(direction, Some(callback));
+        self.inner.fd_callbacks.put(fd.as_raw_fd(), watch);
+        let stale = stale.into_iter().flat_map(FdEntry::end);
         stale.chain(before).for_each(|before| before.cancel());
         Ok(())
     }
 
-    fn unwatch(&self, direction: Direction, fd: RawFd) -> bool {
-        let Some(mut watch) = self.inner.watches.take(fd) else {
+    fn remove_callback(&self, direction: Direction, fd: RawFd) -> bool {
+        let Some(mut watch) = self.inner.fd_callbacks.take(fd) else {
             return false;
         };
         let before = watch.set(direction, None);
         match watch.is_over() {
             true => drop(watch),
-            false => self.inner.watches.put(fd, watch),
+            false => self.inner.fd_callbacks.put(fd, watch),
         }
         before.inspect(|before| before.cancel()).is_some()
     }

@@ -22,7 +22,7 @@ fn new_loop(threads: usize) -> Loop {
 }
 
 #[track_caller]
-fn turn(event_loop: &Loop) {
+fn run_iteration(event_loop: &Loop) {
     event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
 }
 
