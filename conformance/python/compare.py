@@ -144,8 +144,8 @@ class Comparison:
 
     def report(self, version, needed):
         self.failures += [f"{name} never ran" for name in needed if not self.counts[name]]
-        print(f"CPython {version}, {self.variant}: {self.passed} of the {self.passed_plain} "
-              f"tests that pass on plain asyncio pass")
+        print(f"CPython {version}, {self.variant}: {self.passed} of {self.passed_plain} tests "
+              f"pass; plain asyncio passes all of them")
         print(f"  counts: {dict(self.counts)}")
         for (kind, why), tests in sorted(self.explained.items()):
             print(f"  {kind}: {', '.join(dict.fromkeys(tests))}: {why}")
@@ -153,19 +153,24 @@ class Comparison:
             print(f"  {failure}")
 
 
-parser = argparse.ArgumentParser()
-parser.add_argument("folder", type=Path)
-parser.add_argument("--modules", default=MODULES)
-args = parser.parse_args()
-args.folder.mkdir(parents=True, exist_ok=True)
-for old in args.folder.glob("*.log"):
-    old.unlink()
-comparisons = [Comparison("embed"), Comparison("full")]
-for module in args.modules.split(","):
-    plain = Run(module, "plain", args.folder)
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--modules", default=MODULES)
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for old in args.folder.glob("*.log"):
+        old.unlink()
+    comparisons = [Comparison("embed"), Comparison("full")]
+    for module in args.modules.split(","):
+        plain = Run(module, "plain", args.folder)
+        for comparison in comparisons:
+            comparison.add(module, plain, Run(module, comparison.variant, args.folder))
     for comparison in comparisons:
-        comparison.add(module, plain, Run(module, comparison.variant, args.folder))
-for comparison in comparisons:
-    needed = NEEDED[comparison.variant] if args.modules == MODULES else []
-    comparison.report(platform.python_version(), needed)
-sys.exit(any(comparison.failures for comparison in comparisons))
+        needed = NEEDED[comparison.variant] if args.modules == MODULES else []
+        comparison.report(platform.python_version(), needed)
+    return any(comparison.failures for comparison in comparisons)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

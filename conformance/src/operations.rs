@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 
 use pyo3::IntoPyObjectExt;
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyBufferError;
+use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
 use sendloop::{Address, Socket};
@@ -67,6 +67,14 @@ impl Buffer {
         }
     }
 
+    fn writable(object: &Bound<'_, PyAny>) -> PyResult<Buffer> {
+        let buffer = Buffer::new(object)?;
+        match buffer.0.readonly() {
+            true => Err(PyTypeError::new_err("the buffer is read-only")),
+            false => Ok(buffer),
+        }
+    }
+
     fn bytes(&self) -> &[u8] {
         if self.0.len_bytes() == 0 {
             return &[];
@@ -80,7 +88,7 @@ impl Buffer {
         if self.0.len_bytes() == 0 {
             return &mut [];
         }
-        // SAFETY: as in `bytes`. The callers in Python pass writable buffers.
+        // SAFETY: as in `bytes`. `writable` made this buffer.
         unsafe { std::slice::from_raw_parts_mut(self.0.buf_ptr().cast(), self.0.len_bytes()) }
     }
 }
@@ -140,7 +148,7 @@ impl EventLoop {
         buffer: &Bound<'_, PyAny>,
     ) -> Started {
         let (event_loop, socket) = (self.handle.clone(), socket.open(py, fd)?);
-        let mut buffer = Buffer::new(buffer)?;
+        let mut buffer = Buffer::writable(buffer)?;
         let work = async move { event_loop.sock_recv_into(&socket, buffer.bytes_mut()).await };
         self.start(py, "sock_recv_into", future, work, |py, size| {
             size.into_py_any(py)
@@ -171,7 +179,7 @@ impl EventLoop {
         buffer: &Bound<'_, PyAny>,
     ) -> Started {
         let (event_loop, socket) = (self.handle.clone(), socket.open(py, fd)?);
-        let mut buffer = Buffer::new(buffer)?;
+        let mut buffer = Buffer::writable(buffer)?;
         let work = async move {
             event_loop
                 .sock_recvfrom_into(&socket, buffer.bytes_mut())
