@@ -22,6 +22,9 @@ mod clients;
 mod conditional;
 #[path = "../examples/file_server/connection.rs"]
 mod connection;
+#[path = "../examples/file_server/descriptors.rs"]
+#[allow(dead_code, reason = "the limit stays as it is here")]
+mod descriptors;
 #[path = "../examples/file_server/encoding.rs"]
 mod encoding;
 #[path = "../examples/file_server/fields.rs"]

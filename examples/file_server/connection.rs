@@ -1,16 +1,19 @@
-//! One client: requests in, responses out, one after the other.
+//! One client: receives requests and sends responses, one after the other.
 //!
-//! What waits must be small, as thousands may: a connection without a request has no buffer, and a response that is being
-//! sent has its header, its file and nothing of the request any more.
+//! A waiting connection must be small, as there may be thousands. Without a request it has no
+//! buffer. During a response it has the header and the file, and only the log line of the request.
 
 use std::io;
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::access_log::Line;
 use crate::beneath::Wait;
 use crate::clients::Client;
+use crate::descriptors;
 use crate::encoding::Acceptable;
 use crate::find::{Found, Search, Wanted};
 use crate::receive::{Arrived, Received, Receiver};
@@ -21,17 +24,20 @@ use crate::site::Site;
 use crate::status::Status;
 use crate::target::Target;
 
-/// How long a client that was told that the connection ends may take to end it: in all, and without sending anything more.
+/// How long the server waits for the client's end after a last response: in all, and in silence.
 const FAREWELL: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What is to become of the connection.
+/// How often to retry a search after an idle client has left, so that its descriptor is free.
+const ATTEMPTS: usize = 16;
+
+/// The next action on the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     Request,
-    /// After the client has seen the last response.
-    Close,
-    /// At once: nothing can be said any more, or nobody listens.
+    /// Close in stages: the client may send more, and a reset must not destroy the response.
+    Linger,
+    /// Close at once: the response cannot be finished.
     Abandon,
 }
 
@@ -58,14 +64,13 @@ impl Connection {
         }
     }
 
-    /// Serves the client until either side has had enough.
+    /// Serves the client until either side ends the connection.
     ///
     /// # Errors
     ///
-    /// What the system says of the connection; `TimedOut` where the client takes nothing of its response.
+    /// Any error of the connection; `TimedOut` if the client takes nothing of its response.
     pub(crate) async fn serve(mut self) -> io::Result<()> {
-        // The end of a file is a small segment, and Nagle's algorithm would hold it back until the client has acknowledged what
-        // went before.
+        // Nagle's algorithm would hold back the end of a file.
         self.client.socket.get_ref().set_nodelay(true)?;
         loop {
             let Some(reply) = self.next_reply().await? else {
@@ -73,13 +78,13 @@ impl Connection {
             };
             match self.send(reply).await? {
                 Next::Request => {}
-                Next::Close => return Box::pin(self.say_farewell()).await,
+                Next::Linger => return Box::pin(self.say_farewell()).await,
                 Next::Abandon => return Ok(()),
             }
         }
     }
 
-    /// Takes a request and makes the response; nothing where no request comes.
+    /// Takes a request and makes the response. Returns `None` if no request comes.
     async fn next_reply(&mut self) -> io::Result<Option<Reply>> {
         let received = self.receiver.receive(&self.site, &self.client).await?;
         Ok(match received {
@@ -94,7 +99,7 @@ impl Connection {
                         true => Body::None,
                         false => response.body,
                     },
-                    next: Next::Close,
+                    next: Next::Linger,
                 })
             }
             Received::End => None,
@@ -112,10 +117,9 @@ impl Connection {
                 Method::Head => Body::None,
                 _ => response.body,
             },
-            next: if keep_alive {
-                Next::Request
-            } else {
-                Next::Close
+            next: match keep_alive {
+                true => Next::Request,
+                false => Next::Linger,
             },
         }
     }
@@ -153,8 +157,26 @@ impl Connection {
         Response::of(request, self.find(wanted).await)
     }
 
-    /// Looks here for what can be had without waiting, and on the executor for the rest.
-    async fn find(&self, wanted: Wanted) -> io::Result<Found> {
+    /// Finds a file. If no descriptor is left for it, an idle client has to leave.
+    async fn find(&self, mut wanted: Wanted) -> io::Result<Found> {
+        for _ in 0..ATTEMPTS {
+            let (back, error) = match self.search(wanted).await {
+                Ok(found) => return Ok(found),
+                Err((Some(wanted), error)) if descriptors::are_exhausted(&error) => (wanted, error),
+                Err((_, error)) => return Err(error),
+            };
+            descriptors::report_exhausted(&error);
+            if !self.site.clients.evict_idle().await {
+                return Err(error);
+            }
+            wanted = back;
+        }
+        Err(Errno::MFILE.into())
+    }
+
+    /// Searches on this thread, and on the executor if the search would block. An error comes with
+    /// `wanted`, so that the search can be repeated.
+    async fn search(&self, wanted: Wanted) -> Result<Found, (Option<Wanted>, io::Error)> {
         let here = Search {
             root: &self.site.root,
             wanted: &wanted,
@@ -162,11 +184,12 @@ impl Connection {
         };
         match here.find() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            found => {
-                if let Ok(Found::File(opened)) = &found {
+            Err(error) => return Err((Some(wanted), error)),
+            Ok(found) => {
+                if let Found::File(opened) = &found {
                     self.site.recent.put(wanted, opened);
                 }
-                return found;
+                return Ok(found);
             }
         }
         let root = self.site.root.clone();
@@ -176,15 +199,15 @@ impl Connection {
                 wanted: &wanted,
                 wait: Wait::Allowed,
             };
-            search.find()
+            search.find().map_err(|error| (Some(wanted), error))
         });
         there
             .await
-            .unwrap_or_else(|error| Err(io::Error::other(error.to_string())))
+            .unwrap_or_else(|error| Err((None, io::Error::other(error.to_string()))))
     }
 
-    /// Sends a response. Where it comes out shorter than its header promised, as of a file that was truncated meanwhile, all that
-    /// is left to tell the client is the end of the connection.
+    /// Sends a response. If the file was truncated meanwhile, the response is shorter than its
+    /// header says. Then only the end of the connection can tell the client.
     async fn send(&self, reply: Reply) -> io::Result<Next> {
         let sender = Sender {
             site: &self.site,
@@ -201,9 +224,9 @@ impl Connection {
         Ok(if sent? { reply.next } else { Next::Abandon })
     }
 
-    /// Closes without destroying the last response: a socket that is closed with bytes unread, as those of a body that nobody
-    /// wanted, sends a reset, and that may reach the client before it has read what we said. So ours is the first end, and
-    /// what still comes is thrown away until the client's.
+    /// Closes in stages (RFC 9112, section 9.6). A close with unread bytes sends a reset, which may
+    /// reach the client before it has read the response. So the server ends its side first, and
+    /// drops the bytes that come until the client ends its own.
     async fn say_farewell(&self) -> io::Result<()> {
         let event_loop = &self.site.event_loop;
         let socket = &self.client.socket;

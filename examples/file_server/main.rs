@@ -8,13 +8,14 @@
 //!
 //! What it does and what it does not is in `docs/FILE_SERVER.md`. The modules, from the bytes up:
 //!
-//! - without I/O: [`fields`], [`request`], [`target`] and [`encoding`] read what the client wants; [`conditional`], [`range`],
-//!   [`multipart`], [`index`] and [`response`] make what it gets;
+//! - without I/O: [`request`], [`fields`], [`target`] and
+//!   [`encoding`] read what the client wants; [`conditional`], [`range`], [`multipart`],
+//!   [`index`] and [`response`] make what it gets;
 //! - files: [`beneath`] opens, [`root`] is the only one that has it open, [`find`] and [`listing`] look there,
 //!   [`recent`] remembers what was found a moment ago, [`small`] reads;
 //! - a client: [`receive`], [`send`], and [`connection`], which is its life; [`access_log`] tells of it;
 //! - a loop: [`worker`] accepts, [`clients`] counts, [`site`] is what they share, [`shutdown`] ends it;
-//! - the process: [`options`], [`listen`], [`server`].
+//! - the process: [`options`], [`listen`], [`descriptors`], [`server`].
 //!
 //! Only what waits in the kernel for something else than the client (looking up files that are not in memory, reading
 //! directories, writing the log) runs on the executor.
@@ -24,6 +25,7 @@ mod beneath;
 mod clients;
 mod conditional;
 mod connection;
+mod descriptors;
 mod encoding;
 mod fields;
 mod find;
@@ -78,7 +80,9 @@ fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Unlike `eprintln!`, it does not panic where nobody reads the errors: that would end the server.
+/// Writes a line to the standard error, in one piece. Unlike `eprintln!`, it does not panic if that
+/// fails, which would end the server.
 pub(crate) fn report(message: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{message}");
+    let line = format!("{message}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! The process: what its loops share, and a thread for each.
+//! The process: starts a thread for each loop.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -6,9 +6,8 @@ use std::process;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::access_log::LogFile;
+use crate::descriptors;
 use crate::listen;
 use crate::options::Options;
 use crate::report;
@@ -19,14 +18,14 @@ use crate::worker::{self, Plan};
 ///
 /// # Errors
 ///
-/// What the system says of the root, the address, or the log.
+/// Any error of opening the root, the address, or the log.
 pub(crate) fn run(options: &Options) -> io::Result<()> {
-    raise_descriptor_limit();
     let threads = options.threads;
+    let limit = descriptors::raise_limit();
     let plan = Plan {
         root: Arc::new(Root::new(&options.root)?),
         patience: options.patience,
-        most_clients: options.limit.get().div_ceil(threads.get()),
+        most_clients: descriptors::connections(options.limit.get(), limit, threads),
         grace: options.grace,
         log: LogFile::open(&options.log)?,
         ready: Arc::new(Barrier::new(threads.get())),
@@ -34,6 +33,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     let mut listeners = listen::listeners(options.addr, threads)?;
     let own = listeners.remove(0);
     let addr = own.local_addr()?;
+    descriptors::report_lowered(options.limit.get(), plan.most_clients * threads.get());
     thread::scope(|scope| {
         for listener in listeners {
             let plan = plan.clone();
@@ -44,8 +44,8 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// A loop that cannot be made, for want of descriptors, is the end of all: its listener would take its share of the connections
-/// and nobody would answer.
+/// Ends the process if a loop cannot start. Its listener would take its share of the connections,
+/// and they would get no response.
 fn serve(work: impl FnOnce() -> io::Result<()>) {
     if let Err(error) = work() {
         report(format_args!("file_server: {error}"));
@@ -53,20 +53,7 @@ fn serve(work: impl FnOnce() -> io::Result<()>) {
     }
 }
 
-/// Every connection takes a descriptor and every file another; the usual soft limit of 1024 is there for select(2) alone.
-/// Where it cannot be raised, fewer are served at a time.
-fn raise_descriptor_limit() {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        report(format_args!("the descriptor limit stays: {error}"));
-    }
-}
-
-/// Says where the server is to be found, also to a program that asked for any free port and reads it from a pipe.
+/// Prints the address, also for a program that asked for any free port and reads it from a pipe.
 fn announce(addr: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "listening on http://{addr}")?;

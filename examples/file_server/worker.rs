@@ -1,4 +1,4 @@
-//! One loop, from the first client to the last.
+//! One loop: accepts clients, serves them, and ends.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -14,6 +14,7 @@ use sendloop::{Loop, Socket};
 use crate::access_log::{Log, LogFile};
 use crate::clients::{Client, Clients, Seat};
 use crate::connection::Connection;
+use crate::descriptors;
 use crate::options::Patience;
 use crate::recent::Recent;
 use crate::report;
@@ -22,14 +23,15 @@ use crate::root::Root;
 use crate::shutdown;
 use crate::site::Site;
 
-/// How long to leave the listener alone after an error. Without descriptors accept(2) fails at once as long as clients wait,
-/// and trying again at once would take the time in which connections end and give theirs back.
+/// How long the listener rests after an error. Out of descriptors, accept(2) fails at once while
+/// clients wait. Retrying at once would take the time in which connections end and free
+/// descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the end waits for the access log, which may be a pipe that nobody reads.
+/// How long the end waits for the access log, which may be a pipe without a reader.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// What a worker is made from, on its thread.
+/// The parts of a worker. It builds itself from them on its thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) root: Arc<Root>,
@@ -37,7 +39,7 @@ pub(crate) struct Plan {
     pub(crate) most_clients: usize,
     pub(crate) grace: Duration,
     pub(crate) log: Option<LogFile>,
-    /// Passed when every loop has what it needs, and knows of a signal that comes.
+    /// Passed when every loop is ready and handles signals.
     pub(crate) ready: Arc<Barrier>,
 }
 
@@ -45,13 +47,14 @@ pub(crate) struct Plan {
 ///
 /// # Errors
 ///
-/// What the system says where no loop can be made, and what `begin` gives.
+/// Any error of creating the loop, and any error of `begin`.
 pub(crate) fn run(
     listener: TcpListener,
     plan: Plan,
     begin: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<()> {
-    // Not `sendloop::run`: that waits for the executor, and a disk that does not answer is no reason not to end.
+    // Not `sendloop::run`, which waits for the executor: a disk that hangs must not keep the
+    // process.
     let event_loop = Loop::new()?;
     event_loop.set_exception_handler(|context| report(format_args!("{context:?}")));
     let handle = event_loop.handle();
@@ -82,7 +85,7 @@ pub(crate) fn run(
 
 type Accepted = (Socket<TcpStream>, SocketAddr);
 
-/// The client that there is no room for yet is in `waiting`: the end must not forget it.
+/// Accepts clients. A client without a place is in `waiting`, so that the end does not forget it.
 async fn accept(site: &Rc<Site>, listener: &Socket<TcpListener>, waiting: &Cell<Option<Accepted>>) {
     let mut is_well = true;
     loop {
@@ -96,7 +99,12 @@ async fn accept(site: &Rc<Site>, listener: &Socket<TcpListener>, waiting: &Cell<
                 }
             }
             Err(error) => {
-                if is_well {
+                if descriptors::are_exhausted(&error) {
+                    descriptors::report_exhausted(&error);
+                    if site.clients.evict_idle().await {
+                        continue;
+                    }
+                } else if is_well {
                     report(format_args!("cannot accept: {error}"));
                 }
                 is_well = false;
@@ -106,7 +114,7 @@ async fn accept(site: &Rc<Site>, listener: &Socket<TcpListener>, waiting: &Cell<
     }
 }
 
-/// Gives the client a task of its own, whose errors end there.
+/// Gives the client a task of its own, which handles its errors.
 fn welcome(site: &Rc<Site>, socket: Socket<TcpStream>, peer: SocketAddr) {
     let number = site.clients.next_number();
     let client = Rc::new(Client::new(socket, peer.ip()));
@@ -122,13 +130,13 @@ fn welcome(site: &Rc<Site>, socket: Socket<TcpStream>, peer: SocketAddr) {
             _ => {}
         }
     };
-    // Boxed, as rustc keeps the place from which a future was moved into the one that awaits it: unboxed, each connection would
-    // take a KiB more (rust-lang/rust#62958).
+    // Boxed: rustc keeps the place from which a future was moved into the one that awaits it, which
+    // would take a KiB more for each connection (rust-lang/rust#62958).
     let task = site.event_loop.create_task(Box::pin(life));
     site.clients.add(number, client, task);
 }
 
-/// Closes the listener. Those in its queue are connected, as far as they can tell, and may have sent a request: they get their answer.
+/// Closes the listener. The clients in its queue may have sent a request, and get their response.
 fn close(site: &Rc<Site>, listener: &TcpListener) {
     while let Ok((client, peer)) = listener.accept() {
         if let Ok(client) = Socket::new(client) {
@@ -152,7 +160,8 @@ async fn end(site: &Site, grace: Duration) {
     }
 }
 
-/// Clients that leave in the middle of an answer, or take nothing of it, are everyday life and not worth a line.
+/// Clients often leave in the middle of a response, or take nothing of it. That is not worth a
+/// line.
 fn is_departure(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, TimedOut};
     matches!(

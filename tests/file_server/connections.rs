@@ -1,7 +1,6 @@
 //! Many requests on a connection, and how connections end.
 
 use std::fs::File;
-use std::thread;
 
 use super::client::{Client, get};
 use super::server::Server;
@@ -144,16 +143,4 @@ fn a_client_that_leaves_ends_nothing_else() {
     assert!(staying.response().body == bytes, "the content differs");
     drop(staying);
     server.expect_descriptors(before);
-}
-
-#[test]
-fn a_server_without_descriptors_serves_again_when_it_has_some() {
-    let server = Server::start_with_descriptors(32);
-    let bytes = server.add("a", 1000);
-    let crowd: Vec<Client> = (0..60).map(|_| Client::connect(&server)).collect();
-    while server.descriptors() < 32 {
-        thread::yield_now();
-    }
-    drop(crowd);
-    assert_eq!(get(&server, "/a").body, bytes);
 }
