@@ -13,6 +13,8 @@
 #[path = "../examples/file_server/access_log.rs"]
 #[allow(dead_code, reason = "nothing is logged here")]
 mod access_log;
+#[path = "../examples/file_server/authority.rs"]
+mod authority;
 #[path = "../examples/file_server/beneath.rs"]
 mod beneath;
 #[path = "../examples/file_server/clients.rs"]
@@ -48,6 +50,8 @@ mod receive;
 mod recent;
 #[path = "../examples/file_server/request.rs"]
 mod request;
+#[path = "../examples/file_server/request_line.rs"]
+mod request_line;
 #[path = "../examples/file_server/response.rs"]
 mod response;
 #[path = "../examples/file_server/root.rs"]

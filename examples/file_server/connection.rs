@@ -106,10 +106,11 @@ impl Connection {
         })
     }
 
-    async fn reply(&self, arrived: Arrived) -> Reply {
-        let response = self.respond(&arrived).await;
+    async fn reply(&self, mut arrived: Arrived) -> Reply {
+        let response = self.respond(&mut arrived).await;
         let Arrived { request, line, .. } = arrived;
-        let keep_alive = request.keep_alive && !self.client.is_leaving();
+        let is_malformed = response.status == Status::BadRequest;
+        let keep_alive = request.keep_alive && !is_malformed && !self.client.is_leaving();
         Reply {
             line: self.line(&response, &line, &request.client),
             head: response.head(keep_alive),
@@ -132,21 +133,17 @@ impl Connection {
         Some(line)
     }
 
-    async fn respond(&self, arrived: &Arrived) -> Response {
-        let request = &arrived.request;
+    async fn respond(&self, arrived: &mut Arrived) -> Response {
+        let request = &mut arrived.request;
         match request.method {
             Method::Get | Method::Head => {}
-            Method::Options if request.target == "*" => return Response::options(),
-            Method::Options => {}
-            Method::Known => return Response::plain(Status::NotAllowed),
+            Method::Options => return Response::options(),
+            Method::Connect | Method::Known => return Response::plain(Status::NotAllowed),
             Method::Unknown => return Response::plain(Status::NotImplemented),
         }
-        let Some(target) = Target::decode(&request.target) else {
+        let Some(target) = request.resource.take() else {
             return Response::plain(Status::BadRequest);
         };
-        if request.method == Method::Options {
-            return Response::options();
-        }
         let wanted = Wanted {
             target,
             acceptable: Acceptable::read(request.accept_encoding.as_deref()),

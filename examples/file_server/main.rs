@@ -8,7 +8,7 @@
 //!
 //! What it does and what it does not is in `docs/FILE_SERVER.md`. The modules, from the bytes up:
 //!
-//! - without I/O: [`request`], [`fields`], [`target`] and
+//! - without I/O: [`request`], [`request_line`], [`authority`], [`fields`], [`target`] and
 //!   [`encoding`] read what the client wants; [`conditional`], [`range`], [`multipart`],
 //!   [`index`] and [`response`] make what it gets;
 //! - files: [`beneath`] opens, [`root`] is the only one that has it open, [`find`] and [`listing`] look there,
@@ -21,6 +21,7 @@
 //! directories, writing the log) runs on the executor.
 
 mod access_log;
+mod authority;
 mod beneath;
 mod clients;
 mod conditional;
@@ -38,6 +39,7 @@ mod range;
 mod receive;
 mod recent;
 mod request;
+mod request_line;
 mod response;
 mod root;
 mod send;

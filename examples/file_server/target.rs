@@ -1,4 +1,4 @@
-//! Request targets: from what stands in the request line to a path below the root, and back.
+//! Request targets: from the request line to a path below the root, and back.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use percent_encoding::{
     AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode,
 };
+
+use crate::authority;
 
 /// All but RFC 3986's unreserved characters, and the slash between names.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
@@ -25,8 +27,8 @@ const IN_QUERY: &AsciiSet = &CONTROLS
     .add(b'`')
     .add(b'\\');
 
-/// What a target names.
-#[derive(Debug)]
+/// The path that a target names.
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// Relative to the root, without empty names and dots; `.` is the root itself. A slash at the end stays: only a directory may
     /// be asked for like that.
@@ -100,8 +102,7 @@ fn path_of(target: &str) -> Option<&str> {
         return None;
     }
     let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    // RFC 9110, section 4.2.1: without a host it is no address.
-    if host.is_empty() || host.starts_with(':') {
+    if !authority::is_valid(host.as_bytes()) {
         return None;
     }
     Some(if path.starts_with('/') { path } else { "/" })

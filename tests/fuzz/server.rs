@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use sendloop::{Loop, Socket};
+use socket2::SockRef;
 
 use crate::clients::{Client, Clients, Seat};
 use crate::connection::Connection;
@@ -29,6 +30,14 @@ pub(crate) struct Server {
     listener: TcpListener,
 }
 
+/// With the option that connections have from their listener.
+fn listen() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let set = SockRef::from(&listener).set_tcp_nodelay(true);
+    set.expect("a TCP socket");
+    listener
+}
+
 impl Server {
     pub(crate) fn new() -> Server {
         let event_loop = Loop::new().expect("a loop");
@@ -48,7 +57,7 @@ impl Server {
         Server {
             event_loop,
             site: Rc::new(site),
-            listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
+            listener: listen(),
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::{Component, Path};
 use crate::beneath::Wait;
 use crate::encoding::Acceptable;
 use crate::find::{Found, Search, Wanted};
+use crate::fuzz::peer;
 use crate::fuzz::tree::{SECRET, Tree};
 use crate::target::{self, Target};
 
@@ -28,6 +29,12 @@ fn check(text: &str) {
     let Some(target) = Target::decode(text) else {
         return;
     };
+    if !text.starts_with('/') {
+        let behind_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
+        let end = behind_scheme.find(['/', '?', '#']);
+        let authority = &behind_scheme[..end.unwrap_or(behind_scheme.len())];
+        peer::check_authority(authority);
+    }
     check_path(text, &target);
     check_opened(&target.path);
     if !target.is_directory {
