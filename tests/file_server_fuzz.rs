@@ -24,6 +24,8 @@ mod clients;
 mod conditional;
 #[path = "../examples/file_server/connection.rs"]
 mod connection;
+#[path = "../examples/file_server/dates.rs"]
+mod dates;
 #[path = "../examples/file_server/descriptors.rs"]
 #[allow(dead_code, reason = "the limit stays as it is here")]
 mod descriptors;

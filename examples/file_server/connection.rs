@@ -148,10 +148,24 @@ impl Connection {
             target,
             acceptable: Acceptable::read(request.accept_encoding.as_deref()),
         };
+        let by_date = request.range.is_some() && request.conditions.has_range_date();
+        if by_date && self.has_variant(&wanted.target).await {
+            request.range = None;
+        }
         if let (true, Some(opened)) = (arrived.is_announced, self.site.recent.get(&wanted)) {
             return Response::of(request, Ok(Found::File(opened)));
         }
         Response::of(request, self.find(wanted).await)
+    }
+
+    /// Returns whether the target has a precompressed variant. It may share its date with the file, so that
+    /// a date does not tell which of the two the client has a part of.
+    async fn has_variant(&self, target: &Target) -> bool {
+        let wanted = Wanted {
+            target: target.clone(),
+            acceptable: Acceptable::read(Some("*")),
+        };
+        matches!(self.find(wanted).await, Ok(Found::File(opened)) if opened.coding.is_some())
     }
 
     /// Finds a file. If no descriptor is left for it, an idle client has to leave.

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::UNIX_EPOCH;
 
 use rustix::io::Errno;
 
@@ -79,19 +80,25 @@ impl Opened {
         self.media_type.get_or_init(|| media_type(&self.path))
     }
 
-    /// A strong tag: it changes whenever the content may have.
+    /// Returns a strong tag, made from the inode, its birth time, the size and the modification time.
     ///
-    /// Every write changes the status change time, and so does every attempt to hide one by setting the modification time; a
-    /// file that replaces another has another inode. Two writes within one tick of the kernel's clock (1 to 10 ms) could share
-    /// a time; since Linux 6.13 they do not on ext4, XFS, Btrfs and tmpfs, where a time that was looked at, as here, is not given
-    /// again. What also changes it, and need not: new permissions, names, and owners.
+    /// A write changes the modification time, a file that replaces another has another inode, and an
+    /// inode that is used again has another birth time. `chmod` and `ln` change none of these.
+    /// Writers that restore the size and the time keep the tag. If the file system has no birth
+    /// times, the status change time stands in, and `chmod` changes the tag.
     fn etag(&self) -> String {
         let metadata = &self.metadata;
-        let changed = i128::from(metadata.ctime()) * 1_000_000_000;
-        let changed = changed + i128::from(metadata.ctime_nsec());
+        let nanoseconds = |seconds, rest| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let modified = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
+        let born = metadata.created().ok();
+        let born = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        let born = born.map_or_else(
+            || nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            |born| born.as_nanos() as i128,
+        );
         let (inode, size) = (metadata.ino(), metadata.len());
         let coding = self.coding.map_or("", Coding::name);
-        format!("\"{inode:x}-{size:x}-{changed:x}{coding}\"")
+        format!("\"{inode:x}-{born:x}-{size:x}-{modified:x}{coding}\"")
     }
 }
 

@@ -9,7 +9,7 @@
 //! What it does and what it does not is in `docs/FILE_SERVER.md`. The modules, from the bytes up:
 //!
 //! - without I/O: [`request`], [`request_line`], [`authority`], [`fields`], [`target`] and
-//!   [`encoding`] read what the client wants; [`conditional`], [`range`], [`multipart`],
+//!   [`encoding`] read what the client wants; [`conditional`], [`dates`], [`range`], [`multipart`],
 //!   [`index`] and [`response`] make what it gets;
 //! - files: [`beneath`] opens, [`root`] is the only one that has it open, [`find`] and [`listing`] look there,
 //!   [`recent`] remembers what was found a moment ago, [`small`] reads;
@@ -26,6 +26,7 @@ mod beneath;
 mod clients;
 mod conditional;
 mod connection;
+mod dates;
 mod descriptors;
 mod encoding;
 mod fields;

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use httpdate::fmt_http_date;
 use rustix::io::Errno;
 
-use crate::conditional::Verdict;
+use crate::conditional::{Validators, Verdict};
 use crate::find::{Found, Opened};
 use crate::multipart::Multipart;
 use crate::range::{Part, Range};
@@ -80,7 +80,11 @@ impl Response {
     pub(crate) fn of(request: &Request, found: io::Result<Found>) -> Response {
         match found {
             Ok(Found::File(opened)) => Response::file(request, &opened),
-            Ok(Found::Page(page)) => Response::page(page),
+            Ok(Found::Page(page)) => match Validators::default().judge(request) {
+                Verdict::Failed => Response::plain(Status::PreconditionFailed),
+                Verdict::NotModified => Response::new(Status::NotModified, Body::None),
+                Verdict::Send | Verdict::SendWhole => Response::page(page),
+            },
             Ok(Found::Directory(path)) => Response::redirect(&path, &request.target),
             Ok(Found::NotAcceptable) => {
                 let mut response = Response::plain(Status::NotAcceptable);
@@ -145,7 +149,9 @@ impl Response {
     /// What tells this state of the file from another.
     fn describe(&mut self, opened: &Opened) {
         let validators = opened.validators();
-        self.field("ETag", format_args!("{}", validators.etag));
+        if let Some(etag) = &validators.etag {
+            self.field("ETag", format_args!("{etag}"));
+        }
         if let Some(modified) = &validators.last_modified {
             self.field("Last-Modified", format_args!("{modified}"));
         }

@@ -56,6 +56,8 @@ fn parts_come_in_the_order_in_which_they_were_asked_for() {
             "-1 , 500-600,\t0-99",
             vec![SIZE - 1..SIZE, 500..601, 0..100],
         ),
+        // Empty elements are no ranges.
+        (",0-0, ,\t,,-1,", vec![0..1, SIZE - 1..SIZE]),
         // What cannot be satisfied is left out.
         ("0-0,200000-,-1", vec![0..1, SIZE - 1..SIZE]),
     ] {
@@ -131,10 +133,12 @@ fn too_many_and_nonsense_are_ignored() {
         ranges.join(",")
     };
     assert_eq!(parts(&ask_for(&server, &many(32))).len(), 32);
+    let apart = many(32).replace(',', ",,, ,");
+    assert_eq!(parts(&ask_for(&server, &apart)).len(), 32);
     for ranges in [
         &many(33),
         "0-0,x",
-        "0-0,,2000-2000",
+        "0-0,\u{a0},2000-2000",
         "0-0,5-2",
         "0-0;2000-2000",
     ] {
