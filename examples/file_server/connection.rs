@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionread};
 
 use crate::access_log::Line;
 use crate::beneath::Wait;
@@ -35,6 +35,8 @@ const ATTEMPTS: usize = 16;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     Request,
+    /// Close at once: the client sends nothing more.
+    Close,
     /// Close in stages: the client may send more, and a reset must not destroy the response.
     Linger,
     /// Close at once: the response cannot be finished.
@@ -70,15 +72,18 @@ impl Connection {
     ///
     /// Any error of the connection; `TimedOut` if the client takes nothing of its response.
     pub(crate) async fn serve(mut self) -> io::Result<()> {
-        // Nagle's algorithm would hold back the end of a file.
-        self.client.socket.get_ref().set_nodelay(true)?;
+        if !cfg!(target_os = "linux") {
+            // On Linux the connection has it from the listener.
+            self.client.socket.get_ref().set_nodelay(true)?;
+        }
         loop {
             let Some(reply) = self.next_reply().await? else {
                 return Ok(());
             };
             match self.send(reply).await? {
                 Next::Request => {}
-                Next::Linger => return Box::pin(self.say_farewell()).await,
+                Next::Close if !self.has_unread() => return Ok(()),
+                Next::Close | Next::Linger => return Box::pin(self.say_farewell()).await,
                 Next::Abandon => return Ok(()),
             }
         }
@@ -118,9 +123,10 @@ impl Connection {
                 Method::Head => Body::None,
                 _ => response.body,
             },
-            next: match keep_alive {
-                true => Next::Request,
-                false => Next::Linger,
+            next: match request.keep_alive || request.is_followed {
+                _ if keep_alive => Next::Request,
+                true => Next::Linger,
+                false => Next::Close,
             },
         }
     }
@@ -233,6 +239,11 @@ impl Connection {
             self.client.reset_at_end();
         }
         Ok(if sent? { reply.next } else { Next::Abandon })
+    }
+
+    /// Returns whether the client has sent bytes that are unread. A close would answer them with a reset.
+    fn has_unread(&self) -> bool {
+        !self.receiver.is_empty() || ioctl_fionread(&self.client.socket) != Ok(0)
     }
 
     /// Closes in stages (RFC 9112, section 9.6). A close with unread bytes sends a reset, which may
