@@ -72,6 +72,7 @@ mod target;
 /// Inline, so that the files lie in `tests/fuzz/`, where cargo does not take each for a test of its own.
 pub mod fuzz {
     mod answers;
+    pub mod condition;
     pub mod connection;
     #[cfg(test)]
     mod generator;
