@@ -11,10 +11,14 @@ use std::mem;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sendloop::{Socket, Task};
 use socket2::SockRef;
+
+/// How long an unfinished request keeps its client from leaving for another. A request that comes in
+/// two packets takes less, and clients that send nothing more must not lock everybody out.
+pub(crate) const ENOUGH: Duration = Duration::from_secs(1);
 
 /// The part of a connection that other tasks use.
 pub(crate) struct Client {
@@ -29,6 +33,8 @@ enum State {
     Busy,
     /// It has no request. The number is its place among those that could leave for another.
     Idle(u64),
+    /// Its request is unfinished, and this is its place among those.
+    Unfinished(u64),
     /// It has no request, and its receiving side is shut down.
     Going,
 }
@@ -72,6 +78,8 @@ pub(crate) struct Clients {
     next: Cell<u64>,
     /// The clients that could leave for another. The first has been idle for the longest.
     idle: RefCell<BTreeMap<u64, Rc<Client>>>,
+    /// The clients whose request is unfinished, each with the time since when.
+    unfinished: RefCell<BTreeMap<u64, (Instant, Rc<Client>)>>,
     /// The number of clients that are [`State::Going`].
     going: Cell<usize>,
     /// The number of clients that have gone.
@@ -88,6 +96,7 @@ impl Clients {
             most,
             next: Cell::new(0),
             idle: RefCell::default(),
+            unfinished: RefCell::default(),
             going: Cell::new(0),
             gone: Cell::new(0),
             present: RefCell::default(),
@@ -105,13 +114,18 @@ impl Clients {
         self.next.replace(self.next.get() + 1)
     }
 
+    /// Returns whether there is no place for one more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.present.borrow().len() >= self.most
+    }
+
     /// Waits until there is a place for one more.
     ///
-    /// The client that has been idle for the longest leaves for it. If all are busy, the next one
-    /// waits, and those behind it in the listener's queue, until a client leaves or has its
-    /// response.
+    /// The client that has been idle for the longest leaves for it, or the one whose request has been
+    /// unfinished for the longest, if that is over [`ENOUGH`]. If all are busy, the next one waits,
+    /// and those behind it in the listener's queue, until a client leaves or has its response.
     pub(crate) async fn room(&self) {
-        while self.present.borrow().len() >= self.most {
+        while self.is_full() {
             self.ask_longest_idle();
             self.change().await;
         }
@@ -134,7 +148,18 @@ impl Clients {
 
     /// Returns whether an idle client is leaving, this one or one that was asked before.
     fn ask_longest_idle(&self) -> bool {
-        self.going.get() > 0 || self.shut_longest_idle()
+        self.going.get() > 0 || self.shut_longest_idle() || self.shut_longest_unfinished()
+    }
+
+    fn shut_longest_unfinished(&self) -> bool {
+        let mut unfinished = self.unfinished.borrow_mut();
+        let first = unfinished.first_entry();
+        let Some(first) = first.filter(|first| first.get().0.elapsed() >= ENOUGH) else {
+            return false;
+        };
+        let (_, client) = first.remove();
+        self.shut(&client);
+        true
     }
 
     fn shut_longest_idle(&self) -> bool {
@@ -162,11 +187,20 @@ impl Clients {
         self.wake();
     }
 
+    /// Marks a client whose request has come in part.
+    pub(crate) fn set_unfinished(&self, client: &Rc<Client>, since: Instant) {
+        let place = self.next_number();
+        client.state.set(State::Unfinished(place));
+        let mut unfinished = self.unfinished.borrow_mut();
+        unfinished.insert(place, (since, client.clone()));
+    }
+
     /// Marks a client that has sent something, or is about to go.
     pub(crate) fn set_busy(&self, client: &Client) {
         match client.state.replace(State::Busy) {
             State::Busy => {}
             State::Idle(place) => drop(self.idle.borrow_mut().remove(&place)),
+            State::Unfinished(place) => drop(self.unfinished.borrow_mut().remove(&place)),
             State::Going => {
                 self.going.set(self.going.get() - 1);
                 // It may go only after a long response, so another has to leave in its place.
@@ -208,6 +242,7 @@ impl Clients {
     /// Ends the clients that are left, also in the middle of a response.
     pub(crate) fn cut(&self) {
         self.idle.take();
+        self.unfinished.take();
         // A cancelled task drops its seat, which borrows `present`.
         let present = self.present.take();
         for present in present.into_values() {

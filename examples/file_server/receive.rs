@@ -66,8 +66,10 @@ impl Receiver {
             return Ok(received);
         }
         // One limit for the whole header: single bytes now and then give no more time.
+        site.clients.set_unfinished(client, event_loop.time());
         let rest = self.receive_rest(site, client);
         let received = event_loop.wait_for(rest, site.patience.header).await;
+        site.clients.set_busy(client);
         received.unwrap_or_else(|_| Ok(self.too_late()))
     }
 

@@ -12,7 +12,7 @@ use futures_util::future::select;
 use sendloop::{Loop, Socket};
 
 use crate::access_log::{Log, LogFile};
-use crate::clients::{Client, Clients, Seat};
+use crate::clients::{self, Client, Clients, Seat};
 use crate::connection::Connection;
 use crate::descriptors;
 use crate::options::Patience;
@@ -93,7 +93,11 @@ async fn accept(site: &Rc<Site>, listener: &Socket<TcpListener>, waiting: &Cell<
             Ok(accepted) => {
                 is_well = true;
                 waiting.set(Some(accepted));
-                site.clients.room().await;
+                while site.clients.is_full() {
+                    // Nothing else wakes it when an unfinished request has had its time.
+                    let room = site.clients.room();
+                    let _ = site.event_loop.wait_for(room, clients::ENOUGH).await;
+                }
                 if let Some((client, peer)) = waiting.take() {
                     welcome(site, client, peer);
                 }

@@ -1,7 +1,7 @@
 //! More clients than there may be, and fewer descriptors than are needed.
 
 use std::fs;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 use std::thread;
 use std::time::Duration;
 
@@ -120,6 +120,33 @@ fn idle_connections_lock_nobody_out() {
     let last = crowd.last_mut().expect("a client");
     last.send(REQUEST);
     assert!(last.response().body == bytes, "the content differs");
+}
+
+/// Clients that begin a request and send nothing more leave when others come, and have a second.
+#[test]
+fn unfinished_requests_lock_nobody_out() {
+    let options = [
+        "--header-timeout",
+        "100",
+        "--limit-connections",
+        "5",
+        "--log",
+        "off",
+    ];
+    let server = Server::start_with(&options);
+    let bytes = server.add("a", 1000);
+    let mut slow = Client::connect(&server);
+    slow.send("GET /a HTTP/1.1\r\n");
+    let crowd: Vec<Client> = (0..20).map(|_| Client::connect(&server)).collect();
+    for mut client in crowd.iter().map(Client::stream) {
+        client
+            .write_all(b"GET /a HTTP/1.1\r\n")
+            .expect("a connection");
+    }
+    let mut next = Client::connect(&server);
+    next.send(REQUEST);
+    assert_eq!(next.response().body, bytes);
+    slow.expect_end();
 }
 
 /// The limit of connections leaves a file for each: all of them download at a time.
