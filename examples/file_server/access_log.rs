@@ -6,15 +6,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::mem;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use httpdate::fmt_http_date;
+use rustix::process::Signal;
 use sendloop::{LoopHandle, Task};
 
 use crate::options::Destination;
@@ -33,24 +35,94 @@ const MOST_OF_FIELD: usize = 256;
 
 /// Where the lines of all loops go. Only whole batches are written, one at a time.
 #[derive(Clone, Debug)]
-pub(crate) struct LogFile(Arc<Mutex<File>>);
+pub(crate) struct LogFile(Arc<Mutex<Lines>>);
+
+#[derive(Debug)]
+struct Lines {
+    file: File,
+    /// Where it can be opened again; `None` for the standard output.
+    path: Option<PathBuf>,
+    /// Whether it ends in the middle of a line, as no more could be written.
+    is_torn: bool,
+}
 
 impl LogFile {
     /// # Errors
     ///
-    /// What the system says of the file.
+    /// Any OS error from opening the file.
     pub(crate) fn open(destination: &Destination) -> io::Result<Option<LogFile>> {
-        let file = match destination {
+        let (file, path) = match destination {
             Destination::Off => return Ok(None),
-            Destination::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
-            Destination::File(path) => File::options().append(true).create(true).open(path)?,
+            Destination::Stdout => (io::stdout().as_fd().try_clone_to_owned()?.into(), None),
+            // Absolute, as it may be opened again.
+            Destination::File(path) => (append_to(path)?, Some(std::path::absolute(path)?)),
         };
-        Ok(Some(LogFile(Arc::new(Mutex::new(file)))))
+        let is_torn = false;
+        let lines = Lines {
+            file,
+            path,
+            is_torn,
+        };
+        Ok(Some(LogFile(Arc::new(Mutex::new(lines)))))
     }
 
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(bytes)
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the file anew: the one that was written so far may have been moved away.
+    pub(crate) fn reopen(&self) {
+        let mut lines = self.lines();
+        let Some(path) = &lines.path else {
+            return;
+        };
+        match append_to(path) {
+            Ok(file) => {
+                lines.file = file;
+                lines.is_torn = false;
+            }
+            Err(error) => report(format_args!(
+                "cannot reopen the access log {}: {error}",
+                path.display()
+            )),
+        }
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    File::options().append(true).create(true).open(path)
+}
+
+impl Lines {
+    /// Writes whole lines. If that fails, gives the number of those that are lost with the error.
+    fn write(&mut self, lines: &[u8]) -> Result<(), (u64, io::Error)> {
+        let mut rest = lines;
+        let written = self.mend().and_then(|()| {
+            while !rest.is_empty() {
+                match self.file.write(rest) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(len) => rest = &rest[len..],
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        });
+        let written_part = &lines[..lines.len() - rest.len()];
+        if let Some(last) = written_part.last() {
+            self.is_torn = *last != b'\n';
+        }
+        let lost = rest.iter().filter(|byte| **byte == b'\n').count();
+        written.map_err(|error| (lost as u64, error))
+    }
+
+    /// Ends a line that was torn, so that the next begins a line of its own.
+    fn mend(&mut self) -> io::Result<()> {
+        if self.is_torn {
+            self.file.write_all(b"\n")?;
+            self.is_torn = false;
+        }
+        Ok(())
     }
 }
 
@@ -99,20 +171,26 @@ impl Log {
                 return;
             }
             let file = self.file.clone();
-            let written = self.event_loop.run_in_executor(move || file.write(&batch));
+            let write = move || file.lines().write(&batch);
+            let written = self.event_loop.run_in_executor(write);
             self.note(&written.await.unwrap_or(Ok(())));
         }
     }
 
-    /// Says once that writing fails, not with each batch.
-    fn note(&self, written: &io::Result<()>) {
-        if let Err(error) = written {
+    /// Reports once that writing fails, not with each batch.
+    fn note(&self, written: &Result<(), (u64, io::Error)>) {
+        if let Err((lost, error)) = written {
+            self.lost.set(self.lost.get() + lost);
             if !self.failing.replace(true) {
                 report(format_args!("cannot write the access log: {error}"));
             }
             return;
         }
         self.failing.set(false);
+        self.report_lost();
+    }
+
+    fn report_lost(&self) {
         match self.lost.take() {
             0 => {}
             lost => report(format_args!("the access log lacks {lost} lines")),
@@ -125,6 +203,30 @@ impl Log {
         if let Some(writer) = writer {
             let _ = writer.await;
         }
+        self.report_lost();
+    }
+
+    /// Opens the file again at SIGHUP, as programs that rotate logs expect. A server on a terminal still ends with it.
+    ///
+    /// # Errors
+    ///
+    /// Any OS error from the signal handler's registration.
+    pub(crate) fn reopen_at_hangup(
+        event_loop: &LoopHandle,
+        file: Option<LogFile>,
+    ) -> io::Result<()> {
+        let is_file = file
+            .as_ref()
+            .is_some_and(|file| file.lines().path.is_some());
+        if !is_file && io::stdin().is_terminal() {
+            return Ok(());
+        }
+        let handle = event_loop.clone();
+        event_loop.add_signal_handler(Signal::HUP.as_raw(), move || {
+            let file = file.clone();
+            // Its end matters to nobody: what fails is reported.
+            drop(handle.run_in_executor(move || file.iter().for_each(LogFile::reopen)));
+        })
     }
 }
 
@@ -138,8 +240,10 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(log: Rc<Log>, peer: IpAddr, request: &[u8], status: &str) -> Line {
-        let mut text = format!("{peer} - - [{}] \"", time());
+    pub(crate) fn new(log: Rc<Log>, ip: Option<IpAddr>, request: &[u8], status: &str) -> Line {
+        // As nginx has it.
+        let client = ip.map_or("unix:".to_owned(), |ip| ip.to_string());
+        let mut text = format!("{client} - - [{}] \"", time());
         push_escaped(&mut text, request, MOST_OF_REQUEST);
         text.push_str("\" ");
         text.push_str(status);

@@ -17,15 +17,17 @@ use socket2::SockRef;
 
 /// A connection, as far as others than its own task have to do with it.
 pub(crate) struct Client {
+    /// The type says TCP, and std takes the descriptor of a Unix socket in it as well.
     pub(crate) socket: Socket<TcpStream>,
-    pub(crate) ip: IpAddr,
+    /// `None` if it came by a Unix socket.
+    pub(crate) ip: Option<IpAddr>,
     /// Since when it has been without a request.
     idle: Cell<Option<Instant>>,
     leaving: Cell<bool>,
 }
 
 impl Client {
-    pub(crate) fn new(socket: Socket<TcpStream>, ip: IpAddr) -> Client {
+    pub(crate) fn new(socket: Socket<TcpStream>, ip: Option<IpAddr>) -> Client {
         Client {
             socket,
             ip,

@@ -5,21 +5,24 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::access_log::Line;
 use crate::beneath::Wait;
 use crate::clients::Client;
-use crate::encoding::Acceptable;
+use crate::encoding::{self, Acceptable};
 use crate::find::{Found, Search, Wanted};
+use crate::index::Order;
+use crate::pages::{Format, Listing};
 use crate::receive::{Arrived, Received, Receiver};
-use crate::request::{self, ClientSays, Method};
+use crate::request::{self, ClientSays, Method, Request};
 use crate::response::{Body, Response};
 use crate::send::Sender;
 use crate::site::Site;
 use crate::status::Status;
-use crate::target::Target;
+use crate::target::{self, Target};
 
 /// How long a client that was told that the connection ends may take to end it: in all, and without sending anything more.
 const FAREWELL: Duration = Duration::from_secs(30);
@@ -66,7 +69,9 @@ impl Connection {
     pub(crate) async fn serve(mut self) -> io::Result<()> {
         // The end of a file is a small segment, and Nagle's algorithm would hold it back until the client has acknowledged what
         // went before.
-        self.client.socket.get_ref().set_nodelay(true)?;
+        if self.client.ip.is_some() {
+            self.client.socket.get_ref().set_nodelay(true)?;
+        }
         loop {
             let Some(reply) = self.next_reply().await? else {
                 return Ok(());
@@ -102,7 +107,10 @@ impl Connection {
     }
 
     async fn reply(&self, arrived: Arrived) -> Reply {
-        let response = self.respond(&arrived).await;
+        let mut response = self.respond(&arrived).await;
+        if self.site.rules.cors {
+            response.allow_origins(arrived.request.method == Method::Options);
+        }
         let Arrived { request, line, .. } = arrived;
         let keep_alive = request.keep_alive && !self.client.is_leaving();
         Reply {
@@ -123,7 +131,9 @@ impl Connection {
     fn line(&self, response: &Response, request: &[u8], client: &ClientSays) -> Option<Line> {
         let log = self.site.log.clone()?;
         let status = response.status.code();
-        let mut line = Line::new(log, self.client.ip, request, status);
+        let forwarded = client.forwarded_for.as_deref();
+        let ip = self.site.rules.proxies.client(self.client.ip, forwarded);
+        let mut line = Line::new(log, ip, request, status);
         line.finish(client);
         Some(line)
     }
@@ -150,13 +160,34 @@ impl Connection {
         if let (true, Some(opened)) = (arrived.is_announced, self.site.recent.get(&wanted)) {
             return Response::of(request, Ok(Found::File(opened)));
         }
-        Response::of(request, self.find(wanted).await)
+        match self.find(wanted).await {
+            // Rare: boxed, so that not every connection has the room for it.
+            Ok(Found::Listing(path)) => Box::pin(self.list(path, request)).await,
+            found => Response::of(request, found),
+        }
+    }
+
+    async fn list(&self, path: PathBuf, request: &Request) -> Response {
+        let query = target::query(&request.target).unwrap_or_default();
+        let listing = Listing {
+            path,
+            order: Order::read(query),
+            format: match encoding::prefers_json(request.accept.as_deref()) {
+                true => Format::Json,
+                false => Format::Html,
+            },
+        };
+        match self.site.pages.page(listing).await {
+            Ok(page) => Response::page(page),
+            Err(error) => Response::error(&error),
+        }
     }
 
     /// Looks here for what can be had without waiting, and on the executor for the rest.
     async fn find(&self, wanted: Wanted) -> io::Result<Found> {
         let here = Search {
             root: &self.site.root,
+            rules: &self.site.rules,
             wanted: &wanted,
             wait: Wait::Never,
         };
@@ -169,10 +200,11 @@ impl Connection {
                 return found;
             }
         }
-        let root = self.site.root.clone();
+        let (root, rules) = (self.site.root.clone(), self.site.rules.clone());
         let there = self.site.event_loop.run_in_executor(move || {
             let search = Search {
                 root: &root,
+                rules: &rules,
                 wanted: &wanted,
                 wait: Wait::Allowed,
             };

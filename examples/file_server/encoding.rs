@@ -67,6 +67,12 @@ impl Acceptable {
     }
 }
 
+/// Whether a client would rather have the listing of a directory as JSON, by its `Accept`.
+pub(crate) fn prefers_json(accept: Option<&str>) -> bool {
+    let weight = |name| weight_of(accept.unwrap_or_default(), &[name]).unwrap_or(0);
+    weight("application/json") > weight("text/html")
+}
+
 /// The weight that the list gives to any of these names.
 fn weight_of(list: &str, names: &[&str]) -> Option<Weight> {
     list.split(',').find_map(|entry| {

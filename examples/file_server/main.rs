@@ -20,6 +20,7 @@
 //! directories, writing the log) runs on the executor.
 
 mod access_log;
+mod address;
 mod beneath;
 mod clients;
 mod conditional;
@@ -30,14 +31,18 @@ mod find;
 mod index;
 mod listen;
 mod listing;
+mod media_type;
 mod multipart;
 mod options;
+mod pages;
+mod proxies;
 mod range;
 mod receive;
 mod recent;
 mod request;
 mod response;
 mod root;
+mod rules;
 mod send;
 mod server;
 mod shutdown;

@@ -22,6 +22,7 @@ const MOST_FIELDS: usize = 100;
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) target: String,
+    pub(crate) accept: Option<String>,
     pub(crate) accept_encoding: Option<String>,
     pub(crate) range: Option<String>,
     pub(crate) conditions: Conditions,
@@ -43,6 +44,7 @@ pub(crate) struct Conditions {
 /// What is worth a place in the log and nothing else.
 #[derive(Default, Debug)]
 pub(crate) struct ClientSays {
+    pub(crate) forwarded_for: Option<String>,
     pub(crate) referer: Option<String>,
     pub(crate) user_agent: Option<String>,
 }
@@ -151,6 +153,7 @@ impl Request {
         Ok(Request {
             method: Method::of(parser.method.unwrap_or_default()),
             target: parser.path.unwrap_or_default().to_owned(),
+            accept: fields.list("accept"),
             accept_encoding: fields.list("accept-encoding"),
             range: fields.single("range"),
             conditions: Conditions {
@@ -162,6 +165,7 @@ impl Request {
             },
             keep_alive: persistent && !fields.has_token("connection", "close") && !has_body,
             client: ClientSays {
+                forwarded_for: fields.list("x-forwarded-for"),
                 referer: fields.single("referer"),
                 user_agent: fields.single("user-agent"),
             },

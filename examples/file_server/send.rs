@@ -2,6 +2,9 @@
 
 use std::fs::File;
 use std::io;
+use std::net::TcpStream;
+
+use sendloop::Socket;
 
 use crate::access_log::Line;
 use crate::clients::Client;
@@ -13,6 +16,36 @@ use crate::small;
 
 /// How much of a text must be taken within the time for a stall. It bounds how slow a client may be: for files every byte counts.
 const PIECE: usize = 16 << 10;
+
+/// Larger parts of files are sent corked.
+const CORKED: u64 = 1 << 20;
+
+/// Has the kernel send full segments alone while it lasts, as nginx's `tcp_nopush` does. Each piece of a large transfer
+/// ends in a segment that is not full, and without the cork TCP_NODELAY sends it as it is. 1 GiB over loopback takes 112 ms of CPU
+/// time with it, and 136 ms without. Its end sends what was held back.
+struct Cork<'a>(&'a Socket<TcpStream>);
+
+impl Cork<'_> {
+    fn new(socket: &Socket<TcpStream>) -> Cork<'_> {
+        set_cork(socket, true);
+        Cork(socket)
+    }
+}
+
+impl Drop for Cork<'_> {
+    fn drop(&mut self) {
+        set_cork(self.0, false);
+    }
+}
+
+/// It fails if the connection has ended, and then it is not needed.
+#[cfg(target_os = "linux")]
+fn set_cork(socket: &Socket<TcpStream>, is_on: bool) {
+    let _ = rustix::net::sockopt::set_tcp_cork(socket, is_on);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_cork(_: &Socket<TcpStream>, _: bool) {}
 
 pub(crate) struct Sender<'a> {
     pub(crate) site: &'a Site,
@@ -34,6 +67,13 @@ impl Sender<'_> {
                 if !small::append(&mut head, &opened, part) {
                     return self.send_part(&head, &opened.file, part, 0).await;
                 }
+            }
+            Body::Page(page) => {
+                let all = Part {
+                    offset: 0,
+                    count: page.len,
+                };
+                return self.send_part(&head, &page.file, all, 0).await;
             }
             // Rare, and larger than the rest: boxed, so that not everybody has the room for it.
             Body::Parts(opened, multipart) => {
@@ -72,6 +112,7 @@ impl Sender<'_> {
             .site
             .event_loop
             .sock_sendfile(&self.client.socket, file);
+        let _cork = self.is_corked(part).then(|| Cork::new(&self.client.socket));
         let mut sending = sending
             .offset(part.offset)
             .count(part.count)
@@ -104,6 +145,10 @@ impl Sender<'_> {
         self.send_text(tail.as_bytes(), 0).await?;
         self.note(sent + tail.len() as u64);
         Ok(true)
+    }
+
+    fn is_corked(&self, part: Part) -> bool {
+        self.client.ip.is_some() && part.count > CORKED
     }
 
     fn note(&self, body_bytes: u64) {

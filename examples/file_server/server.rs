@@ -1,7 +1,8 @@
 //! The process: what its loops share, and a thread for each.
 
+use std::fmt;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::path::Path;
 use std::process;
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -9,8 +10,8 @@ use std::thread;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::access_log::LogFile;
-use crate::listen;
-use crate::options::Options;
+use crate::listen::{self, Listening};
+use crate::options::{Destination, Options};
 use crate::report;
 use crate::root::Root;
 use crate::worker::{self, Plan};
@@ -24,22 +25,30 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     raise_descriptor_limit();
     let threads = options.threads;
     let plan = Plan {
-        root: Arc::new(Root::new(&options.root)?),
+        root: Arc::new(open_root(&options.root, options.rules.follow_links)?),
+        rules: options.rules.clone(),
         patience: options.patience,
         most_clients: options.limit.get().div_ceil(threads.get()),
         grace: options.grace,
-        log: LogFile::open(&options.log)?,
+        log: open_log(&options.log)?,
         ready: Arc::new(Barrier::new(threads.get())),
     };
-    let mut listeners = listen::listeners(options.addr, threads)?;
+    let listening = listen::listen(&options.address, threads, options.socket_mode);
+    let Listening {
+        mut listeners,
+        name,
+        socket_file: _socket_file,
+    } = listening.map_err(because(format_args!(
+        "cannot listen on {}",
+        options.address
+    )))?;
     let own = listeners.remove(0);
-    let addr = own.local_addr()?;
     thread::scope(|scope| {
         for listener in listeners {
             let plan = plan.clone();
             scope.spawn(move || serve(|| worker::run(listener, plan, || Ok(()))));
         }
-        serve(|| worker::run(own, plan, || announce(addr)));
+        serve(|| worker::run(own, plan, || announce(&name)));
     });
     Ok(())
 }
@@ -51,6 +60,28 @@ fn serve(work: impl FnOnce() -> io::Result<()>) {
         report(format_args!("file_server: {error}"));
         process::exit(1);
     }
+}
+
+fn open_root(path: &Path, follow_links: bool) -> io::Result<Root> {
+    let opened = Root::new(path, follow_links);
+    opened.map_err(because(format_args!("cannot serve {}", path.display())))
+}
+
+fn open_log(destination: &Destination) -> io::Result<Option<LogFile>> {
+    let opened = LogFile::open(destination);
+    let name = match destination {
+        Destination::File(path) => path.as_path(),
+        Destination::Stdout | Destination::Off => Path::new("-"),
+    };
+    opened.map_err(because(format_args!(
+        "cannot open the log {}",
+        name.display()
+    )))
+}
+
+/// Puts what failed in front of the reason.
+fn because(what: fmt::Arguments<'_>) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 /// Every connection takes a descriptor and every file another; the usual soft limit of 1024 is there for select(2) alone.
@@ -67,8 +98,8 @@ fn raise_descriptor_limit() {
 }
 
 /// Says where the server is to be found, also to a program that asked for any free port and reads it from a pipe.
-fn announce(addr: SocketAddr) -> io::Result<()> {
+fn announce(name: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "listening on http://{addr}")?;
+    writeln!(out, "listening on {name}")?;
     out.flush()
 }

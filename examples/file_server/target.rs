@@ -8,13 +8,13 @@ use percent_encoding::{
     AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode,
 };
 
-/// All but RFC 3986's unreserved characters, and the slash between names.
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
+/// All but RFC 3986's unreserved characters, and the colon, which may stand behind a dot and a slash.
+const IN_NAME: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~')
-    .remove(b'/');
+    .remove(b':');
 
 /// What no query may contain. A percent sign stays: the query is encoded already.
 const IN_QUERY: &AsciiSet = &CONTROLS
@@ -33,8 +33,6 @@ pub(crate) struct Target {
     pub(crate) path: PathBuf,
     /// Whether it ends in a slash.
     pub(crate) is_directory: bool,
-    /// The path as it was asked for, from the slash that it begins with.
-    pub(crate) decoded: Vec<u8>,
 }
 
 impl Target {
@@ -53,10 +51,10 @@ impl Target {
         if decoded.contains(&0) || names.any(|name| name == b"..") {
             return None;
         }
-        Some(Target::of(decoded))
+        Some(Target::of(&decoded))
     }
 
-    fn of(decoded: Vec<u8>) -> Target {
+    fn of(decoded: &[u8]) -> Target {
         let names = decoded.split(|&byte| byte == b'/');
         let is_name = |name: &&[u8]| !name.is_empty() && *name != b".";
         let mut path = names
@@ -73,21 +71,28 @@ impl Target {
         Target {
             path: OsString::from_vec(path).into(),
             is_directory,
-            decoded,
         }
     }
 }
 
-/// The address of the directory that some target names without the slash at its end, with its query.
+/// A reference to the directory that some target names without the slash at its end, with its query.
 ///
-/// It begins with one slash whatever the target began with: after two, a browser would read a host's name.
+/// It is relative to the target, so it is also right behind a proxy that serves the tree below a prefix. With a colon in
+/// it, a name alone would be read as a scheme.
 pub(crate) fn directory(path: &Path, target: &str) -> String {
-    let path = percent_encode(path.as_os_str().as_bytes(), IN_PATH);
-    let target = target.split('#').next().unwrap_or_default();
-    match target.split_once('?') {
-        Some((_, query)) => format!("/{path}/?{}", utf8_percent_encode(query, IN_QUERY)),
-        None => format!("/{path}/"),
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let here = if name.contains(&b':') { "./" } else { "" };
+    let name = percent_encode(name, IN_NAME);
+    match query(target) {
+        Some(query) => format!("{here}{name}/?{}", utf8_percent_encode(query, IN_QUERY)),
+        None => format!("{here}{name}/"),
     }
+}
+
+/// What stands behind the question mark, still encoded.
+pub(crate) fn query(target: &str) -> Option<&str> {
+    let target = target.split('#').next().unwrap_or_default();
+    target.split_once('?').map(|(_, query)| query)
 }
 
 /// The path and query of a target in origin form (`/path`) or absolute form (`http://host/path`, as proxies are asked).

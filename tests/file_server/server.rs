@@ -52,7 +52,7 @@ impl Server {
     }
 
     #[track_caller]
-    fn start_as(command: &mut Command) -> Server {
+    pub(crate) fn start_as(command: &mut Command) -> Server {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let site = directory.path().join("site");
         fs::create_dir(&site).expect("a directory to serve");
@@ -104,6 +104,11 @@ impl Server {
         let out = self.out.as_mut().expect("it is read");
         out.read_line(&mut line).expect("a line");
         line
+    }
+
+    #[track_caller]
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&lock(&self.child))
     }
 
     #[track_caller]
