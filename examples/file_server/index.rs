@@ -268,9 +268,13 @@ impl fmt::Display for Row<'_> {
             )?;
         }
         if let Some(modified) = entry.modified.and_then(timestamp) {
-            let exact = modified.strftime("%FT%TZ");
-            let text = modified.strftime("%F %R");
-            write!(f, "<time datetime={exact} title=\"{exact}\">{text}</time>")?;
+            let exact = modified.to_string();
+            let (date, time) = exact.split_once('T').unwrap_or_default();
+            let minutes = time.get(..5).unwrap_or_default();
+            write!(
+                f,
+                "<time datetime={exact} title=\"{exact}\">{date} {minutes}</time>"
+            )?;
         }
         f.write_str("\n")
     }
@@ -296,7 +300,7 @@ impl fmt::Display for Json<'_> {
                 write!(f, ",\"size\":{}", entry.size)?;
             }
             if let Some(modified) = entry.modified.and_then(timestamp) {
-                write!(f, ",\"mtime\":\"{}\"", modified.strftime("%FT%TZ"))?;
+                write!(f, ",\"mtime\":\"{}\"", modified)?;
             }
             f.write_char('}')?;
         }
@@ -320,9 +324,11 @@ impl fmt::Display for JsonText<'_> {
     }
 }
 
-/// `None` for what no calendar reaches: the time of a file may be any number.
+/// In whole seconds; `None` for what no calendar reaches: the time of a file may be any number.
 fn timestamp(time: SystemTime) -> Option<Timestamp> {
-    Timestamp::try_from(time).ok()
+    let exact = Timestamp::try_from(time).ok()?;
+    let whole = exact.as_nanosecond().div_euclid(1_000_000_000);
+    Timestamp::from_second(i64::try_from(whole).ok()?).ok()
 }
 
 /// A name or a path to be read, as text and between double quotes.

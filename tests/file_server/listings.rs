@@ -57,14 +57,14 @@ fn a_listing_of_100_000_entries_holds_up_nobody() {
     assert!(answered >= 20, "{answered} answers meanwhile");
     assert!(numbers(&listing.response().body).into_iter().eq(0..100_000));
 
-    let orders = ["name", "-name", "size", "-size", "date", "-date"];
+    // Three of them take 50 of the 64 MiB that there are for renderings.
+    let orders = ["name", "-name", "size", "-size"];
     let ask_sorted = |order| {
         let mut client = ask(&server, &format!("/d/?sort={order}"));
         (client.head().status, client)
     };
     let (statuses, _clients): (Vec<u16>, Vec<Client>) = orders.map(ask_sorted).into_iter().unzip();
-    assert_eq!(statuses[0], 200);
-    assert_eq!(statuses[5], 503);
+    assert_eq!(statuses, [200, 200, 200, 503]);
 }
 
 #[test]
