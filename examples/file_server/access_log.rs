@@ -5,11 +5,12 @@
 //! would hold the loop. Where they come faster than they can be written, memory stays bounded: lines are left out, and counted.
 
 use std::cell::{Cell, RefCell};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal, Write};
 use std::mem;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,11 +58,10 @@ impl LogFile {
             // Absolute, as it may be opened again.
             Destination::File(path) => (append_to(path)?, Some(std::path::absolute(path)?)),
         };
-        let is_torn = false;
         let lines = Lines {
+            is_torn: path.as_ref().is_some_and(|path| is_torn(&file, path)),
             file,
             path,
-            is_torn,
         };
         Ok(Some(LogFile(Arc::new(Mutex::new(lines)))))
     }
@@ -78,8 +78,8 @@ impl LogFile {
         };
         match append_to(path) {
             Ok(file) => {
+                lines.is_torn = is_torn(&file, path);
                 lines.file = file;
-                lines.is_torn = false;
             }
             Err(error) => report(format_args!(
                 "cannot reopen the access log {}: {error}",
@@ -91,6 +91,18 @@ impl LogFile {
 
 fn append_to(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).open(path)
+}
+
+/// Whether a file that was there before ends in the middle of a line.
+fn is_torn(file: &File, path: &Path) -> bool {
+    let metadata = file.metadata().ok().filter(Metadata::is_file);
+    let last = metadata.and_then(|metadata| metadata.len().checked_sub(1));
+    let is_line_end = |last| {
+        let mut byte = [b'\n'];
+        let read = File::open(path).and_then(|file| file.read_exact_at(&mut byte, last));
+        read.is_err() || byte == *b"\n"
+    };
+    last.is_some_and(|last| !is_line_end(last))
 }
 
 impl Lines {

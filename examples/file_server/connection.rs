@@ -13,7 +13,7 @@ use crate::access_log::Line;
 use crate::beneath::Wait;
 use crate::clients::Client;
 use crate::encoding::{self, Acceptable};
-use crate::find::{Found, Search, Wanted};
+use crate::find::{self, Found, Wanted};
 use crate::index::Order;
 use crate::pages::{Format, Listing};
 use crate::receive::{Arrived, Received, Receiver};
@@ -185,13 +185,8 @@ impl Connection {
 
     /// Looks here for what can be had without waiting, and on the executor for the rest.
     async fn find(&self, wanted: Wanted) -> io::Result<Found> {
-        let here = Search {
-            root: &self.site.root,
-            rules: &self.site.rules,
-            wanted: &wanted,
-            wait: Wait::Never,
-        };
-        match here.find() {
+        let site = &self.site;
+        match find::find(&site.root, &site.rules, &wanted, Wait::Never) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             found => {
                 if let Ok(Found::File(opened)) = &found {
@@ -201,15 +196,8 @@ impl Connection {
             }
         }
         let (root, rules) = (self.site.root.clone(), self.site.rules.clone());
-        let there = self.site.event_loop.run_in_executor(move || {
-            let search = Search {
-                root: &root,
-                rules: &rules,
-                wanted: &wanted,
-                wait: Wait::Allowed,
-            };
-            search.find()
-        });
+        let search = move || find::find(&root, &rules, &wanted, Wait::Allowed);
+        let there = self.site.event_loop.run_in_executor(search);
         there
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error.to_string())))

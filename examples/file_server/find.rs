@@ -13,7 +13,7 @@ use crate::beneath::Wait;
 use crate::conditional::Validators;
 use crate::encoding::{Acceptable, Coding};
 use crate::media_type::media_type;
-use crate::root::{Located, Root};
+use crate::root::{Located, Root, Tree};
 use crate::rules::Rules;
 use crate::target::Target;
 
@@ -86,26 +86,38 @@ impl Opened {
     }
 }
 
-/// One search. One that must not wait goes as far as it can; then the executor begins anew.
-pub(crate) struct Search<'a> {
-    pub(crate) root: &'a Root,
-    pub(crate) rules: &'a Arc<Rules>,
-    pub(crate) wanted: &'a Wanted,
-    pub(crate) wait: Wait,
+/// Looks for what a request wants. If it must not wait, it goes as far as it can; then the executor begins anew.
+///
+/// # Errors
+///
+/// Of kind `NotFound` also for what exists and is not served: what is outside or hidden, or neither a file nor a
+/// directory; `WouldBlock` if it must not wait and would have to; ESTALE if the root is missing.
+pub(crate) fn find(
+    root: &Root,
+    rules: &Arc<Rules>,
+    wanted: &Wanted,
+    wait: Wait,
+) -> io::Result<Found> {
+    let search = Search {
+        tree: &*root.tree(wait)?,
+        rules,
+        wanted,
+        wait,
+    };
+    match search.named() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => search.instead(error),
+        found => found,
+    }
+}
+
+struct Search<'a> {
+    tree: &'a Tree,
+    rules: &'a Arc<Rules>,
+    wanted: &'a Wanted,
+    wait: Wait,
 }
 
 impl Search<'_> {
-    /// # Errors
-    ///
-    /// Of kind `NotFound` also for what exists and is not served: what is outside or hidden, or neither a file nor a
-    /// directory; `WouldBlock` if it must not wait and would have to.
-    pub(crate) fn find(&self) -> io::Result<Found> {
-        match self.named() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.instead(error),
-            found => found,
-        }
-    }
-
     fn named(&self) -> io::Result<Found> {
         let Target {
             path, is_directory, ..
@@ -151,7 +163,7 @@ impl Search<'_> {
     }
 
     fn locate(&self, path: &Path) -> io::Result<Located> {
-        self.root.locate(path, self.wait)
+        self.tree.locate(path, self.wait)
     }
 
     /// A path that is served only if it names a file.
@@ -197,7 +209,7 @@ impl Search<'_> {
     ) -> io::Result<Found> {
         let metadata = located.metadata.clone();
         Ok(Found::File(Arc::new(Opened {
-            file: self.root.read(name, located, self.wait)?,
+            file: self.tree.read(name, located, self.wait)?,
             path,
             coding,
             metadata,

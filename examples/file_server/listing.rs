@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::beneath::Wait;
 use crate::index::{Entry, Kind};
-use crate::root::Root;
+use crate::root::Tree;
 
 /// A directory of more entries has no listing: it would take too much memory, and a part would look like the whole.
 const MAX_ENTRIES: usize = 500_000;
@@ -24,8 +24,8 @@ const MAX_ENTRIES: usize = 500_000;
 /// # Errors
 ///
 /// Any OS error from reading it; `OutOfMemory` if it has too many entries.
-pub(crate) fn list(root: &Root, path: &Path, hidden: bool) -> io::Result<Vec<Entry>> {
-    let directory = root.locate(path, Wait::Allowed)?.handle;
+pub(crate) fn list(tree: &Tree, path: &Path, hidden: bool) -> io::Result<Vec<Entry>> {
+    let directory = tree.locate(path, Wait::Allowed)?.handle;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = openat(&directory, ".", flags, Mode::empty())?;
     let mut entries = Vec::new();
@@ -41,7 +41,7 @@ pub(crate) fn list(root: &Root, path: &Path, hidden: bool) -> io::Result<Vec<Ent
             continue;
         };
         let entry = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Symlink => linked(root, &path.join(name))?,
+            FileType::Symlink => linked(tree, &path.join(name))?,
             kind => entry(kind, &stat),
         };
         entries.extend(entry.map(|entry| entry.named(name)));
@@ -86,8 +86,8 @@ fn entry(kind: FileType, stat: &Stat) -> Option<Unnamed> {
 
 /// What a link leads to, by the way that a request for it would take. Out of descriptors, nothing must look as if it was
 /// not there.
-fn linked(root: &Root, path: &Path) -> io::Result<Option<Unnamed>> {
-    let metadata = match root.locate(path, Wait::Allowed) {
+fn linked(tree: &Tree, path: &Path) -> io::Result<Option<Unnamed>> {
+    let metadata = match tree.locate(path, Wait::Allowed) {
         Ok(located) => located.metadata,
         Err(error) => match Errno::from_io_error(&error) {
             Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => return Err(error),

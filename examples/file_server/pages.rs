@@ -20,6 +20,7 @@ use std::time::Duration;
 use async_channel::{Receiver, Sender};
 use sendloop::LoopHandle;
 
+use crate::beneath::Wait;
 use crate::index::{self, Order};
 use crate::listing;
 use crate::root::Root;
@@ -170,7 +171,7 @@ impl Pages {
 }
 
 fn render(root: &Root, rules: &Rules, listing: &Listing, hasher: impl Hasher) -> io::Result<Page> {
-    let mut entries = listing::list(root, &listing.path, rules.hidden)?;
+    let mut entries = listing::list(&*root.tree(Wait::Allowed)?, &listing.path, rules.hidden)?;
     index::sort(&mut entries, listing.order);
     let out = Hashed {
         file: unnamed_file()?,

@@ -17,7 +17,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -30,16 +30,16 @@ pub(crate) struct Root {
     /// Absolute, with its symbolic links: they may change.
     path: PathBuf,
     follow_links: bool,
-    current: Mutex<Arc<Current>>,
-    /// `/proc/self/fd`, where a handle is opened to be read.
-    handles: Option<OwnedFd>,
+    present: Mutex<Arc<Tree>>,
 }
 
-/// What the path named when it was last looked at.
+/// The directory that the root's path names, or named.
 #[derive(Debug)]
-struct Current {
+pub(crate) struct Tree {
     beneath: Beneath,
     id: (u64, u64),
+    path: PathBuf,
+    follow_links: bool,
 }
 
 /// What a path names, not yet opened to be read.
@@ -55,51 +55,66 @@ impl Root {
     /// Any OS error from opening the directory.
     pub(crate) fn new(path: &Path, follow_links: bool) -> io::Result<Root> {
         let path = std::path::absolute(path)?;
-        let current = Current::open(&path, follow_links)?;
-        let flags = LOCATING | OFlags::DIRECTORY;
+        let tree = Tree::open(&path, follow_links)?;
+        // Now, while there are descriptors.
+        handles();
         Ok(Root {
-            current: Mutex::new(Arc::new(current)),
-            handles: openat(CWD, "/proc/self/fd", flags, Mode::empty()).ok(),
+            present: Mutex::new(Arc::new(tree)),
             path,
             follow_links,
         })
     }
 
-    /// The directory that the root's path names now. The open directory keeps its inode number from being reused.
+    /// The directory that the root's path names now, for one search.
     ///
-    /// The look costs a system call. It does not wait: the open directory keeps the path to it in memory.
-    fn current(&self) -> Result<Arc<Current>, Errno> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = |errno| match errno {
-            Errno::NOENT | Errno::NOTDIR | Errno::LOOP => Errno::STALE,
-            errno => errno,
-        };
-        let id = fs::metadata(&self.path).map(|metadata| id(&metadata));
-        if id.map_err(errno).map_err(missing)? != current.id {
-            let opened = Current::open(&self.path, self.follow_links);
-            *current = Arc::new(opened.map_err(missing)?);
+    /// The check costs a system call. It does not wait, as the open directory keeps the path to it in memory. It also keeps
+    /// its inode number from being used again.
+    ///
+    /// # Errors
+    ///
+    /// ESTALE if the root is missing; `WouldBlock` if the search must not wait and could have to.
+    pub(crate) fn tree(&self, wait: Wait) -> io::Result<Arc<Tree>> {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        if present.beneath.is_too_slow(wait) {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(current.clone())
+        if id(&fs::metadata(&self.path).map_err(missing)?) != present.id {
+            let opened = Tree::open(&self.path, self.follow_links);
+            *present = Arc::new(opened.map_err(missing)?);
+        }
+        Ok(present.clone())
     }
+}
 
-    fn try_open(&self, path: &Path, flags: OFlags, wait: Wait) -> Result<OwnedFd, Errno> {
-        let last = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_too_slow = last.beneath.is_too_slow(wait);
-        drop(last);
-        if is_too_slow {
-            return Err(Errno::AGAIN);
-        }
-        self.current()?.beneath.open(path, flags, wait)
+fn missing(error: io::Error) -> io::Error {
+    match Errno::from_io_error(&error) {
+        Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Errno::STALE.into(),
+        _ => error,
+    }
+}
+
+fn id(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+impl Tree {
+    fn open(path: &Path, follow_links: bool) -> io::Result<Tree> {
+        let beneath = Beneath::new(path, follow_links)?;
+        Ok(Tree {
+            id: id(&beneath.metadata()?),
+            beneath,
+            path: path.to_owned(),
+            follow_links,
+        })
     }
 
     /// Finds what a relative path names.
     ///
     /// # Errors
     ///
-    /// `NotFound` also for what is outside of the root; `StaleNetworkFileHandle` if the root itself is missing;
-    /// `WouldBlock` if the search must not wait and would have to.
+    /// `NotFound` also for what is outside; `WouldBlock` if the search must not wait and would have to.
     pub(crate) fn locate(&self, path: &Path, wait: Wait) -> io::Result<Located> {
-        let handle = match self.try_open(path, LOCATING, wait) {
+        let handle = match self.beneath.open(path, LOCATING, wait) {
             Err(Errno::NOSYS) => self.locate_resolved(path),
             result => result.map_err(not_found_or),
         };
@@ -117,13 +132,13 @@ impl Root {
         if !cfg!(target_os = "linux") {
             return Ok(located.handle);
         }
-        if let Some(handles) = &self.handles {
+        if let Some(handles) = handles() {
             let name = DecInt::new(located.handle.as_raw_fd());
             return Ok(openat(handles, name, READING, Mode::empty())?.into());
         }
         // Without procfs only the path leads to it, and may lead to another file by now.
-        let file = self.try_open(path, READING, wait).map_err(not_found_or)?;
-        let file = File::from(file);
+        let opened = self.beneath.open(path, READING, wait);
+        let file = File::from(opened.map_err(not_found_or)?);
         let is_same = id(&file.metadata()?) == id(&located.metadata);
         is_same
             .then_some(file)
@@ -150,20 +165,12 @@ impl Root {
     }
 }
 
-impl Current {
-    fn open(path: &Path, follow_links: bool) -> Result<Current, Errno> {
-        let beneath = Beneath::new(path, follow_links)?;
-        let id = id(&beneath.metadata().map_err(errno)?);
-        Ok(Current { beneath, id })
-    }
-}
-
-fn id(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
-fn errno(error: io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+/// The directory in procfs where handles can be opened to be read.
+fn handles() -> Option<&'static OwnedFd> {
+    static HANDLES: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    let flags = LOCATING | OFlags::DIRECTORY;
+    let open = || openat(CWD, "/proc/self/fd", flags, Mode::empty()).ok();
+    HANDLES.get_or_init(open).as_ref()
 }
 
 /// Says "not found" if there is nothing to serve: a way through a file or out of the root, a loop of links, a name that

@@ -142,7 +142,8 @@ fn no_client_can_forge_a_line() {
 fn it_may_go_to_a_file() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("log");
-    fs::write(&path, "before\n").expect("a file");
+    // Another server ended in the middle of a line.
+    fs::write(&path, "before").expect("a file");
     let server = Server::start_with(&["--log", path.to_str().expect("text")]);
     for _ in 0..100 {
         get(&server, "/none");
@@ -204,6 +205,18 @@ fn a_client_that_is_no_proxy_is_not_believed() {
     assert!(server.line().starts_with("127.0.0.1 - - ["));
 }
 
+/// Nothing says when a file is written: this looks until it is, or for 20 s.
+#[track_caller]
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it does not happen");
+}
+
 fn lines(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
@@ -217,19 +230,13 @@ fn a_log_that_was_moved_is_opened_anew_at_sighup() {
     let options = ["--threads", "2", "--log", path.to_str().expect("text")];
     let server = Server::start_with(&options);
     get(&server, "/one");
-    while lines(&path).is_empty() {
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until(|| !lines(&path).is_empty());
     fs::rename(&path, &moved).expect("moved");
     server.signal(Signal::HUP);
-    while !path.exists() {
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until(|| path.exists());
     // Every loop opens it, and the last may do so later.
     get(&server, "/two");
-    while lines(&path).is_empty() {
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until(|| !lines(&path).is_empty());
     assert!(lines(&path)[0].contains("/two"));
     assert_eq!(lines(&moved).len(), 1);
 }
@@ -266,10 +273,10 @@ fn lines_that_do_not_fit_are_counted_and_torn_ones_end() {
     };
     let size = || fs::metadata(&path).map_or(0, |metadata| metadata.len());
     let reports = |text: &str| lines(&report).iter().any(|line| line.contains(text));
-    while !reports("cannot write the access log") {
+    wait_until(|| {
         ask();
-        thread::sleep(Duration::from_millis(10));
-    }
+        reports("cannot write the access log")
+    });
     let full = size();
     for _ in 0..10 {
         ask();
@@ -279,10 +286,10 @@ fn lines_that_do_not_fit_are_counted_and_torn_ones_end() {
         maximum: None,
     };
     prlimit(Some(server.pid()), Resource::Fsize, unlimited).expect("a limit");
-    while !reports("lacks") {
+    wait_until(|| {
         ask();
-        thread::sleep(Duration::from_millis(10));
-    }
+        reports("lacks")
+    });
     server.signal(Signal::TERM);
     server.wait();
     let text = fs::read(&path).expect("the log");

@@ -127,6 +127,19 @@ fn it_may_listen_at_a_unix_socket() {
     }
 }
 
+/// Its clients have no address, but for the one that a trusted proxy names.
+#[test]
+fn the_proxy_at_a_unix_socket_may_be_trusted() {
+    let (site, place) = (directory(), place());
+    let options = ["--trusted-proxy", "unix", "--addr", &place.address];
+    let mut server = Listening::start(&site, &options);
+    let request = b"GET /a HTTP/1.0\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
+    unix(&place.path).write_all(request).expect("sent");
+    let mut line = String::new();
+    server.out.read_line(&mut line).expect("a line of the log");
+    assert!(line.starts_with("198.51.100.7 - - ["), "{line}");
+}
+
 #[test]
 fn large_files_go_through_a_unix_socket_too() {
     let (site, place) = (directory(), place());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::beneath::Wait;
 use crate::encoding::Acceptable;
-use crate::find::{Found, Search, Wanted};
+use crate::find::{Found, Wanted, find};
 use crate::fuzz::tree::{SECRET, Tree};
 use crate::target::{self, Target};
 
@@ -118,7 +118,11 @@ fn check_redirect(text: &str, target: &Target) {
 fn check_opened(path: &Path) {
     let tree = Tree::shared();
     for wait in [Wait::Never, Wait::Allowed] {
-        if let Ok(located) = tree.root.locate(path, wait) {
+        if let Ok(located) = tree
+            .root
+            .tree(wait)
+            .and_then(|root| root.locate(path, wait))
+        {
             let name = fs::read_link(format!("/proc/self/fd/{}", located.handle.as_raw_fd()));
             let name = name.expect("an open descriptor");
             assert!(tree.holds(&name), "{path:?} is {name:?}");
@@ -128,13 +132,7 @@ fn check_opened(path: &Path) {
 
 fn check_found(text: &str, wanted: &Wanted) {
     let tree = Tree::shared();
-    let search = Search {
-        root: &tree.root,
-        rules: &Arc::default(),
-        wanted,
-        wait: Wait::Allowed,
-    };
-    match search.find() {
+    match find(&tree.root, &Arc::default(), wanted, Wait::Allowed) {
         Ok(Found::File(opened)) => {
             let name = fs::read_link(format!("/proc/self/fd/{}", opened.file.as_raw_fd()));
             assert!(tree.holds(&name.expect("an open descriptor")), "{text:?}");
