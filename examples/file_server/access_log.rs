@@ -1,8 +1,10 @@
-//! The access log, in the Combined Log Format: a line for each response, with the bytes that were sent of its body.
+//! The access log, in the Combined Log Format: a line for each response, with the bytes that were
+//! sent of its body.
 //!
-//! A line is written when its response is over, however it is: [`Line`] does it when it is dropped, so that a transfer which was
-//! cut short is there too, with what it got. Lines are gathered and go to the executor in batches, as a full pipe or a slow disk
-//! would hold the loop. Where they come faster than they can be written, memory stays bounded: lines are left out, and counted.
+//! A line is written when its response is over, however it is: [`Line`] does it when it is dropped,
+//! so that a transfer which was cut short is there too, with what it got. Lines are gathered and go
+//! to the executor in batches, as a full pipe or a slow disk would hold the loop. Where they come
+//! faster than they can be written, memory stays bounded: lines are left out, and counted.
 
 use std::cell::{Cell, RefCell};
 use std::fs::{File, Metadata};
@@ -30,7 +32,8 @@ const BATCH: Duration = Duration::from_millis(100);
 /// How many bytes may wait to be written.
 const MOST: usize = 4 << 20;
 
-/// How much a line has of the request line, and of each of the two fields: a client that waits must not make us hold more.
+/// How much a line has of the request line, and of each of the two fields: a client that waits must
+/// not make us hold more.
 const MOST_OF_REQUEST: usize = 1024;
 const MOST_OF_FIELD: usize = 256;
 
@@ -41,9 +44,9 @@ pub(crate) struct LogFile(Arc<Mutex<Lines>>);
 #[derive(Debug)]
 struct Lines {
     file: File,
-    /// Where it can be opened again; `None` for the standard output.
+    /// The path at which it can be opened again; `None` for the standard output.
     path: Option<PathBuf>,
-    /// Whether it ends in the middle of a line, as no more could be written.
+    /// Set if it ends in the middle of a line, because no more could be written.
     is_torn: bool,
 }
 
@@ -93,7 +96,7 @@ fn append_to(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).open(path)
 }
 
-/// Whether a file that was there before ends in the middle of a line.
+/// Returns whether an existing file ends in the middle of a line.
 fn is_torn(file: &File, path: &Path) -> bool {
     let metadata = file.metadata().ok().filter(Metadata::is_file);
     let last = metadata.and_then(|metadata| metadata.len().checked_sub(1));
@@ -218,7 +221,8 @@ impl Log {
         self.report_lost();
     }
 
-    /// Opens the file again at SIGHUP, as programs that rotate logs expect. A server on a terminal still ends with it.
+    /// Opens the file again at SIGHUP, as programs that rotate logs expect. A server on a terminal
+    /// still ends with it.
     ///
     /// # Errors
     ///
@@ -236,7 +240,7 @@ impl Log {
         let handle = event_loop.clone();
         event_loop.add_signal_handler(Signal::HUP.as_raw(), move || {
             let file = file.clone();
-            // Its end matters to nobody: what fails is reported.
+            // Dropping the future does not cancel it, and errors are reported.
             drop(handle.run_in_executor(move || file.iter().for_each(LogFile::reopen)));
         })
     }
@@ -303,8 +307,8 @@ fn time() -> String {
     format!("{day}/{month}/{year}:{time} +0000")
 }
 
-/// What is not printable ASCII, or would end the field, becomes `\xHH`, as nginx writes it: no client can begin a line of its own,
-/// nor move the cursor of a terminal that shows the log.
+/// What is not printable ASCII, or would end the field, becomes `\xHH`, as nginx writes it: no
+/// client can begin a line of its own, nor move the cursor of a terminal that shows the log.
 fn push_escaped(text: &mut String, bytes: &[u8], most: usize) {
     for &byte in bytes.iter().take(most) {
         match byte {

@@ -37,8 +37,9 @@ impl Address {
         }
     }
 
-    /// The addresses of the host, in the order in which to try them. IPv4 comes first: programs that try one address of
-    /// `localhost` try that one. For all addresses one socket of IPv6 takes both.
+    /// The addresses of the host, in the order in which to try them. IPv4 comes first: programs
+    /// that try one address of `localhost` try that one. For all addresses one socket of IPv6 takes
+    /// both.
     pub(crate) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if host.is_empty() {
             let any = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];

@@ -1,12 +1,16 @@
-//! Opens paths below a directory with openat2(2), and knows when that may be done on the loop's thread.
+//! Opens paths below a directory with openat2(2), and knows when that may be done on the loop's
+//! thread.
 //!
-//! Since Linux 5.12 `RESOLVE_CACHED` makes openat2 fail with EAGAIN if the path is not in the kernel's cache, instead of
-//! reading the disk. So the loop's thread opens what is cached, and the executor opens the rest. Three cases need care:
+//! Since Linux 5.12 `RESOLVE_CACHED` makes openat2 fail with EAGAIN if the path is not in the
+//! kernel's cache, instead of reading the disk. So the loop's thread opens what is cached, and the
+//! executor opens the rest. Three cases need care:
 //!
-//! - On FUSE and network file systems the open itself may ask another process, even if the path is cached. The loop's
-//!   thread opens only on file systems that never do ([`Speed`]), with `RESOLVE_NO_XDEV` against mounts below.
+//! - On FUSE and network file systems the open itself may ask another process, even if the path is
+//!   cached. The loop's thread opens only on file systems that never do ([`Speed`]), with
+//!   `RESOLVE_NO_XDEV` against mounts below.
 //! - tmpfs does not cache missing names. It never waits either, and needs no flag.
-//! - openat2 also fails with EAGAIN if the tree changes during the search. Then the executor tries again.
+//! - openat2 also fails with EAGAIN if the tree changes during the search. Then the executor tries
+//!   again.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -28,7 +32,7 @@ pub(crate) const LOCATING: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
 pub(crate) const LOCATING: OFlags = READING;
 
-/// Whether a search may wait for a disk.
+/// The permission of a search to wait for a disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wait {
     /// On the loop's thread.
@@ -76,7 +80,7 @@ impl Beneath {
         self.directory.metadata()
     }
 
-    /// Whether a search of this kind has to be made on the executor.
+    /// Returns whether such a search must run on the executor.
     pub(crate) fn is_too_slow(&self, wait: Wait) -> bool {
         wait == Wait::Never && self.speed == Speed::Unknown
     }
@@ -99,7 +103,7 @@ mod linux {
     use super::{Beneath, Errno, File, Mode, OFlags, OwnedFd, Path, Speed, Wait};
     use rustix::fs::{ResolveFlags, fstatfs, openat2};
 
-    /// How often to try again if the tree changes during the search.
+    /// The attempts of a search during which the tree changes.
     const ATTEMPTS: usize = 16;
 
     /// tmpfs and ramfs, as statfs(2) numbers them.
@@ -162,7 +166,8 @@ mod linux {
             .unwrap_or(Err(Errno::AGAIN))
     }
 
-    /// The executor finds out whether the kernel lacks the flag, or the path crosses a mount, or leaves the root.
+    /// Leaves it to the executor to find out why: the kernel lacks the flag, or the path crosses a
+    /// mount or leaves the root.
     fn at_once(result: Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
         result.map_err(|errno| match errno {
             Errno::INVAL | Errno::XDEV | Errno::INTR => Errno::AGAIN,

@@ -1,4 +1,5 @@
-//! From a path to what is to be sent: a file, its precompressed variant, the index of a directory, or its listing.
+//! Finds what a request gets: a file, its precompressed variant, the index of a directory, or its
+//! listing.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -31,11 +32,12 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) enum Found {
     File(Arc<Opened>),
-    /// What is shown if nothing is found.
+    /// The page that is shown with a 404.
     Missing(Arc<Opened>),
     /// A directory without an index. Its listing is made by [`Pages`](crate::pages::Pages).
     Listing(PathBuf),
-    /// A directory that was asked for without the slash at its end. Relative links would lead elsewhere from there.
+    /// A directory that was asked for without the slash at its end. Relative links would lead
+    /// elsewhere from there.
     Directory(PathBuf),
     /// A file in no coding that the client accepts.
     NotAcceptable,
@@ -72,10 +74,11 @@ impl Opened {
 
     /// A strong tag: it changes whenever the content may have.
     ///
-    /// Every write changes the status change time, and so does every attempt to hide one by setting the modification time; a
-    /// file that replaces another has another inode. Two writes within one tick of the kernel's clock (1 to 10 ms) could share
-    /// a time; since Linux 6.13 they do not on ext4, XFS, Btrfs and tmpfs, where a time that was looked at, as here, is not given
-    /// again. What also changes it, and need not: new permissions, names, and owners.
+    /// Every write changes the status change time, and so does every attempt to hide one by setting
+    /// the modification time; a file that replaces another has another inode. Two writes within one
+    /// tick of the kernel's clock (1 to 10 ms) could share a time; since Linux 6.13 they do not on
+    /// ext4, XFS, Btrfs and tmpfs, where a time that was looked at, as here, is not given again.
+    /// What also changes it, and need not: new permissions, names, and owners.
     fn etag(&self) -> String {
         let metadata = &self.metadata;
         let changed = i128::from(metadata.ctime()) * 1_000_000_000;
@@ -86,12 +89,14 @@ impl Opened {
     }
 }
 
-/// Looks for what a request wants. If it must not wait, it goes as far as it can; then the executor begins anew.
+/// Looks for what a request wants. If it must not wait, it goes as far as it can; then the executor
+/// begins anew.
 ///
 /// # Errors
 ///
-/// Of kind `NotFound` also for what exists and is not served: what is outside or hidden, or neither a file nor a
-/// directory; `WouldBlock` if it must not wait and would have to; ESTALE if the root is missing.
+/// Of kind `NotFound` also for what exists and is not served: what is outside or hidden, or neither
+/// a file nor a directory; `WouldBlock` if it must not wait and would have to; ESTALE if the root
+/// is missing.
 pub(crate) fn find(
     root: &Root,
     rules: &Arc<Rules>,
@@ -143,13 +148,14 @@ impl Search<'_> {
         let index = path.join(INDEX);
         match self.locate(&index) {
             Ok(located) if located.metadata.is_file() => self.file(index, located),
-            // One that is there and leads outside is not found, and neither is the listing then: it would hide the mistake.
+            // One that is there and leads outside is not found, and neither is the listing then: it
+            // would hide the mistake.
             Err(error) if Errno::from_io_error(&error) != Some(Errno::NOENT) => Err(error),
             _ => Ok(Found::Listing(path.clone())),
         }
     }
 
-    /// What is served for what was not found.
+    /// Serves the application, or the page that is shown with a 404.
     fn instead(&self, error: io::Error) -> io::Result<Found> {
         let (path, is_missing) = match &self.rules.spa {
             Some(path) => (path, false),
@@ -177,7 +183,7 @@ impl Search<'_> {
 
     /// The best of a file and its precompressed variants.
     fn file(&self, path: PathBuf, located: Located) -> io::Result<Found> {
-        // Such a file is a compressed one under a name of its own.
+        // This is a compressed SVG, which is not found by way of the name of another file.
         let own = path.extension().filter(|suffix| *suffix == "svgz");
         if own.is_some() {
             return self.open(&path.clone(), path, Some(Coding::Gzip), located);
@@ -199,7 +205,7 @@ impl Search<'_> {
         }
     }
 
-    /// Opens what was located as `name`, to be served as `path`.
+    /// Opens a file that was located at `name`, and is served as `path`.
     fn open(
         &self,
         name: &Path,
@@ -221,7 +227,8 @@ impl Search<'_> {
         })))
     }
 
-    /// A precompressed variant, unless it is older than its file: then the file was changed and not compressed again.
+    /// A precompressed variant, unless it is older than its file: then the file was changed and not
+    /// compressed again.
     fn variant(&self, name: &Path, of: &Metadata) -> io::Result<Option<Located>> {
         match self.locate(name) {
             Ok(located) => {
@@ -236,7 +243,8 @@ impl Search<'_> {
     }
 }
 
-/// Many tools (pigz, brotli, tar) copy a file's time in whole seconds. A variant of such a time is as old as its file.
+/// Many tools (pigz, brotli, tar) copy a file's time in whole seconds. A variant of such a time is
+/// as old as its file.
 fn is_fresh(variant: &Metadata, of: &Metadata) -> bool {
     let by_seconds = variant.mtime_nsec() == 0;
     let nanoseconds = if by_seconds { 0 } else { of.mtime_nsec() };

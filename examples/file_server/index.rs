@@ -1,8 +1,9 @@
 //! The listing of a directory: a pure function from its entries to HTML or JSON.
 //!
-//! One file without scripts and without anything to load from elsewhere, made for a phone as for a desk. Names are anything but
-//! `/` and NUL, and whoever may write to the tree chooses them, so they meet HTML in two forms only: [`Text`] to be read and
-//! [`Link`] to be followed. Links are relative, and stay right behind a proxy that serves the tree below a prefix.
+//! One file without scripts and without anything to load from elsewhere, made for a phone as for a
+//! desk. Names are anything but `/` and NUL, and whoever may write to the tree chooses them, so
+//! they meet HTML in two forms only: [`Text`] to be read and [`Link`] to be followed. Links are
+//! relative, and stay right behind a proxy that serves the tree below a prefix.
 
 use std::cmp::Ordering;
 use std::ffi::OsString;
@@ -30,7 +31,7 @@ pub(crate) enum Kind {
     File,
 }
 
-/// What the entries are sorted by, directories always first.
+/// The order of the entries, in which directories always come first.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Order {
     pub(crate) by: By,
@@ -58,7 +59,8 @@ impl By {
 }
 
 impl Order {
-    /// Reads `sort=name`, `sort=-size` and the like from a query; anything else is the order of names.
+    /// Reads `sort=name`, `sort=-size` and the like from a query; anything else is the order of
+    /// names.
     pub(crate) fn read(query: &str) -> Order {
         let values = query
             .split('&')
@@ -104,8 +106,9 @@ pub(crate) fn sort(entries: &mut [Entry], order: Order) {
     }
 }
 
-/// Names as people count: "9" before "10", and "a" beside "A". In front of each number stands its length, so that comparing
-/// bytes compares numbers: a total order by construction, which rules that compare name with name seldom are.
+/// Names as people count: "9" before "10", and "a" beside "A". In front of each number stands its
+/// length, so that comparing bytes compares numbers: a total order by construction, which rules
+/// that compare name with name seldom are.
 fn natural_key(entry: &Entry) -> Vec<u8> {
     let name = entry.name.to_string_lossy().to_lowercase();
     let runs = name.as_bytes();
@@ -166,7 +169,8 @@ struct Trail<'a>(&'a [u8]);
 
 impl fmt::Display for Trail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An empty name, as in "/a//b/", is a level of the address all the same, and "../" goes up by one such level.
+        // An empty name, as in "/a//b/", is a level of the address all the same, and "../" goes up
+        // by one such level.
         let names: Vec<&[u8]> = self.0.split(|&byte| byte == b'/').collect();
         let last = names.len().saturating_sub(2);
         f.write_str("<nav aria-label=\"Path\"><h1>")?;
@@ -280,7 +284,8 @@ impl fmt::Display for Row<'_> {
     }
 }
 
-/// The entries as a list of objects, as nginx has it, each with a link that also leads to a name that is no text.
+/// The entries as a list of objects, as nginx has it, each with a link that also leads to a name
+/// that is no text.
 pub(crate) struct Json<'a>(pub(crate) &'a [Entry]);
 
 impl fmt::Display for Json<'_> {
@@ -333,8 +338,9 @@ fn timestamp(time: SystemTime) -> Option<Timestamp> {
 
 /// A name or a path to be read, as text and between double quotes.
 ///
-/// What is no text shows as U+FFFD, and so do the characters that turn the direction of what follows: with them
-/// "gpj.exe" reads "exe.jpg", and they reach beyond an element that isolates its text. Control characters get their pictures.
+/// What is no text shows as U+FFFD, and so do the characters that turn the direction of what
+/// follows: with them "gpj.exe" reads "exe.jpg", and they reach beyond an element that isolates its
+/// text. Control characters get their pictures.
 struct Text<'a>(&'a [u8]);
 
 impl fmt::Display for Text<'_> {
@@ -363,7 +369,8 @@ fn picture(char: char) -> char {
     }
 }
 
-/// A name as a link from the page of its directory. Without the dot "javascript:alert(1)" would have a scheme.
+/// A name as a link from the page of its directory. Without the dot "javascript:alert(1)" would
+/// have a scheme.
 struct Link<'a>(&'a [u8]);
 
 /// All but what RFC 3986 calls unreserved.

@@ -14,7 +14,8 @@ use socket2::{Domain, Protocol, SockAddr, Type};
 
 use crate::address::Address;
 
-/// How many connections may wait to be accepted; the kernel has a limit of its own (`net.core.somaxconn`).
+/// How many connections may wait to be accepted; the kernel has a limit of its own
+/// (`net.core.somaxconn`).
 const BACKLOG: i32 = 1024;
 
 /// What a loop accepts from.
@@ -112,14 +113,14 @@ pub(crate) fn listen(
     })
 }
 
-/// The kernel spreads the connections over the sockets by a hash of their addresses, so that no loop is woken for a
-/// connection which another takes.
+/// The kernel spreads the connections over the sockets by a hash of their addresses, so that no
+/// loop is woken for a connection which another takes.
 fn listen_tcp(addr: SocketAddr, count: NonZeroUsize) -> io::Result<Vec<TcpListener>> {
     if count == NonZeroUsize::MIN {
         return Ok(vec![bind(socket(addr)?, addr)?]);
     }
-    // With SO_REUSEPORT a second server of the same user would be given a share of the connections. Without it the address is
-    // refused if it is taken.
+    // With SO_REUSEPORT a second server of the same user would be given a share of the connections.
+    // Without it the address is refused if it is taken.
     let probe = socket(addr)?;
     probe.bind(&addr.into())?;
     let addr = probe.local_addr()?.as_socket().unwrap_or(addr);

@@ -14,12 +14,14 @@ use crate::beneath::Wait;
 use crate::index::{Entry, Kind};
 use crate::root::Tree;
 
-/// A directory of more entries has no listing: it would take too much memory, and a part would look like the whole.
+/// The largest directory that has a listing. A larger one would take too much memory, and a part
+/// would seem to be the whole.
 const MAX_ENTRIES: usize = 500_000;
 
 /// Lists the directory at `path`, hidden names only if they are served. Blocks: for the executor.
 ///
-/// Left out is what a request would not get: what is neither file nor directory, and links to outside.
+/// It leaves out what a request would not get: links to outside, and what is neither file nor
+/// directory.
 ///
 /// # Errors
 ///
@@ -84,8 +86,8 @@ fn entry(kind: FileType, stat: &Stat) -> Option<Unnamed> {
     })
 }
 
-/// What a link leads to, by the way that a request for it would take. Out of descriptors, nothing must look as if it was
-/// not there.
+/// Finds what a link leads to, as a request for it would. A lack of descriptors must not make it
+/// seem to be missing.
 fn linked(tree: &Tree, path: &Path) -> io::Result<Option<Unnamed>> {
     let metadata = match tree.locate(path, Wait::Allowed) {
         Ok(located) => located.metadata,

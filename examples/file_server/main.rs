@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     let result = match options::read(std::env::args_os().skip(1)) {
         Ok(Command::Help) => print(options::USAGE),
         Ok(Command::Version) => print(concat!("file_server ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Command::Serve(options)) => server::run(&options),
+        Ok(Command::Serve(options)) => server::run(*options),
         Err(problem) => {
             report(format_args!("file_server: {problem} (see --help)"));
             return ExitCode::from(2);

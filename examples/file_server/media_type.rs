@@ -44,8 +44,8 @@ const CORRECTED: &[(&str, &[&str])] = &[
 const TEXTS: &str = "AUTHORS CHANGELOG CHANGES CODEOWNERS CONTRIBUTING COPYING COPYRIGHT Dockerfile \
     HISTORY INSTALL LICENCE LICENSE Makefile NEWS NOTICE README TODO VERSION";
 
-/// The value of `Content-Type`. A text gets the charset of the option, and none without it: a wrong one would be
-/// believed more than what the text says of itself. WebVTT is always UTF-8.
+/// The value of `Content-Type`. A text gets the charset of the option, and none without it: a wrong
+/// one would be believed more than what the text says of itself. WebVTT is always UTF-8.
 pub(crate) fn media_type(path: &Path, charset: Option<&str>) -> String {
     let name = essence(path);
     let charset = match name {

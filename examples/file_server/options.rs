@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
@@ -50,7 +49,7 @@ SECONDS may have a fraction.
 /// What the program is asked to do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Serve(Options),
+    Serve(Box<Options>),
     Help,
     Version,
 }
@@ -65,10 +64,11 @@ pub(crate) struct Options {
     pub(crate) patience: Patience,
     pub(crate) grace: Duration,
     pub(crate) log: Destination,
-    pub(crate) rules: Arc<Rules>,
+    pub(crate) rules: Rules,
 }
 
-/// How long a client may take. None of these is ever "for ever": what a client holds it would hold for good.
+/// How long a client may take. None of these is ever "for ever": what a client holds it would hold
+/// for good.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) header: Duration,
@@ -92,7 +92,6 @@ pub(crate) enum Destination {
 pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut parser = Parser::from_args(args);
     let mut options = Options::default();
-    let mut rules = Rules::default();
     let mut root = None;
     while let Some(arg) = parser.next().map_err(text)? {
         match arg {
@@ -101,10 +100,7 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Command, 
             Value(path) if root.is_none() => root = Some(PathBuf::from(path)),
             Long(name) => {
                 let name = name.to_owned();
-                let known = match set_rule(&mut rules, &name, &mut parser) {
-                    Ok(false) => options.set(&name, &mut parser),
-                    set => set.map(|_| ()),
-                };
+                let known = options.set(&name, &mut parser);
                 known.map_err(|problem| format!("--{name}: {problem}"))?;
             }
             Value(_) => return Err("one ROOT is enough".into()),
@@ -112,8 +108,7 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Command, 
         }
     }
     options.root = root.ok_or("ROOT is missing")?;
-    options.rules = Arc::new(rules);
-    Ok(Command::Serve(options))
+    Ok(Command::Serve(options.into()))
 }
 
 impl Default for Options {
@@ -131,14 +126,15 @@ impl Default for Options {
             },
             grace: Duration::from_secs(10),
             log: Destination::Stdout,
-            rules: Arc::default(),
+            rules: Rules::default(),
         }
     }
 }
 
 impl Options {
     fn set(&mut self, name: &str, parser: &mut Parser) -> Result<(), String> {
-        let mut value = || value_of(parser);
+        let mut value = || parser.value().map_err(|_| "a value is missing".to_owned());
+        let rules = &mut self.rules;
         match name {
             "addr" => self.address = Address::read(&string(value()?)?)?,
             "socket-mode" => self.socket_mode = Some(mode(&string(value()?)?)?),
@@ -149,42 +145,21 @@ impl Options {
             "stall-timeout" => self.patience.stall = timeout(&value()?)?,
             "grace" => self.grace = seconds(&value()?)?,
             "log" => self.log = destination(value()?),
+            "trusted-proxy" => rules.proxies.add(&string(value()?)?)?,
+            "hidden" => rules.hidden = true,
+            "follow-links" => rules.follow_links = true,
+            "spa" => rules.spa = Some(below_root(&string(value()?)?)?),
+            "not-found" => rules.not_found = below_root(&string(value()?)?)?,
+            "charset" => rules.charset = Some(charset(string(value()?)?)?),
+            "cache-control" => {
+                let rule = CacheControl::read(&string(value()?)?)?;
+                rules.cache_control.push(rule);
+            }
+            "cors" => rules.cors = true,
             _ => return Err("there is no such option".into()),
         }
         Ok(())
     }
-}
-
-/// Sets one of the options that say what is served; gives `false` if it is none of them.
-fn set_rule(rules: &mut Rules, name: &str, parser: &mut Parser) -> Result<bool, String> {
-    let mut value = || value_of(parser).and_then(string);
-    match name {
-        "hidden" => rules.hidden = true,
-        "follow-links" => rules.follow_links = true,
-        "cors" => rules.cors = true,
-        "spa" => rules.spa = Some(below_root(&value()?)?),
-        "not-found" => rules.not_found = below_root(&value()?)?,
-        "charset" => rules.charset = Some(charset(value()?)?),
-        "cache-control" => {
-            let value = value()?;
-            let rule = CacheControl::read(&value);
-            let rule = rule.ok_or_else(|| format!("{value:?} is no [PATTERN:]VALUE"))?;
-            rules.cache_control.push(rule);
-        }
-        "trusted-proxy" => {
-            let value = value()?;
-            if !rules.proxies.add(&value) {
-                return Err(format!("{value:?} is neither IP, IP/LEN nor unix"));
-            }
-        }
-        _ => return Ok(false),
-    }
-    Ok(true)
-}
-
-fn value_of(parser: &mut Parser) -> Result<OsString, String> {
-    let value = parser.value();
-    value.map_err(|_| "a value is missing".to_owned())
 }
 
 fn string(value: OsString) -> Result<String, String> {

@@ -1,11 +1,13 @@
-//! Listings, rendered once for all who ask at the same time.
+//! Renders listings, and shares each rendering between the clients that ask at the same time.
 //!
-//! A listing may be large, and each client takes it at its own pace. So it is rendered into a file without a name, in memory,
-//! and sent from there as any file is: a client that waits holds no part of it.
+//! A listing may be large, and each client takes it at its own pace. So the executor renders it
+//! into an unnamed file in memory, and the loop sends it from there like any file. A client that
+//! reads nothing holds no part of it.
 //!
-//! One listing is rendered at a time. Whoever asked before that began may have the result, as it is newer than the
-//! request. A result that is equal to an earlier one, which somebody still takes, gives its memory back. So directories
-//! that do not change have one rendering each, and [`MAX_BYTES`] bounds all of them together.
+//! One listing is rendered at a time. A request gets a rendering that began after the request came,
+//! so it is never too old. If a new rendering equals an earlier one that a client still receives,
+//! both clients share the earlier. So a directory that does not change has one rendering, and
+//! [`MAX_BYTES`] bounds all renderings together.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -26,16 +28,16 @@ use crate::listing;
 use crate::root::Root;
 use crate::rules::Rules;
 
-/// How much the renderings of a loop may take together, but for the only one.
+/// The bytes that all renderings of a loop may take together. A single one may be larger.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// How long a rendering stays that nobody takes.
+/// The interval at which unused renderings are dropped.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Which listing.
+/// A listing in one order and one format.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Listing {
-    /// Of the directory, below the root.
+    /// The path of the directory below the root.
     pub(crate) path: PathBuf,
     pub(crate) order: Order,
     pub(crate) format: Format,
@@ -58,7 +60,7 @@ pub(crate) struct Page {
 
 struct Rendered {
     listing: Listing,
-    /// When its rendering began, in the order of events.
+    /// The event at which its rendering began.
     begun: u64,
     page: Arc<Page>,
 }
@@ -71,7 +73,7 @@ pub(crate) struct Pages {
     events: Cell<u64>,
     rendered: RefCell<Vec<Rendered>>,
     is_sweeping: Cell<bool>,
-    /// Full while somebody renders.
+    /// A channel that is full during a rendering.
     rendering: (Sender<()>, Receiver<()>),
 }
 
@@ -102,7 +104,8 @@ impl Pages {
     ///
     /// # Errors
     ///
-    /// Any OS error from reading the directory; `QuotaExceeded` if clients that take their time hold too many others.
+    /// Any OS error from reading the directory; `QuotaExceeded` if clients that take their time
+    /// hold too many others.
     pub(crate) async fn page(self: &Rc<Pages>, listing: Listing) -> io::Result<Arc<Page>> {
         let asked = self.next_event();
         let (begin, end) = &self.rendering;

@@ -11,26 +11,30 @@ pub(crate) struct Proxies {
 }
 
 impl Proxies {
-    /// Adds `IP`, `IP/LENGTH` or `unix`; says whether it could be read.
-    pub(crate) fn add(&mut self, text: &str) -> bool {
+    /// Adds `IP`, `IP/LEN` or `unix`.
+    ///
+    /// # Errors
+    ///
+    /// A line that says that the text is none of these.
+    pub(crate) fn add(&mut self, text: &str) -> Result<(), String> {
         if text == "unix" {
             self.unix = true;
-            return true;
+            return Ok(());
         }
-        let (ip, len) = match text.split_once('/') {
-            Some((ip, len)) => (ip, len.parse().ok()),
-            None => (text, Some(128)),
+        let wrong = || format!("{text:?} is neither IP, IP/LEN nor unix");
+        let (ip, len) = text.split_once('/').unwrap_or((text, ""));
+        let ip = ip.parse().map_err(|_| wrong())?;
+        let width = bits(ip).1;
+        let len = match text.contains('/') {
+            true => len.parse().ok().filter(|len| *len <= width),
+            false => Some(width),
         };
-        let (Ok(ip), Some(len)) = (ip.parse::<IpAddr>(), len) else {
-            return false;
-        };
-        let most = bits(ip).1;
-        let is_right = len <= most || !text.contains('/');
-        self.networks.push((ip, len.min(most)));
-        is_right
+        self.networks.push((ip, len.ok_or_else(wrong)?));
+        Ok(())
     }
 
-    /// The client's address: the last in the list that is no proxy's. Those before it are anybody's word.
+    /// The client's address: the last in the list that is no proxy's. Those before it are anybody's
+    /// word.
     pub(crate) fn client(&self, peer: Option<IpAddr>, forwarded: Option<&str>) -> Option<IpAddr> {
         let mut client = peer;
         let list = forwarded.unwrap_or_default();

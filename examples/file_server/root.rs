@@ -1,16 +1,19 @@
 //! The directory that is served, and the only way to open what is in it.
 //!
-//! The root follows its path. A build that deletes and recreates the directory, or switches a symbolic link to a new one,
-//! is served from the next request on. While nothing is there, requests fail.
+//! The root follows its path. A build that deletes and recreates the directory, or switches a
+//! symbolic link to a new one, is served from the next request on. While nothing is there, requests
+//! fail.
 //!
-//! No client gets out of the root, whatever path it asks for and whatever changes meanwhile. With `RESOLVE_BENEATH`,
-//! openat2(2) checks each step while it takes it. A check of the path's text before the open would leave time to swap a
-//! directory for a symbolic link. Links that stay below the root are followed, absolute ones never are, unless the
-//! `--follow-links` option allows all links. Linux has the call since 5.6. Elsewhere the path is resolved, compared, and
-//! opened. That is safe if nobody who changes the tree is hostile.
+//! No client gets out of the root, whatever path it asks for and whatever changes meanwhile. With
+//! `RESOLVE_BENEATH`, openat2(2) checks each step while it takes it. A check of the path's text
+//! before the open would leave time to swap a directory for a symbolic link. Links that stay below
+//! the root are followed, absolute ones never are, unless the `--follow-links` option allows all
+//! links. Linux has the call since 5.6. Elsewhere the path is resolved, compared, and opened. That
+//! is safe if nobody who changes the tree is hostile.
 //!
-//! A search must not wait, nor disturb others. So it takes a handle of the name first (O_PATH), looks what that is, and
-//! opens regular files alone, through the handle. No FIFO gets a reader, and no device is opened.
+//! A search must not wait, nor disturb other programs. It first gets a handle of the name (O_PATH),
+//! which opens nothing. Then it opens regular files alone, through the handle. No FIFO gets a
+//! reader, and no device is opened.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -42,7 +45,7 @@ pub(crate) struct Tree {
     follow_links: bool,
 }
 
-/// What a path names, not yet opened to be read.
+/// A handle of a name, which is not open for reading.
 #[derive(Debug)]
 pub(crate) struct Located {
     pub(crate) handle: File,
@@ -65,10 +68,10 @@ impl Root {
         })
     }
 
-    /// The directory that the root's path names now, for one search.
+    /// Returns the directory that the root's path names now, for one search.
     ///
-    /// The check costs a system call. It does not wait, as the open directory keeps the path to it in memory. It also keeps
-    /// its inode number from being used again.
+    /// The check costs a system call. It does not wait, as the open directory keeps the path to it
+    /// in memory. It also keeps its inode number from being used again.
     ///
     /// # Errors
     ///
@@ -112,7 +115,8 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// `NotFound` also for what is outside; `WouldBlock` if the search must not wait and would have to.
+    /// `NotFound` also for what is outside; `WouldBlock` if the search must not wait and would have
+    /// to.
     pub(crate) fn locate(&self, path: &Path, wait: Wait) -> io::Result<Located> {
         let handle = match self.beneath.open(path, LOCATING, wait) {
             Err(Errno::NOSYS) => self.locate_resolved(path),
@@ -173,8 +177,8 @@ fn handles() -> Option<&'static OwnedFd> {
     HANDLES.get_or_init(open).as_ref()
 }
 
-/// Says "not found" if there is nothing to serve: a way through a file or out of the root, a loop of links, a name that
-/// no file can have.
+/// Says "not found" if there is nothing to serve: a way through a file or out of the root, a loop
+/// of links, a name that no file can have.
 fn not_found_or(errno: Errno) -> io::Error {
     match errno {
         Errno::NOTDIR

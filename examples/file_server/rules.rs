@@ -1,4 +1,4 @@
-//! What is served and how, as far as the options decide it.
+//! The options that decide what is served and how.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,18 @@ use crate::proxies::Proxies;
 
 #[derive(Debug)]
 pub(crate) struct Rules {
-    /// Whether names that begin with a dot are served.
+    /// Set if names that begin with a dot are served.
     pub(crate) hidden: bool,
     pub(crate) follow_links: bool,
-    /// What is served with 200 if nothing is found, for an application that routes in the browser.
+    /// A file that is served with 200 if nothing is found: an application that routes in the
+    /// browser.
     pub(crate) spa: Option<PathBuf>,
-    /// What is served with 404 if nothing is found.
+    /// A file that is served with 404 if nothing is found.
     pub(crate) not_found: PathBuf,
-    /// Of texts.
+    /// The charset of texts.
     pub(crate) charset: Option<String>,
     pub(crate) cache_control: Vec<CacheControl>,
-    /// Whether scripts of other origins may read everything.
+    /// Set if scripts of all origins may read everything.
     pub(crate) cors: bool,
     pub(crate) proxies: Proxies,
 }
@@ -38,7 +39,8 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Whether a path below the root must look as if nothing was there. `/.well-known/` is meant for everybody (RFC 8615).
+    /// Returns whether the server must answer as if nothing was at this path. `/.well-known/` is
+    /// meant for everybody (RFC 8615).
     pub(crate) fn hides(&self, path: &Path) -> bool {
         let mut names = path.as_os_str().as_bytes().split(|&byte| byte == b'/');
         let is_hidden = |name: &[u8]| name.starts_with(b".") && name != b".";
@@ -62,13 +64,17 @@ pub(crate) struct CacheControl {
 }
 
 impl CacheControl {
-    /// Reads the option's value; `None` if it cannot stand in a header.
-    pub(crate) fn read(text: &str) -> Option<CacheControl> {
+    /// # Errors
+    ///
+    /// A line that says that the value cannot stand in a header.
+    pub(crate) fn read(text: &str) -> Result<CacheControl, String> {
         let (pattern, value) = text.rsplit_once(':').unwrap_or(("*", text));
         let value = value.trim();
         let is_printable = |char: char| char == ' ' || char.is_ascii_graphic();
-        let is_value = !value.is_empty() && value.chars().all(is_printable);
-        is_value.then(|| CacheControl {
+        if value.is_empty() || !value.chars().all(is_printable) {
+            return Err(format!("{text:?} is no [PATTERN:]VALUE"));
+        }
+        Ok(CacheControl {
             pattern: pattern.trim_start_matches('/').to_owned(),
             value: value.to_owned(),
         })
@@ -86,8 +92,8 @@ impl CacheControl {
     }
 }
 
-/// A star stands for any bytes, slashes too. The last star gives way first, which is enough and takes no more than
-/// the product of the lengths.
+/// A star stands for any bytes, slashes too. The last star gives way first, which is enough and
+/// takes no more than the product of the lengths.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut of) = (0, 0);
     let mut last_star = None;

@@ -21,12 +21,12 @@ use crate::worker::{self, Plan};
 /// # Errors
 ///
 /// What the system says of the root, the address, or the log.
-pub(crate) fn run(options: &Options) -> io::Result<()> {
+pub(crate) fn run(options: Options) -> io::Result<()> {
     raise_descriptor_limit();
     let threads = options.threads;
     let plan = Plan {
         root: Arc::new(open_root(&options.root, options.rules.follow_links)?),
-        rules: options.rules.clone(),
+        rules: Arc::new(options.rules),
         patience: options.patience,
         most_clients: options.limit.get().div_ceil(threads.get()),
         grace: options.grace,
