@@ -61,6 +61,10 @@ pub(crate) enum Speed {
 pub(crate) struct Beneath {
     directory: File,
     speed: Speed,
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "only openat2 needs it")
+    )]
     follow_links: bool,
 }
 
