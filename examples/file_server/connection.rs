@@ -168,6 +168,9 @@ impl Connection {
     }
 
     async fn list(&self, path: PathBuf, request: &Request) -> Response {
+        if let Some(reference) = target::without_empty_names(&path, &request.target) {
+            return Response::moved(&reference);
+        }
         let query = target::query(&request.target).unwrap_or_default();
         let listing = Listing {
             path,

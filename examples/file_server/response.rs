@@ -2,7 +2,6 @@
 
 use std::fmt::{Arguments, Write};
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -88,7 +87,9 @@ impl Response {
             Ok(Found::File(opened)) => Response::file(request, &opened),
             Ok(Found::Missing(opened)) => Response::missing(&opened),
             Ok(Found::Listing(_)) => Response::plain(Status::NotFound),
-            Ok(Found::Directory(path)) => Response::redirect(&path, &request.target),
+            Ok(Found::Directory(path)) => {
+                Response::moved(&target::directory(&path, &request.target))
+            }
             Ok(Found::NotAcceptable) => {
                 let mut response = Response::plain(Status::NotAcceptable);
                 response.varies();
@@ -145,9 +146,8 @@ impl Response {
         response
     }
 
-    fn redirect(path: &Path, target: &str) -> Response {
+    pub(crate) fn moved(location: &str) -> Response {
         let mut response = Response::plain(Status::MovedPermanently);
-        let location = target::directory(path, target);
         response.field("Location", format_args!("{location}"));
         response
     }

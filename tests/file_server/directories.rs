@@ -116,6 +116,39 @@ fn a_directory_is_found_at_its_slash() {
     assert_eq!(get(&server, "/d/").body.len(), 10);
 }
 
+/// A browser counts an empty name as a level, and the links of a page do not.
+#[test]
+fn a_page_has_an_address_without_empty_names() {
+    let server = Server::start();
+    fs::create_dir_all(server.path("d/e f")).expect("directories");
+    server.add("d/a", 10);
+    for (target, location) in [
+        ("//", "../"),
+        ("///?q", "../../?q"),
+        ("//d/", "../../d/"),
+        ("/d//e%20f/", "../../../d/e%20f/"),
+        ("/./d/.//e%20f/.?a", "../../../d/e%20f/?a"),
+        ("http://host//d/#x", "../../d/"),
+    ] {
+        let response = get(&server, target);
+        assert_eq!(response.status, 301, "{target}");
+        assert_eq!(response.field("location"), location, "{target}");
+    }
+    for target in [
+        "/",
+        "/.",
+        "/./",
+        "/%2e/d/",
+        "/d/./e%20f/",
+        "http://host",
+        "//d//a",
+    ] {
+        assert_eq!(get(&server, target).status, 200, "{target}");
+    }
+    server.add("d/index.html", 10);
+    assert_eq!(get(&server, "//d/").status, 200);
+}
+
 /// Showing the page instead would hide the mistake.
 #[test]
 fn an_index_that_leads_outside_is_not_replaced_by_a_page() {
