@@ -112,7 +112,7 @@ fn start_without_privileges() -> Server {
     Server::start_as(command.arg("-c").arg(script).arg(executable()))
 }
 
-/// A reader that opens a FIFO, if only for a moment, tells its writer that somebody listens; opening a device may do anything.
+/// A reader that opens a FIFO wakes its writer, and an open of a device may do anything.
 #[test]
 fn a_fifo_is_not_opened() {
     let server = Server::start();
