@@ -1,4 +1,4 @@
-//! A TCP server that sends back what it is sent: accepting, one task per connection, and what to do when accepting fails.
+//! A TCP echo server. It has a task for each connection, and survives an accept error.
 //!
 //! ```text
 //! cargo run --example echo_server -- 127.0.0.1:8007      the address is optional
@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use sendloop::{LoopHandle, Socket};
 
-/// How long to leave the listener alone after an error: without descriptors accept(2) fails at once, as long as clients wait.
+/// The pause after an accept error. If the process is out of descriptors, accept(2) fails at once as
+/// long as a client waits.
 const PAUSE: Duration = Duration::from_millis(100);
 
 fn main() -> io::Result<()> {
@@ -20,10 +21,13 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind(addr.as_deref().unwrap_or("127.0.0.1:8007"))?;
     announce(&listener)?;
     let listener = Socket::new(listener)?;
-    sendloop::run(async |event_loop| serve(&event_loop, &listener).await)
+    match sendloop::run(async |event_loop| serve(&event_loop, &listener).await) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()), // Ctrl-C
+        result => result,
+    }
 }
 
-/// Standard output is not flushed by a line's end where it is a pipe.
+/// Prints the address, and flushes it in case standard output is a pipe.
 fn announce(listener: &TcpListener) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "listening on {}", listener.local_addr()?)?;
@@ -49,7 +53,7 @@ async fn serve(event_loop: &LoopHandle, listener: &Socket<TcpListener>) {
     }
 }
 
-/// Sends everything back, until the client sends no more.
+/// Sends everything back until the client's end of the stream.
 async fn echo(event_loop: &LoopHandle, client: &Socket<TcpStream>) -> io::Result<()> {
     client.get_ref().set_nodelay(true)?;
     let mut buffer = vec![0; 64 << 10];
@@ -61,7 +65,7 @@ async fn echo(event_loop: &LoopHandle, client: &Socket<TcpStream>) -> io::Result
     }
 }
 
-/// Unlike `eprintln!`, it does not panic where nobody reads the errors: that would end the server.
+/// Logs an error. `eprintln!` would panic, and end the server, if standard error is closed.
 fn report(message: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{message}");
 }

@@ -1,12 +1,13 @@
-//! Receives a file over one TCP connection: accepting, `sock_recv`, and writing to the disk where it does not hold the loop. In one
-//! terminal, and then in another:
+//! Receives a file over one TCP connection. An executor thread writes to the disk, so the loop does
+//! not wait for it. In one terminal, and then in another:
 //!
 //! ```text
 //! cargo run --example recv_file -- 127.0.0.1:9000 copy
 //! cargo run --example send_file -- 127.0.0.1:9000 Cargo.toml
 //! ```
 //!
-//! The file gets its name when it is whole: until then, and after an error, what had that name is as it was.
+//! The file gets its name when it is complete. After an error, an older file of that name is
+//! unchanged.
 
 use std::env;
 use std::fs::Permissions;
@@ -23,7 +24,7 @@ use tempfile::NamedTempFile;
 
 const USAGE: &str = "usage: recv_file ADDR:PORT FILE";
 
-/// The most that is received and written at a time.
+/// The most bytes that one call receives and writes.
 const BLOCK: usize = 256 << 10;
 
 fn main() -> io::Result<ExitCode> {
@@ -33,7 +34,7 @@ fn main() -> io::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     };
     let listener = Socket::new(TcpListener::bind(addr)?)?;
-    // The outer result: whether a loop could be made. The inner one: whether the file could be received.
+    // The outer result is that of the loop, the inner one that of `receive`.
     sendloop::run(async |event_loop| receive(&event_loop, listener, path.into()).await)??;
     Ok(ExitCode::SUCCESS)
 }
@@ -45,7 +46,7 @@ async fn receive(
 ) -> io::Result<()> {
     println!("listening on {}", listener.get_ref().local_addr()?);
     let (sock, peer) = event_loop.sock_accept(&listener).await?;
-    // Whoever comes now is refused.
+    // The kernel refuses further clients.
     drop(listener);
     let began = Instant::now();
     let (file, received) = receive_all(event_loop, &sock, unnamed_beside(&path)?).await?;
@@ -61,7 +62,8 @@ async fn receive(
     Ok(())
 }
 
-/// A file that is removed unless it gets its name: in the same folder, as renaming does not leave a file system.
+/// Creates a file that is removed unless it gets its name. It is in the same folder, as a file cannot
+/// be renamed across file systems.
 fn unnamed_beside(path: &Path) -> io::Result<NamedTempFile> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     tempfile::Builder::new()
@@ -69,7 +71,8 @@ fn unnamed_beside(path: &Path) -> io::Result<NamedTempFile> {
         .tempfile_in(folder.unwrap_or(Path::new(".")))
 }
 
-/// Receives until the end of the stream. The file is lent to the executor for each write, and comes back with its result.
+/// Receives until the end of the stream. The executor owns the file during each write, and returns
+/// it with the result.
 async fn receive_all(
     event_loop: &LoopHandle,
     sock: &Socket<TcpStream>,
@@ -88,7 +91,7 @@ async fn receive_all(
     }
 }
 
-/// On the standard error, and hidden where that is no terminal. How much will come nobody has said.
+/// Creates a progress bar without a length. It is hidden if standard error is not a terminal.
 fn progress_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {bytes} {bytes_per_sec}");
     ProgressBar::no_length().with_style(style.expect("a template"))

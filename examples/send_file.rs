@@ -1,5 +1,5 @@
-//! Sends a file, or a part of it, over a TCP connection: connecting, and `sock_sendfile` with its offset, its count and its
-//! progress. In one terminal, and then in another:
+//! Sends a file, or a part of it, over a TCP connection with `sock_sendfile` and its options. In one
+//! terminal, and then in another:
 //!
 //! ```text
 //! cargo run --example recv_file -- 127.0.0.1:9000 copy
@@ -9,7 +9,7 @@
 use std::env;
 use std::fs::File;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -30,7 +30,7 @@ fn main() -> io::Result<ExitCode> {
         eprintln!("{USAGE}");
         return Ok(ExitCode::from(2));
     };
-    // The outer result: whether a loop could be made. The inner one: whether the file could be sent.
+    // The outer result is that of the loop, the inner one that of `send`.
     sendloop::run(async |event_loop| send(&event_loop, options).await)??;
     Ok(ExitCode::SUCCESS)
 }
@@ -49,7 +49,7 @@ fn read_options(mut args: impl Iterator<Item = String>) -> Option<Options> {
 
 async fn send(event_loop: &LoopHandle, options: Options) -> io::Result<()> {
     let file = File::open(&options.plain[1])?;
-    let sock = connect(event_loop, options.plain[0].clone()).await?;
+    let sock = connect(event_loop, &options.plain[0]).await?;
     let rest = file.metadata()?.len().saturating_sub(options.offset);
     let bar = progress_bar(options.count.map_or(rest, |count| count.min(rest)));
     let began = Instant::now();
@@ -61,29 +61,23 @@ async fn send(event_loop: &LoopHandle, options: Options) -> io::Result<()> {
         sending = sending.count(count);
     }
     let sent = sending.await?;
-    sock.get_ref().shutdown(Shutdown::Write)?;
+    sock.shutdown(Shutdown::Write)?;
     bar.finish_and_clear();
     println!("sent {sent} bytes in {:.3?}", began.elapsed());
     Ok(())
 }
 
-/// On the standard error, and hidden where that is no terminal.
+/// Creates a progress bar. It is hidden if standard error is not a terminal.
 fn progress_bar(len: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
     ProgressBar::new(len).with_style(style.expect("a template"))
 }
 
-/// Names are looked up on the executor, as that waits for the network; then each address is tried in its turn.
-async fn connect(event_loop: &LoopHandle, to: String) -> io::Result<Socket<TcpStream>> {
-    let lookup = event_loop.run_in_executor(move || to.to_socket_addrs().map(Vec::from_iter));
-    let addrs: Vec<SocketAddr> = lookup.await??;
-    let mut result = Err(io::ErrorKind::NotFound.into());
-    for addr in addrs {
-        let sock = Socket::tcp(&addr)?;
-        match event_loop.sock_connect(&sock, &addr).await {
-            Ok(()) => return Ok(sock),
-            Err(error) => result = Err(error),
-        }
-    }
-    result
+/// Resolves the name, and connects to the first of its addresses that answers.
+async fn connect(event_loop: &LoopHandle, to: &str) -> io::Result<Socket<TcpStream>> {
+    let (host, port) = to.rsplit_once(':').ok_or(io::ErrorKind::InvalidInput)?;
+    let port = port.parse().map_err(io::Error::other)?;
+    // An IPv6 address has brackets: [::1]:9000.
+    let host = host.trim_matches(['[', ']']);
+    event_loop.connect(host, port).await
 }

@@ -1,16 +1,28 @@
 //! The time that a loop goes by.
 
 use std::fmt;
+use std::io;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// The time that a loop goes by: the machine's monotonic clock, or one that a test moves by hand.
+/// The clock of a loop: the machine's monotonic clock, or virtual time for tests.
 ///
-/// With [`Clock::manual`] no timer of the loop fires until [`advance`](Clock::advance) reaches it: a test of an hour's
-/// timeout takes no time and has one outcome. Clones of a clock are one clock.
+/// All timers of a loop use its clock: `call_later`, `sleep`, `wait_for`, `stall_timeout`. Clones
+/// of a clock are one clock.
+///
+/// - [`Clock::real`] is the machine's clock and the default.
+/// - [`Clock::manual`] stands still until a test [advances](Clock::advance) it. A test of an hour's
+///   timeout takes no time and has one outcome.
+/// - [`Clock::paused`] also jumps to the next timer by itself when the loop is idle, as tokio's
+///   paused clock does.
+///
+/// asyncio has no such clock.
 ///
 /// # Examples
+///
+/// A test that advances the clock:
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,6 +39,24 @@ use std::time::{Duration, Instant};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A test of a timeout that takes no real time:
+///
+/// ```
+/// use std::future::pending;
+/// use std::time::Duration;
+/// use sendloop::{Clock, Loop, TimeoutError};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let event_loop = Loop::builder().clock(Clock::paused()).build()?;
+/// let start = event_loop.time();
+/// let hour = Duration::from_secs(3600);
+/// let result = event_loop.run_until_complete(event_loop.wait_for(pending::<()>(), hour));
+/// assert_eq!(result, Err(TimeoutError));
+/// assert_eq!(event_loop.time() - start, hour);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Clock(Source);
 
@@ -38,11 +68,15 @@ enum Source {
 
 struct Manual {
     start: Instant,
+    /// True if the loop moves it when it is idle.
+    jumps: bool,
     state: Mutex<State>,
 }
 
 struct State {
     elapsed: Duration,
+    /// True if a loop uses or used it.
+    used: bool,
     /// Loops that go by this clock. A loop that waits for a timer must look again when the time has moved.
     watchers: Vec<Waker>,
 }
@@ -54,23 +88,87 @@ impl Manual {
 }
 
 impl Clock {
-    /// The machine's monotonic clock.
+    /// Returns the machine's monotonic clock.
     pub fn real() -> Clock {
         Clock(Source::Real)
     }
 
-    /// A clock that stands still until it is [advanced](Clock::advance).
+    /// Creates a clock that stands still until it is [advanced](Clock::advance).
+    ///
+    /// Several loops may use one manual clock.
+    ///
+    /// If a loop has waited for its own timers for 10 s of real time, it logs a warning with the
+    /// place that set the next timer. It logs this once, and only if no executor work and no
+    /// registered descriptor could wake it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sendloop::Clock;
+    ///
+    /// let clock = Clock::manual();
+    /// let start = clock.now();
+    /// clock.advance(Duration::from_secs(5));
+    /// assert_eq!(clock.now() - start, Duration::from_secs(5));
+    /// ```
     pub fn manual() -> Clock {
+        Clock::standing(false)
+    }
+
+    /// Creates a clock that stands still while the loop works, and jumps to the next timer when
+    /// the loop is otherwise idle.
+    ///
+    /// The loop is idle if nothing is queued, a poll without waiting finds no event, and no
+    /// executor job is queued or running. A registered descriptor does not prevent a jump, so a
+    /// timeout of a socket that a peer in another thread has yet to serve runs out at once.
+    ///
+    /// Each jump ends exactly at the deadline of the next timer. If there is no timer, the loop
+    /// waits for events in real time. A delay of 100 years or more never ends.
+    /// [`advance`](Clock::advance) works too.
+    ///
+    /// [`run_once`](crate::Loop::run_once) jumps at most its timeout, and
+    /// [`run_until_idle`](crate::Loop::run_until_idle) never jumps.
+    ///
+    /// One paused clock serves one loop: a second [`build`](crate::Builder::build) with it fails
+    /// with `InvalidInput`, also after the first loop is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sendloop::{Clock, Loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let clock = Clock::paused();
+    /// let start = clock.now();
+    /// Loop::builder().clock(clock.clone()).run(async |event_loop| {
+    ///     event_loop.sleep(Duration::from_secs(3600)).await;
+    /// })?;
+    /// assert_eq!(clock.now() - start, Duration::from_secs(3600));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "pause")]
+    #[doc(alias = "start_paused")]
+    #[doc(alias = "auto-advance")]
+    pub fn paused() -> Clock {
+        Clock::standing(true)
+    }
+
+    fn standing(jumps: bool) -> Clock {
         Clock(Source::Manual(Arc::new(Manual {
             start: Instant::now(),
+            jumps,
             state: Mutex::new(State {
                 elapsed: Duration::ZERO,
+                used: false,
                 watchers: Vec::new(),
             }),
         })))
     }
 
-    /// The present time.
+    /// Returns the present time.
     pub fn now(&self) -> Instant {
         match &self.0 {
             Source::Real => Instant::now(),
@@ -78,11 +176,34 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock forward and wakes the loops that go by it. From any thread.
+    /// Moves a manual or paused clock forward, and wakes the loops that use it.
+    ///
+    /// Any thread may call this. Timers that fall due fire in the loop's next iteration, in the
+    /// order of their deadlines.
     ///
     /// # Panics
     ///
     /// If this is the real clock, or if the time would no longer fit an [`Instant`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sendloop::{Clock, Loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let clock = Clock::manual();
+    /// let event_loop = Loop::builder().clock(clock.clone()).build()?;
+    /// let minute = Duration::from_secs(60);
+    /// let sleeper = event_loop.create_task(event_loop.sleep(minute));
+    /// event_loop.run_until_idle()?;
+    /// assert!(!sleeper.done());
+    /// clock.advance(minute);
+    /// event_loop.run_until_idle()?;
+    /// assert!(sleeper.done());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn advance(&self, by: Duration) {
         let Source::Manual(manual) = &self.0 else {
             panic!("the real clock cannot be advanced");
@@ -91,21 +212,43 @@ impl Clock {
             let mut state = manual.state();
             let elapsed = state.elapsed.checked_add(by);
             let fits = elapsed.filter(|elapsed| manual.start.checked_add(*elapsed).is_some());
-            state.elapsed = fits.expect("the time of a manual clock fits an Instant");
+            state.elapsed = fits.expect("the time of the clock fits an Instant");
             state.watchers.clone()
         };
         watchers.iter().for_each(Waker::wake_by_ref);
     }
 
-    pub(crate) fn is_manual(&self) -> bool {
-        matches!(self.0, Source::Manual(_))
+    pub(crate) fn is_real(&self) -> bool {
+        matches!(self.0, Source::Real)
     }
 
-    /// Wakes `watcher` at each advance.
-    pub(crate) fn watch(&self, watcher: &Waker) {
+    /// Returns whether an idle loop moves this clock.
+    pub(crate) fn jumps(&self) -> bool {
+        matches!(&self.0, Source::Manual(manual) if manual.jumps)
+    }
+
+    /// Moves a paused clock to `when`, unless an advance has moved it further.
+    pub(crate) fn jump_to(&self, when: Instant) {
         if let Source::Manual(manual) = &self.0 {
-            manual.state().watchers.push(watcher.clone());
+            let mut state = manual.state();
+            let elapsed = when.saturating_duration_since(manual.start);
+            state.elapsed = state.elapsed.max(elapsed);
         }
+    }
+
+    /// Registers a loop, whose `watcher` is woken at each advance.
+    ///
+    /// Fails with `InvalidInput` if the clock is paused and another loop uses it.
+    pub(crate) fn watch(&self, watcher: &Waker) -> io::Result<()> {
+        if let Source::Manual(manual) = &self.0 {
+            let mut state = manual.state();
+            if mem::replace(&mut state.used, true) && manual.jumps {
+                let what = "a paused clock serves one loop: create a clock for each loop";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+            state.watchers.push(watcher.clone());
+        }
+        Ok(())
     }
 
     pub(crate) fn unwatch(&self, watcher: &Waker) {
@@ -124,8 +267,9 @@ impl Default for Clock {
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match &self.0 {
             Source::Real => "Clock::real",
+            Source::Manual(manual) if manual.jumps => "Clock::paused",
             Source::Manual(_) => "Clock::manual",
         })
     }

@@ -1,4 +1,4 @@
-//! The errors that are not an `io::Error` of the system.
+//! The crate's error types, and helpers that contain panics.
 
 use std::any::Any;
 use std::error::Error;
@@ -34,6 +34,7 @@ use crate::nesting::{self, Kind};
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "JoinError")]
 pub struct TaskError {
     reason: Reason,
 }
@@ -76,11 +77,30 @@ impl TaskError {
     ///
     /// That is so if the task was cancelled, the promise was dropped, the loop was closed, or the
     /// executor was shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let event_loop = sendloop::Loop::new().unwrap();
+    /// let task = event_loop.create_task(std::future::pending::<()>());
+    /// task.cancel();
+    /// assert!(event_loop.run_until_complete(task).unwrap_err().is_cancelled());
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         matches!(self.reason, Reason::Cancelled | Reason::ShutDown)
     }
 
     /// Returns true if the task or the executor work panicked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let event_loop = sendloop::Loop::new().unwrap();
+    /// let work = event_loop.run_in_executor(|| panic!("no"));
+    /// let error: sendloop::TaskError = event_loop.run_until_complete(work).unwrap_err();
+    /// assert!(error.is_panic());
+    /// assert_eq!(error.to_string(), "panicked: no");
+    /// ```
     pub fn is_panic(&self) -> bool {
         matches!(self.reason, Reason::Panic(_))
     }
@@ -168,7 +188,7 @@ fn message_of(payload: &Mutex<Payload>) -> String {
     panic_message(&**payload).to_owned()
 }
 
-/// What a panic said, where it said it in words.
+/// Returns the text of a panic payload.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     if let Some(text) = payload.downcast_ref::<&'static str>() {
         text
@@ -179,14 +199,14 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     }
 }
 
-/// Reports a panic that no caller is left to see.
+/// Logs a panic that no caller sees.
 pub(crate) fn report_panic(when: &str, payload: Payload) {
     log::error!("panic {when}: {}", panic_message(&*payload));
     discard(payload);
 }
 
-/// Drops what was panicked with, which may panic as it is dropped, and so may what it panics with. What goes on like that keeps
-/// its memory.
+/// Drops a panic payload, which may panic as it is dropped, with a payload that may panic in turn.
+/// After eight of them the payload is leaked.
 pub(crate) fn discard(mut payload: Payload) {
     for _ in 0..8 {
         match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
@@ -197,14 +217,14 @@ pub(crate) fn discard(mut payload: Payload) {
     mem::forget(payload);
 }
 
-/// Runs code of the user's whose panic must go no further, as where much is dropped and the rest must be dropped too.
+/// Runs user code and logs its panic, so that the caller goes on.
 pub(crate) fn quietly(when: &str, f: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
         report_panic(when, panic);
     }
 }
 
-/// Wakes a waker, which may be of foreign make: its panic must not keep the next one from being woken.
+/// Wakes a waker. A foreign waker may panic, which must not keep the next one from being woken.
 pub(crate) fn wake(waker: Waker) {
     let wake = || quietly("in a waker", || waker.wake());
     if nesting::is_full(Kind::Wake) {
@@ -229,7 +249,26 @@ pub(crate) fn drop_bounded<T: 'static>(kind: Kind, when: &'static str, value: T)
     }
 }
 
-/// The time given to [`wait_for`](crate::LoopHandle::wait_for) ran out.
+/// The error of [`wait_for`](crate::LoopHandle::wait_for) if the time runs out.
+///
+/// It converts into an `io::Error` of kind `TimedOut`.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let error = sendloop::run(async |event_loop| -> std::io::Result<()> {
+///     let never = std::future::pending();
+///     Ok(event_loop.wait_for(never, Duration::from_millis(1)).await?)
+/// })?
+/// .unwrap_err();
+/// assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+/// # Ok(())
+/// # }
+/// ```
+#[doc(alias = "Elapsed")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeoutError;
 
@@ -247,9 +286,19 @@ impl From<TimeoutError> for io::Error {
     }
 }
 
-/// The loop is closed: it runs nothing and waits for nothing any more.
+/// The error of an operation that needs a loop which is closed.
 ///
-/// An operation of a closed loop that would have to wait fails with an `io::Error` of kind `Other` that wraps this.
+/// If an operation of a closed loop would have to wait, it fails with an `io::Error` of kind `Other`
+/// that wraps this.
+///
+/// # Examples
+///
+/// ```
+/// # let event_loop = sendloop::Loop::new().unwrap();
+/// let remote = event_loop.remote();
+/// drop(event_loop);
+/// assert_eq!(remote.call_soon_threadsafe(|| {}), Err(sendloop::LoopClosedError));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoopClosedError;
 
@@ -267,7 +316,7 @@ impl From<LoopClosedError> for io::Error {
     }
 }
 
-/// What a loop that a forked child has inherited fails or panics with.
+/// The text of the error or panic of a loop that a forked child has inherited.
 pub(crate) const INHERITED: &str = "this event loop belongs to the parent process: a forked child \
      cannot run or use it, and needs a loop of its own";
 
@@ -276,23 +325,25 @@ pub(crate) fn inherited() -> io::Error {
     io::Error::other(INHERITED)
 }
 
-/// How far a transfer was when sendfile turned out to be not available.
+/// The progress of a transfer at the time at which sendfile(2) could not serve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendfilePhase {
-    /// The system call was not made: the file is none that it serves. Nothing was sent, no header either.
+    /// The file is of a kind that sendfile does not serve, so there was no call. Neither the header
+    /// nor a byte of the file was sent.
     Inspect,
-    /// The system refused the first call: of the file nothing was sent. A header was.
+    /// The kernel refused the first call. The header was sent, but no byte of the file.
     Begin,
-    /// The system refused a later call, behind [`sent`](SendfileNotAvailableError::sent) bytes; or the file has become one that
-    /// it does not serve.
+    /// The kernel refused a later call, or the file changed to a kind that sendfile does not serve.
+    /// [`sent`](SendfileNotAvailableError::sent) bytes of the file were sent.
     Midway,
 }
 
-/// sendfile(2) cannot serve this file and socket, and the fallback was not allowed.
+/// The error of a transfer without a fallback if sendfile(2) cannot serve the file or the socket.
 ///
-/// It comes inside an `io::Error` of kind `Unsupported`, from [`sock_sendfile`](crate::LoopHandle::sock_sendfile) with
-/// `.fallback(false)` and from [`try_sendfile`](crate::LoopHandle::try_sendfile).
+/// [`sock_sendfile`](crate::LoopHandle::sock_sendfile) with `.fallback(false)` and
+/// [`try_sendfile`](crate::LoopHandle::try_sendfile) return it inside an `io::Error` of kind
+/// `Unsupported`.
 ///
 /// # Examples
 ///
@@ -322,17 +373,19 @@ impl SendfileNotAvailableError {
         SendfileNotAvailableError { errno, phase, sent }
     }
 
-    /// What the system call said; `None` where it was not asked, as for a file opened with `O_DIRECT`.
+    /// Returns the errno of the system call, or `None` if there was no call.
+    ///
+    /// There is none for a file of a kind that sendfile does not serve, as one opened with `O_DIRECT`.
     pub fn errno(&self) -> Option<i32> {
         self.errno
     }
 
-    /// How far the transfer was.
+    /// Returns how far the transfer was.
     pub fn phase(&self) -> SendfilePhase {
         self.phase
     }
 
-    /// How many of the file's bytes had been sent.
+    /// Returns the number of the file's bytes that were sent.
     pub fn sent(&self) -> u64 {
         self.sent
     }

@@ -4,15 +4,26 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
+use std::io::{self, Write};
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+
+use log::LevelFilter;
 
 use crate::error::{discard, drop_bounded, panic_message, quietly};
 use crate::nesting::Kind;
 
 type Handler = Box<dyn FnMut(&ExceptionContext)>;
 
-/// What an exception handler is told: asyncio's context dictionary.
+/// The argument of an exception handler: asyncio's context dictionary.
+///
+/// # Examples
+///
+/// ```
+/// let context = sendloop::ExceptionContext::new("the cache is lost");
+/// assert_eq!(context.message(), "the cache is lost");
+/// assert!(context.panic().is_none() && context.place().is_none());
+/// ```
 pub struct ExceptionContext {
     message: String,
     panic: Option<Box<dyn Any + Send>>,
@@ -20,7 +31,7 @@ pub struct ExceptionContext {
 }
 
 impl ExceptionContext {
-    /// A context with a message, to be given to
+    /// Creates a context with a message, for
     /// [`call_exception_handler`](crate::LoopHandle::call_exception_handler).
     pub fn new(message: impl Into<String>) -> ExceptionContext {
         ExceptionContext {
@@ -40,17 +51,17 @@ impl ExceptionContext {
         self
     }
 
-    /// What happened.
+    /// Returns what happened.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What was panicked with, where a panic is the reason.
+    /// Returns the payload of the panic, if a panic is the reason.
     pub fn panic(&self) -> Option<&(dyn Any + Send)> {
         self.panic.as_deref()
     }
 
-    /// Where the callback or the task was made, where it is known.
+    /// Returns where the callback or the task was created, if that is known.
     pub fn place(&self) -> Option<&'static Location<'static>> {
         self.place
     }
@@ -84,9 +95,15 @@ impl fmt::Debug for ExceptionContext {
     }
 }
 
-/// The default: to the log.
+/// The default: logs, or writes to standard error if the log is off, as it is without a logger.
 pub(crate) fn log_exception(context: &ExceptionContext) {
-    log::error!("{context}");
+    if log::max_level() > LevelFilter::Off {
+        return log::error!("{context}");
+    }
+    // One write, so that lines of several threads do not mix. A closed standard error is no reason
+    // to panic.
+    let line = format!("sendloop: {context}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 #[derive(Default)]

@@ -1,3 +1,5 @@
+// rustdoc copies no images. The first definition of a link counts, so this inline one wins.
+#![doc = include_str!("../docs/benchmarks/plots.md")]
 #![doc = include_str!("../README.md")]
 //! # Where to read on
 //!
@@ -40,20 +42,24 @@ pub use error::{
     LoopClosedError, SendfileNotAvailableError, SendfilePhase, TaskError, TimeoutError,
 };
 pub use event_loop::{
-    Builder, Fallbacks, Handle, Loop, LoopHandle, Sleep, Stats, TimerHandle, get_running_loop, run,
+    Builder, Fallbacks, Handle, Loop, LoopHandle, Readiness, Signal, Sleep, Stats, TimerHandle,
+    get_running_loop, run,
 };
 pub use exceptions::ExceptionContext;
 pub use pool::Blocking;
 pub use remote::Remote;
 pub use sendfile::{SendFile, SendFileFuture};
-pub use sock::{Connect, Datagram, Listen};
+pub use sock::{Address, Connect, Datagram, Listen};
 pub use socket::Socket;
-pub use task::{Promise, PromiseFuture, Task};
+pub use sys::address::RawAddress;
+pub use task::{CancelHandle, Promise, PromiseFuture, Task, TaskGroup};
 
 /// Longer texts: nothing here but documentation.
 pub mod docs {
     #[doc = include_str!("../docs/ASYNCIO.md")]
     pub mod asyncio {}
+    // rustdoc copies no images. The first definition of a link counts, so these inline ones win.
+    #[doc = include_str!("../docs/benchmarks/plots.md")]
     #[doc = include_str!("../docs/BENCHMARKS.md")]
     pub mod benchmarks {}
     #[doc = include_str!("../docs/DESIGN.md")]

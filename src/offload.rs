@@ -50,11 +50,14 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias("spawn_blocking", "unblock"))]
     pub fn run_in_executor<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
-        self.pool().run(work)
+        let result = self.pool().run(work);
+        self.update_descriptor();
+        result
     }
 
     /// [`run_in_executor`](LoopHandle::run_in_executor) for what is of no use without the result.
@@ -86,10 +89,12 @@ impl LoopHandle {
         poll_fn(|cx| self.pool().poll_ended(cx)).await;
     }
 
-    /// The addresses of a host's name (or of an address written out), with `port` in each, in the system's order of preference.
+    /// Looks up the addresses of a host, with `port` in each, in the resolver's order.
     ///
-    /// The lookup starts when the future is first polled. The future is `'static`, so it can be a task.
-    /// asyncio gives tuples of five; here are the addresses, and families, protocols and flags are not asked for.
+    /// `host` is a name or an IP address. The lookup starts when the future is first polled. The
+    /// future is `'static`, so it can be a task. asyncio returns tuples of five values. This returns
+    /// the addresses alone, and takes no family, protocol or flags.
+    /// [`connect`](LoopHandle::connect) looks a host up and connects to it.
     ///
     /// # Errors
     ///
@@ -99,7 +104,7 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it leaves the lookup to end on its thread.
+    /// Dropping the future drops a lookup that has not begun. One that has begun ends on its thread.
     ///
     /// # Examples
     ///
@@ -111,6 +116,7 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias("lookup_host", "resolve"))]
     pub fn getaddrinfo(
         &self,
         host: &str,
@@ -122,12 +128,12 @@ impl LoopHandle {
                 let what = format!("cannot look up {host:?}: a host name has no zero byte");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
-            let look_up = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-            event_loop.outcome(event_loop.run_in_executor(look_up).await)
+            let look_up = move || resolve(&host, port);
+            event_loop.outcome(event_loop.errand(look_up).await)
         }
     }
 
-    /// The names of an address's host and service; numbers where there are none.
+    /// Looks up the names of an address's host and service. It returns numbers if there are none.
     ///
     /// # Errors
     ///
@@ -136,14 +142,26 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it leaves the lookup to end on its thread.
+    /// Dropping the future drops a lookup that has not begun. One that has begun ends on its thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let names = event_loop.getnameinfo(([127, 0, 0, 1], 80).into());
+    /// let (host, service) = event_loop.run_until_complete(names)?;
+    /// assert!(!host.is_empty() && !service.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn getnameinfo(
         &self,
         addr: SocketAddr,
     ) -> impl Future<Output = io::Result<(String, String)>> + use<> {
         let event_loop = self.clone();
         async move {
-            let look_up = event_loop.run_in_executor(move || names::name_of(&addr));
+            let look_up = event_loop.errand(move || names::name_of(&addr));
             event_loop.outcome(look_up.await)
         }
     }
@@ -155,6 +173,17 @@ impl LoopHandle {
             Ok(result) => result,
             Err(error) if error.is_cancelled() && self.is_closed() => Err(LoopClosedError.into()),
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    match (host, port).to_socket_addrs() {
+        Ok(addrs) => Ok(addrs.collect()),
+        Err(error) if error.raw_os_error().is_some() => Err(error),
+        Err(error) => {
+            let what = format!("cannot look up {host:?}: {error}");
+            Err(io::Error::new(error.kind(), what))
         }
     }
 }

@@ -59,6 +59,14 @@ struct State {
     retry_at: Option<Instant>,
     /// Woken when the last thread has ended.
     ended: Vec<Waker>,
+    /// Woken when no job is queued or running.
+    idle_wakers: Vec<Waker>,
+}
+
+impl State {
+    fn is_busy(&self) -> bool {
+        !self.jobs.is_empty() || self.threads > self.idle
+    }
 }
 
 struct Shared {
@@ -104,6 +112,12 @@ impl Shared {
                 }
                 state = self.state();
                 state.idle += 1;
+                if !state.idle_wakers.is_empty() && !state.is_busy() {
+                    let wakers = mem::take(&mut state.idle_wakers);
+                    drop(state);
+                    wakers.into_iter().for_each(wake);
+                    state = self.state();
+                }
             } else if state.closed {
                 break;
             } else {
@@ -258,6 +272,19 @@ impl Pool {
         }
         let retry_at = self.shared.state().retry_at?;
         Some(retry_at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns whether a job is queued or running. If so, `waker` is woken when none is.
+    pub(crate) fn is_busy(&self, waker: &Waker) -> bool {
+        if !self.shared.process.is_current() {
+            return false;
+        }
+        let mut state = self.shared.state();
+        let is_busy = state.is_busy();
+        if is_busy && !state.idle_wakers.iter().any(|it| it.will_wake(waker)) {
+            state.idle_wakers.push(waker.clone());
+        }
+        is_busy
     }
 
     /// Retries to start threads if the pool is short of them and a retry is due.
@@ -427,6 +454,16 @@ impl<T> Drop for Report<T> {
 /// The result of work in the executor, as [`run_in_executor`](crate::LoopHandle::run_in_executor) gives it.
 ///
 /// Dropping it leaves the work to end on its own; its result is dropped then.
+///
+/// # Examples
+///
+/// ```
+/// # let event_loop = sendloop::Loop::new().unwrap();
+/// let work: sendloop::Blocking<u32> = event_loop.run_in_executor(|| 6 * 7);
+/// assert_eq!(event_loop.run_until_complete(work).unwrap(), 42);
+/// ```
+#[doc(alias = "JoinHandle")]
+#[must_use = "the work runs without it, but its result and its panic are lost"]
 pub struct Blocking<T> {
     cell: Arc<Place<T>>,
 }

@@ -56,6 +56,10 @@ pub(crate) trait Callback {
     /// Drops what it would have run.
     fn cancel(&self);
     fn is_cancelled(&self) -> bool;
+    /// Returns whether an event calls it now.
+    fn is_due(&self) -> bool {
+        true
+    }
     /// What asked for it, to be named where it takes too long.
     fn place(&self) -> &'static Location<'static>;
 }
@@ -168,6 +172,10 @@ pub(crate) struct Ready {
     closed: Cell<bool>,
     process: Process,
     exceptions: Exceptions,
+    /// Makes the loop's descriptor readable.
+    embedder: Waker,
+    /// Whether the next work that is queued wakes `embedder`.
+    notifies: Cell<bool>,
     #[cfg(sendloop_shuffle)]
     shuffle: shuffle::Shuffle,
 }
@@ -208,7 +216,9 @@ pub(crate) fn wake_local(number: u64) -> bool {
 
 impl Ready {
     /// Makes the queue of a new loop and makes it known on this thread until [`close`](Ready::close).
-    pub(crate) fn new(id: LoopId) -> Rc<Ready> {
+    ///
+    /// `embedder` is woken as [`notify_next`](Ready::notify_next) says.
+    pub(crate) fn new(id: LoopId, embedder: Waker) -> Rc<Ready> {
         let ready = Rc::new(Ready {
             id,
             queue: RefCell::new(VecDeque::new()),
@@ -216,6 +226,8 @@ impl Ready {
             closed: Cell::new(false),
             process: Process::current(),
             exceptions: Exceptions::default(),
+            embedder,
+            notifies: Cell::new(false),
             #[cfg(sendloop_shuffle)]
             shuffle: shuffle::Shuffle::from_environment(),
         });
@@ -255,22 +267,37 @@ impl Ready {
         self.tasks.borrow().len()
     }
 
+    /// Sets whether the next work that is queued wakes the embedder. Later work does not: the
+    /// descriptor is readable by then.
+    pub(crate) fn notify_next(&self, notifies: bool) {
+        self.notifies.set(notifies);
+    }
+
+    #[inline]
+    fn enqueue(&self, entry: Entry) {
+        self.queue.borrow_mut().push_back(entry);
+        if self.notifies.get() {
+            self.notifies.set(false);
+            self.embedder.wake_by_ref();
+        }
+    }
+
     /// Makes `task` one of the loop's.
     pub(crate) fn register(&self, task: &Runnable) {
         let key = self.tasks.borrow_mut().insert(task.clone());
         task.head().key.set(Some(key));
     }
 
-    /// The task that `standing` is of, until it is dismissed.
-    pub(crate) fn registered(&self, standing: &Standing) -> Option<Runnable> {
-        self.tasks.borrow().get(standing.key()?).cloned()
+    /// Returns the task of this key, until it is dismissed.
+    pub(crate) fn task(&self, key: Key) -> Option<Runnable> {
+        self.tasks.borrow().get(key).cloned()
     }
 
     /// Makes `task` one of the loop's, and queues its first step.
     pub(crate) fn admit(&self, task: Runnable) {
         self.register(&task);
         task.head().queued.set(true);
-        self.queue.borrow_mut().push_back(Entry::Task(task));
+        self.enqueue(Entry::Task(task));
     }
 
     /// What was a task of the loop's is none any more: whoever wakes it finds nobody.
@@ -297,8 +324,7 @@ impl Ready {
     /// Puts a task's step at the end of the line, unless it stands there already.
     fn push_task(&self, task: &Runnable) {
         if !self.closed.get() && !task.head().queued.replace(true) {
-            let entry = Entry::Task(task.clone());
-            self.queue.borrow_mut().push_back(entry);
+            self.enqueue(Entry::Task(task.clone()));
         }
     }
 
@@ -307,13 +333,12 @@ impl Ready {
         if self.closed.get() || self.is_inherited() {
             return callback.cancel();
         }
-        let entry = Entry::Callback(callback);
-        self.queue.borrow_mut().push_back(entry);
+        self.enqueue(Entry::Callback(callback));
     }
 
     /// Puts an alarm at the end of the line.
     pub(crate) fn push_alarm(&self, alarm: Key) {
-        self.queue.borrow_mut().push_back(Entry::Alarm(alarm));
+        self.enqueue(Entry::Alarm(alarm));
     }
 
     /// Takes what is first in the line. A task that is woken from here on will stand in it again.

@@ -148,6 +148,11 @@ impl Door {
         self.unheard.load(Ordering::Relaxed)
     }
 
+    /// Returns whether a message waits.
+    pub(crate) fn has_messages(&self) -> bool {
+        self.is_knocked_at() || self.is_unheard()
+    }
+
     /// Takes all that was left, in the order in which it came; `spare` becomes the empty inbox.
     pub(crate) fn take(&self, spare: Vec<Message>) -> Vec<Message> {
         match &mut *self.inbox() {
@@ -200,10 +205,10 @@ impl Wake for Door {
     }
 }
 
-/// The way to a loop from other threads: `Send`, `Sync` and `Clone`, where the loop and its
-/// [`LoopHandle`](crate::LoopHandle) are of one thread.
+/// A handle to a loop for other threads: `Send`, `Sync` and `Clone`.
 ///
-/// It may outlive its loop: then each call says [`LoopClosedError`].
+/// The loop and its [`LoopHandle`](crate::LoopHandle) stay on one thread. A `Remote` may outlive
+/// its loop: then each call fails with [`LoopClosedError`].
 ///
 /// # Examples
 ///
@@ -233,13 +238,42 @@ impl Remote {
         Remote { door }
     }
 
-    /// Has the loop call `callback` soon, on its own thread. The calls of one thread run in the order in which they were made.
+    /// Calls `callback` on the loop's thread, in the next iteration.
     ///
-    /// The difference from asyncio: there is no handle to cancel it, as what crosses threads cannot be taken back safely.
+    /// The calls of one thread run in the order in which they were made. For a call after a delay
+    /// there is [`call_later_threadsafe`](Remote::call_later_threadsafe).
+    ///
+    /// The difference from asyncio: there is no handle to cancel the call.
+    ///
+    /// # Examples
+    ///
+    /// The closure may start a task on the loop:
+    ///
+    /// ```
+    /// use std::{thread, time::Duration};
+    /// use sendloop::{Loop, get_running_loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// let remote = event_loop.remote();
+    /// let thread = thread::spawn(move || {
+    ///     remote.call_soon_threadsafe(|| {
+    ///         let event_loop = get_running_loop().unwrap();
+    ///         event_loop.clone().create_task(async move {
+    ///             event_loop.sleep(Duration::from_millis(1)).await;
+    ///             event_loop.stop();
+    ///         });
+    ///     })
+    /// });
+    /// event_loop.run_forever();
+    /// thread.join().unwrap().unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`LoopClosedError`]: the loop is closed, and the callback was dropped.
+    /// [`LoopClosedError`] if the loop is closed. The callback was dropped then.
     #[track_caller]
     pub fn call_soon_threadsafe(
         &self,
@@ -258,7 +292,22 @@ impl Remote {
         }
     }
 
-    /// [`LoopHandle::stop`](crate::LoopHandle::stop) from another thread. On a closed loop there is nothing to stop.
+    /// Stops the loop as [`LoopHandle::stop`](crate::LoopHandle::stop) does, from another thread.
+    ///
+    /// On a closed loop there is nothing to stop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let remote = event_loop.remote();
+    /// let thread = std::thread::spawn(move || remote.stop());
+    /// event_loop.run_forever();
+    /// thread.join().unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stop(&self) {
         let _ = self.door.send(Message::Stop);
     }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -18,6 +18,10 @@ use crate::turns::Turns;
 ///
 /// `T` is a socket of `std`, an `OwnedFd`, or any type of another crate that is `AsFd`. The operations are methods of
 /// [`LoopHandle`]; they borrow the socket, so that it cannot be closed under one that waits.
+///
+/// A type of another crate receives and sends as it is. To accept, to connect or to exchange
+/// datagrams, make it an `OwnedFd` first: `Socket::new(OwnedFd::from(other))`. Its addresses are
+/// then [`Address`](crate::Address)es, of any family.
 ///
 /// The socket is put into the poller the first time that an operation has to wait, for both directions, and stays there until
 /// it is dropped: waiting costs no system call after that. It belongs to the loop that waited first. Another loop that would
@@ -39,6 +43,7 @@ use crate::turns::Turns;
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias("Async", "AsyncFd", "TcpStream", "UdpSocket"))]
 pub struct Socket<T: AsFd> {
     /// Before `io`, as fields are dropped in this order: out of the poller first, then closed.
     link: Link,
@@ -53,7 +58,7 @@ struct Link {
     /// The process that the writers belong to.
     process: Cell<Process>,
     kind: Cell<Option<Kind>>,
-    /// Whether a `sock_connect` was dropped while the connection was in progress.
+    /// Whether a `sock_connect` ended while the connection may have been in progress.
     connect_abandoned: Cell<bool>,
     /// The waiting of `poll_recv` and `poll_send`, which have no future to keep it in.
     polled: [RefCell<Waiting>; 2],
@@ -64,13 +69,34 @@ impl<T: AsFd> Socket<T> {
     ///
     /// Non-blocking mode belongs to the open file description: a duplicate of the descriptor has it too.
     ///
+    /// A pipe, a terminal or another descriptor that is not a socket is refused. Wait for it with
+    /// [`readable`](LoopHandle::readable) and [`writable`](LoopHandle::writable).
+    ///
     /// # Errors
     ///
-    /// What the system says where the descriptor cannot be made non-blocking.
+    /// `InvalidInput` if `io` is not a socket. Any OS error if it cannot be made non-blocking. `io`
+    /// is dropped then, and its mode is unchanged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::Socket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let socket = Socket::new(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
+    /// assert!(socket.get_ref().local_addr()?.port() > 0);
+    ///
+    /// let file = std::fs::File::open("Cargo.toml")?;
+    /// let error = Socket::new(file).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(io: T) -> io::Result<Socket<T>> {
+        let is_stream = sys::socket_type(io.as_fd())? == libc::SOCK_STREAM;
         sys::set_nonblocking(io.as_fd())?;
-        let link = Link::default();
-        Ok(Socket { link, io })
+        // The kind of a stream takes more calls, and few operations need it.
+        Ok(Socket::adopt(io, (!is_stream).then_some(Kind::Datagram)))
     }
 
     /// Takes what is non-blocking already, and of this kind if that is known.
@@ -83,6 +109,35 @@ impl<T: AsFd> Socket<T> {
     /// What is inside, for its own methods.
     pub fn get_ref(&self) -> &T {
         &self.io
+    }
+
+    /// Shuts down one direction of the connection, or both.
+    ///
+    /// After `Shutdown::Write` the peer reads the end of the stream, and may still send. It works
+    /// for any `T`, also for one without such a method. A wait for that direction ends; on a Unix
+    /// socket Linux ends a wait to send only when the peer reads or goes away.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if there is no connection, or if it has ended by a reset.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::Shutdown;
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// let (one, other) = Socket::pair()?;
+    /// one.shutdown(Shutdown::Write)?;
+    /// let received = event_loop.run_until_complete(event_loop.sock_recv(&other, 100))?;
+    /// assert!(received.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        sys::shutdown(self.as_fd(), how)
     }
 
     /// Takes the socket out of its loop and gives back what is inside, which stays non-blocking.
@@ -128,7 +183,7 @@ impl<T: AsFd> Socket<T> {
     pub(crate) fn may_be_ready(&self, event_loop: &LoopHandle, direction: Direction) -> bool {
         match &*self.link.attachment.borrow() {
             Some(attachment) if attachment.is_of(event_loop.reactor()) => {
-                attachment.source().side(direction).may_be_ready()
+                attachment.source().may_be_ready(direction)
             }
             _ => true,
         }
@@ -158,7 +213,7 @@ impl<T: AsFd> Socket<T> {
         is_shut
     }
 
-    /// Notes that a connect was left in progress, and returns whether one was before.
+    /// Sets whether a connection may be left in progress, and returns whether one was.
     pub(crate) fn set_connect_abandoned(&self, is_abandoned: bool) -> bool {
         self.link.connect_abandoned.replace(is_abandoned)
     }
@@ -169,6 +224,7 @@ impl<T: AsFd> Socket<T> {
         match &*place {
             Some(attachment) if attachment.is_dead() => *place = None,
             Some(attachment) if attachment.is_of(event_loop.reactor()) => {
+                attachment.source().check()?;
                 return Ok(attachment.source().clone());
             }
             Some(_) => {
@@ -177,19 +233,24 @@ impl<T: AsFd> Socket<T> {
             }
             None => {}
         }
+        drop(place);
         let attachment = event_loop.reactor().attach(self.io.as_fd())?;
         let source = attachment.source().clone();
-        *place = Some(attachment);
+        let before = self.link.attachment.replace(Some(attachment));
+        drop(before);
         Ok(source)
     }
 }
 
 impl Socket<TcpStream> {
-    /// An unconnected TCP socket of the address's family, for [`sock_connect`](LoopHandle::sock_connect).
+    /// Creates an unconnected TCP socket of the address's family.
+    ///
+    /// It is for [`sock_connect`](LoopHandle::sock_connect), whose example creates one. To connect to
+    /// a host by its name, use [`connect`](LoopHandle::connect).
     ///
     /// # Errors
     ///
-    /// What the system says where it has no descriptor left, or no such family.
+    /// Any error of socket(2): the process is out of descriptors, or the system lacks the family.
     pub fn tcp(addr: &SocketAddr) -> io::Result<Socket<TcpStream>> {
         let family = match addr {
             SocketAddr::V4(_) => libc::AF_INET,
@@ -200,11 +261,13 @@ impl Socket<TcpStream> {
 }
 
 impl Socket<UnixStream> {
-    /// An unconnected Unix stream socket, for [`sock_connect`](LoopHandle::sock_connect).
+    /// Creates an unconnected Unix stream socket.
+    ///
+    /// It is for [`sock_connect`](LoopHandle::sock_connect), whose second example creates one.
     ///
     /// # Errors
     ///
-    /// What the system says where it has no descriptor left.
+    /// Any error of socket(2), for example if the process is out of descriptors.
     pub fn unix() -> io::Result<Socket<UnixStream>> {
         Ok(Socket::adopt(
             sys::stream(libc::AF_UNIX)?.into(),
@@ -212,11 +275,13 @@ impl Socket<UnixStream> {
         ))
     }
 
-    /// Two Unix stream sockets, connected to each other.
+    /// Creates two Unix stream sockets that are connected to each other.
+    ///
+    /// The example of [`Socket`] creates such a pair.
     ///
     /// # Errors
     ///
-    /// What the system says where it has no descriptors left.
+    /// Any error of socketpair(2), for example if the process is out of descriptors.
     pub fn pair() -> io::Result<(Socket<UnixStream>, Socket<UnixStream>)> {
         let (one, other) = UnixStream::pair()?;
         Ok((Socket::new(one)?, Socket::new(other)?))

@@ -37,11 +37,16 @@ impl Turns {
     }
 
     /// Forgets the writers, in a forked child: they are those of the parent.
+    ///
+    /// The queue is emptied, not replaced: a new one would issue the tickets of the parent's
+    /// writers again.
     pub(crate) fn reset(&self) {
         self.holder.set(None);
-        let queue = self.queue.take();
-        let bystander = self.bystander.take();
-        drop((queue, bystander));
+        let next = || self.queue.borrow_mut().pop();
+        while let Some(gone) = next() {
+            drop(gone);
+        }
+        drop(self.bystander.take());
     }
 
     fn hand_on(&self) {
@@ -194,6 +199,20 @@ mod tests {
         drop(a);
         drop(b);
         assert!(is_ready(&mut c));
+    }
+
+    #[test]
+    fn a_writer_from_before_a_reset_does_not_release_the_lock() {
+        let turns = Turns::default();
+        let (mut a, mut b) = (Turn::new(&turns), Turn::new(&turns));
+        assert!(is_ready(&mut a) && !is_ready(&mut b));
+        turns.reset();
+        let (mut c, mut d) = (Turn::new(&turns), Turn::new(&turns));
+        assert!(is_ready(&mut c) && !is_ready(&mut d));
+        drop((a, b));
+        assert!(!is_ready(&mut d));
+        drop(c);
+        assert!(is_ready(&mut d));
     }
 
     #[test]

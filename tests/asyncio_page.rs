@@ -162,6 +162,8 @@ fn every_public_method_of_the_loop_is_on_the_page() {
             "Handle",
             "TimerHandle",
             "Task",
+            "TaskGroup",
+            "CancelHandle",
             "Promise",
             "Remote",
         ]

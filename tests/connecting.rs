@@ -7,14 +7,17 @@
 mod util;
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use sendloop::{Loop, Socket};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use sendloop::{Loop, LoopClosedError, Socket};
 use util::*;
 
 #[track_caller]
@@ -292,6 +295,39 @@ fn connect_after_a_cancelled_one_that_was_refused_begins_anew() {
 }
 
 #[test]
+fn connect_after_one_on_a_loop_that_was_closed_begins_anew() {
+    let _test = test();
+    let (listener, addr, filling) = full_port();
+    let client = Socket::tcp(&addr).expect("a socket");
+    let closed = new_loop();
+    let mut connect = pin!(closed.sock_connect(&client, &addr));
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(connect.as_mut().poll(cx).is_pending(), "the queue is full");
+    drop(closed);
+    let Poll::Ready(Err(error)) = connect.as_mut().poll(cx) else {
+        panic!("a closed loop does not wait");
+    };
+    assert!(
+        error
+            .get_ref()
+            .is_some_and(|error| error.is::<LoopClosedError>())
+    );
+    drop((listener, filling));
+    // The system tries again after a second, and is refused then.
+    let mut refused = [PollFd::new(&client, PollFlags::OUT)];
+    let limit = Timespec {
+        tv_sec: 10,
+        tv_nsec: 0,
+    };
+    assert_eq!(rustix::event::poll(&mut refused, Some(&limit)), Ok(1));
+
+    let event_loop = new_loop();
+    let (_listener, addr) = tcp_listener();
+    let connected = event_loop.run_until_complete(event_loop.sock_connect(&client, &addr));
+    connected.expect("connected");
+}
+
+#[test]
 fn a_pending_connect_does_not_ask_for_its_outcome() {
     let _test = test();
     let event_loop = new_loop();
@@ -339,6 +375,47 @@ fn connects_of_one_socket_wait_for_the_same_connection() {
         connected.expect("no panic").expect("connected");
     }
     assert_eq!(client.get_ref().peer_addr().expect("connected"), addr);
+}
+
+#[test]
+fn a_pending_connect_fails_if_its_socket_is_shut_down_also_if_another_task_reads() {
+    let _test = test();
+    for with_reader in [false, true] {
+        for how in [Shutdown::Read, Shutdown::Write, Shutdown::Both] {
+            let event_loop = new_loop();
+            let (_listener, addr, _filling) = full_port();
+            let client = Rc::new(Socket::tcp(&addr).expect("a socket"));
+            let connects = begin_connect(&event_loop, &client, addr);
+            let (handle, reads) = (event_loop.handle(), client.clone());
+            let reads = event_loop.create_task(async move {
+                match with_reader {
+                    true => handle.sock_recv(&reads, 10).await.map(drop),
+                    false => Ok(()),
+                }
+            });
+            // The reader waits before the connect does: it is polled first.
+            event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+            assert_eq!(reads.done(), !with_reader);
+            let _ = client.get_ref().shutdown(how);
+            if with_reader {
+                // The reader takes the error before the connect looks for it.
+                drop(client.get_ref().take_error().expect("a socket"));
+            }
+            let waited = event_loop.wait_for(connects, Duration::from_secs(6));
+            let connected = event_loop.run_until_complete(waited);
+            let connected = connected.unwrap_or_else(|_| panic!("{how:?} {with_reader}: it hangs"));
+            let error = connected.expect("no panic").expect_err("shut down");
+            let kinds = [ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset];
+            assert!(
+                kinds.contains(&error.kind()),
+                "{how:?} {with_reader}: {error}"
+            );
+            client
+                .get_ref()
+                .peer_addr()
+                .expect_err("no connection was begun anew");
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use sendloop::{Handle, Loop, LoopHandle, Promise, PromiseFuture, Task, TimerHandle};
+use sendloop::{Handle, Loop, LoopHandle, Promise, PromiseFuture, Task, TaskGroup, TimerHandle};
 use util::sock::turn;
 use util::*;
 
@@ -127,6 +127,49 @@ fn a_chain_of_tasks_is_cancelled_when_cancel_returns() {
         assert!(tasks.borrow().iter().all(Task::cancelled));
         assert_eq!(event_loop.stats().tasks, 0);
         tasks.take();
+    });
+}
+
+#[test]
+fn nested_groups_are_cancelled_when_the_outermost_is_dropped() {
+    let _test = test();
+    on_a_small_stack(|| {
+        let event_loop = strict_loop();
+        let dropped = Count::default();
+        let mut group = event_loop.task_group::<()>();
+        for _ in 0..LONG {
+            let inner = std::mem::replace(&mut group, event_loop.task_group());
+            let dropped = dropped.clone();
+            let guard = AtEnd(move || dropped.add());
+            group.create_task(async move {
+                let _held = (inner, guard);
+                std::future::pending::<()>().await;
+            });
+        }
+        drop(group);
+        assert_eq!((dropped.get(), event_loop.stats().tasks), (LONG, 0));
+    });
+}
+
+#[test]
+fn results_that_hold_groups_are_dropped_with_the_outermost() {
+    #[expect(dead_code, reason = "only its destructors count")]
+    struct Nested(Option<TaskGroup<Nested>>, AtEnd<Box<dyn FnMut()>>);
+    let _test = test();
+    on_a_small_stack(|| {
+        let event_loop = strict_loop();
+        let dropped = Count::default();
+        let mut nested = None;
+        for _ in 0..LONG {
+            let (inner, dropped) = (nested.take(), dropped.clone());
+            let group = event_loop.task_group();
+            let guard = AtEnd(Box::new(move || dropped.add()) as Box<dyn FnMut()>);
+            group.create_task(async move { Nested(inner, guard) });
+            nested = Some(group);
+        }
+        turn(&event_loop);
+        drop(nested);
+        assert_eq!((dropped.get(), event_loop.stats().tasks), (LONG, 0));
     });
 }
 

@@ -1,52 +1,70 @@
-//! The loop inside another: driven by plain poll(2) over its descriptor, it does all that it does when it waits itself, and
-//! `next_timeout` is all the time that poll(2) needs.
+//! The loop inside another: driven by plain poll(2) over its descriptor alone, it does all that it
+//! does when it waits itself.
 
 mod util;
 
 use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
 use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::mpsc;
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sendloop::{Clock, Loop, Socket};
 use util::*;
 
-/// Where `next_timeout` says that only an event can make a turn, it comes within this time, or somebody was forgotten.
+/// The time within which the descriptor becomes readable, or a wake-up was lost.
 const FOR_EVER: Duration = Duration::from_secs(20);
 
-/// Whether the loop's descriptor says within `limit` that a turn is due.
+/// True if a timer makes the descriptor readable. Elsewhere the embedder asks for `next_timeout`.
+const HAS_TIMER: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
 #[track_caller]
-fn speaks(event_loop: &Loop, limit: Duration) -> bool {
+fn is_readable(fd: BorrowedFd<'_>, limit: Duration) -> bool {
     let limit = Timespec::try_from(limit).expect("a time");
-    let mut fds = [PollFd::new(event_loop, PollFlags::IN)];
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
     match poll(&mut fds, Some(&limit)) {
         Err(Errno::INTR) => false,
         result => result.expect("a poll") == 1,
     }
 }
 
-/// Takes turns until `done`, each after a poll(2) of as long as the loop says, and gives their number.
+/// Returns whether the loop's descriptor becomes readable within `limit`.
+#[track_caller]
+fn speaks(event_loop: &Loop, limit: Duration) -> bool {
+    is_readable(event_loop.as_fd(), limit)
+}
+
+#[track_caller]
+fn turn(event_loop: &Loop) {
+    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+}
+
+/// Runs iterations until `done`, each after a poll(2) of the descriptor alone. Returns their
+/// number.
 #[track_caller]
 fn drive(event_loop: &Loop, done: impl Fn() -> bool) -> usize {
     let mut turns = 0;
     while !done() {
-        let timeout = event_loop.next_timeout();
+        let timeout = event_loop.next_timeout().filter(|_| !HAS_TIMER);
         let spoke = speaks(event_loop, timeout.unwrap_or(FOR_EVER));
         assert!(
             spoke || timeout.is_some(),
-            "nobody woke the loop, and no time was set"
+            "nothing made the descriptor readable"
         );
-        event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+        turn(event_loop);
         turns += 1;
     }
     turns
 }
 
-/// A loop that has nothing to do says so: no time is set, and its descriptor is not readable.
+/// Asserts that the loop has nothing to do: no timeout, and a descriptor that is not readable.
 #[track_caller]
 fn assert_idle(event_loop: &Loop) {
     assert_eq!(event_loop.next_timeout(), None);
@@ -129,7 +147,7 @@ fn more_events_than_one_poll_takes_are_all_served() {
         });
         peers.push(far);
     }
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    turn(&event_loop);
     for peer in &peers {
         peer.get_ref().write_all(b"x").expect("room");
     }
@@ -142,7 +160,7 @@ fn more_events_than_one_poll_takes_are_all_served() {
 fn a_call_from_another_thread_ends_the_poll() {
     let _test = test();
     let event_loop = new_loop();
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    turn(&event_loop);
     assert_idle(&event_loop);
     let (remote, count) = (event_loop.remote(), Rc::new(Cell::new(0)));
     let (said, hears) = mpsc::channel();
@@ -199,7 +217,7 @@ fn moving_a_manual_clock_elsewhere_ends_the_poll() {
     let clock = Clock::manual();
     let event_loop = Loop::builder().clock(clock.clone()).build().expect("made");
     let sleeper = event_loop.create_task(event_loop.sleep(Duration::from_secs(3600)));
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    turn(&event_loop);
     let mover = thread::spawn(move || clock.advance(Duration::from_secs(3600)));
     let start = Instant::now();
     drive(&event_loop, || sleeper.done());
@@ -216,4 +234,317 @@ fn the_turn_after_stop_is_due_at_once() {
     assert_eq!(event_loop.next_timeout(), Some(Duration::ZERO));
     event_loop.run_once(None).expect("it does not wait");
     assert!(event_loop.next_timeout().expect("a timer") > Duration::from_secs(60));
+}
+
+/// Queues work outside of a run. The work sets the flag.
+type Queue = fn(&Loop, Rc<Cell<bool>>);
+
+#[test]
+fn work_queued_outside_a_run_makes_the_descriptor_readable() {
+    let _test = test();
+    let ways: [(&str, Queue); 8] = [
+        ("call_soon", |event_loop, ran| {
+            event_loop.call_soon(move || ran.set(true));
+        }),
+        ("create_task", |event_loop, ran| {
+            event_loop.create_task(async move { ran.set(true) });
+        }),
+        ("a result", |event_loop, ran| {
+            let (promise, result) = event_loop.create_future();
+            event_loop.create_task(async move { ran.set(result.await.expect("set")) });
+            turn(event_loop);
+            assert!(!speaks(event_loop, Duration::ZERO));
+            promise.set_result(true).expect("a task waits");
+        }),
+        ("a cancelled task", |event_loop, ran| {
+            let task = event_loop.create_task(pending::<()>());
+            task.add_done_callback(move || ran.set(true));
+            turn(event_loop);
+            assert!(!speaks(event_loop, Duration::ZERO));
+            task.cancel();
+        }),
+        ("a waker", |event_loop, ran| {
+            let waker: Rc<RefCell<Option<Waker>>> = Rc::default();
+            let leaves = waker.clone();
+            event_loop.create_task(poll_fn(move |cx| {
+                ran.set(leaves.replace(Some(cx.waker().clone())).is_some());
+                Poll::<()>::Pending
+            }));
+            turn(event_loop);
+            assert!(!speaks(event_loop, Duration::ZERO));
+            waker.borrow().as_ref().expect("polled").wake_by_ref();
+        }),
+        ("a timer that is due", |event_loop, ran| {
+            event_loop.call_at(event_loop.time(), move || ran.set(true));
+        }),
+        ("an earlier timer", |event_loop, ran| {
+            event_loop.call_later(Duration::from_secs(3600), || {});
+            turn(event_loop);
+            event_loop.call_later(Duration::from_millis(5), move || ran.set(true));
+        }),
+        ("a sleep", |event_loop, ran| {
+            event_loop.call_later(Duration::from_secs(3600), || {});
+            let sleep = event_loop.sleep(Duration::from_millis(5));
+            event_loop.create_task(async move {
+                sleep.await;
+                ran.set(true);
+            });
+            turn(event_loop);
+        }),
+    ];
+    for (way, queue) in ways {
+        if !HAS_TIMER && (way == "an earlier timer" || way == "a sleep") {
+            continue;
+        }
+        let event_loop = new_loop();
+        assert!(!speaks(&event_loop, Duration::ZERO));
+        let ran = Rc::new(Cell::new(false));
+        queue(&event_loop, ran.clone());
+        for _ in 0..2 {
+            assert!(speaks(&event_loop, FOR_EVER), "{way}: not readable");
+        }
+        assert!(!ran.get(), "{way}");
+        // The end of a sleep wakes its task, which runs an iteration later.
+        let turns = drive(&event_loop, || ran.get());
+        assert_eq!(turns, 1 + usize::from(way == "a sleep"), "{way}");
+        assert!(!speaks(&event_loop, Duration::ZERO), "{way}: spins");
+    }
+}
+
+#[test]
+fn stop_makes_the_descriptor_readable() {
+    let _test = test();
+    let event_loop = new_loop();
+    assert_idle(&event_loop);
+    event_loop.stop();
+    assert!(speaks(&event_loop, Duration::ZERO));
+    turn(&event_loop);
+    assert_idle(&event_loop);
+}
+
+#[test]
+fn work_that_an_iteration_leaves_keeps_the_descriptor_readable() {
+    let _test = test();
+    let event_loop = new_loop();
+    let task = event_loop.create_task({
+        let handle = event_loop.handle();
+        async move {
+            for _ in 0..10 {
+                handle.sleep(Duration::ZERO).await;
+            }
+        }
+    });
+    assert_eq!(drive(&event_loop, || task.done()), 11);
+    assert_idle(&event_loop);
+}
+
+#[test]
+fn far_timer_does_not_make_the_descriptor_readable() {
+    let _test = test();
+    let event_loop = new_loop();
+    for delay in [Duration::from_secs(3600), Duration::MAX] {
+        event_loop.call_later(delay, || {});
+        assert!(!speaks(&event_loop, Duration::ZERO));
+    }
+    turn(&event_loop);
+    assert!(!speaks(&event_loop, Duration::from_millis(50)));
+}
+
+#[test]
+fn cancelled_timer_does_not_make_the_descriptor_readable() {
+    let _test = test();
+    let event_loop = new_loop();
+    let brief = Duration::from_millis(20);
+    let timer = event_loop.call_later(brief, || {});
+    let sleeper = event_loop.create_task(event_loop.sleep(brief));
+    turn(&event_loop);
+    timer.cancel();
+    sleeper.cancel();
+    assert!(!speaks(&event_loop, brief * 5));
+    assert_idle(&event_loop);
+}
+
+#[test]
+fn timer_expires_while_the_embedder_is_busy() {
+    let _test = test();
+    let event_loop = new_loop();
+    let ran = Rc::new(Cell::new(0));
+    let count = ran.clone();
+    let when = event_loop.time() + Duration::from_millis(3);
+    event_loop.call_at(when, move || count.set(count.get() + 1));
+    assert!(HAS_TIMER != speaks(&event_loop, Duration::ZERO) || event_loop.time() >= when);
+    while event_loop.time() < when {}
+    // The timer has fired by now. More work and another timer do not hide that.
+    event_loop.call_later(Duration::from_secs(3600), || {});
+    assert!(speaks(&event_loop, Duration::ZERO));
+    turn(&event_loop);
+    assert_eq!(ran.get(), 1);
+    assert!(!speaks(&event_loop, Duration::ZERO));
+}
+
+#[test]
+fn run_methods_leave_the_descriptor_as_run_once_does() {
+    let _test = test();
+    let event_loop = new_loop();
+    assert_idle(&event_loop);
+    let handle = event_loop.handle();
+    event_loop.run_until_complete(async { handle.call_later(Duration::from_millis(5), || {}) });
+    assert!(!HAS_TIMER || speaks(&event_loop, FOR_EVER));
+    event_loop.run_until_idle().expect("idle");
+    assert_idle(&event_loop);
+    // Work that the last iteration queues stays for the next run.
+    event_loop.run_until_complete(async {
+        let again = handle.clone();
+        handle.call_soon(move || drop(again.call_soon(|| {})));
+    });
+    assert!(speaks(&event_loop, Duration::ZERO));
+    turn(&event_loop);
+    assert_idle(&event_loop);
+}
+
+#[test]
+fn first_use_of_the_descriptor_may_be_inside_a_task() {
+    let _test = test();
+    let event_loop = new_loop();
+    event_loop.run_until_complete(async {
+        event_loop.call_later(Duration::from_millis(5), || {});
+        let _descriptor = event_loop.as_fd();
+        event_loop.sleep(Duration::ZERO).await;
+    });
+    assert_eq!(
+        drive(&event_loop, || event_loop.next_timeout().is_none()),
+        1
+    );
+    assert_idle(&event_loop);
+}
+
+#[test]
+fn loop_that_nobody_embeds_has_no_timer_and_makes_no_system_call() {
+    let _test = test();
+    let event_loop = new_loop();
+    let before = (descriptors(), event_loop.stats());
+    let timer = event_loop.call_later(Duration::from_secs(3600), || {});
+    event_loop.call_soon(|| {});
+    timer.cancel();
+    event_loop.stop();
+    event_loop.run_forever();
+    let stats = event_loop.stats();
+    assert_eq!(stats.registrations, before.1.registrations);
+    assert_eq!((stats.polls, stats.events), (0, 0));
+    assert_eq!(descriptors(), before.0);
+    let _descriptor = event_loop.as_fd();
+    assert_eq!(descriptors(), before.0 + usize::from(HAS_TIMER));
+}
+
+#[test]
+fn timer_that_cannot_be_created_leaves_no_timer_unserved() {
+    let _test = test();
+    let event_loop = new_loop();
+    let before = getrlimit(Resource::Nofile);
+    // poll(2) refuses more descriptors than the limit.
+    let limit = Rlimit {
+        current: Some(1),
+        ..before
+    };
+    let restore = AtEnd(move || setrlimit(Resource::Nofile, before).expect("restored"));
+    setrlimit(Resource::Nofile, limit).expect("lowered");
+    let _descriptor = event_loop.as_fd();
+    let sleeper = event_loop.create_task(event_loop.sleep(Duration::from_millis(5)));
+    let turns = drive(&event_loop, || sleeper.done());
+    drop(restore);
+    assert!(!HAS_TIMER || turns > 2, "{turns} turns");
+    let sleeper = event_loop.create_task(event_loop.sleep(Duration::from_millis(5)));
+    let turns = drive(&event_loop, || sleeper.done());
+    assert!(turns <= 4, "{turns} turns");
+    assert_idle(&event_loop);
+}
+
+#[test]
+fn loop_inside_another_sendloop_wakes_its_reader() {
+    let _test = test();
+    let (outer, inner) = (new_loop(), new_loop());
+    let sleep = inner.sleep(Duration::from_millis(5));
+    let handle = inner.handle();
+    let task = inner.create_task(async move {
+        sleep.await;
+        let work = handle.run_in_executor(|| 3).await.expect("ran");
+        handle.sleep(Duration::from_millis(5)).await;
+        work
+    });
+    let due = Rc::new(Cell::new(false));
+    let is_due = due.clone();
+    outer
+        .add_reader(&inner, move || is_due.set(true))
+        .expect("registered");
+    let mut turns = 0;
+    while !task.done() {
+        outer.run_once(Some(FOR_EVER)).expect("a turn");
+        // A callback of the outer loop cannot run the inner one: a loop runs on this thread.
+        if due.take() {
+            turn(&inner);
+            turns += 1;
+        }
+    }
+    assert!(turns < 12, "{turns} turns");
+    assert_eq!(inner.run_until_complete(task).expect("done"), 3);
+    outer.run_until_idle().expect("idle");
+    assert!(outer.remove_reader(&inner));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn foreign_epoll_loop_runs_it_level_triggered() {
+    use rustix::event::epoll;
+
+    let _test = test();
+    let event_loop = new_loop();
+    let foreign = epoll::create(epoll::CreateFlags::CLOEXEC).expect("created");
+    let data = epoll::EventData::new_u64(7);
+    epoll::add(&foreign, &event_loop, data, epoll::EventFlags::IN).expect("added");
+    let (remote, ticks) = (event_loop.remote(), Rc::new(Cell::new(0)));
+    let (handle, counts) = (event_loop.handle(), ticks.clone());
+    event_loop.create_task(async move {
+        for _ in 0..5 {
+            handle.sleep(Duration::from_millis(2)).await;
+            counts.set(counts.get() + 1);
+        }
+    });
+    let caller = thread::spawn(move || remote.call_soon_threadsafe(|| {}));
+    let limit = Timespec::try_from(FOR_EVER).expect("a time");
+    let mut turns = 0;
+    while ticks.get() < 5 {
+        let mut events = Vec::with_capacity(4);
+        let spare = rustix::buffer::spare_capacity(&mut events);
+        epoll::wait(&foreign, spare, Some(&limit)).expect("waited");
+        assert_eq!(events.len(), 1, "it hangs");
+        turn(&event_loop);
+        turns += 1;
+    }
+    caller.join().expect("called").expect("open");
+    // One to begin, two for each sleep, one for the call.
+    assert!(turns <= 12, "{turns} turns");
+}
+
+#[test]
+fn paused_clock_makes_the_descriptor_readable_if_it_would_jump() {
+    let _test = test();
+    let built = Loop::builder().clock(Clock::paused()).build();
+    let event_loop = built.expect("a loop");
+    assert_idle(&event_loop);
+    let (start, hour) = (event_loop.time(), Duration::from_secs(3600));
+    let sleeper = event_loop.create_task(event_loop.sleep(hour));
+    while !sleeper.done() {
+        assert!(speaks(&event_loop, Duration::ZERO));
+        let jump = event_loop.next_timeout();
+        event_loop.run_once(jump).expect("a turn");
+    }
+    assert_eq!(event_loop.time() - start, hour);
+    // An executor job prevents the jump until it ends, even if no task waits for it.
+    event_loop.call_later(hour, || {});
+    let (release, released) = mpsc::channel::<()>();
+    drop(event_loop.run_in_executor(move || released.recv()));
+    turn(&event_loop);
+    assert!(!speaks(&event_loop, Duration::from_millis(20)));
+    drop(release);
+    assert!(speaks(&event_loop, FOR_EVER));
 }

@@ -3,6 +3,7 @@
 mod util;
 
 use std::cell::RefCell;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use sendloop::{ExceptionContext, Loop, Socket};
@@ -133,4 +134,83 @@ fn debug_mode_refuses_a_socket_that_was_made_blocking() {
             .expect("a loop")
             .get_debug()
     );
+}
+
+const SCENARIO: &str = "SENDLOOP_SCENARIO";
+
+/// Writes each record to standard error, unless it filters all of them out.
+struct Logger {
+    filters: bool,
+}
+
+impl log::Log for Logger {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        !self.filters
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            eprintln!("logged {}: {}", record.level(), record.args());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Does nothing in an ordinary run. With a scenario in the environment it is one of the processes
+/// of the test below.
+#[test]
+fn scenario() {
+    let Ok(name) = std::env::var(SCENARIO) else {
+        return;
+    };
+    if name != "none" {
+        let logger = Logger {
+            filters: name == "filter",
+        };
+        log::set_logger(Box::leak(Box::new(logger))).expect("the only logger");
+        log::set_max_level(match name.as_str() {
+            "off" => log::LevelFilter::Off,
+            _ => log::LevelFilter::Error,
+        });
+    }
+    let event_loop = new_loop();
+    event_loop.call_exception_handler(ExceptionContext::new("mine"));
+    drop(event_loop.create_task(async { panic!("detached") }));
+    event_loop.run_until_complete(async {});
+}
+
+/// Runs the scenario in a process of its own, and returns what it writes about its exceptions.
+#[track_caller]
+fn reported(name: &str, stderr: Stdio) -> Vec<String> {
+    let binary = std::env::current_exe().expect("this binary");
+    let mut command = Command::new(binary);
+    command.args(["--exact", "scenario", "--nocapture"]);
+    let command = command.env(SCENARIO, name).stderr(stderr);
+    let output = command.output().expect("it ran");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stderr).expect("text");
+    let about = |line: &&str| line.contains("mine") || line.contains("nobody took");
+    text.lines().filter(about).map(str::to_owned).collect()
+}
+
+#[test]
+fn exceptions_go_to_standard_error_if_the_log_is_off() {
+    let _test = test();
+    for name in ["none", "off"] {
+        let lines = reported(name, Stdio::piped());
+        assert_eq!(lines.len(), 2, "{name}: {lines:?}");
+        assert_eq!(lines[0], "sendloop: mine");
+        assert!(
+            lines[1].starts_with("sendloop: panic in a task whose result nobody took: detached")
+        );
+        assert!(lines[1].contains("exceptions.rs"));
+    }
+    let lines = reported("logger", Stdio::piped());
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines.iter().all(|line| line.starts_with("logged ERROR: ")));
+    assert_eq!(reported("filter", Stdio::piped()), [""; 0]);
+    // A standard error that cannot be written ends nothing.
+    let unwritable = std::fs::File::open("/dev/null").expect("open");
+    assert_eq!(reported("none", unwritable.into()), [""; 0]);
 }

@@ -85,6 +85,8 @@ STEPS = {
     "signals": Step("turns::signals", more={"write": ["EINTR"], "socketpair": rules.ERRORS, "rt_sigaction": ["EINVAL"]}),
     "watching": Step("turns::watching"),
     "embedded": Step("turns::watching_in_a_foreign_loop"),
+    "embedded_timers": Step("turns::timers_in_a_foreign_loop",
+                            more={"timerfd_create": rules.ERRORS, "timerfd_settime": rules.ERRORS}),
     "accept": Step("streams::accept"),
     "connect": Step("streams::connect", more={"connect": rules.ERRORS}),
     "recv": Step("streams::recv", own=TCP),

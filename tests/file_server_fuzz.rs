@@ -13,6 +13,9 @@
 #[path = "../examples/file_server/access_log.rs"]
 #[allow(dead_code, reason = "nothing is logged here")]
 mod access_log;
+#[path = "../examples/file_server/address.rs"]
+#[allow(dead_code, reason = "nobody listens here")]
+mod address;
 #[path = "../examples/file_server/authority.rs"]
 mod authority;
 #[path = "../examples/file_server/beneath.rs"]
@@ -39,11 +42,18 @@ mod find;
 mod index;
 #[path = "../examples/file_server/listing.rs"]
 mod listing;
+#[path = "../examples/file_server/media_type.rs"]
+mod media_type;
 #[path = "../examples/file_server/multipart.rs"]
 mod multipart;
 #[path = "../examples/file_server/options.rs"]
 #[allow(dead_code, reason = "there is no command line here")]
 mod options;
+#[path = "../examples/file_server/pages.rs"]
+mod pages;
+#[path = "../examples/file_server/proxies.rs"]
+#[allow(dead_code, reason = "there is no command line here")]
+mod proxies;
 #[path = "../examples/file_server/range.rs"]
 mod range;
 #[path = "../examples/file_server/receive.rs"]
@@ -58,6 +68,9 @@ mod request_line;
 mod response;
 #[path = "../examples/file_server/root.rs"]
 mod root;
+#[path = "../examples/file_server/rules.rs"]
+#[allow(dead_code, reason = "there is no command line here")]
+mod rules;
 #[path = "../examples/file_server/send.rs"]
 mod send;
 #[path = "../examples/file_server/site.rs"]

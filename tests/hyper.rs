@@ -1,8 +1,8 @@
-//! hyper's server and hyper's client, both on one loop, over the adapter of the example `hyper_server`.
+//! hyper's server and hyper's client, both on one loop, over `examples/adapters/hyper.rs`.
 
 mod util;
 
-#[path = "../examples/hyper_server/adapter.rs"]
+#[path = "../examples/adapters/hyper.rs"]
 mod adapter;
 
 use std::cell::{Cell, RefCell};
@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 
-use adapter::Connection;
+use adapter::Stream;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Full};
@@ -41,7 +41,7 @@ impl Server {
         let accepting = event_loop.create_task(async move {
             loop {
                 let (socket, _) = handle.sock_accept(&listener).await.expect("a client");
-                let (connection, count) = (Connection::new(handle.clone(), socket), count.clone());
+                let (connection, count) = (Stream::new(&handle, socket), count.clone());
                 let service = service_fn(move |request| answer(request, count.clone()));
                 let served = http1::Builder::new().serve_connection(connection, service);
                 list.borrow_mut().push(handle.create_task(served));
@@ -83,7 +83,7 @@ async fn connect(event_loop: &LoopHandle, addr: SocketAddr) -> SendRequest<Full<
     let socket = Socket::tcp(&addr).expect("a socket");
     let connected = event_loop.sock_connect(&socket, &addr).await;
     connected.expect("connected");
-    let connection = Connection::new(event_loop.clone(), socket);
+    let connection = Stream::new(event_loop, socket);
     let (sender, connection) = handshake(connection).await.expect("a handshake");
     event_loop.create_task(async move { connection.await.expect("no error") });
     sender

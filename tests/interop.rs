@@ -2,6 +2,11 @@
 
 mod util;
 
+/// Inline, so that cargo does not build the file as another test.
+mod interop {
+    mod adapters;
+}
+
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::pin::pin;

@@ -217,6 +217,23 @@ fn own_handler() {
     result.expect("not interrupted");
 }
 
+/// A `Signal` of main's own gets each Ctrl-C, and its end gives Ctrl-C its default effect.
+fn own_signal() {
+    let result = sendloop::run(async |event_loop| {
+        let mut signal = event_loop.signal(libc::SIGINT).expect("caught");
+        for word in ["first", "second", "third"] {
+            say(word);
+            signal.recv().await.expect("open");
+        }
+        drop(signal);
+        say("removed");
+        loop {
+            hint::spin_loop();
+        }
+    });
+    result.expect("not interrupted");
+}
+
 fn ignored() {
     // SAFETY: ignoring a signal runs no code.
     unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
@@ -312,6 +329,7 @@ const SCENARIOS: &[(&str, fn())] = &[
     ),
     ("interrupted_main", interrupted_main),
     ("own_handler", own_handler),
+    ("own_signal", own_signal),
     ("ignored", ignored),
     ("pending_together", pending_together),
     (
@@ -383,12 +401,14 @@ fn first_ctrl_c_interrupts_each_run() {
 #[test]
 fn a_handler_of_mains_own_is_called_at_each_ctrl_c() {
     let _test = test();
-    let mut scenario = Scenario::begin("own_handler");
-    for word in ["first", "second", "third", "removed"] {
-        scenario.expect(word);
-        scenario.interrupt();
+    for name in ["own_handler", "own_signal"] {
+        let mut scenario = Scenario::begin(name);
+        for word in ["first", "second", "third", "removed"] {
+            scenario.expect(word);
+            scenario.interrupt();
+        }
+        scenario.ends_by(libc::SIGINT);
     }
-    scenario.ends_by(libc::SIGINT);
 }
 
 #[test]

@@ -11,7 +11,7 @@ for name in src tests examples docs README.md CHANGELOG.md SECURITY.md; do
 done
 cp Cargo.lock "$place"
 # Without what these tests do not use: it takes long to build, and some of it wants a newer libc.
-sed -E '/^(bytesize|fuser|http-body-util|httparse|httpdate|hyper|indicatif|jiff|lexopt|mime_guess|percent-encoding|proptest) = /d' \
+sed -E '/^(async-tungstenite|bytesize|calloop|fuser|http-body-util|httparse|httpdate|hyper|indicatif|jiff|lexopt|mime_guess|percent-encoding|proptest|tokio|tokio-rustls) = /d' \
   Cargo.toml >"$place/Cargo.toml"
 cd "$place"
 export CARGO_TARGET_DIR=$root/target/minimal/built

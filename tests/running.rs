@@ -4,15 +4,16 @@ mod util;
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sendloop::{Loop, get_running_loop};
+use sendloop::{Clock, Loop, LoopHandle, Socket, get_running_loop};
 use util::*;
 
 static PLACE: Mutex<Option<(String, u32)>> = Mutex::new(None);
@@ -281,5 +282,244 @@ fn a_turn_waits_for_what_it_was_told_also_where_that_is_long() {
         let waited = came.load(Ordering::Relaxed);
         caller.join().expect("called").expect("open");
         assert!(waited, "{timeout:?}: the turn ended with nothing done");
+    }
+}
+
+#[test]
+fn run_until_idle_runs_everything_that_is_ready_and_does_not_wait() {
+    let _test = test();
+    let event_loop = new_loop();
+    event_loop.run_until_idle().expect("idle");
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let write = |name: &'static str| {
+        let log = log.clone();
+        move || log.borrow_mut().push(name)
+    };
+    let (near, far) = Socket::pair().expect("a pair");
+    let (handle, received, later) = (event_loop.handle(), write("received"), write("later"));
+    event_loop.create_task(async move {
+        handle.sock_recv(&near, 10).await.expect("received");
+        received();
+        handle.sleep(Duration::from_secs(3600)).await;
+        later();
+    });
+    let (handle, sent) = (event_loop.handle(), write("sent"));
+    event_loop.create_task(async move {
+        for _ in 0..50 {
+            handle.sleep(Duration::ZERO).await;
+        }
+        handle.sock_sendall(&far, b"x").await.expect("room");
+        sent();
+    });
+    event_loop.call_at(event_loop.time(), write("due"));
+    event_loop.call_later(Duration::from_secs(3600), write("later"));
+    let (remote, called) = (event_loop.remote(), Arc::new(AtomicBool::new(false)));
+    let calls = called.clone();
+    let call = move || calls.store(true, Ordering::Relaxed);
+    let caller = thread::spawn(move || remote.call_soon_threadsafe(call));
+    caller.join().expect("called").expect("open");
+    event_loop.call_soon(|| panic!("contained"));
+    event_loop.run_until_idle().expect("idle");
+    assert_eq!(*log.borrow(), ["due", "sent", "received"]);
+    assert!(called.load(Ordering::Relaxed));
+    let turns = event_loop.stats().turns;
+    event_loop.run_until_idle().expect("idle");
+    assert_eq!(event_loop.stats().turns, turns + 1);
+    assert_usable(&event_loop);
+}
+
+#[test]
+fn run_until_idle_calls_each_fd_callback_at_most_once() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let (reads, writes) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let (counts, peer) = (reads.clone(), far.try_clone().expect("a duplicate"));
+    event_loop
+        .add_reader(&near, move || {
+            counts.set(counts.get() + 1);
+            // New data is a new event, but of this call.
+            (&peer).write_all(b"x").expect("room");
+        })
+        .expect("registered");
+    let counts = writes.clone();
+    let write = move || counts.set(counts.get() + 1);
+    event_loop.add_writer(&near, write).expect("registered");
+    (&far).write_all(b"x").expect("room");
+    for round in 1..4 {
+        event_loop.run_until_idle().expect("idle");
+        assert_eq!((reads.get(), writes.get()), (round, round));
+    }
+    // A task that makes data ready in each of its steps changes nothing.
+    let (handle, peer) = (event_loop.handle(), far.try_clone().expect("a duplicate"));
+    event_loop.create_task(async move {
+        for _ in 0..100 {
+            (&peer).write_all(b"x").expect("room");
+            handle.sleep(Duration::ZERO).await;
+        }
+    });
+    event_loop.run_until_idle().expect("idle");
+    assert_eq!((reads.get(), writes.get()), (4, 4));
+    // A descriptor that changes all the time, with a callback that has run, is no work.
+    let ends = Arc::new(AtomicBool::new(false));
+    let (until, both) = (ends.clone(), (near.try_clone(), far.try_clone()));
+    let peer = thread::spawn(move || {
+        let (near, far) = (both.0.expect("a duplicate"), both.1.expect("a duplicate"));
+        while !until.load(Ordering::Relaxed) {
+            (&far).write_all(b"x").expect("room");
+            (&near).read_exact(&mut [0]).expect("it is there");
+        }
+    });
+    for round in 5..25 {
+        event_loop.run_until_idle().expect("idle");
+        assert_eq!((reads.get(), writes.get()), (round, round));
+    }
+    ends.store(true, Ordering::Relaxed);
+    peer.join().expect("ended");
+    // Other runs call it in each iteration, as before.
+    for round in 25..28 {
+        event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+        assert_eq!((reads.get(), writes.get()), (round, round));
+    }
+    assert!(event_loop.remove_reader(&near) && event_loop.remove_writer(&near));
+}
+
+#[test]
+fn run_until_idle_fails_after_ten_thousand_iterations() {
+    let _test = test();
+    let event_loop = new_loop();
+    let handle = event_loop.handle();
+    let spins = event_loop.create_task(async move {
+        loop {
+            handle.sleep(Duration::ZERO).await;
+        }
+    });
+    for round in 1..3 {
+        let error = event_loop.run_until_idle().expect_err("it never is");
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!(event_loop.stats().turns, 10_000 * round);
+    }
+    spins.cancel();
+    event_loop.run_until_idle().expect("idle");
+    assert_usable(&event_loop);
+}
+
+#[test]
+fn stop_ends_run_until_idle_after_the_iteration() {
+    let _test = test();
+    let event_loop = new_loop();
+    let count = Rc::new(Cell::new(0));
+    let counts = count.clone();
+    let handle = event_loop.handle();
+    event_loop.create_task(async move {
+        loop {
+            counts.set(counts.get() + 1);
+            if counts.get() % 3 == 0 {
+                handle.stop();
+            }
+            handle.sleep(Duration::ZERO).await;
+        }
+    });
+    for round in 1..4 {
+        event_loop.run_until_idle().expect("stopped");
+        assert_eq!(count.get(), round * 3);
+    }
+    event_loop.stop();
+    event_loop.run_until_idle().expect("stopped");
+    assert_eq!(count.get(), 10);
+}
+
+#[test]
+fn run_until_idle_inside_a_run_panics() {
+    let _test = test();
+    let event_loop = new_loop();
+    event_loop.run_until_complete(async {
+        panics_between("already running", line!(), || {
+            let _ = event_loop.run_until_idle();
+            0
+        });
+    });
+    assert_usable(&event_loop);
+}
+
+#[test]
+fn builder_runs_main_with_its_settings() {
+    let _test = test();
+    let clock = Clock::paused();
+    let start = clock.now();
+    let builder = Loop::builder().clock(clock.clone()).debug(true);
+    let dropped = Rc::new(Cell::new(false));
+    let inside = AtEnd({
+        let dropped = dropped.clone();
+        move || dropped.set(true)
+    });
+    let output = builder.executor_threads(1).run(async |event_loop| {
+        assert!(event_loop.get_debug());
+        event_loop.create_task(async move {
+            let _inside = inside;
+            pending::<()>().await;
+        });
+        event_loop.sleep(Duration::from_secs(3600)).await;
+        7
+    });
+    assert_eq!(output.expect("it ran"), 7);
+    assert_eq!(clock.now() - start, Duration::from_secs(3600));
+    assert!(dropped.get());
+    panics_between("stopped", line!(), || {
+        let _ = Loop::builder().run(async |event_loop: LoopHandle| {
+            event_loop.stop();
+            pending::<()>().await;
+        });
+        0
+    });
+}
+
+#[test]
+fn shutdown_timeout_bounds_the_wait_for_executor_work() {
+    let _test = test();
+    let clocks: [fn() -> Clock; 3] = [Clock::real, Clock::manual, Clock::paused];
+    for clock in clocks {
+        for limit in [Duration::ZERO, Duration::from_millis(30)] {
+            let (release, released) = mpsc::channel::<()>();
+            let (ended, ends) = mpsc::channel();
+            let start = Instant::now();
+            let builder = Loop::builder().clock(clock()).shutdown_timeout(limit);
+            let output = builder.run(async |event_loop| {
+                let (begun, begins) = mpsc::channel();
+                drop(event_loop.run_in_executor(move || {
+                    begun.send(()).expect("it waits");
+                    let _ = released.recv();
+                    ended.send(()).expect("it waits");
+                }));
+                begins.recv().expect("it began");
+                5
+            });
+            assert_eq!(output.expect("it ran"), 5);
+            assert!(start.elapsed() >= limit);
+            // The thread goes on.
+            drop(release);
+            ends.recv().expect("it ended");
+        }
+    }
+}
+
+#[test]
+fn shutdown_timeout_that_is_long_does_not_delay_the_end() {
+    let _test = test();
+    for limit in [Duration::from_secs(3600), Duration::MAX] {
+        let ended = Arc::new(AtomicBool::new(false));
+        let ends = ended.clone();
+        let builder = Loop::builder().shutdown_timeout(limit);
+        let ran = builder.run(async |event_loop| {
+            drop(event_loop.run_in_executor(move || {
+                thread::sleep(Duration::from_millis(20));
+                ends.store(true, Ordering::Relaxed);
+            }));
+            // Something to do at the end, and a stop with nothing to stop.
+            let handle = event_loop.clone();
+            event_loop.call_later(Duration::from_millis(1), move || handle.stop());
+        });
+        ran.expect("it ran");
+        assert!(ended.load(Ordering::Relaxed));
     }
 }

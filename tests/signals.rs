@@ -8,11 +8,14 @@ mod util;
 
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use sendloop::{Loop, LoopClosedError, Signal};
 use util::*;
 
 fn raise(signal: i32) {
@@ -512,3 +515,274 @@ fn a_handler_of_mains_own_takes_ctrl_c_over() {
     });
     assert_eq!(result.expect("not interrupted"), "own");
 }
+
+/// Whether `signal` has arrived. Takes it if it has.
+fn has_arrived(signal: &mut Signal) -> bool {
+    let polled = pin!(signal.recv()).poll(&mut Context::from_waker(Waker::noop()));
+    match polled {
+        Poll::Ready(result) => result.map(|()| true).expect("an open loop"),
+        Poll::Pending => false,
+    }
+}
+
+/// Delivers the signals that were raised so far.
+#[track_caller]
+fn deliver(event_loop: &Loop) {
+    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+}
+
+/// Receives a signal that must not be lost.
+#[track_caller]
+fn receive(event_loop: &Loop, signal: &mut Signal) {
+    let received = event_loop.wait_for(signal.recv(), Duration::from_secs(10));
+    let received = event_loop.run_until_complete(received);
+    received.expect("it hangs").expect("an open loop");
+}
+
+#[test]
+fn each_signal_object_and_the_handler_get_each_signal() {
+    let _test = test();
+    let event_loop = new_loop();
+    let mut before = event_loop.signal(libc::SIGUSR1).expect("caught");
+    let calls = counting(&event_loop, libc::SIGUSR1);
+    let mut after = event_loop.signal(libc::SIGUSR1).expect("caught");
+    let mut other = event_loop.signal(libc::SIGUSR2).expect("caught");
+    for n in 1..=3 {
+        raise(libc::SIGUSR1);
+        receive(&event_loop, &mut before);
+        receive(&event_loop, &mut after);
+        turn_until(&event_loop, || calls.get() == n);
+        assert!(
+            ![&mut before, &mut after, &mut other]
+                .into_iter()
+                .any(has_arrived)
+        );
+    }
+    // The handler's end takes nothing from them, and that of one nothing from the other.
+    assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
+    drop(before);
+    raise(libc::SIGUSR1);
+    receive(&event_loop, &mut after);
+    drop(after);
+    assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
+    assert_ne!(disposition(libc::SIGUSR2), libc::SIG_DFL);
+    assert_eq!(calls.get(), 3);
+}
+
+#[test]
+fn the_handler_outlives_the_signal_objects() {
+    let _test = test();
+    let event_loop = new_loop();
+    drop(event_loop.signal(libc::SIGUSR1).expect("caught"));
+    assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
+    let signal = event_loop.signal(libc::SIGUSR1).expect("caught");
+    let calls = counting(&event_loop, libc::SIGUSR1);
+    drop(signal);
+    raise(libc::SIGUSR1);
+    turn_until(&event_loop, || calls.get() == 1);
+}
+
+#[test]
+fn a_signal_object_does_not_get_what_came_before_it() {
+    let _test = test();
+    let event_loop = new_loop();
+    let calls = counting(&event_loop, libc::SIGUSR1);
+    raise(libc::SIGUSR1);
+    let mut signal = event_loop.signal(libc::SIGUSR1).expect("caught");
+    turn_until(&event_loop, || calls.get() == 1);
+    assert!(!has_arrived(&mut signal));
+    raise(libc::SIGUSR1);
+    receive(&event_loop, &mut signal);
+    turn_until(&event_loop, || calls.get() == 2);
+}
+
+#[test]
+fn signals_that_come_before_recv_are_joined_and_not_lost() {
+    let _test = test();
+    let event_loop = new_loop();
+    let mut signal = event_loop.signal(libc::SIGUSR1).expect("caught");
+    (0..5).for_each(|_| raise(libc::SIGUSR1));
+    deliver(&event_loop);
+    assert!(has_arrived(&mut signal));
+    assert!(!has_arrived(&mut signal));
+    raise(libc::SIGUSR1);
+    deliver(&event_loop);
+    assert!(has_arrived(&mut signal));
+}
+
+#[test]
+fn a_dropped_recv_loses_no_signal_and_keeps_no_waker() {
+    let _test = test();
+    let event_loop = new_loop();
+    let mut signal = event_loop.signal(libc::SIGUSR1).expect("caught");
+    let waker = std::sync::Arc::new(AtEnd(|| ()));
+    let counted = Waker::from(waker.clone());
+    {
+        let mut receives = pin!(signal.recv());
+        let mut cx = Context::from_waker(&counted);
+        assert!(receives.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(std::sync::Arc::strong_count(&waker), 3);
+        raise(libc::SIGUSR1);
+        deliver(&event_loop);
+        // It was woken, and is dropped before it is polled.
+    }
+    assert_eq!(std::sync::Arc::strong_count(&waker), 2);
+    receive(&event_loop, &mut signal);
+    let brief = Duration::from_millis(1);
+    let waited = event_loop.wait_for(signal.recv(), brief);
+    event_loop
+        .run_until_complete(waited)
+        .expect_err("nothing came");
+}
+
+#[test]
+fn a_signal_object_keeps_a_newer_foreign_handler() {
+    let _test = test();
+    let event_loop = new_loop();
+    let signal = event_loop.signal(libc::SIGUSR1).expect("caught");
+    install_foreign(libc::SIGUSR1);
+    drop(signal);
+    assert_foreign_stays(libc::SIGUSR1);
+}
+
+#[test]
+fn a_signal_object_refuses_what_a_handler_refuses() {
+    let _test = test();
+    let event_loop = new_loop();
+    let refused = [
+        libc::SIGKILL,
+        libc::SIGSTOP,
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        0,
+        -1,
+        65,
+        i32::MAX,
+        i32::MIN,
+    ];
+    for signal in refused {
+        let error = event_loop.signal(signal).expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "signal {signal}");
+    }
+}
+
+#[test]
+fn a_closed_loop_ends_recv_with_an_error() {
+    let _test = test();
+    let (event_loop, other) = (new_loop(), new_loop());
+    let handle = event_loop.handle();
+    let mut signal = handle.signal(libc::SIGUSR1).expect("caught");
+    let task = other.create_task(async move { (signal.recv().await, signal.recv().await) });
+    deliver(&other);
+    drop(event_loop);
+    assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
+    let waited = other.wait_for(task, Duration::from_secs(10));
+    let (first, second) = other
+        .run_until_complete(waited)
+        .expect("it hangs")
+        .expect("ended");
+    for result in [first, second, handle.signal(libc::SIGUSR1).map(drop)] {
+        let error = result.expect_err("closed");
+        assert!(error.get_ref().expect("inner").is::<LoopClosedError>());
+    }
+}
+
+#[test]
+fn the_end_of_a_loop_drops_tasks_that_wait_for_a_signal() {
+    let _test = test();
+    let event_loop = new_loop();
+    let held = Rc::new(());
+    let (handle, inside) = (event_loop.handle(), held.clone());
+    event_loop.create_task(async move {
+        let _inside = inside;
+        let mut signal = handle.signal(libc::SIGUSR1).expect("caught");
+        while signal.recv().await.is_ok() {}
+    });
+    deliver(&event_loop);
+    assert_ne!(disposition(libc::SIGUSR1), libc::SIG_DFL);
+    drop(event_loop);
+    assert_eq!(Rc::strong_count(&held), 1);
+    assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
+}
+
+#[test]
+fn a_signal_object_takes_ctrl_c_over_from_run() {
+    let _test = test();
+    let result = sendloop::run(async |event_loop| {
+        let mut signal = event_loop.signal(libc::SIGINT).expect("caught");
+        for _ in 0..3 {
+            raise(libc::SIGINT);
+            signal.recv().await.expect("open");
+        }
+        drop(signal);
+        assert_eq!(disposition(libc::SIGINT), libc::SIG_DFL);
+        42
+    });
+    assert_eq!(result.expect("not interrupted"), 42);
+}
+
+#[test]
+fn ten_thousand_signal_objects_are_dropped_in_linear_time() {
+    let _test = test();
+    let event_loop = new_loop();
+    let all = (0..10_000).map(|_| event_loop.signal(libc::SIGUSR1).expect("caught"));
+    let mut all = Vec::from_iter(all);
+    raise(libc::SIGUSR1);
+    deliver(&event_loop);
+    assert!(all.iter_mut().all(has_arrived));
+    drop(all);
+    assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
+}
+
+/// Set while this thread's signals must reach a loop.
+static MUST_REACH_LOOP: AtomicBool = AtomicBool::new(false);
+static WENT_ASTRAY: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    static IS_LOOPS: Cell<bool> = const { Cell::new(false) };
+}
+
+extern "C" fn note_stray(_: libc::c_int) {
+    if IS_LOOPS.get() && MUST_REACH_LOOP.load(Ordering::SeqCst) {
+        WENT_ASTRAY.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn no_signal_goes_to_the_former_handler_while_a_loop_wants_it() {
+    let _test = test();
+    set_disposition(
+        libc::SIGUSR1,
+        note_stray as extern "C" fn(libc::c_int) as usize,
+    );
+    IS_LOOPS.set(true);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Signals on other threads arrive while the loop lets go and takes the signal again.
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    raise(libc::SIGUSR1);
+                }
+            });
+        }
+        let event_loop = new_loop();
+        for _ in 0..STRAY_ROUNDS {
+            event_loop
+                .add_signal_handler(libc::SIGUSR1, || {})
+                .expect("caught");
+            MUST_REACH_LOOP.store(true, Ordering::SeqCst);
+            raise(libc::SIGUSR1);
+            MUST_REACH_LOOP.store(false, Ordering::SeqCst);
+            assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    IS_LOOPS.set(false);
+    set_disposition(libc::SIGUSR1, libc::SIG_DFL);
+    assert_eq!(WENT_ASTRAY.load(Ordering::SeqCst), 0);
+}
+
+const STRAY_ROUNDS: u32 = 10_000;

@@ -21,6 +21,7 @@ enum Act {
     Nothing,
     Wakes,
     CancelsItself,
+    UsesItsCancelHandle,
     CancelsAnother,
     DropsItsHandle,
     PollsItsHandle,
@@ -30,10 +31,11 @@ enum Act {
 
 const MEANT: &str = "as it should";
 
-const ACTS: [Act; 8] = [
+const ACTS: [Act; 9] = [
     Act::Nothing,
     Act::Wakes,
     Act::CancelsItself,
+    Act::UsesItsCancelHandle,
     Act::CancelsAnother,
     Act::DropsItsHandle,
     Act::PollsItsHandle,
@@ -102,6 +104,11 @@ fn act(act: Act) {
             waker.into_iter().for_each(Waker::wake);
         }
         Act::CancelsItself => drop(task().map(|task| task.borrow().cancel())),
+        Act::UsesItsCancelHandle => {
+            if let Some(task) = task() {
+                use_cancel_handle(&task.borrow());
+            }
+        }
         Act::CancelsAnother => drop(scene.other.cancel()),
         Act::DropsItsHandle => drop(scene.task.take()),
         Act::PollsItsHandle => {
@@ -111,6 +118,19 @@ fn act(act: Act) {
         }
         Act::MakesATask => drop(scene.event_loop.create_task(async {})),
         Act::Panics => panic_any(MEANT),
+    }
+}
+
+/// A task and its cancel handle agree at any time.
+fn use_cancel_handle(task: &Task<Acts>) {
+    let cancel_handle = task.cancel_handle();
+    let agree = cancel_handle.done() == task.done()
+        && cancel_handle.cancel() != task.done()
+        && cancel_handle.cancelled() == task.cancelled();
+    if !agree {
+        // The loop would catch a panic.
+        eprintln!("{cancel_handle:?} of {task:?}");
+        std::process::abort();
     }
 }
 

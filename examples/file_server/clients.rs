@@ -22,8 +22,10 @@ pub(crate) const ENOUGH: Duration = Duration::from_secs(1);
 
 /// The part of a connection that other tasks use.
 pub(crate) struct Client {
+    /// The type says TCP, and std takes the descriptor of a Unix socket in it as well.
     pub(crate) socket: Socket<TcpStream>,
-    pub(crate) ip: IpAddr,
+    /// `None` if it came by a Unix socket.
+    pub(crate) ip: Option<IpAddr>,
     state: Cell<State>,
     leaving: Cell<bool>,
 }
@@ -40,7 +42,7 @@ enum State {
 }
 
 impl Client {
-    pub(crate) fn new(socket: Socket<TcpStream>, ip: IpAddr) -> Client {
+    pub(crate) fn new(socket: Socket<TcpStream>, ip: Option<IpAddr>) -> Client {
         Client {
             socket,
             ip,

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,15 +15,17 @@ use crate::access_log::Line;
 use crate::beneath::Wait;
 use crate::clients::Client;
 use crate::descriptors;
-use crate::encoding::Acceptable;
-use crate::find::{Found, Search, Wanted};
+use crate::encoding::{self, Acceptable};
+use crate::find::{self, Found, Wanted};
+use crate::index::Order;
+use crate::pages::{Format, Listing};
 use crate::receive::{Arrived, Received, Receiver};
-use crate::request::{self, ClientSays, Method};
+use crate::request::{self, ClientSays, Method, Request};
 use crate::response::{Body, Response};
 use crate::send::Sender;
 use crate::site::Site;
 use crate::status::Status;
-use crate::target::Target;
+use crate::target::{self, Target};
 
 /// How long the server waits for the client's end after a last response: in all, and in silence.
 const FAREWELL: Duration = Duration::from_secs(30);
@@ -72,7 +75,7 @@ impl Connection {
     ///
     /// Any error of the connection; `TimedOut` if the client takes nothing of its response.
     pub(crate) async fn serve(mut self) -> io::Result<()> {
-        if !cfg!(target_os = "linux") {
+        if !cfg!(target_os = "linux") && self.client.ip.is_some() {
             // On Linux the connection has it from the listener.
             self.client.socket.get_ref().set_nodelay(true)?;
         }
@@ -95,7 +98,10 @@ impl Connection {
         Ok(match received {
             Received::Request(arrived) => Some(self.reply(arrived).await),
             Received::Refused(status, line) => {
-                let response = Response::plain(status);
+                let mut response = Response::plain(status);
+                if self.site.rules.cors {
+                    response.allow_origins(false);
+                }
                 let is_head = line.starts_with(b"HEAD ");
                 Some(Reply {
                     line: self.line(&response, &line, &ClientSays::default()),
@@ -112,7 +118,10 @@ impl Connection {
     }
 
     async fn reply(&self, mut arrived: Arrived) -> Reply {
-        let response = self.respond(&mut arrived).await;
+        let mut response = self.respond(&mut arrived).await;
+        if self.site.rules.cors {
+            response.allow_origins(arrived.request.method == Method::Options);
+        }
         let Arrived { request, line, .. } = arrived;
         let is_malformed = response.status == Status::BadRequest;
         let keep_alive = request.keep_alive && !is_malformed && !self.client.is_leaving();
@@ -134,7 +143,9 @@ impl Connection {
     fn line(&self, response: &Response, request: &[u8], client: &ClientSays) -> Option<Line> {
         let log = self.site.log.clone()?;
         let status = response.status.code();
-        let mut line = Line::new(log, self.client.ip, request, status);
+        let forwarded = client.forwarded_for.as_deref();
+        let ip = self.site.rules.proxies.client(self.client.ip, forwarded);
+        let mut line = Line::new(log, ip, request, status);
         line.finish(client);
         Some(line)
     }
@@ -161,11 +172,37 @@ impl Connection {
         if let (true, Some(opened)) = (arrived.is_announced, self.site.recent.get(&wanted)) {
             return Response::of(request, Ok(Found::File(opened)));
         }
-        Response::of(request, self.find(wanted).await)
+        match self.find(wanted).await {
+            // Rare: boxed, so that not every connection has the room for it.
+            Ok(Found::Listing(path)) => Box::pin(self.list(path, request)).await,
+            found => Response::of(request, found),
+        }
     }
 
-    /// Returns whether the target has a precompressed variant. It may share its date with the file, so that
-    /// a date does not tell which of the two the client has a part of.
+    async fn list(&self, path: PathBuf, request: &Request) -> Response {
+        if let Some(reference) = target::without_empty_names(&path, &request.target) {
+            return Response::moved(&reference);
+        }
+        let query = target::query(&request.target).unwrap_or_default();
+        if let Some(response) = Response::instead_of_listing(request) {
+            return response;
+        }
+        let listing = Listing {
+            path,
+            order: Order::read(query),
+            format: match encoding::prefers_json(request.accept.as_deref()) {
+                true => Format::Json,
+                false => Format::Html,
+            },
+        };
+        match self.site.pages.page(listing).await {
+            Ok(page) => Response::page(page),
+            Err(error) => Response::error(&error),
+        }
+    }
+
+    /// Returns whether the target has a precompressed variant. It may share its date with the file,
+    /// so that a date does not tell which of the two the client has a part of.
     async fn has_variant(&self, target: &Target) -> bool {
         let wanted = Wanted {
             target: target.clone(),
@@ -194,12 +231,8 @@ impl Connection {
     /// Searches on this thread, and on the executor if the search would block. An error comes with
     /// `wanted`, so that the search can be repeated.
     async fn search(&self, wanted: Wanted) -> Result<Found, (Option<Wanted>, io::Error)> {
-        let here = Search {
-            root: &self.site.root,
-            wanted: &wanted,
-            wait: Wait::Never,
-        };
-        match here.find() {
+        let site = &self.site;
+        match find::find(&site.root, &site.rules, &wanted, Wait::Never) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err((Some(wanted), error)),
             Ok(found) => {
@@ -209,14 +242,10 @@ impl Connection {
                 return Ok(found);
             }
         }
-        let root = self.site.root.clone();
+        let (root, rules) = (self.site.root.clone(), self.site.rules.clone());
         let there = self.site.event_loop.run_in_executor(move || {
-            let search = Search {
-                root: &root,
-                wanted: &wanted,
-                wait: Wait::Allowed,
-            };
-            search.find().map_err(|error| (Some(wanted), error))
+            let found = find::find(&root, &rules, &wanted, Wait::Allowed);
+            found.map_err(|error| (Some(wanted), error))
         });
         there
             .await

@@ -29,6 +29,7 @@ pub(crate) struct Request {
     pub(crate) target: String,
     /// The path that the target names. `None` for `*`, and for the authority that CONNECT has.
     pub(crate) resource: Option<Target>,
+    pub(crate) accept: Option<String>,
     pub(crate) accept_encoding: Option<String>,
     pub(crate) range: Option<String>,
     pub(crate) conditions: Conditions,
@@ -52,6 +53,7 @@ pub(crate) struct Conditions {
 /// Fields that only the log shows.
 #[derive(Default, Debug)]
 pub(crate) struct ClientSays {
+    pub(crate) forwarded_for: Option<String>,
     pub(crate) referer: Option<String>,
     pub(crate) user_agent: Option<String>,
 }
@@ -148,6 +150,7 @@ impl Request {
             method,
             target: line.target.to_owned(),
             resource,
+            accept: fields.list("accept"),
             accept_encoding: fields.list("accept-encoding"),
             range: fields.single("range"),
             conditions: Conditions {
@@ -160,6 +163,7 @@ impl Request {
             keep_alive: persistent && !fields.has_token("connection", "close") && !is_followed,
             is_followed,
             client: ClientSays {
+                forwarded_for: fields.list("x-forwarded-for"),
                 referer: fields.single("referer"),
                 user_agent: fields.single("user-agent"),
             },

@@ -2,24 +2,26 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use futures_util::future::select;
-use sendloop::{Loop, Socket};
+use sendloop::Loop;
 
 use crate::access_log::{Log, LogFile};
 use crate::clients::{self, Client, Clients, Seat};
 use crate::connection::Connection;
 use crate::descriptors;
+use crate::listen::{Accepted, Bound, Listener};
 use crate::options::Patience;
+use crate::pages::Pages;
 use crate::recent::Recent;
 use crate::report;
 use crate::request;
 use crate::root::Root;
+use crate::rules::Rules;
 use crate::shutdown;
 use crate::site::Site;
 
@@ -35,6 +37,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) root: Arc<Root>,
+    pub(crate) rules: Arc<Rules>,
     pub(crate) patience: Patience,
     pub(crate) most_clients: usize,
     pub(crate) grace: Duration,
@@ -49,7 +52,7 @@ pub(crate) struct Plan {
 ///
 /// Any error of creating the loop, and any error of `begin`.
 pub(crate) fn run(
-    listener: TcpListener,
+    listener: Bound,
     plan: Plan,
     begin: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<()> {
@@ -60,9 +63,12 @@ pub(crate) fn run(
     let handle = event_loop.handle();
     event_loop.run_until_complete(async {
         let ending = pin!(shutdown::requested(&handle)?);
-        let listener = Socket::new(listener)?;
+        Log::reopen_at_hangup(&handle, plan.log.clone())?;
+        let listener = listener.into_listener()?;
         let site = Rc::new(Site {
+            pages: Pages::new(handle.clone(), plan.root.clone(), plan.rules.clone()),
             root: plan.root,
+            rules: plan.rules,
             recent: Rc::new(Recent::new(handle.clone())),
             received: RefCell::new(vec![0; request::MOST].into()),
             patience: plan.patience,
@@ -74,22 +80,20 @@ pub(crate) fn run(
         begin()?;
         let waiting = Cell::new(None);
         select(pin!(accept(&site, &listener, &waiting)), ending).await;
-        if let Some((client, peer)) = waiting.take() {
-            welcome(&site, client, peer);
+        if let Some(accepted) = waiting.take() {
+            welcome(&site, accepted);
         }
-        close(&site, &listener.into_inner());
+        close(&site, listener);
         end(&site, plan.grace).await;
         Ok(())
     })
 }
 
-type Accepted = (Socket<TcpStream>, SocketAddr);
-
 /// Accepts clients. A client without a place is in `waiting`, so that the end does not forget it.
-async fn accept(site: &Rc<Site>, listener: &Socket<TcpListener>, waiting: &Cell<Option<Accepted>>) {
+async fn accept(site: &Rc<Site>, listener: &Listener, waiting: &Cell<Option<Accepted>>) {
     let mut is_well = true;
     loop {
-        match site.event_loop.sock_accept(listener).await {
+        match listener.accept(&site.event_loop).await {
             Ok(accepted) => {
                 is_well = true;
                 waiting.set(Some(accepted));
@@ -98,8 +102,8 @@ async fn accept(site: &Rc<Site>, listener: &Socket<TcpListener>, waiting: &Cell<
                     let room = site.clients.room();
                     let _ = site.event_loop.wait_for(room, clients::ENOUGH).await;
                 }
-                if let Some((client, peer)) = waiting.take() {
-                    welcome(site, client, peer);
+                if let Some(accepted) = waiting.take() {
+                    welcome(site, accepted);
                 }
             }
             Err(error) => {
@@ -119,9 +123,9 @@ async fn accept(site: &Rc<Site>, listener: &Socket<TcpListener>, waiting: &Cell<
 }
 
 /// Gives the client a task of its own, which handles its errors.
-fn welcome(site: &Rc<Site>, socket: Socket<TcpStream>, peer: SocketAddr) {
+fn welcome(site: &Rc<Site>, (socket, peer): Accepted) {
     let number = site.clients.next_number();
-    let client = Rc::new(Client::new(socket, peer.ip()));
+    let client = Rc::new(Client::new(socket, peer.map(|peer| peer.ip())));
     let connection = Connection::new(site.clone(), client.clone());
     let seat = Seat {
         clients: site.clients.clone(),
@@ -130,7 +134,10 @@ fn welcome(site: &Rc<Site>, socket: Socket<TcpStream>, peer: SocketAddr) {
     let life = async move {
         let _seat = seat;
         match connection.serve().await {
-            Err(error) if !is_departure(&error) => report(format_args!("{peer}: {error}")),
+            Err(error) if !is_departure(&error) => match peer {
+                Some(peer) => report(format_args!("{peer}: {error}")),
+                None => report(format_args!("a client of the Unix socket: {error}")),
+            },
             _ => {}
         }
     };
@@ -141,11 +148,9 @@ fn welcome(site: &Rc<Site>, socket: Socket<TcpStream>, peer: SocketAddr) {
 }
 
 /// Closes the listener. The clients in its queue may have sent a request, and get their response.
-fn close(site: &Rc<Site>, listener: &TcpListener) {
-    while let Ok((client, peer)) = listener.accept() {
-        if let Ok(client) = Socket::new(client) {
-            welcome(site, client, peer);
-        }
+fn close(site: &Rc<Site>, listener: Listener) {
+    while let Ok(accepted) = listener.accept_now() {
+        welcome(site, accepted);
     }
 }
 

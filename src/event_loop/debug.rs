@@ -1,4 +1,4 @@
-//! Debug mode: what holds the loop for too long is named. And the exception handler's methods.
+//! Debug mode, which logs slow callbacks, and the methods of the exception handler.
 
 use std::borrow::Borrow;
 use std::cell::Cell;
@@ -43,30 +43,61 @@ impl Debug {
 }
 
 impl LoopHandle {
-    /// Turns debug mode on or off. In it the loop logs, as a warning, each callback and each step of a task that takes at least
-    /// as long as [`set_slow_callback_duration`](LoopHandle::set_slow_callback_duration) says, with the place in the program
-    /// that made it; and an operation on a socket that somebody made blocking fails with `InvalidInput`.
+    /// Turns debug mode on or off.
     ///
-    /// The environment's `SENDLOOP_DEBUG=1` turns it on from the start.
+    /// In debug mode the loop logs a warning for each callback and each step of a task that takes
+    /// too long, with the place in the program that created it.
+    /// [`set_slow_callback_duration`](LoopHandle::set_slow_callback_duration) sets the limit. An
+    /// operation on a socket that the program made blocking fails with `InvalidInput`.
+    ///
+    /// The environment variable `SENDLOOP_DEBUG=1` turns it on from the start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.set_debug(true);
+    /// assert!(event_loop.get_debug());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_debug(&self, on: bool) {
         self.inner.debug.on.set(on);
     }
 
-    /// Whether the loop is in debug mode.
+    /// Returns whether the loop is in [debug mode](LoopHandle::set_debug).
     pub fn get_debug(&self) -> bool {
         self.inner.debug.on.get()
     }
 
-    /// What debug mode takes for slow; 100 ms unless set. asyncio has an attribute for it.
+    /// Sets the duration from which debug mode logs a callback. The default is 100 ms.
+    ///
+    /// asyncio has the attribute `slow_callback_duration`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::builder().debug(true).build()?;
+    /// event_loop.set_slow_callback_duration(Duration::from_millis(10));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_slow_callback_duration(&self, limit: Duration) {
         self.inner.debug.slow.set(limit);
     }
 
-    /// Has `handler` told what no caller is left to hear of: a panic in a callback, in a task whose result nobody took (once,
-    /// when its handle is gone), in a destructor that runs where the loop drops things. None of these ends the loop.
+    /// Calls `handler` for each exception that has no caller to go to.
     ///
-    /// The handler takes the place of [`default_exception_handler`](LoopHandle::default_exception_handler), and may call it. Its own
-    /// panic is logged; what it causes itself is logged too. asyncio passes the loop as well: keep a handle.
+    /// That is a panic in a callback, in a task whose result nobody takes (once, when its handle is
+    /// gone), or in a destructor that the loop runs. None of these ends the loop.
+    ///
+    /// The handler replaces [`default_exception_handler`](LoopHandle::default_exception_handler),
+    /// and may call it. That also reports a panic of the handler, and exceptions that it causes.
+    /// asyncio passes the loop as well: keep a handle.
     ///
     /// # Examples
     ///
@@ -90,17 +121,62 @@ impl LoopHandle {
         }
     }
 
-    /// Goes back to the default handler: asyncio's `set_exception_handler(None)`.
+    /// Restores the default handler: asyncio's `set_exception_handler(None)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.set_exception_handler(|context| eprintln!("{context}"));
+    /// event_loop.clear_exception_handler();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn clear_exception_handler(&self) {
         self.inner.ready.exceptions().set(None);
     }
 
-    /// Tells the exception handler.
+    /// Calls the exception handler, or
+    /// [`default_exception_handler`](LoopHandle::default_exception_handler) if none is set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc};
+    /// use sendloop::{ExceptionContext, Loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// let count = Rc::new(Cell::new(0));
+    /// let counts = count.clone();
+    /// event_loop.set_exception_handler(move |_| counts.set(counts.get() + 1));
+    /// event_loop.call_exception_handler(ExceptionContext::new("the cache is lost"));
+    /// assert_eq!(count.get(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call_exception_handler(&self, context: impl Borrow<ExceptionContext>) {
         self.inner.ready.exceptions().report(context.borrow());
     }
 
-    /// Logs, as an error: what is done unless another handler is set.
+    /// Logs the context as an error. The loop does this unless another handler is set.
+    ///
+    /// If the log is off, it writes one line to standard error instead. The log is off
+    /// (`log::max_level()`) until the program installs a logger, or if it sets the level to `Off`.
+    /// A logger that filters the record out does not cause that line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::{ExceptionContext, Loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// event_loop.default_exception_handler(ExceptionContext::new("the cache is lost"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn default_exception_handler(&self, context: impl Borrow<ExceptionContext>) {
         log_exception(context.borrow());
     }

@@ -55,6 +55,7 @@ impl TimerHandle {
     /// Deeply nested cancellations are bounded as [`Handle::cancel`] describes.
     pub fn cancel(&self) {
         self.event_loop.inner.timers.cancel(&*self.callback);
+        self.event_loop.update_descriptor();
     }
 
     /// Whether it was cancelled, by [`cancel`](TimerHandle::cancel) or because its loop is closed.

@@ -9,13 +9,16 @@ mod interleavings;
 
 mod builder;
 mod debug;
+mod embedding;
 mod handles;
+mod readiness;
 mod run;
 mod schedule;
 mod signals;
 mod sleep;
 mod stats;
 mod turn;
+mod virtual_time;
 mod watch;
 
 use std::cell::Cell;
@@ -30,7 +33,9 @@ use std::time::{Duration, Instant};
 
 pub use builder::Builder;
 pub use handles::{Handle, TimerHandle};
+pub use readiness::Readiness;
 pub use run::{get_running_loop, run};
+pub use signals::Signal;
 pub use sleep::Sleep;
 pub(crate) use stats::Fallback;
 pub use stats::{Fallbacks, Stats};
@@ -45,8 +50,10 @@ use crate::sys::fork::{Process, drop_inherited_poller};
 use crate::task::Tasks;
 use crate::timers::Timers;
 use debug::Debug;
+use embedding::Embedding;
 use signals::Signals;
 use stats::Counters;
+use virtual_time::{NEVER, Standstill};
 use watch::Watches;
 
 /// How many operations a task may finish in one step before it must let others run: one that is always ready at once would
@@ -63,13 +70,15 @@ pub(crate) const MAX_PER_CALL: usize = 1 << 20;
 pub(crate) struct Inner {
     ready: Rc<Ready>,
     timers: Timers,
-    tasks: Tasks,
+    tasks: Rc<Tasks>,
     reactor: Rc<Reactor>,
     pool: Pool,
     door: Arc<Door>,
     clock: Clock,
-    /// What the clock wakes where a test moves it.
+    /// Makes the loop run an iteration, as a message of another thread does.
     watcher: Waker,
+    standstill: Standstill,
+    embedding: Embedding,
     /// The process that made the loop, the only one that may run it.
     process: Process,
     running: Cell<bool>,
@@ -124,6 +133,7 @@ impl Inner {
         self.watches.close(exceptions);
         self.signals.close(exceptions);
         self.reactor.close();
+        self.embedding.close();
         exceptions.close();
     }
 }
@@ -180,6 +190,7 @@ impl Inner {
 /// let handle = event_loop.handle();
 /// event_loop.create_task(async move { handle.run_until_complete(async {}) });
 /// ```
+#[doc(alias("Runtime", "LocalExecutor", "LocalSet"))]
 pub struct Loop {
     handle: LoopHandle,
     /// The poller's descriptor, for [`AsFd`]. There until the loop is dropped.
@@ -187,30 +198,75 @@ pub struct Loop {
 }
 
 impl Loop {
-    /// Makes a loop with the usual settings.
+    /// Creates a loop with the default settings.
     ///
-    /// This also sets SIGPIPE to ignored where it is at its default, for the whole process: sendfile(2) has no other way to
-    /// keep a peer that went away from killing it. Rust's own runtime does the same before `main`. Nothing sets it back. If the
-    /// program sets SIGPIPE to its default later, a sendfile to such a peer kills the process, until another loop is made.
+    /// This also sets SIGPIPE to ignored if it is at its default, for the whole process:
+    /// sendfile(2) to a peer that went away would kill it. Rust's own runtime does the same before
+    /// `main`. Nothing sets it back. If the program sets SIGPIPE to its default later, a sendfile
+    /// to such a peer kills the process, until another loop is created.
     ///
     /// # Errors
     ///
-    /// What the system says where it has no descriptor left for a poller.
+    /// Any OS error, as when no descriptor is left for a poller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// assert_eq!(event_loop.run_until_complete(async { 42 }), 42);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new() -> io::Result<Loop> {
         Loop::builder().build()
     }
 
-    /// Makes a loop with other settings.
+    /// Returns a builder for a loop with other settings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::builder().executor_threads(4).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// A handle of this loop, to be kept by tasks and callbacks.
+    /// Returns a handle of this loop, for tasks and callbacks to keep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.call_soon(move || handle.stop());
+    /// event_loop.run_forever();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn handle(&self) -> LoopHandle {
         self.handle.clone()
     }
 
     /// Closes the loop, as dropping it does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.close();
+    /// assert!(handle.is_closed());
+    /// assert!(handle.call_soon(|| {}).cancelled());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn close(self) {}
 }
 
@@ -231,9 +287,51 @@ impl Drop for Loop {
     }
 }
 
-/// A descriptor that is readable when an event or another thread's call waits for the loop; for [embedding](Loop::run_once).
+/// A descriptor that is readable when an iteration is due; for [embedding](Loop::run_once).
 impl AsFd for Loop {
+    /// Returns the loop's descriptor, for another loop to poll for readability.
+    ///
+    /// From the first call on, the descriptor is readable while
+    ///
+    /// - an event waits, or a call or a wake-up of another thread;
+    /// - work is queued, also if that happens between two iterations: a task that was created,
+    ///   woken or cancelled, a callback, a [`stop`](LoopHandle::stop);
+    /// - a timer is due, or a [manual clock](crate::Clock::manual) was advanced;
+    /// - a [paused clock](crate::Clock::paused) would jump.
+    ///
+    /// An iteration that does all of this makes it unreadable again. The other loop needs no
+    /// timeout of its own. With a paused clock call `run_once(event_loop.next_timeout())`, which
+    /// jumps.
+    ///
+    /// The first call creates a timerfd. If that fails, the loop logs a warning, and retries in
+    /// each iteration. Until it succeeds, the descriptor is readable while the loop has timers.
+    ///
+    /// # Platform
+    ///
+    /// The timer needs Linux. Elsewhere a timer that falls due does not make the descriptor
+    /// readable: wait at most [`next_timeout`](Loop::next_timeout), and ask for it right before
+    /// each wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use rustix::event::{PollFd, PollFlags, poll};
+    /// use sendloop::Loop;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// let task = event_loop.create_task(event_loop.sleep(Duration::from_millis(5)));
+    /// while !task.done() {
+    ///     # #[cfg(target_os = "linux")]
+    ///     poll(&mut [PollFd::new(&event_loop, PollFlags::IN)], None)?;
+    ///     event_loop.run_once(Some(Duration::ZERO))?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.embed();
         let descriptor = self.descriptor.as_ref();
         descriptor.expect("there until it is dropped").as_fd()
     }
@@ -253,13 +351,38 @@ pub struct LoopHandle {
 }
 
 impl LoopHandle {
-    /// Whether the loop is in one of its running methods.
+    /// Returns whether the loop is in one of its running methods.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// assert!(!event_loop.is_running());
+    /// assert!(event_loop.run_until_complete(async { event_loop.is_running() }));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_running(&self) -> bool {
         self.inner.running.get() && self.inner.process.is_current()
     }
 
-    /// Whether the loop is closed, by [`Loop::close`] or because it was dropped. A loop that a
-    /// forked child has inherited is closed there.
+    /// Returns whether the loop is closed, by [`Loop::close`] or because it was dropped.
+    ///
+    /// A loop that a forked child has inherited is closed there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.handle();
+    /// assert!(!handle.is_closed());
+    /// drop(event_loop);
+    /// assert!(handle.is_closed());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.inner.closed.get() || !self.inner.process.is_current()
     }
@@ -272,12 +395,41 @@ impl LoopHandle {
         }
     }
 
-    /// The present time by the loop's clock. asyncio counts seconds from an arbitrary start; here it is an `Instant`.
+    /// Returns the present time of the loop's [clock](crate::Clock).
+    ///
+    /// asyncio counts seconds from an arbitrary start; here it is an `Instant`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let start = event_loop.time();
+    /// event_loop.run_until_complete(event_loop.sleep(Duration::from_millis(1)));
+    /// assert!(event_loop.time() - start >= Duration::from_millis(1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn time(&self) -> Instant {
         self.inner.clock.now()
     }
 
-    /// The way to this loop from other threads.
+    /// Returns a handle of this loop for other threads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let remote = event_loop.remote();
+    /// let thread = std::thread::spawn(move || remote.stop());
+    /// event_loop.run_forever();
+    /// thread.join().unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remote(&self) -> Remote {
         Remote::new(self.inner.door.clone())
     }
@@ -334,8 +486,7 @@ impl LoopHandle {
     /// `after` from now; a time that no `Instant` can say is one that never comes.
     pub(crate) fn deadline(&self, after: Duration) -> Instant {
         let now = self.time();
-        let century = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-        now.checked_add(after).unwrap_or_else(|| now + century)
+        now.checked_add(after).unwrap_or_else(|| now + NEVER * 10)
     }
 }
 

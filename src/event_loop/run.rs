@@ -7,15 +7,18 @@ use std::mem::{self, ManuallyDrop};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::turn::Driver;
-use super::{Inner, Loop, LoopHandle};
+use super::{Builder, Inner, Loop, LoopHandle};
 use crate::error::INHERITED;
 use crate::nesting::Fresh;
 use crate::reactor::{REST, shorter};
 use crate::ready::Runnable;
 use crate::task::PromiseFuture;
+
+/// The iterations after which [`Loop::run_until_idle`] fails.
+const MAX_ITERATIONS: u32 = 10_000;
 
 thread_local! {
     /// Without a destructor, as a loop may run in that of another thread local. `Running` empties
@@ -24,15 +27,30 @@ thread_local! {
         const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
-/// The loop that runs on this thread: inside tasks and callbacks, the one that runs them.
+/// Returns the loop that runs on this thread: inside tasks and callbacks, the one that runs them.
 ///
 /// In a forked child the parent's loop does not run, as in asyncio.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// assert!(sendloop::get_running_loop().is_none());
+/// sendloop::run(async |_| {
+///     let event_loop = sendloop::get_running_loop().unwrap();
+///     event_loop.sleep(std::time::Duration::ZERO).await;
+/// })
+/// # }
+/// ```
+#[doc(alias("current", "try_current"))]
 pub fn get_running_loop() -> Option<LoopHandle> {
     let running = RUNNING.with(|running| (**running.borrow()).clone());
     running.filter(|handle| handle.inner.process.is_current())
 }
 
 /// Creates a loop, runs `main` on it, and closes it: asyncio's `run`.
+///
+/// For other settings use [`Builder::run`].
 ///
 /// After `main`, `run` cancels the tasks that are left and waits for executor work that has
 /// begun. It drops work that is still queued because every thread is busy; the result of that work
@@ -74,30 +92,68 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "block_on")]
+#[doc(alias = "main")]
 #[track_caller]
 pub fn run<T>(main: impl AsyncFnOnce(LoopHandle) -> T) -> io::Result<T> {
-    let event_loop = Loop::new()?;
-    let mut interrupt = event_loop.interrupt()?;
-    let output = event_loop.run_until_complete(async {
-        let mut main = pin!(main(event_loop.handle()));
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = main.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
-            }
-            poll_interrupt(&mut interrupt, cx).map(|()| Err(io::ErrorKind::Interrupted.into()))
-        })
-        .await
-    });
-    event_loop.inner.tasks.cancel_all();
-    event_loop.inner.pool.close();
-    event_loop.inner.pool.drop_queued();
-    let mut ended = poll_fn(|cx| match poll_interrupt(&mut interrupt, cx) {
-        Poll::Ready(()) => Poll::Ready(()),
-        Poll::Pending => event_loop.inner.pool.poll_ended(cx),
-    });
-    // A `stop` that comes now has nothing to stop.
-    while event_loop.try_run(&mut ended).is_none() {}
-    output
+    Loop::builder().run(main)
+}
+
+impl Builder {
+    /// Creates a loop with these settings, runs `main` on it, and closes it: [`run`] with settings.
+    ///
+    /// It ends as [`run`] does, and has its rules for Ctrl-C.
+    /// [`shutdown_timeout`](Builder::shutdown_timeout) bounds the wait for executor work at the
+    /// end.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Builder::build); `Interrupted` at Ctrl-C.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sendloop::Loop;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let builder = Loop::builder()
+    ///     .executor_threads(1)
+    ///     .shutdown_timeout(Duration::from_secs(5));
+    /// let answer = builder.run(async |event_loop| {
+    ///     let half = event_loop.run_in_executor(|| 21);
+    ///     2 * half.await.unwrap()
+    /// })?;
+    /// assert_eq!(answer, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "block_on")]
+    #[track_caller]
+    pub fn run<T>(self, main: impl AsyncFnOnce(LoopHandle) -> T) -> io::Result<T> {
+        let limit = self.shutdown_timeout;
+        let event_loop = self.build()?;
+        let mut interrupt = event_loop.interrupt()?;
+        let output = event_loop.run_until_complete(async {
+            let mut main = pin!(main(event_loop.handle()));
+            poll_fn(|cx| {
+                if let Poll::Ready(output) = main.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(output));
+                }
+                poll_interrupt(&mut interrupt, cx).map(|()| Err(io::ErrorKind::Interrupted.into()))
+            })
+            .await
+        });
+        event_loop.inner.tasks.cancel_all();
+        event_loop.inner.pool.close();
+        event_loop.inner.pool.drop_queued();
+        event_loop.wait_for_executor(&mut interrupt, limit);
+        output
+    }
 }
 
 /// Ready once, at the first Ctrl-C. Pending for ever if the program handles SIGINT itself.
@@ -128,6 +184,7 @@ impl Drop for Running<'_> {
         self.0.stopping.set(false);
         let handle = RUNNING.with(|running| running.borrow_mut().take());
         drop(handle);
+        self.0.update_descriptor();
     }
 }
 
@@ -166,17 +223,36 @@ impl Loop {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "block_on")]
     #[track_caller]
     pub fn run_until_complete<F: IntoFuture>(&self, future: F) -> F::Output {
-        match self.try_run(future.into_future()) {
+        match self.try_run(future.into_future(), None) {
             Some(output) => output,
             None => panic!("the loop was stopped before the future was complete"),
         }
     }
 
-    /// [`run_until_complete`](Loop::run_until_complete), but gives nothing where the loop was stopped before.
+    /// Waits until the executor has ended, but at most `limit` of real time, and ends at Ctrl-C.
     #[track_caller]
-    fn try_run<F: Future>(&self, future: F) -> Option<F::Output> {
+    fn wait_for_executor(
+        &self,
+        interrupt: &mut Option<PromiseFuture<()>>,
+        limit: Option<Duration>,
+    ) {
+        let mut ended = poll_fn(|cx| match poll_interrupt(interrupt, cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => self.inner.pool.poll_ended(cx),
+        });
+        let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let is_over = || end.is_some_and(|end| Instant::now() >= end);
+        // A `stop` that comes now has nothing to stop.
+        while self.try_run(&mut ended, end).is_none() && !is_over() {}
+    }
+
+    /// [`run_until_complete`](Loop::run_until_complete), but returns `None` if the loop is stopped
+    /// before, or runs until `end` in real time.
+    #[track_caller]
+    fn try_run<F: Future>(&self, future: F, end: Option<Instant>) -> Option<F::Output> {
         let running = self.enter();
         let inner = running.0;
         let root = Root {
@@ -195,45 +271,170 @@ impl Loop {
                 waker.wake_by_ref();
             }
         };
-        inner.run_until_stopped(&mut step);
+        inner.run_until_stopped(end, &mut step);
         drop(root);
         output
     }
 
     /// Runs the loop until it is [stopped](LoopHandle::stop). It may run again afterwards.
     ///
+    /// A stop made before it lets exactly one iteration run, as in asyncio.
+    ///
     /// # Panics
     ///
     /// If a loop is already running on this thread, and in a forked child, if the loop is its
     /// parent's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.call_later(Duration::from_millis(1), move || handle.stop());
+    /// event_loop.run_forever();
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn run_forever(&self) {
         let running = self.enter();
-        running.0.run_until_stopped(&mut |_| {});
+        running.0.run_until_stopped(None, &mut |_| {});
     }
 
-    /// Takes one turn: waits until there is something to do, at most `timeout`, and does it.
+    /// Runs one iteration of the loop, waiting at most `timeout` for something to do.
     ///
-    /// This is for embedding the loop in another: poll this loop's descriptor ([`AsFd`](std::os::fd::AsFd)) for readability with
-    /// [`next_timeout`](Loop::next_timeout) as the timeout, then call `run_once(Some(Duration::ZERO))`.
+    /// `None` waits without a limit. This embeds the loop in another one: poll
+    /// [this loop's descriptor](Loop#method.as_fd) for readability, then call
+    /// `run_once(Some(Duration::ZERO))`.
+    ///
+    /// With a [paused clock](crate::Clock::paused), the clock jumps at most `timeout` instead of a
+    /// wait. `run_once(event_loop.next_timeout())` jumps to the next timer.
+    ///
+    /// asyncio has no such method: `stop` before `run_forever` comes close.
     ///
     /// # Errors
     ///
-    /// What the poller says; an interrupted wait is no error. In a forked child it fails if the
-    /// loop is its parent's.
+    /// Any error of the poller, after the iteration has done what needs no event. An interrupted
+    /// wait is no error. In a forked child it fails if the loop is its parent's.
     ///
     /// # Panics
     ///
-    /// If a loop is already running on this thread.
+    /// If a loop is already running on this thread, as it is inside a task or a callback.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let task = event_loop.create_task(event_loop.sleep(Duration::from_millis(1)));
+    /// while !task.done() {
+    ///     event_loop.run_once(None)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias("tick", "turn"))]
     #[track_caller]
     pub fn run_once(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.inner.check_process()?;
         let running = self.enter();
-        running.0.turn(Driver::Embedder(timeout), &mut |_| {})
+        let ran = running.0.turn(Driver::Embedder(timeout), &mut |_| {});
+        ran.map(drop)
     }
 
-    /// How long from now until a turn is due for what the loop knows of: zero where something is queued, the time until the
-    /// next timer, `None` where only an event can make one. To be asked right before waiting.
+    /// Runs iterations until nothing is ready now, without waiting. For tests and frame loops.
+    ///
+    /// It returns after an iteration that polls without waiting and finds nothing to run. Tasks may
+    /// still wait for a timer or a later event.
+    ///
+    /// - Each callback of [`add_reader`](LoopHandle::add_reader) and
+    ///   [`add_writer`](LoopHandle::add_writer) runs at most once, however long its descriptor
+    ///   stays ready. Signals are delivered at most once.
+    /// - A [`stop`](LoopHandle::stop), before it or meanwhile, ends it after the iteration.
+    /// - A [paused clock](crate::Clock::paused) does not jump: no time passes for the loop.
+    ///
+    /// asyncio has no such method.
+    ///
+    /// # Errors
+    ///
+    /// - `WouldBlock` after 10,000 iterations, as with a task that yields for ever. Nothing is
+    ///   lost: the next run goes on from there.
+    /// - Any error of the poller; in a forked child, if the loop is its parent's.
+    ///
+    /// # Panics
+    ///
+    /// If a loop is already running on this thread, as it is inside a task or a callback.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::{Loop, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// let (near, far) = Socket::pair()?;
+    /// let handle = event_loop.handle();
+    /// let receiver = event_loop.create_task(async move { handle.sock_recv(&near, 10).await });
+    /// event_loop.run_until_idle()?;
+    /// assert!(!receiver.done());
+    ///
+    /// let handle = event_loop.handle();
+    /// event_loop.create_task(async move { handle.sock_sendall(&far, b"hello").await });
+    /// event_loop.run_until_idle()?;
+    /// assert!(receiver.done());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "run_until_stalled")]
+    #[doc(alias = "try_tick")]
+    #[track_caller]
+    pub fn run_until_idle(&self) -> io::Result<()> {
+        self.inner.check_process()?;
+        let running = self.enter();
+        let inner = running.0;
+        let _once = inner.reactor.once();
+        for _ in 0..MAX_ITERATIONS {
+            let had_work = inner.turn(Driver::Embedder(Some(Duration::ZERO)), &mut |_| {})?;
+            let is_idle = !had_work && inner.reactor.patience() != Some(Duration::ZERO);
+            if is_idle || inner.stopping.get() {
+                return Ok(());
+            }
+        }
+        let what = format!("the loop is still busy after {MAX_ITERATIONS} iterations");
+        Err(io::Error::new(io::ErrorKind::WouldBlock, what))
+    }
+
+    /// Returns the time from now until an iteration is due.
+    ///
+    /// It is zero if work is queued, the time until the next timer, or `None` if only an event, a
+    /// call of another thread or a signal can cause one. A loop that polls
+    /// [the descriptor](Loop#method.as_fd) needs it only on systems other than Linux, right before
+    /// each wait.
+    ///
+    /// It is the time of the loop's clock: with a [paused clock](crate::Clock::paused) the jump
+    /// that `run_once(event_loop.next_timeout())` makes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// assert_eq!(event_loop.next_timeout(), None);
+    /// event_loop.call_later(Duration::from_secs(60), || {});
+    /// assert!(event_loop.next_timeout().unwrap() > Duration::from_secs(50));
+    /// event_loop.call_soon(|| {});
+    /// assert_eq!(event_loop.next_timeout(), Some(Duration::ZERO));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
         let own = shorter(self.inner.patience(), self.inner.reactor.patience());
         shorter(own, self.inner.pool.retry_timeout())
@@ -248,21 +449,25 @@ impl Loop {
         let inherited = RUNNING.with(|running| mem::replace(&mut **running.borrow_mut(), handle));
         drop(inherited);
         self.inner.running.set(true);
+        self.inner.ready.notify_next(false);
         Running(&self.inner, Fresh::enter())
     }
 }
 
 impl Inner {
+    /// Runs until a stop, or until `end` in real time.
     #[track_caller]
-    fn run_until_stopped(&self, root: &mut dyn FnMut(&Waker)) {
+    fn run_until_stopped(&self, end: Option<Instant>, root: &mut dyn FnMut(&Waker)) {
         loop {
-            if let Err(error) = self.turn(Driver::Loop, root) {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let driver = left.map_or(Driver::Loop, |left| Driver::Embedder(Some(left)));
+            if let Err(error) = self.turn(driver, root) {
                 assert!(self.process.is_current(), "{INHERITED}");
                 // The poller fails only for want of memory. Timers and other threads must still be served, but not at full speed.
                 log::error!("the poller failed: {error}");
                 thread::sleep(REST);
             }
-            if self.stopping.get() {
+            if self.stopping.get() || left == Some(Duration::ZERO) {
                 break;
             }
         }

@@ -1,21 +1,26 @@
 //! Making work for the loop: callbacks, timers, tasks, promises.
 
 use std::future::poll_fn;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::{Handle, LoopHandle, Sleep, TimerHandle};
-use crate::error::TimeoutError;
+use super::{Handle, LoopHandle, Sleep, TimerHandle, get_running_loop};
+use crate::error::{LoopClosedError, TimeoutError};
 use crate::ready::{Call, Callback};
-use crate::task::{Promise, PromiseFuture, Task, promise};
+use crate::remote::Remote;
+use crate::task::{Promise, PromiseFuture, Task, TaskGroup, promise};
 
 impl LoopHandle {
-    /// Has the loop call `callback` in its next turn. Callbacks run in the order in which they were queued, tasks' steps among
-    /// them; one that is queued during a turn runs in the next.
+    /// Calls `callback` in the next iteration of the loop.
     ///
-    /// A panic in it is logged and ends nothing else. On a closed loop it is dropped, and the handle says cancelled.
+    /// Callbacks and steps of tasks run in the order in which they were queued. A callback that is
+    /// queued during an iteration runs in the next one.
+    ///
+    /// Its panic goes to the [exception handler](LoopHandle::set_exception_handler) and ends
+    /// nothing else. On a closed loop the callback is dropped, and the handle reports cancelled.
     ///
     /// # Examples
     ///
@@ -35,35 +40,116 @@ impl LoopHandle {
         Handle::new(callback)
     }
 
-    /// Has the loop call `callback` after `delay`, never earlier. Equal deadlines run in the order in which they were made.
+    /// Calls `callback` after `delay`, never earlier.
     ///
-    /// A delay longer than the clock can say never ends. On a closed loop the callback is dropped, and the handle says
+    /// Equal deadlines run in the order in which they were set. A delay that is too long for an
+    /// [`Instant`] never ends. On a closed loop the callback is dropped, and the handle reports
     /// cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.call_later(Duration::from_millis(1), move || handle.stop());
+    /// let never = event_loop.call_later(Duration::from_secs(60), || unreachable!());
+    /// never.cancel();
+    /// event_loop.run_forever();
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
         self.call_at(self.deadline(delay), callback)
     }
 
-    /// Has the loop call `callback` at `when` by the loop's [`time`](LoopHandle::time), never earlier; a time in the past is the
-    /// next turn.
+    /// Calls `callback` at `when` by the loop's [`time`](LoopHandle::time), never earlier.
+    ///
+    /// A time in the past means the next iteration. Otherwise as
+    /// [`call_later`](LoopHandle::call_later).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let when = event_loop.time() + Duration::from_millis(1);
+    /// let handle = event_loop.handle();
+    /// let timer = event_loop.call_at(when, move || handle.stop());
+    /// assert_eq!(timer.when(), when);
+    /// event_loop.run_forever();
+    /// assert!(event_loop.time() >= when);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
         let callback: Rc<dyn Callback> = Rc::new(Call::new(callback));
-        if self.is_closed() {
-            callback.cancel();
-        } else {
-            self.inner.timers.add(when, callback.clone());
-        }
+        self.add_timer(when, callback.clone());
         TimerHandle::new(callback, when, self.clone())
     }
 
-    /// Runs a future on the loop on its own, from the next turn on.
+    fn add_timer(&self, when: Instant, callback: Rc<dyn Callback>) {
+        if self.is_closed() {
+            return callback.cancel();
+        }
+        self.inner.timers.add(when, callback);
+        self.update_descriptor();
+    }
+
+    /// Runs a future on the loop as a task of its own, from the next iteration on.
     ///
-    /// It need not be `Send`, but owns what it uses. Its panic becomes the task's result. On a closed loop it is dropped, and the
-    /// task ends as cancelled.
+    /// The future need not be `Send`, but owns what it uses. Its panic becomes the task's result. On
+    /// a closed loop the future is dropped, and the task ends as cancelled. Whatever converts into a
+    /// future is converted in this call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let one = event_loop.create_task(async { 1 });
+    ///     let two = event_loop.create_task(async { 2 }); // Both run from now on.
+    ///     assert_eq!(one.await.unwrap() + two.await.unwrap(), 3);
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias("spawn", "spawn_local"))]
     #[track_caller]
-    pub fn create_task<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
-        self.inner.tasks.create(future)
+    pub fn create_task<T: 'static>(
+        &self,
+        future: impl IntoFuture<Output = T> + 'static,
+    ) -> Task<T> {
+        self.inner.tasks.create(future.into_future())
+    }
+
+    /// Creates an empty group of tasks that end together: asyncio's `TaskGroup`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let mut group = event_loop.task_group();
+    ///     for number in 0..3 {
+    ///         group.create_task(async move { number });
+    ///     }
+    ///     let mut sum = 0;
+    ///     while let Some(result) = group.join_next().await {
+    ///         sum += result.unwrap();
+    ///     }
+    ///     assert_eq!(sum, 3);
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias = "JoinSet")]
+    pub fn task_group<T>(&self) -> TaskGroup<T> {
+        TaskGroup::new(&self.inner.tasks)
     }
 
     /// A result that is set by hand, and the future that waits for it: asyncio's `create_future`, in two halves. They may be
@@ -85,29 +171,76 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "oneshot")]
     pub fn create_future<T: 'static>(&self) -> (Promise<T>, PromiseFuture<T>) {
         promise()
     }
 
-    /// Waits for `delay`, counted from this call. `Duration::ZERO` lets the others run for one turn.
+    /// Waits for `delay`, counted from this call. `Duration::ZERO` lets others run for one
+    /// iteration.
     ///
-    /// The difference from asyncio: it gives no result, and the time runs from the call, not from the first await. On a closed
-    /// loop it does not wait.
+    /// The difference from asyncio: it has no result, and the time counts from the call, not from
+    /// the first await. On a closed loop it does not wait.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it takes its timer away at once.
+    /// Dropping it removes its timer at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     event_loop.sleep(Duration::from_millis(1)).await;
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias("Timer", "yield_now"))]
     #[inline]
+    #[track_caller]
     pub fn sleep(&self, delay: Duration) -> Sleep {
         Sleep::new(self, delay)
     }
 
-    /// [`sleep`](LoopHandle::sleep) with a time instead of a delay.
-    pub(crate) fn sleep_until(&self, deadline: Instant) -> Sleep {
+    /// Waits until `deadline` by the loop's [`time`](LoopHandle::time), never less.
+    ///
+    /// A deadline in the past lets the others run for one iteration. On a closed loop it does not
+    /// wait. asyncio has no such function.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it removes its timer at once.
+    ///
+    /// # Examples
+    ///
+    /// Steps that do not drift, however long each takes:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sendloop::{Clock, Loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// Loop::builder().clock(Clock::paused()).run(async |event_loop| {
+    ///     let start = event_loop.time();
+    ///     let mut next = start;
+    ///     for _ in 0..3 {
+    ///         next += Duration::from_secs(10);
+    ///         event_loop.sleep(Duration::from_secs(7)).await;
+    ///         event_loop.sleep_until(next).await;
+    ///     }
+    ///     assert_eq!(event_loop.time() - start, Duration::from_secs(30));
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias = "Timer")]
+    #[track_caller]
+    pub fn sleep_until(&self, deadline: Instant) -> Sleep {
         Sleep::until(self, deadline)
     }
 
-    /// Awaits `future` for at most `timeout`, counted from this call.
+    /// Awaits `future` for at most `timeout` by the loop's clock, counted from this call.
     ///
     /// A future that is ready when its time runs out has not timed out. With `Duration::ZERO` it is polled once.
     /// A closed loop has no timers, so it polls the future once, whatever the timeout.
@@ -129,6 +262,7 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "timeout")]
     #[track_caller]
     pub fn wait_for<F: IntoFuture>(
         &self,
@@ -157,8 +291,73 @@ impl LoopHandle {
         }
     }
 
-    /// Ends the loop's run after the turn that it is in. Made before the loop runs, it lets exactly one turn run.
+    /// Ends the loop's run after the present iteration.
+    ///
+    /// A stop before a run lets exactly one iteration run, as in asyncio. From other threads use
+    /// [`Remote::stop`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.call_soon(move || handle.stop());
+    /// event_loop.run_forever();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stop(&self) {
         self.inner.stopping.set(true);
+        self.update_descriptor();
+    }
+}
+
+impl Remote {
+    /// Calls `callback` on the loop's thread after `delay`, never earlier.
+    ///
+    /// The delay is of the loop's clock. It counts from the iteration in which the loop takes the
+    /// call, which is the next one. asyncio has no such method.
+    ///
+    /// There is no handle to cancel the call. To cancel it, or to start a task, use
+    /// [`call_soon_threadsafe`](Remote::call_soon_threadsafe) with a closure that gets the loop
+    /// from [`get_running_loop`].
+    ///
+    /// # Errors
+    ///
+    /// [`LoopClosedError`] if the loop is closed. The callback was dropped then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{thread, time::Duration};
+    /// use sendloop::{Loop, get_running_loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = Loop::new()?;
+    /// let remote = event_loop.remote();
+    /// let thread = thread::spawn(move || {
+    ///     remote.call_later_threadsafe(Duration::from_millis(5), || {
+    ///         get_running_loop().unwrap().stop();
+    ///     })
+    /// });
+    /// event_loop.run_forever();
+    /// thread.join().unwrap().unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn call_later_threadsafe(
+        &self,
+        delay: Duration,
+        callback: impl FnOnce() + Send + 'static,
+    ) -> Result<(), LoopClosedError> {
+        let place = Location::caller();
+        self.call_soon_threadsafe(move || {
+            if let Some(event_loop) = get_running_loop() {
+                let callback = Rc::new(Call::made_at(place, callback));
+                event_loop.add_timer(event_loop.deadline(delay), callback);
+            }
+        })
     }
 }

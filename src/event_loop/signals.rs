@@ -2,16 +2,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::panic::Location;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use super::LoopHandle;
-use crate::error::drop_bounded;
+use crate::error::{drop_bounded, wake};
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
-use crate::ready::{Call, DROPPED, Ready};
+use crate::ready::{Call, Callback, DROPPED, Ready};
+use crate::slots::{Key, Slots};
 use crate::sys::signal::{self, Mailbox};
 use crate::task::{Promise, PromiseFuture};
 
@@ -23,16 +28,29 @@ type Place = &'static Location<'static>;
 pub(crate) struct Signals {
     /// From the first handler on, until the loop is closed.
     mailbox: RefCell<Option<Rc<Mailbox>>>,
+    /// The fd callback that empties the mailbox.
+    incoming: Cell<Option<Rc<dyn Callback>>>,
     handlers: RefCell<HashMap<i32, (Body, Place)>>,
+    /// One for each [`Signal`].
+    listeners: RefCell<HashMap<i32, Slots<Rc<Listener>>>>,
     /// Kept at the first Ctrl-C, for [`run`](crate::run).
     interrupt: Cell<Option<Promise<()>>>,
 }
 
+/// What the loop knows of one [`Signal`].
+#[derive(Default)]
+struct Listener {
+    /// Whether the signal arrived since the last `recv` returned.
+    arrived: Cell<bool>,
+    waker: Cell<Option<Waker>>,
+}
+
 impl Signals {
-    /// Queues a call for each signal that arrived, in the order in which they arrived. A signal
-    /// without a handler is ignored.
+    /// Queues a call for each signal that arrived, in the order in which they arrived, and wakes
+    /// the tasks that wait for it. A signal that is not handled any more is ignored.
     fn deliver(&self, mailbox: &Mailbox, ready: &Ready) {
         for signal in mailbox.take() {
+            self.announce(signal);
             let Some((body, place)) = self.handlers.borrow().get(&signal).cloned() else {
                 continue;
             };
@@ -52,11 +70,46 @@ impl Signals {
         }
     }
 
+    /// Wakes the tasks that wait for `signal`.
+    fn announce(&self, signal: i32) {
+        let mut wakers = Vec::new();
+        if let Some(listeners) = self.listeners.borrow().get(&signal) {
+            for listener in listeners.values() {
+                listener.arrived.set(true);
+                wakers.extend(listener.waker.take());
+            }
+        }
+        wakers.into_iter().for_each(wake);
+    }
+
+    /// Lets go of a signal unless a handler or a [`Signal`] still needs it.
+    fn release(&self, signal: i32) {
+        let is_needed = self.handlers.borrow().contains_key(&signal)
+            || self.listeners.borrow().contains_key(&signal);
+        if let (false, Some(mailbox)) = (is_needed, &*self.mailbox.borrow()) {
+            mailbox.unwant(signal);
+        }
+    }
+
+    /// Returns whether a descriptor is registered for Ctrl-C alone, not for a signal of the
+    /// program's.
+    pub(super) fn has_only_interrupt(&self) -> bool {
+        let is_used = !self.handlers.borrow().is_empty() || !self.listeners.borrow().is_empty();
+        self.mailbox.borrow().is_some() && !is_used
+    }
+
     pub(super) fn close(&self, exceptions: &Exceptions) {
         for handler in self.handlers.take().into_values() {
             exceptions.contain("panic while a callback was dropped", || drop(handler));
         }
         drop(self.interrupt.take());
+        // To find the loop closed.
+        let signals: Vec<i32> = self.listeners.borrow().keys().copied().collect();
+        signals.into_iter().for_each(|signal| self.announce(signal));
+        // In this order: the pipe leaves the poller before it is closed.
+        if let Some(incoming) = self.incoming.take() {
+            incoming.cancel();
+        }
         let mailbox = self.mailbox.take();
         drop(mailbox);
     }
@@ -91,8 +144,8 @@ impl LoopHandle {
     /// # Errors
     ///
     /// `InvalidInput` for SIGKILL and SIGSTOP, for the signals of a fault (SIGSEGV, SIGBUS, SIGFPE,
-    /// SIGILL), and for what is no signal; [`LoopClosedError`](crate::LoopClosedError) on a closed loop; what the system says
-    /// where it has no descriptors left.
+    /// SIGILL), and for a number that is no signal. [`LoopClosedError`](crate::LoopClosedError) on
+    /// a closed loop. Any OS error if the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -108,23 +161,17 @@ impl LoopHandle {
     /// # }
     /// ```
     #[track_caller]
+    #[doc(alias = "ctrl_c")]
     pub fn add_signal_handler(
         &self,
         signal: i32,
         callback: impl FnMut() + 'static,
     ) -> io::Result<()> {
-        if self.is_closed() {
-            return Err(self.closed_error());
-        }
-        let mailbox = self.mailbox()?;
-        mailbox.want(signal)?;
-        let signals = &self.inner.signals;
-        if signal == libc::SIGINT && mailbox.unwant_interrupt() {
-            drop(signals.interrupt.take());
-        }
+        self.catch_signal(signal)?;
         let body: Body = Rc::new(RefCell::new(callback));
         let entry = (body, Location::caller());
-        let before = signals.handlers.borrow_mut().insert(signal, entry);
+        let handlers = &self.inner.signals.handlers;
+        let before = handlers.borrow_mut().insert(signal, entry);
         drop_bounded(Kind::Cancel, DROPPED, before);
         Ok(())
     }
@@ -133,16 +180,84 @@ impl LoopHandle {
     ///
     /// As in asyncio, a call that is already queued still runs. A signal that arrived but has no
     /// queued call yet is ignored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// event_loop.add_signal_handler(libc::SIGHUP, || println!("reload"))?;
+    /// assert!(event_loop.remove_signal_handler(libc::SIGHUP));
+    /// assert!(!event_loop.remove_signal_handler(libc::SIGHUP));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remove_signal_handler(&self, signal: i32) -> bool {
         let body = self.inner.signals.handlers.borrow_mut().remove(&signal);
         if body.is_none() {
             return false;
         }
-        if let Some(mailbox) = &*self.inner.signals.mailbox.borrow() {
-            mailbox.unwant(signal);
-        }
+        self.inner.signals.release(signal);
         drop_bounded(Kind::Cancel, DROPPED, body);
         true
+    }
+
+    /// Returns a [`Signal`], by which a task waits for `signal`.
+    ///
+    /// Several of them and one [handler](LoopHandle::add_signal_handler) may exist for one signal,
+    /// and each gets it. The former disposition comes back when the last of them is dropped,
+    /// removed or closed with its loop, as `add_signal_handler` describes.
+    ///
+    /// A `Signal` for SIGINT replaces what [`run`](crate::run) does at Ctrl-C, like a handler.
+    /// After it is dropped, Ctrl-C ends the process. asyncio has no such method.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_signal_handler`](LoopHandle::add_signal_handler).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let mut hangup = event_loop.signal(libc::SIGHUP)?;
+    /// rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP)?;
+    /// event_loop.run_until_complete(hangup.recv())
+    /// # }
+    /// ```
+    #[doc(alias = "ctrl_c")]
+    #[doc(alias = "unix::signal")]
+    pub fn signal(&self, signal: i32) -> io::Result<Signal> {
+        let mailbox = self.catch_signal(signal)?;
+        let signals = &self.inner.signals;
+        // Delivers earlier signals first: the new listener must not get them.
+        signals.deliver(&mailbox, &self.inner.ready);
+        let listener = Rc::new(Listener::default());
+        let mut listeners = signals.listeners.borrow_mut();
+        let key = listeners
+            .entry(signal)
+            .or_default()
+            .insert(listener.clone());
+        drop(listeners);
+        Ok(Signal {
+            event_loop: self.clone(),
+            signal,
+            key,
+            listener,
+        })
+    }
+
+    /// Catches `signal`. One for SIGINT takes Ctrl-C over from [`run`](crate::run).
+    fn catch_signal(&self, signal: i32) -> io::Result<Rc<Mailbox>> {
+        if self.is_closed() {
+            return Err(self.closed_error());
+        }
+        let mailbox = self.mailbox()?;
+        mailbox.want(signal)?;
+        if signal == libc::SIGINT && mailbox.unwant_interrupt() {
+            drop(self.inner.signals.interrupt.take());
+        }
+        Ok(mailbox)
     }
 
     /// Returns a future that is ready at the first Ctrl-C, or `None` if the program handles or
@@ -163,9 +278,116 @@ impl LoopHandle {
         }
         let mailbox = Rc::new(Mailbox::new()?);
         let (signals, ready) = (self.inner.signals.clone(), self.inner.ready.clone());
-        let incoming = mailbox.clone();
-        self.add_reader(&*mailbox, move || signals.deliver(&incoming, &ready))?;
+        let own = mailbox.clone();
+        let deliver = Box::new(move || signals.deliver(&own, &ready));
+        let incoming = self.watch_privately(mailbox.as_fd(), deliver)?;
+        self.inner.signals.incoming.set(Some(incoming));
         *self.inner.signals.mailbox.borrow_mut() = Some(mailbox.clone());
         Ok(mailbox)
+    }
+}
+
+/// A signal that a task waits for, from [`LoopHandle::signal`].
+#[must_use = "a signal is caught only until this is dropped"]
+pub struct Signal {
+    event_loop: LoopHandle,
+    signal: i32,
+    key: Key,
+    listener: Rc<Listener>,
+}
+
+impl Signal {
+    /// Waits until the signal arrives.
+    ///
+    /// A signal that arrived since this `Signal` was made, or since the last `recv` returned, ends
+    /// the wait at once. Like the kernel, this joins signals that arrive before the next `recv`
+    /// into one.
+    ///
+    /// # Errors
+    ///
+    /// [`LoopClosedError`](crate::LoopClosedError) on a closed loop, also if the loop is closed
+    /// during the wait.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a dropped wait loses no signal. The next `recv` returns it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustix::process::{getpid, kill_process};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| -> std::io::Result<()> {
+    ///     let mut reload = event_loop.signal(libc::SIGHUP)?;
+    ///     let mut terminate = event_loop.signal(libc::SIGTERM)?;
+    ///     let watcher = event_loop.create_task(async move {
+    ///         while reload.recv().await.is_ok() {
+    ///             println!("reload the settings");
+    ///         }
+    ///     });
+    ///     kill_process(getpid(), rustix::process::Signal::HUP)?;
+    ///     kill_process(getpid(), rustix::process::Signal::TERM)?;
+    ///     terminate.recv().await?;
+    ///     watcher.cancel();
+    ///     Ok(())
+    /// })?
+    /// # }
+    /// ```
+    #[doc(alias = "ctrl_c")]
+    pub fn recv(&mut self) -> impl Future<Output = io::Result<()>> + use<'_> {
+        Recv { signal: self }
+    }
+}
+
+/// The last one of a signal gives the former disposition back.
+impl Drop for Signal {
+    fn drop(&mut self) {
+        let signals = &self.event_loop.inner.signals;
+        if let Entry::Occupied(mut listeners) = signals.listeners.borrow_mut().entry(self.signal) {
+            listeners.get_mut().remove(self.key);
+            if listeners.get().len() == 0 {
+                listeners.remove();
+            }
+        }
+        signals.release(self.signal);
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Signal").field(&self.signal).finish()
+    }
+}
+
+#[must_use = "futures do nothing unless awaited"]
+struct Recv<'a> {
+    signal: &'a Signal,
+}
+
+impl Future for Recv<'_> {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Signal {
+            event_loop,
+            listener,
+            ..
+        } = self.signal;
+        if event_loop.is_closed() {
+            return Poll::Ready(Err(event_loop.closed_error()));
+        }
+        if listener.arrived.take() {
+            return Poll::Ready(Ok(()));
+        }
+        drop(listener.waker.replace(Some(cx.waker().clone())));
+        Poll::Pending
+    }
+}
+
+impl Drop for Recv<'_> {
+    fn drop(&mut self) {
+        let waker = self.signal.listener.waker.take();
+        drop_bounded(Kind::Drop, "while a waker was dropped", waker);
     }
 }

@@ -1,6 +1,7 @@
 //! Waiting for a time.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ struct Wait {
     deadline: Instant,
     alarm: Option<Key>,
     event_loop: LoopHandle,
+    /// What asked for it.
+    place: &'static Location<'static>,
 }
 
 impl Wait {
@@ -34,7 +37,11 @@ impl Wait {
         match self.alarm {
             Some(alarm) if timers.has_rung(alarm, cx.waker()) => return Poll::Ready(()),
             Some(_) => {}
-            None => self.alarm = Some(timers.set_alarm(self.deadline, cx.waker().clone())),
+            None => {
+                let waker = cx.waker().clone();
+                self.alarm = Some(timers.set_alarm(self.deadline, waker, self.place));
+                self.event_loop.update_descriptor();
+            }
         }
         Poll::Pending
     }
@@ -44,6 +51,7 @@ impl Drop for Wait {
     fn drop(&mut self) {
         if let Some(alarm) = self.alarm {
             self.event_loop.inner.timers.forget(alarm);
+            self.event_loop.update_descriptor();
         }
     }
 }
@@ -56,14 +64,16 @@ fn is_left_running(event_loop: &LoopHandle) -> bool {
     event_loop.inner.running.get() && get_running_loop().is_none()
 }
 
-/// The future of [`LoopHandle::sleep`].
+/// The future of [`LoopHandle::sleep`] and [`LoopHandle::sleep_until`].
 #[must_use = "a sleep does nothing unless it is awaited"]
+#[doc(alias = "Timer")]
 pub struct Sleep {
     state: State,
 }
 
 impl Sleep {
     #[inline]
+    #[track_caller]
     pub(super) fn new(event_loop: &LoopHandle, delay: Duration) -> Sleep {
         if !delay.is_zero() {
             return Sleep::until(event_loop, event_loop.deadline(delay));
@@ -75,11 +85,13 @@ impl Sleep {
         Sleep { state }
     }
 
+    #[track_caller]
     pub(super) fn until(event_loop: &LoopHandle, deadline: Instant) -> Sleep {
         let state = State::Wait(Wait {
             deadline,
             alarm: None,
             event_loop: event_loop.clone(),
+            place: Location::caller(),
         });
         Sleep { state }
     }

@@ -106,6 +106,7 @@ impl Fallbacks {
 }
 
 /// What a loop has done since it was made, and what it holds now; from [`LoopHandle::stats`].
+#[doc(alias = "RuntimeMetrics")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -144,6 +145,7 @@ pub struct Stats {
 
 impl LoopHandle {
     /// What the loop has done so far, in numbers.
+    #[doc(alias = "metrics")]
     pub fn stats(&self) -> Stats {
         let counters = &self.inner.counters;
         let reactor = &self.inner.reactor;

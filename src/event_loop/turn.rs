@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::Inner;
 use crate::exceptions::ExceptionContext;
-use crate::reactor::shorter;
+use crate::reactor::{EVENTS_AT_ONCE, shorter};
 use crate::ready::{Call, Callback, Entry, Runnable};
 use crate::remote::Message;
 use crate::timers::Due;
@@ -26,9 +26,12 @@ pub(super) enum Driver {
 impl Inner {
     /// Waits until something is to be done, and runs what is to be done then, but not what that asks for.
     ///
+    /// Returns whether it ran anything, or more events may wait.
+    ///
     /// `root` polls the future that is run until it is complete. Its panic comes out of here, and leaves the loop as it was.
-    pub(super) fn turn(&self, driver: Driver, root: &mut dyn FnMut(&Waker)) -> io::Result<()> {
+    pub(super) fn turn(&self, driver: Driver, root: &mut dyn FnMut(&Waker)) -> io::Result<bool> {
         self.counters.turns.add(1);
+        let events = self.reactor.events_seen();
         // Without the poller what is known is still to be done: it fails for want of memory, and that may pass.
         let polled = self.poll(driver);
         if *polled.as_ref().unwrap_or(&true) || self.door.is_unheard() {
@@ -36,7 +39,8 @@ impl Inner {
         }
         self.queue_due_timers();
         self.pool.start_missing_threads();
-        for _ in 0..self.ready.begin_turn() {
+        let queued = self.ready.begin_turn();
+        for _ in 0..queued {
             self.renew_budget();
             match self.ready.pop() {
                 Some(Entry::Callback(callback)) => self.call(&*callback),
@@ -47,18 +51,22 @@ impl Inner {
             // It may have forked. What is queued is the parent's, not the child's.
             self.check_process()?;
         }
-        polled.map(drop)
+        let events = self.reactor.events_seen() - events;
+        polled.map(|_| queued > 0 || events >= EVENTS_AT_ONCE as u64)
     }
 
     /// Takes what the poller has, after waiting for it. True where the door was knocked at.
     fn poll(&self, driver: Driver) -> io::Result<bool> {
-        let timeout = match driver {
+        let limit = match driver {
             Driver::Loop if self.has_nothing_to_ask() => return Ok(false),
-            Driver::Loop => self.wait(),
-            Driver::Embedder(limit) => shorter(limit, self.wait()),
+            Driver::Loop => None,
+            Driver::Embedder(limit) => limit,
         };
         self.counters.polls.add(1);
-        self.reactor.poll(timeout, &self.ready)
+        if !self.clock.is_real() {
+            return self.poll_in_virtual_time(limit).map(|()| false);
+        }
+        self.reactor.poll(shorter(limit, self.wait()), &self.ready)
     }
 
     /// Whether there is something to do, and nothing that the poller could add: where no descriptor is in it, nothing comes but
@@ -95,14 +103,15 @@ impl Inner {
         Some(next.saturating_duration_since(self.clock.now()))
     }
 
-    /// What of that is to be waited: a clock that is moved by hand reaches no deadline by itself, and says when it is moved.
-    fn wait(&self) -> Option<Duration> {
+    /// What of that is to be waited in real time. A manual clock reaches no deadline by itself; it
+    /// wakes the loop when it is advanced.
+    pub(super) fn wait(&self) -> Option<Duration> {
         let patience = self.patience();
-        let patience = patience.filter(|patience| patience.is_zero() || !self.clock.is_manual());
+        let patience = patience.filter(|patience| patience.is_zero() || self.clock.is_real());
         shorter(patience, self.pool.retry_timeout())
     }
 
-    fn read_messages(&self) {
+    pub(super) fn read_messages(&self) {
         for message in self.door.take(Vec::new()) {
             match message {
                 Message::Call(callback, place) => {

@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -30,6 +30,28 @@ struct Watcher {
     /// Until it is cancelled.
     attachment: RefCell<Option<Rc<Attachment>>>,
     place: &'static Location<'static>,
+    /// The last [`Once`](crate::reactor::Once) in which it was called.
+    once: Cell<u64>,
+}
+
+impl Watcher {
+    /// Returns the number of the present [`Once`](crate::reactor::Once), or 0 outside of one.
+    fn present_once(&self) -> u64 {
+        self.attachment.borrow().as_ref().map_or(0, |it| it.once())
+    }
+}
+
+impl Watcher {
+    #[track_caller]
+    fn new(body: Box<dyn FnMut()>, attachment: Rc<Attachment>) -> Watcher {
+        Watcher {
+            body: RefCell::new(Some(body)),
+            cancelled: Cell::new(false),
+            attachment: RefCell::new(Some(attachment)),
+            place: Location::caller(),
+            once: Cell::new(0),
+        }
+    }
 }
 
 /// A watcher's callback while it is called; its end puts it back, also where it panics, unless it was removed meanwhile.
@@ -48,6 +70,7 @@ impl Drop for Calling<'_> {
 
 impl Callback for Watcher {
     fn run(&self) {
+        self.once.set(self.present_once());
         let mut calling = Calling {
             watcher: self,
             body: self.body.take(),
@@ -72,6 +95,11 @@ impl Callback for Watcher {
 
     fn is_cancelled(&self) -> bool {
         self.cancelled.get()
+    }
+
+    fn is_due(&self) -> bool {
+        let once = self.present_once();
+        once == 0 || once != self.once.get()
     }
 
     fn place(&self) -> &'static Location<'static> {
@@ -147,19 +175,26 @@ impl fmt::Debug for Watches {
 }
 
 impl LoopHandle {
-    /// Calls `callback` in each turn in which the descriptor is readable, at its end or failed, until it is
-    /// [removed](LoopHandle::remove_reader). A second one replaces the first.
+    /// Calls `callback` in each iteration in which the descriptor is readable.
+    ///
+    /// An end or an error counts as readable. The loop calls it until it is
+    /// [removed](LoopHandle::remove_reader). A second callback replaces the first.
     ///
     /// asyncio's selector loop calls it for the same events; the [page about
     /// asyncio](crate::docs::asyncio) has a table. Urgent TCP data does not call it.
     ///
-    /// For pipes, terminals, sockets, eventfds, timerfds, inotify; also for a descriptor that a [`Socket`](crate::Socket) has in
-    /// the loop. To be removed before the descriptor is closed, as in asyncio; removing and closing inside any callback is fine.
+    /// The descriptor may be a pipe, a terminal, a socket, an eventfd, a timerfd or an inotify. It
+    /// may also be one that a [`Socket`](crate::Socket) has registered with the loop. Remove the
+    /// callback before you close the descriptor, as in asyncio. Any callback may do both.
+    ///
+    /// A task should use [`readable`](LoopHandle::readable) instead: a cancelled task then leaves no
+    /// callback behind.
     ///
     /// # Errors
     ///
-    /// `PermissionDenied` for a regular file or a directory, which are always ready and which epoll refuses;
-    /// [`LoopClosedError`](crate::LoopClosedError) on a closed loop. The callback is dropped then.
+    /// `PermissionDenied` for a regular file or a directory: they are always ready, and epoll refuses
+    /// them. [`LoopClosedError`](crate::LoopClosedError) on a closed loop. The callback is dropped
+    /// then.
     ///
     /// # Examples
     ///
@@ -185,33 +220,148 @@ impl LoopHandle {
     /// # }
     /// ```
     #[track_caller]
+    #[doc(alias = "AsyncFd")]
     pub fn add_reader(&self, fd: &impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
         self.watch(Direction::Read, fd, Box::new(callback))
     }
 
-    /// Calls `callback` in each turn in which the descriptor is writable or failed, until it is
-    /// [removed](LoopHandle::remove_writer); else as [`add_reader`](LoopHandle::add_reader).
+    /// Calls `callback` in each iteration in which the descriptor is writable or failed, until it is
+    /// [removed](LoopHandle::remove_writer); otherwise as [`add_reader`](LoopHandle::add_reader).
     ///
     /// # Errors
     ///
     /// As [`add_reader`](LoopHandle::add_reader).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (_reader, writer) = std::os::unix::net::UnixStream::pair()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.add_writer(&writer, move || handle.stop())?;
+    /// event_loop.run_forever();
+    /// assert!(event_loop.remove_writer(&writer));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
+    #[doc(alias = "AsyncFd")]
     pub fn add_writer(&self, fd: &impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
         self.watch(Direction::Write, fd, Box::new(callback))
     }
 
-    /// Drops the callback for reading, now, and says whether there was one. It is not called again, also where it was due.
+    /// Drops the callback for reading at once, and returns whether there was one.
+    ///
+    /// The loop does not call it again, even if it is due in this iteration. If the descriptor may
+    /// be closed already, use [`remove_reader_raw`](LoopHandle::remove_reader_raw).
     ///
     /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (reader, _writer) = std::os::unix::net::UnixStream::pair()?;
+    /// event_loop.add_reader(&reader, || println!("readable"))?;
+    /// assert!(event_loop.remove_reader(&reader));
+    /// assert!(!event_loop.remove_reader(&reader));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remove_reader(&self, fd: &impl AsFd) -> bool {
-        self.unwatch(Direction::Read, fd.as_fd().as_raw_fd())
+        self.remove_reader_raw(fd.as_fd().as_raw_fd())
     }
 
-    /// Drops the callback for writing, now, and says whether there was one. It is not called again, also where it was due.
+    /// Drops the callback for writing at once, and returns whether there was one; otherwise as
+    /// [`remove_reader`](LoopHandle::remove_reader).
     ///
-    /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (_reader, writer) = std::os::unix::net::UnixStream::pair()?;
+    /// event_loop.add_writer(&writer, || println!("writable"))?;
+    /// assert!(event_loop.remove_writer(&writer));
+    /// assert!(!event_loop.remove_writer(&writer));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remove_writer(&self, fd: &impl AsFd) -> bool {
-        self.unwatch(Direction::Write, fd.as_fd().as_raw_fd())
+        self.remove_writer_raw(fd.as_fd().as_raw_fd())
+    }
+
+    /// Drops the callback that [`add_reader`](LoopHandle::add_reader) added for this number, and
+    /// returns whether there was one.
+    ///
+    /// Use it if the descriptor may be closed already. If the number names another descriptor by
+    /// now, a [`Socket`](crate::Socket) or a [`readable`](LoopHandle::readable) of that one goes
+    /// on. Only a callback that was added for the new descriptor takes the old one's place, and is
+    /// removed.
+    ///
+    /// If a duplicate of the closed descriptor is open, the kernel keeps the registration. It calls
+    /// nothing any more. asyncio's `remove_reader` takes a number too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (reader, _writer) = std::os::unix::net::UnixStream::pair()?;
+    /// event_loop.add_reader(&reader, || {})?;
+    /// let number = reader.as_raw_fd();
+    /// drop(reader);
+    /// assert!(event_loop.remove_reader_raw(number));
+    /// assert!(!event_loop.remove_reader_raw(number));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn remove_reader_raw(&self, fd: RawFd) -> bool {
+        self.unwatch(Direction::Read, fd)
+    }
+
+    /// Drops the callback that [`add_writer`](LoopHandle::add_writer) added for this number, and
+    /// returns whether there was one; otherwise as
+    /// [`remove_reader_raw`](LoopHandle::remove_reader_raw).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (_reader, writer) = std::os::unix::net::UnixStream::pair()?;
+    /// event_loop.add_writer(&writer, || {})?;
+    /// let number = writer.as_raw_fd();
+    /// drop(writer);
+    /// assert!(event_loop.remove_writer_raw(number));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn remove_writer_raw(&self, fd: RawFd) -> bool {
+        self.unwatch(Direction::Write, fd)
+    }
+
+    /// Calls `body` while `fd` is readable, until the callback is cancelled.
+    ///
+    /// This is for the loop's own descriptors. The callback is in no table, so no number that the
+    /// program passes can remove it.
+    #[track_caller]
+    pub(super) fn watch_privately(
+        &self,
+        fd: BorrowedFd<'_>,
+        body: Box<dyn FnMut()>,
+    ) -> io::Result<Rc<dyn Callback>> {
+        let attachment = Rc::new(self.inner.reactor.attach(fd)?);
+        let watcher = Rc::new(Watcher::new(body, attachment.clone()));
+        let side = attachment.source().side(Direction::Read);
+        side.watch(Some(watcher.clone()));
+        Ok(watcher)
     }
 
     #[track_caller]
@@ -231,12 +381,7 @@ impl LoopHandle {
             Some(watch) if watch.is_of(&attachment) => (watch, None),
             stale => (Watch::new(attachment), stale),
         };
-        let watcher = Rc::new(Watcher {
-            body: RefCell::new(Some(body)),
-            cancelled: Cell::new(false),
-            attachment: RefCell::new(Some(watch.attachment.clone())),
-            place: Location::caller(),
-        });
+        let watcher = Rc::new(Watcher::new(body, watch.attachment.clone()));
         let before = watch.set(direction, Some(watcher));
         self.inner.watches.put(fd.as_raw_fd(), watch);
         let stale = stale.into_iter().flat_map(Watch::end);

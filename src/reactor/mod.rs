@@ -18,7 +18,7 @@
 //!    (tokio-rs/mio#361, libuv/libuv#1148).
 //! 5. The table never decides that a registration can be skipped. What is attached a second time is modified; where the kernel
 //!    knows nothing of it (ENOENT) it is another descriptor with an old number, and added as a new one; what should be new and is known (EEXIST) is modified. Both are logged: a
-//!    descriptor was closed behind the loop's back.
+//!    descriptor was closed behind the loop's back. Tasks that wait for the old one are woken, and fail with EBADF.
 //! 6. An event wakes one task, and that task the next if there may be more; an error or a hang-up wakes all (`waiters`).
 //! 7. Wakers are collected, then borrows released, then the wakers woken: a waker is foreign code.
 
@@ -35,7 +35,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Poll, Token};
+use mio::{Events, Interest, Poll, Token};
 
 use crate::error::{LoopClosedError, inherited, wake};
 use crate::ready::Ready;
@@ -47,9 +47,11 @@ pub(crate) use source::{Direction, Source, Waiting};
 use waiters::{Handed, Woken};
 
 /// How many events one poll takes; more stay in the kernel for the next turn.
-const EVENTS_AT_ONCE: usize = 1024;
+pub(crate) const EVENTS_AT_ONCE: usize = 1024;
 /// The token of the door. No key has it: an index of all ones is never reached.
 const DOOR: Token = Token(usize::MAX);
+/// The token of the timer of the loop's descriptor. It has the same index, so no key has it either.
+const TIMER: Token = Token(usize::MAX >> 1);
 
 /// A key in what a poller keeps with a descriptor.
 const PACKING: Packing = match usize::BITS {
@@ -85,8 +87,21 @@ impl Attachment {
     }
 
     /// Has the poller say again what the descriptor is ready for: level-triggered, for one turn.
+    ///
+    /// During a [`Once`] the poller is asked at its end.
     pub(crate) fn rearm(&self) {
+        if let Some(deferred) = &mut *self.reactor.deferred.borrow_mut() {
+            return deferred.push((self.fd, self.key));
+        }
         self.reactor.arm(self.fd, self.key);
+    }
+
+    /// Returns the number of the present [`Once`], or 0 outside of one.
+    pub(crate) fn once(&self) -> u64 {
+        match *self.reactor.deferred.borrow() {
+            Some(_) => self.reactor.onces.get(),
+            None => 0,
+        }
     }
 
     pub(crate) fn is_of(&self, reactor: &Rc<Reactor>) -> bool {
@@ -102,6 +117,18 @@ impl Attachment {
 impl Drop for Attachment {
     fn drop(&mut self) {
         self.reactor.detach(self.fd, self.key);
+    }
+}
+
+/// The time in which each fd callback runs at most once.
+pub(crate) struct Once<'a>(&'a Reactor);
+
+impl Drop for Once<'_> {
+    fn drop(&mut self) {
+        let deferred = self.0.deferred.take();
+        for (fd, key) in deferred.into_iter().flatten() {
+            self.0.arm(fd, key);
+        }
     }
 }
 
@@ -127,6 +154,10 @@ pub(crate) struct Reactor {
     handed: RefCell<Vec<Handed>>,
     /// What the kernel had no memory to arm again.
     unarmed: RefCell<Vec<(RawFd, Key)>>,
+    /// The descriptors to arm again at the end of the present [`Once`].
+    deferred: RefCell<Option<Vec<(RawFd, Key)>>>,
+    /// How many there were.
+    onces: Cell<u64>,
     /// How many times epoll_ctl(2) or its like was called.
     registrations: Cell<u64>,
     events_seen: Cell<u64>,
@@ -149,6 +180,8 @@ impl Reactor {
             woken: Cell::default(),
             handed: RefCell::default(),
             unarmed: RefCell::default(),
+            deferred: RefCell::default(),
+            onces: Cell::new(0),
             registrations: Cell::new(0),
             events_seen: Cell::new(0),
         };
@@ -183,20 +216,39 @@ impl Reactor {
         }
     }
 
+    /// Registers the timer that makes the loop's descriptor readable. Its events are ignored.
+    pub(crate) fn add_timer(&self, timer: BorrowedFd<'_>) -> io::Result<()> {
+        let fd = timer.as_raw_fd();
+        self.control(|poll| {
+            poll.registry()
+                .register(&mut SourceFd(&fd), TIMER, Interest::READABLE)
+        })
+    }
+
+    /// Lets each fd callback run at most once until the guard is dropped.
+    pub(crate) fn once(&self) -> Once<'_> {
+        self.onces.set(self.onces.get() + 1);
+        self.deferred.replace(Some(Vec::new()));
+        Once(self)
+    }
+
     /// Puts a descriptor into the poller for both directions, or joins those who put it there.
     pub(crate) fn attach(self: &Rc<Reactor>, fd: BorrowedFd<'_>) -> io::Result<Attachment> {
         let fd = fd.as_raw_fd();
         let known = self.numbers.borrow().get(&fd).copied();
-        let (key, source) = match known {
-            Some(key) => self.join(fd, key)?,
-            None => self.add(fd)?,
+        let mut abandoned = Woken::default();
+        let registered = match known {
+            Some(key) => self.join(fd, key, &mut abandoned),
+            None => self.add(fd),
         };
-        Ok(Attachment {
+        let attachment = registered.map(|(key, source)| Attachment {
             reactor: self.clone(),
             fd,
             key,
             source,
-        })
+        });
+        abandoned.wakers.into_iter().for_each(wake);
+        attachment
     }
 
     fn add(&self, fd: RawFd) -> io::Result<(Key, Rc<Source>)> {
@@ -227,12 +279,15 @@ impl Reactor {
     }
 
     /// Joins those who registered this number before, if it still is what they registered.
-    fn join(&self, fd: RawFd, key: Key) -> io::Result<(Key, Rc<Source>)> {
+    fn join(&self, fd: RawFd, key: Key, abandoned: &mut Woken) -> io::Result<(Key, Rc<Source>)> {
         match self.rearm(fd, key) {
             // The kernel took it out as its last descriptor was closed: this is another one with its number, and the old one's
             // users are not its users.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
                 log::warn!("descriptor {fd} was closed without telling the loop");
+                if let Some(registered) = self.sources.borrow().get(key) {
+                    registered.source.abandon(abandoned);
+                }
                 return self.add(fd);
             }
             other => other?,
@@ -336,7 +391,9 @@ impl Reactor {
         self.handed.borrow_mut().append(&mut woken.handed);
         woken.wakers.drain(..).for_each(wake);
         for callback in woken.callbacks.drain(..) {
-            ready.push(callback);
+            if callback.is_due() {
+                ready.push(callback);
+            }
         }
         self.woken.set(woken);
         polled

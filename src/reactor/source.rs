@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::io;
 use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -50,7 +51,7 @@ impl Side {
     /// Returns whether an operation that waits should try again. One that does not wait yet always tries.
     ///
     /// What a call has found is known only while a task waits: without one, this is true.
-    pub(crate) fn may_be_ready(&self) -> bool {
+    fn may_be_ready(&self) -> bool {
         self.ready.get() || self.waiters.borrow().is_empty()
     }
 
@@ -97,6 +98,8 @@ impl Side {
 pub(crate) struct Source {
     read: Side,
     write: Side,
+    /// Whether the descriptor was closed and its number is another's by now.
+    gone: Cell<bool>,
 }
 
 impl Source {
@@ -104,7 +107,27 @@ impl Source {
         Source {
             read: Side::new(),
             write: Side::new(),
+            gone: Cell::new(false),
         }
+    }
+
+    /// Fails if the descriptor was closed and its number is another's by now.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match self.gone.get() {
+            true => Err(io::Error::from_raw_os_error(libc::EBADF)),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns whether an operation that waits should try again.
+    pub(crate) fn may_be_ready(&self, direction: Direction) -> bool {
+        !self.gone.get() && self.side(direction).may_be_ready()
+    }
+
+    /// The number is another descriptor's: every task that waits is woken, and fails.
+    pub(super) fn abandon(&self, woken: &mut Woken) {
+        self.gone.set(true);
+        self.wake_all(woken);
     }
 
     pub(crate) fn side(&self, direction: Direction) -> &Side {

@@ -449,7 +449,7 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
 /// Checks the socket and the offset before any I/O.
 fn check_arguments<T: AsFd>(socket: &Socket<T>, offset: u64) -> io::Result<()> {
     match socket.kind()? {
-        Kind::Datagram | Kind::NotSocket => Err(invalid("sendfile needs a stream socket")),
+        Kind::Datagram => Err(invalid("sendfile needs a stream socket")),
         _ if i64::try_from(offset).is_err() => Err(invalid("an offset is at most i64::MAX")),
         Kind::Tcp | Kind::Stream => Ok(()),
     }

@@ -1,63 +1,50 @@
-//! Connecting.
+//! Connecting one socket to one address.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::Target;
+use super::address::{Address, UnixTarget};
+use super::sealed;
 use crate::error::LoopClosedError;
 use crate::event_loop::{LoopHandle, Sleep};
 use crate::reactor::{Direction, Waiting};
 use crate::ready_io::{Outcome, poll_io, poll_once, poll_wait};
 use crate::socket::Socket;
-use crate::sys::address::Address;
+use crate::sys::address::RawAddress;
 use crate::sys::socket as sys;
 
-mod sealed {
-    use std::io;
+/// A socket that can be connected to an address of type `A`.
+///
+/// | socket | addresses |
+/// |---|---|
+/// | `TcpStream`, `UdpSocket` | `std::net::SocketAddr` |
+/// | `UnixStream`, `UnixDatagram` | `Path`, `PathBuf`, `str`, `String`, `OsStr`, `OsString` |
+/// | `UnixStream`, `UnixDatagram` | `std::os::unix::net::SocketAddr`, also with an abstract name |
+/// | `OwnedFd` | [`Address`] |
+///
+/// Another crate's socket becomes an `OwnedFd` first: `OwnedFd::from(socket)`.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` does not connect to a `{A}`",
+    note = "`sendloop::Connect` lists the addresses of each type of socket"
+)]
+pub trait Connect<A: ?Sized>: AsFd + sealed::Takes<A> {}
 
-    use crate::sys::address::Address;
+impl Connect<SocketAddr> for TcpStream {}
+impl Connect<SocketAddr> for UdpSocket {}
+impl<A: UnixTarget + ?Sized> Connect<A> for UnixStream {}
+impl<A: UnixTarget + ?Sized> Connect<A> for UnixDatagram {}
+impl Connect<Address> for OwnedFd {}
 
-    pub trait Connect<A: ?Sized> {
-        fn address(addr: &A) -> io::Result<Address>;
-    }
-}
-
-/// A stream that can be connected: `TcpStream` to a `SocketAddr`, `UnixStream` to a `Path`.
-pub trait Connect: AsFd + sealed::Connect<Self::Addr> {
-    /// What it connects to.
-    type Addr: ?Sized;
-}
-
-impl Connect for TcpStream {
-    type Addr = SocketAddr;
-}
-
-impl sealed::Connect<SocketAddr> for TcpStream {
-    fn address(addr: &SocketAddr) -> io::Result<Address> {
-        Ok(Address::from(addr))
-    }
-}
-
-impl Connect for UnixStream {
-    type Addr = Path;
-}
-
-impl sealed::Connect<Path> for UnixStream {
-    fn address(addr: &Path) -> io::Result<Address> {
-        Address::from_path(addr)
-    }
-}
-
-/// How long to wait before asking a Unix listener again whose queue was full: it gives no event when there is room.
+/// The time between two tries at a Unix listener whose queue is full. The poller reports no room.
 const FULL: Duration = Duration::from_millis(5);
 
-/// What one connect(2) has led to.
+/// The state after one connect(2).
 enum Begun {
     Connected,
     /// The poller announces the outcome as writability.
@@ -68,21 +55,31 @@ enum Begun {
 
 impl Outcome for Begun {}
 
-fn begin(fd: BorrowedFd<'_>, to: &Address) -> io::Result<Begun> {
-    match sys::connect(fd, to) {
-        Ok(()) => Ok(Begun::Connected),
-        Err(error) => match error.raw_os_error() {
-            // An interrupted connect goes on like one that is in progress (connect(2)), and so does one that another call began.
-            Some(libc::EINPROGRESS | libc::EINTR | libc::EALREADY) => Ok(Begun::InProgress),
+fn begin(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<Begun> {
+    let mut was_interrupted = false;
+    loop {
+        let Err(error) = sys::connect(fd, to) else {
+            return Ok(Begun::Connected);
+        };
+        return match error.raw_os_error() {
+            // An interrupted connect goes on (connect(2)): the next call reports its state.
+            Some(libc::EINTR) => {
+                was_interrupted = true;
+                continue;
+            }
+            Some(libc::EISCONN) if was_interrupted => Ok(Begun::Connected),
+            // An earlier call began the one that is EALREADY.
+            Some(libc::EINPROGRESS | libc::EALREADY) => Ok(Begun::InProgress),
             Some(libc::EAGAIN) => Ok(Begun::Full),
             _ => Err(error),
-        },
+        };
     }
 }
 
-/// [`begin`] on a socket that an earlier `sock_connect` may have used. If that was dropped and its connection failed since, the
-/// kernel reports so now: ECONNABORTED, if something else has read the error. That is not the outcome of this call.
-fn begin_anew(fd: BorrowedFd<'_>, to: &Address, was_abandoned: bool) -> io::Result<Begun> {
+/// [`begin`] on a socket that an earlier `sock_connect` may have used. If that one was abandoned and
+/// its connection has failed since, the kernel reports that now. It is ECONNABORTED if another call
+/// has read the error. Neither is the outcome of this call.
+fn begin_anew(fd: BorrowedFd<'_>, to: &RawAddress, was_abandoned: bool) -> io::Result<Begun> {
     match begin(fd, to) {
         Err(error) if was_abandoned && error.raw_os_error() != Some(libc::EISCONN) => begin(fd, to),
         Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => begin(fd, to),
@@ -90,26 +87,31 @@ fn begin_anew(fd: BorrowedFd<'_>, to: &Address, was_abandoned: bool) -> io::Resu
     }
 }
 
-/// The outcome of a connection that was in progress. If it still is, this fails with EAGAIN.
+/// Returns the outcome of a connection attempt, or EAGAIN if it is still in progress.
 ///
-/// The error waits on the socket, but another task that reads from it may have taken it. A second connect(2) tells that from a
-/// connection in progress, which is EALREADY.
-fn outcome(fd: BorrowedFd<'_>, to: &Address) -> io::Result<()> {
-    if let Some(error) = sys::take_error(fd)? {
-        return Err(error);
-    }
-    if sys::is_connected(fd) {
+/// A second connect(2) would tell the same, but it begins a new connection if the socket was shut
+/// down meanwhile.
+fn outcome(fd: BorrowedFd<'_>) -> io::Result<()> {
+    if is_connected(fd)? {
         return Ok(());
     }
-    match sys::connect(fd, to) {
-        Err(error) => match error.raw_os_error() {
-            Some(libc::EISCONN) => Ok(()),
-            Some(libc::EALREADY | libc::EINPROGRESS | libc::EINTR) => {
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            _ => Err(error),
-        },
-        connected => connected,
+    if !sys::is_settled(fd)? {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    // It may have been settled only after the first check.
+    if is_connected(fd)? {
+        return Ok(());
+    }
+    // The socket was shut down, or a task that reads from it has taken the error. A connect(2) that
+    // blocks fails with this too.
+    Err(io::Error::from_raw_os_error(libc::ECONNABORTED))
+}
+
+/// Returns whether the socket has a peer, or the error that waits on it.
+fn is_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    match sys::take_error(fd)? {
+        Some(error) => Err(error),
+        None => Ok(sys::is_connected(fd)),
     }
 }
 
@@ -136,15 +138,13 @@ impl<T: AsFd> Connecting<'_, T> {
         poll_once(&self.event_loop, sock, cx, attempt)
     }
 
-    /// The outcome is asked for only after an event: asking takes the error away, from whoever connects next too.
+    /// Checks the outcome only after an event, because the check clears the socket's error.
     fn poll_outcome(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let (event_loop, sock, waiting) = (&self.event_loop, self.sock, &mut self.waiting);
-        let to = self.to.get()?;
         if !waiting.is_begun() {
             return poll_wait(event_loop, sock, Direction::Write, waiting, cx).map(Err);
         }
-        let attempt = |fd: BorrowedFd<'_>| outcome(fd, to);
-        poll_io(event_loop, sock, Direction::Write, waiting, cx, attempt)
+        poll_io(event_loop, sock, Direction::Write, waiting, cx, outcome)
     }
 }
 
@@ -164,7 +164,12 @@ impl<T: AsFd> Future for Connecting<'_, T> {
                     Ok(Begun::Full) => this.state = State::Full(this.event_loop.sleep(FULL)),
                     Err(error) => break Err(error),
                 },
-                State::InProgress => break ready!(this.poll_outcome(cx)),
+                State::InProgress => {
+                    let outcome = ready!(this.poll_outcome(cx));
+                    // It may be the loop that has failed, while the connection is in progress.
+                    this.sock.set_connect_abandoned(outcome.is_err());
+                    break outcome;
+                }
                 State::Full(sleep) => {
                     ready!(Pin::new(sleep).poll(cx));
                     this.state = State::Unbegun;
@@ -185,26 +190,37 @@ impl<T: AsFd> Drop for Connecting<'_, T> {
 }
 
 impl LoopHandle {
-    /// Connects the socket to `addr`.
+    /// Connects a socket to an address.
     ///
-    /// `addr` is an address, not a name. Where a Unix listener's queue is full, it asks again until there is room; asyncio
-    /// reports a connection there that does not exist.
+    /// `addr` is an address, not a host name: [`connect`](LoopHandle::connect) takes a name.
+    /// [`Connect`] lists the types of addresses for each type of socket. The call copies `addr`.
     ///
-    /// A call on a socket whose connection is in progress waits for that connection, as in asyncio. A call on a connected
-    /// socket fails with EISCONN, but on Linux the first one after a connection that had to be waited for returns `Ok`, as
-    /// connect(2) does. A TCP socket that connects to its own port is connected to itself, as TCP allows: compare
-    /// `local_addr` and `peer_addr` if `addr` may be a port of this machine on which nothing listens.
+    /// A datagram socket can be connected too, and again to another address: `sock_recv` and
+    /// `sock_sendall` then work with that peer alone.
+    ///
+    /// If a Unix listener's queue is full, the loop retries every 5 ms until there is room. asyncio
+    /// reports success there, without a connection.
+    ///
+    /// A call on a socket whose connection is in progress waits for that connection, as in asyncio.
+    /// A call on a connected stream fails with EISCONN. On Linux the first call after a connection
+    /// that had to be waited for returns `Ok`, as connect(2) does. A TCP socket that connects to its
+    /// own port is connected to itself, as TCP allows. Compare `local_addr` and `peer_addr` if `addr`
+    /// may be a port of this machine on which nothing listens.
     ///
     /// # Errors
     ///
-    /// What the system says, as `ConnectionRefused`, `TimedOut`, `NotFound`; `InvalidInput` for a path that no socket can
-    /// have, and where the socket belongs to another loop; [`LoopClosedError`] where it would have to wait on a
-    /// closed one.
+    /// Any error of connect(2), for example `ConnectionRefused`, `TimedOut`, `NotFound`.
+    /// `ConnectionReset` or `ConnectionAborted` if the socket is shut down meanwhile.
+    /// `ConnectionAborted` if another task that reads from the socket has received the error.
+    /// `InvalidInput` for a path that is empty, too long, or has a zero byte, and for a Unix address
+    /// without a name. `InvalidInput` if the socket belongs to another loop. [`LoopClosedError`] if
+    /// the call would have to wait on a closed loop.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, it leaves the system connecting. The next call waits for that connection, whatever its
-    /// address is; if it has failed by then, the call begins a new one.
+    /// If the future is dropped before it is ready, the kernel goes on connecting. The next call
+    /// waits for that connection, whatever its address is. If it has failed by then, the call begins
+    /// a new one.
     ///
     /// # Examples
     ///
@@ -222,15 +238,38 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn sock_connect<'a, T: Connect>(
+    ///
+    /// A Unix path, and a socket of another crate:
+    ///
+    /// ```
+    /// use std::os::fd::OwnedFd;
+    /// use std::os::unix::net::UnixListener;
+    /// use sendloop::{Address, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # sendloop::run(async |event_loop| {
+    /// let path = dir.path().join("listener");
+    /// let listener = UnixListener::bind(&path)?;
+    /// let sock = Socket::unix()?;
+    /// event_loop.sock_connect(&sock, &path).await?;
+    ///
+    /// let other = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    /// let other = Socket::new(OwnedFd::from(other))?;
+    /// event_loop.sock_connect(&other, &Address::from(listener.local_addr()?)).await?;
+    /// # std::io::Result::Ok(())
+    /// # })?
+    /// # }
+    /// ```
+    pub fn sock_connect<'a, T: Connect<A>, A: ?Sized>(
         &self,
         sock: &'a Socket<T>,
-        addr: &T::Addr,
-    ) -> impl Future<Output = io::Result<()>> + use<'a, T> {
+        addr: &A,
+    ) -> impl Future<Output = io::Result<()>> + use<'a, T, A> {
         Connecting {
             event_loop: self.clone(),
             sock,
-            to: Target::new(T::address(addr)),
+            to: Target::new(T::to_raw(addr)),
             state: State::Unbegun,
             waiting: Waiting::default(),
         }

@@ -2,88 +2,66 @@
 
 use std::io;
 use std::net::{self, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{self as unix, UnixDatagram};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::Target;
+use super::address::{Address, FromRaw, ToRaw};
+use super::sealed::Sealed;
 use crate::error::LoopClosedError;
 use crate::event_loop::{LoopHandle, Sleep};
 use crate::reactor::{Direction, Waiting};
 use crate::ready_io::{io, poll_io, poll_once};
 use crate::socket::Socket;
-use crate::sys::address::Address;
 use crate::sys::socket as sys;
 
-mod sealed {
-    use std::io;
-
-    use crate::sys::address::Address;
-
-    pub trait Datagram<A> {
-        /// Whether a full receiver is announced as the socket's own writability.
-        const ANNOUNCES_ROOM: bool;
-        fn to_addr(address: Address) -> io::Result<A>;
-        fn address(addr: &A) -> io::Result<Address>;
-    }
-}
-
-/// A socket of datagrams: `UdpSocket` or `UnixDatagram`.
-pub trait Datagram: AsFd + sealed::Datagram<Self::Addr> {
-    /// What its peers' addresses are.
-    type Addr;
+/// A socket of datagrams: `UdpSocket`, `UnixDatagram`, or any socket as an `OwnedFd`.
+///
+/// Another crate's socket becomes an `OwnedFd` first: `OwnedFd::from(socket)`.
+pub trait Datagram: AsFd + Sealed {
+    /// The type of its peers' addresses.
+    type Addr: FromRaw;
 }
 
 impl Datagram for UdpSocket {
     type Addr = net::SocketAddr;
 }
 
-impl sealed::Datagram<net::SocketAddr> for UdpSocket {
-    const ANNOUNCES_ROOM: bool = true;
-
-    fn to_addr(address: Address) -> io::Result<net::SocketAddr> {
-        address.to_internet()
-    }
-
-    fn address(addr: &net::SocketAddr) -> io::Result<Address> {
-        Ok(Address::from(addr))
-    }
-}
-
 impl Datagram for UnixDatagram {
     type Addr = unix::SocketAddr;
 }
 
-impl sealed::Datagram<unix::SocketAddr> for UnixDatagram {
-    const ANNOUNCES_ROOM: bool = false;
-
-    fn to_addr(address: Address) -> io::Result<unix::SocketAddr> {
-        address.to_unix()
-    }
-
-    fn address(addr: &unix::SocketAddr) -> io::Result<Address> {
-        Address::from_unix(addr)
-    }
+impl Datagram for OwnedFd {
+    type Addr = Address;
 }
 
-/// How long to wait before trying again where a Unix receiver is full: the poller looks only at a connected one.
+/// The time between two tries at a Unix receiver that is full.
 const FULL: Duration = Duration::from_millis(1);
 
 impl LoopHandle {
-    /// Receives one datagram and its sender's address, waiting until there is one. What does not fit `most` bytes is lost; an
-    /// empty datagram is an empty result. No memory is held while it waits.
+    /// Receives one datagram of at most `most` bytes, and returns it with its sender's address.
+    ///
+    /// The kernel discards the rest of a longer datagram. An empty datagram is an empty result. The
+    /// future holds no memory while it waits. The address of a `Socket<OwnedFd>` is an [`Address`].
     ///
     /// # Errors
     ///
-    /// What the system says; `UnexpectedEof` if the socket is shut down for reading and no datagram is left; `OutOfMemory`
-    /// where there is no memory for so much; `InvalidInput` where the socket belongs to another loop; [`LoopClosedError`] where it
-    /// would have to wait on a closed one.
+    /// Any error of recvfrom(2). `UnexpectedEof` if the socket is shut down for reading and no
+    /// datagram is left. `OutOfMemory` if there is no memory for `most` bytes. `InvalidInput` if the
+    /// socket belongs to another loop. [`LoopClosedError`] if the call would have to wait on a
+    /// closed loop.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, it has received nothing.
+    /// If the future is dropped before it is ready, it has received nothing.
+    ///
+    /// # Examples
+    ///
+    /// See [`sock_sendto`](LoopHandle::sock_sendto).
+    #[doc(alias = "recv_from")]
     pub fn sock_recvfrom<'a, T: Datagram>(
         &self,
         sock: &'a Socket<T>,
@@ -91,11 +69,13 @@ impl LoopHandle {
     ) -> impl Future<Output = io::Result<(Vec<u8>, T::Addr)>> + use<'a, T> {
         io(self, sock, Direction::Read, move |fd| {
             let (received, sender) = sys::recv_vec_from(fd, most)?;
-            Ok((received, T::to_addr(sender)?))
+            Ok((received, T::Addr::from_raw(fd, sender)?))
         })
     }
 
-    /// Receives one datagram into `buffer`, and says how many bytes and from whom. What does not fit is lost.
+    /// Receives one datagram into `buffer`, and returns its length and its sender's address.
+    ///
+    /// The kernel discards what does not fit into `buffer`.
     ///
     /// # Errors
     ///
@@ -103,7 +83,27 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, it has received nothing.
+    /// If the future is dropped before it is ready, it has received nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::UdpSocket;
+    /// use sendloop::Socket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # sendloop::run(async |event_loop| {
+    /// let sender = UdpSocket::bind("127.0.0.1:0")?;
+    /// let receiver = Socket::new(UdpSocket::bind("127.0.0.1:0")?)?;
+    /// sender.send_to(b"hello", receiver.get_ref().local_addr()?)?;
+    /// let mut buffer = [0; 100];
+    /// let (len, from) = event_loop.sock_recvfrom_into(&receiver, &mut buffer).await?;
+    /// assert_eq!((&buffer[..len], from), (&b"hello"[..], sender.local_addr()?));
+    /// # std::io::Result::Ok(())
+    /// # })?
+    /// # }
+    /// ```
+    #[doc(alias = "recv_from")]
     pub fn sock_recvfrom_into<'a, T: Datagram>(
         &self,
         sock: &'a Socket<T>,
@@ -111,20 +111,24 @@ impl LoopHandle {
     ) -> impl Future<Output = io::Result<(usize, T::Addr)>> + use<'a, T> {
         io(self, sock, Direction::Read, move |fd| {
             let (received, sender) = sys::recv_from(fd, buffer)?;
-            Ok((received, T::to_addr(sender)?))
+            Ok((received, T::Addr::from_raw(fd, sender)?))
         })
     }
 
-    /// Sends one datagram to `addr`, waiting while there is no room, and says how many bytes. An empty one is sent too.
+    /// Sends one datagram to `addr`, and returns the number of bytes sent.
+    ///
+    /// It waits until there is room. It sends empty `bytes` as an empty datagram. A `Socket<OwnedFd>`
+    /// takes an [`Address`].
     ///
     /// # Errors
     ///
-    /// What the system says, as for one that is too long; `InvalidInput` for a Unix address without a name, and where the socket
-    /// belongs to another loop; [`LoopClosedError`] where it would have to wait on a closed one.
+    /// Any error of sendto(2), for example EMSGSIZE for a datagram that is too long. `InvalidInput`
+    /// for a Unix address without a name, and if the socket belongs to another loop.
+    /// [`LoopClosedError`] if the call would have to wait on a closed loop.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, it has sent nothing.
+    /// If the future is dropped before it is ready, it has sent nothing.
     ///
     /// # Examples
     ///
@@ -145,6 +149,7 @@ impl LoopHandle {
     /// })
     /// # }
     /// ```
+    #[doc(alias = "send_to")]
     pub fn sock_sendto<'a, T: Datagram>(
         &self,
         sock: &'a Socket<T>,
@@ -155,7 +160,7 @@ impl LoopHandle {
             event_loop: self.clone(),
             sock,
             bytes,
-            to: Target::new(T::address(addr)),
+            to: Target::new(addr.to_raw()),
             waiting: Waiting::default(),
             full: None,
         }
@@ -169,7 +174,7 @@ struct SendTo<'a, T: AsFd> {
     bytes: &'a [u8],
     to: Target,
     waiting: Waiting,
-    /// Until the next try, if the poller does not announce room.
+    /// Until the next try, if a Unix receiver is full.
     full: Option<Sleep>,
 }
 
@@ -181,7 +186,8 @@ impl<T: Datagram> Future for SendTo<'_, T> {
         let (event_loop, sock, bytes) = (&send.event_loop, send.sock, send.bytes);
         let to = send.to.get()?;
         let attempt = |fd: BorrowedFd<'_>| sys::send_to(fd, bytes, to);
-        if T::ANNOUNCES_ROOM {
+        // The poller does not announce that a Unix receiver has room, except to a connected sender.
+        if !to.is_unix() {
             let waiting = &mut send.waiting;
             return poll_io(event_loop, sock, Direction::Write, waiting, cx, attempt);
         }

@@ -1,23 +1,59 @@
 //! The operations on sockets, each a few lines over [`ready_io`](crate::ready_io).
 
 mod accept;
+mod address;
 mod connect;
 mod datagram;
+mod happy_eyeballs;
 mod recv;
 mod send;
 
 use std::io;
-use std::os::fd::AsFd;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
 use crate::socket::Socket;
-use crate::sys::address::Address;
+use crate::sys::address::RawAddress;
 use crate::sys::socket::Kind;
 
 pub use accept::Listen;
+pub use address::Address;
 pub use connect::Connect;
 pub use datagram::Datagram;
 
-/// How many of `len` bytes one call moves: at most `limit`, unless they are one datagram, which cannot be divided.
+mod sealed {
+    use std::io;
+
+    use super::address::ToRaw;
+    use crate::sys::address::RawAddress;
+
+    /// A type of socket whose operations with addresses are part of this crate.
+    pub trait Sealed {}
+
+    /// Converts an address for a socket. This trait spares `Connect<A>` a bound on `A` that other
+    /// crates could not write.
+    pub trait Takes<A: ?Sized>: Sealed {
+        fn to_raw(addr: &A) -> io::Result<RawAddress>;
+    }
+
+    impl<T: Sealed, A: ToRaw + ?Sized> Takes<A> for T {
+        fn to_raw(addr: &A) -> io::Result<RawAddress> {
+            addr.to_raw()
+        }
+    }
+}
+
+impl sealed::Sealed for OwnedFd {}
+impl sealed::Sealed for TcpListener {}
+impl sealed::Sealed for TcpStream {}
+impl sealed::Sealed for UdpSocket {}
+impl sealed::Sealed for UnixDatagram {}
+impl sealed::Sealed for UnixListener {}
+impl sealed::Sealed for UnixStream {}
+
+/// Returns how many of `len` bytes one call moves: at most `limit`, except for a datagram, which
+/// cannot be divided.
 fn call_size<T: AsFd>(sock: &Socket<T>, len: usize, limit: usize) -> usize {
     let is_whole = || sock.kind().is_ok_and(|kind| kind == Kind::Datagram);
     if len <= limit || is_whole() {
@@ -27,16 +63,16 @@ fn call_size<T: AsFd>(sock: &Socket<T>, len: usize, limit: usize) -> usize {
     }
 }
 
-/// The address of an operation. It is converted when the operation is made, so that nothing borrows it; an error is reported
-/// by the first poll.
-struct Target(Result<Address, Option<io::Error>>);
+/// The address of an operation. It is converted when the operation is created, so that nothing
+/// borrows it. The first poll reports an error.
+struct Target(Result<RawAddress, Option<io::Error>>);
 
 impl Target {
-    fn new(address: io::Result<Address>) -> Target {
+    fn new(address: io::Result<RawAddress>) -> Target {
         Target(address.map_err(Some))
     }
 
-    fn get(&mut self) -> io::Result<&Address> {
+    fn get(&mut self) -> io::Result<&RawAddress> {
         match &mut self.0 {
             Ok(address) => Ok(address),
             Err(error) => Err(error.take().unwrap_or(io::ErrorKind::InvalidInput.into())),

@@ -12,20 +12,40 @@ use crate::socket::Socket;
 use crate::sys::socket as sys;
 
 impl LoopHandle {
-    /// Receives at most `most` bytes, waiting until there are any; an empty result is the end. No memory is held while it waits.
+    /// Receives at most `most` bytes, and waits until there are any. An empty result is the end.
     ///
-    /// One call receives at most 1 MiB from a stream; a datagram is received whole. A `most` of 0 returns an empty result at
-    /// once, without a system call, as in asyncio. A datagram socket that is shut down for reading has an end too.
+    /// One call receives at most 1 MiB from a stream, and one whole datagram from a datagram socket.
+    /// The future holds no memory while it waits. If `most` is 0, the call returns an empty result
+    /// at once, without a system call, as in asyncio. A datagram socket that is shut down for
+    /// reading has an end too.
     ///
     /// # Errors
     ///
-    /// What the system says, as for a socket that is not connected; `OutOfMemory` where there is no memory for so much;
-    /// `InvalidInput` where it belongs to another loop;
-    /// [`LoopClosedError`](crate::LoopClosedError) where it would have to wait on a closed one.
+    /// Any error of recv(2), for example ENOTCONN. `OutOfMemory` if there is no memory for `most`
+    /// bytes. `InvalidInput` if the socket belongs to another loop.
+    /// [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed loop.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, it has received nothing.
+    /// If the future is dropped before it is ready, it has received nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::Socket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # sendloop::run(async |event_loop| {
+    /// let (near, far) = Socket::pair()?;
+    /// event_loop.sock_sendall(&far, b"hello").await?;
+    /// assert_eq!(event_loop.sock_recv(&near, 100).await?, b"hello");
+    /// drop(far);
+    /// assert_eq!(event_loop.sock_recv(&near, 100).await?, b"");
+    /// # std::io::Result::Ok(())
+    /// # })?
+    /// # }
+    /// ```
+    #[doc(alias = "read")]
     pub fn sock_recv<'a, T: AsFd>(
         &self,
         sock: &'a Socket<T>,
@@ -37,10 +57,10 @@ impl LoopHandle {
         })
     }
 
-    /// Receives into `buffer`, waiting until there is something, and says how many bytes; 0 is the end.
+    /// Receives into `buffer`, and returns the number of bytes. 0 is the end.
     ///
-    /// As [`sock_recv`](LoopHandle::sock_recv), it receives at most 1 MiB from a stream, and returns 0 at once if `buffer` is
-    /// empty.
+    /// As [`sock_recv`](LoopHandle::sock_recv), it receives at most 1 MiB from a stream. It returns 0
+    /// at once if `buffer` is empty.
     ///
     /// # Errors
     ///
@@ -48,7 +68,25 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, it has received nothing.
+    /// If the future is dropped before it is ready, it has received nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::Socket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # sendloop::run(async |event_loop| {
+    /// let (near, far) = Socket::pair()?;
+    /// event_loop.sock_sendall(&far, b"hello").await?;
+    /// let mut buffer = [0; 100];
+    /// let len = event_loop.sock_recv_into(&near, &mut buffer).await?;
+    /// assert_eq!(&buffer[..len], b"hello");
+    /// # std::io::Result::Ok(())
+    /// # })?
+    /// # }
+    /// ```
+    #[doc(alias = "read")]
     pub fn sock_recv_into<'a, T: AsFd>(
         &self,
         sock: &'a Socket<T>,
@@ -59,12 +97,33 @@ impl LoopHandle {
         })
     }
 
-    /// [`sock_recv_into`](LoopHandle::sock_recv_into) as a poll, for adapters to another crate's I/O traits. One task may wait
-    /// by it at a time: the last that polled is woken.
+    /// Receives into `buffer`, as a poll, for adapters to another crate's I/O traits.
+    ///
+    /// It does what [`sock_recv_into`](LoopHandle::sock_recv_into) does. One task at a time may wait
+    /// by it on one socket: the loop wakes the task that polled last.
     ///
     /// # Errors
     ///
     /// As [`sock_recv`](LoopHandle::sock_recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use sendloop::Socket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # sendloop::run(async |event_loop| {
+    /// let (near, far) = Socket::pair()?;
+    /// event_loop.sock_sendall(&far, b"hello").await?;
+    /// let mut buffer = [0; 100];
+    /// let len = poll_fn(|cx| event_loop.poll_recv(cx, &near, &mut buffer)).await?;
+    /// assert_eq!(&buffer[..len], b"hello");
+    /// # std::io::Result::Ok(())
+    /// # })?
+    /// # }
+    /// ```
+    #[doc(alias = "poll_read")]
     pub fn poll_recv<T: AsFd>(
         &self,
         cx: &Context<'_>,

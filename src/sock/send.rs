@@ -70,24 +70,46 @@ fn send<T: AsFd>(
 impl LoopHandle {
     /// Sends all of `bytes`.
     ///
-    /// Operations that write to one socket take turns in the order in which they began: what each sends goes out whole. One
-    /// system call sends at most 1 MiB, and after about 2 MiB the rest of the loop runs.
+    /// Writers take the socket's write lock in the order in which they began, so the bytes of each
+    /// stay together. One system call sends at most 1 MiB, and after about 2 MiB the rest of the
+    /// loop runs.
     ///
-    /// Empty `bytes` cost one send(2), as in asyncio: it fails with `BrokenPipe` if the kernel knows that the peer is gone.
+    /// Empty `bytes` cost one send(2), as in asyncio. It fails with `BrokenPipe` if the kernel knows
+    /// that the peer is gone.
     ///
-    /// A send that waits fails with `BrokenPipe` if the socket is shut down for writing. On a Unix socket Linux reports that
-    /// only when the peer reads or goes away, to asyncio too.
+    /// A send that waits fails with `BrokenPipe` if the socket is shut down for writing. On a Unix
+    /// socket Linux reports that only when the peer reads or goes away, to asyncio too.
     ///
     /// # Errors
     ///
-    /// What the system says, `BrokenPipe` and `ConnectionReset` where the peer is gone; never SIGPIPE. Part of the bytes may
-    /// have been sent. `InvalidInput` where the socket belongs to another loop; [`LoopClosedError`](crate::LoopClosedError) where it would
-    /// have to wait on a closed one.
+    /// Any error of send(2): `BrokenPipe` and `ConnectionReset` if the peer is gone, never SIGPIPE.
+    /// The kernel may have taken part of the bytes. `InvalidInput` if the socket belongs to another
+    /// loop. [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    /// loop.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: dropped before it is ready, it may have sent any part of the bytes, and does not say which. The next
-    /// writer gets the turn.
+    /// Not cancel safe. If the future is dropped before it is ready, it may have sent any part of
+    /// the bytes, and does not tell which. The next writer gets the write lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sendloop::Socket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # sendloop::run(async |event_loop| {
+    /// let (near, far) = Socket::pair()?;
+    /// event_loop.sock_sendall(&near, b"hello").await?;
+    /// assert_eq!(event_loop.sock_recv(&far, 100).await?, b"hello");
+    /// drop(far);
+    /// let error = event_loop.sock_sendall(&near, b"hello").await.unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    /// # std::io::Result::Ok(())
+    /// # })?
+    /// # }
+    /// ```
+    #[doc(alias = "write_all")]
     pub fn sock_sendall<'a, T: AsFd>(
         &self,
         sock: &'a Socket<T>,
@@ -102,13 +124,32 @@ impl LoopHandle {
         }
     }
 
-    /// Sends some of `bytes` and says how many, as a poll, for adapters to another crate's I/O traits. One task may wait by it
-    /// at a time: the last that polled is woken. It waits while a [`sock_sendall`](LoopHandle::sock_sendall) or
-    /// [`sock_sendfile`](LoopHandle::sock_sendfile) is under way.
+    /// Sends some of `bytes`, as a poll, and returns how many. For adapters to I/O traits.
+    ///
+    /// One task at a time may wait by it on one socket: the loop wakes the task that polled last. It
+    /// waits while a [`sock_sendall`](LoopHandle::sock_sendall) or
+    /// [`sock_sendfile`](LoopHandle::sock_sendfile) holds the write lock.
     ///
     /// # Errors
     ///
     /// As [`sock_sendall`](LoopHandle::sock_sendall).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use sendloop::Socket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # sendloop::run(async |event_loop| {
+    /// let (near, far) = Socket::pair()?;
+    /// let sent = poll_fn(|cx| event_loop.poll_send(cx, &near, b"hello")).await?;
+    /// assert_eq!(event_loop.sock_recv(&far, 100).await?, b"hello"[..sent]);
+    /// # std::io::Result::Ok(())
+    /// # })?
+    /// # }
+    /// ```
+    #[doc(alias = "poll_write")]
     pub fn poll_send<T: AsFd>(
         &self,
         cx: &Context<'_>,

@@ -1,10 +1,32 @@
 //! What the poller is asked to tell of a descriptor.
 
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use mio::Interest;
 use mio::event::Event;
 
+use super::{cvt, uninterrupted};
+
 /// Both directions. Urgent data is none: an operation reads up to it, and its next call past it.
 pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// Returns which of `events` poll(2) reports now, and whether there is an error or a hang-up.
+///
+/// A file that epoll refuses, such as a regular one, is always ready here.
+pub(crate) fn poll_now(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<libc::c_short> {
+    let mut polled = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events,
+        revents: 0,
+    };
+    // SAFETY: the pointer is to one structure, which outlives the call.
+    uninterrupted(|| cvt(unsafe { libc::poll(&raw mut polled, 1, 0) }))?;
+    match polled.revents & libc::POLLNVAL {
+        0 => Ok(polled.revents),
+        _ => Err(io::Error::from_raw_os_error(libc::EBADF)),
+    }
+}
 
 /// Whether asyncio calls a reader for this event: its EpollSelector does for any bit but EPOLLOUT.
 ///

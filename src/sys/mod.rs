@@ -12,6 +12,7 @@
 //! - [`interest`]: what the poller is asked to tell;
 //! - [`names`]: the name of an address;
 //! - [`signal`]: SIGPIPE ignored; signals caught, and their dispositions restored;
+//! - [`timerfd`]: a timer that is a descriptor, or the error that there is none;
 //! - [`sendfile`]: one attempt at sendfile(2), or the answer that there is none.
 //!
 //! Every descriptor comes in as a `BorrowedFd`, so that it is open for as long as the call takes.
@@ -31,6 +32,7 @@ pub(crate) mod sendfile;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod thread;
+pub(crate) mod timerfd;
 pub(crate) mod waker;
 
 use std::io;

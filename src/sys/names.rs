@@ -4,11 +4,11 @@ use std::ffi::CStr;
 use std::io;
 use std::net::SocketAddr;
 
-use super::address::Address;
+use super::address::RawAddress;
 
 /// The host's and the service's name; numbers where there are none. It may take long: names come over the network.
 pub(crate) fn name_of(addr: &SocketAddr) -> io::Result<(String, String)> {
-    let address = Address::from(addr);
+    let address = RawAddress::from(addr);
     let mut host = [0 as libc::c_char; 1025]; // NI_MAXHOST
     let mut service = [0 as libc::c_char; 32]; // NI_MAXSERV
     // SAFETY: the pointers and lengths are those of `address`, `host` and `service`, which outlive the call.

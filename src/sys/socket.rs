@@ -2,9 +2,11 @@
 
 use std::io;
 use std::mem;
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use super::address::Address;
+use super::address::RawAddress;
+use super::interest::poll_now;
 use super::{cvt, cvt_len, uninterrupted};
 
 /// What a descriptor is, as far as an operation must know before it begins.
@@ -16,25 +18,46 @@ pub(crate) enum Kind {
     Stream,
     /// A socket that carries messages.
     Datagram,
-    /// No socket at all.
-    NotSocket,
 }
 
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
+    Ok(match socket_type(fd)? {
+        libc::SOCK_STREAM if is_internet(fd) && is_tcp(fd) => Kind::Tcp,
+        libc::SOCK_STREAM => Kind::Stream,
+        _ => Kind::Datagram,
+    })
+}
+
+/// Returns SO_TYPE, or fails with `InvalidInput` if the descriptor is not a socket.
+pub(crate) fn socket_type(fd: BorrowedFd<'_>) -> io::Result<libc::c_int> {
     match uninterrupted(|| option(fd, libc::SOL_SOCKET, libc::SO_TYPE)) {
-        Ok(libc::SOCK_STREAM) if is_internet(fd) && is_tcp(fd) => Ok(Kind::Tcp),
-        Ok(libc::SOCK_STREAM) => Ok(Kind::Stream),
-        Ok(_) => Ok(Kind::Datagram),
-        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(Kind::NotSocket),
-        Err(error) => Err(error),
+        // An open descriptor is EBADF if it was opened with O_PATH.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTSOCK | libc::EBADF)) => {
+            let what = "the descriptor is not a socket";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+        }
+        other => other,
     }
 }
 
 fn is_internet(fd: BorrowedFd<'_>) -> bool {
-    let mut name = Address::empty();
+    local_address(fd).is_some_and(|name| name.is_internet())
+}
+
+pub(crate) fn is_unix(fd: BorrowedFd<'_>) -> bool {
+    local_address(fd).is_some_and(|name| name.is_unix())
+}
+
+/// Returns whether the socket is known to be of another family than those of the internet.
+pub(crate) fn is_of_another_family(fd: BorrowedFd<'_>) -> bool {
+    local_address(fd).is_some_and(|name| !name.is_internet())
+}
+
+fn local_address(fd: BorrowedFd<'_>) -> Option<RawAddress> {
+    let mut name = RawAddress::empty();
     // SAFETY: both pointers are to `name`, which outlives the call; its length says how much room there is.
     let answer = unsafe { libc::getsockname(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) };
-    answer == 0 && name.is_internet()
+    (answer == 0).then_some(name)
 }
 
 /// Returns whether a stream socket of the internet is TCP: it may be SCTP or MPTCP, which the kernel names.
@@ -126,8 +149,8 @@ pub(crate) fn stream(family: libc::c_int) -> io::Result<OwnedFd> {
 }
 
 /// Takes the next connection of a listening socket, non-blocking and closed on exec, and the peer's address.
-pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
-    let mut peer = Address::empty();
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
+    let mut peer = RawAddress::empty();
     #[cfg(not(target_vendor = "apple"))]
     // SAFETY: both pointers are to `peer`, which outlives the call; its length says how much room there is.
     let fd = cvt(unsafe {
@@ -156,7 +179,7 @@ fn finish_opening(fd: &OwnedFd) -> io::Result<()> {
     set_nonblocking(fd.as_fd())
 }
 
-pub(crate) fn connect(fd: BorrowedFd<'_>, to: &Address) -> io::Result<()> {
+pub(crate) fn connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<()> {
     // SAFETY: the pointer and the length are those of `to`, which outlives the call.
     cvt(unsafe { libc::connect(fd.as_raw_fd(), to.as_ptr(), to.len()) })?;
     Ok(())
@@ -164,9 +187,14 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, to: &Address) -> io::Result<()> {
 
 /// Whether the socket has a peer.
 pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
-    let mut name = Address::empty();
+    let mut name = RawAddress::empty();
     // SAFETY: both pointers are to `name`, which outlives the call; its length says how much room there is.
     unsafe { libc::getpeername(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) == 0 }
+}
+
+/// Returns whether a connection attempt is over: it succeeded, failed, or was shut down.
+pub(crate) fn is_settled(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(poll_now(fd, libc::POLLOUT)? != 0)
 }
 
 /// Returns whether the socket is shut down for reading.
@@ -175,19 +203,22 @@ pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
 /// EAGAIN (`__skb_try_recv_datagram` in net/core/datagram.c). Other systems report it there.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
-    let mut asked = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLRDHUP,
-        revents: 0,
-    };
-    // SAFETY: the pointer is to one structure, which outlives the call.
-    let answer = uninterrupted(|| cvt(unsafe { libc::poll(&raw mut asked, 1, 0) }));
-    answer.is_ok() && asked.revents & libc::POLLRDHUP != 0
+    poll_now(fd, libc::POLLRDHUP).is_ok_and(|events| events & libc::POLLRDHUP != 0)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn is_shut_for_reading(_fd: BorrowedFd<'_>) -> bool {
     false
+}
+
+pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
+    let how = match how {
+        Shutdown::Read => libc::SHUT_RD,
+        Shutdown::Write => libc::SHUT_WR,
+        Shutdown::Both => libc::SHUT_RDWR,
+    };
+    // SAFETY: it takes no pointer.
+    cvt(unsafe { libc::shutdown(fd.as_raw_fd(), how) }).map(drop)
 }
 
 /// One recv(2) that does not wait, also where somebody made the socket blocking.
@@ -264,13 +295,13 @@ fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: libc::c_int) -> io::Result
 }
 
 /// One recvfrom(2) that does not wait, and the sender's address.
-pub(crate) fn recv_from(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<(usize, Address)> {
+pub(crate) fn recv_from(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<(usize, RawAddress)> {
     // SAFETY: the pointer and the length are those of `into`, which is borrowed for the call.
     unsafe { raw_recv_from(fd, into.as_mut_ptr(), into.len()) }
 }
 
 /// [`recv_from`] into new memory, as [`recv_vec`].
-pub(crate) fn recv_vec_from(fd: BorrowedFd<'_>, most: usize) -> io::Result<(Vec<u8>, Address)> {
+pub(crate) fn recv_vec_from(fd: BorrowedFd<'_>, most: usize) -> io::Result<(Vec<u8>, RawAddress)> {
     let mut bytes: Vec<u8> = Vec::new();
     bytes.try_reserve_exact(most)?;
     // SAFETY: the vector has room for `most` bytes at the pointer.
@@ -287,8 +318,8 @@ unsafe fn raw_recv_from(
     fd: BorrowedFd<'_>,
     into: *mut u8,
     len: usize,
-) -> io::Result<(usize, Address)> {
-    let mut sender = Address::empty();
+) -> io::Result<(usize, RawAddress)> {
+    let mut sender = RawAddress::empty();
     // SAFETY: the caller's promise; `sender` outlives the call, and its length says how much room it has.
     let got = cvt_len(unsafe {
         libc::recvfrom(
@@ -304,9 +335,9 @@ unsafe fn raw_recv_from(
 }
 
 /// One sendto(2) that neither waits nor raises SIGPIPE.
-pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &Address) -> io::Result<usize> {
+pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::Result<usize> {
     // SAFETY: the pointers and lengths are those of `bytes` and `to`, which are borrowed for the call.
-    cvt_len(unsafe {
+    let sent = cvt_len(unsafe {
         libc::sendto(
             fd.as_raw_fd(),
             bytes.as_ptr().cast(),
@@ -315,7 +346,20 @@ pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &Address) -> io::Res
             to.as_ptr(),
             to.len(),
         )
-    })
+    });
+    match sent {
+        // Linux reports that no local port is free by EAGAIN too, and no event follows
+        // (`inet_autobind` in net/ipv4/af_inet.c).
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_no_port(fd) => {
+            Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))
+        }
+        sent => sent,
+    }
+}
+
+fn has_no_port(fd: BorrowedFd<'_>) -> bool {
+    let name = local_address(fd).and_then(|name| name.to_internet().ok());
+    name.is_some_and(|name| name.port() == 0)
 }
 
 /// Whether the descriptor is non-blocking still: a duplicate of it can change that.

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::cancel::{CancelHandle, Link};
 use super::work::Life;
 use crate::error::TaskError;
 use crate::ready::{Call, Standing, Step};
@@ -19,14 +20,17 @@ pub(super) trait Join<T>: Step {
     fn detach(self: Pin<&Self>, standing: &Standing);
 }
 
-/// A future that runs on the loop on its own, from [`create_task`](crate::LoopHandle::create_task), and its result.
+/// A handle to a task, from [`create_task`](crate::LoopHandle::create_task).
 ///
-/// Awaiting it gives what the future gave, or a [`TaskError`]: it was cancelled, or it panicked. Dropping it detaches the task,
-/// which goes on. asyncio keeps only weak references to tasks, so that a dropped one may vanish; here the loop owns them.
+/// Awaiting it returns the output of the task's future, or a [`TaskError`] if the task was cancelled
+/// or panicked. Dropping it detaches the task, which goes on.
+///
+/// The difference from asyncio: the loop owns its tasks. asyncio holds them weakly, so a dropped one
+/// may vanish.
 ///
 /// # Cancel safety
 ///
-/// Awaiting `&mut task` may be given up and taken up again: the result is not lost.
+/// Dropping a future that awaits `&mut task` loses nothing: the task can be awaited again.
 ///
 /// # Examples
 ///
@@ -43,6 +47,7 @@ pub(super) trait Join<T>: Step {
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "JoinHandle")]
 pub struct Task<T> {
     work: Pin<Rc<Headed<Standing, dyn Join<T>>>>,
 }
@@ -56,40 +61,111 @@ impl<T> Task<T> {
         Pin::get_ref(self.work.as_ref().body()).life()
     }
 
-    /// Cancels the task and says whether that had an effect: false if it was done.
+    pub(super) fn link(&self) -> Rc<Link> {
+        self.life().link(self.work.head())
+    }
+
+    /// Returns a handle that cancels this task, also while another task awaits it.
+    ///
+    /// The difference from asyncio: awaiting a `Task` consumes or borrows it, so cancelling it from
+    /// elsewhere needs a handle of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     let task = event_loop.create_task(std::future::pending::<()>());
+    ///     let cancel_handle = task.cancel_handle();
+    ///     event_loop.call_soon(move || drop(cancel_handle.cancel()));
+    ///     assert!(task.await.unwrap_err().is_cancelled());
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias = "abort_handle")]
+    #[must_use = "a cancel handle does nothing unless `cancel` is called"]
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle::new(self.link())
+    }
+
+    /// Cancels the task. Returns false if the task had ended already.
+    ///
+    /// The task's future is dropped before this returns. A task that cancels itself, directly or
+    /// through a function that it calls, goes on until its next await and is dropped there. It ends
+    /// as cancelled even if it returns first.
     ///
     /// A destructor of the future may cancel the next task, and so on. Up to 32 such nested
     /// cancellations drop their futures before they return. Deeper ones are queued, so that a chain
     /// of any length needs a bounded stack. The outermost call drops them before it returns, also
     /// if a destructor panics.
     ///
-    /// Its future is dropped before this returns, and with it what it was waiting for. A task that cancels itself, directly or
-    /// through what it calls, goes on until its next await and is dropped there; it ends as cancelled also if it returns instead.
+    /// The difference from asyncio: nothing is raised inside the task, so it cannot refuse. Its
+    /// cleanup belongs into destructors. asyncio's task ends one iteration later.
     ///
-    /// The difference from asyncio: nothing is raised inside the task, so it cannot refuse; what it must do at its end belongs
-    /// into a destructor. And asyncio's task ends a turn of the loop later.
+    /// # Examples
+    ///
+    /// ```
+    /// # let event_loop = sendloop::Loop::new().unwrap();
+    /// let task = event_loop.create_task(std::future::pending::<()>());
+    /// assert!(task.cancel());
+    /// assert!(!task.cancel());
+    /// ```
+    #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
         let task = self.work.as_ref();
         task.body().cancel(task.get_ref().head())
     }
 
-    /// Whether the task was cancelled and has ended by that.
+    /// Returns true if the task ended because it was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let event_loop = sendloop::Loop::new().unwrap();
+    /// let task = event_loop.create_task(std::future::pending::<()>());
+    /// assert!(!task.cancelled());
+    /// task.cancel();
+    /// assert!(task.cancelled());
+    /// ```
     pub fn cancelled(&self) -> bool {
         self.life().is_cancelled()
     }
 
-    /// Whether the task has ended in whatever way.
+    /// Returns true if the task has ended: it returned, panicked, or was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let event_loop = sendloop::Loop::new().unwrap();
+    /// let task = event_loop.create_task(async {});
+    /// assert!(!task.done());
+    /// event_loop.run_once(None).unwrap();
+    /// assert!(task.done());
+    /// ```
+    #[doc(alias = "is_finished")]
     pub fn done(&self) -> bool {
         self.life().is_ended()
     }
 
-    /// Has the loop call `callback` soon after the task has ended, or soon if it has. Those of one task are called in the order
-    /// in which they were added.
+    /// Queues `callback` with the loop when the task ends, or now if it has ended.
     ///
-    /// The difference from asyncio: the callback is not given the task, which may be awaited elsewhere.
+    /// The callbacks of one task run in the order in which they were added.
+    ///
+    /// The difference from asyncio: the callback does not get the task, as the task may be awaited
+    /// elsewhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let event_loop = sendloop::Loop::new().unwrap();
+    /// let handle = event_loop.handle();
+    /// event_loop.create_task(async {}).add_done_callback(move || handle.stop());
+    /// event_loop.run_forever();
+    /// ```
     #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce() + 'static) {
-        self.life().on_end(Rc::new(Call::new(callback)));
+        self.life()
+            .on_end(self.work.head(), Rc::new(Call::new(callback)));
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! A task is one allocation: what the run queue knows of it ([`Standing`]), what its handle asks ([`work`]), and the place where
 //! first its future is and then its result. The loop has it among its tasks until it ends, the line has it while it stands there,
-//! and the [`Task`] that the user got has it to the end. A waker is a number ([`TaskWaker`]): from whatever thread and however
+//! and the [`Task`] that the user got has it to the end. A [`Link`](cancel::Link) is what a [`CancelHandle`] and a [`TaskGroup`] have
+//! of a task: it finds the task by its key until that ends, and keeps neither a future nor a result alive. A waker is a number ([`TaskWaker`]): from whatever thread and however
 //! late, it keeps neither a future nor a result alive, and finds nobody where the task has ended.
 //!
 //! # The states of a task
@@ -20,6 +21,8 @@
 //!   Ended: the future is dropped first, then the result settled, then who waits for it is told
 //! ```
 
+mod cancel;
+mod group;
 mod handle;
 mod promise;
 mod work;
@@ -30,6 +33,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Waker;
 
+pub use cancel::CancelHandle;
+pub use group::TaskGroup;
 pub use handle::Task;
 pub(crate) use promise::promise;
 pub use promise::{Promise, PromiseFuture};

@@ -41,18 +41,40 @@ fn settle<T>(shared: &Shared<T>, result: Result<T, TaskError>) {
     }
 }
 
-/// The half of [`create_future`](crate::LoopHandle::create_future) that sets the result. Dropped without one, it cancels the
-/// other half.
+/// The half of [`create_future`](crate::LoopHandle::create_future) that sets the result.
+///
+/// If it is dropped without a result, the other half fails with a [`TaskError`] that is cancelled.
+///
+/// # Examples
+///
+/// ```
+/// # let event_loop = sendloop::Loop::new().unwrap();
+/// let (promise, future) = event_loop.create_future();
+/// event_loop.call_soon(move || promise.set_result("done").unwrap());
+/// assert_eq!(event_loop.run_until_complete(future).unwrap(), "done");
+/// ```
+#[doc(alias("oneshot", "Sender"))]
+#[must_use = "dropping a promise without a result cancels its future"]
 pub struct Promise<T> {
     shared: Weak<Shared<T>>,
 }
 
 impl<T> Promise<T> {
-    /// Gives the waiting half its result.
+    /// Sets the result, and wakes the task that awaits the other half.
     ///
     /// # Errors
     ///
-    /// The value, given back: the other half was dropped, and nobody waits for it.
+    /// The value itself if the other half was dropped, so that no task can receive it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let event_loop = sendloop::Loop::new().unwrap();
+    /// let (promise, future) = event_loop.create_future();
+    /// drop(future);
+    /// assert_eq!(promise.set_result(7), Err(7));
+    /// ```
+    #[doc(alias = "send")]
     pub fn set_result(self, value: T) -> Result<(), T> {
         match self.shared.upgrade() {
             Some(shared) => {
@@ -63,7 +85,18 @@ impl<T> Promise<T> {
         }
     }
 
-    /// Whether the other half was dropped: nobody waits for the result.
+    /// Returns true if the other half was dropped, so that no task can receive the result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let event_loop = sendloop::Loop::new().unwrap();
+    /// let (promise, future) = event_loop.create_future::<()>();
+    /// assert!(!promise.cancelled());
+    /// drop(future);
+    /// assert!(promise.cancelled());
+    /// ```
+    #[doc(alias = "is_closed")]
     pub fn cancelled(&self) -> bool {
         self.shared.strong_count() == 0
     }
@@ -81,7 +114,18 @@ impl<T> Drop for Promise<T> {
 ///
 /// # Cancel safety
 ///
-/// Awaiting `&mut future` may be given up and taken up again: the result is not lost.
+/// Dropping a future that awaits `&mut future` loses nothing: it can be awaited again.
+///
+/// # Examples
+///
+/// ```
+/// # let event_loop = sendloop::Loop::new().unwrap();
+/// let (promise, future) = event_loop.create_future::<()>();
+/// drop(promise);
+/// assert!(event_loop.run_until_complete(future).unwrap_err().is_cancelled());
+/// ```
+#[doc(alias("oneshot", "Receiver"))]
+#[must_use = "dropping the future tells its promise that the result is not wanted"]
 pub struct PromiseFuture<T> {
     shared: Rc<Shared<T>>,
     /// Drops a result that was not awaited: it may hold the future that gives the next one.
@@ -89,7 +133,17 @@ pub struct PromiseFuture<T> {
 }
 
 impl<T> PromiseFuture<T> {
-    /// Whether there is a result, or there will be none.
+    /// Returns true if the result was set, or the promise was dropped without one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let event_loop = sendloop::Loop::new().unwrap();
+    /// let (promise, future) = event_loop.create_future();
+    /// assert!(!future.done());
+    /// promise.set_result(1).unwrap();
+    /// assert!(future.done());
+    /// ```
     pub fn done(&self) -> bool {
         !matches!(*self.shared.borrow(), State::Pending(_))
     }

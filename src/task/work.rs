@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::cancel::Link;
 use super::handle::Join;
 use crate::error::{TaskError, wake};
 use crate::exceptions::{ExceptionContext, Exceptions};
@@ -27,16 +28,14 @@ enum Phase {
     },
 }
 
-type Callbacks = Vec<Rc<dyn Callback>>;
-
 /// What is known of a task, whatever its types.
 pub(super) struct Life {
     phase: Cell<Phase>,
     /// Nobody will take the result: it was taken, or the handle is gone.
     detached: Cell<bool>,
     joiner: Cell<Option<Waker>>,
-    /// Nearly always none: in a box, so that a task without is small.
-    callbacks: Cell<Option<Box<Callbacks>>>,
+    /// Made at the first cancel handle or callback, so that a task without is small.
+    link: Cell<Option<Rc<Link>>>,
     ready: Rc<Ready>,
 }
 
@@ -46,7 +45,7 @@ impl Life {
             phase: Cell::new(Phase::Idle),
             detached: Cell::new(false),
             joiner: Cell::new(None),
-            callbacks: Cell::new(None),
+            link: Cell::new(None),
             ready,
         }
     }
@@ -65,36 +64,49 @@ impl Life {
     }
 
     pub(super) fn set_joiner(&self, waker: &Waker) {
-        let before = self.joiner.take();
-        let same = before.as_ref().is_some_and(|it| it.will_wake(waker));
-        self.joiner.set(before);
-        if !same {
-            // Cloning and dropping a waker may run foreign code, which may end the task: there always is a joiner then.
-            let mine = waker.clone();
-            drop(self.joiner.replace(Some(mine)));
-        }
+        keep_waker(&self.joiner, waker);
     }
 
-    pub(super) fn on_end(&self, callback: Rc<dyn Callback>) {
+    /// Returns the task's link, which its handles share until it has ended.
+    pub(super) fn link(&self, standing: &Standing) -> Rc<Link> {
+        let link = self.link.take().unwrap_or_else(|| {
+            let key = standing.key().filter(|_| !self.is_ended());
+            let task = key.map(|key| (self.ready.clone(), key));
+            Rc::new(Link::new(task, self.is_cancelled()))
+        });
+        self.link.set(Some(link.clone()));
+        link
+    }
+
+    pub(super) fn on_end(&self, standing: &Standing, callback: Rc<dyn Callback>) {
         if self.is_ended() {
             self.ready.push(callback);
         } else {
-            let mut callbacks = self.callbacks.take().unwrap_or_default();
-            callbacks.push(callback);
-            self.callbacks.set(Some(callbacks));
+            self.link(standing).add_callback(callback);
         }
     }
 
-    /// Tells who waits. The phase says that it has ended.
-    fn tell(&self) {
-        if let Some(callbacks) = self.callbacks.take() {
-            callbacks
-                .into_iter()
-                .for_each(|callback| self.ready.push(callback));
+    /// Tells whom it concerns that the task has ended.
+    fn end(&self, cancelled: bool, panicked: bool) {
+        self.phase.set(Phase::Ended { cancelled });
+        if let Some(link) = self.link.take() {
+            link.end(cancelled, panicked);
         }
         if let Some(waker) = self.joiner.take() {
             wake(waker);
         }
+    }
+}
+
+/// Keeps a clone of `waker` in `slot`, unless the waker there wakes the same task.
+pub(super) fn keep_waker(slot: &Cell<Option<Waker>>, waker: &Waker) {
+    let before = slot.take();
+    let same = before.as_ref().is_some_and(|it| it.will_wake(waker));
+    slot.set(before);
+    if !same {
+        // Cloning and dropping a waker may run foreign code, which may wake: there always is a waker then.
+        let mine = waker.clone();
+        drop(slot.replace(Some(mine)));
     }
 }
 
@@ -142,7 +154,8 @@ impl<F: Future + 'static> Step for Work<F> {
             Phase::Idle => {
                 phase.set(Phase::Cancelling);
                 let too_deep = nesting::is_full(Kind::Cancel);
-                match too_deep.then(|| life.ready.registered(standing)).flatten() {
+                let key = standing.key().filter(|_| too_deep);
+                match key.and_then(|key| life.ready.task(key)) {
                     Some(task) => {
                         nesting::queue(move || task.as_ref().body().end_cancelled(task.head()));
                     }
@@ -192,17 +205,18 @@ fn settle<F: Future + 'static>(
     result: TaskResult<F::Output>,
 ) {
     let (life, stage) = (work.get_ref().head(), work.body());
-    life.ready.dismiss(standing);
     // Asked only now: a destructor of the future's may have cancelled it too.
     let cancelled = life.phase.get() == Phase::Cancelling;
+    let panicked = !cancelled && result.as_ref().is_err_and(TaskError::is_panic);
     if cancelled {
         overrule(life, standing, result);
         stage.set(Err(TaskError::cancelled()));
     } else {
         stage.set(result);
     }
-    life.phase.set(Phase::Ended { cancelled });
-    life.tell();
+    // In between no code of the user's runs: a link finds its task until the task has ended.
+    life.ready.dismiss(standing);
+    life.end(cancelled, panicked);
     if life.detached.get() {
         dispose::<F>(life, standing, &stage);
     }

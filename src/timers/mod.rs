@@ -5,10 +5,11 @@
 //! cheap and a million cancelled timers hold no memory.
 
 mod alarms;
-mod waiting;
+mod queue;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::panic::Location;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Instant;
@@ -19,7 +20,7 @@ use crate::nesting::Kind;
 use crate::ready::Callback;
 use crate::slots::Key;
 use alarms::Alarms;
-use waiting::{Timer, Waiting};
+use queue::{Timer, TimerQueue};
 
 /// Below this number of cancelled timers sweeping is not worth it; asyncio has the same number.
 const FEW: usize = 100;
@@ -33,7 +34,7 @@ pub(crate) enum Due {
 
 #[derive(Default)]
 pub(crate) struct Timers {
-    waiting: RefCell<Waiting>,
+    waiting: RefCell<TimerQueue>,
     alarms: RefCell<Alarms>,
     made: Cell<u64>,
     /// How many of those that wait are cancelled.
@@ -51,8 +52,13 @@ impl Timers {
     }
 
     /// Has `waker` woken at `when`, until [`forget`](Timers::forget). It needs no memory of its own, as a callback does.
-    pub(crate) fn set_alarm(&self, when: Instant, waker: Waker) -> Key {
-        let key = self.alarms.borrow_mut().set(waker);
+    pub(crate) fn set_alarm(
+        &self,
+        when: Instant,
+        waker: Waker,
+        place: &'static Location<'static>,
+    ) -> Key {
+        let key = self.alarms.borrow_mut().set(waker, place);
         self.push(when, Due::Alarm(key));
         key
     }
@@ -119,7 +125,7 @@ impl Timers {
             return;
         }
         // Dropping these runs no code of the user's: their callbacks are gone since they were cancelled.
-        waiting.retain(|timer| !self.is_cancelled(timer), FEW);
+        waiting.retain(|timer| !self.is_cancelled(timer));
         self.cancelled.set(0);
     }
 
@@ -135,6 +141,15 @@ impl Timers {
             self.uncount_cancelled();
         }
         waiting.peek().map(|timer| timer.when)
+    }
+
+    /// Returns the place in the program that set the earliest timer.
+    pub(crate) fn next_place(&self) -> Option<&'static Location<'static>> {
+        self.next()?;
+        match &self.waiting.borrow().peek()?.due {
+            Due::Callback(callback) => Some(callback.place()),
+            Due::Alarm(key) => self.alarms.borrow().place(*key),
+        }
     }
 
     /// Hands back the earliest that was due at `now`; it may have been cancelled.
@@ -259,8 +274,8 @@ mod tests {
         let (timers, start) = (Timers::default(), Instant::now());
         let waker = Waker::noop();
         let (heard, forgotten) = (
-            timers.set_alarm(start, waker.clone()),
-            timers.set_alarm(start, waker.clone()),
+            timers.set_alarm(start, waker.clone(), Location::caller()),
+            timers.set_alarm(start, waker.clone(), Location::caller()),
         );
         assert!(!timers.has_rung(heard, waker));
         timers.forget(forgotten);
@@ -275,7 +290,11 @@ mod tests {
     fn forgotten_alarms_do_not_pile_up() {
         let (timers, start) = (Timers::default(), Instant::now());
         for _ in 0..100_000 {
-            let alarm = timers.set_alarm(start + Duration::from_secs(60), Waker::noop().clone());
+            let alarm = timers.set_alarm(
+                start + Duration::from_secs(60),
+                Waker::noop().clone(),
+                Location::caller(),
+            );
             timers.forget(alarm);
             assert!(timers.waiting.borrow().len() <= 2 * FEW);
         }

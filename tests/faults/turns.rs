@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpid, kill_process};
 use sendloop::Loop;
 
@@ -221,22 +221,27 @@ fn watching() {
     });
 }
 
-/// The loop in a foreign one, which waits for its descriptor as long as it says, and has it take a turn.
+/// Runs the loop in a foreign one, which polls its descriptor alone.
+fn embed(scene: &Scene, done: &dyn Fn() -> bool) {
+    while !done() {
+        let mut fds = [PollFd::new(&scene.event_loop, PollFlags::IN)];
+        poll(&mut fds, None).expect("polled");
+        if let Err(error) = scene.event_loop.run_once(Some(Duration::ZERO)) {
+            scene.met_error(&error);
+        }
+    }
+}
+
 #[test]
 fn watching_in_a_foreign_loop() {
+    play(|scene| watch(scene, |_, done| embed(scene, done)));
+}
+
+#[test]
+fn timers_in_a_foreign_loop() {
     play(|scene| {
-        watch(scene, |event_loop, done| {
-            while !done() {
-                let patience = event_loop.next_timeout().map(|patience| Timespec {
-                    tv_sec: patience.as_secs() as i64,
-                    tv_nsec: i64::from(patience.subsec_nanos()),
-                });
-                let mut waited = [PollFd::new(event_loop, PollFlags::IN)];
-                poll(&mut waited, patience.as_ref()).expect("waited");
-                if let Err(error) = event_loop.run_once(Some(Duration::ZERO)) {
-                    scene.met_error(&error);
-                }
-            }
-        });
+        let fired = set_timers(scene);
+        embed(scene, &|| fired.borrow().len() == ROUNDS as usize);
+        assert_eq!(*fired.borrow(), Vec::from_iter(0..ROUNDS));
     });
 }

@@ -67,7 +67,7 @@ impl Server {
     }
 
     #[track_caller]
-    fn start_as(command: &mut Command) -> Server {
+    pub(crate) fn start_as(command: &mut Command) -> Server {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let site = directory.path().join("site");
         fs::create_dir(&site).expect("a directory to serve");
@@ -127,6 +127,11 @@ impl Server {
         let out = self.out.as_mut().expect("it is read");
         out.read_line(&mut line).expect("a line");
         line
+    }
+
+    #[track_caller]
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&lock(&self.child))
     }
 
     #[track_caller]
@@ -288,6 +293,10 @@ pub(crate) fn executable() -> &'static Path {
     })
 }
 
+fn is_of_package(name: &str) -> bool {
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+}
+
 /// `cargo test` builds the examples too, but `cargo test --test file_server` does not, and would test what was built last.
 #[track_caller]
 fn build_into(target: &Path) {
@@ -301,6 +310,10 @@ fn build_into(target: &Path) {
         command.arg("--release");
     }
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    // ring's build script reads these, so it would run again, and cargo would build what needs it.
+    for (name, _) in std::env::vars().filter(|(name, _)| is_of_package(name)) {
+        command.env_remove(name);
+    }
     let status = command.status().expect("cargo runs");
     assert!(status.success(), "the example does not build");
 }

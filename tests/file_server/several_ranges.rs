@@ -27,8 +27,7 @@ fn parts(response: &Response) -> Vec<(String, Vec<u8>)> {
         }
         let end = find(rest, b"\r\n\r\n") + 4;
         let head = std::str::from_utf8(&rest[..end]).expect("a header");
-        let place =
-            head.strip_prefix("\r\nContent-Type: text/html; charset=utf-8\r\nContent-Range: ");
+        let place = head.strip_prefix("\r\nContent-Type: text/html\r\nContent-Range: ");
         let place = place.expect("the type and the place").trim_end();
         let bytes = &rest[end..];
         let len = find(bytes, delimiter.as_bytes());

@@ -198,6 +198,36 @@ fn sleeps_and_tasks_of_an_inherited_loop_do_not_wait_in_a_child() {
 }
 
 #[test]
+fn cancel_handles_and_groups_of_an_inherited_loop_work_in_a_child() {
+    let _test = test();
+    for fork in forks() {
+        let event_loop = new_loop();
+        let task = event_loop.create_task(std::future::pending::<()>());
+        let cancel_handle = task.cancel_handle();
+        let mut group = event_loop.task_group();
+        for _ in 0..3 {
+            group.create_task(std::future::pending::<()>());
+        }
+        turn(&event_loop);
+        in_child(*fork, || {
+            assert!(cancel_handle.cancel() && cancel_handle.cancelled());
+            let own = new_loop();
+            own.run_until_complete(async {
+                assert!(group.create_task(async {}).cancelled());
+                for _ in 0..4 {
+                    let joined = group.join_next().await.expect("a task");
+                    assert!(joined.expect_err("cancelled").is_cancelled());
+                }
+                assert!(group.join_next().await.is_none());
+            });
+        });
+        assert!(!cancel_handle.done() && group.len() == 3);
+        group.cancel();
+        assert!(cancel_handle.cancel());
+    }
+}
+
+#[test]
 fn a_job_that_forks_runs_no_other_job_in_the_child() {
     let _test = test();
     for fork in forks() {
@@ -217,5 +247,67 @@ fn a_job_that_forks_runs_no_other_job_in_the_child() {
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("text");
         assert_eq!(text, format!("{} ", std::process::id()), "{fork:?}");
+    }
+}
+
+#[test]
+fn a_wait_that_a_child_drops_goes_on_in_the_parent() {
+    let _test = test();
+    for fork in forks() {
+        let event_loop = new_loop();
+        let (reader, mut writer) = pipe();
+        let reader = Rc::new(reader);
+        let (handle, own) = (event_loop.handle(), reader.clone());
+        let task = event_loop.create_task(async move { handle.readable(&own).await });
+        turn(&event_loop);
+        let mut inherited = Some((event_loop, task));
+        in_child(*fork, || {
+            let (event_loop, task) = inherited.take().expect("there");
+            let handle = event_loop.handle();
+            drop((event_loop, task));
+            let own = new_loop();
+            let refused = own.run_until_complete(handle.readable(&reader));
+            refused.expect_err("the parent's");
+            let brief = own.wait_for(own.readable(&reader), Duration::from_millis(1));
+            own.run_until_complete(brief).expect_err("nothing came");
+        });
+        let (event_loop, task) = inherited.expect("the parent's");
+        writer.write_all(b"x").expect("room");
+        let waited = event_loop.wait_for(task, Duration::from_secs(10));
+        let result = event_loop.run_until_complete(waited).expect("it hangs");
+        result.expect("ended").expect("readable");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn child_leaves_the_timer_of_an_embedded_loop_alone() {
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    let _test = test();
+    for fork in forks() {
+        let mut event_loop = Some(new_loop());
+        let parent = event_loop.as_ref().expect("a loop");
+        let mut fds = [PollFd::new(parent, PollFlags::IN)];
+        let fired = Rc::new(Cell::new(false));
+        let fires = fired.clone();
+        let timer = parent.call_later(Duration::from_millis(50), move || fires.set(true));
+        let handle = parent.handle();
+        let work = Cell::new(Some(parent.create_future::<()>()));
+        in_child(*fork, || {
+            timer.cancel();
+            handle.call_later(Duration::from_secs(3600), || {});
+            handle.stop();
+            drop(work.take());
+            drop(handle.sleep(Duration::from_secs(1)));
+        });
+        assert_eq!(poll(&mut fds, None), Ok(1));
+        parent.run_once(Some(Duration::ZERO)).expect("a turn");
+        assert!(fired.get(), "another timer");
+        let _fired = timer;
+        parent.call_later(Duration::from_millis(50), || {});
+        in_child(*fork, || drop(event_loop.take()));
+        let parent = event_loop.as_ref().expect("a loop");
+        assert_eq!(poll(&mut [PollFd::new(parent, PollFlags::IN)], None), Ok(1));
     }
 }

@@ -97,3 +97,35 @@ fn ctrl_c_ends_a_run_in_a_child_of_a_run() {
         ran.expect("the parent's goes on");
     }
 }
+
+#[test]
+fn a_signal_object_of_the_parent_fails_in_a_child_and_works_on_in_the_parent() {
+    let _test = test();
+    for fork in forks() {
+        let event_loop = new_loop();
+        let mut inherited = Some(event_loop.signal(SIGNAL).expect("caught"));
+        in_child(*fork, || {
+            let own = new_loop();
+            let received = own.run_until_complete(inherited.as_mut().expect("there").recv());
+            received.expect_err("the parent's");
+            let mut signal = own.signal(SIGNAL).expect("caught");
+            raise();
+            own.run_until_complete(signal.recv()).expect("received");
+            // The end of the parent's takes nothing from the child's.
+            drop(inherited.take());
+            raise();
+            own.run_until_complete(signal.recv()).expect("received");
+            event_loop.signal(SIGNAL).expect_err("the parent's");
+        });
+        let after_drop = || {
+            drop(inherited.take());
+            raise();
+        };
+        assert_eq!(end_of(*fork, after_drop), End::Signal(SIGNAL));
+        let mut signal = inherited.expect("the parent's");
+        raise();
+        let received = event_loop.wait_for(signal.recv(), Duration::from_secs(10));
+        let received = event_loop.run_until_complete(received);
+        received.expect("it hangs").expect("received");
+    }
+}

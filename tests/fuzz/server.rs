@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -14,8 +15,10 @@ use crate::clients::{Client, Clients, Seat};
 use crate::connection::Connection;
 use crate::fuzz::tree::Tree;
 use crate::options::Patience;
+use crate::pages::Pages;
 use crate::recent::Recent;
 use crate::request;
+use crate::rules::Rules;
 use crate::site::Site;
 
 /// Much longer than anything here takes, and not for ever.
@@ -41,9 +44,12 @@ fn listen() -> TcpListener {
 impl Server {
     pub(crate) fn new() -> Server {
         let event_loop = Loop::new().expect("a loop");
+        let (root, rules) = (Tree::shared().root.clone(), Arc::<Rules>::default());
         let site = Site {
             event_loop: event_loop.handle(),
-            root: Tree::shared().root.clone(),
+            pages: Pages::new(event_loop.handle(), root.clone(), rules.clone()),
+            root,
+            rules,
             recent: Rc::new(Recent::new(event_loop.handle())),
             received: RefCell::new(vec![0; request::MOST].into()),
             patience: Patience {
@@ -69,7 +75,7 @@ impl Server {
         let near = Socket::new(near).expect("non-blocking");
         let (far, peer) = self.listener.accept().expect("a connection");
         let far = Socket::new(far).expect("non-blocking");
-        let serving = self.serve(Client::new(far, peer.ip()));
+        let serving = self.serve(Client::new(far, Some(peer.ip())));
         let talking = join(self.send(&near, pieces), self.receive(&near));
         let all = self.event_loop.wait_for(join(serving, talking), PATIENCE);
         let ended = self.event_loop.run_until_complete(all);

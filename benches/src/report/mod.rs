@@ -38,6 +38,7 @@ pub fn write(options: &Options) -> Result<()> {
     let plots = options.docs.join("benchmarks");
     fs::create_dir_all(&plots)?;
     plots::draw(&plots, &tables)?;
+    plots::define(&mut page, &plots)?;
     fs::write(path, page)?;
     Ok(())
 }

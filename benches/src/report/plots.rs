@@ -1,8 +1,10 @@
 //! Plots: bars of CPU time beside ours, and lines of growth.
 
-use std::path::Path;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use plotters::prelude::*;
 
 use super::Tables;
@@ -127,6 +129,41 @@ pub fn draw(folder: &Path, tables: &Tables) -> Result<()> {
         for_chart(folder, tables, chart)?;
     }
     growth(folder, tables)
+}
+
+/// Defines the page's images: by file for the page itself, and inline in `plots.md` for rustdoc,
+/// which copies no files.
+pub fn define(page: &mut String, folder: &Path) -> Result<()> {
+    let mut inline = String::new();
+    page.push('\n');
+    for path in svg_files(folder)? {
+        let name = path.file_stem().and_then(|name| name.to_str());
+        let name = name.context("a name in UTF-8")?;
+        writeln!(page, "[plot-{name}]: benchmarks/{name}.svg")?;
+        let svg = percent_encoded(&fs::read(&path)?);
+        writeln!(inline, "[plot-{name}]: data:image/svg+xml,{svg}")?;
+    }
+    Ok(fs::write(folder.join("plots.md"), inline)?)
+}
+
+fn svg_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let mut paths = entries.collect::<Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "svg"));
+    paths.sort();
+    Ok(paths)
+}
+
+fn percent_encoded(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, &byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'=' | b'/' | b',' => {
+                text.push(char::from(byte));
+            }
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+        text
+    })
 }
 
 /// Bars in groups, one for each table. In each group the longest fills the width, for the groups are of different size.

@@ -41,21 +41,21 @@ pub const SECTIONS: [Section; 9] = [
     Section {
         letter: "A",
         title: "One large file",
-        plot: Some("a.svg"),
+        plot: Some("a"),
         keys: &[("A ", Shape::Times(&[]))],
         remarks: include_str!("remarks/a.md"),
     },
     Section {
         letter: "B",
         title: "Many small sends",
-        plot: Some("b.svg"),
+        plot: Some("b"),
         keys: &[("B ", Shape::Times(&[]))],
         remarks: include_str!("remarks/b.md"),
     },
     Section {
         letter: "C",
         title: "Echo",
-        plot: Some("c.svg"),
+        plot: Some("c"),
         keys: &[
             ("C echo", Shape::Times(LATENCY)),
             ("C latency", Shape::Times(LATENCY)),
@@ -65,14 +65,14 @@ pub const SECTIONS: [Section; 9] = [
     Section {
         letter: "D",
         title: "Tasks and timers",
-        plot: Some("d.svg"),
+        plot: Some("d"),
         keys: &[("D ", Shape::Times(&[]))],
         remarks: include_str!("remarks/d.md"),
     },
     Section {
         letter: "E",
         title: "A file server",
-        plot: Some("e.svg"),
+        plot: Some("e"),
         keys: &[
             ("E 1 KiB", Shape::Times(LATENCY)),
             ("E 1 MiB", Shape::Times(LATENCY)),
@@ -84,14 +84,14 @@ pub const SECTIONS: [Section; 9] = [
     Section {
         letter: "F",
         title: "Growth",
-        plot: Some("f.svg"),
+        plot: Some("f"),
         keys: &[("F echo ", Shape::Growth), ("F files ", Shape::Growth)],
         remarks: include_str!("remarks/f.md"),
     },
     Section {
         letter: "G",
         title: "Cold files",
-        plot: Some("g.svg"),
+        plot: Some("g"),
         keys: &[
             ("G disk", Shape::Lateness),
             ("G fuse", Shape::Lateness),
@@ -134,7 +134,7 @@ impl Section {
     fn write_new(&self, page: &mut String, all: &Tables) -> Result<()> {
         page.push_str(self.remarks);
         if let Some(plot) = self.plot {
-            page.push_str(&format!("\n![{}](benchmarks/{plot})\n", self.title));
+            page.push_str(&format!("\n![{}][plot-{plot}]\n", self.title));
         }
         for (keys, shape) in self.keys {
             let tables: Vec<&Table> = of(all, keys);

@@ -11,7 +11,7 @@ use crate::runner::rounds::{self, Peer, Plan};
 use crate::runner::side::Side;
 
 /// A scenario, what it is called, and how often it is done.
-const SCENARIOS: [(&str, &str, u64); 9] = [
+const SCENARIOS: [(&str, &str, u64); 10] = [
     ("create", "create and join a task, 1,000 at once", 1_000_000),
     ("create_one", "create and join a task, one by one", 500_000),
     ("yield", "yield, alone", 500_000),
@@ -23,6 +23,11 @@ const SCENARIOS: [(&str, &str, u64); 9] = [
     (
         "timer_fire",
         "timer set and fired, a million at once",
+        1_000_000,
+    ),
+    (
+        "timer_random",
+        "timer set and fired, a million at once, deadlines in random order over 250 ms",
         1_000_000,
     ),
 ];
@@ -45,7 +50,7 @@ pub fn run(options: &Options) -> Result<()> {
             rounds: scale.rounds,
         };
         // smol's timers do not come to an end often enough: see remarks/d.md.
-        let many = if what == "timer_fire" { 2 } else { peers.len() };
+        let many = if what.starts_with("timer_") && what != "timer_drop" { 2 } else { peers.len() };
         let table = plan.run_samples(&mut peers[..many], |peer| measure(peer, what, count))?;
         results::save(&options.folder, &table)?;
     }

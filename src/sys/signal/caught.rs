@@ -32,9 +32,14 @@
 //!    first Ctrl-C of [`run`](crate::run). The first signal is ignored or cancels `run`, and the
 //!    next one does what it did before the loop.
 //! 5. A mailbox is marked as wanting a signal before the handler is installed and until it is
-//!    replaced. So the handler of rule 4, which looks at the marks again afterwards, never takes a
-//!    signal away from a mailbox.
+//!    replaced. A handler that follows rule 4 is counted, and looks at the marks after that. `want`
+//!    sets its mark and then waits until none is counted. So after `want` has returned, no handler
+//!    installs the former action until the mark is gone.
+//! 6. Two threads may each get a Ctrl-C at once. The first handler interrupts [`run`](crate::run)
+//!    and installs the default. The second finds the default and raises its signal again, which
+//!    ends the process.
 
+use std::array;
 use std::io::{self, Read};
 use std::iter;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -139,6 +144,16 @@ struct Former {
     flags: AtomicI32,
 }
 
+impl Former {
+    /// The action, without its mask.
+    fn action(&self) -> libc::sigaction {
+        let mut action = DEFAULT;
+        action.sa_sigaction = self.handler.load(SeqCst);
+        action.sa_flags = self.flags.load(SeqCst);
+        action
+    }
+}
+
 static MAILBOXES: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
 static FORMER_FOR_HANDLER: [Former; NUMBERS] = [const {
     Former {
@@ -153,12 +168,46 @@ type FormerActions = [Option<libc::sigaction>; NUMBERS];
 /// handler and foreign code.
 fn former() -> MutexGuard<'static, FormerActions> {
     static FORMER: PerProcess<Mutex<FormerActions>> = PerProcess::new();
-    // A forked child takes no lock of its parent that a thread of the parent may hold.
     let former = FORMER.get(|parents| {
-        let parents = parents.and_then(|parents| parents.try_lock().ok());
-        Mutex::new(parents.map_or([None; NUMBERS], |former| *former))
+        if parents.is_some() {
+            // A forked child has no thread that runs a handler of its parent.
+            HANDING_BACK.store(0, SeqCst);
+        }
+        Mutex::new(match parents.map(Mutex::try_lock) {
+            None => [None; NUMBERS],
+            Some(Ok(former)) => *former,
+            // A forked child takes no lock that a thread of the parent may have held at the fork.
+            Some(Err(_)) => array::from_fn(|number| Some(FORMER_FOR_HANDLER[number].action())),
+        })
     });
     former.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The number of handlers that follow rule 4 now.
+static HANDING_BACK: AtomicU32 = AtomicU32::new(0);
+
+/// A handler that is counted. Safe in a signal handler.
+struct HandingBack;
+
+impl HandingBack {
+    fn begin() -> HandingBack {
+        HANDING_BACK.fetch_add(1, SeqCst);
+        HandingBack
+    }
+
+    /// Waits until no handler is counted. A handler is a few instructions long.
+    fn wait_for_all() {
+        while HANDING_BACK.load(SeqCst) > 0 {
+            thread::yield_now();
+        }
+    }
+}
+
+impl Drop for HandingBack {
+    fn drop(&mut self) {
+        // A forked child may have set the count to 0 meanwhile.
+        let _ = HANDING_BACK.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
+    }
 }
 
 fn mailboxes() -> impl Iterator<Item = &'static Shared> {
@@ -211,16 +260,25 @@ extern "C" fn catch(signal: libc::c_int) {
     // SAFETY: the pointer is to this thread's errno.
     let before = unsafe { *errno };
     let number = signal as usize;
-    let mut wanted = false;
-    for mailbox in own_mailboxes().filter(|mailbox| mailbox.wants(number)) {
-        mailbox.post(number);
-        wanted = true;
-    }
-    if !wanted {
-        hand_back(signal);
+    if !post(number) {
+        let counted = HandingBack::begin();
+        if !post(number) {
+            hand_back(signal);
+        }
+        drop(counted);
     }
     // SAFETY: the pointer is to this thread's errno.
     unsafe { *errno = before };
+}
+
+/// Leaves a signal in each mailbox that wants it, and returns whether there is one.
+fn post(number: usize) -> bool {
+    let mut is_wanted = false;
+    for mailbox in own_mailboxes().filter(|mailbox| mailbox.wants(number)) {
+        mailbox.post(number);
+        is_wanted = true;
+    }
+    is_wanted
 }
 
 /// In the handler, at a signal that no mailbox wants: installs the former action and interrupts the
@@ -231,38 +289,46 @@ fn hand_back(signal: i32) {
     let Some(former) = FORMER_FOR_HANDLER.get(number) else {
         return;
     };
-    let (mut next, mut before, mut is_taken) = (DEFAULT, DEFAULT, false);
-    next.sa_sigaction = former.handler.load(SeqCst);
-    next.sa_flags = former.flags.load(SeqCst);
+    let mut before = DEFAULT;
     // SAFETY: the kernel returned that handler with these flags.
-    let replaced = unsafe { replace(signal, ours(), &next, &mut before) };
-    if !matches!(replaced, Ok(true)) {
-        return;
-    }
-    for mailbox in own_mailboxes().filter(|mailbox| mailbox.is_interrupted_by(number)) {
-        mailbox.interrupt();
-        is_taken = true;
-    }
-    if own_mailboxes().any(|mailbox| mailbox.wishes(number) > 0) {
-        // SAFETY: `before` is our action: `catch` does only what a handler may do.
-        let _ = unsafe { replace(signal, next.sa_sigaction, &before, &mut { DEFAULT }) };
-    } else if !is_taken && mailboxes().any(|mailbox| mailbox.wishes(number) > 0) {
-        // Only a loop of the parent wants the signal: here it does what it did before.
+    let replaced = unsafe { replace(signal, ours(), &former.action(), &mut before) };
+    let is_for_former = match replaced {
+        Ok(true) => !interrupt(number) && is_wanted_by_parent(number),
+        // Another thread's handler has installed the default: see rule 6.
+        Ok(false) => signal == libc::SIGINT && before.sa_sigaction == libc::SIG_DFL,
+        Err(_) => false,
+    };
+    if is_for_former {
         // SAFETY: no pointers, and safe in a signal handler. The signal is blocked until that ends.
         unsafe { libc::raise(signal) };
     }
+}
+
+/// Interrupts the loops that asked for it, and returns whether there is one.
+fn interrupt(number: usize) -> bool {
+    let mut is_any = false;
+    for mailbox in own_mailboxes().filter(|mailbox| mailbox.is_interrupted_by(number)) {
+        mailbox.interrupt();
+        is_any = true;
+    }
+    is_any
+}
+
+/// Returns whether a loop of the parent wants the signal, in a forked child.
+fn is_wanted_by_parent(number: usize) -> bool {
+    let mut inherited = mailboxes().filter(|mailbox| mailbox.is_inherited());
+    inherited.any(|mailbox| mailbox.wishes(number) > 0)
 }
 
 /// Keeps the action that ours replaced. The former one stays if ours replaced itself.
 fn remember(former: &mut Option<libc::sigaction>, number: usize, before: libc::sigaction) {
     if before.sa_sigaction != ours() {
         *former = Some(before);
-        FORMER_FOR_HANDLER[number]
-            .handler
-            .store(before.sa_sigaction, SeqCst);
-        FORMER_FOR_HANDLER[number]
-            .flags
-            .store(before.sa_flags, SeqCst);
+        let shared = &FORMER_FOR_HANDLER[number];
+        // A child that is forked in between finds the default, and no handler with wrong flags.
+        shared.handler.store(libc::SIG_DFL, SeqCst);
+        shared.flags.store(before.sa_flags, SeqCst);
+        shared.handler.store(before.sa_sigaction, SeqCst);
     }
 }
 
@@ -329,6 +395,7 @@ impl Mailbox {
         }
         let mut former = former();
         let wanted_before = self.shared.wanted[number].swap(true, SeqCst);
+        HandingBack::wait_for_all();
         let mut before = DEFAULT;
         // SAFETY: the handler is `catch`, which does only what a handler may do.
         if let Err(error) = unsafe { swap(signal, &our_action(), &mut before) } {
@@ -367,17 +434,19 @@ impl Mailbox {
         // Before the handler is installed: the first Ctrl-C may come at once.
         remember(&mut former[number], number, DEFAULT);
         self.shared.interruptible.store(true, SeqCst);
-        // SAFETY: the handler is `catch`, which does only what a handler may do.
-        match unsafe { replace(signal, present, &our_action(), &mut before) } {
-            Ok(true) => {
-                remember(&mut former[number], number, before);
-                Ok(true)
-            }
-            other => {
-                self.shared.interruptible.store(false, SeqCst);
-                other
-            }
+        HandingBack::wait_for_all();
+        if !self.shared.interruptible.load(SeqCst) {
+            // A Ctrl-C has come already. The next one has its default effect.
+            return Ok(true);
         }
+        // SAFETY: the handler is `catch`, which does only what a handler may do.
+        let replaced = unsafe { replace(signal, present, &our_action(), &mut before) };
+        if let Ok(true) = replaced {
+            remember(&mut former[number], number, before);
+            return Ok(true);
+        }
+        let is_interrupted = !self.shared.interruptible.swap(false, SeqCst);
+        replaced.map(|_| is_interrupted)
     }
 
     /// Lets Ctrl-C interrupt the loop no more. Returns false if one already did, or was not asked
@@ -477,3 +546,6 @@ fn make() -> &'static Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

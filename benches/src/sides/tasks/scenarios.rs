@@ -31,6 +31,7 @@ pub(super) async fn scenario<E: Executor>(executor: E, what: &str, count: u64) {
         "call_soon" => calls(&executor, count).await,
         "timer_drop" => timers_dropped(&executor, count).await,
         "timer_fire" => timers_fired(&executor, count).await,
+        "timer_random" => timers_fired_at_random(&executor, count).await,
         _ => unreachable!("{what}"),
     }
 }
@@ -154,8 +155,22 @@ async fn timers_dropped<E: Executor>(executor: &E, count: u64) {
 /// All set at once, for times that are spread over a tenth of a second.
 async fn timers_fired<E: Executor>(executor: &E, count: u64) {
     let delay = |n: u64| SPREAD + SPREAD.mul_f64(n as f64 / count as f64);
-    let mut sleeps: Vec<_> = (0..count)
-        .map(|n| Box::pin(executor.sleep(delay(n))))
+    fire(executor, (0..count).map(delay)).await;
+}
+
+/// The same with deadlines in random order, over 250 ms.
+async fn timers_fired_at_random<E: Executor>(executor: &E, count: u64) {
+    let mut random = 1_u64;
+    let delays = (0..count).map(|_| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        SPREAD + Duration::from_nanos((random >> 33) % 250_000_000)
+    });
+    fire(executor, delays).await;
+}
+
+async fn fire<E: Executor>(executor: &E, delays: impl Iterator<Item = Duration>) {
+    let mut sleeps: Vec<_> = delays
+        .map(|delay| Box::pin(executor.sleep(delay)))
         .collect();
     for sleep in &mut sleeps {
         poll_once(sleep).await;

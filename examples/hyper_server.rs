@@ -1,12 +1,13 @@
-//! hyper over a loop: an HTTP/1 server that answers each request with what it was asked.
+//! An HTTP/1 server over hyper. It answers each request with its method, target and body.
 //!
-//! All that hyper needs is in `adapter.rs`. To try it:
+//! `adapters/hyper.rs` connects hyper to the loop. To try it:
 //!
 //! ```text
 //! cargo run --example hyper_server                    # or with another address: -- 127.0.0.1:0
 //! curl -i --data hello http://127.0.0.1:8080/a/path
 //! ```
 
+#[path = "adapters/hyper.rs"]
 mod adapter;
 
 use std::convert::Infallible;
@@ -15,7 +16,7 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use adapter::Connection;
+use adapter::Stream;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -24,8 +25,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use sendloop::{LoopHandle, Socket};
 
-/// How long to wait where there is no descriptor left for a connection.
-const EXHAUSTED: Duration = Duration::from_millis(100);
+/// The pause after an accept error: the process may be out of descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
 
 fn main() -> io::Result<()> {
     let addr = env::args().nth(1);
@@ -34,8 +35,7 @@ fn main() -> io::Result<()> {
     println!("listening on http://{}", listener.local_addr()?);
     let listener = Socket::new(listener)?;
     match sendloop::run(async |event_loop| accept(&event_loop, &listener).await) {
-        // Ctrl-C.
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()), // Ctrl-C
         result => result,
     }
 }
@@ -47,18 +47,18 @@ async fn accept(event_loop: &LoopHandle, listener: &Socket<TcpListener>) {
                 event_loop.create_task(serve(event_loop.clone(), socket));
             }
             Err(error) => {
-                eprintln!("accept: {error}");
-                event_loop.sleep(EXHAUSTED).await;
+                eprintln!("cannot accept: {error}");
+                event_loop.sleep(PAUSE).await;
             }
         }
     }
 }
 
 async fn serve(event_loop: LoopHandle, socket: Socket<TcpStream>) {
-    let connection = Connection::new(event_loop, socket);
+    let connection = Stream::new(&event_loop, socket);
     let served = http1::Builder::new().serve_connection(connection, service_fn(answer));
     if let Err(error) = served.await {
-        eprintln!("a connection ended: {error}");
+        eprintln!("connection failed: {error}");
     }
 }
 

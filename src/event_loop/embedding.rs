@@ -1,0 +1,125 @@
+//! The loop's descriptor, for another loop that runs this one.
+//!
+//! # Rules
+//!
+//! 1. The descriptor is the poller's, so it is readable while an event waits.
+//! 2. From its first use on, it is also readable while an iteration is due for another reason. A
+//!    change outside of a run calls [`update_descriptor`](Inner::update_descriptor), or goes
+//!    through the run queue.
+//! 3. For work that is due now, the loop notifies itself as another thread would. For a timer, it
+//!    sets a timerfd that is registered with the poller.
+//! 4. Both are edge-triggered, so the next poll takes the event. Each run ends with an update. A
+//!    descriptor that stayed readable without work would make the other loop spin.
+//!
+//! A loop whose descriptor is not used pays one branch for each piece of work.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::{Inner, LoopHandle};
+use crate::reactor::shorter;
+use crate::sys::timerfd::TimerFd;
+use crate::sys::uninterrupted;
+
+#[derive(Default)]
+pub(super) struct Embedding {
+    /// Set at the first use of the descriptor.
+    is_on: Cell<bool>,
+    timer: RefCell<Option<TimerFd>>,
+    /// The time to which the timer is set.
+    deadline: Cell<Option<Instant>>,
+}
+
+impl Embedding {
+    pub(super) fn close(&self) {
+        self.timer.take();
+    }
+}
+
+impl Inner {
+    /// Keeps the descriptor readable, from now on, while an iteration is due.
+    pub(super) fn embed(&self) {
+        if self.closed.get() || !self.process.is_current() || self.embedding.is_on.replace(true) {
+            return;
+        }
+        if let Err(error) = self.create_timer() {
+            log::warn!(
+                "cannot create a timer for a loop's descriptor: {error}; it is readable while the \
+                 loop has timers, until this succeeds"
+            );
+        }
+        self.update_descriptor();
+    }
+
+    /// Updates the descriptor after a change of what is due.
+    #[inline]
+    pub(super) fn update_descriptor(&self) {
+        if self.embedding.is_on.get() && !self.running.get() {
+            self.update_used_descriptor();
+        }
+    }
+
+    fn update_used_descriptor(&self) {
+        if self.closed.get() || !self.process.is_current() {
+            return;
+        }
+        let other = shorter(self.reactor.patience(), self.pool.retry_timeout());
+        let is_due = shorter(self.patience(), other) == Some(Duration::ZERO);
+        if is_due || self.jump(None).is_some() {
+            return self.notify_embedder();
+        }
+        self.ready.notify_next(true);
+        let timer = self.timers.next().filter(|_| self.clock.is_real());
+        let other = other.map(|wait| Instant::now() + wait);
+        self.set_timer(timer.into_iter().chain(other).min());
+    }
+
+    fn notify_embedder(&self) {
+        self.ready.notify_next(false);
+        if !self.door.is_knocked_at() {
+            self.watcher.wake_by_ref();
+        }
+    }
+
+    fn set_timer(&self, deadline: Option<Instant>) {
+        if self.embedding.deadline.get() == deadline {
+            return;
+        }
+        match self.try_set_timer(deadline) {
+            Ok(()) => self.embedding.deadline.set(deadline),
+            // The next iteration retries. That costs CPU time, but a lost timer would hang the
+            // program.
+            Err(_) => self.notify_embedder(),
+        }
+    }
+
+    fn try_set_timer(&self, deadline: Option<Instant>) -> io::Result<()> {
+        self.create_timer()?;
+        let after = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+        let timer = self.embedding.timer.borrow();
+        timer
+            .as_ref()
+            .map_or(Ok(()), |timer| uninterrupted(|| timer.set(after)))
+    }
+
+    /// Creates the timer, unless there is one or the system has no such timers.
+    fn create_timer(&self) -> io::Result<()> {
+        if !TimerFd::IS_AVAILABLE || self.embedding.timer.borrow().is_some() {
+            return Ok(());
+        }
+        let timer = uninterrupted(TimerFd::new)?;
+        self.reactor.add_timer(timer.as_fd())?;
+        self.embedding.timer.replace(Some(timer));
+        Ok(())
+    }
+}
+
+impl LoopHandle {
+    /// Updates the descriptor after a change of the timers or the executor.
+    #[inline]
+    pub(crate) fn update_descriptor(&self) {
+        self.inner.update_descriptor();
+    }
+}

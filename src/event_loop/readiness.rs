@@ -1,0 +1,196 @@
+//! Waiting for a descriptor: `readable` and `writable`.
+//!
+//! A wait asks poll(2) first and registers the descriptor only if it is not ready. So a ready
+//! descriptor costs one system call, and a file that epoll refuses is ready at once. After an event
+//! the wait asks poll(2) again, as another task may have taken what there was.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::LoopHandle;
+use crate::reactor::{Attachment, Direction, Waiting};
+use crate::sys::interest::poll_now;
+
+/// The future of [`LoopHandle::readable`] and [`LoopHandle::writable`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Readiness<'a> {
+    event_loop: LoopHandle,
+    fd: BorrowedFd<'a>,
+    direction: Direction,
+    /// The events for poll(2).
+    events: libc::c_short,
+    waiting: Waiting,
+    /// While it waits.
+    attachment: Option<Attachment>,
+}
+
+impl Readiness<'_> {
+    fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let event_loop = &self.event_loop;
+        if event_loop.is_closed() {
+            return Poll::Ready(Err(event_loop.closed_error()));
+        }
+        ready!(event_loop.poll_budget(cx));
+        let source = self.attachment.as_ref().map(Attachment::source);
+        source.map_or(Ok(()), |source| source.check())?;
+        // Without an event since the last call, poll(2) would report the same again.
+        let may_be_ready = source.is_none_or(|source| source.may_be_ready(self.direction));
+        if may_be_ready && poll_now(self.fd, self.events)? != 0 {
+            event_loop.spend_budget(0);
+            return Poll::Ready(Ok(()));
+        }
+        self.wait(cx)
+    }
+
+    /// Waits for the next event. Ready only with an error: the loop cannot wait for the descriptor.
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let attachment = match self.attachment.take() {
+            Some(attachment) => attachment,
+            None => self.event_loop.reactor().attach(self.fd)?,
+        };
+        let source = self.attachment.insert(attachment).source().clone();
+        source.side(self.direction).exhausted();
+        self.waiting.park(source, self.direction, cx);
+        Poll::Pending
+    }
+}
+
+impl Future for Readiness<'_> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = self.poll_ready(cx);
+        if polled.is_ready() {
+            self.waiting.end();
+            self.attachment = None;
+        }
+        polled
+    }
+}
+
+impl fmt::Debug for Readiness<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness")
+            .field("fd", &self.fd.as_raw_fd())
+            .field("direction", &self.direction)
+            .field("waits", &self.waiting.is_begun())
+            .finish()
+    }
+}
+
+impl LoopHandle {
+    /// Waits until the descriptor is readable, at its end, or failed.
+    ///
+    /// The descriptor may be any that epoll takes: a pipe, a terminal, an eventfd, a timerfd, a
+    /// pidfd, an inotify, or a socket of another crate. Use it for the output of a child process.
+    /// It need not be non-blocking. A regular file is always ready, as poll(2) has it.
+    ///
+    /// An end or an error counts as readable; the read that follows reports it. The wait is
+    /// level-triggered: if there is something to read, the future is ready at once. Several tasks
+    /// may wait for one descriptor, beside [`add_reader`](LoopHandle::add_reader) and operations of
+    /// a [`Socket`](crate::Socket). All of them are woken, so a task that reads should expect
+    /// `WouldBlock` if another task may read first, and should make the descriptor non-blocking.
+    ///
+    /// The future borrows the descriptor, which thus stays open. asyncio has no such call: a
+    /// program adds a reader that sets a future.
+    ///
+    /// # Errors
+    ///
+    /// [`LoopClosedError`](crate::LoopClosedError) on a closed loop, also if the loop is closed
+    /// during the wait. Any OS error from poll(2) or the registration. EBADF if unsafe code closed
+    /// the descriptor and the loop has noticed that its number names another one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a dropped wait removes its registration at once and takes nothing from the
+    /// descriptor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use std::process::{Command, Stdio};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let text = sendloop::run(async |event_loop| -> std::io::Result<String> {
+    ///     let mut child = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn()?;
+    ///     let mut output = child.stdout.take().expect("a pipe");
+    ///     let mut text = Vec::new();
+    ///     loop {
+    ///         event_loop.readable(&output).await?;
+    ///         let mut bytes = [0; 4096];
+    ///         match output.read(&mut bytes)? {
+    ///             0 => break,
+    ///             n => text.extend_from_slice(&bytes[..n]),
+    ///         }
+    ///     }
+    ///     child.wait()?;
+    ///     Ok(String::from_utf8_lossy(&text).into_owned())
+    /// })??;
+    /// assert_eq!(text, "hello\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "AsyncFd")]
+    #[doc(alias = "Async")]
+    #[doc(alias = "ready")]
+    #[doc(alias = "readiness")]
+    pub fn readable<'a>(&self, fd: &'a impl AsFd) -> Readiness<'a> {
+        self.readiness(fd.as_fd(), Direction::Read, libc::POLLIN)
+    }
+
+    /// Waits until the descriptor is writable or failed; otherwise as
+    /// [`readable`](LoopHandle::readable).
+    ///
+    /// Make the descriptor non-blocking before you write: a pipe that is writable may have less
+    /// room than a write needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](LoopHandle::readable).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, as [`readable`](LoopHandle::readable).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
+    /// writer.set_nonblocking(true)?;
+    /// event_loop.run_until_complete(event_loop.writable(&writer))?;
+    /// writer.write_all(b"hello")?;
+    /// event_loop.run_until_complete(event_loop.readable(&reader))
+    /// # }
+    /// ```
+    #[doc(alias = "AsyncFd")]
+    #[doc(alias = "Async")]
+    #[doc(alias = "ready")]
+    #[doc(alias = "readiness")]
+    pub fn writable<'a>(&self, fd: &'a impl AsFd) -> Readiness<'a> {
+        self.readiness(fd.as_fd(), Direction::Write, libc::POLLOUT)
+    }
+
+    fn readiness<'a>(
+        &self,
+        fd: BorrowedFd<'a>,
+        direction: Direction,
+        events: libc::c_short,
+    ) -> Readiness<'a> {
+        Readiness {
+            event_loop: self.clone(),
+            fd,
+            direction,
+            events,
+            waiting: Waiting::default(),
+            attachment: None,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Addresses of sockets, to and from the kernel's form.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::net;
+use std::os::fd::BorrowedFd;
+use std::os::unix::net as unix;
+use std::path::{Path, PathBuf};
+
+use crate::sys::address::RawAddress;
+use crate::sys::socket as sys;
+
+/// An address of a `Socket<OwnedFd>`, which may be of any family.
+///
+/// [`sock_accept`](crate::LoopHandle::sock_accept) and
+/// [`sock_recvfrom`](crate::LoopHandle::sock_recvfrom) return it,
+/// [`sock_connect`](crate::LoopHandle::sock_connect) and
+/// [`sock_sendto`](crate::LoopHandle::sock_sendto) take it.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use sendloop::Address;
+///
+/// let ip: SocketAddr = "127.0.0.1:80".parse().unwrap();
+/// let address = Address::from(ip);
+/// assert!(matches!(address, Address::Ip(same) if same == ip));
+/// assert_eq!(address.to_string(), "127.0.0.1:80");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Address {
+    /// An IPv4 or IPv6 address with a port.
+    Ip(net::SocketAddr),
+    /// An address of a Unix socket: a path, an abstract name, or no name.
+    Unix(unix::SocketAddr),
+    /// An address of another family, such as vsock or netlink. Its family is 0 if the kernel named
+    /// no address, as for a receive from a TCP stream.
+    Other(RawAddress),
+}
+
+impl From<net::SocketAddr> for Address {
+    fn from(addr: net::SocketAddr) -> Address {
+        Address::Ip(addr)
+    }
+}
+
+impl From<unix::SocketAddr> for Address {
+    fn from(addr: unix::SocketAddr) -> Address {
+        Address::Unix(addr)
+    }
+}
+
+/// Two addresses are equal if the kernel takes them for the same. All unnamed Unix addresses are
+/// equal.
+impl PartialEq for Address {
+    fn eq(&self, other: &Address) -> bool {
+        self.to_raw().ok() == other.to_raw().ok()
+    }
+}
+
+impl Eq for Address {}
+
+/// `127.0.0.1:80`, `/run/a.sock`, `@abstract`, `(unnamed)`, `(family 40)`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addr = match self {
+            Address::Ip(addr) => return addr.fmt(f),
+            Address::Other(raw) => return write!(f, "(family {})", raw.family()),
+            Address::Unix(addr) => addr,
+        };
+        match (addr.as_pathname(), RawAddress::from_unix(addr)) {
+            (Some(path), _) => path.display().fmt(f),
+            (None, Ok(raw)) => write!(f, "@{}", raw.abstract_name().escape_ascii()),
+            (None, Err(_)) => f.write_str("(unnamed)"),
+        }
+    }
+}
+
+/// An address that the kernel takes.
+pub trait ToRaw {
+    fn to_raw(&self) -> io::Result<RawAddress>;
+}
+
+/// An address that the kernel gives.
+pub trait FromRaw: ToRaw + Sized {
+    /// True if it can hold IP addresses alone.
+    const IP_ONLY: bool = false;
+
+    /// Converts the address of a peer of the socket `fd`.
+    fn from_raw(fd: BorrowedFd<'_>, raw: RawAddress) -> io::Result<Self>;
+}
+
+impl ToRaw for net::SocketAddr {
+    fn to_raw(&self) -> io::Result<RawAddress> {
+        Ok(RawAddress::from(self))
+    }
+}
+
+impl FromRaw for net::SocketAddr {
+    const IP_ONLY: bool = true;
+
+    fn from_raw(_: BorrowedFd<'_>, raw: RawAddress) -> io::Result<net::SocketAddr> {
+        raw.to_internet()
+    }
+}
+
+impl ToRaw for unix::SocketAddr {
+    fn to_raw(&self) -> io::Result<RawAddress> {
+        RawAddress::from_unix(self)
+    }
+}
+
+impl FromRaw for unix::SocketAddr {
+    fn from_raw(_: BorrowedFd<'_>, raw: RawAddress) -> io::Result<unix::SocketAddr> {
+        raw.to_unix()
+    }
+}
+
+impl ToRaw for Address {
+    fn to_raw(&self) -> io::Result<RawAddress> {
+        match self {
+            Address::Ip(addr) => addr.to_raw(),
+            Address::Unix(addr) => addr.to_raw(),
+            Address::Other(raw) => Ok(*raw),
+        }
+    }
+}
+
+impl FromRaw for Address {
+    fn from_raw(fd: BorrowedFd<'_>, raw: RawAddress) -> io::Result<Address> {
+        // The kernel gives no byte for the address of an unnamed Unix socket.
+        let is_unnamed = raw.as_bytes().is_empty() && sys::is_unix(fd);
+        if is_unnamed || raw.is_unix() {
+            return raw.to_unix().map(Address::Unix);
+        }
+        Ok(raw.to_internet().map_or(Address::Other(raw), Address::Ip))
+    }
+}
+
+/// An address that a Unix socket connects to.
+pub trait UnixTarget: ToRaw {}
+
+impl UnixTarget for Path {}
+impl UnixTarget for PathBuf {}
+impl UnixTarget for str {}
+impl UnixTarget for String {}
+impl UnixTarget for OsStr {}
+impl UnixTarget for OsString {}
+impl UnixTarget for unix::SocketAddr {}
+
+impl ToRaw for Path {
+    fn to_raw(&self) -> io::Result<RawAddress> {
+        RawAddress::from_path(self)
+    }
+}
+
+impl ToRaw for PathBuf {
+    fn to_raw(&self) -> io::Result<RawAddress> {
+        RawAddress::from_path(self.as_ref())
+    }
+}
+
+impl ToRaw for str {
+    fn to_raw(&self) -> io::Result<RawAddress> {
+        RawAddress::from_path(self.as_ref())
+    }
+}
+
+impl ToRaw for String {
+    fn to_raw(&self) -> io::Result<RawAddress> {
+        RawAddress::from_path(self.as_ref())
+    }
+}
+
+impl ToRaw for OsStr {
+    fn to_raw(&self) -> io::Result<RawAddress> {
+        RawAddress::from_path(self.as_ref())
+    }
+}
+
+impl ToRaw for OsString {
+    fn to_raw(&self) -> io::Result<RawAddress> {
+        RawAddress::from_path(self.as_ref())
+    }
+}

@@ -1,0 +1,222 @@
+//! Connecting to a host by its name: several addresses race for one connection (RFC 8305).
+
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::pin::Pin;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use crate::event_loop::LoopHandle;
+use crate::socket::Socket;
+
+/// The time until the next address is tried: RFC 8305 calls it the Connection Attempt Delay, and
+/// recommends this.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// The longest name that DNS has, without a dot at its end (RFC 1035).
+const MAX_HOST: usize = 253;
+
+impl LoopHandle {
+    /// Connects to a port of a host, and returns the connected TCP socket.
+    ///
+    /// `host` is a name, which the executor looks up, or an IP address without brackets. The loop
+    /// tries the addresses in the resolver's order, but takes IPv4 and IPv6 in turn. It tries the
+    /// next address when one fails, or 250 ms after it began the last. The first connection wins,
+    /// and the loop closes the other attempts at once. The 250 ms are by the loop's [`Clock`].
+    ///
+    /// This is asyncio's `create_connection` with `happy_eyeballs_delay=0.25`, without a transport.
+    /// It sets no time limit: use [`wait_for`](LoopHandle::wait_for). It never returns a TCP
+    /// socket that is connected to itself; such an attempt counts as refused.
+    ///
+    /// The future is `'static`, so it can be a task. Nothing starts before its first poll.
+    ///
+    /// [`Clock`]: crate::Clock
+    ///
+    /// # Errors
+    ///
+    /// - `InvalidInput` if `host` is empty, has a zero byte, or is longer than 253 bytes.
+    /// - The error of [`getaddrinfo`](LoopHandle::getaddrinfo) if the lookup fails.
+    /// - If every address fails, the kind of the first address's error: `ConnectionRefused`,
+    ///   `TimedOut`, `NetworkUnreachable` and so on. Its text names the host and each address with
+    ///   its failure. Its source is the first address's error, with `raw_os_error`.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed loop.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes every attempt. A lookup that has begun ends on its thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use std::net::TcpListener;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # sendloop::run(async |event_loop| {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let port = listener.local_addr()?.port();
+    /// let sock = event_loop.connect("localhost", port).await?;
+    /// event_loop.sock_sendall(&sock, b"hello").await?;
+    ///
+    /// drop((sock, listener));
+    /// let error = event_loop.connect("127.0.0.1", port).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    /// let first = error.get_ref().and_then(|error| error.source());
+    /// let first: &Error = first.and_then(|error| error.downcast_ref()).unwrap();
+    /// assert_eq!(first.raw_os_error(), Some(libc::ECONNREFUSED));
+    /// # Ok::<(), Error>(())
+    /// # })?
+    /// # }
+    /// ```
+    #[doc(alias = "TcpStream")]
+    #[doc(alias = "connect_tcp")]
+    #[doc(alias = "create_connection")]
+    #[doc(alias = "open_connection")]
+    #[doc(alias = "happy_eyeballs")]
+    #[doc(alias = "happy eyeballs")]
+    pub fn connect(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Socket<TcpStream>>> + use<> {
+        let (event_loop, host) = (self.clone(), host.to_owned());
+        async move {
+            // A call that fails at once counts too.
+            poll_fn(|cx| event_loop.poll_budget(cx)).await;
+            event_loop.spend_budget(0);
+            let addrs = interleave(addresses(&event_loop, &host, port).await?);
+            let raced = race(&event_loop, &addrs, |addr| attempt(&event_loop, addr)).await;
+            raced.map_err(|failures| match event_loop.is_closed() {
+                true => event_loop.closed_error(),
+                false => all_failed(&host, port, &addrs, failures),
+            })
+        }
+    }
+}
+
+async fn addresses(event_loop: &LoopHandle, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let bare = host.strip_suffix('.').unwrap_or(host);
+    let problem = match host {
+        "" => "the host name is empty",
+        _ if host.contains('\0') => "the host name has a zero byte",
+        _ if bare.len() > MAX_HOST => "the host name is longer than 253 bytes",
+        _ => {
+            return match host.parse::<IpAddr>() {
+                Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+                Err(_) => event_loop.getaddrinfo(host, port).await,
+            };
+        }
+    };
+    let what = format!("cannot connect to {host:?}: {problem}");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+}
+
+/// Takes the addresses of the two families in turn, beginning with the family of the first.
+fn interleave(addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let is_ipv6_first = addrs.first().is_some_and(SocketAddr::is_ipv6);
+    let mut seen = [0; 2];
+    let rank = |addr: SocketAddr| {
+        let is_second = addr.is_ipv6() != is_ipv6_first;
+        seen[usize::from(is_second)] += 1;
+        (seen[usize::from(is_second)], is_second, addr)
+    };
+    let mut ranked: Vec<_> = addrs.into_iter().map(rank).collect();
+    ranked.sort_by_key(|(index, is_second, _)| (*index, *is_second));
+    ranked.into_iter().map(|(_, _, addr)| addr).collect()
+}
+
+async fn attempt(event_loop: &LoopHandle, addr: SocketAddr) -> io::Result<Socket<TcpStream>> {
+    let sock = Socket::tcp(&addr)?;
+    event_loop.sock_connect(&sock, &addr).await?;
+    refuse_itself(sock)
+}
+
+/// Fails if the socket is connected to itself.
+///
+/// If nothing listens on a port of this machine, the kernel may choose that port as the local one,
+/// and TCP connects the socket to itself.
+fn refuse_itself(sock: Socket<TcpStream>) -> io::Result<Socket<TcpStream>> {
+    let stream = sock.get_ref();
+    match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(local), Ok(peer)) if local == peer => {
+            Err(io::Error::from_raw_os_error(libc::ECONNREFUSED))
+        }
+        _ => Ok(sock),
+    }
+}
+
+/// Starts an attempt for each address, one after the other. Returns the first success, or the
+/// failure of each address. The other attempts are dropped by then.
+async fn race<S, A: Future<Output = io::Result<S>>>(
+    event_loop: &LoopHandle,
+    addrs: &[SocketAddr],
+    start: impl Fn(SocketAddr) -> A,
+) -> Result<S, Vec<io::Error>> {
+    // One for each address so far: it runs or has failed.
+    let mut attempts: Vec<io::Result<Pin<Box<A>>>> = Vec::new();
+    let mut head_start = event_loop.sleep(Duration::ZERO);
+    let success = poll_fn(|cx| {
+        loop {
+            let (mut is_running, mut has_failed) = (false, false);
+            for attempt in &mut attempts {
+                let Ok(running) = attempt else { continue };
+                match running.as_mut().poll(cx) {
+                    Poll::Ready(Ok(success)) => return Poll::Ready(Some(success)),
+                    Poll::Ready(Err(error)) => (*attempt, has_failed) = (Err(error), true),
+                    Poll::Pending => is_running = true,
+                }
+            }
+            match addrs.get(attempts.len()) {
+                Some(_) if is_running && !has_failed => ready!(Pin::new(&mut head_start).poll(cx)),
+                Some(_) => {}
+                None if is_running => return Poll::Pending,
+                None => return Poll::Ready(None),
+            }
+            attempts.push(Ok(Box::pin(start(addrs[attempts.len()]))));
+            head_start = event_loop.sleep(HEAD_START);
+        }
+    });
+    let success = success.await;
+    success.ok_or_else(|| attempts.into_iter().filter_map(Result::err).collect())
+}
+
+fn all_failed(host: &str, port: u16, addrs: &[SocketAddr], failures: Vec<io::Error>) -> io::Error {
+    let each = addrs.iter().zip(&failures);
+    let each: Vec<_> = each
+        .map(|(addr, error)| format!("{addr}: {error}"))
+        .collect();
+    let text = format!(
+        "cannot connect to port {port} of {host}: {}",
+        each.join("; ")
+    );
+    match failures.into_iter().next() {
+        Some(first) => io::Error::new(first.kind(), AllFailed { text, first }),
+        None => io::Error::new(io::ErrorKind::NotFound, text + "it has no address"),
+    }
+}
+
+/// Every address of a host has failed.
+#[derive(Debug)]
+struct AllFailed {
+    text: String,
+    /// The error of the first address.
+    first: io::Error,
+}
+
+impl fmt::Display for AllFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for AllFailed {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.first)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Races of the handler, each set up by hand. Each test runs in forked children.
+
+use std::sync::mpsc;
+
+use super::*;
+use crate::sys::cvt;
+
+const SIGNAL: i32 = libc::SIGUSR1;
+
+/// Runs `f` in a forked child, and returns the child's wait status.
+fn status_of(f: impl FnOnce() -> bool) -> libc::c_int {
+    // SAFETY: the child calls `f` and exits. The C library keeps its allocator usable there.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let code = if f() { 0 } else { 1 };
+        // SAFETY: it has no conditions.
+        unsafe { libc::_exit(code) };
+    }
+    let mut status = 0;
+    // SAFETY: the pointer is to a local.
+    let waited = uninterrupted(|| cvt(unsafe { libc::waitpid(child, &raw mut status, 0) }));
+    assert_eq!(waited.expect("a child"), child);
+    status
+}
+
+#[track_caller]
+fn assert_in_child(f: impl FnOnce() -> bool) {
+    assert_eq!(status_of(f), 0);
+}
+
+fn present() -> libc::sighandler_t {
+    let mut present = DEFAULT;
+    disposition::read(SIGNAL, &mut present).expect("a signal");
+    present.sa_sigaction
+}
+
+fn set(signal: i32, handler: libc::sighandler_t) {
+    let mut action = DEFAULT;
+    action.sa_sigaction = handler;
+    // SAFETY: SIG_DFL and SIG_IGN run no code, and the tests' handlers only call ours.
+    unsafe { swap(signal, &action, &mut { DEFAULT }) }.expect("a signal");
+}
+
+#[test]
+fn second_of_two_simultaneous_ctrl_c_ends_the_process() {
+    let status = status_of(|| {
+        set(libc::SIGINT, libc::SIG_DFL);
+        let mailbox = Mailbox::new().expect("a mailbox");
+        let is_caught = mailbox.want_interrupt().expect("installed");
+        // SAFETY: no pointers; the signal is handled.
+        unsafe { libc::raise(libc::SIGINT) };
+        // The second thread's handler has begun before the first one installed the default.
+        catch(libc::SIGINT);
+        !is_caught
+    });
+    assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGINT);
+}
+
+#[test]
+fn a_handler_called_by_a_foreign_one_does_not_raise_the_signal() {
+    extern "C" fn foreign(signal: libc::c_int) {
+        catch(signal);
+    }
+    assert_in_child(|| {
+        set(SIGNAL, foreign as *const () as libc::sighandler_t);
+        let mailbox = Mailbox::new().expect("a mailbox");
+        mailbox.want(SIGNAL).expect("a signal");
+        mailbox.unwant(SIGNAL);
+        // SAFETY: no pointers; the signal is handled.
+        unsafe { libc::raise(SIGNAL) };
+        true
+    });
+}
+
+#[test]
+fn want_waits_for_a_handler_that_is_handing_the_signal_back() {
+    assert_in_child(|| {
+        let mailbox = Mailbox::new().expect("a mailbox");
+        let counted = HandingBack::begin();
+        let (sender, receiver) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                mailbox.want(SIGNAL).expect("a signal");
+                sender.send(()).expect("it waits");
+            });
+            while !mailbox.shared.wants(SIGNAL as usize) {
+                thread::yield_now();
+            }
+            let is_waiting = receiver.try_recv().is_err() && present() == libc::SIG_DFL;
+            drop(counted);
+            receiver.recv().expect("caught");
+            is_waiting && present() == ours()
+        })
+    });
+}
+
+#[test]
+fn a_child_does_not_wait_for_a_handler_of_its_parent() {
+    assert_in_child(|| {
+        drop(former());
+        let _counted = HandingBack::begin();
+        status_of(|| {
+            let mailbox = Mailbox::new().expect("a mailbox");
+            mailbox.want(SIGNAL).is_ok()
+        }) == 0
+    });
+}
+
+#[test]
+fn a_child_that_was_forked_under_the_lock_restores_the_former_disposition() {
+    assert_in_child(|| {
+        set(SIGNAL, libc::SIG_IGN);
+        let mailbox = Mailbox::new().expect("a mailbox");
+        mailbox.want(SIGNAL).expect("a signal");
+        let locked = former();
+        let status = status_of(|| {
+            let own = Mailbox::new().expect("a mailbox");
+            own.want(SIGNAL).expect("a signal");
+            drop(own);
+            present() == libc::SIG_IGN
+        });
+        drop(locked);
+        status == 0
+    });
+}

@@ -1,0 +1,162 @@
+//! Timer entries in order of deadline, and of creation for equal deadlines.
+//!
+//! A bucket holds the entries of about one millisecond. So an insertion searches only the buckets,
+//! and what a bucket has to sort fits into the CPU's caches, even with a million entries. Most
+//! entries need no sorting: a program uses few delays, and entries of one delay arrive in order.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::mem;
+use std::time::{Duration, Instant};
+
+use super::Due;
+
+/// The entries for which a bucket keeps memory that it does not need.
+const MAX_SPARE: usize = 128;
+
+/// Returns the number of a deadline's bucket, which is 2^20 ns wide.
+fn bucket(after: Duration) -> u64 {
+    after.as_secs() << 10 | u64::from(after.subsec_nanos() >> 20)
+}
+
+pub(super) struct Timer {
+    pub(super) when: Instant,
+    /// The order of creation, for equal deadlines.
+    pub(super) number: u64,
+    pub(super) due: Due,
+}
+
+impl Ord for Timer {
+    /// The earliest is the greatest, as the standard heap returns the greatest first.
+    fn cmp(&self, other: &Timer) -> Ordering {
+        (other.when, other.number).cmp(&(self.when, self.number))
+    }
+}
+
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Timer) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Timer {
+    fn eq(&self, other: &Timer) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Timer {}
+
+#[derive(Default)]
+struct Bucket {
+    /// Entries that arrived in order.
+    in_order: VecDeque<Timer>,
+    /// All others.
+    heap: BinaryHeap<Timer>,
+}
+
+impl Bucket {
+    fn push(&mut self, timer: Timer) {
+        match self.in_order.back() {
+            Some(last) if timer.when < last.when => self.heap.push(timer),
+            _ => self.in_order.push_back(timer),
+        }
+    }
+
+    fn peek(&self) -> Option<&Timer> {
+        // The greater one is the earlier one, and `None` is less than both.
+        self.in_order.front().max(self.heap.peek())
+    }
+
+    fn pop(&mut self) -> Option<Timer> {
+        match self.in_order.front() > self.heap.peek() {
+            true => self.in_order.pop_front(),
+            false => self.heap.pop(),
+        }
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Timer) -> bool) {
+        self.in_order.retain(&is_kept);
+        self.in_order.shrink_to(self.in_order.len() * 2 + MAX_SPARE);
+        self.heap.retain(&is_kept);
+        self.heap.shrink_to(self.heap.len() * 2 + MAX_SPARE);
+    }
+
+    fn len(&self) -> usize {
+        self.in_order.len() + self.heap.len()
+    }
+}
+
+pub(super) struct TimerQueue {
+    /// Buckets count from here. Earlier deadlines share the first bucket.
+    start: Instant,
+    buckets: BTreeMap<u64, Bucket>,
+    /// An empty bucket, so that the next one needs no memory of its own.
+    spare: Bucket,
+    len: usize,
+}
+
+impl Default for TimerQueue {
+    fn default() -> TimerQueue {
+        TimerQueue {
+            start: Instant::now(),
+            buckets: BTreeMap::new(),
+            spare: Bucket::default(),
+            len: 0,
+        }
+    }
+}
+
+impl TimerQueue {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn push(&mut self, timer: Timer) {
+        let after = timer.when.saturating_duration_since(self.start);
+        let spare = &mut self.spare;
+        let bucket = self.buckets.entry(bucket(after));
+        bucket.or_insert_with(|| mem::take(spare)).push(timer);
+        self.len += 1;
+    }
+
+    pub(super) fn peek(&self) -> Option<&Timer> {
+        self.buckets.first_key_value()?.1.peek()
+    }
+
+    /// Removes the earliest entry if `is_wanted` accepts it.
+    pub(super) fn pop_if(&mut self, is_wanted: impl FnOnce(&Timer) -> bool) -> Option<Timer> {
+        let mut first = self.buckets.first_entry()?;
+        if !is_wanted(first.get().peek()?) {
+            return None;
+        }
+        let timer = first.get_mut().pop();
+        if first.get().len() == 0 {
+            self.spare = first.remove();
+        }
+        self.len -= 1;
+        timer
+    }
+
+    /// Drops the entries that `is_kept` refuses.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&Timer) -> bool) {
+        self.buckets.retain(|_, bucket| {
+            bucket.retain(&is_kept);
+            if bucket.len() == 0 {
+                self.spare = mem::take(bucket);
+                return false;
+            }
+            true
+        });
+        self.len = self.buckets.values().map(Bucket::len).sum();
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Timer> {
+        self.buckets
+            .values()
+            .flat_map(|bucket| bucket.in_order.iter().chain(&bucket.heap))
+    }
+}
+
+#[cfg(test)]
+mod tests;
