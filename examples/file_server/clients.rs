@@ -7,7 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::mem;
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -17,8 +18,7 @@ use socket2::SockRef;
 
 /// A connection, as far as others than its own task have to do with it.
 pub(crate) struct Client {
-    /// The type says TCP, and std takes the descriptor of a Unix socket in it as well.
-    pub(crate) socket: Socket<TcpStream>,
+    pub(crate) socket: Socket<OwnedFd>,
     /// `None` if it came by a Unix socket.
     pub(crate) ip: Option<IpAddr>,
     /// Since when it has been without a request.
@@ -27,7 +27,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(socket: Socket<TcpStream>, ip: Option<IpAddr>) -> Client {
+    pub(crate) fn new(socket: Socket<OwnedFd>, ip: Option<IpAddr>) -> Client {
         Client {
             socket,
             ip,
@@ -62,7 +62,7 @@ impl Client {
 
     fn shut(&self) {
         // What fails is a connection that has ended.
-        let _ = self.socket.get_ref().shutdown(Shutdown::Read);
+        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Read);
     }
 
     /// Has the end of the connection throw away what the client did not take: the kernel would keep it for minutes.

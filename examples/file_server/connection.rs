@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use crate::access_log::Line;
 use crate::beneath::Wait;
 use crate::clients::Client;
@@ -70,7 +72,7 @@ impl Connection {
         // The end of a file is a small segment, and Nagle's algorithm would hold it back until the client has acknowledged what
         // went before.
         if self.client.ip.is_some() {
-            self.client.socket.get_ref().set_nodelay(true)?;
+            SockRef::from(&self.client.socket).set_tcp_nodelay(true)?;
         }
         loop {
             let Some(reply) = self.next_reply().await? else {
@@ -230,7 +232,7 @@ impl Connection {
     async fn say_farewell(&self) -> io::Result<()> {
         let event_loop = &self.site.event_loop;
         let socket = &self.client.socket;
-        socket.get_ref().shutdown(Shutdown::Write)?;
+        SockRef::from(socket).shutdown(Shutdown::Write)?;
         let rest = async {
             loop {
                 let some = event_loop.sock_recv(socket, request::MOST);
