@@ -8,7 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::mem;
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -22,8 +23,7 @@ pub(crate) const ENOUGH: Duration = Duration::from_secs(1);
 
 /// The part of a connection that other tasks use.
 pub(crate) struct Client {
-    /// The type says TCP, and std takes the descriptor of a Unix socket in it as well.
-    pub(crate) socket: Socket<TcpStream>,
+    pub(crate) socket: Socket<OwnedFd>,
     /// `None` if it came by a Unix socket.
     pub(crate) ip: Option<IpAddr>,
     state: Cell<State>,
@@ -42,7 +42,7 @@ enum State {
 }
 
 impl Client {
-    pub(crate) fn new(socket: Socket<TcpStream>, ip: Option<IpAddr>) -> Client {
+    pub(crate) fn new(socket: Socket<OwnedFd>, ip: Option<IpAddr>) -> Client {
         Client {
             socket,
             ip,
@@ -60,7 +60,7 @@ impl Client {
         self.leaving.set(true);
         self.state.set(State::Going);
         // An error means that the connection has ended.
-        let _ = self.socket.get_ref().shutdown(Shutdown::Read);
+        let _ = self.socket.shutdown(Shutdown::Read);
     }
 
     /// Discards the bytes that the client did not take when the connection ends. The kernel would

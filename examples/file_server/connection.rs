@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::io::{Errno, ioctl_fionread};
+use socket2::SockRef;
 
 use crate::access_log::Line;
 use crate::beneath::Wait;
@@ -77,7 +78,7 @@ impl Connection {
     pub(crate) async fn serve(mut self) -> io::Result<()> {
         if !cfg!(target_os = "linux") && self.client.ip.is_some() {
             // On Linux the connection has it from the listener.
-            self.client.socket.get_ref().set_nodelay(true)?;
+            SockRef::from(&self.client.socket).set_tcp_nodelay(true)?;
         }
         loop {
             let Some(reply) = self.next_reply().await? else {
@@ -281,7 +282,7 @@ impl Connection {
     async fn say_farewell(&self) -> io::Result<()> {
         let event_loop = &self.site.event_loop;
         let socket = &self.client.socket;
-        socket.get_ref().shutdown(Shutdown::Write)?;
+        SockRef::from(socket).shutdown(Shutdown::Write)?;
         let rest = async {
             loop {
                 let some = event_loop.sock_recv(socket, request::MOST);

@@ -345,18 +345,32 @@ struct Text<'a>(&'a [u8]);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for char in String::from_utf8_lossy(self.0).chars() {
-            match char {
+        let text = String::from_utf8_lossy(self.0);
+        let mut rest = &*text;
+        while let Some(at) = rest.find(is_special) {
+            f.write_str(&rest[..at])?;
+            let mut chars = rest[at..].chars();
+            match chars.next().unwrap_or_default() {
                 '&' => f.write_str("&amp;")?,
                 '<' => f.write_str("&lt;")?,
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => f.write_char('\u{fffd}')?,
-                _ => f.write_char(picture(char))?,
+                char if char.is_ascii() => f.write_char(picture(char))?,
+                _ => f.write_char('\u{fffd}')?,
             }
+            rest = chars.as_str();
         }
-        Ok(())
+        f.write_str(rest)
+    }
+}
+
+/// Returns whether a character is shown as something else.
+fn is_special(char: char) -> bool {
+    match char {
+        '&' | '<' | '>' | '"' | '\'' => true,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        _ => char.is_ascii_control(),
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use sendloop::{LoopHandle, Socket};
 use socket2::{Domain, Protocol, SockAddr, Type};
 
 use crate::address::Address;
@@ -18,70 +17,13 @@ use crate::address::Address;
 /// (`net.core.somaxconn`).
 const BACKLOG: i32 = 1024;
 
-/// What a loop accepts from.
-#[derive(Debug)]
-pub(crate) enum Listener {
-    Tcp(Socket<TcpListener>),
-    Unix(Socket<UnixListener>),
-}
-
-/// A connection, and its peer's address if that has one.
-pub(crate) type Accepted = (Socket<TcpStream>, Option<SocketAddr>);
-
-impl Listener {
-    pub(crate) async fn accept(&self, event_loop: &LoopHandle) -> io::Result<Accepted> {
-        match self {
-            Listener::Tcp(listener) => {
-                let (socket, peer) = event_loop.sock_accept(listener).await?;
-                Ok((socket, Some(peer)))
-            }
-            Listener::Unix(listener) => {
-                let (socket, _) = event_loop.sock_accept(listener).await?;
-                Ok((as_stream(socket.into_inner())?, None))
-            }
-        }
-    }
-
-    /// Takes a connection that waits; fails with `WouldBlock` if there is none.
-    pub(crate) fn accept_now(&self) -> io::Result<Accepted> {
-        match self {
-            Listener::Tcp(listener) => {
-                let (stream, peer) = listener.get_ref().accept()?;
-                Ok((Socket::new(stream)?, Some(peer)))
-            }
-            Listener::Unix(listener) => Ok((as_stream(listener.get_ref().accept()?.0)?, None)),
-        }
-    }
-}
-
-/// The type of std's that all connections have. It takes the descriptor of any stream socket.
-fn as_stream(stream: UnixStream) -> io::Result<Socket<TcpStream>> {
-    Socket::new(TcpStream::from(OwnedFd::from(stream)))
-}
-
 /// Sockets that listen, and where.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    pub(crate) listeners: Vec<Bound>,
+    pub(crate) listeners: Vec<OwnedFd>,
     /// As a client names it.
     pub(crate) name: String,
     pub(crate) socket_file: Option<SocketFile>,
-}
-
-/// A listening socket that no loop has yet.
-#[derive(Debug)]
-pub(crate) enum Bound {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Bound {
-    pub(crate) fn into_listener(self) -> io::Result<Listener> {
-        Ok(match self {
-            Bound::Tcp(listener) => Listener::Tcp(Socket::new(listener)?),
-            Bound::Unix(listener) => Listener::Unix(Socket::new(listener)?),
-        })
-    }
 }
 
 /// Listens at an address as many times as there are loops. `mode` is that of a Unix socket's file.
@@ -108,7 +50,7 @@ pub(crate) fn listen(
     let listeners = result?;
     Ok(Listening {
         name: format!("http://{}", listeners[0].local_addr()?),
-        listeners: listeners.into_iter().map(Bound::Tcp).collect(),
+        listeners: listeners.into_iter().map(OwnedFd::from).collect(),
         socket_file: None,
     })
 }
@@ -173,12 +115,12 @@ fn listen_unix(path: &Path, count: NonZeroUsize, mode: Option<u32>) -> io::Resul
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
     socket.listen(BACKLOG)?;
-    let listener = UnixListener::from(OwnedFd::from(socket));
+    let listener = OwnedFd::from(socket);
     let clones = (1..count.get()).map(|_| listener.try_clone());
     let mut listeners = clones.collect::<io::Result<Vec<_>>>()?;
     listeners.push(listener);
     Ok(Listening {
-        listeners: listeners.into_iter().map(Bound::Unix).collect(),
+        listeners,
         name: format!("unix:{}", path.display()),
         socket_file: Some(SocketFile::new(path)?),
     })

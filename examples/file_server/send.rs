@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 
 use sendloop::Socket;
 
@@ -26,10 +26,10 @@ const CORKED: u64 = 1 << 20;
 /// A large transfer goes in pieces, and each piece ends in a segment that is not full. TCP_NODELAY
 /// would send that segment at once. 1 GiB over loopback takes 112 ms of CPU time with the cork and
 /// 136 ms without it. Dropping it sends the rest.
-struct Cork<'a>(&'a Socket<TcpStream>);
+struct Cork<'a>(&'a Socket<OwnedFd>);
 
 impl Cork<'_> {
-    fn new(socket: &Socket<TcpStream>) -> Cork<'_> {
+    fn new(socket: &Socket<OwnedFd>) -> Cork<'_> {
         set_cork(socket, true);
         Cork(socket)
     }
@@ -43,12 +43,12 @@ impl Drop for Cork<'_> {
 
 /// It fails if the connection has ended, and then it is not needed.
 #[cfg(target_os = "linux")]
-fn set_cork(socket: &Socket<TcpStream>, is_on: bool) {
+fn set_cork(socket: &Socket<OwnedFd>, is_on: bool) {
     let _ = rustix::net::sockopt::set_tcp_cork(socket, is_on);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn set_cork(_: &Socket<TcpStream>, _: bool) {}
+fn set_cork(_: &Socket<OwnedFd>, _: bool) {}
 
 pub(crate) struct Sender<'a> {
     pub(crate) site: &'a Site,

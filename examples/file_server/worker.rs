@@ -2,19 +2,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use futures_util::future::select;
-use sendloop::Loop;
+use rustix::net::acceptfrom;
+use sendloop::{Address, Loop, Socket};
 
 use crate::access_log::{Log, LogFile};
 use crate::clients::{self, Client, Clients, Seat};
 use crate::connection::Connection;
 use crate::descriptors;
-use crate::listen::{Accepted, Bound, Listener};
 use crate::options::Patience;
 use crate::pages::Pages;
 use crate::recent::Recent;
@@ -52,7 +54,7 @@ pub(crate) struct Plan {
 ///
 /// Any error of creating the loop, and any error of `begin`.
 pub(crate) fn run(
-    listener: Bound,
+    listener: OwnedFd,
     plan: Plan,
     begin: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<()> {
@@ -64,7 +66,7 @@ pub(crate) fn run(
     event_loop.run_until_complete(async {
         let ending = pin!(shutdown::requested(&handle)?);
         Log::reopen_at_hangup(&handle, plan.log.clone())?;
-        let listener = listener.into_listener()?;
+        let listener = Socket::new(listener)?;
         let site = Rc::new(Site {
             pages: Pages::new(handle.clone(), plan.root.clone(), plan.rules.clone()),
             root: plan.root,
@@ -89,14 +91,21 @@ pub(crate) fn run(
     })
 }
 
+/// A connection, and its peer's address if that is one of the internet.
+type Accepted = (Socket<OwnedFd>, Option<SocketAddr>);
+
 /// Accepts clients. A client without a place is in `waiting`, so that the end does not forget it.
-async fn accept(site: &Rc<Site>, listener: &Listener, waiting: &Cell<Option<Accepted>>) {
+async fn accept(site: &Rc<Site>, listener: &Socket<OwnedFd>, waiting: &Cell<Option<Accepted>>) {
     let mut is_well = true;
     loop {
-        match listener.accept(&site.event_loop).await {
-            Ok(accepted) => {
+        match site.event_loop.sock_accept(listener).await {
+            Ok((socket, peer)) => {
                 is_well = true;
-                waiting.set(Some(accepted));
+                let peer = match peer {
+                    Address::Ip(peer) => Some(peer),
+                    _ => None,
+                };
+                waiting.set(Some((socket, peer)));
                 while site.clients.is_full() {
                     // Nothing else wakes it when an unfinished request has had its time.
                     let room = site.clients.room();
@@ -148,9 +157,12 @@ fn welcome(site: &Rc<Site>, (socket, peer): Accepted) {
 }
 
 /// Closes the listener. The clients in its queue may have sent a request, and get their response.
-fn close(site: &Rc<Site>, listener: Listener) {
-    while let Ok(accepted) = listener.accept_now() {
-        welcome(site, accepted);
+fn close(site: &Rc<Site>, listener: Socket<OwnedFd>) {
+    while let Ok((socket, peer)) = acceptfrom(&listener) {
+        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+        if let Ok(socket) = Socket::new(socket) {
+            welcome(site, (socket, peer));
+        }
     }
 }
 

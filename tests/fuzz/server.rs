@@ -74,7 +74,7 @@ impl Server {
         near.set_nodelay(true).expect("a TCP socket");
         let near = Socket::new(near).expect("non-blocking");
         let (far, peer) = self.listener.accept().expect("a connection");
-        let far = Socket::new(far).expect("non-blocking");
+        let far = Socket::new(far.into()).expect("non-blocking");
         let serving = self.serve(Client::new(far, Some(peer.ip())));
         let talking = join(self.send(&near, pieces), self.receive(&near));
         let all = self.event_loop.wait_for(join(serving, talking), PATIENCE);
