@@ -24,6 +24,15 @@ pub fn become_counterpart() -> Result<()> {
     stay_on(COUNTERPART)
 }
 
+/// Lets this process and what it starts use every core again.
+pub fn use_all_cores() -> Result<()> {
+    let mut cores = CpuSet::new();
+    for core in 0..std::cmp::min(CpuSet::count(), 64) {
+        cores.set(core)?;
+    }
+    Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
+}
+
 /// Puts this thread on the core of the measured process.
 pub fn become_measured() -> Result<()> {
     stay_on(MEASURED)

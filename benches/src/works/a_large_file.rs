@@ -39,15 +39,15 @@ pub fn call_sizes(options: &Options) -> Result<()> {
     let mut peers = download::start(options, &[&OURS[..], &BARE_LOOPS].concat(), size)?;
     let plan = Plan {
         key: "A call sizes",
-        title: "the same beside bare loops by the most that a call asks for",
+        title: "a file of 1 GiB, by the size of the calls",
         unit: "MiB",
-        rounds: scale.pairs(),
+        rounds: scale.many_rounds(),
     };
     let table = plan.run(&mut peers, |peer| {
         let mut client = download::Client::connect(peer.side.port)?;
         Ok((client.fetch(size, 1)? / MIB) as f64)
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -57,7 +57,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut peers = download::start(options, &download::PEERS, size)?;
     let plan = Plan {
         key: "A large file",
-        title: "a file of 1 GiB from the page cache over one connection",
+        title: "a file of 1 GiB over one connection",
         unit: "MiB",
         rounds: scale.rounds,
     };
@@ -65,5 +65,5 @@ pub fn run(options: &Options) -> Result<()> {
         let mut client = download::Client::connect(peer.side.port)?;
         Ok((client.fetch(size, 1)? / MIB) as f64)
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }

@@ -55,14 +55,14 @@ pub fn run(options: &Options) -> Result<()> {
         key: "B many files",
         title: "10,000 files of 600 B to 100 KB, sent in random order over one connection",
         unit: "send",
-        rounds: scale.pairs(),
+        rounds: scale.rounds,
     };
     let table = plan.run(&mut peers, |peer| {
         let mut client = download::Client::connect(peer.side.port)?;
         client.fetch_all(passes, bytes)?;
         Ok((passes as usize * FILES) as f64)
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
 /// Most of them are small: the third power of an even distribution. Each is a file's name, so no two are equal.

@@ -34,7 +34,7 @@ pub fn run(options: &Options) -> Result<()> {
             download::Client::connect(peer.side.port)?.fetch(size, times)?;
             Ok(times as f64)
         })?;
-        results::save(&options.folder, &table)?;
+        results::save(options, &table)?;
     }
     Ok(())
 }
@@ -51,11 +51,11 @@ pub fn without_position(options: &Options) -> Result<()> {
         key: "B no position",
         title: "a file of 4 KiB, sent again and again without its position",
         unit: "send",
-        rounds: scale.pairs(),
+        rounds: scale.rounds,
     };
     let table = plan.run(&mut peers, |peer| {
         download::Client::connect(peer.side.port)?.fetch(size, times)?;
         Ok(times as f64)
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }

@@ -35,7 +35,7 @@ pub fn run(options: &Options) -> Result<()> {
         key: "E 1 GiB",
         title: "a file of 1 GiB over HTTP, a new connection each time",
         unit: "MiB",
-        rounds: scale.pairs(),
+        rounds: scale.rounds,
     };
     let mut buffer = vec![0; BUFFER];
     let table = plan.run_samples(&mut peers, |peer| {
@@ -48,5 +48,5 @@ pub fn run(options: &Options) -> Result<()> {
             Ok((length / MIB) as f64)
         })
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }

@@ -125,7 +125,7 @@ fn holes(options: &Options, disk: &Mounted) -> Result<()> {
             .insert("offset".into(), holed.offset.get() as f64);
         Ok(sample)
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
 /// How fast a cold file comes from a disk that is slower than the network.
@@ -148,7 +148,7 @@ fn throughput(options: &Options, disk: &Mounted) -> Result<()> {
         key: "G limited",
         title: "a cold file from a disk of 100 MB/s over one connection",
         unit: "MiB",
-        rounds: Scale::of(options).pairs(),
+        rounds: Scale::of(options).rounds,
     };
     let table = plan.run_samples(&mut peers, |peer| {
         page_cache::evict(&path)?;
@@ -157,5 +157,5 @@ fn throughput(options: &Options, disk: &Mounted) -> Result<()> {
             Ok(client.fetch(size, 1)? as f64 / MIB as f64)
         })
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }

@@ -109,13 +109,13 @@ fn warm(options: &Options, places: &[Place], size: u64) -> Result<()> {
         key: "H warm",
         title: "a file of 1 GiB from the page cache over one connection",
         unit: "MiB",
-        rounds: Scale::of(options).pairs(),
+        rounds: Scale::of(options).rounds,
     };
     let table = plan.run(&mut peers, |peer| {
         let mut client = download::Client::connect(peer.side.port)?;
         Ok((client.fetch(size, 1)? / MIB) as f64)
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
 /// How many of a file's bytes the process reads into its own memory.
@@ -145,7 +145,7 @@ fn reads(options: &Options, places: &[Place]) -> Result<()> {
         unit: "byte".to_string(),
         series,
     };
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
 /// What transfers cost whose peers do not read.
@@ -174,7 +174,7 @@ fn parked(options: &Options, places: &[Place]) -> Result<()> {
         unit: "transfer".to_string(),
         series,
     };
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
 /// Parks transfers in a new side, as memory that was given back stays with a process.

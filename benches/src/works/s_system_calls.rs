@@ -13,7 +13,7 @@ const MIB: f64 = (1 << 20) as f64;
 pub fn run(options: &Options) -> Result<()> {
     for (size, name, _) in b_small_sends::SIZES {
         let table = table(options, &format!("S send {name}"), size, [1_000, 11_000])?;
-        results::save(&options.folder, &table)?;
+        results::save(options, &table)?;
     }
     let mut table = table(options, "S large file", LARGE, [1, 17])?;
     table.title = "system calls per MiB of a large file".to_string();
@@ -27,7 +27,7 @@ pub fn run(options: &Options) -> Result<()> {
         sample.units *= mib;
         sample.other.values_mut().for_each(|calls| *calls /= mib);
     }
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
 /// Of files of one size, by how often they are sent.

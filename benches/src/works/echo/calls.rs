@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::Bursts;
 use super::client::Client;
 use super::latencies;
 use crate::runner::results::Sample;

@@ -63,7 +63,7 @@ fn measure(
         rounds,
     };
     let table = plan.run_samples(libraries, |peer| in_process(peer, cold))?;
-    results::save(&options.folder, &table)?;
+    results::save(options, &table)?;
     let plan = Plan {
         key: &format!("G {name} http"),
         title: &format!("{what}: a small request each ms to the worker that sends"),
@@ -71,5 +71,5 @@ fn measure(
         rounds,
     };
     let table = plan.run_samples(servers, |peer| of_server(peer, cold))?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
