@@ -1,8 +1,9 @@
 //! Benchmarks of sendloop beside its peers.
 //!
-//! The program is both ends of a measurement. `side NAME ARGUMENT…` is the measured process: one peer that does one work, on
-//! a core of its own. `run` is the runner: it starts the sides, gives them the same work in turns, reads their CPU clocks and
-//! keeps the samples. `report` makes the page of them, with its tables and plots.
+//! The program is both ends of a measurement. `side NAME ARGUMENT…` is the measured process: one
+//! peer that does one work, on a core of its own. `run` is the runner: it starts the sides, gives
+//! them the same work in turns, reads their CPU clocks and keeps the samples. `report` makes the
+//! page of them, with its tables and plots.
 
 mod places;
 mod report;
@@ -21,7 +22,7 @@ use lexopt::prelude::*;
 pub struct Options {
     /// The names of the works to run, or none for all.
     only: Vec<String>,
-    /// Whether to do a fifth of the work in three rounds.
+    /// Does a fifth of the work in three rounds.
     quick: bool,
     /// The folder of the files and programs that the works need.
     folder: PathBuf,
@@ -65,6 +66,7 @@ fn options(arguments: impl Iterator<Item = String>) -> Result<Options> {
         match argument {
             Long("quick") => options.quick = true,
             Long("folder") => options.folder = parser.value()?.into(),
+            Long("before") => runner::before::set(parser.value()?.into())?,
             Long("docs") => docs = Some(PathBuf::from(parser.value()?)),
             Value(letter) => options.only.push(letter.string()?.to_uppercase()),
             other => return Err(other.unexpected().into()),

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::figures::{digits, seconds};
 use super::labels::label;
 use super::{Tables, heading};
+use crate::runner::before::BEFORE;
 use crate::runner::results::{Interval, Sample, Spread, Table};
 use crate::works::BARE_LOOPS;
 
@@ -297,7 +298,36 @@ pub fn write(page: &mut String, tables: &Tables) -> Result<()> {
     if let Some(row) = holes(tables) {
         writeln!(page, "{row}")?;
     }
+    write_before(page, tables)?;
     page.push_str(include_str!("remarks/goals.md"));
+    Ok(())
+}
+
+/// The most that a table may cost beside the earlier commit.
+const BESIDE_BEFORE: Limit = Limit::AtMost(1.03);
+
+/// Writes the ratios to an earlier commit, if a run had one.
+fn write_before(page: &mut String, tables: &Tables) -> Result<()> {
+    let mut rows = String::new();
+    for table in tables.values() {
+        let Some(ratios) = table.ratios("sendloop", BEFORE, Sample::cost) else {
+            continue;
+        };
+        let median = Spread::of(ratios.iter().copied()).median;
+        let interval = Interval::of(ratios);
+        let verdict = verdict(BESIDE_BEFORE, median, interval);
+        let [low, median, high] = [interval.low, median, interval.high].map(digits);
+        let title = &table.title;
+        writeln!(rows, "| {title} | {median} ({low} to {high}) | {verdict} |")?;
+    }
+    if !rows.is_empty() {
+        let limit = BESIDE_BEFORE.text(digits);
+        writeln!(
+            page,
+            "\n**CPU time beside an earlier commit**\n\n| work | {limit} | met |\n|---|---|---|"
+        )?;
+        page.push_str(&rows);
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Plots: bars of CPU time beside ours, and lines of growth.
+//! Plots: bars of CPU time, and lines of growth.
 
 use std::fmt::Write;
 use std::fs;
@@ -38,7 +38,8 @@ struct Chart<'a> {
     groups: Vec<Group>,
 }
 
-/// A work in the plot of the README: its title, its table, and the peers that a reader would choose.
+/// A work in the plot of the README: its title, its table, and the peers that a reader would
+/// choose.
 type Chosen = (&'static str, &'static str, &'static [&'static str]);
 
 const SUMMARY: [Chosen; 5] = [

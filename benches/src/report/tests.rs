@@ -41,7 +41,8 @@ const FIGURES: [&str; 12] = [
 fn table(key: &str, peers: &[&str], cpu: f64) -> Table {
     let sample = |round: usize| Sample {
         units: 10.0,
-        cpu: cpu * (1.0 + round as f64 / 100.0),
+        // Few digits survive the file exactly.
+        cpu: (cpu * 100.0 + round as f64) / 100.0,
         wall: 0.5,
         other: FIGURES.map(|name| (name.to_string(), 0.125)).into(),
     };
@@ -117,7 +118,7 @@ fn run_of_one_work_keeps_the_rest_of_the_page() {
     };
     save(
         &again,
-        &table("D create", &["sendloop", "tokio", "smol"], 0.75),
+        &table("D yield_many", &["sendloop", "tokio", "smol"], 0.75),
     )
     .unwrap();
     write(&again).unwrap();
@@ -173,6 +174,6 @@ fn results_survive_the_file() {
     save(&options, &table("D create", &["smol"], 0.5)).unwrap();
     let results = Results::load(&options.plots()).unwrap();
     assert_eq!(results.tables.len(), 2);
-    assert_eq!(results.tables["A large file"], kept);
+    assert!(results.tables["A large file"] == kept);
     fs::remove_dir_all(&options.folder).unwrap();
 }

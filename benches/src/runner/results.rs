@@ -158,8 +158,8 @@ impl Spread {
 
 /// An interval that holds the true median with a probability of 95 % or more.
 ///
-/// Its ends are two of the numbers (order statistics), so it assumes nothing of their distribution. Fewer than six numbers
-/// have no such interval; then it spans all of them.
+/// Its ends are two of the numbers (order statistics), so it assumes nothing of their distribution.
+/// Fewer than six numbers have no such interval; then it spans all of them.
 #[derive(Clone, Copy)]
 pub struct Interval {
     pub low: f64,
@@ -182,8 +182,9 @@ impl Interval {
 
 /// Returns how many of `count` sorted numbers lie outside the interval on each side.
 ///
-/// Each number is below the true median with probability one half. The interval misses the median only if at most
-/// `cut` numbers are on one side of it, so twice that binomial tail must stay within 5 %.
+/// Each number is below the true median with probability one half. The interval misses the median
+/// only if at most `cut` numbers are on one side of it, so twice that binomial tail must stay
+/// within 5 %.
 fn cut(count: usize) -> usize {
     let mut cut = 0;
     let mut ways = 1.0;

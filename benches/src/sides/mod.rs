@@ -1,7 +1,7 @@
 //! The measured processes: each is one peer that does one kind of work.
 //!
-//! A side prints `ready PORT` when it can be used. A side without a port prints `ready 0` and takes its orders from its
-//! standard input. Every side ends when its standard input ends.
+//! A side prints `ready PORT` when it can be used. A side without a port prints `ready 0` and takes
+//! its orders from its standard input. Every side ends when its standard input ends.
 
 mod churn;
 pub mod cold;
@@ -25,7 +25,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         bail!("side NAME ARGUMENT…");
     };
     let Some((kind, peer)) = name.split_once('-') else {
-        bail!("a side is WORK-PEER");
+        bail!("{name} is no WORK-PEER");
     };
     match kind {
         "churn" => churn::run(peer),
@@ -70,7 +70,7 @@ fn answer_lines(mut work: impl FnMut(&str, u64)) -> Result<()> {
     for line in io::stdin().lock().lines() {
         let line = line?;
         let Some((what, count)) = line.split_once(' ') else {
-            bail!("a line is WHAT COUNT");
+            bail!("{line} is no SCENARIO COUNT");
         };
         work(what, count.parse()?);
         println!("done");

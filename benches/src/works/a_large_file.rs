@@ -10,7 +10,7 @@ use crate::runner::rounds::Plan;
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 1 << 30;
 
-/// The bare loops, by the most that a call of theirs asks for; without a number it asks for all that is left.
+/// The bare loops by their largest count. Without a number a call asks for all that is left.
 pub const BARE_LOOPS: [&str; 14] = [
     "blocking",
     "blocking_64k",
@@ -28,10 +28,10 @@ pub const BARE_LOOPS: [&str; 14] = [
     "epoll_2048k",
 ];
 
-/// Who is compared with bare loops of every call size.
+/// The peers beside the bare loops.
 const OURS: [&str; 2] = ["sendloop", "sendloop_noprefetch"];
 
-/// Beside bare loops whose calls ask for 64 KiB to 2 MiB, or for all that is left.
+/// Compares with bare loops whose calls ask for 64 KiB to 2 MiB, or for all that is left.
 pub fn call_sizes(options: &Options) -> Result<()> {
     let scale = Scale::of(options);
     let size = scale.units(SIZE / MIB) * MIB;

@@ -11,6 +11,7 @@ use super::echo::client::Client;
 use super::echo::closed::measure_closed;
 use super::echo::{measure_bursts, words};
 use crate::Options;
+use crate::runner::before::with_before;
 use crate::runner::results::{self, Sample, Series, Table};
 use crate::runner::rounds::{Peer, Plan};
 use crate::runner::side::{Side, measured};
@@ -100,7 +101,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 fn peers(folder: &Path) -> Result<Vec<Peer>> {
     let mut peers = Vec::new();
-    for name in OWN {
+    for name in with_before(&OWN) {
         let side = Side::own(&format!("echo-{name}"), &[])?;
         peers.push(Peer::new(name, side));
     }

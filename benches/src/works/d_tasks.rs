@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Scale;
 use crate::Options;
+use crate::runner::before::with_before;
 use crate::runner::results::{self, Sample};
 use crate::runner::rounds::{self, Peer, Plan};
 use crate::runner::side::{Side, measured};
@@ -79,7 +80,7 @@ const EXECUTOR: [Scenario; 2] = [
     ),
 ];
 
-/// The longest time for one measurement: many times what it needs.
+/// The longest time for one measurement. It is generous.
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub fn run(options: &Options) -> Result<()> {
@@ -95,7 +96,7 @@ fn measure_all(options: &Options, scenarios: &[Scenario]) -> Result<()> {
     let scale = Scale::of(options);
     for (what, title, count, names) in scenarios {
         let mut peers = Vec::new();
-        for name in *names {
+        for name in with_before(names) {
             peers.push(Peer::new(name, start(&options.folder, name)?));
         }
         let plan = Plan {

@@ -37,7 +37,7 @@ pub fn one_request_each(options: &Options) -> Result<()> {
     measure(options, &SIZES[..1], CLOSED)
 }
 
-/// How long a connection lives.
+/// The lifetime of a connection.
 #[derive(Clone, Copy)]
 struct Life {
     key: &'static str,

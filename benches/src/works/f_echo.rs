@@ -1,7 +1,8 @@
 //! F: the cost of echo by the number of connections.
 //!
-//! All sizes and peers are measured in the same rounds, so growth is a ratio of two samples of a round. Each has a server of
-//! its own. Its connections last for one sample: a process cannot have those of all peers open at once.
+//! All sizes and peers are measured in the same rounds, so growth is a ratio of two samples of a
+//! round. Each has its own server. Its connections last for one sample: a process cannot have those
+//! of all peers open at once.
 
 use anyhow::Result;
 
@@ -9,6 +10,7 @@ use super::echo::client::Client;
 use super::echo::{measure_bursts, words};
 use super::{Scale, growth};
 use crate::Options;
+use crate::runner::before::with_before;
 use crate::runner::results::{self, Sample};
 use crate::runner::rounds::{Peer, Plan};
 use crate::runner::side::Side;
@@ -21,7 +23,7 @@ pub fn run(options: &Options) -> Result<()> {
     let scale = Scale::of(options);
     let mut peers = Vec::new();
     for size in SIZES {
-        for name in PEERS {
+        for name in with_before(&PEERS) {
             let side = Side::own(&format!("echo-{name}"), &[])?;
             peers.push(Peer::new(&format!("{name} {size}"), side));
         }

@@ -66,7 +66,8 @@ fn time(options: &Options) -> Result<Table> {
     })
 }
 
-/// Measures the memory of the side for each connection, in bytes: of one that is idle, and of one whose peer does not read.
+/// Measures the memory of the side for each connection, in bytes: of one that is idle, and of one
+/// whose peer does not read.
 ///
 /// Each size takes a new side, because freed memory stays with the process.
 fn memory(options: &Options, peer: &str, connections: usize) -> Result<BTreeMap<String, f64>> {

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 
 use super::{Scale, growth};
 use crate::Options;
+use crate::runner::before::with_before;
 use crate::runner::results;
 use crate::runner::rounds::{Peer, Plan};
 use crate::runner::side::Side;
@@ -31,7 +32,7 @@ pub fn run(options: &Options) -> Result<()> {
     for (what, title, unit, count) in SCENARIOS {
         let mut peers = Vec::new();
         for size in SIZES {
-            for name in PEERS {
+            for name in with_before(&PEERS) {
                 let side = Side::own(&format!("tasks-{name}"), &[])?;
                 peers.push(Peer::new(&format!("{name} {size}"), side));
             }

@@ -14,7 +14,8 @@ pub fn size(name: &str) -> Result<usize> {
 
 /// Splits a table of peers named `PEER SIZE` into a table for each size.
 ///
-/// Each sample gets a figure `growth`: its cost divided by that of the smallest size in the same round.
+/// Each sample gets a figure `growth`: its cost divided by that of the smallest size in the same
+/// round.
 pub fn by_size(all: &Table, title: impl Fn(usize) -> String) -> Result<Vec<Table>> {
     let mut tables: BTreeMap<usize, Vec<Series>> = BTreeMap::new();
     for series in &all.series {

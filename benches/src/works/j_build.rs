@@ -1,7 +1,7 @@
 //! J: the time to build an echo server from nothing, and the size of the program.
 //!
-//! Each peer has a package of its own with one dependency and cargo's default release profile. The three programs do the
-//! same.
+//! Each peer has a package with one dependency and cargo's default release profile. The three
+//! programs do the same.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -99,7 +99,7 @@ impl Package {
             let mut command = self.cargo(&folder, "fetch");
             Ok::<bool, anyhow::Error>(command.args(offline).status()?.success())
         };
-        // The registry is asked only if the versions are not here.
+        // Cargo asks the registry only if a version is not here.
         ensure!(fetch(&["--offline"])? || fetch(&[])?, "cargo fetch failed");
         Ok(())
     }

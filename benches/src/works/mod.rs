@@ -49,7 +49,8 @@ impl Scale {
         }
     }
 
-    /// The number of rounds of a ratio to the best of many peers, which a few rounds would flatter.
+    /// The number of rounds if the reference is the best of many peers: a few rounds flatter the
+    /// best.
     fn many_rounds(self) -> usize {
         match self.rounds {
             15 => 61,

@@ -1,4 +1,4 @@
-//! S: system calls per unit of work, which are exact where times are not.
+//! S: system calls per unit of work. They are exact, unlike times.
 
 use anyhow::Result;
 
@@ -30,7 +30,7 @@ pub fn run(options: &Options) -> Result<()> {
     results::save(options, &table)
 }
 
-/// Of files of one size, by how often they are sent.
+/// Counts the calls for files of one size.
 fn table(options: &Options, key: &str, size: u64, times: [u64; 2]) -> Result<Table> {
     download::make(options, size)?;
     let mut series = Vec::new();

@@ -1,4 +1,5 @@
-//! The limit: callbacks by hand over mio. It registers a connection only if the request is not there yet.
+//! The limit: callbacks by hand over mio. It registers a connection only if the request is not
+//! there yet.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net;
@@ -18,7 +19,8 @@ struct Connection {
 }
 
 impl Connection {
-    /// Returns whether the connection is finished. A reply of 64 bytes always fits the socket's buffer.
+    /// Returns whether the connection is finished. A reply of 64 bytes always fits the socket's
+    /// buffer.
     fn serve(&mut self) -> io::Result<bool> {
         while self.read < MESSAGE {
             match self.stream.read(&mut self.request[self.read..]) {

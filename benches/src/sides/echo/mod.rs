@@ -10,7 +10,8 @@ use std::net::TcpListener;
 
 use anyhow::{Result, bail};
 
-/// The size of a connection's buffer: larger than a message, so that a short read shows that the socket is empty.
+/// The size of a connection's buffer: larger than a message, so that a short read shows that the
+/// socket is empty.
 const BUFFER: usize = 1024;
 
 pub fn run(peer: &str) -> Result<()> {

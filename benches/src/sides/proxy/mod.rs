@@ -1,4 +1,5 @@
-//! A TCP proxy: each client gets a connection to the origin, and bytes go both ways until both have ended.
+//! A TCP proxy: each client gets a connection to the origin, and bytes go both ways until both have
+//! ended.
 
 mod mio;
 mod sendloop;

@@ -1,6 +1,8 @@
-//! Everyday work of an executor: creating and joining tasks, wake-ups, callbacks, timers, jobs for its threads.
+//! Everyday work of an executor: creating and joining tasks, wake-ups, callbacks, timers, jobs for
+//! its threads.
 //!
-//! Each scenario is written once, over a trait that all executors implement. Each runs in one `block_on` of its peer.
+//! Each scenario is written once, over a trait that all executors implement. Each runs in one
+//! `block_on` of its peer.
 
 mod peers;
 mod scenarios;

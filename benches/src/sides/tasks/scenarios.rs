@@ -23,7 +23,7 @@ const FAR: Duration = Duration::from_secs(60);
 const SPREAD: Duration = Duration::from_millis(100);
 /// The mean time between two deadlines of the timers that grow in number.
 const BETWEEN: Duration = Duration::from_nanos(250);
-/// How often each task of a growing number yields.
+/// The number of yields of each task in `tasks_by_size`.
 const YIELDS: u64 = 10;
 
 pub(super) async fn scenario<E: Executor>(executor: E, what: &str, count: u64) {

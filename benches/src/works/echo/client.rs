@@ -16,8 +16,9 @@ pub const MESSAGE: usize = 64;
 
 /// The time after which an idle server sleeps.
 const REST: Duration = Duration::from_micros(50);
-/// The time between two reads: a read locks the socket for a moment, and should seldom meet the server's send.
-const GLANCE: Duration = Duration::from_micros(5);
+/// The time between two reads: a read locks the socket for a moment, and should seldom meet the
+/// server's send.
+const READ_INTERVAL: Duration = Duration::from_micros(5);
 const TOO_LONG: Duration = Duration::from_secs(10);
 
 /// Returns the bytes of a request. No two requests of a client are alike.
@@ -108,7 +109,7 @@ impl Bursts for Client {
         }
         drop(gate);
         for (place, connection) in self.connections.iter_mut().enumerate() {
-            let got = look_for_answer(connection)?;
+            let got = read_reply(connection)?;
             ensure!(got == message(self.bursts, place), "something else came");
             latencies.record(begin.elapsed().as_nanos() as u64)?;
         }
@@ -126,7 +127,7 @@ pub fn abort(connection: &TcpStream) -> Result<()> {
 }
 
 /// Reads a reply without sleeping.
-pub fn look_for_answer(connection: &mut TcpStream) -> Result<[u8; MESSAGE]> {
+pub fn read_reply(connection: &mut TcpStream) -> Result<[u8; MESSAGE]> {
     let (mut bytes, mut got) = ([0; MESSAGE], 0);
     while got < MESSAGE {
         match spin_for(|| connection.read(&mut bytes[got..]))? {
@@ -142,7 +143,7 @@ pub fn spin_for<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T> {
     let begin = Instant::now();
     loop {
         match call() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => spin(GLANCE),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => spin(READ_INTERVAL),
             result => return result.context("a reply"),
         }
         ensure!(begin.elapsed() < TOO_LONG, "no reply came");

@@ -2,16 +2,17 @@
 //!
 //! # Equal bursts
 //!
-//! A fast server sleeps when the first request comes. A slow server finds many requests at one poll, so its poll is cheap
-//! for each. Bursts give every server the same work: the runner stops the server (SIGSTOP), every connection sends, the
-//! server goes on, and the next burst begins after the last reply. A stop costs the server a sleep, a wake-up, an EINTR
-//! and a poll. The same sample measures stops without a burst and subtracts them; their cost is kept as `gate`.
+//! A fast server sleeps when the first request comes. A slow server finds many requests at one
+//! poll, so its poll is cheap for each. Bursts give every server the same work: the runner stops
+//! the server (SIGSTOP), every connection sends, the server goes on, and the next burst begins
+//! after the last reply. A stop costs the server a sleep, a wake-up, an EINTR and a poll. The same
+//! sample measures stops without a burst and subtracts them; their cost is kept as `gate`.
 //!
-//! One connection makes no bursts. The client waits a little before each request, so that each finds the server asleep.
-//! That figure is mostly the kernel's time for sleeping and waking.
+//! One connection makes no bursts. The client waits a little before each request, so that each
+//! finds the server asleep. That figure is mostly the kernel's time for sleeping and waking.
 //!
-//! The client polls for replies without sleeping in the kernel. Otherwise each send would have to wake the client, at the
-//! server's cost, and more often for a slower server.
+//! The client polls for replies without sleeping in the kernel. Otherwise each send would have to
+//! wake the client, at the server's cost, and more often for a slower server.
 //!
 //! Latency is measured apart: there each connection sends as soon as it has its reply.
 
@@ -52,7 +53,7 @@ pub fn note_latencies(sample: &mut Sample, latencies: &Histogram<u64>) {
 pub trait Bursts {
     /// The number of requests in a burst.
     fn requests(&self) -> usize;
-    /// Whether the server is stopped while the client prepares a burst.
+    /// Returns true if the server is stopped while the client prepares a burst.
     fn is_gated(&self) -> bool {
         true
     }

@@ -8,11 +8,12 @@ use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 
 use crate::Options;
+use crate::runner::before::with_before;
 use crate::runner::results;
 use crate::runner::rounds::{Peer, Plan};
 use crate::runner::side::Side;
 use crate::works::Scale;
-use crate::works::echo::client::{MESSAGE, abort, look_for_answer, message, rest, spin_for};
+use crate::works::echo::client::{MESSAGE, abort, message, read_reply, rest, spin_for};
 use crate::works::echo::gate::Gate;
 use crate::works::echo::{Bursts, measure_bursts};
 
@@ -25,7 +26,7 @@ const REQUESTS: u64 = 20_000;
 pub fn run(options: &Options) -> Result<()> {
     let scale = Scale::of(options);
     let mut peers = Vec::new();
-    for name in PEERS {
+    for name in with_before(&PEERS) {
         peers.push(Peer::new(name, Side::own(&format!("churn-{name}"), &[])?));
     }
     let plan = Plan {
@@ -73,7 +74,7 @@ impl Bursts for Client {
         let begin = Instant::now();
         drop(gate);
         for (number, connection) in connections.iter_mut().enumerate() {
-            let got = look_for_answer(connection)?;
+            let got = read_reply(connection)?;
             ensure!(got == message(self.bursts, number), "a wrong reply");
             latencies.record(begin.elapsed().as_nanos() as u64)?;
             let more = spin_for(|| connection.read(&mut [0]))?;

@@ -7,6 +7,7 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 
 use crate::Options;
+use crate::runner::before::with_before;
 use crate::runner::results;
 use crate::runner::rounds::{Peer, Plan};
 use crate::runner::side::Side;
@@ -23,7 +24,7 @@ pub fn run(options: &Options) -> Result<()> {
     let scale = Scale::of(options);
     let origin = origin()?.to_string();
     let mut peers = Vec::new();
-    for name in PEERS {
+    for name in with_before(&PEERS) {
         let side = Side::own(&format!("proxy-{name}"), &[&origin])?;
         check(side.port).with_context(|| format!("the bytes that {name} forwards"))?;
         peers.push(Peer::new(name, side));

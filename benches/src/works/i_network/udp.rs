@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 
 use crate::Options;
+use crate::runner::before::with_before;
 use crate::runner::results;
 use crate::runner::rounds::{Peer, Plan};
 use crate::runner::side::{Side, measured};
@@ -26,7 +27,7 @@ const REQUESTS: u64 = 32_000;
 pub fn run(options: &Options) -> Result<()> {
     let scale = Scale::of(options);
     let mut peers = Vec::new();
-    for name in PEERS {
+    for name in with_before(&PEERS) {
         peers.push(Peer::new(name, Side::own(&format!("udp-{name}"), &[])?));
     }
     peers.push(Peer::new("uvloop", uvloop(&options.folder)?));
