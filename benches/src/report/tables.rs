@@ -116,7 +116,10 @@ impl Case {
                 let calls = calls(series).into_iter();
                 let calls = calls.filter(|(_, count)| *count >= 0.1);
                 let calls: Vec<String> = calls
-                    .map(|(name, count)| format!("{name} {count:.1}"))
+                    .map(|(name, count)| match count {
+                        count if (count - 1.0).abs() < 0.1 => name.to_string(),
+                        _ => format!("{name} {count:.1}"),
+                    })
                     .collect();
                 calls.join(", ")
             }

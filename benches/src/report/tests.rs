@@ -8,6 +8,7 @@ use super::goals::GOALS;
 use super::sections::SECTIONS;
 use super::write;
 use crate::Options;
+use crate::runner::before::BEFORE;
 use crate::runner::results::{Results, Sample, Series, Table, save};
 
 fn options(name: &str) -> Options {
@@ -141,6 +142,22 @@ fn run_of_one_work_keeps_the_rest_of_the_page() {
         assert_eq!(&plots_after[path] == plot, !is_d, "{}", path.display());
     }
     fs::remove_dir_all(&again.folder).unwrap();
+}
+
+#[test]
+fn loss_against_an_earlier_commit_is_listed() {
+    let options = options("before");
+    let mut slower = table("D create", &["sendloop", "tokio"], 0.75);
+    slower.series.extend(table("", &[BEFORE], 0.5).series);
+    let mut equal = table("C echo 64", &["sendloop"], 0.5);
+    equal.series.extend(table("", &[BEFORE], 0.5).series);
+    save(&options, &slower).unwrap();
+    save(&options, &equal).unwrap();
+    write(&options).unwrap();
+    let targets = &sections(&options)["Targets"];
+    assert!(targets.contains("≤1.03 in 1 of 2 tables"), "{targets}");
+    assert!(targets.contains("- title of D create: 1.4"), "{targets}");
+    fs::remove_dir_all(&options.folder).unwrap();
 }
 
 #[test]
