@@ -313,8 +313,12 @@ fn write_before(page: &mut String, tables: &Tables) -> Result<()> {
         let Some(ratios) = table.ratios("sendloop", BEFORE, Sample::cost) else {
             continue;
         };
-        all += 1;
         let median = Spread::of(ratios.iter().copied()).median;
+        // A table of system calls has no CPU time.
+        if !median.is_finite() {
+            continue;
+        }
+        all += 1;
         let interval = Interval::of(ratios);
         if !BESIDE_BEFORE.holds(median) {
             let verdict = verdict(BESIDE_BEFORE, median, interval);

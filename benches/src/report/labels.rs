@@ -8,7 +8,7 @@ pub const OURS: [&str; 4] = [
     "sendloop_noposition",
 ];
 
-const LABELS: [(&str, &str); 20] = [
+const LABELS: [(&str, &str); 19] = [
     ("async_io", "async-io, sendfile"),
     ("blocking", "sendfile, blocking"),
     ("blocking_look", "blocking + preadv2"),
@@ -20,7 +20,6 @@ const LABELS: [(&str, &str); 20] = [
     ("nginx open_file_cache", "nginx, open_file_cache"),
     ("nginx aio threads", "nginx, aio threads"),
     ("read_write", "read and write"),
-    ("sendloop@before", "sendloop, commit before"),
     ("sendloop_noprefetch", "sendloop, no prefetch"),
     ("sendloop_noposition", "sendloop, no position"),
     ("sendloop_noposition_noprefetch", "sendloop, neither"),

@@ -37,6 +37,7 @@ pub fn note_machine(options: &Options) -> Result<()> {
 pub fn write(options: &Options) -> Result<()> {
     let plots = options.plots();
     let results = Results::load(&plots)?;
+    plots::draw(&plots, &results.tables)?;
     let mut page = String::from(include_str!("remarks/head.md"));
     heading(&mut page, "Machine and versions")?;
     for line in &results.machine {
@@ -44,9 +45,8 @@ pub fn write(options: &Options) -> Result<()> {
     }
     goals::write(&mut page, &results.tables)?;
     for section in &SECTIONS {
-        section.write(&mut page, &results.tables)?;
+        section.write(&mut page, &results.tables, &plots)?;
     }
-    plots::draw(&plots, &results.tables)?;
     plots::define(&mut page, &plots)?;
     fs::write(options.docs.join("BENCHMARKS.md"), page)?;
     Ok(())

@@ -10,6 +10,7 @@ use plotters::prelude::*;
 use super::Tables;
 use super::figures::digits;
 use super::labels::{OURS, is_ours, label};
+use crate::runner::before::BEFORE;
 use crate::runner::results::{Series, Table};
 
 const WIDTH: u32 = 860;
@@ -164,6 +165,7 @@ pub fn draw(folder: &Path, tables: &Tables) -> Result<()> {
         let group = |table: &Table| Group {
             title: table.title.clone(),
             bars: (table.series.iter())
+                .filter(|series| series.peer != BEFORE)
                 .map(|series| bar(&series.peer, figure(series)))
                 .collect(),
         };
@@ -314,7 +316,8 @@ fn growth(folder: &Path, tables: &Tables) -> Result<()> {
         .draw()
         .map_err(say)?;
     let colors = [THEIR_COLOR, OUR_COLOR, RGBColor(84, 130, 53), BLACK];
-    for (series, color) in first.series.iter().zip(colors) {
+    let shown = first.series.iter().filter(|series| series.peer != BEFORE);
+    for (series, color) in shown.zip(colors) {
         let line = LineSeries::new(points(&series.peer), color.stroke_width(2));
         let drawn = chart.draw_series(line).map_err(say)?;
         drawn

@@ -1,5 +1,7 @@
 //! The sections of the page, in order.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::tables::{Case, Cell, Grid, Rows};
@@ -310,10 +312,12 @@ pub const SECTIONS: [Section; 11] = [
 ];
 
 impl Section {
-    pub fn write(&self, page: &mut String, all: &Tables) -> Result<()> {
+    /// Writes the remarks, the plot if it was drawn, and the tables.
+    pub fn write(&self, page: &mut String, all: &Tables, plots: &Path) -> Result<()> {
         heading(page, &format!("{}. {}", self.letter, self.title))?;
         page.push_str(self.remarks);
-        if let Some(plot) = self.plot {
+        let is_drawn = |plot: &&str| plots.join(format!("{plot}.svg")).exists();
+        if let Some(plot) = self.plot.filter(is_drawn) {
             page.push_str(&format!("\n![{}][plot-{plot}]\n", self.title));
         }
         self.grids.iter().try_for_each(|grid| grid.write(page, all))

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::Tables;
 use super::figures::{digits, percent, seconds};
 use super::labels::{OURS, is_ours, label};
+use crate::runner::before::BEFORE;
 use crate::runner::results::{Sample, Series, Table};
 
 /// A table: a case has a column and a peer a row, or the other way round.
@@ -93,7 +94,8 @@ fn row(head: &str, cells: impl Iterator<Item = String>) -> Vec<String> {
 fn peers<'a>(cases: &[(&Case, &'a Table)]) -> Vec<&'a str> {
     let mut peers: Vec<&str> = Vec::new();
     for series in cases.iter().flat_map(|(_, table)| &table.series) {
-        if !peers.contains(&series.peer.as_str()) {
+        // The earlier commit has a list of its own.
+        if !peers.contains(&series.peer.as_str()) && series.peer != BEFORE {
             peers.push(&series.peer);
         }
     }

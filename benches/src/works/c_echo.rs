@@ -147,7 +147,7 @@ impl Measured<'_> {
         results::save(self.options, &table)
     }
 
-    /// System calls are exact: one sample says all.
+    /// Counts system calls. They are exact, so one sample is enough.
     fn calls(&mut self, connections: usize) -> Result<()> {
         let mut series = Vec::new();
         for (peer, (_, client)) in self.peers.iter().zip(&mut self.clients(connections)?) {

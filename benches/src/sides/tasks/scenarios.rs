@@ -137,7 +137,7 @@ async fn wakes_from_a_thread(count: u64) {
         woken_by(&asks).await;
     }
     drop(asks);
-    other.join().expect("it only wakes");
+    other.join().expect("the thread only wakes");
 }
 
 async fn woken_by(thread: &Sender<Waker>) {
@@ -147,7 +147,9 @@ async fn woken_by(thread: &Sender<Waker>) {
             return Poll::Ready(());
         }
         has_asked = true;
-        thread.send(cx.waker().clone()).expect("it listens");
+        thread
+            .send(cx.waker().clone())
+            .expect("the thread receives");
         Poll::Pending
     })
     .await;
