@@ -94,7 +94,7 @@ fn row(head: &str, cells: impl Iterator<Item = String>) -> Vec<String> {
 fn peers<'a>(cases: &[(&Case, &'a Table)]) -> Vec<&'a str> {
     let mut peers: Vec<&str> = Vec::new();
     for series in cases.iter().flat_map(|(_, table)| &table.series) {
-        // The earlier commit has a list of its own.
+        // The page lists the earlier commit elsewhere.
         if !peers.contains(&series.peer.as_str()) && series.peer != BEFORE {
             peers.push(&series.peer);
         }
