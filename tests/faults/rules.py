@@ -104,7 +104,7 @@ RULES = [
     Rule("clone3", meets=REPORTED, says="the work fails with a `TaskError` whose source it is; the next work tries again",
          title="the executor's only thread"),
     Rule("getsockopt", says="the socket counts as a stream socket other than TCP", like="SO_PROTOCOL", title="the protocol of the socket"),
-    Rule("getsockopt", meets=REPORTED, says="the transfer reports it; the next one asks again", title="the kind of the socket"),
+    Rule("getsockopt", meets=REPORTED, says="`Socket::new` reports it", title="the kind of the socket"),
     Rule("epoll_create1", meets=REPORTED, says="`Loop::new` reports it; nothing is left open"),
     Rule("socketpair", meets=REPORTED, says="`add_signal_handler` reports it; it may be tried again"),
     Rule("rt_sigaction", meets=REPORTED, says="`add_signal_handler` reports it; it may be tried again", like="sa_handler=0x",
