@@ -160,7 +160,7 @@ def main(program):
     with tempfile.TemporaryDirectory() as work:
         site = pathlib.Path(work, "site")
         make_site(site)
-        command = [program, site, "--addr", "127.0.0.1:0", "--log", "off"]
+        command = [program, site, "--addr", "127.0.0.1:0", "--log", "off", "--charset", "utf-8"]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             url = server.stdout.readline().removeprefix("listening on ").strip() + "/"

@@ -13,6 +13,11 @@
 #[path = "../examples/file_server/access_log.rs"]
 #[allow(dead_code, reason = "nothing is logged here")]
 mod access_log;
+#[path = "../examples/file_server/address.rs"]
+#[allow(dead_code, reason = "nobody listens here")]
+mod address;
+#[path = "../examples/file_server/authority.rs"]
+mod authority;
 #[path = "../examples/file_server/beneath.rs"]
 mod beneath;
 #[path = "../examples/file_server/clients.rs"]
@@ -22,6 +27,11 @@ mod clients;
 mod conditional;
 #[path = "../examples/file_server/connection.rs"]
 mod connection;
+#[path = "../examples/file_server/dates.rs"]
+mod dates;
+#[path = "../examples/file_server/descriptors.rs"]
+#[allow(dead_code, reason = "the limit stays as it is here")]
+mod descriptors;
 #[path = "../examples/file_server/encoding.rs"]
 mod encoding;
 #[path = "../examples/file_server/fields.rs"]
@@ -32,11 +42,18 @@ mod find;
 mod index;
 #[path = "../examples/file_server/listing.rs"]
 mod listing;
+#[path = "../examples/file_server/media_type.rs"]
+mod media_type;
 #[path = "../examples/file_server/multipart.rs"]
 mod multipart;
 #[path = "../examples/file_server/options.rs"]
 #[allow(dead_code, reason = "there is no command line here")]
 mod options;
+#[path = "../examples/file_server/pages.rs"]
+mod pages;
+#[path = "../examples/file_server/proxies.rs"]
+#[allow(dead_code, reason = "there is no command line here")]
+mod proxies;
 #[path = "../examples/file_server/range.rs"]
 mod range;
 #[path = "../examples/file_server/receive.rs"]
@@ -45,10 +62,15 @@ mod receive;
 mod recent;
 #[path = "../examples/file_server/request.rs"]
 mod request;
+#[path = "../examples/file_server/request_line.rs"]
+mod request_line;
 #[path = "../examples/file_server/response.rs"]
 mod response;
 #[path = "../examples/file_server/root.rs"]
 mod root;
+#[path = "../examples/file_server/rules.rs"]
+#[allow(dead_code, reason = "there is no command line here")]
+mod rules;
 #[path = "../examples/file_server/send.rs"]
 mod send;
 #[path = "../examples/file_server/site.rs"]
@@ -63,6 +85,7 @@ mod target;
 /// Inline, so that the files lie in `tests/fuzz/`, where cargo does not take each for a test of its own.
 pub mod fuzz {
     mod answers;
+    pub mod condition;
     pub mod connection;
     #[cfg(test)]
     mod generator;

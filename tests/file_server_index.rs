@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, SystemTime};
 
-use index::{Entry, Kind, page};
+use index::{By, Entry, Json, Kind, Order, Page, sort};
 
 fn file(name: impl AsRef<[u8]>, size: u64) -> Entry {
     Entry {
@@ -25,6 +25,17 @@ fn folder(name: &str) -> Entry {
         kind: Kind::Directory,
         ..file(name, 4096)
     }
+}
+
+fn page(path: &[u8], entries: &mut [Entry]) -> String {
+    let order = Order::default();
+    sort(entries, order);
+    let page = Page {
+        path,
+        entries,
+        order,
+    };
+    page.to_string()
 }
 
 /// The page of `/` with this file alone.
@@ -202,4 +213,76 @@ fn thousands_of_entries_make_a_page_of_bearable_size() {
     let page = page(b"/", &mut entries);
     assert_eq!(page.matches("<li>").count(), 5000);
     assert!(page.len() < 256 * 5000, "{} bytes", page.len());
+}
+
+/// The names in an order, directories first.
+#[track_caller]
+fn assert_sorted(query: &str, names: &[&str]) {
+    let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    let mut entries = [
+        folder("z"),
+        file("a", 5),
+        file("b", 1),
+        file("c", 3),
+        folder("y"),
+    ];
+    for (entry, seconds) in entries.iter_mut().zip([1, 2, 9, 4, 8]) {
+        entry.modified = at(seconds);
+    }
+    sort(&mut entries, Order::read(query));
+    let sorted = entries.iter().map(|entry| entry.name.to_str());
+    assert!(sorted.eq(names.iter().map(|name| Some(*name))), "{query}");
+}
+
+#[test]
+fn entries_are_sorted_by_name_size_or_date() {
+    assert_sorted("", &["y", "z", "a", "b", "c"]);
+    assert_sorted("sort=name", &["y", "z", "a", "b", "c"]);
+    assert_sorted("sort=-name", &["z", "y", "c", "b", "a"]);
+    assert_sorted("sort=size", &["y", "z", "b", "c", "a"]);
+    assert_sorted("x=1&sort=-size", &["y", "z", "a", "c", "b"]);
+    assert_sorted("sort=date", &["z", "y", "a", "c", "b"]);
+    assert_sorted("sort=-date", &["y", "z", "b", "c", "a"]);
+    assert_sorted("sort=colour&sort=", &["y", "z", "a", "b", "c"]);
+}
+
+#[test]
+fn a_page_names_its_order_and_its_time_zone() {
+    let order = Order {
+        by: By::Size,
+        descending: false,
+    };
+    let entries = &[file("a", 1)][..];
+    let page = Page {
+        path: b"/",
+        entries,
+        order,
+    };
+    let page = page.to_string();
+    assert_has(
+        &page,
+        "<button name=sort value=-size aria-pressed=true>size</button>",
+    );
+    assert_has(&page, "<button name=sort value=name>name</button>");
+    assert_has(&page, "times are in UTC");
+}
+
+#[test]
+fn json_escapes_names_and_links_to_each() {
+    let mut strange = file(b"\"\\\n\xff", 7);
+    strange.modified = Some(SystemTime::UNIX_EPOCH);
+    let json = Json(&[folder("d"), strange]).to_string();
+    let lines: Vec<&str> = json.lines().collect();
+    let expected = [
+        "[",
+        r#"{"name":"d","type":"directory","href":"./d/"},"#,
+        concat!(
+            r#"{"name":"\"\\\u000a"#,
+            "\u{fffd}",
+            r#"","type":"file","href":"./%22%5C%0A%FF","size":7,"mtime":"1970-01-01T00:00:00Z"}"#
+        ),
+        "]",
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(Json(&[]).to_string(), "[\n]\n");
 }

@@ -1,4 +1,4 @@
-"""Sends back what comes: CPython's asyncio or uvloop, with a Protocol, which is the fastest that either has."""
+"""Echo servers on CPython's asyncio or uvloop: echo.py PEER [udp]. A Protocol is the fastest way of either."""
 
 import asyncio
 import ctypes
@@ -20,6 +20,14 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
+class EchoDatagrams(asyncio.DatagramProtocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, sender):
+        self.transport.sendto(data, sender)
+
+
 def end_with_stdin():
     while os.read(0, 1024):
         pass
@@ -32,15 +40,23 @@ async def main():
     await server.serve_forever()
 
 
-def run(peer):
+async def datagrams():
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(EchoDatagrams, ("127.0.0.1", 0))
+    print("ready", transport.get_extra_info("sockname")[1], flush=True)
+    await loop.create_future()
+
+
+def run(peer, kind="tcp"):
+    server = {"tcp": main, "udp": datagrams}[kind]()
     if peer == "uvloop":
         import uvloop
 
-        return uvloop.run(main())
-    return asyncio.run(main())
+        return uvloop.run(server)
+    return asyncio.run(server)
 
 
-# The runner stops this process at times, and a stopped one does not see the end of its standard input.
+# The runner stops this process at times. A stopped process does not see the end of its standard input.
 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 threading.Thread(target=end_with_stdin, daemon=True).start()
-run(sys.argv[1])
+run(*sys.argv[1:])

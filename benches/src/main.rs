@@ -1,8 +1,9 @@
-//! What sendloop costs, measured beside what one would use instead.
+//! Benchmarks of sendloop beside its peers.
 //!
-//! The program is both ends of a measurement. As `side NAME ARGUMENT…` it is the measured process: one peer that does one work,
-//! on a core of its own. Without arguments it is the runner: it starts the sides, gives them the same work in turns, reads their
-//! CPU clocks, and keeps the samples; `report` makes tables and plots of them.
+//! The program is both ends of a measurement. `side NAME ARGUMENT…` is the measured process: one
+//! peer that does one work, on a core of its own. `run` is the runner: it starts the sides, gives
+//! them the same work in turns, reads their CPU clocks and keeps the samples. `report` makes the
+//! page of them, with its tables and plots.
 
 mod places;
 mod report;
@@ -17,16 +18,23 @@ use std::path::PathBuf;
 use anyhow::Result;
 use lexopt::prelude::*;
 
-/// What the runner is asked for.
+/// The arguments of the runner.
 pub struct Options {
-    /// Works by their letters; all of them where there are none.
+    /// The names of the works to run, or none for all.
     only: Vec<String>,
-    /// A tenth of the work, to see that it runs.
+    /// Does a fifth of the work in three rounds.
     quick: bool,
-    /// Where files, peers and results are kept.
+    /// The folder of the files and programs that the works need.
     folder: PathBuf,
-    /// Where the page and its plots go.
+    /// The folder of the page.
     docs: PathBuf,
+}
+
+impl Options {
+    /// The folder of the plots and the results.
+    fn plots(&self) -> PathBuf {
+        self.docs.join("benchmarks")
+    }
 }
 
 fn main() -> Result<()> {
@@ -37,6 +45,7 @@ fn main() -> Result<()> {
         Some("run") => {
             let options = options(arguments)?;
             works::run(&options)?;
+            report::note_machine(&options)?;
             report::write(&options)
         }
         Some("sizes") => sizes::run(&options(arguments)?),
@@ -50,16 +59,23 @@ fn options(arguments: impl Iterator<Item = String>) -> Result<Options> {
         only: Vec::new(),
         quick: false,
         folder: PathBuf::from("target/bench"),
-        docs: PathBuf::from("../docs"),
+        docs: PathBuf::new(),
     };
+    let mut docs = None;
     while let Some(argument) = parser.next()? {
         match argument {
             Long("quick") => options.quick = true,
             Long("folder") => options.folder = parser.value()?.into(),
-            Long("docs") => options.docs = parser.value()?.into(),
+            Long("before") => runner::before::set(parser.value()?.into())?,
+            Long("docs") => docs = Some(PathBuf::from(parser.value()?)),
             Value(letter) => options.only.push(letter.string()?.to_uppercase()),
             other => return Err(other.unexpected().into()),
         }
     }
+    // A quick run is no publication: its page stays with the files of the run.
+    options.docs = docs.unwrap_or_else(|| match options.quick {
+        true => options.folder.join("quick"),
+        false => PathBuf::from("../docs"),
+    });
     Ok(options)
 }

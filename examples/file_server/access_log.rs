@@ -1,20 +1,25 @@
-//! The access log, in the Combined Log Format: a line for each response, with the bytes that were sent of its body.
+//! The access log, in the Combined Log Format: a line for each response, with the bytes that were
+//! sent of its body.
 //!
-//! A line is written when its response is over, however it is: [`Line`] does it when it is dropped, so that a transfer which was
-//! cut short is there too, with what it got. Lines are gathered and go to the executor in batches, as a full pipe or a slow disk
-//! would hold the loop. Where they come faster than they can be written, memory stays bounded: lines are left out, and counted.
+//! A line is written when its response is over, however it is: [`Line`] does it when it is dropped,
+//! so that a transfer which was cut short is there too, with what it got. Lines are gathered and go
+//! to the executor in batches, as a full pipe or a slow disk would hold the loop. Where they come
+//! faster than they can be written, memory stays bounded: lines are left out, and counted.
 
 use std::cell::{Cell, RefCell};
-use std::fs::File;
-use std::io::{self, Write};
+use std::fs::{File, Metadata};
+use std::io::{self, IsTerminal, Write};
 use std::mem;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use httpdate::fmt_http_date;
+use rustix::process::Signal;
 use sendloop::{LoopHandle, Task};
 
 use crate::options::Destination;
@@ -27,30 +32,112 @@ const BATCH: Duration = Duration::from_millis(100);
 /// How many bytes may wait to be written.
 const MOST: usize = 4 << 20;
 
-/// How much a line has of the request line, and of each of the two fields: a client that waits must not make us hold more.
+/// How much a line has of the request line, and of each of the two fields: a client that waits must
+/// not make us hold more.
 const MOST_OF_REQUEST: usize = 1024;
 const MOST_OF_FIELD: usize = 256;
 
 /// Where the lines of all loops go. Only whole batches are written, one at a time.
 #[derive(Clone, Debug)]
-pub(crate) struct LogFile(Arc<Mutex<File>>);
+pub(crate) struct LogFile(Arc<Mutex<Lines>>);
+
+#[derive(Debug)]
+struct Lines {
+    file: File,
+    /// The path at which it can be opened again; `None` for the standard output.
+    path: Option<PathBuf>,
+    /// Set if it ends in the middle of a line, because no more could be written.
+    is_torn: bool,
+}
 
 impl LogFile {
     /// # Errors
     ///
-    /// What the system says of the file.
+    /// Any OS error from opening the file.
     pub(crate) fn open(destination: &Destination) -> io::Result<Option<LogFile>> {
-        let file = match destination {
+        let (file, path) = match destination {
             Destination::Off => return Ok(None),
-            Destination::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
-            Destination::File(path) => File::options().append(true).create(true).open(path)?,
+            Destination::Stdout => (io::stdout().as_fd().try_clone_to_owned()?.into(), None),
+            // Absolute, as it may be opened again.
+            Destination::File(path) => (append_to(path)?, Some(std::path::absolute(path)?)),
         };
-        Ok(Some(LogFile(Arc::new(Mutex::new(file)))))
+        let lines = Lines {
+            is_torn: path.as_ref().is_some_and(|path| is_torn(&file, path)),
+            file,
+            path,
+        };
+        Ok(Some(LogFile(Arc::new(Mutex::new(lines)))))
     }
 
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(bytes)
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the file anew: the one that was written so far may have been moved away.
+    pub(crate) fn reopen(&self) {
+        let mut lines = self.lines();
+        let Some(path) = &lines.path else {
+            return;
+        };
+        match append_to(path) {
+            Ok(file) => {
+                lines.is_torn = is_torn(&file, path);
+                lines.file = file;
+            }
+            Err(error) => report(format_args!(
+                "cannot reopen the access log {}: {error}",
+                path.display()
+            )),
+        }
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    File::options().append(true).create(true).open(path)
+}
+
+/// Returns whether an existing file ends in the middle of a line.
+fn is_torn(file: &File, path: &Path) -> bool {
+    let metadata = file.metadata().ok().filter(Metadata::is_file);
+    let last = metadata.and_then(|metadata| metadata.len().checked_sub(1));
+    let is_line_end = |last| {
+        let mut byte = [b'\n'];
+        let read = File::open(path).and_then(|file| file.read_exact_at(&mut byte, last));
+        read.is_err() || byte == *b"\n"
+    };
+    last.is_some_and(|last| !is_line_end(last))
+}
+
+impl Lines {
+    /// Writes whole lines. If that fails, gives the number of those that are lost with the error.
+    fn write(&mut self, lines: &[u8]) -> Result<(), (u64, io::Error)> {
+        let mut rest = lines;
+        let written = self.mend().and_then(|()| {
+            while !rest.is_empty() {
+                match self.file.write(rest) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(len) => rest = &rest[len..],
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        });
+        let written_part = &lines[..lines.len() - rest.len()];
+        if let Some(last) = written_part.last() {
+            self.is_torn = *last != b'\n';
+        }
+        let lost = rest.iter().filter(|byte| **byte == b'\n').count();
+        written.map_err(|error| (lost as u64, error))
+    }
+
+    /// Ends a line that was torn, so that the next begins a line of its own.
+    fn mend(&mut self) -> io::Result<()> {
+        if self.is_torn {
+            self.file.write_all(b"\n")?;
+            self.is_torn = false;
+        }
+        Ok(())
     }
 }
 
@@ -99,20 +186,26 @@ impl Log {
                 return;
             }
             let file = self.file.clone();
-            let written = self.event_loop.run_in_executor(move || file.write(&batch));
+            let write = move || file.lines().write(&batch);
+            let written = self.event_loop.run_in_executor(write);
             self.note(&written.await.unwrap_or(Ok(())));
         }
     }
 
-    /// Says once that writing fails, not with each batch.
-    fn note(&self, written: &io::Result<()>) {
-        if let Err(error) = written {
+    /// Reports once that writing fails, not with each batch.
+    fn note(&self, written: &Result<(), (u64, io::Error)>) {
+        if let Err((lost, error)) = written {
+            self.lost.set(self.lost.get() + lost);
             if !self.failing.replace(true) {
                 report(format_args!("cannot write the access log: {error}"));
             }
             return;
         }
         self.failing.set(false);
+        self.report_lost();
+    }
+
+    fn report_lost(&self) {
         match self.lost.take() {
             0 => {}
             lost => report(format_args!("the access log lacks {lost} lines")),
@@ -125,6 +218,31 @@ impl Log {
         if let Some(writer) = writer {
             let _ = writer.await;
         }
+        self.report_lost();
+    }
+
+    /// Opens the file again at SIGHUP, as programs that rotate logs expect. A server on a terminal
+    /// still ends with it.
+    ///
+    /// # Errors
+    ///
+    /// Any OS error from the signal handler's registration.
+    pub(crate) fn reopen_at_hangup(
+        event_loop: &LoopHandle,
+        file: Option<LogFile>,
+    ) -> io::Result<()> {
+        let is_file = file
+            .as_ref()
+            .is_some_and(|file| file.lines().path.is_some());
+        if !is_file && io::stdin().is_terminal() {
+            return Ok(());
+        }
+        let handle = event_loop.clone();
+        event_loop.add_signal_handler(Signal::HUP.as_raw(), move || {
+            let file = file.clone();
+            // Dropping the future does not cancel it, and errors are reported.
+            drop(handle.run_in_executor(move || file.iter().for_each(LogFile::reopen)));
+        })
     }
 }
 
@@ -138,8 +256,10 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(log: Rc<Log>, peer: IpAddr, request: &[u8], status: &str) -> Line {
-        let mut text = format!("{peer} - - [{}] \"", time());
+    pub(crate) fn new(log: Rc<Log>, ip: Option<IpAddr>, request: &[u8], status: &str) -> Line {
+        // As nginx has it.
+        let client = ip.map_or("unix:".to_owned(), |ip| ip.to_string());
+        let mut text = format!("{client} - - [{}] \"", time());
         push_escaped(&mut text, request, MOST_OF_REQUEST);
         text.push_str("\" ");
         text.push_str(status);
@@ -187,8 +307,8 @@ fn time() -> String {
     format!("{day}/{month}/{year}:{time} +0000")
 }
 
-/// What is not printable ASCII, or would end the field, becomes `\xHH`, as nginx writes it: no client can begin a line of its own,
-/// nor move the cursor of a terminal that shows the log.
+/// What is not printable ASCII, or would end the field, becomes `\xHH`, as nginx writes it: no
+/// client can begin a line of its own, nor move the cursor of a terminal that shows the log.
 fn push_escaped(text: &mut String, bytes: &[u8], most: usize) {
     for &byte in bytes.iter().take(most) {
         match byte {

@@ -1,21 +1,38 @@
-//! openat2(2), and when it may be called where nothing must wait.
+//! Opens paths below a directory with openat2(2), and knows when that may be done on the loop's
+//! thread.
 //!
-//! Since Linux 5.12 `RESOLVE_CACHED` has it fail with EAGAIN where the way to a file is not in memory, rather than read the
-//! disk. So the loop's own thread can open what was opened before, and a name that is known not to be there costs as little;
-//! only the rest goes to the executor. Three things are in the way of taking it everywhere, and each has its answer:
+//! Since Linux 5.12 `RESOLVE_CACHED` makes openat2 fail with EAGAIN if the path is not in the
+//! kernel's cache, instead of reading the disk. So the loop's thread opens what is cached, and the
+//! executor opens the rest. Three cases need care:
 //!
-//! - On FUSE and network file systems the lookup may be cached and the open itself still asks somebody. It is done here only
-//!   below a root whose file system is known not to ask ([`Speed`]), and with `RESOLVE_NO_XDEV`, as other file systems may
-//!   be mounted below.
-//! - tmpfs does not remember what is not there. It does not wait either, and needs no flag.
-//! - A tree that changes meanwhile has EAGAIN for an answer too. It is the same: the executor asks again.
+//! - On FUSE and network file systems the open itself may ask another process, even if the path is
+//!   cached. The loop's thread opens only on file systems that never do ([`Speed`]), with
+//!   `RESOLVE_NO_XDEV` against mounts below.
+//! - tmpfs does not cache missing names. It never waits either, and needs no flag.
+//! - openat2 also fails with EAGAIN if the tree changes during the search. Then the executor tries
+//!   again.
 
+use std::fs::{File, Metadata};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-/// Whether it may wait for a disk.
+/// Opens a file to be read. O_NONBLOCK means nothing to regular files, and no other file waits.
+pub(crate) const READING: OFlags = OFlags::RDONLY
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY);
+
+/// Opens a name without opening what it names: no FIFO gets a reader, and no device is touched.
+#[cfg(target_os = "linux")]
+pub(crate) const LOCATING: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+pub(crate) const LOCATING: OFlags = READING;
+
+/// The permission of a search to wait for a disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wait {
     /// On the loop's thread.
@@ -33,40 +50,65 @@ pub(crate) enum Wait {
 pub(crate) enum Speed {
     /// It never waits.
     Memory,
-    /// It does not where the way is cached.
+    /// It does not wait if the path is cached.
     Cached,
-    /// Nobody knows.
+    /// It may wait at any time.
     Unknown,
 }
 
-#[cfg(target_os = "linux")]
-pub(crate) use linux::open;
+/// A directory, and whether symbolic links may lead out of it.
+#[derive(Debug)]
+pub(crate) struct Beneath {
+    directory: File,
+    speed: Speed,
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "only openat2 needs it")
+    )]
+    follow_links: bool,
+}
 
-#[cfg(not(target_os = "linux"))]
-impl Speed {
-    pub(crate) fn of(_: &OwnedFd) -> Speed {
-        Speed::Unknown
+impl Beneath {
+    pub(crate) fn new(path: &Path, follow_links: bool) -> Result<Beneath, Errno> {
+        let flags = LOCATING | OFlags::DIRECTORY;
+        let directory = File::from(openat(CWD, path, flags, Mode::empty())?);
+        let speed = Speed::of(&directory);
+        Ok(Beneath {
+            directory,
+            speed,
+            follow_links,
+        })
+    }
+
+    pub(crate) fn metadata(&self) -> io::Result<Metadata> {
+        self.directory.metadata()
+    }
+
+    /// Returns whether such a search must run on the executor.
+    pub(crate) fn is_too_slow(&self, wait: Wait) -> bool {
+        wait == Wait::Never && self.speed == Speed::Unknown
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn open(&self, _: &Path, _: OFlags, _: Wait) -> Result<OwnedFd, Errno> {
+        Err(Errno::NOSYS)
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn open(_: &OwnedFd, _: &Path, _: Speed, wait: Wait) -> Result<OwnedFd, Errno> {
-    match wait {
-        Wait::Never => Err(Errno::AGAIN),
-        Wait::Allowed => Err(Errno::NOSYS),
+impl Speed {
+    fn of(_: &File) -> Speed {
+        Speed::Unknown
     }
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::{Errno, OwnedFd, Path, Speed, Wait};
-    use crate::root::READING;
-    use rustix::fs::{Mode, ResolveFlags, fstatfs, openat2};
+    use super::{Beneath, Errno, File, Mode, OFlags, OwnedFd, Path, Speed, Wait};
+    use rustix::fs::{ResolveFlags, fstatfs, openat2};
 
-    /// How often to ask again where the tree changed under the search, which openat2 reports as EAGAIN rather than guess.
+    /// The attempts of a search during which the tree changes.
     const ATTEMPTS: usize = 16;
-
-    const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
     /// tmpfs and ramfs, as statfs(2) numbers them.
     const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
@@ -84,8 +126,8 @@ mod linux {
     ];
 
     impl Speed {
-        /// By the file system that a directory is in.
-        pub(crate) fn of(directory: &OwnedFd) -> Speed {
+        /// By the file system that holds the directory.
+        pub(super) fn of(directory: &File) -> Speed {
             // The type is signed on some architectures, and its 32 bits are not.
             match fstatfs(directory).map(|facts| facts.f_type as u64 & 0xffff_ffff) {
                 Ok(kind) if IN_MEMORY.contains(&kind) => Speed::Memory,
@@ -95,19 +137,27 @@ mod linux {
         }
     }
 
-    pub(crate) fn open(
-        directory: &OwnedFd,
-        path: &Path,
-        speed: Speed,
-        wait: Wait,
-    ) -> Result<OwnedFd, Errno> {
-        let attempt = |resolve| openat2(directory, path, READING, Mode::empty(), BENEATH | resolve);
-        match (wait, speed) {
-            (Wait::Allowed, _) => persist(|| attempt(ResolveFlags::empty())),
-            (Wait::Never, Speed::Unknown) => Err(Errno::AGAIN),
-            (Wait::Never, Speed::Memory) => at_once(attempt(ResolveFlags::NO_XDEV)),
-            (Wait::Never, Speed::Cached) => {
-                at_once(attempt(ResolveFlags::NO_XDEV | ResolveFlags::CACHED))
+    impl Beneath {
+        /// Opens a relative path. Fails with EAGAIN if it must not wait and would have to.
+        pub(crate) fn open(
+            &self,
+            path: &Path,
+            flags: OFlags,
+            wait: Wait,
+        ) -> Result<OwnedFd, Errno> {
+            let mut resolve = ResolveFlags::NO_MAGICLINKS;
+            if !self.follow_links {
+                resolve |= ResolveFlags::BENEATH;
+            }
+            let attempt =
+                |more| openat2(&self.directory, path, flags, Mode::empty(), resolve | more);
+            match (wait, self.speed) {
+                (Wait::Allowed, _) => persist(|| attempt(ResolveFlags::empty())),
+                (Wait::Never, Speed::Unknown) => Err(Errno::AGAIN),
+                (Wait::Never, Speed::Memory) => at_once(attempt(ResolveFlags::NO_XDEV)),
+                (Wait::Never, Speed::Cached) => {
+                    at_once(attempt(ResolveFlags::NO_XDEV | ResolveFlags::CACHED))
+                }
             }
         }
     }
@@ -120,7 +170,8 @@ mod linux {
             .unwrap_or(Err(Errno::AGAIN))
     }
 
-    /// A kernel without the flag, a mount on the way, or a way out of the root: the executor finds out which.
+    /// Leaves it to the executor to find out why: the kernel lacks the flag, or the path crosses a
+    /// mount or leaves the root.
     fn at_once(result: Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
         result.map_err(|errno| match errno {
             Errno::INVAL | Errno::XDEV | Errno::INTR => Errno::AGAIN,

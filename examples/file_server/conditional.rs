@@ -1,46 +1,65 @@
-//! Conditional requests (RFC 9110, section 13), against what a file's validators are now.
+//! Conditional requests (RFC 9110, section 13), judged against the validators of a file.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use httpdate::{fmt_http_date, parse_http_date};
+use httpdate::fmt_http_date;
 
+use crate::dates;
 use crate::request::{Conditions, Method, Request};
 
-/// What tells one state of a file from another.
-#[derive(Debug)]
+/// The first modification time that becomes a date. Nix and reproducible builds set times of 0 and
+/// 1, which say nothing about the content. Many clients cannot read earlier ones.
+const FIRST_TIME: i64 = 2;
+
+/// How old a date must be to stand for one version of a file (RFC 9110, section 8.8.2.2).
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// The values that tell one state of a file from another.
+#[derive(Debug, Default)]
 pub(crate) struct Validators {
-    /// With its quotes.
-    pub(crate) etag: String,
-    /// In whole seconds, as dates have.
-    modified: Option<SystemTime>,
-    /// The same, as it is written.
+    /// With its quotes. A page that the server makes has none.
+    pub(crate) etag: Option<String>,
+    modified: Option<Modified>,
+    /// The modification date in the format of HTTP.
     pub(crate) last_modified: Option<String>,
 }
 
-/// What the conditions come to.
+#[derive(Clone, Copy, Debug)]
+struct Modified {
+    /// In whole seconds since 1970, as in a date.
+    seconds: i64,
+    exactly: SystemTime,
+}
+
+/// The outcome of the conditions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
-    /// To be sent, whole or in part.
+    /// Send it, whole or in part.
     Send,
-    /// To be sent whole: what the client has a part of is no more.
+    /// Send it whole: the client has a part of another version.
     SendWhole,
     NotModified,
     Failed,
 }
 
 impl Validators {
-    /// A date is never later than now, which RFC 9110 forbids; and left out for what lies before the dates that `httpdate` can write.
+    /// Leaves out a date that says nothing. Replaces a later date than now by now, as RFC 9110
+    /// demands.
     pub(crate) fn new(etag: String, modified: Option<SystemTime>) -> Validators {
-        let modified = modified.map(|modified| modified.min(SystemTime::now()));
-        let modified = modified.and_then(whole_seconds);
+        let now = SystemTime::now();
+        let modified = modified.map(|exactly| Modified {
+            seconds: seconds(exactly.min(now)),
+            exactly,
+        });
+        let modified = modified.filter(|modified| modified.seconds >= FIRST_TIME);
         Validators {
-            etag,
+            etag: Some(etag),
             modified,
-            last_modified: modified.map(fmt_http_date),
+            last_modified: modified.map(|modified| fmt_http_date(modified.exactly.min(now))),
         }
     }
 
-    /// The order is that of section 13.2.2.
+    /// Judges in the order of section 13.2.2.
     pub(crate) fn judge(&self, request: &Request) -> Verdict {
         let conditions = &request.conditions;
         if !self.precondition_holds(conditions) {
@@ -50,7 +69,7 @@ impl Validators {
             return Verdict::NotModified;
         }
         match &conditions.if_range {
-            // Ranges are a matter of GET alone.
+            // Only GET has ranges.
             Some(validator) if request.method == Method::Get && !self.is_same(validator) => {
                 Verdict::SendWhole
             }
@@ -58,20 +77,20 @@ impl Validators {
         }
     }
 
-    /// `If-Match`; only without that, `If-Unmodified-Since`.
+    /// Reads `If-Match`, and without it `If-Unmodified-Since`.
     fn precondition_holds(&self, conditions: &Conditions) -> bool {
         match (&conditions.if_match, &conditions.if_unmodified_since) {
-            (Some(tags), _) => tags.trim() == "*" || listed(tags).any(|tag| tag == self.etag),
+            (Some(tags), _) => tags.trim() == "*" || listed(tags).any(|tag| self.has_tag(tag)),
             (None, Some(date)) => self.is_unmodified_since(date).unwrap_or(true),
             (None, None) => true,
         }
     }
 
-    /// `If-None-Match`, which compares weakly; only without that, `If-Modified-Since`.
+    /// Reads `If-None-Match`, which compares weakly, and without it `If-Modified-Since`.
     fn is_known(&self, conditions: &Conditions) -> bool {
         match (&conditions.if_none_match, &conditions.if_modified_since) {
             (Some(tags), _) => {
-                let strong = |tag: &'_ str| tag.strip_prefix("W/").unwrap_or(tag) == self.etag;
+                let strong = |tag: &'_ str| self.has_tag(tag.strip_prefix("W/").unwrap_or(tag));
                 tags.trim() == "*" || listed(tags).any(strong)
             }
             (None, Some(date)) => self.is_unmodified_since(date).unwrap_or(false),
@@ -79,27 +98,62 @@ impl Validators {
         }
     }
 
-    /// `None` where either date is not known.
+    fn has_tag(&self, tag: &str) -> bool {
+        self.etag.as_deref() == Some(tag)
+    }
+
+    /// Returns `None` if either date is unknown. The condition is ignored then.
     fn is_unmodified_since(&self, date: &str) -> Option<bool> {
-        Some(self.modified? <= parse_http_date(date).ok()?)
+        Some(self.modified?.seconds <= read_date(date)?)
     }
 
-    /// `If-Range`: a tag, compared strongly, or a date, which must be the very one that we gave (section 13.1.5).
+    /// Reads `If-Range` (section 13.1.5). A tag is compared strongly, and a date must be the exact
+    /// one.
     fn is_same(&self, validator: &str) -> bool {
-        let validator = validator.trim();
-        if validator.starts_with(['"', 'W']) && validator.ends_with('"') {
-            return validator == self.etag;
+        if is_tag(validator) {
+            return self.has_tag(validator);
         }
-        self.modified.is_some() && parse_http_date(validator).ok() == self.modified
+        let date = read_date(validator);
+        self.modified.is_some_and(|modified| {
+            date == Some(modified.seconds) && modified.is_settled(SystemTime::now())
+        })
     }
 }
 
-fn whole_seconds(time: SystemTime) -> Option<SystemTime> {
-    let since = time.duration_since(UNIX_EPOCH).ok()?;
-    Some(UNIX_EPOCH + Duration::from_secs(since.as_secs()))
+impl Modified {
+    /// Within a second, a file can change twice and keep its date.
+    fn is_settled(self, now: SystemTime) -> bool {
+        now.duration_since(self.exactly)
+            .is_ok_and(|age| age >= SETTLED)
+    }
 }
 
-/// The tags of a list, each with its quotes and its `W/`. A tag may have commas in it. The list ends where it is none.
+impl Conditions {
+    /// Returns whether `If-Range` has a date. All codings of a file may share one.
+    pub(crate) fn has_range_date(&self) -> bool {
+        let validator = self.if_range.as_deref();
+        validator.is_some_and(|validator| !is_tag(validator))
+    }
+}
+
+fn is_tag(validator: &str) -> bool {
+    validator.starts_with(['"', 'W']) && validator.ends_with('"')
+}
+
+fn read_date(date: &str) -> Option<i64> {
+    dates::parse(date, seconds(SystemTime::now()))
+}
+
+/// Whole seconds since 1970; negative before.
+fn seconds(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs() as i64,
+        Err(before) => -(before.duration().as_secs_f64().ceil() as i64),
+    }
+}
+
+/// Splits a list into tags, each with its quotes and its `W/`. A tag may contain commas. The first
+/// element that is no tag ends the list.
 fn listed(list: &str) -> impl Iterator<Item = &str> {
     let mut rest = list;
     std::iter::from_fn(move || {

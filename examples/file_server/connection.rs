@@ -1,37 +1,49 @@
-//! One client: requests in, responses out, one after the other.
+//! One client: receives requests and sends responses, one after the other.
 //!
-//! What waits must be small, as thousands may: a connection without a request has no buffer, and a response that is being
-//! sent has its header, its file and nothing of the request any more.
+//! A waiting connection must be small, as there may be thousands. Without a request it has no
+//! buffer. During a response it has the header and the file, and only the log line of the request.
 
 use std::io;
 use std::net::Shutdown;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
+
+use rustix::io::{Errno, ioctl_fionread};
+use socket2::SockRef;
 
 use crate::access_log::Line;
 use crate::beneath::Wait;
 use crate::clients::Client;
-use crate::encoding::Acceptable;
-use crate::find::{Found, Search, Wanted};
+use crate::descriptors;
+use crate::encoding::{self, Acceptable};
+use crate::find::{self, Found, Wanted};
+use crate::index::Order;
+use crate::pages::{Format, Listing};
 use crate::receive::{Arrived, Received, Receiver};
-use crate::request::{self, ClientSays, Method};
+use crate::request::{self, ClientSays, Method, Request};
 use crate::response::{Body, Response};
 use crate::send::Sender;
 use crate::site::Site;
 use crate::status::Status;
-use crate::target::Target;
+use crate::target::{self, Target};
 
-/// How long a client that was told that the connection ends may take to end it: in all, and without sending anything more.
+/// How long the server waits for the client's end after a last response: in all, and in silence.
 const FAREWELL: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What is to become of the connection.
+/// How often to retry a search after an idle client has left, so that its descriptor is free.
+const ATTEMPTS: usize = 16;
+
+/// The next action on the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     Request,
-    /// After the client has seen the last response.
+    /// Close at once: the client sends nothing more.
     Close,
-    /// At once: nothing can be said any more, or nobody listens.
+    /// Close in stages: the client may send more, and a reset must not destroy the response.
+    Linger,
+    /// Close at once: the response cannot be finished.
     Abandon,
 }
 
@@ -58,34 +70,39 @@ impl Connection {
         }
     }
 
-    /// Serves the client until either side has had enough.
+    /// Serves the client until either side ends the connection.
     ///
     /// # Errors
     ///
-    /// What the system says of the connection; `TimedOut` where the client takes nothing of its response.
+    /// Any error of the connection; `TimedOut` if the client takes nothing of its response.
     pub(crate) async fn serve(mut self) -> io::Result<()> {
-        // The end of a file is a small segment, and Nagle's algorithm would hold it back until the client has acknowledged what
-        // went before.
-        self.client.socket.get_ref().set_nodelay(true)?;
+        if !cfg!(target_os = "linux") && self.client.ip.is_some() {
+            // On Linux the connection has it from the listener.
+            SockRef::from(&self.client.socket).set_tcp_nodelay(true)?;
+        }
         loop {
             let Some(reply) = self.next_reply().await? else {
                 return Ok(());
             };
             match self.send(reply).await? {
                 Next::Request => {}
-                Next::Close => return Box::pin(self.say_farewell()).await,
+                Next::Close if !self.has_unread() => return Ok(()),
+                Next::Close | Next::Linger => return Box::pin(self.say_farewell()).await,
                 Next::Abandon => return Ok(()),
             }
         }
     }
 
-    /// Takes a request and makes the response; nothing where no request comes.
+    /// Takes a request and makes the response. Returns `None` if no request comes.
     async fn next_reply(&mut self) -> io::Result<Option<Reply>> {
         let received = self.receiver.receive(&self.site, &self.client).await?;
         Ok(match received {
             Received::Request(arrived) => Some(self.reply(arrived).await),
             Received::Refused(status, line) => {
-                let response = Response::plain(status);
+                let mut response = Response::plain(status);
+                if self.site.rules.cors {
+                    response.allow_origins(false);
+                }
                 let is_head = line.starts_with(b"HEAD ");
                 Some(Reply {
                     line: self.line(&response, &line, &ClientSays::default()),
@@ -94,17 +111,21 @@ impl Connection {
                         true => Body::None,
                         false => response.body,
                     },
-                    next: Next::Close,
+                    next: Next::Linger,
                 })
             }
             Received::End => None,
         })
     }
 
-    async fn reply(&self, arrived: Arrived) -> Reply {
-        let response = self.respond(&arrived).await;
+    async fn reply(&self, mut arrived: Arrived) -> Reply {
+        let mut response = self.respond(&mut arrived).await;
+        if self.site.rules.cors {
+            response.allow_origins(arrived.request.method == Method::Options);
+        }
         let Arrived { request, line, .. } = arrived;
-        let keep_alive = request.keep_alive && !self.client.is_leaving();
+        let is_malformed = response.status == Status::BadRequest;
+        let keep_alive = request.keep_alive && !is_malformed && !self.client.is_leaving();
         Reply {
             line: self.line(&response, &line, &request.client),
             head: response.head(keep_alive),
@@ -112,10 +133,10 @@ impl Connection {
                 Method::Head => Body::None,
                 _ => response.body,
             },
-            next: if keep_alive {
-                Next::Request
-            } else {
-                Next::Close
+            next: match request.keep_alive || request.is_followed {
+                _ if keep_alive => Next::Request,
+                true => Next::Linger,
+                false => Next::Close,
             },
         }
     }
@@ -123,68 +144,117 @@ impl Connection {
     fn line(&self, response: &Response, request: &[u8], client: &ClientSays) -> Option<Line> {
         let log = self.site.log.clone()?;
         let status = response.status.code();
-        let mut line = Line::new(log, self.client.ip, request, status);
+        let forwarded = client.forwarded_for.as_deref();
+        let ip = self.site.rules.proxies.client(self.client.ip, forwarded);
+        let mut line = Line::new(log, ip, request, status);
         line.finish(client);
         Some(line)
     }
 
-    async fn respond(&self, arrived: &Arrived) -> Response {
-        let request = &arrived.request;
+    async fn respond(&self, arrived: &mut Arrived) -> Response {
+        let request = &mut arrived.request;
         match request.method {
             Method::Get | Method::Head => {}
-            Method::Options if request.target == "*" => return Response::options(),
-            Method::Options => {}
-            Method::Known => return Response::plain(Status::NotAllowed),
+            Method::Options => return Response::options(),
+            Method::Connect | Method::Known => return Response::plain(Status::NotAllowed),
             Method::Unknown => return Response::plain(Status::NotImplemented),
         }
-        let Some(target) = Target::decode(&request.target) else {
+        let Some(target) = request.resource.take() else {
             return Response::plain(Status::BadRequest);
         };
-        if request.method == Method::Options {
-            return Response::options();
-        }
         let wanted = Wanted {
             target,
             acceptable: Acceptable::read(request.accept_encoding.as_deref()),
         };
+        let by_date = request.range.is_some() && request.conditions.has_range_date();
+        if by_date && self.has_variant(&wanted.target).await {
+            request.range = None;
+        }
         if let (true, Some(opened)) = (arrived.is_announced, self.site.recent.get(&wanted)) {
             return Response::of(request, Ok(Found::File(opened)));
         }
-        Response::of(request, self.find(wanted).await)
+        match self.find(wanted).await {
+            // Rare: boxed, so that not every connection has the room for it.
+            Ok(Found::Listing(path)) => Box::pin(self.list(path, request)).await,
+            found => Response::of(request, found),
+        }
     }
 
-    /// Looks here for what can be had without waiting, and on the executor for the rest.
-    async fn find(&self, wanted: Wanted) -> io::Result<Found> {
-        let here = Search {
-            root: &self.site.root,
-            wanted: &wanted,
-            wait: Wait::Never,
+    async fn list(&self, path: PathBuf, request: &Request) -> Response {
+        if let Some(reference) = target::without_empty_names(&path, &request.target) {
+            return Response::moved(&reference);
+        }
+        let query = target::query(&request.target).unwrap_or_default();
+        if let Some(response) = Response::instead_of_listing(request) {
+            return response;
+        }
+        let listing = Listing {
+            path,
+            order: Order::read(query),
+            format: match encoding::prefers_json(request.accept.as_deref()) {
+                true => Format::Json,
+                false => Format::Html,
+            },
         };
-        match here.find() {
+        match self.site.pages.page(listing).await {
+            Ok(page) => Response::page(page),
+            Err(error) => Response::error(&error),
+        }
+    }
+
+    /// Returns whether the target has a precompressed variant. It may share its date with the file,
+    /// so that a date does not tell which of the two the client has a part of.
+    async fn has_variant(&self, target: &Target) -> bool {
+        let wanted = Wanted {
+            target: target.clone(),
+            acceptable: Acceptable::read(Some("*")),
+        };
+        matches!(self.find(wanted).await, Ok(Found::File(opened)) if opened.coding.is_some())
+    }
+
+    /// Finds a file. If no descriptor is left for it, an idle client has to leave.
+    async fn find(&self, mut wanted: Wanted) -> io::Result<Found> {
+        for _ in 0..ATTEMPTS {
+            let (back, error) = match self.search(wanted).await {
+                Ok(found) => return Ok(found),
+                Err((Some(wanted), error)) if descriptors::are_exhausted(&error) => (wanted, error),
+                Err((_, error)) => return Err(error),
+            };
+            descriptors::report_exhausted(&error);
+            if !self.site.clients.evict_idle().await {
+                return Err(error);
+            }
+            wanted = back;
+        }
+        Err(Errno::MFILE.into())
+    }
+
+    /// Searches on this thread, and on the executor if the search would block. An error comes with
+    /// `wanted`, so that the search can be repeated.
+    async fn search(&self, wanted: Wanted) -> Result<Found, (Option<Wanted>, io::Error)> {
+        let site = &self.site;
+        match find::find(&site.root, &site.rules, &wanted, Wait::Never) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            found => {
-                if let Ok(Found::File(opened)) = &found {
+            Err(error) => return Err((Some(wanted), error)),
+            Ok(found) => {
+                if let Found::File(opened) = &found {
                     self.site.recent.put(wanted, opened);
                 }
-                return found;
+                return Ok(found);
             }
         }
-        let root = self.site.root.clone();
+        let (root, rules) = (self.site.root.clone(), self.site.rules.clone());
         let there = self.site.event_loop.run_in_executor(move || {
-            let search = Search {
-                root: &root,
-                wanted: &wanted,
-                wait: Wait::Allowed,
-            };
-            search.find()
+            let found = find::find(&root, &rules, &wanted, Wait::Allowed);
+            found.map_err(|error| (Some(wanted), error))
         });
         there
             .await
-            .unwrap_or_else(|error| Err(io::Error::other(error.to_string())))
+            .unwrap_or_else(|error| Err((None, io::Error::other(error.to_string()))))
     }
 
-    /// Sends a response. Where it comes out shorter than its header promised, as of a file that was truncated meanwhile, all that
-    /// is left to tell the client is the end of the connection.
+    /// Sends a response. If the file was truncated meanwhile, the response is shorter than its
+    /// header says. Then only the end of the connection can tell the client.
     async fn send(&self, reply: Reply) -> io::Result<Next> {
         let sender = Sender {
             site: &self.site,
@@ -201,13 +271,18 @@ impl Connection {
         Ok(if sent? { reply.next } else { Next::Abandon })
     }
 
-    /// Closes without destroying the last response: a socket that is closed with bytes unread, as those of a body that nobody
-    /// wanted, sends a reset, and that may reach the client before it has read what we said. So ours is the first end, and
-    /// what still comes is thrown away until the client's.
+    /// Returns whether the client has sent bytes that are unread. A close would answer them with a reset.
+    fn has_unread(&self) -> bool {
+        !self.receiver.is_empty() || ioctl_fionread(&self.client.socket) != Ok(0)
+    }
+
+    /// Closes in stages (RFC 9112, section 9.6). A close with unread bytes sends a reset, which may
+    /// reach the client before it has read the response. So the server ends its side first, and
+    /// drops the bytes that come until the client ends its own.
     async fn say_farewell(&self) -> io::Result<()> {
         let event_loop = &self.site.event_loop;
         let socket = &self.client.socket;
-        socket.get_ref().shutdown(Shutdown::Write)?;
+        SockRef::from(socket).shutdown(Shutdown::Write)?;
         let rest = async {
             loop {
                 let some = event_loop.sock_recv(socket, request::MOST);

@@ -1,4 +1,5 @@
-//! `Accept-Encoding` (RFC 9110, section 12.5.3): which compressed neighbour of a file a client would rather have.
+//! `Accept-Encoding` (RFC 9110, section 12.5.3): which compressed neighbour of a file a client
+//! would rather have.
 
 /// A coding that a neighbour may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,8 +41,8 @@ type Weight = u16;
 const FULL: Weight = 1000;
 
 impl Acceptable {
-    /// Reads the field's value. Without one the file goes as it is: any coding would be allowed, but few who leave the field out
-    /// can decode one.
+    /// Reads the field's value. Without one the file goes as it is: any coding would be allowed,
+    /// but few who leave the field out can decode one.
     pub(crate) fn read(value: Option<&str>) -> Acceptable {
         let Some(value) = value else {
             return Acceptable {
@@ -58,13 +59,20 @@ impl Acceptable {
         ];
         // Stable: of equals, the one that is smaller.
         codings.sort_by_key(|&(weight, _)| std::cmp::Reverse(weight));
-        // A client that does not name the identity takes it, and would rather have what it does name.
+        // A client that does not name the identity takes it, and would rather have what it does
+        // name.
         let least = identity.unwrap_or(0).max(1);
         Acceptable {
             codings: codings.map(|(weight, coding)| (weight? >= least).then_some(coding)),
             identity: identity != Some(0),
         }
     }
+}
+
+/// Whether a client would rather have the listing of a directory as JSON, by its `Accept`.
+pub(crate) fn prefers_json(accept: Option<&str>) -> bool {
+    let weight = |name| weight_of(accept.unwrap_or_default(), &[name]).unwrap_or(0);
+    weight("application/json") > weight("text/html")
 }
 
 /// The weight that the list gives to any of these names.

@@ -5,21 +5,21 @@ use httparse::Header;
 pub(crate) struct Fields<'a>(pub(crate) &'a [Header<'a>]);
 
 impl<'a> Fields<'a> {
-    /// The values of all fields of this name, in their order.
+    /// Returns the values of all fields of this name, in their order.
     pub(crate) fn all(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let named = self.0.iter();
         let named = named.filter(move |field| field.name.eq_ignore_ascii_case(name));
         named.map(|field| field.value)
     }
 
-    /// The value of a field that stands there once. Two of a kind contradict each other, and neither is understood.
+    /// Returns the value of a field that stands there once. Two fields contradict each other.
     pub(crate) fn single(&self, name: &'static str) -> Option<String> {
         let mut values = self.all(name);
         let value = values.next()?;
         values.next().is_none().then(|| text(value))
     }
 
-    /// The value of a list: several fields of one name are one, with commas between.
+    /// Returns the value of a list. Several fields of one name are one list, with commas between.
     pub(crate) fn list(&self, name: &'static str) -> Option<String> {
         let mut values = self.all(name);
         let mut list = text(values.next()?);
@@ -38,7 +38,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What is no UTF-8 is nothing that we have written, and compares unequal to it with replacements too.
+/// The server writes only UTF-8. With replacements, other bytes still compare unequal to it.
 fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value).into_owned()
 }

@@ -1,4 +1,5 @@
-//! From a path to what is to be sent: the file, its compressed neighbour, the index of a directory, or the page of one.
+//! Finds what a request gets: a file, its precompressed variant, the index of a directory, or its
+//! listing.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -6,16 +7,16 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::UNIX_EPOCH;
 
 use rustix::io::Errno;
 
 use crate::beneath::Wait;
 use crate::conditional::Validators;
 use crate::encoding::{Acceptable, Coding};
-use crate::index;
-use crate::listing;
-use crate::response::media_type;
-use crate::root::Root;
+use crate::media_type::media_type;
+use crate::root::{Located, Root, Tree};
+use crate::rules::Rules;
 use crate::target::Target;
 
 /// What a directory is served as.
@@ -32,11 +33,14 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) enum Found {
     File(Arc<Opened>),
-    /// The page of a directory without an index.
-    Page(String),
-    /// A directory that was asked for without the slash at its end. Relative links would lead elsewhere from there.
+    /// The page that is shown with a 404.
+    Missing(Arc<Opened>),
+    /// A directory without an index. Its listing is made by [`Pages`](crate::pages::Pages).
+    Listing(PathBuf),
+    /// A directory that was asked for without the slash at its end. Relative links would lead
+    /// elsewhere from there.
     Directory(PathBuf),
-    /// A file in no coding that the client takes.
+    /// A file in no coding that the client accepts.
     NotAcceptable,
 }
 
@@ -48,7 +52,8 @@ pub(crate) struct Opened {
     pub(crate) path: PathBuf,
     pub(crate) coding: Option<Coding>,
     pub(crate) metadata: Metadata,
-    /// All of a small file, once somebody has read it; nothing where that would have had to wait.
+    pub(crate) rules: Arc<Rules>,
+    /// The whole content of a small file, after it was read; `None` if that would have had to wait.
     pub(crate) content: OnceLock<Option<Box<[u8]>>>,
     validators: OnceLock<Validators>,
     media_type: OnceLock<String>,
@@ -57,111 +62,184 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    fn new(path: PathBuf, coding: Option<Coding>, (file, metadata): (File, Metadata)) -> Opened {
-        Opened {
-            file,
-            path,
-            coding,
-            metadata,
-            content: OnceLock::new(),
-            validators: OnceLock::new(),
-            media_type: OnceLock::new(),
-            fields: OnceLock::new(),
-        }
-    }
-
     pub(crate) fn validators(&self) -> &Validators {
         let make = || Validators::new(self.etag(), self.metadata.modified().ok());
         self.validators.get_or_init(make)
     }
 
     pub(crate) fn media_type(&self) -> &str {
-        self.media_type.get_or_init(|| media_type(&self.path))
+        let charset = self.rules.charset.as_deref();
+        self.media_type
+            .get_or_init(|| media_type(&self.path, charset))
     }
 
-    /// A strong tag: it changes whenever the content may have.
+    /// Returns a strong tag, made from the inode, its birth time, the size and the modification time.
     ///
-    /// Every write changes the status change time, and so does every attempt to hide one by setting the modification time; a
-    /// file that replaces another has another inode. Two writes within one tick of the kernel's clock (1 to 10 ms) could share
-    /// a time; since Linux 6.13 they do not on ext4, XFS, Btrfs and tmpfs, where a time that was looked at, as here, is not given
-    /// again. What also changes it, and need not: new permissions, names, and owners.
+    /// A write changes the modification time, a file that replaces another has another inode, and an
+    /// inode that is used again has another birth time. `chmod` and `ln` change none of these.
+    /// Writers that restore the size and the time keep the tag. If the file system has no birth
+    /// times, the status change time stands in, and `chmod` changes the tag.
     fn etag(&self) -> String {
         let metadata = &self.metadata;
-        let changed = i128::from(metadata.ctime()) * 1_000_000_000;
-        let changed = changed + i128::from(metadata.ctime_nsec());
+        let nanoseconds = |seconds, rest| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let modified = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
+        let born = metadata.created().ok();
+        let born = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        let born = born.map_or_else(
+            || nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            |born| born.as_nanos() as i128,
+        );
         let (inode, size) = (metadata.ino(), metadata.len());
         let coding = self.coding.map_or("", Coding::name);
-        format!("\"{inode:x}-{size:x}-{changed:x}{coding}\"")
+        format!("\"{inode:x}-{born:x}-{size:x}-{modified:x}{coding}\"")
     }
 }
 
-/// One search. One that may not wait goes as far as it can; then the executor begins anew.
-pub(crate) struct Search<'a> {
-    pub(crate) root: &'a Root,
-    pub(crate) wanted: &'a Wanted,
-    pub(crate) wait: Wait,
+/// Looks for what a request wants. If it must not wait, it goes as far as it can; then the executor
+/// begins anew.
+///
+/// # Errors
+///
+/// Of kind `NotFound` also for what exists and is not served: what is outside or hidden, or neither
+/// a file nor a directory; `WouldBlock` if it must not wait and would have to; ESTALE if the root
+/// is missing.
+pub(crate) fn find(
+    root: &Root,
+    rules: &Arc<Rules>,
+    wanted: &Wanted,
+    wait: Wait,
+) -> io::Result<Found> {
+    let search = Search {
+        tree: &*root.tree(wait)?,
+        rules,
+        wanted,
+        wait,
+    };
+    match search.named() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => search.instead(error),
+        found => found,
+    }
+}
+
+struct Search<'a> {
+    tree: &'a Tree,
+    rules: &'a Arc<Rules>,
+    wanted: &'a Wanted,
+    wait: Wait,
 }
 
 impl Search<'_> {
-    /// # Errors
-    ///
-    /// Of kind `NotFound` also for what exists and is not to be served: what is outside, or neither a file nor a directory;
-    /// `WouldBlock` where it may not wait and would have to.
-    pub(crate) fn find(&self) -> io::Result<Found> {
-        let path = &self.wanted.target.path;
-        let (file, metadata) = self.open(path)?;
-        if metadata.is_file() {
-            return self.file(path.clone(), file, metadata);
-        }
-        if !metadata.is_dir() {
+    fn named(&self) -> io::Result<Found> {
+        let Target {
+            path, is_directory, ..
+        } = &self.wanted.target;
+        if self.rules.hides(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        if !self.wanted.target.is_directory {
+        let located = match self.locate(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_directory => {
+                return self.file_at(with_suffix(path, ".html"));
+            }
+            located => located?,
+        };
+        if located.metadata.is_file() {
+            return self.file(path.clone(), located);
+        }
+        if !located.metadata.is_dir() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if !is_directory {
             return Ok(Found::Directory(path.clone()));
         }
         let index = path.join(INDEX);
-        match self.open(&index) {
-            Ok((file, metadata)) if metadata.is_file() => self.file(index, file, metadata),
-            // One that is there and leads outside is not found, and neither is the page then: it would hide the mistake.
+        match self.locate(&index) {
+            Ok(located) if located.metadata.is_file() => self.file(index, located),
+            // One that is there and leads outside is not found, and neither is the listing then: it
+            // would hide the mistake.
             Err(error) if Errno::from_io_error(&error) != Some(Errno::NOENT) => Err(error),
-            _ => self.page(file),
+            _ => Ok(Found::Listing(path.clone())),
         }
     }
 
-    fn open(&self, path: &Path) -> io::Result<(File, Metadata)> {
-        self.root.open(path, self.wait)
+    /// Serves the application, or the page that is shown with a 404.
+    fn instead(&self, error: io::Error) -> io::Result<Found> {
+        let (path, is_missing) = match &self.rules.spa {
+            Some(path) => (path, false),
+            None => (&self.rules.not_found, true),
+        };
+        match self.file_at(path.clone()) {
+            Ok(Found::File(opened)) if is_missing => Ok(Found::Missing(opened)),
+            Err(other) if other.kind() == io::ErrorKind::NotFound => Err(error),
+            found => found,
+        }
     }
 
-    /// The best of a file and its neighbours.
-    fn file(&self, path: PathBuf, file: File, metadata: Metadata) -> io::Result<Found> {
+    fn locate(&self, path: &Path) -> io::Result<Located> {
+        self.tree.locate(path, self.wait)
+    }
+
+    /// A path that is served only if it names a file.
+    fn file_at(&self, path: PathBuf) -> io::Result<Found> {
+        let located = self.locate(&path)?;
+        match located.metadata.is_file() {
+            true => self.file(path, located),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// The best of a file and its precompressed variants.
+    fn file(&self, path: PathBuf, located: Located) -> io::Result<Found> {
+        // This is a compressed SVG, which is not found by way of the name of another file.
+        let own = path.extension().filter(|suffix| *suffix == "svgz");
+        if own.is_some() {
+            return self.open(&path.clone(), path, Some(Coding::Gzip), located);
+        }
         let acceptable = self.wanted.acceptable;
         for coding in acceptable.codings.into_iter().flatten() {
-            if let Some((file, metadata)) = self.neighbour(&path, coding, &metadata)? {
-                let opened = Opened::new(path, Some(coding), (file, metadata));
-                return Ok(Found::File(Arc::new(opened)));
+            let name = with_suffix(&path, coding.suffix());
+            let Some(variant) = self.variant(&name, &located.metadata)? else {
+                continue;
+            };
+            match self.open(&name, path.clone(), Some(coding), variant) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                found => return found,
             }
         }
-        if !acceptable.identity {
-            return Ok(Found::NotAcceptable);
+        match acceptable.identity {
+            true => self.open(&path.clone(), path, None, located),
+            false => Ok(Found::NotAcceptable),
         }
-        let opened = Opened::new(path, None, (file, metadata));
-        Ok(Found::File(Arc::new(opened)))
     }
 
-    /// A compressed neighbour, unless it is older than its file: somebody has changed that and forgotten the neighbour, and
-    /// browsers would go on seeing what was there before.
-    fn neighbour(
+    /// Opens a file that was located at `name`, and is served as `path`.
+    fn open(
         &self,
-        path: &Path,
-        coding: Coding,
-        of: &Metadata,
-    ) -> io::Result<Option<(File, Metadata)>> {
-        let mut name = OsString::from(path);
-        name.push(coding.suffix());
-        match self.open(Path::new(&name)) {
-            Ok((file, metadata)) => {
-                let is_fresh = metadata.modified()? >= of.modified()?;
-                Ok((metadata.is_file() && is_fresh).then_some((file, metadata)))
+        name: &Path,
+        path: PathBuf,
+        coding: Option<Coding>,
+        located: Located,
+    ) -> io::Result<Found> {
+        let metadata = located.metadata.clone();
+        Ok(Found::File(Arc::new(Opened {
+            file: self.tree.read(name, located, self.wait)?,
+            path,
+            coding,
+            metadata,
+            rules: self.rules.clone(),
+            content: OnceLock::new(),
+            validators: OnceLock::new(),
+            media_type: OnceLock::new(),
+            fields: OnceLock::new(),
+        })))
+    }
+
+    /// A precompressed variant, unless it is older than its file: then the file was changed and not
+    /// compressed again.
+    fn variant(&self, name: &Path, of: &Metadata) -> io::Result<Option<Located>> {
+        match self.locate(name) {
+            Ok(located) => {
+                let is_fresh = is_fresh(&located.metadata, of);
+                Ok((located.metadata.is_file() && is_fresh).then_some(located))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Ok(None),
@@ -169,14 +247,18 @@ impl Search<'_> {
             },
         }
     }
+}
 
-    /// Reading a directory may always wait.
-    fn page(&self, directory: File) -> io::Result<Found> {
-        if self.wait == Wait::Never {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let Target { path, decoded, .. } = &self.wanted.target;
-        let mut entries = listing::list(self.root, path, directory.into())?;
-        Ok(Found::Page(index::page(decoded, &mut entries)))
-    }
+/// Many tools (pigz, brotli, tar) copy a file's time in whole seconds. A variant of such a time is
+/// as old as its file.
+fn is_fresh(variant: &Metadata, of: &Metadata) -> bool {
+    let by_seconds = variant.mtime_nsec() == 0;
+    let nanoseconds = if by_seconds { 0 } else { of.mtime_nsec() };
+    (variant.mtime(), variant.mtime_nsec()) >= (of.mtime(), nanoseconds)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
 }

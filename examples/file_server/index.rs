@@ -1,9 +1,11 @@
-//! The page of a directory: a pure function from its entries to HTML.
+//! The listing of a directory: a pure function from its entries to HTML or JSON.
 //!
-//! One file without scripts and without anything to load from elsewhere, made for a phone as for a desk. Names are anything but
-//! `/` and NUL, and whoever may write to the tree chooses them, so they meet HTML in two forms only: [`Text`] to be read and
-//! [`Link`] to be followed. Links are relative, and stay right behind a proxy that serves the tree below a prefix.
+//! One file without scripts and without anything to load from elsewhere, made for a phone as for a
+//! desk. Names are anything but `/` and NUL, and whoever may write to the tree chooses them, so
+//! they meet HTML in two forms only: [`Text`] to be read and [`Link`] to be followed. Links are
+//! relative, and stay right behind a proxy that serves the tree below a prefix.
 
+use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::fmt::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -29,18 +31,84 @@ pub(crate) enum Kind {
     File,
 }
 
-/// The page of a directory. `path` is the decoded request path of the directory, with a slash at both ends ("/" is the root).
-/// Puts the entries into the order of the page.
-pub(crate) fn page(path: &[u8], entries: &mut [Entry]) -> String {
-    entries.sort_by_cached_key(|entry| (entry.kind, natural_key(entry), entry.name.clone()));
-    let names: usize = entries.iter().map(|entry| entry.name.len()).sum();
-    let mut html = String::with_capacity(6144 + 4 * path.len() + 224 * entries.len() + 3 * names);
-    write!(html, "{}", Page { path, entries }).expect("a String takes everything");
-    html
+/// The order of the entries, in which directories always come first.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Order {
+    pub(crate) by: By,
+    pub(crate) descending: bool,
 }
 
-/// Names as people count: "9" before "10", and "a" beside "A". In front of each number stands its length, so that comparing
-/// bytes compares numbers: a total order by construction, which rules that compare name with name seldom are.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum By {
+    #[default]
+    Name,
+    Size,
+    Date,
+}
+
+impl By {
+    const ALL: [By; 3] = [By::Name, By::Size, By::Date];
+
+    fn name(self) -> &'static str {
+        match self {
+            By::Name => "name",
+            By::Size => "size",
+            By::Date => "date",
+        }
+    }
+}
+
+impl Order {
+    /// Reads `sort=name`, `sort=-size` and the like from a query; anything else is the order of
+    /// names.
+    pub(crate) fn read(query: &str) -> Order {
+        let values = query
+            .split('&')
+            .filter_map(|part| part.strip_prefix("sort="));
+        let order = |value: &str| {
+            let name = value.strip_prefix('-').unwrap_or(value);
+            let by = By::ALL.into_iter().find(|by| by.name() == name)?;
+            let descending = name.len() < value.len();
+            Some(Order { by, descending })
+        };
+        values.filter_map(order).next().unwrap_or_default()
+    }
+}
+
+/// Puts the entries into an order. Those that are equal in it are sorted by their names.
+pub(crate) fn sort(entries: &mut [Entry], order: Order) {
+    entries.sort_by_cached_key(natural_key);
+    let flip = |ordering: Ordering| {
+        if order.descending {
+            ordering.reverse()
+        } else {
+            ordering
+        }
+    };
+    entries.sort_by(|a, b| {
+        let within = match order.by {
+            By::Name => Ordering::Equal,
+            By::Size if a.kind == Kind::Directory => Ordering::Equal,
+            By::Size => flip(a.size.cmp(&b.size)),
+            By::Date => flip(a.modified.cmp(&b.modified)),
+        };
+        a.kind.cmp(&b.kind).then(within)
+    });
+    if order
+        == (Order {
+            by: By::Name,
+            descending: true,
+        })
+    {
+        entries
+            .chunk_by_mut(|a, b| a.kind == b.kind)
+            .for_each(<[Entry]>::reverse);
+    }
+}
+
+/// Names as people count: "9" before "10", and "a" beside "A". In front of each number stands its
+/// length, so that comparing bytes compares numbers: a total order by construction, which rules
+/// that compare name with name seldom are.
 fn natural_key(entry: &Entry) -> Vec<u8> {
     let name = entry.name.to_string_lossy().to_lowercase();
     let runs = name.as_bytes();
@@ -56,12 +124,17 @@ fn natural_key(entry: &Entry) -> Vec<u8> {
             key.extend(run);
         }
     }
+    key.push(0);
+    key.extend(entry.name.as_bytes());
     key
 }
 
-struct Page<'a> {
-    path: &'a [u8],
-    entries: &'a [Entry],
+/// The page of a directory with sorted entries.
+pub(crate) struct Page<'a> {
+    /// The path of the directory, decoded, with a slash at both ends: "/" is the root.
+    pub(crate) path: &'a [u8],
+    pub(crate) entries: &'a [Entry],
+    pub(crate) order: Order,
 }
 
 impl fmt::Display for Page<'_> {
@@ -74,7 +147,11 @@ impl fmt::Display for Page<'_> {
              <link rel=icon href=\"data:,\">\n<title>Index of {title}</title>\n<style>\n{STYLE}</style>\n"
         )?;
         write!(f, "{}", Trail(self.path))?;
-        write!(f, "<main>\n{}<ul role=list>\n", Summary(self.entries))?;
+        write!(f, "<main>\n{}", Summary(self.entries))?;
+        if !self.entries.is_empty() {
+            write!(f, "{}", SortButtons(self.order))?;
+        }
+        f.write_str("<ul role=list>\n")?;
         if self.path != b"/" {
             f.write_str("<li class=u><a href=\"../\">Parent folder</a>\n")?;
         }
@@ -92,7 +169,8 @@ struct Trail<'a>(&'a [u8]);
 
 impl fmt::Display for Trail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An empty name, as in "/a//b/", is a level of the address all the same, and "../" goes up by one such level.
+        // An empty name, as in "/a//b/", is a level of the address all the same, and "../" goes up
+        // by one such level.
         let names: Vec<&[u8]> = self.0.split(|&byte| byte == b'/').collect();
         let last = names.len().saturating_sub(2);
         f.write_str("<nav aria-label=\"Path\"><h1>")?;
@@ -109,6 +187,30 @@ impl fmt::Display for Trail<'_> {
             }
         }
         f.write_str("</h1></nav>\n")
+    }
+}
+
+/// Buttons and not links, as programs that mirror a site follow links.
+struct SortButtons(Order);
+
+impl fmt::Display for SortButtons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<form>Sort by")?;
+        for by in By::ALL {
+            let is_present = by == self.0.by;
+            let minus = if is_present && !self.0.descending {
+                "-"
+            } else {
+                ""
+            };
+            let pressed = if is_present { " aria-pressed=true" } else { "" };
+            let name = by.name();
+            write!(
+                f,
+                " <button name=sort value={minus}{name}{pressed}>{name}</button>"
+            )?;
+        }
+        f.write_str(" · times are in UTC</form>\n")
     }
 }
 
@@ -170,39 +272,105 @@ impl fmt::Display for Row<'_> {
             )?;
         }
         if let Some(modified) = entry.modified.and_then(timestamp) {
-            let exact = modified.strftime("%FT%TZ");
-            let text = modified.strftime("%F %R");
-            write!(f, "<time datetime={exact} title=\"{exact}\">{text}</time>")?;
+            let exact = modified.to_string();
+            let (date, time) = exact.split_once('T').unwrap_or_default();
+            let minutes = time.get(..5).unwrap_or_default();
+            write!(
+                f,
+                "<time datetime={exact} title=\"{exact}\">{date} {minutes}</time>"
+            )?;
         }
         f.write_str("\n")
     }
 }
 
-/// `None` for what no calendar reaches: the time of a file may be any number.
+/// The entries as a list of objects, as nginx has it, each with a link that also leads to a name
+/// that is no text.
+pub(crate) struct Json<'a>(pub(crate) &'a [Entry]);
+
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('[')?;
+        for (number, entry) in self.0.iter().enumerate() {
+            let name = entry.name.as_bytes();
+            let (kind, slash) = match entry.kind {
+                Kind::Directory => ("directory", "/"),
+                Kind::File => ("file", ""),
+            };
+            let comma = if number == 0 { "" } else { "," };
+            let (text, link) = (JsonText(name), Link(name));
+            write!(f, "{comma}\n{{\"name\":\"{text}\",\"type\":\"{kind}\"")?;
+            write!(f, ",\"href\":\"{link}{slash}\"")?;
+            if entry.kind == Kind::File {
+                write!(f, ",\"size\":{}", entry.size)?;
+            }
+            if let Some(modified) = entry.modified.and_then(timestamp) {
+                write!(f, ",\"mtime\":\"{}\"", modified)?;
+            }
+            f.write_char('}')?;
+        }
+        f.write_str("\n]\n")
+    }
+}
+
+/// A name between the quotes of a JSON string.
+struct JsonText<'a>(&'a [u8]);
+
+impl fmt::Display for JsonText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in String::from_utf8_lossy(self.0).chars() {
+            match char {
+                '"' | '\\' => write!(f, "\\{char}")?,
+                ..' ' | '\x7f' => write!(f, "\\u{:04x}", u32::from(char))?,
+                _ => f.write_char(char)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// In whole seconds; `None` for what no calendar reaches: the time of a file may be any number.
 fn timestamp(time: SystemTime) -> Option<Timestamp> {
-    Timestamp::try_from(time).ok()
+    let exact = Timestamp::try_from(time).ok()?;
+    let whole = exact.as_nanosecond().div_euclid(1_000_000_000);
+    Timestamp::from_second(i64::try_from(whole).ok()?).ok()
 }
 
 /// A name or a path to be read, as text and between double quotes.
 ///
-/// What is no text shows as U+FFFD, and so do the characters that turn the direction of what follows: with them
-/// "gpj.exe" reads "exe.jpg", and they reach beyond an element that isolates its text. Control characters get their pictures.
+/// What is no text shows as U+FFFD, and so do the characters that turn the direction of what
+/// follows: with them "gpj.exe" reads "exe.jpg", and they reach beyond an element that isolates its
+/// text. Control characters get their pictures.
 struct Text<'a>(&'a [u8]);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for char in String::from_utf8_lossy(self.0).chars() {
-            match char {
+        let text = String::from_utf8_lossy(self.0);
+        let mut rest = &*text;
+        while let Some(at) = rest.find(is_special) {
+            f.write_str(&rest[..at])?;
+            let mut chars = rest[at..].chars();
+            match chars.next().unwrap_or_default() {
                 '&' => f.write_str("&amp;")?,
                 '<' => f.write_str("&lt;")?,
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => f.write_char('\u{fffd}')?,
-                _ => f.write_char(picture(char))?,
+                char if char.is_ascii() => f.write_char(picture(char))?,
+                _ => f.write_char('\u{fffd}')?,
             }
+            rest = chars.as_str();
         }
-        Ok(())
+        f.write_str(rest)
+    }
+}
+
+/// Returns whether a character is shown as something else.
+fn is_special(char: char) -> bool {
+    match char {
+        '&' | '<' | '>' | '"' | '\'' => true,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        _ => char.is_ascii_control(),
     }
 }
 
@@ -215,7 +383,8 @@ fn picture(char: char) -> char {
     }
 }
 
-/// A name as a link from the page of its directory. Without the dot "javascript:alert(1)" would have a scheme.
+/// A name as a link from the page of its directory. Without the dot "javascript:alert(1)" would
+/// have a scheme.
 struct Link<'a>(&'a [u8]);
 
 /// All but what RFC 3986 calls unreserved.

@@ -1,45 +1,54 @@
-//! What a directory holds, as far as it would be served.
+//! The entries of a directory, as far as they are served.
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, statat};
+use rustix::io::Errno;
 
 use crate::beneath::Wait;
 use crate::index::{Entry, Kind};
-use crate::root::Root;
+use crate::root::Tree;
 
-/// A page has at most so many entries, those that the system names first: who asks for it must not be able to fill the memory.
-const MOST: usize = 4096;
+/// The largest directory that has a listing. A larger one would take too much memory, and a part
+/// would seem to be the whole.
+const MAX_ENTRIES: usize = 500_000;
 
-/// Lists a directory that was opened at `path`. Blocks: for the executor.
+/// Lists the directory at `path`, hidden names only if they are served. Blocks: for the executor.
 ///
-/// Left out are names that begin with a dot (who hides a file does not want it found, and it is served to those who know its name),
-/// what is neither file nor directory, and links to outside.
-pub(crate) fn list(root: &Root, path: &Path, directory: OwnedFd) -> io::Result<Vec<Entry>> {
+/// It leaves out what a request would not get: links to outside, and what is neither file nor
+/// directory.
+///
+/// # Errors
+///
+/// Any OS error from reading it; `OutOfMemory` if it has too many entries.
+pub(crate) fn list(tree: &Tree, path: &Path, hidden: bool) -> io::Result<Vec<Entry>> {
+    let directory = tree.locate(path, Wait::Allowed)?.handle;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat(&directory, ".", flags, Mode::empty())?;
     let mut entries = Vec::new();
     for found in Dir::read_from(&directory)? {
         let found = found?;
         let name = OsStr::from_bytes(found.file_name().to_bytes());
-        if name.as_bytes().starts_with(b".") {
+        let is_hidden = name.as_bytes().starts_with(b".") && !hidden;
+        if is_hidden || name == "." || name == ".." {
             continue;
         }
-        // What went away meanwhile is not there.
+        // A name that went away meanwhile is not there.
         let Ok(stat) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) else {
             continue;
         };
         let entry = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Symlink => linked(root, &path.join(name)),
+            FileType::Symlink => linked(tree, &path.join(name))?,
             kind => entry(kind, &stat),
         };
         entries.extend(entry.map(|entry| entry.named(name)));
-        if entries.len() == MOST {
-            break;
+        if entries.len() > MAX_ENTRIES {
+            return Err(io::ErrorKind::OutOfMemory.into());
         }
     }
     Ok(entries)
@@ -77,14 +86,21 @@ fn entry(kind: FileType, stat: &Stat) -> Option<Unnamed> {
     })
 }
 
-/// What a link leads to, by the way that a request for it would take.
-fn linked(root: &Root, path: &Path) -> Option<Unnamed> {
-    let (_, metadata) = root.open(path, Wait::Allowed).ok()?;
-    Some(Unnamed {
-        kind: kind(&metadata)?,
+/// Finds what a link leads to, as a request for it would. A lack of descriptors must not make it
+/// seem to be missing.
+fn linked(tree: &Tree, path: &Path) -> io::Result<Option<Unnamed>> {
+    let metadata = match tree.locate(path, Wait::Allowed) {
+        Ok(located) => located.metadata,
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => return Err(error),
+            _ => return Ok(None),
+        },
+    };
+    Ok(kind(&metadata).map(|kind| Unnamed {
+        kind,
         size: metadata.len(),
         modified: metadata.modified().ok(),
-    })
+    }))
 }
 
 fn kind(metadata: &Metadata) -> Option<Kind> {

@@ -1,43 +1,56 @@
-//! A static file server: HTTP/1.1 with keep-alive, pipelining, ranges and conditional requests, each file of a page or more sent
-//! by `sock_sendfile`.
+//! A static file server: HTTP/1.1 with keep-alive, pipelining, ranges and conditional requests,
+//! each file of a page or more sent by `sock_sendfile`.
 //!
 //! ```text
 //! cargo run --release --example file_server -- . --addr 127.0.0.1:8080
 //! curl -r 10-99 http://127.0.0.1:8080/Cargo.toml
 //! ```
 //!
-//! What it does and what it does not is in `docs/FILE_SERVER.md`. The modules, from the bytes up:
+//! `docs/FILE_SERVER.md` says what it does and what it does not. The modules, from the bytes up:
 //!
-//! - without I/O: [`fields`], [`request`], [`target`] and [`encoding`] read what the client wants; [`conditional`], [`range`],
-//!   [`multipart`], [`index`] and [`response`] make what it gets;
-//! - files: [`beneath`] opens, [`root`] is the only one that has it open, [`find`] and [`listing`] look there,
-//!   [`recent`] remembers what was found a moment ago, [`small`] reads;
-//! - a client: [`receive`], [`send`], and [`connection`], which is its life; [`access_log`] tells of it;
-//! - a loop: [`worker`] accepts, [`clients`] counts, [`site`] is what they share, [`shutdown`] ends it;
-//! - the process: [`options`], [`listen`], [`server`].
+//! - without I/O: [`request`], [`request_line`], [`authority`], [`fields`], [`target`] and
+//!   [`encoding`] read what the client wants; [`conditional`], [`dates`], [`range`], [`multipart`],
+//!   [`index`] and [`response`] make what it gets;
+//! - files: [`beneath`] opens paths, [`root`] is the directory that is served, [`find`] finds what
+//!   a request gets, [`listing`] reads directories and [`pages`] shares their renderings,
+//!   [`recent`] remembers what was found a moment ago, [`small`] reads, [`media_type`] knows types;
+//! - a client: [`receive`], [`send`], and [`connection`], which is its life; [`access_log`] tells
+//!   of it, and [`proxies`] finds its address;
+//! - a loop: [`worker`] accepts, [`clients`] counts, [`site`] is what they share, [`shutdown`] ends
+//!   it;
+//! - the process: [`options`], [`rules`], [`address`], [`listen`], [`descriptors`], [`server`].
 //!
-//! Only what waits in the kernel for something else than the client (looking up files that are not in memory, reading
-//! directories, writing the log) runs on the executor.
+//! Only what waits in the kernel for something else than the client (looking up files that are not
+//! in memory, reading directories, writing the log) runs on the executor.
 
 mod access_log;
+mod address;
+mod authority;
 mod beneath;
 mod clients;
 mod conditional;
 mod connection;
+mod dates;
+mod descriptors;
 mod encoding;
 mod fields;
 mod find;
 mod index;
 mod listen;
 mod listing;
+mod media_type;
 mod multipart;
 mod options;
+mod pages;
+mod proxies;
 mod range;
 mod receive;
 mod recent;
 mod request;
+mod request_line;
 mod response;
 mod root;
+mod rules;
 mod send;
 mod server;
 mod shutdown;
@@ -57,7 +70,7 @@ fn main() -> ExitCode {
     let result = match options::read(std::env::args_os().skip(1)) {
         Ok(Command::Help) => print(options::USAGE),
         Ok(Command::Version) => print(concat!("file_server ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Command::Serve(options)) => server::run(&options),
+        Ok(Command::Serve(options)) => server::run(*options),
         Err(problem) => {
             report(format_args!("file_server: {problem} (see --help)"));
             return ExitCode::from(2);
@@ -78,7 +91,9 @@ fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Unlike `eprintln!`, it does not panic where nobody reads the errors: that would end the server.
+/// Writes a line to the standard error, in one piece. Unlike `eprintln!`, it does not panic if that
+/// fails, which would end the server.
 pub(crate) fn report(message: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{message}");
+    let line = format!("{message}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
 }

@@ -1,23 +1,24 @@
 //! The `Range` field (RFC 9110, section 14.2).
 
-/// More ranges than this are not asked for in earnest.
+/// The most ranges in a field. No honest client asks for more.
 const MOST: usize = 32;
 
-/// What lies between two ranges is sent along where it is less than what a part of its own would cost (section 15.3.7.2).
+/// Two ranges become one if fewer bytes than this lie between them. A part of its own costs more
+/// (section 15.3.7.2).
 const GAP: u64 = 128;
 
-/// Which parts of a file of a known size are asked for.
+/// The parts that a field asks for, of a file whose size is known.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Range {
     Whole,
     One(Part),
-    /// At least two, apart from each other, in the order in which they were asked for.
+    /// At least two, apart from each other, in the order of the field.
     Several(Vec<Part>),
-    /// Nothing of it is in the file.
+    /// All ranges are past the end of the file.
     PastTheEnd,
 }
 
-/// Bytes of a file; at least one.
+/// A range of a file: at least one byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Part {
     pub(crate) offset: u64,
@@ -29,7 +30,7 @@ impl Part {
         self.offset + self.count
     }
 
-    /// Its place, as `Content-Range` has it.
+    /// Returns the value of `Content-Range`.
     pub(crate) fn place(self, size: u64) -> String {
         format!("bytes {}-{}/{size}", self.offset, self.end() - 1)
     }
@@ -49,7 +50,7 @@ impl Part {
 }
 
 impl Range {
-    /// Reads the field's value. A server may ignore any range; this ignores what it does not understand, and too many.
+    /// Reads the field's value. Ignores the field if a range is wrong, or if there are too many.
     pub(crate) fn parse(value: &str, size: u64) -> Range {
         read(value, size).unwrap_or(Range::Whole)
     }
@@ -57,11 +58,15 @@ impl Range {
 
 fn read(value: &str, size: u64) -> Option<Range> {
     let (unit, list) = value.split_once('=')?;
-    if !unit.trim().eq_ignore_ascii_case("bytes") {
+    if !unit.eq_ignore_ascii_case("bytes") {
         return None;
     }
+    let ranges = list.split(',').map(|range| range.trim_matches([' ', '\t']));
+    // Section 5.6.1.2: empty elements are ignored, but one element must stand there.
+    let mut ranges = ranges.filter(|range| !range.is_empty()).peekable();
+    ranges.peek()?;
     let mut parts = Vec::new();
-    for (number, range) in list.split(',').map(str::trim).enumerate() {
+    for (number, range) in ranges.enumerate() {
         if number == MOST {
             return None;
         }
@@ -78,7 +83,8 @@ fn read(value: &str, size: u64) -> Option<Range> {
     })
 }
 
-/// Takes a part in, united with those that it overlaps or nearly does: so all parts together are never more than the file.
+/// Adds a part. Unites it with the parts that it touches, so that all together are never more than
+/// the file.
 fn add(parts: &mut Vec<Part>, mut part: Part) {
     let mut place = parts.len();
     while let Some(other) = parts.iter().position(|&other| other.touches(part)) {
@@ -108,7 +114,8 @@ fn one(range: &str, size: u64) -> Option<Asked> {
     (first <= last).then(|| between(first, last, size))
 }
 
-/// The last `count` bytes. An empty file has none, and "none" cannot be written as a range: it is sent whole.
+/// Returns the last `count` bytes. No range can say that an empty file has none, so that is sent
+/// whole.
 fn suffix(count: u64, size: u64) -> Asked {
     let count = count.min(size);
     match (count, size) {
@@ -121,7 +128,7 @@ fn suffix(count: u64, size: u64) -> Asked {
     }
 }
 
-/// The bytes from `first` to `last`, both included.
+/// Returns the bytes from `first` to `last`, both included.
 fn between(first: u64, last: u64, size: u64) -> Asked {
     if first >= size {
         return Asked::Nothing;
@@ -132,7 +139,8 @@ fn between(first: u64, last: u64, size: u64) -> Asked {
     })
 }
 
-/// Digits and nothing else: `parse` alone takes a sign too. A number beyond `u64` is past the end of every file.
+/// Reads digits; `parse` alone takes a sign too. A number beyond `u64` is past the end of every
+/// file.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))

@@ -1,14 +1,15 @@
-//! Requests as they come in: in pieces, several at once, or never.
+//! Receives requests: in pieces, several at once, or never.
 
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 
 use crate::clients::Client;
 use crate::request::{self, Parsed, Request};
 use crate::site::Site;
 use crate::status::Status;
 
-/// What the client sent, with the line that it began with.
+/// The next thing that the client sent.
 pub(crate) enum Received {
     Request(Arrived),
     Refused(Status, Vec<u8>),
@@ -18,46 +19,57 @@ pub(crate) enum Received {
 
 pub(crate) struct Arrived {
     pub(crate) request: Box<Request>,
-    /// For the log; empty where there is none.
+    /// The request line, if there is a log.
     pub(crate) line: Vec<u8>,
-    /// Whether the poller has told of it in this turn, so that it was sent before.
+    /// Whether the poller has announced it in this iteration, so that it was sent before.
     pub(crate) is_announced: bool,
 }
 
-/// What was received of the requests that are not answered yet.
+/// Receives the requests of one connection. Holds the bytes that are not answered yet.
 #[derive(Default)]
 pub(crate) struct Receiver {
     unread: Vec<u8>,
-    /// The turn in which the first of that was announced.
+    /// The iteration in which the first of these bytes were announced.
     announced: Option<u64>,
 }
 
 impl Receiver {
-    /// Takes the next request, from what came with the one before or from the socket.
+    /// Returns whether no byte is left behind the last request.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// Takes the next request, from the bytes behind the last one or from the socket.
     ///
     /// # Errors
     ///
-    /// What the system says of the connection.
-    pub(crate) async fn receive(&mut self, site: &Site, client: &Client) -> io::Result<Received> {
+    /// Any error of the connection.
+    pub(crate) async fn receive(
+        &mut self,
+        site: &Site,
+        client: &Rc<Client>,
+    ) -> io::Result<Received> {
         let event_loop = &site.event_loop;
         self.announced = None;
         if self.unread.is_empty() {
-            site.clients.set_idle(client, event_loop.time());
+            site.clients.set_idle(client);
             let before = site.recent.turn();
             let some = self.receive_some(site, client);
             let came = event_loop.wait_for(some, site.patience.idle).await;
+            site.clients.set_busy(client);
             if !came.unwrap_or(Ok(false))? {
                 return Ok(Received::End);
             }
             self.announced = Some(site.recent.turn()).filter(|&now| now != before);
         }
-        client.set_busy();
         if let Some(received) = self.take_request(site) {
             return Ok(received);
         }
-        // One limit for the whole header: who sends a byte now and then does not get more time by it.
+        // One limit for the whole header: single bytes now and then give no more time.
+        site.clients.set_unfinished(client, event_loop.time());
         let rest = self.receive_rest(site, client);
         let received = event_loop.wait_for(rest, site.patience.header).await;
+        site.clients.set_busy(client);
         received.unwrap_or_else(|_| Ok(self.too_late()))
     }
 
@@ -70,7 +82,7 @@ impl Receiver {
         Ok(Received::End)
     }
 
-    /// The request that is there, or what is wrong with it; nothing where more must come.
+    /// Takes the request or the refusal. Returns `None` if more must come.
     fn take_request(&mut self, site: &Site) -> Option<Received> {
         match request::parse(&self.unread) {
             Parsed::Refused(status) => Some(Received::Refused(status, self.line())),
@@ -91,7 +103,7 @@ impl Receiver {
         }
     }
 
-    /// Says whether there was anything.
+    /// Returns whether any byte came.
     async fn receive_some(&mut self, site: &Site, client: &Client) -> io::Result<bool> {
         let received = poll_fn(|cx| {
             let place = &mut *site.received.borrow_mut();
@@ -104,7 +116,7 @@ impl Receiver {
         Ok(received.await? > 0)
     }
 
-    /// Who has sent nothing but empty lines has asked nothing.
+    /// Empty lines alone are no request, and need no response.
     fn too_late(&self) -> Received {
         match self.line() {
             line if line.is_empty() => Received::End,
@@ -116,7 +128,7 @@ impl Receiver {
         request::first_line(&self.unread).to_vec()
     }
 
-    /// Gives the memory back too, but for what is left: the response may take long.
+    /// Removes a request. Gives its memory back, as the response may take long.
     fn take(&mut self, len: usize) {
         let rest = self.unread.split_off(len);
         self.unread = rest;

@@ -1,15 +1,20 @@
-//! Requests: from received bytes to what the server needs to know.
+//! Requests: from received bytes to the facts that the server needs.
 //!
-//! What is refused here is refused for good: after bytes that are no request, or whose end is in doubt, nobody can say where
-//! the next request would begin. A proxy in front may see another end, and what lies between the two ends would be a request that
-//! it never checked: smuggling. So every refusal, and every request with a body (none is read), is the last of its connection.
+//! Every refusal here ends the connection. After bytes that are no request, or whose end is in
+//! doubt, the start of the next request is unknown. A proxy in front may see another end, and take
+//! the bytes between the two ends for something else: smuggling. The server reads no body, so a
+//! request with a body is the last of its connection too. So is CONNECT: its client may send bytes
+//! of a tunnel.
 
 use httparse::{EMPTY_HEADER, Error};
 
+use crate::authority;
 use crate::fields::Fields;
+use crate::request_line::{RequestLine, Version, without_empty_lines};
 use crate::status::Status;
+use crate::target::Target;
 
-/// The longest request, body aside, that is read.
+/// The longest request that is read, without its body.
 pub(crate) const MOST: usize = 16 << 10;
 
 /// The longest target.
@@ -17,20 +22,25 @@ const MOST_TARGET: usize = 8 << 10;
 
 const MOST_FIELDS: usize = 100;
 
-/// What a request asks for.
+/// A request.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) target: String,
+    /// The path that the target names. `None` for `*`, and for the authority that CONNECT has.
+    pub(crate) resource: Option<Target>,
+    pub(crate) accept: Option<String>,
     pub(crate) accept_encoding: Option<String>,
     pub(crate) range: Option<String>,
     pub(crate) conditions: Conditions,
     /// Whether another request may follow on the connection.
     pub(crate) keep_alive: bool,
+    /// Whether the client may send more although no other request may follow.
+    pub(crate) is_followed: bool,
     pub(crate) client: ClientSays,
 }
 
-/// The fields that RFC 9110 has in section 13.1.
+/// The fields of RFC 9110, section 13.1.
 #[derive(Debug)]
 pub(crate) struct Conditions {
     pub(crate) if_match: Option<String>,
@@ -40,9 +50,10 @@ pub(crate) struct Conditions {
     pub(crate) if_range: Option<String>,
 }
 
-/// What is worth a place in the log and nothing else.
+/// Fields that only the log shows.
 #[derive(Default, Debug)]
 pub(crate) struct ClientSays {
+    pub(crate) forwarded_for: Option<String>,
     pub(crate) referer: Option<String>,
     pub(crate) user_agent: Option<String>,
 }
@@ -52,50 +63,54 @@ pub(crate) enum Method {
     Get,
     Head,
     Options,
-    /// One that means something, and not here.
+    Connect,
+    /// A method that exists and is not allowed here.
     Known,
     Unknown,
 }
 
-/// What some received bytes are.
+/// The result of reading received bytes.
 #[derive(Debug)]
 pub(crate) enum Parsed {
-    /// The beginning of a request, as far as one can see.
+    /// The beginning of a request that is right so far.
     Beginning,
-    /// A request, and how many of the bytes it took: the next begins there.
+    /// A request and its length. The next request begins after it.
     Request(Box<Request>, usize),
-    /// No request. Where the next one would begin cannot be known.
+    /// No request. The start of the next one is unknown.
     Refused(Status),
 }
 
 /// Reads the request that `bytes` begin with.
 ///
-/// What it says of the first bytes it says of all that begin with them, unless that was that more must come: the answer does not
-/// depend on the pieces that a request comes in.
+/// The result does not depend on the pieces that a request comes in: more bytes change nothing but
+/// [`Parsed::Beginning`].
 pub(crate) fn parse(bytes: &[u8]) -> Parsed {
     let (bytes, limit) = within_limits(bytes);
-    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
-    let mut parser = httparse::Request::new(&mut fields);
-    let parsed = match parser.parse(bytes) {
-        // Of another version only the whole line says whether it is one.
-        Err(Error::Version) if !is_line_whole(bytes) => Ok(httparse::Status::Partial),
-        parsed => parsed,
-    };
-    match parsed {
-        Ok(httparse::Status::Complete(len)) => match Request::of(&parser) {
-            Ok(request) => Parsed::Request(Box::new(request), len),
-            Err(status) => Parsed::Refused(status),
-        },
-        Ok(httparse::Status::Partial) => limit.map_or(Parsed::Beginning, Parsed::Refused),
-        Err(Error::TooManyHeaders) => Parsed::Refused(Status::HeaderTooLarge),
-        Err(Error::Version) if names_a_version(bytes) => {
-            Parsed::Refused(Status::VersionNotSupported)
-        }
-        Err(_) => Parsed::Refused(Status::BadRequest),
+    match read(bytes) {
+        Ok(Some((request, len))) => Parsed::Request(request, len),
+        Ok(None) => limit.map_or(Parsed::Beginning, Parsed::Refused),
+        Err(status) => Parsed::Refused(status),
     }
 }
 
-/// As much of it as is read, and what to say where that is only the beginning of a request and no more will be read.
+/// Returns the request and its length, or `None` if it is unfinished.
+fn read(bytes: &[u8]) -> Result<Option<(Box<Request>, usize)>, Status> {
+    let Some((line, line_len)) = RequestLine::read(bytes)? else {
+        return Ok(None);
+    };
+    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
+    match httparse::parse_headers(&bytes[line_len..], &mut fields) {
+        Ok(httparse::Status::Complete((len, fields))) => {
+            let request = Request::of(&line, &Fields(fields))?;
+            Ok(Some((Box::new(request), line_len + len)))
+        }
+        Ok(httparse::Status::Partial) => Ok(None),
+        Err(Error::TooManyHeaders) => Err(Status::HeaderTooLarge),
+        Err(_) => Err(Status::BadRequest),
+    }
+}
+
+/// Cuts the bytes at the limits. Returns the status for a request that is unfinished there.
 fn within_limits(bytes: &[u8]) -> (&[u8], Option<Status>) {
     let line = without_empty_lines(bytes);
     let before = bytes.len() - line.len();
@@ -112,45 +127,30 @@ fn within_limits(bytes: &[u8]) -> (&[u8], Option<Status>) {
     }
 }
 
-/// The first line, without the empty ones that may stand before it, and without its end.
+/// Returns the first line that is not empty, without its end.
 pub(crate) fn first_line(bytes: &[u8]) -> &[u8] {
     let bytes = without_empty_lines(bytes);
     let line = bytes.split(|&byte| byte == b'\n').next();
     let line = line.unwrap_or_default();
-    // No more than that: what stands before a blank must not look as if there were none.
+    // A blank in front of the line stays. Without it, the log would show another line.
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-fn without_empty_lines(mut bytes: &[u8]) -> &[u8] {
-    while let Some(rest) = bytes.strip_prefix(b"\r\n").or(bytes.strip_prefix(b"\n")) {
-        bytes = rest;
-    }
-    bytes
-}
-
-/// Whether the request line has come to its end.
-fn is_line_whole(bytes: &[u8]) -> bool {
-    without_empty_lines(bytes).contains(&b'\n')
-}
-
-/// Whether the request line ends with some version of HTTP, which we then do not speak.
-fn names_a_version(bytes: &[u8]) -> bool {
-    let mut words = first_line(bytes).rsplit(|&byte| byte == b' ');
-    let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));
-    matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
-}
-
 impl Request {
-    fn of(parser: &httparse::Request<'_, '_>) -> Result<Request, Status> {
-        let fields = Fields(parser.headers);
-        let is_1_0 = parser.version == Some(0);
-        check_host(&fields, is_1_0)?;
-        let has_body = has_body(&fields, is_1_0)?;
-        check_expectation(&fields)?;
+    fn of(line: &RequestLine<'_>, fields: &Fields<'_>) -> Result<Request, Status> {
+        let is_1_0 = line.version == Version::Http10;
+        check_host(fields, is_1_0)?;
+        let resource = resource(line)?;
+        let has_body = has_body(fields, is_1_0)?;
+        check_expectation(fields)?;
+        let method = Method::of(line.method);
+        let is_followed = has_body || method == Method::Connect;
         let persistent = !is_1_0 || fields.has_token("connection", "keep-alive");
         Ok(Request {
-            method: Method::of(parser.method.unwrap_or_default()),
-            target: parser.path.unwrap_or_default().to_owned(),
+            method,
+            target: line.target.to_owned(),
+            resource,
+            accept: fields.list("accept"),
             accept_encoding: fields.list("accept-encoding"),
             range: fields.single("range"),
             conditions: Conditions {
@@ -160,8 +160,10 @@ impl Request {
                 if_unmodified_since: fields.single("if-unmodified-since"),
                 if_range: fields.list("if-range"),
             },
-            keep_alive: persistent && !fields.has_token("connection", "close") && !has_body,
+            keep_alive: persistent && !fields.has_token("connection", "close") && !is_followed,
+            is_followed,
             client: ClientSays {
+                forwarded_for: fields.list("x-forwarded-for"),
                 referer: fields.single("referer"),
                 user_agent: fields.single("user-agent"),
             },
@@ -175,18 +177,32 @@ impl Method {
             "GET" => Method::Get,
             "HEAD" => Method::Head,
             "OPTIONS" => Method::Options,
-            "POST" | "PUT" | "DELETE" | "PATCH" | "CONNECT" | "TRACE" => Method::Known,
+            "POST" | "PUT" | "DELETE" | "PATCH" | "TRACE" => Method::Known,
+            "CONNECT" => Method::Connect,
             _ => Method::Unknown,
         }
     }
 }
 
-/// RFC 9112, section 3.2: one host, and one that is a host; HTTP/1.0 did not know it.
+/// Reads the target. Only OPTIONS may have `*` (RFC 9112, section 3.2). CONNECT is refused with
+/// any.
+fn resource(line: &RequestLine<'_>) -> Result<Option<Target>, Status> {
+    match (line.method, line.target) {
+        ("OPTIONS", "*") => Ok(None),
+        ("CONNECT", _) => Ok(None),
+        (_, target) => match Target::decode(target) {
+            Some(target) => Ok(Some(target)),
+            None => Err(Status::BadRequest),
+        },
+    }
+}
+
+/// RFC 9112, section 3.2: exactly one host, which may be empty. HTTP/1.0 may have none.
 fn check_host(fields: &Fields<'_>, is_1_0: bool) -> Result<(), Status> {
     let mut hosts = fields.all("host");
     let is_right = match (hosts.next(), hosts.next()) {
         (None, _) => is_1_0,
-        (Some(host), None) => is_host(host.trim_ascii()),
+        (Some(host), None) => host.is_empty() || authority::is_valid(host.trim_ascii()),
         (Some(_), Some(_)) => false,
     };
     if is_right {
@@ -196,48 +212,16 @@ fn check_host(fields: &Fields<'_>, is_1_0: bool) -> Result<(), Status> {
     }
 }
 
-/// A name or an address, and a port where there is a colon behind it. An address with colons in it stands in brackets.
-fn is_host(host: &[u8]) -> bool {
-    let (is_right, port) = match host.strip_prefix(b"[") {
-        Some(rest) => {
-            let mut parts = rest.splitn(2, |&byte| byte == b']');
-            let address = parts.next().unwrap_or_default();
-            let is_address = address.iter().all(|&byte| byte == b':' || is_in_name(byte));
-            (is_address, parts.next())
-        }
-        None => {
-            let colon = host.iter().position(|&byte| byte == b':');
-            let (name, port) = host.split_at(colon.unwrap_or(host.len()));
-            (name.iter().copied().all(is_in_name), Some(port))
-        }
-    };
-    let is_port = |port: &[u8]| match port.split_first() {
-        None => true,
-        Some((colon, digits)) => *colon == b':' && digits.iter().all(u8::is_ascii_digit),
-    };
-    is_right && port.is_some_and(is_port)
-}
-
-fn is_in_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
-}
-
-/// Whether a body follows; RFC 9112, section 6.3, has what is no answer to that.
+/// Returns whether a body follows. Refuses a request whose end is in doubt (RFC 9112, section 6.3).
 fn has_body(fields: &Fields<'_>, is_1_0: bool) -> Result<bool, Status> {
     let lengths: Vec<&[u8]> = fields
         .all("content-length")
         .map(<[u8]>::trim_ascii)
         .collect();
-    if let Some(codings) = fields.all("transfer-encoding").last() {
-        // Only chunks tell where they end, and only where nothing is around them.
-        let last = codings.rsplit(|&byte| byte == b',').next();
-        let last = last.unwrap_or_default().trim_ascii();
-        let is_chunked = last.eq_ignore_ascii_case(b"chunked");
-        let is_clear = is_chunked && lengths.is_empty() && !is_1_0;
-        return if is_clear {
-            Ok(true)
-        } else {
-            Err(Status::BadRequest)
+    if let Some(codings) = fields.list("transfer-encoding") {
+        return match check_codings(&codings) {
+            Ok(()) if !lengths.is_empty() || is_1_0 => Err(Status::BadRequest),
+            checked => checked.map(|()| true),
         };
     }
     let Some(first) = lengths.first() else {
@@ -250,7 +234,21 @@ fn has_body(fields: &Fields<'_>, is_1_0: bool) -> Result<bool, Status> {
     Ok(first.iter().any(|&digit| digit != b'0'))
 }
 
-/// Who waits for "100 Continue" before sending a body gets the response instead, and need not send it. Nothing else can be expected.
+/// Accepts exactly one `chunked` (RFC 9112, sections 6.1 and 6.3). If other codings stand in front
+/// of it, the end of the body is clear and its content is not. With anything else, the end is in
+/// doubt.
+fn check_codings(codings: &str) -> Result<(), Status> {
+    let is_chunked = |coding: &str| coding.trim_ascii().eq_ignore_ascii_case("chunked");
+    let (others, last) = codings.rsplit_once(',').unwrap_or(("", codings));
+    match others {
+        _ if !is_chunked(last) => Err(Status::BadRequest),
+        "" if last.len() == codings.len() => Ok(()),
+        _ if others.split(',').any(is_chunked) => Err(Status::BadRequest),
+        _ => Err(Status::NotImplemented),
+    }
+}
+
+/// Accepts `100-continue` alone. The client gets the response at once, and need not send its body.
 fn check_expectation(fields: &Fields<'_>) -> Result<(), Status> {
     let mut expected = fields.all("expect");
     if expected.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {

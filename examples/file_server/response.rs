@@ -2,22 +2,25 @@
 
 use std::fmt::{Arguments, Write};
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use httpdate::fmt_http_date;
 use rustix::io::Errno;
 
-use crate::conditional::Verdict;
+use crate::conditional::{Validators, Verdict};
 use crate::find::{Found, Opened};
 use crate::multipart::Multipart;
+use crate::pages::{Format, Page};
 use crate::range::{Part, Range};
 use crate::request::{Method, Request};
 use crate::status::Status;
 use crate::target;
 
 const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// What a script may read of the header, beside what it may anyway.
+const EXPOSED: &str = "Accept-Ranges, Content-Encoding, Content-Range, ETag";
 
 #[derive(Debug)]
 pub(crate) struct Response {
@@ -32,6 +35,7 @@ pub(crate) enum Body {
     /// Not even an empty one: the status allows none.
     None,
     Text(String),
+    Page(Arc<Page>),
     Part(Arc<Opened>, Part),
     Parts(Arc<Opened>, Box<Multipart>),
 }
@@ -41,6 +45,7 @@ impl Body {
         match self {
             Body::None => None,
             Body::Text(text) => Some(text.len() as u64),
+            Body::Page(page) => Some(page.len),
             Body::Part(_, part) => Some(part.count),
             Body::Parts(_, multipart) => Some(multipart.len()),
         }
@@ -76,23 +81,72 @@ impl Response {
         response
     }
 
+    /// Judges the conditions of a request for a listing, which has no tag and no date. Returns the
+    /// response if they exclude the listing.
+    pub(crate) fn instead_of_listing(request: &Request) -> Option<Response> {
+        match Validators::default().judge(request) {
+            Verdict::Failed => Some(Response::plain(Status::PreconditionFailed)),
+            Verdict::NotModified => Some(Response::new(Status::NotModified, Body::None)),
+            Verdict::Send | Verdict::SendWhole => None,
+        }
+    }
+
     /// What to say to a request for something that was looked for.
     pub(crate) fn of(request: &Request, found: io::Result<Found>) -> Response {
         match found {
             Ok(Found::File(opened)) => Response::file(request, &opened),
-            Ok(Found::Page(page)) => Response::page(page),
-            Ok(Found::Directory(path)) => Response::redirect(&path, &request.target),
+            Ok(Found::Missing(opened)) => Response::missing(&opened),
+            Ok(Found::Listing(_)) => Response::plain(Status::NotFound),
+            Ok(Found::Directory(path)) => {
+                Response::moved(&target::directory(&path, &request.target))
+            }
             Ok(Found::NotAcceptable) => {
                 let mut response = Response::plain(Status::NotAcceptable);
                 response.varies();
                 response
             }
-            Err(error) => Response::plain(status_of(&error)),
+            Err(error) => Response::error(&error),
         }
     }
 
-    fn page(page: String) -> Response {
-        let mut response = Response::new(Status::Ok, Body::Text(page));
+    pub(crate) fn error(error: &io::Error) -> Response {
+        Response::plain(status_of(error))
+    }
+
+    /// Lets scripts of all origins read the response, and its fields.
+    pub(crate) fn allow_origins(&mut self, is_preflight: bool) {
+        self.field("Access-Control-Allow-Origin", format_args!("*"));
+        if is_preflight {
+            self.field("Access-Control-Allow-Methods", format_args!("{METHODS}"));
+            self.field("Access-Control-Allow-Headers", format_args!("*"));
+            self.field("Access-Control-Max-Age", format_args!("86400"));
+        } else {
+            self.field("Access-Control-Expose-Headers", format_args!("{EXPOSED}"));
+        }
+    }
+
+    /// The page that is shown if nothing is found. It is no file of that name: there are no parts of it.
+    fn missing(opened: &Arc<Opened>) -> Response {
+        let mut response = Response::whole(opened);
+        response.status = Status::NotFound;
+        response.fields.clear();
+        response.content_type(opened.media_type());
+        if let Some(coding) = opened.coding {
+            response.field("Content-Encoding", format_args!("{}", coding.name()));
+        }
+        response.varies();
+        response
+    }
+
+    /// The listing of a directory.
+    pub(crate) fn page(page: Arc<Page>) -> Response {
+        let format = page.format;
+        let mut response = Response::new(Status::Ok, Body::Page(page));
+        response.field("Vary", format_args!("Accept"));
+        if format == Format::Json {
+            response.content_type("application/json");
+            return response;
+        }
         response.content_type("text/html; charset=utf-8");
         // Names are escaped in it. If ever one is not, it still gets nothing to run and nowhere to go.
         response.field(
@@ -102,9 +156,8 @@ impl Response {
         response
     }
 
-    fn redirect(path: &Path, target: &str) -> Response {
+    pub(crate) fn moved(location: &str) -> Response {
         let mut response = Response::plain(Status::MovedPermanently);
-        let location = target::directory(path, target);
         response.field("Location", format_args!("{location}"));
         response
     }
@@ -145,11 +198,16 @@ impl Response {
     /// What tells this state of the file from another.
     fn describe(&mut self, opened: &Opened) {
         let validators = opened.validators();
-        self.field("ETag", format_args!("{}", validators.etag));
+        if let Some(etag) = &validators.etag {
+            self.field("ETag", format_args!("{etag}"));
+        }
         if let Some(modified) = &validators.last_modified {
             self.field("Last-Modified", format_args!("{modified}"));
         }
-        // Also where this file has no neighbour: it may get one.
+        if let Some(value) = opened.rules.cache_control(&opened.path) {
+            self.field("Cache-Control", format_args!("{value}"));
+        }
+        // Also if this file has no precompressed variant: it may get one.
         self.varies();
     }
 
@@ -240,21 +298,16 @@ fn range(request: &Request, size: u64) -> Range {
     }
 }
 
-/// By the name's ending. What is text is said to be UTF-8: files that are something else have become rare.
-pub(crate) fn media_type(path: &Path) -> String {
-    let guess = mime_guess::from_path(path).first_or_octet_stream();
-    match guess.type_() {
-        mime_guess::mime::TEXT => format!("{guess}; charset=utf-8"),
-        _ => guess.to_string(),
-    }
-}
-
-/// What a file that cannot be opened looks like to the client. Too many open files are the server's trouble and pass.
+/// What a file that cannot be opened looks like to the client. Too many open files are the server's trouble and pass, and
+/// so does a root that is missing while it is built anew.
 fn status_of(error: &io::Error) -> Status {
     match (error.kind(), Errno::from_io_error(error)) {
         (io::ErrorKind::NotFound, _) => Status::NotFound,
         (io::ErrorKind::PermissionDenied, _) => Status::Forbidden,
-        (_, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN)) => Status::Unavailable,
+        (io::ErrorKind::QuotaExceeded, _) => Status::Unavailable,
+        (_, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::STALE)) => {
+            Status::Unavailable
+        }
         _ => Status::Internal,
     }
 }

@@ -1,84 +1,184 @@
 //! The directory that is served, and the only way to open what is in it.
 //!
-//! No client gets out of the root, whatever path it asks for and whatever changes meanwhile: openat2(2) with `RESOLVE_BENEATH`
-//! has the kernel check each step while it takes it, where a check of a path's text and a later open leave time for somebody to
-//! swap a directory for a symbolic link. Links that stay below the root are followed; absolute ones never are, wherever they
-//! lead. Linux has the call since 5.6; elsewhere the path is resolved, compared, and opened: safe as long as nobody who
-//! changes the tree is hostile.
+//! The root follows its path. A build that deletes and recreates the directory, or switches a
+//! symbolic link to a new one, is served from the next request on. While nothing is there, requests
+//! fail.
 //!
-//! Opening must not wait either: a FIFO without a writer would keep a thread of the executor for ever. `O_NONBLOCK` makes it open
-//! at once, fstat(2) on what was opened says what it is, and means nothing to the regular files that remain.
+//! No client gets out of the root, whatever path it asks for and whatever changes meanwhile. With
+//! `RESOLVE_BENEATH`, openat2(2) checks each step while it takes it. A check of the path's text
+//! before the open would leave time to swap a directory for a symbolic link. Links that stay below
+//! the root are followed, absolute ones never are, unless the `--follow-links` option allows all
+//! links. Linux has the call since 5.6. Elsewhere the path is resolved, compared, and opened. That
+//! is safe if nobody who changes the tree is hostile.
+//!
+//! A search must not wait, nor disturb other programs. It first gets a handle of the name (O_PATH),
+//! which opens nothing. Then it opens regular files alone, through the handle. No FIFO gets a
+//! reader, and no device is opened.
 
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
+use rustix::path::DecInt;
 
-use crate::beneath::{self, Speed, Wait};
+use crate::beneath::{Beneath, LOCATING, READING, Wait};
 
-pub(crate) const READING: OFlags = OFlags::RDONLY
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NOCTTY);
-
-/// The root, opened once: renaming it later changes nothing.
 #[derive(Debug)]
 pub(crate) struct Root {
-    directory: OwnedFd,
-    /// Without symbolic links, for where paths must be compared.
+    /// Absolute, with its symbolic links: they may change.
     path: PathBuf,
-    speed: Speed,
+    follow_links: bool,
+    present: Mutex<Arc<Tree>>,
+}
+
+/// The directory that the root's path names, or named.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    beneath: Beneath,
+    id: (u64, u64),
+    path: PathBuf,
+    follow_links: bool,
+}
+
+/// A handle of a name, which is not open for reading.
+#[derive(Debug)]
+pub(crate) struct Located {
+    pub(crate) handle: File,
+    pub(crate) metadata: Metadata,
 }
 
 impl Root {
-    pub(crate) fn new(path: &Path) -> io::Result<Root> {
-        let path = path.canonicalize()?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = openat(CWD, &path, flags, Mode::empty())?;
-        let speed = Speed::of(&directory);
+    /// # Errors
+    ///
+    /// Any OS error from opening the directory.
+    pub(crate) fn new(path: &Path, follow_links: bool) -> io::Result<Root> {
+        let path = std::path::absolute(path)?;
+        let tree = Tree::open(&path, follow_links)?;
+        // Now, while there are descriptors.
+        handles();
         Ok(Root {
-            directory,
+            present: Mutex::new(Arc::new(tree)),
             path,
-            speed,
+            follow_links,
         })
     }
 
-    /// Opens what a relative path names.
+    /// Returns the directory that the root's path names now, for one search.
+    ///
+    /// The check costs a system call. It does not wait, as the open directory keeps the path to it
+    /// in memory. It also keeps its inode number from being used again.
     ///
     /// # Errors
     ///
-    /// `NotFound` also for what exists and is not to be served: what is outside. `WouldBlock` where it must not wait and would
-    /// have to.
-    pub(crate) fn open(&self, path: &Path, wait: Wait) -> io::Result<(File, Metadata)> {
-        let opened = beneath::open(&self.directory, path, self.speed, wait);
-        let file = match opened {
-            Err(Errno::NOSYS) => self.open_resolved(path),
-            result => result.map(File::from).map_err(not_found_or),
-        }?;
-        let metadata = file.metadata()?;
-        Ok((file, metadata))
-    }
-
-    /// Where the kernel cannot check the way, this checks where it leads.
-    fn open_resolved(&self, path: &Path) -> io::Result<File> {
-        let resolved = self.path.join(path).canonicalize();
-        let resolved = resolved.map_err(|error| match Errno::from_io_error(&error) {
-            Some(errno) => not_found_or(errno),
-            None => error,
-        })?;
-        if !resolved.starts_with(&self.path) {
-            return Err(io::ErrorKind::NotFound.into());
+    /// ESTALE if the root is missing; `WouldBlock` if the search must not wait and could have to.
+    pub(crate) fn tree(&self, wait: Wait) -> io::Result<Arc<Tree>> {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        if present.beneath.is_too_slow(wait) {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
-        let file = openat(CWD, &resolved, READING | OFlags::NOFOLLOW, Mode::empty());
-        file.map(File::from).map_err(not_found_or)
+        if id(&fs::metadata(&self.path).map_err(missing)?) != present.id {
+            let opened = Tree::open(&self.path, self.follow_links);
+            *present = Arc::new(opened.map_err(missing)?);
+        }
+        Ok(present.clone())
     }
 }
 
-/// Says "not found" for all that there is nothing to serve at: a way through a file or out of the root, a loop of links, a name
-/// that no file can have, a socket, a device without a driver.
+fn missing(error: io::Error) -> io::Error {
+    match Errno::from_io_error(&error) {
+        Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Errno::STALE.into(),
+        _ => error,
+    }
+}
+
+fn id(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+impl Tree {
+    fn open(path: &Path, follow_links: bool) -> io::Result<Tree> {
+        let beneath = Beneath::new(path, follow_links)?;
+        Ok(Tree {
+            id: id(&beneath.metadata()?),
+            beneath,
+            path: path.to_owned(),
+            follow_links,
+        })
+    }
+
+    /// Finds what a relative path names.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` also for what is outside; `WouldBlock` if the search must not wait and would have
+    /// to.
+    pub(crate) fn locate(&self, path: &Path, wait: Wait) -> io::Result<Located> {
+        let handle = match self.beneath.open(path, LOCATING, wait) {
+            Err(Errno::NOSYS) => self.locate_resolved(path),
+            result => result.map_err(not_found_or),
+        };
+        let handle = File::from(handle?);
+        let metadata = handle.metadata()?;
+        Ok(Located { handle, metadata })
+    }
+
+    /// Opens a regular file that was located at `path`, to be read.
+    ///
+    /// # Errors
+    ///
+    /// Any OS error from opening it.
+    pub(crate) fn read(&self, path: &Path, located: Located, wait: Wait) -> io::Result<File> {
+        if !cfg!(target_os = "linux") {
+            return Ok(located.handle);
+        }
+        if let Some(handles) = handles() {
+            let name = DecInt::new(located.handle.as_raw_fd());
+            return Ok(openat(handles, name, READING, Mode::empty())?.into());
+        }
+        // Without procfs only the path leads to it, and may lead to another file by now.
+        let opened = self.beneath.open(path, READING, wait);
+        let file = File::from(opened.map_err(not_found_or)?);
+        let is_same = id(&file.metadata()?) == id(&located.metadata);
+        is_same
+            .then_some(file)
+            .ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    /// If the kernel cannot check the way, this checks where it leads.
+    fn locate_resolved(&self, path: &Path) -> io::Result<OwnedFd> {
+        let resolve = || {
+            let root = self.path.canonicalize()?;
+            let resolved = root.join(path).canonicalize()?;
+            let metadata = fs::metadata(&resolved)?;
+            let is_inside = self.follow_links || resolved.starts_with(&root);
+            if !is_inside || !(metadata.is_file() || metadata.is_dir()) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            let flags = LOCATING | OFlags::NOFOLLOW;
+            Ok(openat(CWD, &resolved, flags, Mode::empty())?)
+        };
+        resolve().map_err(|error: io::Error| match Errno::from_io_error(&error) {
+            Some(errno) => not_found_or(errno),
+            None => error,
+        })
+    }
+}
+
+/// The directory in procfs where handles can be opened to be read.
+fn handles() -> Option<&'static OwnedFd> {
+    static HANDLES: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    let flags = LOCATING | OFlags::DIRECTORY;
+    let open = || openat(CWD, "/proc/self/fd", flags, Mode::empty()).ok();
+    HANDLES.get_or_init(open).as_ref()
+}
+
+/// Says "not found" if there is nothing to serve: a way through a file or out of the root, a loop
+/// of links, a name that no file can have.
 fn not_found_or(errno: Errno) -> io::Error {
     match errno {
         Errno::NOTDIR

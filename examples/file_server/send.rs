@@ -2,6 +2,9 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
+
+use sendloop::Socket;
 
 use crate::access_log::Line;
 use crate::clients::Client;
@@ -11,8 +14,41 @@ use crate::response::Body;
 use crate::site::Site;
 use crate::small;
 
-/// How much of a text must be taken within the time for a stall. It bounds how slow a client may be: for files every byte counts.
+/// How much of a text must be taken within the time for a stall. It bounds how slow a client may
+/// be: for files every byte counts.
 const PIECE: usize = 16 << 10;
+
+/// Larger parts of files are sent corked.
+const CORKED: u64 = 1 << 20;
+
+/// Makes the kernel send only full segments until it is dropped, as nginx's `tcp_nopush` does.
+///
+/// A large transfer goes in pieces, and each piece ends in a segment that is not full. TCP_NODELAY
+/// would send that segment at once. 1 GiB over loopback takes 112 ms of CPU time with the cork and
+/// 136 ms without it. Dropping it sends the rest.
+struct Cork<'a>(&'a Socket<OwnedFd>);
+
+impl Cork<'_> {
+    fn new(socket: &Socket<OwnedFd>) -> Cork<'_> {
+        set_cork(socket, true);
+        Cork(socket)
+    }
+}
+
+impl Drop for Cork<'_> {
+    fn drop(&mut self) {
+        set_cork(self.0, false);
+    }
+}
+
+/// It fails if the connection has ended, and then it is not needed.
+#[cfg(target_os = "linux")]
+fn set_cork(socket: &Socket<OwnedFd>, is_on: bool) {
+    let _ = rustix::net::sockopt::set_tcp_cork(socket, is_on);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_cork(_: &Socket<OwnedFd>, _: bool) {}
 
 pub(crate) struct Sender<'a> {
     pub(crate) site: &'a Site,
@@ -25,7 +61,8 @@ impl Sender<'_> {
     ///
     /// # Errors
     ///
-    /// What the system says of the connection and the file; `TimedOut` where the client takes nothing.
+    /// What the system says of the connection and the file; `TimedOut` where the client takes
+    /// nothing.
     pub(crate) async fn send(&self, head: String, body: Body) -> io::Result<bool> {
         let mut head = head.into_bytes();
         let body_begins = head.len();
@@ -34,6 +71,13 @@ impl Sender<'_> {
                 if !small::append(&mut head, &opened, part) {
                     return self.send_part(&head, &opened.file, part, 0).await;
                 }
+            }
+            Body::Page(page) => {
+                let all = Part {
+                    offset: 0,
+                    count: page.len,
+                };
+                return self.send_part(&head, &page.file, all, 0).await;
             }
             // Rare, and larger than the rest: boxed, so that not everybody has the room for it.
             Body::Parts(opened, multipart) => {
@@ -60,7 +104,8 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Sends `head` and a part of the file as one train of packets. So much of the body went before.
+    /// Sends `head` and a part of the file as one train of packets. So much of the body went
+    /// before.
     async fn send_part(
         &self,
         head: &[u8],
@@ -72,6 +117,7 @@ impl Sender<'_> {
             .site
             .event_loop
             .sock_sendfile(&self.client.socket, file);
+        let _cork = self.is_corked(part).then(|| Cork::new(&self.client.socket));
         let mut sending = sending
             .offset(part.offset)
             .count(part.count)
@@ -104,6 +150,10 @@ impl Sender<'_> {
         self.send_text(tail.as_bytes(), 0).await?;
         self.note(sent + tail.len() as u64);
         Ok(true)
+    }
+
+    fn is_corked(&self, part: Part) -> bool {
+        self.client.ip.is_some() && part.count > CORKED
     }
 
     fn note(&self, body_bytes: u64) {

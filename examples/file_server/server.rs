@@ -1,16 +1,16 @@
-//! The process: what its loops share, and a thread for each.
+//! The process: starts a thread for each loop.
 
+use std::fmt;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::path::Path;
 use std::process;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::access_log::LogFile;
-use crate::listen;
-use crate::options::Options;
+use crate::descriptors;
+use crate::listen::{self, Listening};
+use crate::options::{Destination, Options};
 use crate::report;
 use crate::root::Root;
 use crate::worker::{self, Plan};
@@ -19,33 +19,42 @@ use crate::worker::{self, Plan};
 ///
 /// # Errors
 ///
-/// What the system says of the root, the address, or the log.
-pub(crate) fn run(options: &Options) -> io::Result<()> {
-    raise_descriptor_limit();
+/// Any error of opening the root, the address, or the log.
+pub(crate) fn run(options: Options) -> io::Result<()> {
     let threads = options.threads;
+    let limit = descriptors::raise_limit();
     let plan = Plan {
-        root: Arc::new(Root::new(&options.root)?),
+        root: Arc::new(open_root(&options.root, options.rules.follow_links)?),
+        rules: Arc::new(options.rules),
         patience: options.patience,
-        most_clients: options.limit.get().div_ceil(threads.get()),
+        most_clients: descriptors::connections(options.limit.get(), limit, threads),
         grace: options.grace,
-        log: LogFile::open(&options.log)?,
+        log: open_log(&options.log)?,
         ready: Arc::new(Barrier::new(threads.get())),
     };
-    let mut listeners = listen::listeners(options.addr, threads)?;
+    let listening = listen::listen(&options.address, threads, options.socket_mode);
+    let Listening {
+        mut listeners,
+        name,
+        socket_file: _socket_file,
+    } = listening.map_err(because(format_args!(
+        "cannot listen on {}",
+        options.address
+    )))?;
     let own = listeners.remove(0);
-    let addr = own.local_addr()?;
+    descriptors::report_lowered(options.limit.get(), plan.most_clients * threads.get());
     thread::scope(|scope| {
         for listener in listeners {
             let plan = plan.clone();
             scope.spawn(move || serve(|| worker::run(listener, plan, || Ok(()))));
         }
-        serve(|| worker::run(own, plan, || announce(addr)));
+        serve(|| worker::run(own, plan, || announce(&name)));
     });
     Ok(())
 }
 
-/// A loop that cannot be made, for want of descriptors, is the end of all: its listener would take its share of the connections
-/// and nobody would answer.
+/// Ends the process if a loop cannot start. Its listener would take its share of the connections,
+/// and they would get no response.
 fn serve(work: impl FnOnce() -> io::Result<()>) {
     if let Err(error) = work() {
         report(format_args!("file_server: {error}"));
@@ -53,22 +62,31 @@ fn serve(work: impl FnOnce() -> io::Result<()>) {
     }
 }
 
-/// Every connection takes a descriptor and every file another; the usual soft limit of 1024 is there for select(2) alone.
-/// Where it cannot be raised, fewer are served at a time.
-fn raise_descriptor_limit() {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        report(format_args!("the descriptor limit stays: {error}"));
-    }
+fn open_root(path: &Path, follow_links: bool) -> io::Result<Root> {
+    let opened = Root::new(path, follow_links);
+    opened.map_err(because(format_args!("cannot serve {}", path.display())))
 }
 
-/// Says where the server is to be found, also to a program that asked for any free port and reads it from a pipe.
-fn announce(addr: SocketAddr) -> io::Result<()> {
+fn open_log(destination: &Destination) -> io::Result<Option<LogFile>> {
+    let opened = LogFile::open(destination);
+    let name = match destination {
+        Destination::File(path) => path.as_path(),
+        Destination::Stdout | Destination::Off => Path::new("-"),
+    };
+    opened.map_err(because(format_args!(
+        "cannot open the log {}",
+        name.display()
+    )))
+}
+
+/// Puts what failed in front of the reason.
+fn because(what: fmt::Arguments<'_>) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+/// Prints the address, also for a program that asked for any free port and reads it from a pipe.
+fn announce(name: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "listening on http://{addr}")?;
+    writeln!(out, "listening on {name}")?;
     out.flush()
 }

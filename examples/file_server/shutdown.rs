@@ -9,11 +9,11 @@ use sendloop::{LoopHandle, PromiseFuture};
 
 const ENDING: [Signal; 2] = [Signal::INT, Signal::TERM];
 
-/// Ready at the first signal. From then on they do what they do to any program: the second ends it at once.
+/// Returns a future that is ready at the first signal. The second signal ends the process at once.
 ///
 /// # Errors
 ///
-/// What the system says where it has no descriptors left.
+/// Any error of adding a signal handler, such as a lack of descriptors.
 pub(crate) fn requested(event_loop: &LoopHandle) -> io::Result<PromiseFuture<()>> {
     let (promise, future) = event_loop.create_future();
     let promise = Rc::new(Cell::new(Some(promise)));

@@ -9,12 +9,16 @@ use sendloop::LoopHandle;
 use crate::access_log::Log;
 use crate::clients::Clients;
 use crate::options::Patience;
+use crate::pages::Pages;
 use crate::recent::Recent;
 use crate::root::Root;
+use crate::rules::Rules;
 
 pub(crate) struct Site {
     pub(crate) event_loop: LoopHandle,
     pub(crate) root: Arc<Root>,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) pages: Rc<Pages>,
     pub(crate) recent: Rc<Recent>,
     /// Where all receive, one after the other: who waits has no buffer.
     pub(crate) received: RefCell<Box<[u8]>>,

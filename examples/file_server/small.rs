@@ -1,8 +1,9 @@
 //! Files that are smaller than a page.
 //!
-//! Below that, sendfile(2) has no copy to save that would be worth its price: a system call for the header, one for the file, and
-//! one for the file's position. What is in memory is read behind the header, and both go out in one. Measured with 1 KiB over
-//! loopback: a fifth more requests in a second. What is not in memory is refused here, and takes the way of larger files.
+//! Below that, sendfile(2) has no copy to save that would be worth its price: a system call for the
+//! header, one for the file, and one for the file's position. What is in memory is read behind the
+//! header, and both go out in one. Measured with 1 KiB over loopback: a fifth more requests in a
+//! second. What is not in memory is refused here, and takes the way of larger files.
 
 use std::fs::File;
 
@@ -12,7 +13,8 @@ use crate::range::Part;
 /// Also what such a response holds while a client does not take it.
 const MOST: u64 = 4096;
 
-/// Puts a part of a file behind what `bytes` has, and says whether it did; if not, nothing has changed. Never waits.
+/// Puts a part of a file behind what `bytes` has, and says whether it did; if not, nothing has
+/// changed. Never waits.
 pub(crate) fn append(bytes: &mut Vec<u8>, opened: &Opened, part: Part) -> bool {
     if part.count > MOST {
         return false;

@@ -82,12 +82,12 @@ fn next_iteration_takes_messages_of_a_failed_wake() {
             let (remote, came) = (event_loop.remote(), came.clone());
             thread(move || call(remote, came, 3))
         });
-        turn(&event_loop);
+        run_iteration(&event_loop);
         for caller in callers {
             caller.join().expect("no panic");
         }
-        turn(&event_loop);
-        turn(&event_loop);
+        run_iteration(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!(came.load(Ordering::Relaxed), 2);
     });
 }
@@ -109,7 +109,7 @@ fn close_runs_or_drops_a_concurrent_call() {
         });
         // This remote outlives the loop and must hold no message.
         let remote = event_loop.remote();
-        turn(&event_loop);
+        run_iteration(&event_loop);
         drop(event_loop);
         let called = caller.join().expect("no panic");
         assert!(called || ran.load(Ordering::Relaxed) == 0);
@@ -187,7 +187,7 @@ fn wake_after_the_end_of_a_task_is_ignored() {
             leaves.replace(Some(cx.waker().clone()));
             Poll::<()>::Pending
         }));
-        turn(&event_loop);
+        run_iteration(&event_loop);
         let waker = waker.take().expect("it was polled");
         let other = thread(move || {
             waker.wake_by_ref();
@@ -201,8 +201,8 @@ fn wake_after_the_end_of_a_task_is_ignored() {
             counts.set(counts.get() + 1);
             Poll::<()>::Pending
         }));
-        turn(&event_loop);
-        turn(&event_loop);
+        run_iteration(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!((polls.get(), Rc::strong_count(&held)), (1, 1));
         drop(event_loop);
         assert!(second.cancelled());
@@ -252,7 +252,7 @@ fn close_does_not_wait_for_the_executor() {
         let inside = held.clone();
         let work = event_loop.run_in_executor(move || inside);
         let task = event_loop.create_task(async move { drop(work.await) });
-        turn(&event_loop);
+        run_iteration(&event_loop);
         let handle = event_loop.handle();
         drop(event_loop);
         assert!(task.done());

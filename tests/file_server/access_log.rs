@@ -1,11 +1,15 @@
 //! The access log.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
+
 use super::client::{Client, ask, get, get_with};
-use super::server::Server;
+use super::server::{Server, executable};
 
 /// The line without its time, which is looked at here.
 #[track_caller]
@@ -138,7 +142,8 @@ fn no_client_can_forge_a_line() {
 fn it_may_go_to_a_file() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("log");
-    fs::write(&path, "before\n").expect("a file");
+    // Another server ended in the middle of a line.
+    fs::write(&path, "before").expect("a file");
     let server = Server::start_with(&["--log", path.to_str().expect("text")]);
     for _ in 0..100 {
         get(&server, "/none");
@@ -163,4 +168,139 @@ fn nobody_reading_it_is_no_reason_to_end() {
         assert_eq!(get(&server, "/none").status, 404);
         thread::sleep(Duration::from_millis(120));
     }
+}
+
+/// Of a list with what anybody may write into it, the last address that is no proxy's is the client's.
+#[test]
+fn the_client_of_a_trusted_proxy_is_in_the_log() {
+    let trusted = ["127.0.0.0/8", "10.1.2.3", "2001:db8::/32"];
+    let options = trusted.map(|proxy| ["--trusted-proxy", proxy]).concat();
+    let mut server = Server::start_with(&options);
+    let mut expect = |fields: &str, client: &str| {
+        get_with(&server, "/none", fields);
+        let line = server.line();
+        assert!(line.starts_with(&format!("{client} - - [")), "{line}");
+    };
+    expect("", "127.0.0.1");
+    expect("X-Forwarded-For: 198.51.100.7\r\n", "198.51.100.7");
+    expect("X-Forwarded-For: 1.1.1.1, 198.51.100.7\r\n", "198.51.100.7");
+    expect(
+        "X-Forwarded-For: 198.51.100.7, 10.1.2.3\r\n",
+        "198.51.100.7",
+    );
+    let twice = "X-Forwarded-For: 198.51.100.7\r\nX-Forwarded-For: 10.1.2.3\r\n";
+    expect(twice, "198.51.100.7");
+    expect("X-Forwarded-For: 198.51.100.7, 10.1.2.4\r\n", "10.1.2.4");
+    expect("X-Forwarded-For: ::1, 2001:db8::9\r\n", "::1");
+    expect("X-Forwarded-For: [2001:db9::1]:80\r\n", "2001:db9::1");
+    expect("X-Forwarded-For: 198.51.100.7:4711\r\n", "198.51.100.7");
+    expect("X-Forwarded-For: 198.51.100.7, unknown\r\n", "127.0.0.1");
+    expect("X-Forwarded-For: \x1b[31m\" 200\r\n", "127.0.0.1");
+}
+
+#[test]
+fn a_client_that_is_no_proxy_is_not_believed() {
+    let mut server = Server::start_with(&["--trusted-proxy", "10.0.0.0/8"]);
+    get_with(&server, "/none", "X-Forwarded-For: 10.1.1.1\r\n");
+    assert!(server.line().starts_with("127.0.0.1 - - ["));
+}
+
+/// Nothing says when a file is written: this looks until it is, or for 20 s.
+#[track_caller]
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it does not happen");
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// As logrotate has it: the file is moved away, and the server is told.
+#[test]
+fn a_log_that_was_moved_is_opened_anew_at_sighup() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (path, moved) = (directory.path().join("log"), directory.path().join("moved"));
+    let options = ["--threads", "2", "--log", path.to_str().expect("text")];
+    let server = Server::start_with(&options);
+    get(&server, "/one");
+    wait_until(|| !lines(&path).is_empty());
+    fs::rename(&path, &moved).expect("moved");
+    server.signal(Signal::HUP);
+    wait_until(|| path.exists());
+    // Every loop opens it, and the last may do so later.
+    get(&server, "/two");
+    wait_until(|| !lines(&path).is_empty());
+    assert!(lines(&path)[0].contains("/two"));
+    assert_eq!(lines(&moved).len(), 1);
+}
+
+#[test]
+fn sighup_does_not_end_a_server_without_a_file() {
+    for log in ["off", "-"] {
+        let server = Server::start_with(&["--log", log]);
+        for _ in 0..3 {
+            server.signal(Signal::HUP);
+            assert_eq!(get(&server, "/none").status, 404);
+        }
+    }
+}
+
+/// A limit of the file's size stands for a full disk: as there, only a part of a line may fit.
+#[test]
+fn lines_that_do_not_fit_are_counted_and_torn_ones_end() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (path, report) = (
+        directory.path().join("log"),
+        directory.path().join("report"),
+    );
+    let mut command = Command::new("sh");
+    let script = "trap '' XFSZ; ulimit -S -f 1; exec \"$0\" \"$@\"";
+    command.arg("-c").arg(script).arg(executable());
+    command.arg("--log").arg(&path);
+    command.stderr(fs::File::create(&report).expect("a file"));
+    let server = Server::start_as(&mut command);
+    let mut requests = 0;
+    let mut ask = || {
+        requests += 1;
+        get(&server, &format!("/number-{requests}"));
+    };
+    let size = || fs::metadata(&path).map_or(0, |metadata| metadata.len());
+    let reports = |text: &str| lines(&report).iter().any(|line| line.contains(text));
+    wait_until(|| {
+        ask();
+        reports("cannot write the access log")
+    });
+    let full = size();
+    for _ in 0..10 {
+        ask();
+    }
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    prlimit(Some(server.pid()), Resource::Fsize, unlimited).expect("a limit");
+    wait_until(|| {
+        ask();
+        reports("lacks")
+    });
+    server.signal(Signal::TERM);
+    server.wait();
+    let text = fs::read(&path).expect("the log");
+    assert_ne!(text[full as usize - 1], b'\n', "no line was torn");
+    assert_eq!(text[full as usize], b'\n', "a line was joined to another");
+    let whole = |line: &&String| line.starts_with("127.0.0.1 - - [") && line.ends_with('"');
+    let written = lines(&path).iter().filter(whole).count();
+    let reported = lines(&report);
+    let lost = reported.iter().filter_map(|line| {
+        let count = line.strip_prefix("the access log lacks ")?;
+        count.split(' ').next()?.parse::<usize>().ok()
+    });
+    assert_eq!(written + lost.sum::<usize>(), requests);
 }

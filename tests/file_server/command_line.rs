@@ -26,6 +26,15 @@ fn help_and_version_are_printed() {
         "--stall-timeout",
         "--grace",
         "--log",
+        "--socket-mode",
+        "--hidden",
+        "--follow-links",
+        "--spa",
+        "--not-found",
+        "--charset",
+        "--cache-control",
+        "--cors",
+        "--trusted-proxy",
         "--help",
         "--version",
     ] {
@@ -45,7 +54,23 @@ fn what_is_wrong_is_said_in_a_line() {
         (&[".", "--port", "1"], "--port: there is no such option"),
         (&[".", "-x"], "invalid option '-x'"),
         (&[".", "--addr"], "--addr: a value is missing"),
-        (&[".", "--addr", "nowhere"], "--addr: "),
+        (
+            &[".", "--addr", "nowhere"],
+            "--addr: \"nowhere\" is neither",
+        ),
+        (&[".", "--addr", "unix:"], "--addr: a path is missing"),
+        (&[".", "--addr", "::1:80"], "--addr: \"::1:80\" is neither"),
+        (&[".", "--addr", "[]:80"], "--addr: "),
+        (&[".", "--addr", "localhost:65536"], "--addr: "),
+        (&[".", "--socket-mode", "888"], "--socket-mode: "),
+        (&[".", "--spa", "/"], "--spa: "),
+        (&[".", "--charset", "utf 8"], "--charset: "),
+        (&[".", "--cache-control", "*.js:"], "--cache-control: "),
+        (
+            &[".", "--trusted-proxy", "10.0.0.0/33"],
+            "--trusted-proxy: ",
+        ),
+        (&[".", "--trusted-proxy", "proxy"], "--trusted-proxy: "),
         (&[".", "--threads", "0"], "--threads: "),
         (&[".", "--limit-connections", "-1"], "--limit-connections: "),
         (&[".", "--idle-timeout", "0"], "--idle-timeout: "),
@@ -68,16 +93,32 @@ fn what_is_wrong_is_said_in_a_line() {
 fn what_cannot_be_served_is_said_too() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = taken.local_addr().expect("bound").to_string();
-    for args in [
-        &["/nowhere/at/all"][..],
-        &[".", "--addr", &addr],
-        &[".", "--addr", &addr, "--threads", "2"],
-        &[".", "--addr", "127.0.0.1:0", "--log", "/nowhere/at/all"],
+    let listen = format!("cannot listen on {addr}: ");
+    for (args, problem) in [
+        (&["/nowhere/at/all"][..], "cannot serve /nowhere/at/all: "),
+        (&["/dev/null"], "cannot serve /dev/null: "),
+        (&[".", "--addr", &addr], &listen),
+        (&[".", "--addr", &addr, "--threads", "2"], &listen),
+        (
+            &[".", "--addr", "unix:/nowhere/at/all"],
+            "cannot listen on unix:/nowhere/at/all: ",
+        ),
+        (
+            &[".", "--addr", "no.such.host.invalid:0"],
+            "cannot listen on no.such.host.invalid:0: ",
+        ),
+        (
+            &[".", "--addr", "127.0.0.1:0", "--log", "/nowhere/at/all"],
+            "cannot open the log /nowhere/at/all: ",
+        ),
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.starts_with("file_server: "), "{said}");
+        assert!(
+            said.starts_with(&format!("file_server: {problem}")),
+            "{said}"
+        );
     }
 }
 

@@ -1,7 +1,9 @@
 //! Conditional requests.
 
 use std::fs::{self, File};
-use std::time::{Duration, UNIX_EPOCH};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::client::{Client, Response, get, get_with};
 use super::server::Server;
@@ -39,18 +41,87 @@ fn a_tag_is_strong_and_changes_with_the_file() {
     assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 2);
     assert_eq!(get(&server, "/a").field("etag"), tag);
 
-    // The same size and the same modification time, as a copy with `-p` over it leaves them.
-    let modified = fs::metadata(server.path("a")).and_then(|facts| facts.modified());
     server.add("a", 1000);
-    let file = File::open(server.path("a")).expect("the file");
-    file.set_modified(modified.expect("a time"))
-        .expect("a time");
     let rewritten = get(&server, "/a").field("etag").to_owned();
     assert_ne!(rewritten, tag);
 
     server.add("b", 1000);
     fs::rename(server.path("b"), server.path("a")).expect("a file in its place");
     assert_ne!(get(&server, "/a").field("etag"), rewritten);
+}
+
+#[track_caller]
+fn copy_times(server: &Server, from: &str, to: &str) {
+    let modified = fs::metadata(server.path(from)).and_then(|facts| facts.modified());
+    let file = File::open(server.path(to)).expect("the file");
+    let set = file.set_modified(modified.expect("a time"));
+    set.expect("a time");
+}
+
+/// Deployments do both to files that caches have.
+#[test]
+fn a_tag_survives_chmod_ln_and_mv() {
+    let (server, tag) = start();
+    let mode = |mode| fs::set_permissions(server.path("a"), fs::Permissions::from_mode(mode));
+    for bits in [0o600, 0o644, 0o755] {
+        mode(bits).expect("a mode");
+        assert_eq!(get(&server, "/a").field("etag"), tag, "{bits:o}");
+    }
+    fs::hard_link(server.path("a"), server.path("b")).expect("a link");
+    for target in ["/a", "/b"] {
+        assert_eq!(get(&server, target).field("etag"), tag);
+    }
+    fs::remove_file(server.path("a")).expect("a name");
+    fs::rename(server.path("b"), server.path("a")).expect("a name");
+    expect(&server, &[("If-None-Match", &tag)], 304);
+    expect(&server, &[("Range", "bytes=1-2"), ("If-Range", &tag)], 206);
+}
+
+/// With the size and the times of the file that they replace, as `cp -p` and archives make them.
+#[test]
+fn a_copy_has_another_tag() {
+    let (server, tag) = start();
+    let bytes = fs::read(server.path("a")).expect("the file");
+    for round in 0..20 {
+        fs::write(server.path("copy"), &bytes).expect("a copy");
+        copy_times(&server, "a", "copy");
+        let copied = get(&server, "/copy").field("etag").to_owned();
+        assert_ne!(copied, tag, "{round}");
+        // The inode may be used again. Its birth is another if the kernel's clock has ticked.
+        let born = || fs::metadata(server.path("copy")).and_then(|facts| facts.created());
+        let before = born().expect("a file system with birth times");
+        while born().expect("a time") == before {
+            fs::remove_file(server.path("copy")).expect("the copy");
+            fs::write(server.path("copy"), &bytes).expect("a copy");
+        }
+        copy_times(&server, "a", "copy");
+        assert_ne!(get(&server, "/copy").field("etag"), copied, "{round}");
+        fs::remove_file(server.path("copy")).expect("the copy");
+    }
+}
+
+/// `docs/FILE_SERVER.md` documents this exception.
+#[test]
+fn a_rewrite_in_place_that_restores_size_and_time_keeps_the_tag() {
+    let (server, tag) = start();
+    server.add("times", 1);
+    copy_times(&server, "a", "times");
+    server.add("a", 1000);
+    assert_ne!(get(&server, "/a").field("etag"), tag);
+    copy_times(&server, "times", "a");
+    assert_eq!(get(&server, "/a").field("etag"), tag);
+    // A nanosecond is a difference, and so is a byte.
+    let modified = fs::metadata(server.path("a")).and_then(|facts| facts.modified());
+    let file = File::options()
+        .append(true)
+        .open(server.path("a"))
+        .expect("the file");
+    let next = modified.expect("a time") + Duration::from_nanos(1);
+    file.set_modified(next).expect("a time");
+    assert_ne!(get(&server, "/a").field("etag"), tag);
+    (&file).write_all(b"x").expect("a byte");
+    copy_times(&server, "times", "a");
+    assert_ne!(get(&server, "/a").field("etag"), tag);
 }
 
 #[test]
@@ -97,6 +168,115 @@ fn dates_say_it_as_well() {
         expect(&server, &[("If-Modified-Since", date)], 200);
         expect(&server, &[("If-Unmodified-Since", date)], 200);
     }
+}
+
+/// Dates before 1970, leap seconds, and the obsolete formats are dates (RFC 9110, section 5.6.7).
+#[test]
+fn unusual_dates_are_read() {
+    let (server, _) = start();
+    for date in [
+        "Mon, 01 Jan 1900 00:00:00 GMT",
+        "Wed, 31 Dec 1969 23:59:59 GMT",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Fri, 01 Jan 0001 00:00:00 GMT",
+        "Sat, 30 Jun 1990 23:59:60 GMT",
+        "Sunday, 06-Nov-77 08:49:37 GMT",
+        "Sun Nov  6 08:49:36 1994",
+        "Thu Jan 10 00:00:60 1963",
+        "Sun, 06 Nov 1994 08:48:60 GMT",
+    ] {
+        expect(&server, &[("If-Unmodified-Since", date)], 412);
+        expect(&server, &[("If-Modified-Since", date)], 200);
+    }
+    for date in [
+        "Sun, 06 Nov 1994 08:49:60 GMT",
+        "Sun, 31 Dec 2000 23:59:60 GMT",
+        "Saturday, 06-Nov-60 08:49:37 GMT",
+        "Tuesday, 29-Feb-00 00:00:00 GMT",
+        "Sun Nov 13 08:49:37 1994",
+        "Fri, 31 Dec 9999 23:59:60 GMT",
+    ] {
+        expect(&server, &[("If-Unmodified-Since", date)], 200);
+        expect(&server, &[("If-Modified-Since", date)], 304);
+    }
+    for none in [
+        "Mon, 01 Jan 1900 00:00:61 GMT",
+        "Mon, 01 Jan 1900 00:60:00 GMT",
+        "Mon, 01 Jan 1900 24:00:00 GMT",
+        "Mon, 00 Jan 1900 00:00:00 GMT",
+        "Thu, 29 Feb 1900 00:00:00 GMT",
+        "Mon, 31 Apr 1900 00:00:00 GMT",
+        "Mon, 1 Jan 1900 00:00:00 GMT",
+        "Mon, 01 Jan 1900 00:00:00 CET",
+        "Mon, 01 jan 1900 00:00:00 GMT",
+        "Moo, 01 Jan 1900 00:00:00 GMT",
+        "Mon, 01 Jan 1900 00:00:00 GMT x",
+        "01 Jan 1900 00:00:00 GMT",
+        "Mon, 01 Jan -900 00:00:00 GMT",
+        "Mon, 01 Jan +900 00:00:00 GMT",
+        "Mon, 01-Jan-1900 00:00:00 GMT",
+        "0",
+        "-1",
+    ] {
+        expect(&server, &[("If-Unmodified-Since", none)], 200);
+        expect(&server, &[("If-Modified-Since", none)], 200);
+    }
+}
+
+/// Nix and reproducible builds give such times to every version of a file.
+#[test]
+fn times_that_say_nothing_are_no_dates() {
+    let (server, _) = start();
+    let file = File::open(server.path("a")).expect("the file");
+    for nanoseconds in [0, 500_000_000, 1_000_000_000, 1_999_999_999] {
+        let time = UNIX_EPOCH + Duration::from_nanos(nanoseconds);
+        file.set_modified(time).expect("a time");
+        let response = get(&server, "/a");
+        assert!(!response.has("last-modified"), "{response:?}");
+        let tag = response.field("etag").to_owned();
+        for date in [
+            "Thu, 01 Jan 1970 00:00:00 GMT",
+            "Thu, 01 Jan 1970 00:00:01 GMT",
+            "Wed, 31 Dec 1969 23:59:59 GMT",
+            THEN,
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+        ] {
+            expect(&server, &[("If-Modified-Since", date)], 200);
+            expect(&server, &[("If-Unmodified-Since", date)], 200);
+            let range = ("Range", "bytes=1-2");
+            expect(&server, &[range, ("If-Range", date)], 200);
+        }
+        expect(&server, &[("If-None-Match", &tag)], 304);
+    }
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(2))
+        .expect("a time");
+    let date = "Thu, 01 Jan 1970 00:00:02 GMT";
+    assert_eq!(get(&server, "/a").field("last-modified"), date);
+    expect(&server, &[("If-Modified-Since", date)], 304);
+}
+
+/// A page has no tag and no date.
+#[test]
+fn a_listing_has_conditions() {
+    let (server, tag) = start();
+    for (fields, status) in [
+        ("If-None-Match: *", 304),
+        ("If-None-Match: \"x\"", 200),
+        (&format!("If-None-Match: {tag}"), 200),
+        ("If-Match: *", 200),
+        ("If-Match: \"x\"", 412),
+        ("If-Match: *\r\nIf-None-Match: *", 304),
+        ("If-Match: \"x\"\r\nIf-None-Match: *", 412),
+        (&format!("If-Modified-Since: {AFTER}"), 200),
+        (&format!("If-Unmodified-Since: {BEFORE}"), 200),
+        ("Range: bytes=0-1\r\nIf-Range: \"x\"", 200),
+        ("Range: bytes=0-1", 200),
+    ] {
+        let response = get_with(&server, "/", &format!("{fields}\r\n"));
+        assert_eq!(response.status, status, "{fields}");
+    }
+    fs::create_dir(server.path("d")).expect("a directory");
+    assert_eq!(get_with(&server, "/d", "If-Match: \"x\"\r\n").status, 301);
 }
 
 #[test]
@@ -177,6 +357,54 @@ fn a_part_is_sent_only_of_the_very_same() {
         200,
     );
     expect(&server, &[("If-Range", &tag)], 200);
+}
+
+/// Two versions of one second have the same date (RFC 9110, section 8.8.2.2).
+#[test]
+fn a_date_is_not_strong_within_its_second() {
+    let (server, _) = start();
+    let file = File::open(server.path("a")).expect("the file");
+    let part = |date: &str| {
+        let fields = format!("Range: bytes=1-2\r\nIf-Range: {date}\r\n");
+        get_with(&server, "/a", &fields).status
+    };
+    let part_of_version = |modified: SystemTime| {
+        file.set_modified(modified).expect("a time");
+        let date = get(&server, "/a").field("last-modified").to_owned();
+        part(&date)
+    };
+    loop {
+        let now = SystemTime::now();
+        let status = part_of_version(now);
+        // On a busy machine, the second may have passed.
+        if now.elapsed().is_ok_and(|age| age < Duration::from_secs(1)) {
+            assert_eq!(status, 200);
+            break;
+        }
+    }
+    let later = SystemTime::now() + Duration::from_secs(1_000_000);
+    assert_eq!(part_of_version(later), 200);
+    let before = SystemTime::now() - Duration::from_secs(2);
+    assert_eq!(part_of_version(before), 206);
+}
+
+/// `gzip -k` keeps the date. A client could join a part of the file and a part of its variant.
+#[test]
+fn a_date_is_not_strong_if_codings_share_it() {
+    let (server, _) = start();
+    server.add("a.gz", 500);
+    copy_times(&server, "a", "a.gz");
+    for accept in ["", "Accept-Encoding: gzip\r\n", "Accept-Encoding: br\r\n"] {
+        let ask = |validator: &str| {
+            let fields = format!("{accept}Range: bytes=1-2\r\nIf-Range: {validator}\r\n");
+            get_with(&server, "/a", &fields)
+        };
+        assert_eq!(ask(THEN).status, 200, "{accept}");
+        let tag = get_with(&server, "/a", accept).field("etag").to_owned();
+        assert_eq!(ask(&tag).status, 206, "{accept}");
+    }
+    fs::remove_file(server.path("a.gz")).expect("the variant");
+    expect(&server, &[("Range", "bytes=1-2"), ("If-Range", THEN)], 206);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! More clients than there may be, and fewer descriptors than are needed.
 
 use std::fs;
+use std::io::{Read, Seek, Write};
 use std::thread;
 use std::time::Duration;
 
-use super::client::{Client, get};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::client::Client;
 use super::server::Server;
 
 const REQUEST: &str = "GET /a HTTP/1.1\r\nHost: t\r\n\r\n";
@@ -99,47 +102,168 @@ fn the_limit_is_shared_out_among_the_loops() {
     assert!(server.descriptors() <= before + 12);
 }
 
-/// Descriptors are there for the connections and not for the files.
+/// More of them than there are descriptors, from clients that send nothing.
+#[test]
+fn idle_connections_lock_nobody_out() {
+    allow_descriptors(4096);
+    let server = Server::start_with_descriptors(1024);
+    let bytes = server.add("a", 100_000);
+    let mut crowd: Vec<Client> = (0..1100).map(|_| Client::connect(&server)).collect();
+    for _ in 0..20 {
+        let mut client = Client::connect(&server);
+        client.send(REQUEST);
+        assert!(client.response().body == bytes, "the content differs");
+        crowd.push(client);
+    }
+    assert!(server.descriptors() < 1024 / 2 + 100);
+    // Those that came last are still there.
+    let last = crowd.last_mut().expect("a client");
+    last.send(REQUEST);
+    assert!(last.response().body == bytes, "the content differs");
+}
+
+/// Clients that begin a request and send nothing more leave when others come, and have a second.
+#[test]
+fn unfinished_requests_lock_nobody_out() {
+    let options = [
+        "--header-timeout",
+        "100",
+        "--limit-connections",
+        "5",
+        "--log",
+        "off",
+    ];
+    let server = Server::start_with(&options);
+    let bytes = server.add("a", 1000);
+    let mut slow = Client::connect(&server);
+    slow.send("GET /a HTTP/1.1\r\n");
+    let crowd: Vec<Client> = (0..20).map(|_| Client::connect(&server)).collect();
+    for mut client in crowd.iter().map(Client::stream) {
+        client
+            .write_all(b"GET /a HTTP/1.1\r\n")
+            .expect("a connection");
+    }
+    let mut next = Client::connect(&server);
+    next.send(REQUEST);
+    assert_eq!(next.response().body, bytes);
+    slow.expect_end();
+}
+
+/// The limit of connections leaves a file for each: all of them download at a time.
+#[test]
+fn each_connection_has_a_descriptor_for_its_file() {
+    allow_descriptors(4096);
+    let server = Server::start_with_descriptors(256);
+    server.add_zeros("large");
+    let bytes = server.add("a", 1000);
+    let most = (256 - 72) / 2;
+    let crowd: Vec<Client> = (0..most).map(|_| busy(&server)).collect();
+    let mut waiting = Client::connect(&server);
+    waiting.send(REQUEST);
+    thread::sleep(Duration::from_millis(300));
+    assert!(!waiting.has_input());
+    drop(crowd);
+    assert_eq!(waiting.response().body, bytes);
+}
+
+/// The limit is lowered while it runs, so that there is no descriptor for the next client and none for
+/// its file. One idle connection goes for each.
+#[test]
+fn idle_connections_are_closed_when_descriptors_run_out() {
+    let mut errors = tempfile::tempfile().expect("a file");
+    let server = Server::start_logging_to(&errors);
+    let bytes = server.add("a", 100_000);
+    let mut crowd: Vec<Client> = (0..40).map(|_| Client::connect(&server)).collect();
+    for client in &mut crowd {
+        client.send("OPTIONS * HTTP/1.1\r\nHost: t\r\n\r\n");
+        assert_eq!(client.response().status, 204);
+    }
+    server.allow_descriptors(server.next_descriptor());
+    let mut newcomers = Vec::new();
+    for _ in 0..15 {
+        let mut client = Client::connect(&server);
+        client.send(REQUEST);
+        assert!(client.response().body == bytes, "the content differs");
+        newcomers.push(client);
+    }
+    let ended = crowd.iter_mut().filter(|client| client.has_input()).count();
+    assert!((15..=32).contains(&ended), "{ended} have gone");
+    // One line, however often it happens.
+    let mut log = String::new();
+    errors.rewind().expect("a file");
+    errors.read_to_string(&mut log).expect("text");
+    assert_eq!(log.matches("out of descriptors").count(), 1, "{log}");
+    assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+/// All other connections are busy, so none can leave.
 #[test]
 fn a_file_that_no_descriptor_is_left_for_is_unavailable() {
-    let server = Server::start_with_descriptors(32);
-    server.add("a", 1000);
+    let server = Server::start();
+    server.add_zeros("large");
+    let bytes = server.add("a", 1000);
     let mut client = Client::connect(&server);
     let mut ask = || {
         client.send(REQUEST);
         client.response()
     };
-    let mut crowd = Vec::new();
-    let refusal = loop {
-        match ask() {
-            response if response.status == 200 => crowd.push(Client::connect(&server)),
-            response => break response,
-        }
-        assert!(crowd.len() < 1000, "there are always descriptors");
-    };
+    assert_eq!(ask().body, bytes);
+    let _crowd: Vec<Client> = (0..5).map(|_| busy(&server)).collect();
+    let before = server.allow_descriptors(0);
+    let refusal = ask();
     assert_eq!(refusal.status, 503);
     assert!(refusal.has("retry-after"));
-    drop(crowd);
-    while ask().status != 200 {
-        thread::yield_now();
-    }
+    server.allow_descriptors(before);
+    assert_eq!(ask().body, bytes);
 }
 
-/// Out of descriptors, it neither spins nor fills its error output.
+/// Out of descriptors, and without an idle client, it neither spins nor fills its error output.
 #[test]
 fn a_listener_without_descriptors_rests() {
-    let server = Server::start_with_descriptors(32);
-    let crowd: Vec<Client> = (0..60).map(|_| Client::connect(&server)).collect();
-    while server.descriptors() < 32 {
-        thread::yield_now();
-    }
+    let server = Server::start();
+    server.add_zeros("large");
+    let bytes = server.add("a", 10);
+    let _crowd: Vec<Client> = (0..5).map(|_| busy(&server)).collect();
+    let limit = server.allow_descriptors(0);
+    let mut waiting: Vec<Client> = (0..60).map(|_| Client::connect(&server)).collect();
     let before = server.cpu_ticks();
     thread::sleep(Duration::from_secs(1));
     let used = server.cpu_ticks() - before;
     assert!(used < 20, "{used} hundredths of a second");
-    drop(crowd);
-    server.add("a", 10);
-    assert_eq!(get(&server, "/a").status, 200);
+    server.allow_descriptors(limit);
+    for client in &mut waiting {
+        client.send(REQUEST);
+        assert_eq!(client.response().body, bytes);
+    }
+}
+
+/// A client that is asked to leave may have sent a request with a long response. Another one leaves.
+#[test]
+fn a_leaving_client_with_a_long_response_does_not_block_the_next() {
+    let server = Server::start_with(&["--limit-connections", "2", "--log", "off"]);
+    server.add_zeros("large");
+    let bytes = server.add("a", 1000);
+    for _ in 0..20 {
+        let mut first = Client::connect(&server);
+        let mut second = Client::connect(&server);
+        for client in [&mut first, &mut second] {
+            client.send(REQUEST);
+            assert_eq!(client.response().body, bytes);
+        }
+        let mut next = Client::connect(&server);
+        first.try_send(b"GET /large HTTP/1.1\r\nHost: t\r\n\r\n");
+        next.send(REQUEST);
+        assert_eq!(next.response().body, bytes);
+    }
+}
+
+/// Lets this process have so many descriptors, if the hard limit is not lower.
+fn allow_descriptors(count: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < count) {
+        let current = Some(limit.maximum.map_or(count, |most| most.min(count)));
+        setrlimit(Resource::Nofile, Rlimit { current, ..limit }).expect("a limit");
+    }
 }
 
 #[test]

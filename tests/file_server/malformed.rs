@@ -26,6 +26,11 @@ fn a_request_names_one_host() {
         "Host: t:",
         "Host: [::1]",
         "Host: [::1]:80",
+        "Host: [2001:db8::7:ffff:192.0.2.1]",
+        "Host: [fe80::1%25eth0]:80",
+        "Host: [v1.a:b]",
+        "Host: t:65535",
+        "Host: a%2db_c",
         "host:\texample.org:8080 ",
     ] {
         let response = ask(&server, format!("GET /a HTTP/1.1\r\n{host}\r\n\r\n"));
@@ -37,6 +42,19 @@ fn a_request_names_one_host() {
         "Host: a b",
         "Host: a/b",
         "Host: a@b",
+        "Host: a:b@c",
+        "Host: :80",
+        "Host: t:65536",
+        "Host: t:-1",
+        "Host: t:99999999999999999999",
+        "Host: a%2",
+        "Host: a%zz",
+        "Host: []",
+        "Host: [zz]",
+        "Host: [1:2:3]",
+        "Host: [v.a]",
+        "Host: [fe80::1%]",
+        "Host: a, b",
         "Host: a\"b",
         "Host: a:b",
         "Host: a:80:80",
@@ -56,10 +74,118 @@ fn a_request_names_one_host() {
     assert_eq!(ask(&server, "GET /a HTTP/1.0\r\n\r\n").status, 200);
 }
 
+/// In the target, the host may not be empty.
+#[test]
+fn the_authority_of_an_absolute_target_is_checked() {
+    let server = Server::start();
+    let bytes = server.add("a", 10);
+    for authority in [
+        "h", "h:", "h:80", "h:00080", "1.2.3.4", "[::1]:80", "a-b.c_d",
+    ] {
+        for scheme in ["http", "https", "HTTP"] {
+            let request = format!("GET {scheme}://{authority}/a HTTP/1.1\r\nHost: t\r\n\r\n");
+            assert_eq!(ask(&server, request).body, bytes, "{authority}");
+        }
+    }
+    for authority in [
+        "", ":", ":80", "u@h", "u:p@h", "@h", "h@", "h:x", "h:80x", "h:+80", "h:65536", "h:80:80",
+        "[::1", "::1", "[]", "[zz]", "[::1]x", "h%", "h\"", "h<", "h\\", "u@[::1]", "\u{e9}",
+    ] {
+        for path in ["/a", "", "?x"] {
+            let target = format!("http://{authority}{path}");
+            expect(
+                &server,
+                format!("GET {target} HTTP/1.1\r\nHost: t\r\n\r\n"),
+                400,
+            );
+        }
+    }
+}
+
+/// The next request would begin at an unknown place, whatever the method was.
+#[test]
+fn a_malformed_target_ends_the_connection() {
+    let server = Server::start();
+    server.add("f1.bin", 10);
+    for target in [
+        "f1.bin",
+        "*",
+        "/../x",
+        "/f1.bin/..",
+        "/%00",
+        "/a%2fb",
+        "/%2e%2e/f1.bin",
+        "http:///f1.bin",
+        "ftp://h/f1.bin",
+        "http:/f1.bin",
+        "h:443",
+        "?x",
+        "#",
+        "\u{e9}",
+    ] {
+        for method in ["GET", "HEAD", "POST", "DELETE", "BREW"] {
+            let request = format!("{method} {target} HTTP/1.1\r\nHost: t\r\n\r\n");
+            let mut client = Client::connect(&server);
+            client.send(format!("{request}GET /f1.bin HTTP/1.1\r\nHost: t\r\n\r\n"));
+            let response = match method {
+                "HEAD" => client.head(),
+                _ => client.response(),
+            };
+            let ends = (response.status, response.field("connection"));
+            assert_eq!(ends, (400, "close"), "{method} {target}");
+            client.expect_end();
+        }
+    }
+    expect(&server, "OPTIONS /../a HTTP/1.1\r\nHost: t\r\n\r\n", 400);
+}
+
+/// RFC 9110, section 2.5.
+#[test]
+fn later_minor_versions_are_read_as_1_1() {
+    let server = Server::start();
+    let bytes = server.add("a", 10);
+    let mut client = Client::connect(&server);
+    for version in ["HTTP/1.2", "HTTP/1.9", "HTTP/1.1"] {
+        client.send(format!("GET /a {version}\r\nHost: t\r\n\r\n"));
+        let response = client.response();
+        assert_eq!(response.field("connection"), "keep-alive");
+        assert_eq!(response.body, bytes);
+        expect(&server, format!("GET /a {version}\r\n\r\n"), 400);
+    }
+}
+
+#[test]
+fn a_request_line_has_three_words() {
+    let server = Server::start();
+    server.add("a", 10);
+    for line in [
+        "GET /a b HTTP/1.1",
+        "GET /a b HTTP/2.0",
+        "GET /a  HTTP/1.1",
+        "GET  /a HTTP/1.1",
+        "GET\t/a HTTP/1.1",
+        "GET /a\tHTTP/1.1",
+        "GET /a HTTP/1.1 ",
+        " GET /a HTTP/1.1",
+        "GET /a",
+        "GET /a ",
+        "GET",
+        "GET HTTP/1.1",
+        "GET /a HTTP/1.10",
+        "GET /a HTTP/01.1",
+        "GET /a HTTP/1.",
+        "GET /a HTTP/1",
+        "G(T /a HTTP/1.1",
+    ] {
+        expect(&server, format!("{line}\r\nHost: t\r\n\r\n"), 400);
+    }
+    expect(&server, b"GET /\xff HTTP/1.1\r\nHost: t\r\n\r\n", 400);
+}
+
 #[test]
 fn other_versions_are_not_spoken() {
     let server = Server::start();
-    for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/1.2", "HTTP/0.9"] {
+    for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/0.9"] {
         expect(&server, format!("GET / {version}\r\nHost: t\r\n\r\n"), 505);
     }
     expect(&server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505);
@@ -133,12 +259,28 @@ fn a_body_whose_end_is_in_doubt_is_refused() {
         "Transfer-Encoding: xchunked",
         "Transfer-Encoding: chunked, identity",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked, gzip, chunked",
+        "Transfer-Encoding: chunked,",
+        "Transfer-Encoding: chunked;q=1",
+        "Transfer-Encoding: \"chunked\"",
+        "Transfer-Encoding: chunked\r\nContent-Length: 0",
     ] {
         let request = format!("GET /a HTTP/1.1\r\nHost: t\r\n{fields}\r\n\r\n{smuggled}");
         expect(&server, request, 400);
     }
     let request = format!("GET /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n{smuggled}");
     expect(&server, request, 400);
+    // The end is clear, and the content is not understood.
+    for codings in [
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: gzip,deflate ,\tChunked ",
+    ] {
+        let request = format!("GET /a HTTP/1.1\r\nHost: t\r\n{codings}\r\n\r\n{smuggled}");
+        expect(&server, request, 501);
+    }
 }
 
 #[test]

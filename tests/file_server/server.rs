@@ -1,8 +1,10 @@
 //! The server under test, and the files that it serves.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -10,7 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{
+    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process,
+    pidfd_getfd, pidfd_open, prlimit,
+};
+use socket2::SockRef;
 use tempfile::TempDir;
 
 /// Longer than any test here takes, on a slow machine too.
@@ -51,8 +57,17 @@ impl Server {
         Server::start_as(&mut command)
     }
 
+    /// Started with this file for its errors, at most 100 connections, and without an access log.
     #[track_caller]
-    fn start_as(command: &mut Command) -> Server {
+    pub(crate) fn start_logging_to(errors: &fs::File) -> Server {
+        let mut command = Command::new(executable());
+        command.args(["--log", "off", "--limit-connections", "100"]);
+        command.stderr(errors.try_clone().expect("a descriptor"));
+        Server::start_as(&mut command)
+    }
+
+    #[track_caller]
+    pub(crate) fn start_as(command: &mut Command) -> Server {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let site = directory.path().join("site");
         fs::create_dir(&site).expect("a directory to serve");
@@ -97,6 +112,14 @@ impl Server {
         bytes
     }
 
+    /// Puts a large file of zeros into the root, which takes no time.
+    #[track_caller]
+    pub(crate) fn add_zeros(&self, name: &str) {
+        let file = fs::File::create(self.path(name));
+        file.and_then(|file| file.set_len(64 << 20))
+            .expect("a file to serve");
+    }
+
     /// The next line of its standard output.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {
@@ -104,6 +127,11 @@ impl Server {
         let out = self.out.as_mut().expect("it is read");
         out.read_line(&mut line).expect("a line");
         line
+    }
+
+    #[track_caller]
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&lock(&self.child))
     }
 
     #[track_caller]
@@ -171,9 +199,55 @@ impl Server {
     /// How many descriptors the server has open.
     #[track_caller]
     pub(crate) fn descriptors(&self) -> usize {
+        self.open_descriptors().count()
+    }
+
+    /// The number that the next descriptor gets.
+    #[track_caller]
+    pub(crate) fn next_descriptor(&self) -> u64 {
+        let open: BTreeSet<u64> = self.open_descriptors().collect();
+        let next = (0..).find(|number| !open.contains(number));
+        next.expect("a number")
+    }
+
+    #[track_caller]
+    fn open_descriptors(&self) -> impl Iterator<Item = u64> {
         let pid = lock(&self.child).id();
-        let directory = fs::read_dir(format!("/proc/{pid}/fd"));
-        directory.expect("a server that runs").count()
+        let directory = fs::read_dir(format!("/proc/{pid}/fd")).expect("a server that runs");
+        directory.map(|entry| {
+            let name = entry.expect("an entry").file_name();
+            let number = name.to_str().and_then(|name| name.parse().ok());
+            number.expect("a number")
+        })
+    }
+
+    /// The server's side of this connection. `None` if the system does not allow a look at it.
+    #[track_caller]
+    pub(crate) fn side_of(&self, client: &TcpStream) -> Option<OwnedFd> {
+        let pid = Pid::from_child(&lock(&self.child));
+        let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        let addr = client.local_addr().expect("a connection");
+        for number in self.open_descriptors() {
+            let descriptor = pidfd_getfd(&process, number as RawFd, PidfdGetfdFlags::empty());
+            let descriptor = descriptor.ok()?;
+            let peer = SockRef::from(&descriptor).peer_addr();
+            if peer.is_ok_and(|peer| peer.as_socket() == Some(addr)) {
+                return Some(descriptor);
+            }
+        }
+        panic!("the server has no connection from {addr}");
+    }
+
+    /// Has it open no descriptor of this number or a higher one, and returns the limit before.
+    #[track_caller]
+    pub(crate) fn allow_descriptors(&self, count: u64) -> u64 {
+        let pid = Pid::from_child(&lock(&self.child));
+        let limit = Rlimit {
+            current: Some(count),
+            maximum: getrlimit(Resource::Nofile).maximum,
+        };
+        let before = prlimit(Some(pid), Resource::Nofile, limit).expect("a server that runs");
+        before.current.expect("a limit")
     }
 }
 

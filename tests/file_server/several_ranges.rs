@@ -27,8 +27,7 @@ fn parts(response: &Response) -> Vec<(String, Vec<u8>)> {
         }
         let end = find(rest, b"\r\n\r\n") + 4;
         let head = std::str::from_utf8(&rest[..end]).expect("a header");
-        let place =
-            head.strip_prefix("\r\nContent-Type: text/html; charset=utf-8\r\nContent-Range: ");
+        let place = head.strip_prefix("\r\nContent-Type: text/html\r\nContent-Range: ");
         let place = place.expect("the type and the place").trim_end();
         let bytes = &rest[end..];
         let len = find(bytes, delimiter.as_bytes());
@@ -56,6 +55,8 @@ fn parts_come_in_the_order_in_which_they_were_asked_for() {
             "-1 , 500-600,\t0-99",
             vec![SIZE - 1..SIZE, 500..601, 0..100],
         ),
+        // Empty elements are no ranges.
+        (",0-0, ,\t,,-1,", vec![0..1, SIZE - 1..SIZE]),
         // What cannot be satisfied is left out.
         ("0-0,200000-,-1", vec![0..1, SIZE - 1..SIZE]),
     ] {
@@ -131,10 +132,12 @@ fn too_many_and_nonsense_are_ignored() {
         ranges.join(",")
     };
     assert_eq!(parts(&ask_for(&server, &many(32))).len(), 32);
+    let apart = many(32).replace(',', ",,, ,");
+    assert_eq!(parts(&ask_for(&server, &apart)).len(), 32);
     for ranges in [
         &many(33),
         "0-0,x",
-        "0-0,,2000-2000",
+        "0-0,\u{a0},2000-2000",
         "0-0,5-2",
         "0-0;2000-2000",
     ] {

@@ -5,9 +5,11 @@ use proptest::prelude::{Just, Strategy, any};
 use proptest::sample::{Index, select};
 use proptest::{prop_oneof, string};
 
-static METHODS: [&str; 7] = ["GET", "GET", "GET", "HEAD", "OPTIONS", "POST", "get"];
+static METHODS: [&str; 8] = [
+    "GET", "GET", "GET", "HEAD", "OPTIONS", "POST", "get", "CONNECT",
+];
 
-static TARGETS: [&str; 24] = [
+static TARGETS: [&str; 29] = [
     "/",
     "/a",
     "/a",
@@ -21,6 +23,11 @@ static TARGETS: [&str; 24] = [
     "/out",
     "/d/up/secret",
     "/list/../a",
+    "http://u@h/a",
+    "http://h:65536/a",
+    "http://[::1]:80/a",
+    "http://[::1/a",
+    "h:443",
     "/%2e%2e/secret",
     "/a%2f",
     "//a",
@@ -34,21 +41,29 @@ static TARGETS: [&str; 24] = [
     "a",
 ];
 
-static VERSIONS: [&str; 6] = [
+static VERSIONS: [&str; 8] = [
     "HTTP/1.1",
     "HTTP/1.1",
     "HTTP/1.1",
     "HTTP/1.0",
+    "HTTP/1.2",
+    "b HTTP/1.1",
     "HTTP/2.0",
     "HTTP/1.1 ",
 ];
 
 static ENDS: [&str; 6] = ["\r\n", "\r\n", "\r\n", "\n", "\r", "\r\r\n"];
 
-static FIELDS: [&str; 40] = [
+static FIELDS: [&str; 48] = [
     "Host: t",
     "Host: t:80",
     "Host: a b",
+    "Host: u@h",
+    "Host: [::1]:65535",
+    "Host: h:65536",
+    "Host: a%2",
+    "Transfer-Encoding: chunked, chunked",
+    "Transfer-Encoding: ,chunked",
     "Connection: close",
     "Connection: keep-alive",
     "Connection: x, Close",
@@ -74,6 +89,8 @@ static FIELDS: [&str; 40] = [
     "Range: bytes=0-4,400-",
     "Range: bytes=-1,0-0,600-",
     "Range: bytes=9999-",
+    "Range: bytes=,0-1, ,",
+    "If-Modified-Since: Thu, 01 Jan 1970 00:00:60 GMT",
     "Range: bytes=5-2",
     "Range: lines=0-1",
     "If-Range: \"x\"",
@@ -111,7 +128,7 @@ pub(crate) fn stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn right() -> impl Strategy<Value = String> {
-    let fields = vec(select(&FIELDS[24..]), 0..3);
+    let fields = vec(select(&FIELDS[30..]), 0..3);
     (select(&METHODS[..5]), select(&TARGETS[..]), fields).prop_map(|(method, target, fields)| {
         let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
         format!("{method} {target} HTTP/1.1\r\nHost: t\r\n{fields}\r\n")
@@ -179,6 +196,61 @@ pub(crate) fn target() -> impl Strategy<Value = String> {
     prop_oneof![pattern().prop_map(|rest| format!("/{rest}")), pattern()]
 }
 
+/// Conditions: tags, dates and lists of them, nearly right.
+pub(crate) fn conditions() -> impl Strategy<Value = String> {
+    let tag = select(
+        &[
+            "\"x\"", "W/\"x\"", "\"y,z\"", "*", "\"x", "x", "w/\"x\"", "\"\"", "",
+        ][..],
+    );
+    let comma = select(&[",", ", ", ",,", " ,\t", ";", " "][..]);
+    let tags = vec((tag, comma), 1..4);
+    let tags = tags.prop_map(|tags| {
+        tags.iter()
+            .map(|(tag, comma)| format!("{tag}{comma}"))
+            .collect()
+    });
+    let value = prop_oneof![2 => tags, 1 => date()];
+    let name = select(&CONDITIONS[..]);
+    let field = (name, value).prop_map(|(name, value)| format!("{name}: {value}\r\n"));
+    vec(field, 0..4).prop_map(|fields: Vec<String>| fields.concat())
+}
+
+static CONDITIONS: [&str; 6] = [
+    "If-Match",
+    "If-None-Match",
+    "If-Modified-Since",
+    "If-Unmodified-Since",
+    "If-Range",
+    "Range",
+];
+
+/// Dates in all formats, many near the time of the file, and some that are none.
+pub(crate) fn date() -> impl Strategy<Value = String> {
+    let year = prop_oneof![3 => 1994..=1994, 1 => 0..=9999, 1 => 1890..=2080];
+    let month = prop_oneof![3 => Just("Nov"), 1 => select(&MONTHS[..])];
+    let day = prop_oneof![3 => 5..=7, 1 => 0..=32];
+    let time = (
+        prop_oneof![3 => Just(8), 1 => 0..=24],
+        prop_oneof![3 => Just(49), 1 => 0..=60],
+        prop_oneof![3 => 36..=38, 1 => 0..=61],
+    );
+    let format = 0..4;
+    (year, month, day, time, format).prop_map(|(year, month, day, time, format)| {
+        let (hour, minute, second) = time;
+        let time = format!("{hour:02}:{minute:02}:{second:02}");
+        match format {
+            0 => format!("Sunday, {day:02}-{month}-{:02} {time} GMT", year % 100),
+            1 => format!("Sun {month} {day:2} {time} {year:04}"),
+            _ => format!("Sun, {day:02} {month} {year:04} {time} GMT"),
+        }
+    })
+}
+
+static MONTHS: [&str; 13] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Foo",
+];
+
 /// A `Range` field and the size of a file.
 pub(crate) fn range() -> impl Strategy<Value = (String, u64)> {
     let number = prop_oneof![
@@ -196,7 +268,10 @@ pub(crate) fn range() -> impl Strategy<Value = (String, u64)> {
         1 => range,
     ];
     let size = prop_oneof![0..1200u64, select(&[0, 1, u64::MAX, i64::MAX as u64][..])];
-    let list = (vec(one, 1..36), select(&[",", ",", ", ", "\t,", ",,"][..]));
+    let list = (
+        vec(one, 1..36),
+        select(&[",", ",", ", ", "\t,", ",,", ", ,"][..]),
+    );
     let unit = select(&["bytes=", "bytes=", "bytes=", "Bytes =", "byte=", "bytes"][..]);
     (unit, list, size)
         .prop_map(|(unit, (ranges, comma), size)| (format!("{unit}{}", ranges.join(comma)), size))

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
+use hyper::http::uri::Authority;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -32,6 +33,10 @@ pub(crate) fn compare(bytes: &[u8], ours: &Seen) {
         );
         let target: Uri = our.target.parse().expect("hyper could parse it");
         assert_eq!(&target, uri, "{shown}");
+        if our.resource.is_some() {
+            let authority = uri.authority().map(Authority::as_str);
+            authority.into_iter().for_each(check_authority);
+        }
     }
     // With less than us hyper must have refused; with more, we.
     let only_ours = ours.requests.get(theirs.requests.len());
@@ -50,7 +55,28 @@ fn is_same_method(ours: Method, theirs: &str) -> bool {
         Method::Get => theirs == "GET",
         Method::Head => theirs == "HEAD",
         Method::Options => theirs == "OPTIONS",
+        Method::Connect => theirs == "CONNECT",
         Method::Known | Method::Unknown => !matches!(theirs, "GET" | "HEAD" | "OPTIONS"),
+    }
+}
+
+/// Hyper parses an authority that the server accepts, without encoded characters, and finds one host
+/// and a port of TCP in it.
+pub(crate) fn check_authority(text: &str) {
+    if text.contains('%') {
+        return;
+    }
+    let authority: Authority = text.parse().expect("hyper could parse it");
+    let host = authority.host();
+    let port = text.strip_prefix(host).expect("no user");
+    assert!(!host.is_empty() && !host.contains(['@', '/']), "{text}");
+    match port.split_at_checked(1) {
+        None | Some((":", "")) => {}
+        Some((":", digits)) => {
+            let number = format!("0{}", digits.trim_start_matches('0'));
+            assert!(number.parse::<u16>().is_ok(), "{text}");
+        }
+        Some(_) => panic!("{text}"),
     }
 }
 

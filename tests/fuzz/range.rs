@@ -45,10 +45,16 @@ fn check_several(parts: &[Part], size: u64) {
 /// First and last byte of each range that is in the file, in the order of the list; `None` where the field is to be ignored.
 fn asked(value: &str, size: u64) -> Option<Vec<(u128, u128)>> {
     let (unit, list) = value.split_once('=')?;
-    if !unit.trim().eq_ignore_ascii_case("bytes") {
+    if !unit.eq_ignore_ascii_case("bytes") {
         return None;
     }
-    let ranges: Vec<&str> = list.split(',').map(str::trim).collect();
+    let blank = |text: &&str| text.chars().all(|char| char == ' ' || char == '\t');
+    let ranges = list.split(',').filter(|range| !blank(range));
+    let ranges = ranges.map(|range| range.trim_matches([' ', '\t']));
+    let ranges: Vec<&str> = ranges.collect();
+    if ranges.is_empty() {
+        return None;
+    }
     let size = u128::from(size);
     let mut asked = Vec::new();
     for (n, range) in ranges.iter().enumerate() {

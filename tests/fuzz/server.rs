@@ -4,17 +4,21 @@ use std::cell::RefCell;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join;
 use sendloop::{Loop, Socket};
+use socket2::SockRef;
 
 use crate::clients::{Client, Clients, Seat};
 use crate::connection::Connection;
 use crate::fuzz::tree::Tree;
 use crate::options::Patience;
+use crate::pages::Pages;
 use crate::recent::Recent;
 use crate::request;
+use crate::rules::Rules;
 use crate::site::Site;
 
 /// Much longer than anything here takes, and not for ever.
@@ -29,12 +33,23 @@ pub(crate) struct Server {
     listener: TcpListener,
 }
 
+/// With the option that connections have from their listener.
+fn listen() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let set = SockRef::from(&listener).set_tcp_nodelay(true);
+    set.expect("a TCP socket");
+    listener
+}
+
 impl Server {
     pub(crate) fn new() -> Server {
         let event_loop = Loop::new().expect("a loop");
+        let (root, rules) = (Tree::shared().root.clone(), Arc::<Rules>::default());
         let site = Site {
             event_loop: event_loop.handle(),
-            root: Tree::shared().root.clone(),
+            pages: Pages::new(event_loop.handle(), root.clone(), rules.clone()),
+            root,
+            rules,
             recent: Rc::new(Recent::new(event_loop.handle())),
             received: RefCell::new(vec![0; request::MOST].into()),
             patience: Patience {
@@ -48,7 +63,7 @@ impl Server {
         Server {
             event_loop,
             site: Rc::new(site),
-            listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
+            listener: listen(),
         }
     }
 
@@ -59,8 +74,8 @@ impl Server {
         near.set_nodelay(true).expect("a TCP socket");
         let near = Socket::new(near).expect("non-blocking");
         let (far, peer) = self.listener.accept().expect("a connection");
-        let far = Socket::new(far).expect("non-blocking");
-        let serving = self.serve(Client::new(far, peer.ip()));
+        let far = Socket::new(far.into()).expect("non-blocking");
+        let serving = self.serve(Client::new(far, Some(peer.ip())));
         let talking = join(self.send(&near, pieces), self.receive(&near));
         let all = self.event_loop.wait_for(join(serving, talking), PATIENCE);
         let ended = self.event_loop.run_until_complete(all);

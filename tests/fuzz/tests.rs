@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
-use crate::fuzz::{connection, generator, range, request, seeds, target};
+use crate::fuzz::{condition, connection, generator, range, request, seeds, target};
 
 /// The same cases in each run.
 #[track_caller]
@@ -35,6 +35,19 @@ fn ranges_are_read_as_a_reader_without_shortcuts_reads_them() {
     try_cases(4000, generator::range(), |(value, size)| {
         range::check(&value, size)
     });
+}
+
+#[test]
+fn conditions_are_judged_step_by_step() {
+    seeds::try_all("condition", condition::check_bytes);
+    try_cases(3000, generator::conditions(), |fields| {
+        condition::check_bytes(fields.as_bytes());
+    });
+}
+
+#[test]
+fn dates_are_read_as_a_calendar_has_them() {
+    try_cases(6000, generator::date(), |date| condition::check_date(&date));
 }
 
 #[test]

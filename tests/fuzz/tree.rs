@@ -73,7 +73,7 @@ impl Tree {
         let fifo = site.join("fifo");
         mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).expect("a FIFO");
         Tree {
-            root: Arc::new(Root::new(&site).expect("a root")),
+            root: Arc::new(Root::new(&site, false).expect("a root")),
             files: files.into(),
             site: site.canonicalize().expect("it is there"),
             _directory: directory,

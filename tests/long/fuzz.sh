@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-300}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- range target request connection
+[ $# -gt 0 ] || set -- range condition target request connection
 
 # As cargo-fuzz builds.
 export RUSTFLAGS="--cfg fuzzing -Zsanitizer=address -Cpasses=sancov-module -Ccodegen-units=1
@@ -17,7 +17,7 @@ cargo +nightly build --locked --release --target x86_64-unknown-linux-gnu --mani
 fuzz() { # TARGET
   local target=$1 corpus=fuzz/corpus/$1 log=fuzz/target/$1.log longest=4096
   case $target in
-    range) longest=600 ;;
+    range | condition) longest=600 ;;
     target) longest=300 ;;
     request) longest=20000 ;;
   esac

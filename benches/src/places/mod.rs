@@ -1,4 +1,4 @@
-//! Places to measure in: file systems mounted for the benchmark, slow disks, and page caches with holes.
+//! Mounted file systems, slow disks, and page caches that lack pages.
 
 mod mounts;
 pub mod page_cache;
@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// Runs a command of the system and fails with what it reports.
+/// Runs a command. The error holds the command's output.
 pub fn succeed(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     let report = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,5 @@
-//! File systems on the disk of the target folder, in a mount namespace of this process and its children.
+//! File systems on the disk of the target folder, in a mount namespace of this process and its
+//! children.
 //!
 //! The kernel unmounts everything when the last process of the namespace ends, also after a kill.
 
@@ -15,7 +16,7 @@ use nix::unistd::geteuid;
 
 use super::succeed;
 
-/// Gives this process a mount namespace of its own, once. Only root may.
+/// Creates a mount namespace for this process, once. It takes root.
 pub fn private_mounts() -> Result<()> {
     static DONE: OnceLock<()> = OnceLock::new();
     if DONE.get().is_some() {
@@ -127,7 +128,7 @@ fn attach(image: &Path, point: &Path, kind: &str, options: &str) -> Result<Mount
     Ok(Mounted { point })
 }
 
-/// Makes an ext4 file system of so many bytes in a file of `folder` and mounts it by a loop device.
+/// Creates an ext4 image of a given size in `folder` and mounts it by a loop device.
 pub fn ext4_image(folder: &Path, bytes: u64) -> Result<Mounted> {
     private_mounts()?;
     fs::create_dir_all(folder)?;
@@ -139,7 +140,7 @@ pub fn ext4_image(folder: &Path, bytes: u64) -> Result<Mounted> {
     attach(&image, &folder.join("mounted"), "ext4", "rw")
 }
 
-/// A folder on ext4: `folder` itself, else an image in it, which is `Some` and must be kept.
+/// Returns a folder on ext4: `folder` itself, or an image in it. The caller keeps the image.
 pub fn folder_on_ext4(folder: &Path, bytes: u64) -> Result<(PathBuf, Option<Mounted>)> {
     fs::create_dir_all(folder)?;
     let folder = folder.canonicalize()?;

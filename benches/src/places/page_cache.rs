@@ -1,4 +1,4 @@
-//! Files of which the page cache holds nothing, or all but some pages.
+//! Files that are not in the page cache, or lack some pages there.
 
 use std::fs::File;
 use std::net::UdpSocket;
@@ -15,9 +15,9 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use crate::runner::side;
 
 pub const PAGE: u64 = 4096;
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Throws all pages of a file out of the page cache.
+/// Evicts all pages of a file from the page cache.
 pub fn evict(path: &Path) -> Result<()> {
     let file = File::open(path)?;
     // Dirty pages cannot leave.
@@ -25,9 +25,9 @@ pub fn evict(path: &Path) -> Result<()> {
     evict_all(&file)
 }
 
-/// Has the page cache hold the whole file, except the given pages.
+/// Loads a file into the page cache, except for the given pages.
 ///
-/// Pages are read one by one, so that each is a folio of its own: the kernel drops a folio only whole.
+/// It reads page by page, so that each page is one folio: the kernel drops only whole folios.
 pub fn with_holes(path: &Path, holes: impl Fn(u64) -> bool) -> Result<()> {
     let file = File::open(path)?;
     let pages = file.metadata()?.len().div_ceil(PAGE);
@@ -47,7 +47,7 @@ pub fn with_holes(path: &Path, holes: impl Fn(u64) -> bool) -> Result<()> {
         if resident(&file)? == wanted {
             return Ok(());
         }
-        ensure!(start.elapsed() < PATIENCE, "the kernel keeps other pages");
+        ensure!(start.elapsed() < TIMEOUT, "the kernel keeps other pages");
     }
 }
 
@@ -58,13 +58,14 @@ fn evict_all(file: &File) -> Result<()> {
         let left = resident(file)?.into_iter().filter(|is_there| *is_there);
         match left.count() {
             0 => return Ok(()),
-            left if start.elapsed() > PATIENCE => bail!("the kernel keeps {left} pages"),
+            left if start.elapsed() > TIMEOUT => bail!("the kernel keeps {left} pages"),
             _ => release_sent_pages()?,
         }
     }
 }
 
-/// Has the measured core free the socket buffers that still refer to pages: it puts that off until it has other traffic.
+/// Lets the measured core free the socket buffers that still refer to pages. The kernel defers that
+/// until there is other traffic.
 fn release_sent_pages() -> Result<()> {
     let traffic = thread::spawn(|| -> Result<()> {
         side::become_measured()?;
@@ -78,7 +79,7 @@ fn release_sent_pages() -> Result<()> {
     Ok(())
 }
 
-/// Which pages of a file the page cache holds, by mincore(2), which reads nothing.
+/// Returns the pages that are in the page cache, by mincore(2), which reads nothing.
 pub fn resident(file: &File) -> Result<Vec<bool>> {
     let len = usize::try_from(file.metadata()?.len())?;
     let room = NonZeroUsize::new(len).context("an empty file")?;

@@ -1,4 +1,4 @@
-//! A limit on how fast some processes read from a block device: blkio of cgroup v1, or io.max of v2.
+//! A limit on reads from a block device: blkio of cgroup v1, or io.max of v2.
 
 use std::fs;
 use std::os::linux::fs::MetadataExt;
@@ -8,7 +8,7 @@ use std::process;
 use anyhow::{Context, Result};
 use nix::sys::stat::{major, minor};
 
-/// What is limited.
+/// The limited quantity.
 #[derive(Clone, Copy)]
 pub enum Limit {
     BytesPerSecond(u64),
@@ -45,7 +45,7 @@ impl Throttle {
         Ok(throttle)
     }
 
-    /// Puts a process under the limit, with its threads and later children.
+    /// Limits a process with its threads and later children.
     pub fn add(&self, process: u32) -> Result<()> {
         fs::write(self.group.join("cgroup.procs"), process.to_string())?;
         Ok(())
@@ -60,7 +60,7 @@ impl Drop for Throttle {
     }
 }
 
-/// Where groups with a limit can be made, and whether it is the second version.
+/// The folder of control groups that can limit reads, and whether it is cgroup v2.
 fn hierarchy() -> Option<(PathBuf, bool)> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let mut second = None;

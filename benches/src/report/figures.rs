@@ -1,8 +1,6 @@
-//! How figures are written.
+//! Figures as text.
 
-use crate::runner::results::Spread;
-
-/// A time, in the unit that leaves one to three digits before the point.
+/// Returns a time in the unit that leaves one to three digits before the point.
 pub fn seconds(seconds: f64) -> String {
     let (number, unit) = match seconds {
         s if !s.is_finite() => return "–".to_string(),
@@ -14,11 +12,10 @@ pub fn seconds(seconds: f64) -> String {
     format!("{} {unit}", digits(number))
 }
 
-/// Three digits, or all of those before the point.
+/// Returns three digits, or all digits before the point.
 pub fn digits(number: f64) -> String {
     match number.abs() {
         n if !n.is_finite() => "–".to_string(),
-        n if n >= 10.0 && number.fract() == 0.0 => grouped(number as i64),
         n if n < 10.0 => format!("{number:.2}"),
         n if n < 100.0 => format!("{number:.1}"),
         _ => grouped(number.round() as i64),
@@ -34,11 +31,7 @@ fn grouped(number: i64) -> String {
     groups.join(",")
 }
 
-/// The median, and the quartiles behind it.
-pub fn spread(spread: Spread, write: impl Fn(f64) -> String) -> String {
-    let Spread { low, median, high } = spread;
-    match median.is_finite() {
-        true => format!("{} ({} to {})", write(median), write(low), write(high)),
-        false => "–".to_string(),
-    }
+/// A part of one in percent.
+pub fn percent(part: f64) -> String {
+    format!("{:.0}%", part * 100.0)
 }

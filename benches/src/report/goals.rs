@@ -1,17 +1,18 @@
-//! What was to be reached, and whether it was.
+//! The targets, and whether each is met.
 
 use std::fmt::Write;
 
 use anyhow::Result;
 
-use super::earlier::Earlier;
 use super::figures::{digits, seconds};
+use super::labels::label;
 use super::{Tables, heading};
+use crate::runner::before::BEFORE;
 use crate::runner::results::{Interval, Sample, Spread, Table};
 use crate::works::BARE_LOOPS;
 
-/// What of a sample is compared.
-#[derive(Clone, Copy)]
+/// The figure of a sample that a goal compares.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Figure {
     Cost,
     /// Units in a second.
@@ -33,59 +34,58 @@ impl Figure {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Limit {
     AtMost(f64),
     AtLeast(f64),
 }
 
 impl Limit {
-    fn holds(&self, figure: f64) -> bool {
+    fn holds(self, figure: f64) -> bool {
         match self {
-            Limit::AtMost(most) => figure <= *most,
-            Limit::AtLeast(least) => figure >= *least,
+            Limit::AtMost(most) => figure <= most,
+            Limit::AtLeast(least) => figure >= least,
         }
     }
 
-    /// Whether all of an interval is beyond the limit.
-    fn is_missed_by(&self, interval: Interval) -> bool {
+    /// Returns whether all of an interval is beyond the limit.
+    fn is_missed_by(self, interval: Interval) -> bool {
         match self {
-            Limit::AtMost(most) => interval.low > *most,
-            Limit::AtLeast(least) => interval.high < *least,
+            Limit::AtMost(most) => interval.low > most,
+            Limit::AtLeast(least) => interval.high < least,
         }
     }
 
-    fn words(&self) -> String {
+    fn text(self, write: fn(f64) -> String) -> String {
         match self {
-            Limit::AtMost(most) => format!("at most {}", digits(*most)),
-            Limit::AtLeast(least) => format!("at least {}", digits(*least)),
+            Limit::AtMost(most) => format!("≤{}", write(most)),
+            Limit::AtLeast(least) => format!("≥{}", write(least)),
         }
     }
 }
 
-/// One figure of ours beside the best of some peers, in one table.
-struct Goal {
+/// A figure of ours beside the best of some peers, or alone if it has no peers.
+pub struct Goal {
     what: &'static str,
-    key: &'static str,
-    ours: &'static str,
-    peers: &'static [&'static str],
+    pub key: &'static str,
+    pub ours: &'static str,
+    pub peers: &'static [&'static str],
     figure: Figure,
     limit: Limit,
-    judged: Judged,
-}
-
-/// What decides whether a limit is kept.
-#[derive(Clone, Copy)]
-enum Judged {
-    ByMedian,
-    /// It is missed only if the whole 95 % interval of the median lies beyond it.
-    ByInterval,
 }
 
 const BARE: &[&str] = &["blocking", "epoll"];
+const MIO: &[&str] = &["mio"];
+const TOKIO: &[&str] = &["tokio"];
+const SMOL: &[&str] = &["smol"];
 const RUNTIMES: &[&str] = &["tokio", "smol", "uvloop"];
 const EXECUTORS: &[&str] = &["tokio", "smol"];
+const THREADS: &[&str] = &["tokio", "smol", "asyncio"];
 const NGINX: &[&str] = &["nginx", "nginx open_file_cache"];
+const ON_EXT4: &[&str] = &["sendloop on ext4"];
+const PROXIES: &[&str] = &["tokio", "tokio_64k"];
 
+/// CPU time of `ours` divided by that of the cheapest peer.
 const fn cost(
     what: &'static str,
     key: &'static str,
@@ -100,42 +100,29 @@ const fn cost(
         peers,
         figure: Figure::Cost,
         limit: Limit::AtMost(most),
-        judged: Judged::ByMedian,
     }
 }
 
-const fn task(what: &'static str, key: &'static str, most: f64) -> Goal {
-    cost(what, key, "sendloop", EXECUTORS, most)
-}
-
-const fn http(what: &'static str, key: &'static str, least: f64) -> Goal {
-    Goal {
-        what,
-        key,
-        ours: "file_server",
-        peers: NGINX,
-        figure: Figure::Rate,
-        limit: Limit::AtLeast(least),
-        judged: Judged::ByMedian,
-    }
-}
-
-/// A ratio of CPU times that is taken of enough pairs for an interval.
-const fn paired(
+const fn loops(
     what: &'static str,
     key: &'static str,
-    ours: &'static str,
     peers: &'static [&'static str],
     most: f64,
 ) -> Goal {
+    cost(what, key, "sendloop", peers, most)
+}
+
+/// Requests in a second.
+const fn http(what: &'static str, key: &'static str, least: f64) -> Goal {
     Goal {
-        judged: Judged::ByInterval,
-        ..cost(what, key, ours, peers, most)
+        figure: Figure::Rate,
+        limit: Limit::AtLeast(least),
+        ..cost(what, key, "file_server", NGINX, least)
     }
 }
 
-/// A figure of ours alone that is exact.
-const fn exact(
+/// A figure of ours alone.
+const fn alone(
     what: &'static str,
     key: &'static str,
     ours: &'static str,
@@ -148,400 +135,218 @@ const fn exact(
     }
 }
 
-const ON_EXT4: &[&str] = &["sendloop on ext4"];
+/// Another figure of sendloop divided by the smallest of its peers.
+const fn other(
+    what: &'static str,
+    key: &'static str,
+    peers: &'static [&'static str],
+    name: &'static str,
+    most: f64,
+) -> Goal {
+    Goal {
+        figure: Figure::Other(name),
+        ..loops(what, key, peers, most)
+    }
+}
 
-const PAIRED_GOALS: [Goal; 17] = [
-    paired(
-        "A: CPU per byte, beside the best bare loop of any call size",
-        "A call sizes",
-        "sendloop",
-        &BARE_LOOPS,
-        1.02,
-    ),
-    paired(
-        "B: CPU per 4 KiB send, `update_position(false)` and `prefetch(false)`, beside the bare call",
-        "B no position",
-        "sendloop_noposition_noprefetch",
-        BARE,
-        1.08,
-    ),
-    exact(
-        "S: system calls of a 4 KiB send, `update_position(false)` and `prefetch(false)`",
-        "S send 4 KiB",
-        "sendloop_noposition_noprefetch",
-        "all",
-        EXACTLY_1,
-    ),
-    paired(
-        "B: CPU per 4 KiB send, `update_position(false)`, beside the bare call",
-        "B no position",
-        "sendloop_noposition",
-        BARE,
-        1.3,
-    ),
-    exact(
-        "S: system calls of a 4 KiB send, `update_position(false)`",
-        "S send 4 KiB",
-        "sendloop_noposition",
-        "all",
-        EXACTLY_2,
-    ),
-    paired(
-        "B: CPU per send of 10,000 files in random order, `update_position(false)`, beside the bare call",
-        "B many files",
-        "sendloop_noposition",
-        BARE,
-        1.15,
-    ),
-    paired(
-        "E: CPU per byte of 1 GiB, beside nginx",
-        "E 1 GiB",
-        "file_server",
-        &["nginx"],
-        0.9,
-    ),
-    Goal {
-        figure: Figure::Wall,
-        ..paired(
-            "E: time for 1 GiB, beside nginx",
-            "E 1 GiB",
-            "file_server",
-            &["nginx"],
-            0.9,
-        )
-    },
-    Goal {
-        figure: Figure::Rate,
-        limit: Limit::AtLeast(0.98),
-        ..paired(
-            "G: speed of a cold file from a disk of 100 MB/s, beside plain sendfile",
-            "G limited",
-            "sendloop",
-            &["blocking"],
-            0.98,
-        )
-    },
-    paired(
-        "H: CPU per byte through overlayfs, beside ext4",
-        "H warm",
-        "sendloop on overlayfs",
-        ON_EXT4,
-        1.05,
-    ),
-    paired(
-        "H: through squashfs",
-        "H warm",
-        "sendloop on squashfs",
-        ON_EXT4,
-        1.1,
-    ),
-    paired(
-        "H: through erofs",
-        "H warm",
-        "sendloop on erofs",
-        ON_EXT4,
-        1.1,
-    ),
-    exact(
-        "H: bytes read into memory, overlayfs",
-        "H reads",
-        "sendloop on overlayfs",
-        "bytes_read",
-        0.0,
-    ),
-    exact(
-        "H: bytes read into memory, squashfs",
-        "H reads",
-        "sendloop on squashfs",
-        "bytes_read",
-        0.0,
-    ),
-    exact(
-        "H: bytes read into memory, erofs",
-        "H reads",
-        "sendloop on erofs",
-        "bytes_read",
-        0.0,
-    ),
-    exact(
-        "H: mappings of the file that 10,000 parked transfers keep, overlayfs",
-        "H parked",
-        "sendloop on overlayfs",
-        "mappings_of_file",
-        0.0,
-    ),
-    Goal {
-        figure: Figure::Other("rss_per_connection"),
-        ..cost(
-            "H: memory of 10,000 parked transfers on overlayfs, beside ext4",
-            "H parked",
-            "sendloop on overlayfs",
-            ON_EXT4,
-            1.05,
-        )
-    },
-];
-
-/// As strace counts: a few waits for the socket fall into every run.
+/// A few waits for the socket fall into every run under strace.
 const EXACTLY_1: f64 = 1.05;
 const EXACTLY_2: f64 = 2.05;
 
-const GOALS: [Goal; 24] = [
-    cost(
-        "A: CPU per byte, beside the better bare loop",
-        "A large file",
-        "sendloop",
-        BARE,
-        1.02,
-    ),
-    cost(
-        "A: the same with `prefetch(false)`",
-        "A large file",
-        "sendloop_noprefetch",
-        BARE,
-        1.02,
-    ),
-    cost(
-        "B: CPU per 4 KiB send with `prefetch(false)`, beside the bare call",
-        "B 4 KiB",
-        "sendloop_noprefetch",
-        BARE,
-        1.1,
-    ),
-    cost(
-        "B: CPU per 4 KiB send, beside the bare call",
-        "B 4 KiB",
-        "sendloop",
-        BARE,
-        1.2,
-    ),
-    cost(
-        "B: the same two calls without sendloop, beside the bare call",
-        "B 4 KiB",
-        "blocking_lseek",
-        BARE,
-        1.1,
-    ),
-    cost(
-        "B: the same three calls without sendloop, beside the bare call",
-        "B 4 KiB",
-        "blocking_look_lseek",
-        BARE,
-        1.2,
-    ),
-    cost(
-        "C: CPU per request of 1 connection, beside bare mio",
-        "C echo 1",
-        "sendloop",
-        &["mio"],
-        1.05,
-    ),
-    cost(
-        "C: CPU per request of 64, beside bare mio",
-        "C echo 64",
-        "sendloop",
-        &["mio"],
-        1.05,
-    ),
-    cost(
-        "C: CPU per request of 1,000, beside bare mio",
-        "C echo 1000",
-        "sendloop",
-        &["mio"],
-        1.05,
-    ),
-    cost(
-        "C: CPU per request of 1, beside the best of tokio, smol, uvloop",
-        "C echo 1",
-        "sendloop",
-        RUNTIMES,
-        1.0,
-    ),
-    cost(
-        "C: CPU per request of 64, beside the best of the three",
-        "C echo 64",
-        "sendloop",
-        RUNTIMES,
-        1.0,
-    ),
-    cost(
-        "C: CPU per request of 1,000, beside the best of the three",
-        "C echo 1000",
-        "sendloop",
-        RUNTIMES,
-        1.0,
-    ),
-    task(
-        "D: create and join a task, 1,000 at once, beside the better of tokio and smol",
-        "D create",
-        0.5,
-    ),
-    task("D: create and join a task, one by one", "D create_one", 0.5),
-    task("D: timer set and dropped", "D timer_drop", 0.5),
-    task("D: timer fired", "D timer_fire", 0.5),
-    task("D: yield among 1,000 tasks", "D yield_many", 0.7),
-    task("D: call_soon", "D call_soon", 0.7),
-    http(
-        "E: requests per second of 1 KiB, beside the better nginx",
-        "E 1 KiB",
-        1.2,
-    ),
+const NO_POSITION: &str = "sendloop_noposition";
+const NEITHER: &str = "sendloop_noposition_noprefetch";
+const OVERLAY: &str = "sendloop on overlayfs";
+
+#[rustfmt::skip]
+pub const GOALS: &[Goal] = &[
+    loops("A: CPU, beside the better bare loop", "A large file", BARE, 1.02),
+    cost("A: without prefetch", "A large file", "sendloop_noprefetch", BARE, 1.02),
+    loops("A: beside the best loop of any call size", "A call sizes", &BARE_LOOPS, 1.02),
+    loops("B: CPU of a 4 KiB send, beside the bare call", "B 4 KiB", BARE, 1.2),
+    cost("B: without prefetch", "B 4 KiB", "sendloop_noprefetch", BARE, 1.1),
+    cost("B: without position", "B no position", NO_POSITION, BARE, 1.3),
+    cost("B: without either", "B no position", NEITHER, BARE, 1.08),
+    cost("B: 10,000 files, without position", "B many files", NO_POSITION, BARE, 1.15),
+    loops("C: CPU, 1 connection, beside mio", "C echo 1", MIO, 1.05),
+    loops("C: 64 connections, beside mio", "C echo 64", MIO, 1.05),
+    loops("C: 1,000 connections, beside mio", "C echo 1000", MIO, 1.05),
+    loops("C: 1,000 connections in a free run, beside mio", "C latency 1000", MIO, 1.1),
+    loops("C: 1 connection, beside the best runtime", "C echo 1", RUNTIMES, 1.0),
+    loops("C: 64 connections, beside the best runtime", "C echo 64", RUNTIMES, 1.0),
+    loops("C: 1,000 connections, beside the best runtime", "C echo 1000", RUNTIMES, 1.0),
+    alone("C: bytes of an idle connection, its own buffer included", "C memory", "sendloop", "rss_per_connection", 900.0),
+    alone("C: bytes of an idle connection in `sock_recv`", "C memory", "sendloop_unbuffered", "rss_per_connection", 900.0),
+    loops("D: create and join, 1,000 at once, beside smol", "D create", SMOL, 0.6),
+    loops("D: create and join, one by one, beside smol", "D create_one", SMOL, 0.6),
+    loops("D: yield among 1,000 tasks", "D yield_many", EXECUTORS, 0.7),
+    loops("D: yield alone, a socket registered", "D socket_yield", EXECUTORS, 1.5),
+    loops("D: wake another task, a socket registered", "D socket_wake", EXECUTORS, 1.5),
+    loops("D: wake from another thread", "D thread", EXECUTORS, 1.0),
+    loops("D: callback", "D call_soon", EXECUTORS, 0.7),
+    loops("D: set and drop a timer", "D timer_drop", EXECUTORS, 0.5),
+    loops("D: fire timers, rising deadlines", "D timer_fire", TOKIO, 0.5),
+    loops("D: fire timers, random deadlines", "D timer_random", TOKIO, 0.8),
+    loops("D: job on a thread, one by one", "D executor", THREADS, 0.8),
+    loops("D: job on a thread, 1,000 at once", "D executor_many", THREADS, 0.8),
+    http("E: requests per second of 1 KiB, beside the better nginx", "E 1 KiB", 1.2),
     http("E: of 64 KiB", "E 64 KiB", 1.2),
     http("E: of 1 MiB", "E 1 MiB", 1.0),
-    Goal {
-        what: "F: echo, CPU per request at 10,000 connections, beside that at 10",
-        key: "F echo 10000",
-        ours: "sendloop",
-        peers: &[],
-        figure: Figure::Other("growth"),
-        limit: Limit::AtMost(1.3),
-        judged: Judged::ByMedian,
-    },
-    Goal {
-        what: "G: worst lateness beside asyncio's, a slow file system",
-        key: "G fuse",
-        ours: "sendloop",
-        peers: &["asyncio"],
-        figure: Figure::Other("late"),
-        limit: Limit::AtMost(0.1),
-        judged: Judged::ByMedian,
-    },
-    Goal {
-        what: "G: the same, a disk",
-        key: "G disk",
-        ours: "sendloop",
-        peers: &["asyncio"],
-        figure: Figure::Other("late"),
-        limit: Limit::AtMost(0.1),
-        judged: Judged::ByMedian,
-    },
+    cost("E: CPU, 1 GiB, beside nginx", "E 1 GiB", "file_server", NGINX, 0.9),
+    Goal { figure: Figure::Wall, ..cost("E: time, 1 GiB, beside nginx", "E 1 GiB", "file_server", NGINX, 0.9) },
+    alone("F: echo, 10,000 connections beside 10", "F echo 10000", "sendloop", "growth", 1.3),
+    alone("F: files, 10,000 connections beside 10", "F files 10000", "sendloop", "growth", 1.3),
+    alone("F: a million tasks beside 1,000", "F tasks 1000000", "sendloop", "growth", 1.3),
+    alone("F: a million timers beside 1,000", "F timers 1000000", "sendloop", "growth", 1.3),
+    other("G: lateness, slow reads, beside asyncio", "G fuse", &["asyncio"], "late", 0.1),
+    other("G: lateness, disk, beside asyncio", "G disk", &["asyncio"], "late", 0.1),
+    alone("G: lateness, slow reads", "G fuse", "sendloop", "late", 0.01),
+    alone("G: lateness, disk", "G disk", "sendloop", "late", 0.01),
+    Goal { figure: Figure::Rate, limit: Limit::AtLeast(0.98), ..loops("G: speed at 100 MB/s, beside plain sendfile", "G limited", &["blocking"], 0.98) },
+    cost("H: CPU, overlayfs beside ext4", "H warm", OVERLAY, ON_EXT4, 1.05),
+    cost("H: squashfs", "H warm", "sendloop on squashfs", ON_EXT4, 1.1),
+    cost("H: erofs", "H warm", "sendloop on erofs", ON_EXT4, 1.1),
+    alone("H: bytes read into memory, overlayfs", "H reads", OVERLAY, "bytes_read", 0.0),
+    alone("H: squashfs", "H reads", "sendloop on squashfs", "bytes_read", 0.0),
+    alone("H: erofs", "H reads", "sendloop on erofs", "bytes_read", 0.0),
+    alone("H: mappings of 10,000 parked transfers, overlayfs", "H parked", OVERLAY, "mappings_of_file", 0.0),
+    Goal { figure: Figure::Other("rss_per_connection"), ..cost("H: their memory, overlayfs beside ext4", "H parked", OVERLAY, ON_EXT4, 1.05) },
+    loops("I: a connection, beside mio", "I churn", MIO, 1.05),
+    loops("I: a connection, beside tokio", "I churn", TOKIO, 1.0),
+    loops("I: UDP, 64 bytes, beside mio", "I udp 64", MIO, 1.05),
+    loops("I: UDP, 64 bytes, beside the best runtime", "I udp 64", RUNTIMES, 1.0),
+    loops("I: UDP, 1,400 bytes, beside mio", "I udp 1400", MIO, 1.05),
+    loops("I: UDP, 1,400 bytes, beside the best runtime", "I udp 1400", RUNTIMES, 1.0),
+    loops("I: proxy, beside mio", "I proxy", MIO, 1.05),
+    loops("I: proxy, beside the better tokio", "I proxy", PROXIES, 1.0),
+    other("J: build time, beside the faster", "J build", EXECUTORS, "seconds", 1.0),
+    other("J: size, beside the smaller", "J build", EXECUTORS, "kilobytes", 1.0),
+    alone("S: system calls of a 4 KiB send, without position", "S send 4 KiB", NO_POSITION, "all", EXACTLY_2),
+    alone("S: without either", "S send 4 KiB", NEITHER, "all", EXACTLY_1),
 ];
 
 impl Goal {
-    /// The figure in each round, by the peer that was best over all rounds.
+    /// Returns the figure of each round, beside the peer that is best over all rounds.
     fn reached(&self, table: &Table) -> Option<(Vec<f64>, String)> {
         let figure = |sample: &Sample| self.figure.of(sample);
+        if self.peers.is_empty() {
+            let ours = table.series(self.ours)?;
+            return Some((ours.samples.iter().map(figure).collect(), String::new()));
+        }
         let median = |peer: &str| {
             let series = table.series(peer)?;
             Some(Spread::of(series.samples.iter().map(figure)).median)
         };
-        let best = self
-            .peers
-            .iter()
-            .filter_map(|peer| Some((*peer, median(peer)?)));
-        let best = match self.limit {
-            Limit::AtMost(_) => best.min_by(|a, b| a.1.total_cmp(&b.1)),
-            Limit::AtLeast(_) => best.max_by(|a, b| a.1.total_cmp(&b.1)),
-        };
-        match best {
-            Some((peer, _)) => Some((table.ratios(self.ours, peer, figure)?, peer.to_string())),
-            None if self.peers.is_empty() => {
-                let ours = table.series(self.ours)?;
-                Some((ours.samples.iter().map(figure).collect(), String::new()))
-            }
-            None => None,
+        let measured = self.peers.iter();
+        let measured = measured.filter_map(|peer| Some((*peer, median(peer)?)));
+        let (best, _) = match self.limit {
+            Limit::AtMost(_) => measured.min_by(|a, b| a.1.total_cmp(&b.1)),
+            Limit::AtLeast(_) => measured.max_by(|a, b| a.1.total_cmp(&b.1)),
+        }?;
+        Some((table.ratios(self.ours, best, figure)?, best.to_string()))
+    }
+
+    /// Ratios have no unit, and neither have most figures of ours alone.
+    fn text(&self) -> fn(f64) -> String {
+        match self.figure {
+            Figure::Other("late") if self.peers.is_empty() => seconds,
+            _ => digits,
         }
     }
-}
 
-impl Goal {
-    /// Its row, if it was measured.
+    /// Returns the row of the goal, if it was measured.
     fn row(&self, tables: &Tables) -> Option<String> {
-        let reached = tables.get(self.key).and_then(|table| self.reached(table));
-        let (figures, peer) = reached?;
-        let Spread { low, median, high } = Spread::of(figures.iter().copied());
-        let interval = match self.judged {
-            Judged::ByMedian => Interval { low, high },
-            Judged::ByInterval => Interval::of(figures.iter().copied()),
-        };
-        let verdict = match self.judged {
-            _ if self.limit.holds(median) => "yes",
-            Judged::ByInterval if !self.limit.is_missed_by(interval) => "within the interval",
-            _ => "**no**",
-        };
-        let beside = match peer.is_empty() {
-            true => String::new(),
-            false => format!(", {peer}"),
-        };
-        let kind = match self.judged {
-            Judged::ByMedian => "",
-            Judged::ByInterval => "95 %: ",
-        };
-        let [low, median, high] = [interval.low, median, interval.high].map(digits);
-        let (what, limit) = (self.what, self.limit.words());
-        let reached = match low == high {
-            true => format!("{median}{beside}"),
-            false => format!("{median} ({kind}{low} to {high}){beside}"),
-        };
+        let table = tables.get(self.key)?;
+        let (figures, peer) = self.reached(table)?;
+        let median = Spread::of(figures.iter().copied()).median;
+        let interval = Interval::of(figures);
+        let verdict = verdict(self.limit, median, interval);
+        let text = self.text();
+        let mut reached = text(median);
+        let [low, high] = [interval.low, interval.high].map(text);
+        if low != high {
+            reached.push_str(&format!(" ({low}–{high})"));
+        }
+        if self.peers.len() > 1 {
+            reached.push_str(&format!(", {}", label(&peer)));
+        }
+        let (what, limit) = (self.what, self.limit.text(text));
         Some(format!("| {what} | {limit} | {reached} | {verdict} |"))
     }
 }
 
-/// Writes the row of each goal: the new one, else the earlier one.
-pub fn write(page: &mut String, tables: &Tables, earlier: &Earlier) -> Result<()> {
-    heading(page, "What was to be reached")?;
-    writeln!(page, "| figure | to reach | reached | |\n|---|---|---|---|")?;
-    let mut rows: Vec<(&str, Option<String>)> = (GOALS.iter().chain(&PAIRED_GOALS))
-        .map(|goal| (goal.what, goal.row(tables)))
-        .collect();
-    rows.push((FILES, growth_of_files(tables)));
-    for (what, key) in LATE {
-        rows.push((what, lateness(tables, what, key)));
+/// A goal is missed only if the whole 95 % interval of the median lies beyond its limit.
+fn verdict(limit: Limit, median: f64, interval: Interval) -> &'static str {
+    match limit {
+        _ if limit.holds(median) => "yes",
+        _ if limit.is_missed_by(interval) => "**no**",
+        _ => "within the interval",
     }
-    rows.push((HOLES, holes(tables)));
-    for (what, row) in rows {
-        if let Some(row) = row.as_deref().or_else(|| earlier.row(what)) {
+}
+
+/// Writes the row of each goal.
+pub fn write(page: &mut String, tables: &Tables) -> Result<()> {
+    heading(page, "Targets")?;
+    writeln!(
+        page,
+        "| figure | target | measured (95 % interval) | met |\n|---|---|---|---|"
+    )?;
+    for goal in GOALS {
+        if let Some(row) = goal.row(tables) {
             writeln!(page, "{row}")?;
         }
     }
+    if let Some(row) = holes(tables) {
+        writeln!(page, "{row}")?;
+    }
+    write_before(page, tables)?;
     page.push_str(include_str!("remarks/goals.md"));
     Ok(())
 }
 
-const FILES: &str = "F: files, CPU per MiB at 10,000 connections, beside that at 10";
-const LATE: [(&str, &str); 2] = [
-    ("G: worst lateness, a slow file system", "G fuse"),
-    ("G: worst lateness, a disk", "G disk"),
-];
-const HOLES: &str = "G: lateness beside a file with holes on a slow disk, the worst transfer";
+/// The most that a table may cost beside the earlier commit.
+const BESIDE_BEFORE: Limit = Limit::AtMost(1.03);
 
-/// The goal that is of two tables: the medians of each.
-fn growth_of_files(tables: &Tables) -> Option<String> {
-    let cost = |key: &str, peer: &str| Some(tables.get(key)?.series(peer)?.cost().median);
-    let growth = |peer| Some(cost("F files 10000", peer)? / cost("F files 00010", peer)?);
-    let (ours, theirs) = (growth("sendloop")?, growth("tokio_sendfile")?);
-    let verdict = if ours <= 1.3 { "yes" } else { "**no**" };
-    let [ours, theirs] = [ours, theirs].map(digits);
-    let reached = format!("{ours}; tokio's is {theirs}");
-    Some(format!(
-        "| {FILES} | at most 1.30 | {reached} | {verdict} |"
-    ))
+/// Writes the ratios to an earlier commit if a run had one: the losses, and the number of all.
+fn write_before(page: &mut String, tables: &Tables) -> Result<()> {
+    let (mut all, mut losses) = (0, Vec::new());
+    for table in tables.values() {
+        let Some(ratios) = table.ratios("sendloop", BEFORE, Sample::cost) else {
+            continue;
+        };
+        let median = Spread::of(ratios.iter().copied()).median;
+        // A table of system calls has no CPU time.
+        if !median.is_finite() {
+            continue;
+        }
+        all += 1;
+        let interval = Interval::of(ratios);
+        if !BESIDE_BEFORE.holds(median) {
+            let verdict = verdict(BESIDE_BEFORE, median, interval);
+            let [low, median, high] = [interval.low, median, interval.high].map(digits);
+            let title = &table.title;
+            losses.push(format!("- {title}: {median} ({low}–{high}), {verdict}"));
+        }
+    }
+    if all > 0 {
+        let (kept, limit) = (all - losses.len(), BESIDE_BEFORE.text(digits));
+        writeln!(
+            page,
+            "\nCPU time beside that of an earlier commit is {limit} in {kept} of {all} tables.\n"
+        )?;
+    }
+    losses
+        .iter()
+        .try_for_each(|loss| Ok(writeln!(page, "{loss}")?))
 }
 
-/// The one goal that is a time and no ratio.
-fn lateness(tables: &Tables, what: &str, key: &str) -> Option<String> {
-    let Spread { low, median, high } = tables.get(key)?.series("sendloop")?.other("late");
-    let verdict = if median < 0.01 { "yes" } else { "**no**" };
-    let [low, median, high] = [low, median, high].map(seconds);
-    let reached = format!("{median} ({low} to {high})");
-    Some(format!("| {what} | under 10 ms | {reached} | {verdict} |"))
-}
-
-/// The goal that is the worst of all samples.
+/// Returns the goal that the worst of all samples decides.
 fn holes(tables: &Tables) -> Option<String> {
     let samples = &tables.get("G holes")?.series("sendloop")?.samples;
-    let worst = |name: &str| {
-        let figures = samples.iter().filter_map(|sample| sample.other.get(name));
-        figures.copied().fold(0.0, f64::max)
-    };
-    let verdict = if worst("late") <= 0.01 {
-        "yes"
-    } else {
-        "**no**"
-    };
-    let [late, own] = ["late", "late_own"].map(|name| seconds(worst(name)));
-    let reached = format!("{late} of {} transfers; its own {own}", samples.len());
+    let late = samples.iter().filter_map(|sample| sample.other.get("late"));
+    let worst = late.copied().fold(0.0, f64::max);
+    let verdict = if worst <= 0.01 { "yes" } else { "**no**" };
+    let (worst, count) = (seconds(worst), samples.len());
     Some(format!(
-        "| {HOLES} | at most 10 ms | {reached} | {verdict} |"
+        "| G: lateness, missing pages, the worst of {count} transfers | ≤10.0 ms | {worst} | {verdict} |"
     ))
 }

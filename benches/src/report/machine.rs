@@ -1,15 +1,10 @@
-//! What it was measured on, and with.
+//! The machine and the versions of a run.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
-
-use super::heading;
-
-/// The first line that a command says of itself.
+/// Returns the first line that a command prints.
 fn says(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = [output.stdout, output.stderr].concat();
@@ -32,13 +27,14 @@ fn cpu() -> Option<String> {
     Some(format!("{count} cores, {model}"))
 }
 
-/// The versions of the crates that are compared, as they are locked.
+/// Returns the locked versions of the crates.
 fn crates() -> Vec<String> {
     let lock = include_str!("../../Cargo.lock");
     let version = |name: &str| {
+        // The newest one, if dependencies need several.
         let entry = lock
             .split(&format!("name = \"{name}\"\nversion = \""))
-            .nth(1)?;
+            .last()?;
         Some(format!("{name} {}", entry.split('"').next()?))
     };
     [
@@ -54,8 +50,7 @@ fn crates() -> Vec<String> {
     .collect()
 }
 
-pub fn describe(page: &mut String, folder: &Path) -> Result<()> {
-    heading(page, "Machine and versions")?;
+pub fn lines(folder: &Path) -> Vec<String> {
     let python = folder.join("venv/bin/python").display().to_string();
     let uvloop = "import uvloop; print('uvloop', uvloop.__version__)";
     let lines = [
@@ -68,8 +63,5 @@ pub fn describe(page: &mut String, folder: &Path) -> Result<()> {
         says("nginx", &["-v"]),
         says("wrk", &["-v"]).map(|line| line.split(" [").next().unwrap_or_default().to_string()),
     ];
-    for line in lines.into_iter().flatten() {
-        writeln!(page, "- {line}")?;
-    }
-    Ok(())
+    lines.into_iter().flatten().collect()
 }

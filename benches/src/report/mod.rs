@@ -1,12 +1,17 @@
-//! The page of results: what was to be reached and what was, a table and a plot for each work, and what is to be said of it.
+//! The page of results: targets, tables, plots and remarks.
+//!
+//! It is made of `results.json` alone, which keeps the samples of every work. A run of some works
+//! replaces their samples, so the page loses nothing of the others.
 
-mod earlier;
 mod figures;
 mod goals;
+mod labels;
 mod machine;
 mod plots;
 mod sections;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,35 +20,39 @@ use std::fs;
 use anyhow::Result;
 
 use crate::Options;
-use crate::runner::results::{self, Table};
-use earlier::Earlier;
+use crate::runner::results::{Results, Table};
 use sections::SECTIONS;
 
 type Tables = BTreeMap<String, Table>;
 
+/// Keeps the machine and the versions of a run with its results.
+pub fn note_machine(options: &Options) -> Result<()> {
+    let folder = options.plots();
+    let mut results = Results::load(&folder)?;
+    results.machine = machine::lines(&options.folder);
+    results.store(&folder)
+}
+
 /// Writes `BENCHMARKS.md` and its plots.
 pub fn write(options: &Options) -> Result<()> {
-    let tables = results::load(&options.folder)?;
+    let plots = options.plots();
+    let results = Results::load(&plots)?;
+    plots::draw(&plots, &results.tables)?;
     let mut page = String::from(include_str!("remarks/head.md"));
-    machine::describe(&mut page, &options.folder)?;
-    let path = options.docs.join("BENCHMARKS.md");
-    let earlier = match options.only.is_empty() {
-        true => Earlier::default(),
-        false => Earlier::read(&path),
-    };
-    goals::write(&mut page, &tables, &earlier)?;
-    for section in &SECTIONS {
-        section.write(&mut page, &tables, &earlier)?;
+    heading(&mut page, "Machine and versions")?;
+    for line in &results.machine {
+        writeln!(page, "- {line}")?;
     }
-    let plots = options.docs.join("benchmarks");
-    fs::create_dir_all(&plots)?;
-    plots::draw(&plots, &tables)?;
+    goals::write(&mut page, &results.tables)?;
+    for section in &SECTIONS {
+        section.write(&mut page, &results.tables, &plots)?;
+    }
     plots::define(&mut page, &plots)?;
-    fs::write(path, page)?;
+    fs::write(options.docs.join("BENCHMARKS.md"), page)?;
     Ok(())
 }
 
-/// A heading and an empty line.
+/// Writes a heading and an empty line.
 fn heading(page: &mut String, text: &str) -> Result<()> {
     Ok(writeln!(page, "\n## {text}\n")?)
 }

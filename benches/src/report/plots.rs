@@ -1,4 +1,4 @@
-//! Plots: bars of CPU time beside ours, and lines of growth.
+//! Plots: bars of CPU time, and lines of growth.
 
 use std::fmt::Write;
 use std::fs;
@@ -8,127 +8,201 @@ use anyhow::{Context, Result, anyhow};
 use plotters::prelude::*;
 
 use super::Tables;
-use super::sections::of;
-use crate::runner::results::Table;
+use super::figures::digits;
+use super::labels::{OURS, is_ours, label};
+use crate::runner::before::BEFORE;
+use crate::runner::results::{Series, Table};
 
 const WIDTH: u32 = 860;
-const BAR: u32 = 24;
-const OURS: RGBColor = RGBColor(214, 84, 31);
-const THEIRS: RGBColor = RGBColor(120, 144, 168);
+/// The space that the labels take.
+const LEFT: i32 = 230;
+const OUR_COLOR: RGBColor = RGBColor(214, 84, 31);
+const THEIR_COLOR: RGBColor = RGBColor(120, 144, 168);
 
-/// One bar: whose, of what group, how long.
 struct Bar {
     name: String,
     length: f64,
-    label: String,
+    is_ours: bool,
+}
+
+/// Bars under a title. The longest one fills the width.
+struct Group {
+    title: String,
+    bars: Vec<Bar>,
 }
 
 struct Chart<'a> {
     file: &'a str,
     title: &'a str,
-    keys: &'a [&'a str],
-    /// The figure, and how it is written.
-    figure: fn(&Table, &str) -> f64,
-    ours: &'a [&'a str],
+    /// The height of a bar with its gap.
+    bar: u32,
+    groups: Vec<Group>,
 }
 
-fn cost_in_microseconds(table: &Table, peer: &str) -> f64 {
-    table
-        .series(peer)
-        .map_or(f64::NAN, |series| series.cost().median * 1e6)
+/// A work in the plot of the README: its title, its table, and the peers that a reader would
+/// choose.
+type Chosen = (&'static str, &'static str, &'static [&'static str]);
+
+const SUMMARY: [Chosen; 5] = [
+    (
+        "A file of 1 GiB over one connection",
+        "A large file",
+        &["sendloop", "blocking", "tokio_copy", "asyncio"],
+    ),
+    (
+        "A file of 1 KiB over HTTP",
+        "E 1 KiB",
+        &[
+            "file_server",
+            "nginx open_file_cache",
+            "nginx",
+            "static-web-server",
+        ],
+    ),
+    (
+        "Echo of 64 bytes, 64 connections",
+        "C echo 64",
+        &["sendloop", "mio", "tokio", "smol", "uvloop"],
+    ),
+    (
+        "Create and join a task",
+        "D create",
+        &["sendloop", "tokio", "smol"],
+    ),
+    (
+        "Fire a timer, a million at once in random order",
+        "D timer_random",
+        &["sendloop", "tokio"],
+    ),
+];
+
+/// The other plots of bars: a file, a title, the tables, and the figure.
+type Bars = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    fn(&Series) -> f64,
+);
+
+const BARS: [Bars; 7] = [
+    (
+        "a.svg",
+        "One file of 1 GiB: µs of CPU for a MiB",
+        &["A large file"],
+        microseconds,
+    ),
+    (
+        "b.svg",
+        "Small files: µs of CPU for a send",
+        &["B 4 KiB", "B 64 KiB", "B many files"],
+        microseconds,
+    ),
+    (
+        "c.svg",
+        "Echo of 64 bytes: µs of CPU for a request",
+        &["C echo 1", "C echo 64", "C echo 1000"],
+        microseconds,
+    ),
+    (
+        "d.svg",
+        "Tasks, timers and threads: µs of CPU for an operation",
+        &[
+            "D create",
+            "D create_one",
+            "D yield_many",
+            "D wake",
+            "D thread",
+            "D timer_drop",
+            "D timer_random",
+            "D executor",
+            "D executor_many",
+        ],
+        microseconds,
+    ),
+    (
+        "e.svg",
+        "HTTP on one core: requests in a second",
+        &["E 1 KiB", "E 64 KiB", "E 1 MiB", "E close 1 KiB"],
+        rate,
+    ),
+    (
+        "g.svg",
+        "Cold files: the worst lateness of a ticker of 1 ms, in ms",
+        &["G disk", "G fuse", "G holes"],
+        late,
+    ),
+    (
+        "i.svg",
+        "Short connections, datagrams, a proxy: µs of CPU for one, or for a MiB",
+        &["I churn", "I udp 64", "I udp 1400", "I proxy"],
+        microseconds,
+    ),
+];
+
+fn microseconds(series: &Series) -> f64 {
+    series.cost().median * 1e6
 }
 
-fn rate(table: &Table, peer: &str) -> f64 {
-    table
-        .series(peer)
-        .map_or(f64::NAN, |series| series.rate().median)
+fn rate(series: &Series) -> f64 {
+    series.rate().median
 }
 
-fn late(table: &Table, peer: &str) -> f64 {
-    table
-        .series(peer)
-        .map_or(f64::NAN, |series| series.other("late").median * 1e3)
+fn late(series: &Series) -> f64 {
+    series.other("late").median * 1e3
 }
 
-/// CPU time beside that of ours.
+/// Returns CPU time divided by ours.
 fn beside_ours(table: &Table, peer: &str) -> f64 {
-    let ours = OUR_NAMES.iter().find(|name| table.series(name).is_some());
+    let ours = OURS.iter().find(|name| table.series(name).is_some());
     let ratio = ours.and_then(|ours| table.ratio(peer, ours));
     ratio.map_or(f64::NAN, |ratio| ratio.median)
 }
 
-const OUR_NAMES: &[&str] = &[
-    "sendloop",
-    "sendloop_noprefetch",
-    "sendloop_noposition",
-    "sendloop_noposition_noprefetch",
-    "file_server",
-];
-
 pub fn draw(folder: &Path, tables: &Tables) -> Result<()> {
-    let cost = cost_in_microseconds;
-    let charts = [
-        Chart {
-            file: "summary.svg",
-            title: "CPU time beside that of sendloop, which is 1: shorter is better",
-            keys: &[
-                "A ",
-                "B 64",
-                "C echo 64",
-                "D yield_many",
-                "D timer_fire",
-                "E 1 KiB",
-            ],
-            figure: beside_ours,
-            ours: OUR_NAMES,
-        },
-        Chart {
-            file: "a.svg",
-            title: "One file of 1 GiB: µs of CPU for a MiB",
-            keys: &["A "],
-            figure: cost,
-            ours: OUR_NAMES,
-        },
-        Chart {
-            file: "b.svg",
-            title: "Small files: µs of CPU for a send",
-            keys: &["B "],
-            figure: cost,
-            ours: OUR_NAMES,
-        },
-        Chart {
-            file: "c.svg",
-            title: "Echo of 64 bytes: µs of CPU for a request",
-            keys: &["C echo"],
-            figure: cost,
-            ours: OUR_NAMES,
-        },
-        Chart {
-            file: "d.svg",
-            title: "Tasks and timers: µs of CPU for one",
-            keys: &["D "],
-            figure: cost,
-            ours: OUR_NAMES,
-        },
-        Chart {
-            file: "e.svg",
-            title: "HTTP: requests in a second, on one core",
-            keys: &["E 1 KiB", "E 1 MiB", "E 64 KiB"],
-            figure: rate,
-            ours: OUR_NAMES,
-        },
-        Chart {
-            file: "g.svg",
-            title: "Cold files: how many ms a ticker is late at worst",
-            keys: &["G disk", "G fuse", "G holes"],
-            figure: late,
-            ours: OUR_NAMES,
-        },
-    ];
-    for chart in &charts {
-        for_chart(folder, tables, chart)?;
+    draw_bars(folder, &summary(tables))?;
+    for (file, title, keys, figure) in BARS {
+        let tables = keys.iter().filter_map(|key| tables.get(*key));
+        let group = |table: &Table| Group {
+            title: table.title.clone(),
+            bars: (table.series.iter())
+                .filter(|series| series.peer != BEFORE)
+                .map(|series| bar(&series.peer, figure(series)))
+                .collect(),
+        };
+        let chart = Chart {
+            file,
+            title,
+            bar: 24,
+            groups: tables.map(group).collect(),
+        };
+        draw_bars(folder, &chart)?;
     }
     growth(folder, tables)
+}
+
+fn bar(peer: &str, length: f64) -> Bar {
+    Bar {
+        name: label(peer),
+        length,
+        is_ours: is_ours(peer),
+    }
+}
+
+/// The plot of the README: it fits one screen.
+fn summary(tables: &Tables) -> Chart<'static> {
+    let group = |(title, key, peers): Chosen| {
+        let table = tables.get(key)?;
+        let measured = peers.iter().filter(|peer| table.series(peer).is_some());
+        let bars = measured.map(|peer| bar(peer, beside_ours(table, peer)));
+        let (title, bars) = (title.to_string(), bars.collect());
+        Some(Group { title, bars })
+    };
+    Chart {
+        file: "summary.svg",
+        title: "CPU time beside sendloop's: shorter is better",
+        bar: 19,
+        groups: SUMMARY.into_iter().filter_map(group).collect(),
+    }
 }
 
 /// Defines the page's images: by file for the page itself, and inline in `plots.md` for rustdoc,
@@ -166,55 +240,40 @@ fn percent_encoded(bytes: &[u8]) -> String {
     })
 }
 
-/// Bars in groups, one for each table. In each group the longest fills the width, for the groups are of different size.
-fn for_chart(folder: &Path, tables: &Tables, chart: &Chart<'_>) -> Result<()> {
-    let groups: Vec<&Table> = chart
-        .keys
-        .iter()
-        .flat_map(|keys| of(tables, keys))
-        .collect();
-    let rows: usize = groups.iter().map(|table| table.series.len() + 2).sum();
+fn draw_bars(folder: &Path, chart: &Chart<'_>) -> Result<()> {
+    // A group has a title above its bars and a gap below them.
+    let rows: usize = chart.groups.iter().map(|group| group.bars.len() + 2).sum();
     if rows == 0 {
         return Ok(());
     }
     let file = folder.join(chart.file);
-    let root = SVGBackend::new(&file, (WIDTH, 50 + BAR * rows as u32)).into_drawing_area();
+    let root = SVGBackend::new(&file, (WIDTH, 50 + chart.bar * rows as u32)).into_drawing_area();
     root.fill(&WHITE).map_err(say)?;
     text(&root, chart.title, (12, 12), 20)?;
     let mut top = 50;
-    for table in groups {
-        text(&root, &table.title, (12, top), 15)?;
-        top += BAR as i32;
-        let bars: Vec<Bar> = (table.series.iter())
-            .map(|series| (chart.figure)(table, &series.peer))
-            .zip(&table.series)
-            .map(|(length, series)| Bar {
-                name: series.peer.clone(),
-                length,
-                label: super::figures::digits(length),
-            })
-            .collect();
-        let longest = bars.iter().map(|bar| bar.length).fold(0.0, f64::max);
-        for bar in &bars {
-            let is_ours = chart.ours.contains(&bar.name.as_str());
-            draw_bar(&root, bar, longest, is_ours, top)?;
-            top += BAR as i32;
+    for group in &chart.groups {
+        text(&root, &group.title, (12, top), 15)?;
+        top += chart.bar as i32;
+        let longest = group.bars.iter().map(|bar| bar.length).fold(0.0, f64::max);
+        for bar in &group.bars {
+            draw_bar(&root, bar, longest, (top, chart.bar as i32))?;
+            top += chart.bar as i32;
         }
-        top += BAR as i32;
+        top += chart.bar as i32;
     }
     root.present().map_err(say)
 }
 
 type Root<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
-fn draw_bar(root: &Root<'_>, bar: &Bar, longest: f64, is_ours: bool, top: i32) -> Result<()> {
-    let (left, room) = (200, WIDTH as f64 - 200.0 - 90.0);
-    let right = left + (bar.length / longest * room).max(1.0) as i32;
-    let color = if is_ours { OURS } else { THEIRS };
-    let shape = Rectangle::new([(left, top), (right, top + BAR as i32 - 6)], color.filled());
+fn draw_bar(root: &Root<'_>, bar: &Bar, longest: f64, (top, height): (i32, i32)) -> Result<()> {
+    let room = f64::from(WIDTH as i32 - LEFT - 90);
+    let right = LEFT + (bar.length / longest * room).max(1.0) as i32;
+    let color = if bar.is_ours { OUR_COLOR } else { THEIR_COLOR };
+    let shape = Rectangle::new([(LEFT, top), (right, top + height - 6)], color.filled());
     root.draw(&shape).map_err(say)?;
     text(root, &bar.name, (24, top + 1), 14)?;
-    text(root, &bar.label, (right + 8, top + 1), 14)
+    text(root, &digits(bar.length), (right + 8, top + 1), 14)
 }
 
 fn text(root: &Root<'_>, words: &str, at: (i32, i32), size: u32) -> Result<()> {
@@ -222,33 +281,25 @@ fn text(root: &Root<'_>, words: &str, at: (i32, i32), size: u32) -> Result<()> {
     root.draw_text(words, &style, at).map_err(say)
 }
 
-/// CPU of a request by connections, each beside its own at the fewest.
+/// Lines of the CPU time of an echo by the number of connections.
 fn growth(folder: &Path, tables: &Tables) -> Result<()> {
-    let sizes = of(tables, "F echo ");
-    let Some(first) = sizes.first() else {
+    let sizes: Vec<(f64, &Table)> = [10, 100, 1_000, 10_000]
+        .into_iter()
+        .filter_map(|size| Some((f64::from(size), tables.get(&format!("F echo {size}"))?)))
+        .collect();
+    let Some((_, first)) = sizes.first() else {
         return Ok(());
     };
     let file = folder.join("f.svg");
     let root = SVGBackend::new(&file, (WIDTH, 360)).into_drawing_area();
     root.fill(&WHITE).map_err(say)?;
     let points = |peer: &str| -> Vec<(f64, f64)> {
-        let count = |table: &Table| {
-            table
-                .key
-                .rsplit(' ')
-                .next()
-                .and_then(|n| n.parse::<f64>().ok())
-        };
         let point =
-            |table: &&Table| Some((count(table)?.log10(), cost_in_microseconds(table, peer)));
+            |(size, table): &(f64, &Table)| Some((size.log10(), microseconds(table.series(peer)?)));
         sizes.iter().filter_map(point).collect()
     };
-    let most = first
-        .series
-        .iter()
-        .flat_map(|series| points(&series.peer))
-        .map(|(_, cost)| cost);
-    let most = most.fold(0.0, f64::max) * 1.1;
+    let all = first.series.iter().flat_map(|series| points(&series.peer));
+    let most = all.map(|(_, cost)| cost).fold(0.0, f64::max) * 1.1;
     let mut chart = ChartBuilder::on(&root)
         .caption(
             "Echo: µs of CPU for a request, by connections",
@@ -264,12 +315,13 @@ fn growth(folder: &Path, tables: &Tables) -> Result<()> {
         .x_label_formatter(&|power| format!("{}", 10_f64.powf(*power).round()))
         .draw()
         .map_err(say)?;
-    let colors = [OURS, THEIRS, RGBColor(84, 130, 53), BLACK];
-    for (series, color) in first.series.iter().zip(colors) {
+    let colors = [THEIR_COLOR, OUR_COLOR, RGBColor(84, 130, 53), BLACK];
+    let shown = first.series.iter().filter(|series| series.peer != BEFORE);
+    for (series, color) in shown.zip(colors) {
         let line = LineSeries::new(points(&series.peer), color.stroke_width(2));
         let drawn = chart.draw_series(line).map_err(say)?;
         drawn
-            .label(&series.peer)
+            .label(label(&series.peer))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color));
     }
     let mut labels = chart.configure_series_labels();
@@ -281,7 +333,7 @@ fn growth(folder: &Path, tables: &Tables) -> Result<()> {
     root.present().map_err(say)
 }
 
-/// The drawing's errors may borrow what is drawn on.
+/// The errors of plotters may borrow the drawing area.
 fn say(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("{error}")
 }

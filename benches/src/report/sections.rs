@@ -1,83 +1,156 @@
-//! What the page has, in order.
+//! The sections of the page, in order.
+
+use std::path::Path;
 
 use anyhow::Result;
 
-use super::earlier::Earlier;
-use super::figures::{digits, seconds};
-use super::{Tables, heading, tables};
-use crate::runner::results::{Series, Table};
-
-/// How the tables of a section are written.
-pub enum Shape {
-    /// With these figures beside the times.
-    Times(&'static [(&'static str, &'static str)]),
-    Counts,
-    Lateness,
-    /// Nothing but these figures.
-    Figures(&'static [(&'static str, &'static str)]),
-    /// By number of connections.
-    Growth,
-}
+use super::tables::{Case, Cell, Grid, Rows};
+use super::{Tables, heading};
 
 pub struct Section {
     letter: &'static str,
     title: &'static str,
     plot: Option<&'static str>,
-    /// How the keys of its tables begin, and how these are written.
-    keys: &'static [(&'static str, Shape)],
+    pub grids: &'static [Grid],
     remarks: &'static str,
 }
 
-const LATENCY: &[(&str, &str)] = &[("p50", "median latency"), ("p99", "p99")];
+const fn case(head: &'static str, key: &'static str, cell: Cell) -> Case {
+    Case { head, key, cell }
+}
 
-const READS: &[(&str, &str)] = &[("bytes_read", "bytes")];
-const PARKED: &[(&str, &str)] = &[
-    ("rss_per_connection", "bytes of memory for one"),
-    ("mappings_of_file", "mappings of the file"),
-    ("mappings", "more lines in /proc/self/maps"),
-];
+const fn cost(head: &'static str, key: &'static str) -> Case {
+    case(head, key, Cell::Cost)
+}
 
-pub const SECTIONS: [Section; 9] = [
+const fn by_peer(title: &'static str, cases: &'static [Case]) -> Grid {
+    Grid {
+        title,
+        rows: Rows::Peers,
+        cases,
+    }
+}
+
+const fn by_case(title: &'static str, cases: &'static [Case]) -> Grid {
+    Grid {
+        title,
+        rows: Rows::Cases,
+        cases,
+    }
+}
+
+pub const SECTIONS: [Section; 11] = [
     Section {
         letter: "A",
         title: "One large file",
         plot: Some("a"),
-        keys: &[("A ", Shape::Times(&[]))],
+        grids: &[by_peer(
+            "CPU time for a MiB",
+            &[
+                cost("all peers", "A large file"),
+                cost("loops by call size", "A call sizes"),
+            ],
+        )],
         remarks: include_str!("remarks/a.md"),
     },
     Section {
         letter: "B",
-        title: "Many small sends",
+        title: "Small files",
         plot: Some("b"),
-        keys: &[("B ", Shape::Times(&[]))],
+        grids: &[by_peer(
+            "CPU time for a send",
+            &[
+                cost("4 KiB", "B 4 KiB"),
+                cost("64 KiB", "B 64 KiB"),
+                cost("4 KiB, no position", "B no position"),
+                cost("10,000 files", "B many files"),
+            ],
+        )],
         remarks: include_str!("remarks/b.md"),
     },
     Section {
         letter: "C",
         title: "Echo",
         plot: Some("c"),
-        keys: &[
-            ("C echo", Shape::Times(LATENCY)),
-            ("C latency", Shape::Times(LATENCY)),
+        grids: &[
+            by_peer(
+                "CPU time for a request in equal bursts; memory of an idle connection in bytes",
+                &[
+                    cost("1 connection", "C echo 1"),
+                    cost("64", "C echo 64"),
+                    cost("1,000", "C echo 1000"),
+                    case("memory", "C memory", Cell::Number("rss_per_connection")),
+                ],
+            ),
+            by_peer(
+                "CPU time for a request in a free run, with latencies at 1,000 connections",
+                &[
+                    cost("1 connection", "C latency 1"),
+                    cost("64", "C latency 64"),
+                    cost("1,000", "C latency 1000"),
+                    case("median", "C latency 1000", Cell::Time("p50")),
+                    case("p99", "C latency 1000", Cell::Time("p99")),
+                ],
+            ),
         ],
         remarks: include_str!("remarks/c.md"),
     },
     Section {
         letter: "D",
-        title: "Tasks and timers",
+        title: "Tasks, timers and threads",
         plot: Some("d"),
-        keys: &[("D ", Shape::Times(&[]))],
+        grids: &[by_case(
+            "CPU time for an operation",
+            &[
+                cost("create and join, 1,000 at once", "D create"),
+                cost("create and join, one by one", "D create_one"),
+                cost("yield among 1,000 tasks", "D yield_many"),
+                cost("yield alone", "D yield"),
+                cost("… with a socket registered", "D socket_yield"),
+                cost("two tasks wake each other", "D wake"),
+                cost("… with a socket registered", "D socket_wake"),
+                cost("wake from another thread", "D thread"),
+                cost("callback", "D call_soon"),
+                cost("set and drop a timer", "D timer_drop"),
+                cost("fire a million timers, rising deadlines", "D timer_fire"),
+                cost("… random deadlines", "D timer_random"),
+                cost("job on a thread, one by one", "D executor"),
+                cost("job on a thread, 1,000 at once", "D executor_many"),
+            ],
+        )],
         remarks: include_str!("remarks/d.md"),
     },
     Section {
         letter: "E",
         title: "A file server",
         plot: Some("e"),
-        keys: &[
-            ("E 1 KiB", Shape::Times(LATENCY)),
-            ("E 1 MiB", Shape::Times(LATENCY)),
-            ("E 64 KiB", Shape::Times(LATENCY)),
-            ("E 1 GiB", Shape::Times(&[])),
+        grids: &[
+            by_peer(
+                "CPU time for a request, or for a MiB of the file of 1 GiB",
+                &[
+                    cost("1 KiB", "E 1 KiB"),
+                    cost("64 KiB", "E 64 KiB"),
+                    cost("1 MiB", "E 1 MiB"),
+                    cost("1 KiB, one request a connection", "E close 1 KiB"),
+                    cost("1 GiB", "E 1 GiB"),
+                ],
+            ),
+            by_peer(
+                "Requests in a second, or MiB of the file of 1 GiB; latencies at 1 KiB",
+                &[
+                    case("1 KiB", "E 1 KiB", Cell::Rate),
+                    case("64 KiB", "E 64 KiB", Cell::Rate),
+                    case("1 MiB", "E 1 MiB", Cell::Rate),
+                    case(
+                        "1 KiB, one request a connection",
+                        "E close 1 KiB",
+                        Cell::Rate,
+                    ),
+                    case("1 GiB", "E 1 GiB", Cell::Rate),
+                    case("median", "E 1 KiB", Cell::Time("p50")),
+                    case("p99", "E 1 KiB", Cell::Time("p99")),
+                ],
+            ),
         ],
         remarks: include_str!("remarks/e.md"),
     },
@@ -85,18 +158,77 @@ pub const SECTIONS: [Section; 9] = [
         letter: "F",
         title: "Growth",
         plot: Some("f"),
-        keys: &[("F echo ", Shape::Growth), ("F files ", Shape::Growth)],
+        grids: &[
+            by_peer(
+                "CPU time for an echo, by connections",
+                &[
+                    cost("10", "F echo 10"),
+                    cost("100", "F echo 100"),
+                    cost("1,000", "F echo 1000"),
+                    cost("10,000", "F echo 10000"),
+                    case("growth", "F echo 10000", Cell::Number("growth")),
+                ],
+            ),
+            by_peer(
+                "CPU time for a MiB of files, by connections; memory of one in bytes",
+                &[
+                    cost("10", "F files 10"),
+                    cost("100", "F files 100"),
+                    cost("1,000", "F files 1000"),
+                    cost("10,000", "F files 10000"),
+                    case("growth", "F files 10000", Cell::Number("growth")),
+                    case(
+                        "memory",
+                        "F files 10000",
+                        Cell::Number("rss_per_connection"),
+                    ),
+                ],
+            ),
+            by_peer(
+                "CPU time for a task that yields ten times, by tasks at once",
+                &[
+                    cost("1,000", "F tasks 1000"),
+                    cost("10,000", "F tasks 10000"),
+                    cost("100,000", "F tasks 100000"),
+                    cost("a million", "F tasks 1000000"),
+                    case("growth", "F tasks 1000000", Cell::Number("growth")),
+                ],
+            ),
+            by_peer(
+                "CPU time for a timer, by timers at once",
+                &[
+                    cost("1,000", "F timers 1000"),
+                    cost("10,000", "F timers 10000"),
+                    cost("100,000", "F timers 100000"),
+                    cost("a million", "F timers 1000000"),
+                    case("growth", "F timers 1000000", Cell::Number("growth")),
+                ],
+            ),
+        ],
         remarks: include_str!("remarks/f.md"),
     },
     Section {
         letter: "G",
         title: "Cold files",
         plot: Some("g"),
-        keys: &[
-            ("G disk", Shape::Lateness),
-            ("G fuse", Shape::Lateness),
-            ("G holes", Shape::Lateness),
-            ("G limited", Shape::Times(&[])),
+        grids: &[
+            by_peer(
+                "Worst lateness of a transfer, median of all; with CPU time at 100 MB/s for a MiB",
+                &[
+                    case("disk", "G disk", Cell::Time("late")),
+                    case("slow reads", "G fuse", Cell::Time("late")),
+                    case("missing pages", "G holes", Cell::Time("late")),
+                    cost("100 MB/s", "G limited"),
+                    case("MiB in a second", "G limited", Cell::Rate),
+                ],
+            ),
+            by_peer(
+                "Worst lateness of a small request over HTTP",
+                &[
+                    case("disk", "G disk http", Cell::Time("late")),
+                    case("slow reads", "G fuse http", Cell::Time("late")),
+                ],
+            ),
         ],
         remarks: include_str!("remarks/g.md"),
     },
@@ -104,90 +236,90 @@ pub const SECTIONS: [Section; 9] = [
         letter: "H",
         title: "File systems",
         plot: None,
-        keys: &[
-            ("H warm", Shape::Times(&[])),
-            ("H reads", Shape::Figures(READS)),
-            ("H parked", Shape::Figures(PARKED)),
-        ],
+        grids: &[by_peer(
+            "A file of 1 GiB from the page cache, and 10,000 transfers whose clients do not read",
+            &[
+                cost("CPU time for a MiB", "H warm"),
+                case("bytes read", "H reads", Cell::Number("bytes_read")),
+                case(
+                    "memory, bytes",
+                    "H parked",
+                    Cell::Number("rss_per_connection"),
+                ),
+                case(
+                    "mappings of the file",
+                    "H parked",
+                    Cell::Number("mappings_of_file"),
+                ),
+            ],
+        )],
         remarks: include_str!("remarks/h.md"),
+    },
+    Section {
+        letter: "I",
+        title: "Short connections, datagrams, a proxy",
+        plot: Some("i"),
+        grids: &[by_peer(
+            "CPU time for a connection, a datagram, or a MiB",
+            &[
+                cost("connection", "I churn"),
+                cost("UDP, 64 bytes", "I udp 64"),
+                cost("UDP, 1,400 bytes", "I udp 1400"),
+                cost("proxy", "I proxy"),
+                case("proxy, MiB in a second", "I proxy", Cell::Rate),
+            ],
+        )],
+        remarks: include_str!("remarks/i.md"),
+    },
+    Section {
+        letter: "J",
+        title: "Build time and size",
+        plot: None,
+        grids: &[by_peer(
+            "An echo server, built from nothing and stripped",
+            &[
+                case("seconds", "J build", Cell::Number("seconds")),
+                cost("CPU time", "J build"),
+                case("KB", "J build", Cell::Number("kilobytes")),
+            ],
+        )],
+        remarks: include_str!("remarks/j.md"),
     },
     Section {
         letter: "S",
         title: "System calls",
         plot: None,
-        keys: &[("S ", Shape::Counts), ("C calls", Shape::Counts)],
+        grids: &[
+            by_peer(
+                "System calls for a MiB of a large file, and for a small send",
+                &[
+                    case("MiB", "S large file", Cell::Calls),
+                    case("64 KiB", "S send 64 KiB", Cell::Calls),
+                    case("4 KiB", "S send 4 KiB", Cell::Calls),
+                    case("those for 4 KiB", "S send 4 KiB", Cell::CallNames),
+                ],
+            ),
+            by_peer(
+                "System calls for an echo, 64 connections",
+                &[
+                    case("all", "C calls", Cell::Calls),
+                    case("by name", "C calls", Cell::CallNames),
+                ],
+            ),
+        ],
         remarks: include_str!("remarks/s.md"),
     },
 ];
 
 impl Section {
-    pub fn write(&self, page: &mut String, all: &Tables, earlier: &Earlier) -> Result<()> {
-        let title = format!("{}. {}", self.letter, self.title);
-        let start = page.len();
-        heading(page, &title)?;
-        self.write_new(page, all)?;
-        let kept = earlier.tables_missing_in(&title, &page[start..]);
-        page.push_str(&kept);
-        Ok(())
-    }
-
-    fn write_new(&self, page: &mut String, all: &Tables) -> Result<()> {
+    /// Writes the remarks, the plot if it was drawn, and the tables.
+    pub fn write(&self, page: &mut String, all: &Tables, plots: &Path) -> Result<()> {
+        heading(page, &format!("{}. {}", self.letter, self.title))?;
         page.push_str(self.remarks);
-        if let Some(plot) = self.plot {
+        let is_drawn = |plot: &&str| plots.join(format!("{plot}.svg")).exists();
+        if let Some(plot) = self.plot.filter(is_drawn) {
             page.push_str(&format!("\n![{}][plot-{plot}]\n", self.title));
         }
-        for (keys, shape) in self.keys {
-            let tables: Vec<&Table> = of(all, keys);
-            match *shape {
-                Shape::Times(others) => tables
-                    .iter()
-                    .try_for_each(|table| tables::of_times(page, table, others))?,
-                Shape::Counts => tables
-                    .iter()
-                    .try_for_each(|table| tables::of_counts(page, table))?,
-                Shape::Lateness => tables
-                    .iter()
-                    .try_for_each(|table| tables::of_lateness(page, table))?,
-                Shape::Figures(figures) => tables
-                    .iter()
-                    .try_for_each(|table| tables::of_figures(page, table, figures))?,
-                Shape::Growth => growth(page, keys, &tables)?,
-            }
-        }
-        Ok(())
+        self.grids.iter().try_for_each(|grid| grid.write(page, all))
     }
-}
-
-/// The tables whose keys begin so, and what follows is a number's by that.
-pub fn of<'a>(all: &'a Tables, keys: &str) -> Vec<&'a Table> {
-    let mut tables: Vec<&Table> = all
-        .values()
-        .filter(|table| table.key.starts_with(keys))
-        .collect();
-    tables.sort_by_key(|table| (number(table), table.key.clone()));
-    tables
-}
-
-fn number(table: &Table) -> u64 {
-    let last = table.key.split(' ').next_back();
-    last.and_then(|last| last.parse().ok()).unwrap_or(0)
-}
-
-fn growth(page: &mut String, keys: &str, tables: &[&Table]) -> Result<()> {
-    let names: Vec<String> = tables
-        .iter()
-        .map(|table| digits(number(table) as f64))
-        .collect();
-    let sizes: Vec<(&str, &Table)> = names
-        .iter()
-        .map(String::as_str)
-        .zip(tables.iter().copied())
-        .collect();
-    let what = keys.trim_start_matches("F ").trim_end();
-    let unit = tables.first().map_or("", |table| &table.unit);
-    let title = format!("CPU for one {unit} ({what}), by connections");
-    tables::of_growth(page, &title, &sizes, Series::cost, seconds)?;
-    let memory = |series: &Series| series.other("rss_per_connection");
-    let title = format!("Bytes of memory for one connection ({what})");
-    tables::of_growth(page, &title, &sizes, memory, digits)
 }

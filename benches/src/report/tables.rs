@@ -1,162 +1,158 @@
-//! One table of samples as a table of text.
+//! Tables of text.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::Result;
 
-use super::figures::{digits, seconds, spread};
-use crate::runner::results::{Series, Spread, Table};
+use super::Tables;
+use super::figures::{digits, percent, seconds};
+use super::labels::{OURS, is_ours, label};
+use crate::runner::before::BEFORE;
+use crate::runner::results::{Sample, Series, Table};
 
-/// The one that the others are compared with.
-const OURS: [&str; 4] = [
-    "sendloop",
-    "file_server",
-    "sendloop on ext4",
-    "sendloop_noposition",
-];
-
-fn ours(table: &Table) -> Option<&str> {
-    OURS.into_iter().find(|name| table.series(name).is_some())
+/// A table: a case has a column and a peer a row, or the other way round.
+pub struct Grid {
+    pub title: &'static str,
+    pub rows: Rows,
+    pub cases: &'static [Case],
 }
 
-/// CPU time, that of others beside ours, work per second, and what else was measured.
-pub fn of_times(page: &mut String, table: &Table, others: &[(&str, &str)]) -> Result<()> {
-    let ours = ours(table);
-    write!(
-        page,
-        "\n**{}**\n\n| | CPU for one {} | beside ours | {}s per second |",
-        capital(&table.title),
-        table.unit,
-        table.unit
-    )?;
-    others
-        .iter()
-        .try_for_each(|(_, title)| write!(page, " {title} |"))?;
-    writeln!(page, "\n|---|---|---|---|{}", "---|".repeat(others.len()))?;
-    for series in &table.series {
-        let beside = ours.and_then(|ours| table.ratio(&series.peer, ours));
-        let beside = beside.map_or("–".to_string(), |ratio| digits(ratio.median));
-        let (cost, rate) = (spread(series.cost(), seconds), digits(series.rate().median));
-        write!(page, "| {} | {cost} | {beside} | {rate} |", series.peer)?;
-        for (name, _) in others {
-            write!(page, " {} |", other(series, name))?;
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    Peers,
+    Cases,
+}
+
+/// One figure of one table of samples.
+pub struct Case {
+    pub head: &'static str,
+    pub key: &'static str,
+    pub cell: Cell,
+}
+
+/// The text of a cell.
+#[derive(Clone, Copy)]
+pub enum Cell {
+    /// CPU time of a unit, its spread, and its ratio to ours.
+    Cost,
+    /// Units in a second.
+    Rate,
+    /// Another figure in seconds.
+    Time(&'static str),
+    /// Another figure without a unit.
+    Number(&'static str),
+    /// The number of system calls.
+    Calls,
+    /// The system calls by name.
+    CallNames,
+}
+
+impl Grid {
+    pub fn write(&self, page: &mut String, all: &Tables) -> Result<()> {
+        let mut cases = Vec::new();
+        for case in self.cases {
+            cases.extend(all.get(case.key).map(|table| (case, table)));
         }
-        writeln!(page)?;
-    }
-    Ok(())
-}
-
-fn other(series: &Series, name: &str) -> String {
-    let figure = series.other(name).median;
-    match name {
-        name if name.starts_with("rss") => digits(figure),
-        _ => seconds(figure),
-    }
-}
-
-/// Figures that are the same each time: system calls by name.
-pub fn of_counts(page: &mut String, table: &Table) -> Result<()> {
-    let least = 0.01;
-    let count = |series: &Series, name: &str| series.other(name).median;
-    let names: BTreeSet<&str> = (table.series.iter())
-        .flat_map(|series| series.samples.iter().flat_map(|sample| &sample.other))
-        .filter(|(_, count)| **count >= least)
-        .map(|(name, _)| name.as_str())
-        .filter(|name| !["all", "beside polls"].contains(name))
-        .collect();
-    writeln!(
-        page,
-        "\n**{}**\n\n| | all | of these |\n|---|---|---|",
-        capital(&table.title)
-    )?;
-    for series in &table.series {
-        let all: f64 = names
-            .iter()
-            .map(|name| count(series, name))
-            .filter(|count| *count >= least)
-            .sum();
-        let calls = names.iter().map(|name| (name, count(series, name)));
-        let calls = calls.filter(|(_, count)| *count >= least);
-        let calls: Vec<String> = calls
-            .map(|(name, count)| format!("{name} {count:.2}"))
-            .collect();
-        writeln!(
-            page,
-            "| {} | {all:.2} | {} |",
-            series.peer,
-            calls.join(", ")
-        )?;
-    }
-    Ok(())
-}
-
-/// Figures that are neither times nor calls.
-pub fn of_figures(page: &mut String, table: &Table, figures: &[(&str, &str)]) -> Result<()> {
-    write!(page, "\n**{}**\n\n| |", capital(&table.title))?;
-    figures
-        .iter()
-        .try_for_each(|(_, title)| write!(page, " {title} |"))?;
-    writeln!(page, "\n|---|{}", "---|".repeat(figures.len()))?;
-    for series in &table.series {
-        write!(page, "| {} |", series.peer)?;
-        for (name, _) in figures {
-            write!(page, " {} |", digits(series.other(name).median))?;
+        if cases.is_empty() {
+            return Ok(());
         }
-        writeln!(page)?;
-    }
-    Ok(())
-}
-
-/// How late a ticker was: the worst of each run.
-pub fn of_lateness(page: &mut String, table: &Table) -> Result<()> {
-    writeln!(
-        page,
-        "\n**{}**\n\n| | worst lateness | of that its own |\n|---|---|---|",
-        capital(&table.title)
-    )?;
-    for series in &table.series {
-        let [late, own] = ["late", "late_own"].map(|name| spread(series.other(name), seconds));
-        writeln!(page, "| {} | {late} | {own} |", series.peer)?;
-    }
-    Ok(())
-}
-
-/// One figure of many sizes.
-pub fn of_growth(
-    page: &mut String,
-    title: &str,
-    sizes: &[(&str, &Table)],
-    figure: impl Fn(&Series) -> Spread,
-    write: impl Fn(f64) -> String,
-) -> Result<()> {
-    write!(page, "\n**{title}**\n\n| |")?;
-    sizes
-        .iter()
-        .try_for_each(|(size, _)| write!(page, " {size} |"))?;
-    writeln!(page, "\n|---|{}", "---|".repeat(sizes.len()))?;
-    let Some((_, first)) = sizes.first() else {
-        return Ok(());
-    };
-    for series in &first.series {
-        write!(page, "| {} |", series.peer)?;
-        for (_, table) in sizes {
-            let cell = table
-                .series(&series.peer)
-                .map(|series| write(figure(series).median));
-            write!(page, " {} |", cell.unwrap_or_default())?;
+        let peers = peers(&cases);
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        match self.rows {
+            Rows::Peers => {
+                rows.push(row("", cases.iter().map(|(case, _)| case.head.to_string())));
+                for peer in &peers {
+                    let cells = cases.iter().map(|(case, table)| case.text(table, peer));
+                    rows.push(row(&label(peer), cells));
+                }
+            }
+            Rows::Cases => {
+                rows.push(row("", peers.iter().map(|peer| label(peer))));
+                for (case, table) in &cases {
+                    let cells = peers.iter().map(|peer| case.text(table, peer));
+                    rows.push(row(case.head, cells));
+                }
+            }
         }
-        writeln!(page)?;
+        writeln!(page, "\n**{}**\n", self.title)?;
+        for (number, row) in rows.iter().enumerate() {
+            writeln!(page, "| {} |", row.join(" | "))?;
+            if number == 0 {
+                writeln!(page, "|{}", "---|".repeat(row.len()))?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .into_iter()
-        .flat_map(char::to_uppercase)
-        .chain(letters)
+fn row(head: &str, cells: impl Iterator<Item = String>) -> Vec<String> {
+    std::iter::once(head.to_string()).chain(cells).collect()
+}
+
+/// Returns all peers, ours first.
+fn peers<'a>(cases: &[(&Case, &'a Table)]) -> Vec<&'a str> {
+    let mut peers: Vec<&str> = Vec::new();
+    for series in cases.iter().flat_map(|(_, table)| &table.series) {
+        // The page lists the earlier commit elsewhere.
+        if !peers.contains(&series.peer.as_str()) && series.peer != BEFORE {
+            peers.push(&series.peer);
+        }
+    }
+    peers.sort_by_key(|peer| !is_ours(peer));
+    peers
+}
+
+impl Case {
+    fn text(&self, table: &Table, peer: &str) -> String {
+        let Some(series) = table.series(peer) else {
+            return String::new();
+        };
+        match self.cell {
+            Cell::Cost => cost(table, series),
+            Cell::Rate => digits(series.rate().median),
+            Cell::Time(name) => seconds(series.other(name).median),
+            Cell::Number(name) => digits(series.other(name).median),
+            Cell::Calls => format!("{:.2}", calls(series).values().sum::<f64>()),
+            Cell::CallNames => {
+                let calls = calls(series).into_iter();
+                let calls = calls.filter(|(_, count)| *count >= 0.1);
+                let calls: Vec<String> = calls
+                    .map(|(name, count)| match count {
+                        count if (count - 1.0).abs() < 0.1 => name.to_string(),
+                        _ => format!("{name} {count:.1}"),
+                    })
+                    .collect();
+                calls.join(", ")
+            }
+        }
+    }
+}
+
+/// CPU time with its spread, and its ratio to ours in brackets.
+fn cost(table: &Table, series: &Series) -> String {
+    let cost = series.cost();
+    let mut text = seconds(cost.median);
+    if cost.low < cost.high {
+        let half = (cost.high - cost.low) / 2.0 / cost.median;
+        text.push_str(&format!(" ±{}", percent(half)));
+    }
+    let ours = OURS.into_iter().find(|name| table.series(name).is_some());
+    let ratio = ours.filter(|ours| *ours != series.peer);
+    if let Some(ratio) = ratio.and_then(|ours| table.ratio(&series.peer, ours)) {
+        text.push_str(&format!(" ({})", digits(ratio.median)));
+    }
+    text
+}
+
+/// The system calls of a unit that are no accident, by name.
+fn calls(series: &Series) -> BTreeMap<&str, f64> {
+    let names = series
+        .samples
+        .iter()
+        .flat_map(|sample: &Sample| &sample.other);
+    names
+        .map(|(name, count)| (name.as_str(), *count))
+        .filter(|(name, count)| *count >= 0.01 && !["all", "beside polls"].contains(name))
         .collect()
 }

@@ -1,5 +1,6 @@
-//! Starting sides, giving them work in turns, and what came of it.
+//! Starts sides, gives them work in turns and keeps the results.
 
+pub mod before;
 pub mod program;
 pub mod results;
 pub mod rounds;

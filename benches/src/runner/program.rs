@@ -1,4 +1,4 @@
-//! What a side runs: this program, or another.
+//! The program of a side: this one, or another.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
+use super::before::program_of;
 use super::side::{Side, measured};
 
 #[derive(Clone)]
@@ -17,10 +18,11 @@ pub struct Program {
 impl Program {
     /// A side of this program.
     pub fn own(name: &str, arguments: &[&Path]) -> Result<Program> {
+        let (path, name) = program_of(name)?;
         let mut all = vec!["side".into(), name.into()];
         all.extend(arguments.iter().map(OsString::from));
         Ok(Program {
-            path: std::env::current_exe()?,
+            path,
             arguments: all,
         })
     }
@@ -41,7 +43,7 @@ impl Program {
         Side::start(command)
     }
 
-    /// Under strace, which writes its counts to a file when the side ends.
+    /// Starts it under strace, which writes its counts to a file when the side ends.
     pub fn start_traced(&self, counts: &Path) -> Result<Side> {
         self.start_under_strace(&["-c", "-U", "calls,name"], counts)
     }
@@ -55,7 +57,7 @@ impl Program {
     }
 }
 
-/// The interpreter of a virtual environment, which is made where there is none yet.
+/// Returns the interpreter of the virtual environment, and creates that if needed.
 fn python(folder: &Path) -> Result<PathBuf> {
     let place = std::path::absolute(folder.join("venv"))?;
     let interpreter = place.join("bin/python");

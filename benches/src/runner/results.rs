@@ -1,23 +1,24 @@
 //! Samples, and the figures that are made of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// What one peer needed in one round.
-#[derive(Clone, Serialize, Deserialize)]
+use crate::Options;
+
+/// The measurement of one peer in one round.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// How much was done, in the work's unit.
+    /// The amount of work, in the table's unit.
     pub units: f64,
     /// CPU seconds of the measured process.
     pub cpu: f64,
     /// Seconds.
     pub wall: f64,
-    /// Whatever else the work measures, by name.
-    #[serde(default)]
+    /// Other measured figures, by name.
     pub other: BTreeMap<String, f64>,
 }
 
@@ -29,23 +30,105 @@ impl Sample {
 }
 
 /// The samples of one peer, round by round.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Columns", into = "Columns")]
 pub struct Series {
     pub peer: String,
     pub samples: Vec<Sample>,
 }
 
-/// One table: a work of one size.
+/// A series as the file of results keeps it: a list for each figure.
 #[derive(Clone, Serialize, Deserialize)]
+struct Columns {
+    peer: String,
+    samples: usize,
+    units: Column,
+    cpu: Column,
+    wall: Column,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    other: BTreeMap<String, Column>,
+}
+
+/// The figures of all samples, or the one that all of them share.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Column {
+    Same(f64),
+    Each(Vec<f64>),
+}
+
+impl Column {
+    fn of(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> Column {
+        let figures: Vec<f64> = samples.iter().map(figure).map(rounded).collect();
+        match figures.first() {
+            Some(first) if figures.iter().all(|figure| figure == first) => Column::Same(*first),
+            _ => Column::Each(figures),
+        }
+    }
+
+    fn get(&self, sample: usize) -> f64 {
+        match self {
+            Column::Same(figure) => *figure,
+            Column::Each(figures) => figures.get(sample).copied().unwrap_or(0.0),
+        }
+    }
+}
+
+/// Keeps five digits.
+fn rounded(figure: f64) -> f64 {
+    format!("{figure:.4e}").parse().unwrap_or(figure)
+}
+
+impl From<Series> for Columns {
+    fn from(Series { peer, samples }: Series) -> Columns {
+        let all = samples.iter().flat_map(|sample| sample.other.keys());
+        let names: BTreeSet<String> = all.cloned().collect();
+        let column = |name: String| {
+            let figure = |sample: &Sample| sample.other.get(&name).copied().unwrap_or(0.0);
+            (name.clone(), Column::of(&samples, figure))
+        };
+        Columns {
+            peer,
+            samples: samples.len(),
+            units: Column::of(&samples, |sample| sample.units),
+            cpu: Column::of(&samples, |sample| sample.cpu),
+            wall: Column::of(&samples, |sample| sample.wall),
+            other: names.into_iter().map(column).collect(),
+        }
+    }
+}
+
+impl From<Columns> for Series {
+    fn from(columns: Columns) -> Series {
+        let other = |number| {
+            let all = columns.other.iter();
+            all.map(|(name, column)| (name.clone(), column.get(number)))
+                .collect()
+        };
+        let sample = |number| Sample {
+            units: columns.units.get(number),
+            cpu: columns.cpu.get(number),
+            wall: columns.wall.get(number),
+            other: other(number),
+        };
+        Series {
+            samples: (0..columns.samples).map(sample).collect(),
+            peer: columns.peer,
+        }
+    }
+}
+
+/// One table: a work of one size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Table {
-    /// The letter of the work, and what of it.
+    /// The letter of the work, and its part.
     pub key: String,
     pub title: String,
     pub unit: String,
     pub series: Vec<Series>,
 }
 
-/// The median of some numbers, and the quartiles around it.
+/// The median of a set of numbers, and the quartiles around it.
 #[derive(Clone, Copy)]
 pub struct Spread {
     pub low: f64,
@@ -73,10 +156,10 @@ impl Spread {
     }
 }
 
-/// An interval that holds the median of what the numbers are drawn from with a probability of 95 % or more.
+/// An interval that holds the true median with a probability of 95 % or more.
 ///
-/// Its ends are two of the numbers themselves (order statistics), so nothing is assumed of their distribution. Fewer
-/// than six numbers have no such interval; then it is all of them.
+/// Its ends are two of the numbers (order statistics), so it assumes nothing of their distribution.
+/// Fewer than six numbers have no such interval; then it spans all of them.
 #[derive(Clone, Copy)]
 pub struct Interval {
     pub low: f64,
@@ -99,8 +182,9 @@ impl Interval {
 
 /// Returns how many of `count` sorted numbers lie outside the interval on each side.
 ///
-/// Each number is below the true median with probability one half. The interval misses the median only if at most
-/// `cut` numbers are on one side of it, so twice that binomial tail must stay within 5 %.
+/// Each number is below the true median with probability one half. The interval misses the median
+/// only if at most `cut` numbers are on one side of it, so twice that binomial tail must stay
+/// within 5 %.
 fn cut(count: usize) -> usize {
     let mut cut = 0;
     let mut ways = 1.0;
@@ -139,22 +223,12 @@ impl Table {
         self.series.iter().find(|series| series.peer == peer)
     }
 
-    /// What `peer` costs beside `reference`, each round by itself: what slows the machine slows both.
+    /// Returns the cost of `peer` divided by that of `reference`, round by round.
     pub fn ratio(&self, peer: &str, reference: &str) -> Option<Spread> {
-        self.compare(peer, reference, Sample::cost)
+        self.ratios(peer, reference, Sample::cost).map(Spread::of)
     }
 
-    /// The same of any figure.
-    pub fn compare(
-        &self,
-        peer: &str,
-        reference: &str,
-        figure: impl Fn(&Sample) -> f64,
-    ) -> Option<Spread> {
-        self.ratios(peer, reference, figure).map(Spread::of)
-    }
-
-    /// The ratio of a figure in each round.
+    /// Returns the ratio of a figure in each round.
     pub fn ratios(
         &self,
         peer: &str,
@@ -168,21 +242,47 @@ impl Table {
     }
 }
 
-/// All tables of all works that were run, by key; those of an earlier run stay until they are made anew.
-pub fn load(folder: &Path) -> Result<BTreeMap<String, Table>> {
-    let file = folder.join("results.json");
-    if !file.exists() {
-        return Ok(BTreeMap::new());
-    }
-    Ok(serde_json::from_slice(&fs::read(file)?)?)
+/// All results: those of the last run, and of earlier runs if the last one did not replace them.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Results {
+    /// The machine and the versions of the last run, a line each.
+    pub machine: Vec<String>,
+    /// By key.
+    pub tables: BTreeMap<String, Table>,
 }
 
-pub fn save(folder: &Path, table: &Table) -> Result<()> {
-    let mut tables = load(folder)?;
-    tables.insert(table.key.clone(), table.clone());
-    fs::write(
-        folder.join("results.json"),
-        serde_json::to_vec_pretty(&tables)?,
-    )?;
-    Ok(())
+impl Results {
+    /// Reads the results beside the page. There are none before the first run.
+    pub fn load(folder: &Path) -> Result<Results> {
+        let file = folder.join(FILE);
+        if !file.exists() {
+            return Ok(Results::default());
+        }
+        let text = fs::read(&file)?;
+        serde_json::from_slice(&text).with_context(|| format!("cannot read {}", file.display()))
+    }
+
+    /// Writes them with one table a line.
+    pub fn store(&self, folder: &Path) -> Result<()> {
+        let mut tables = Vec::new();
+        for (key, table) in &self.tables {
+            let (key, table) = (serde_json::to_string(key)?, serde_json::to_string(table)?);
+            tables.push(format!("{key}: {table}"));
+        }
+        let machine = serde_json::to_string(&self.machine)?;
+        let tables = tables.join(",\n");
+        fs::create_dir_all(folder)?;
+        let text = format!("{{\"machine\": {machine},\n\"tables\": {{\n{tables}\n}}}}\n");
+        Ok(fs::write(folder.join(FILE), text)?)
+    }
+}
+
+const FILE: &str = "results.json";
+
+/// Adds a table to the results, or replaces it.
+pub fn save(options: &Options, table: &Table) -> Result<()> {
+    let folder = options.plots();
+    let mut results = Results::load(&folder)?;
+    results.tables.insert(table.key.clone(), table.clone());
+    results.store(&folder)
 }

@@ -1,4 +1,4 @@
-//! The same work for each peer in turn, round after round.
+//! Runs the same work for each peer in turn, round after round.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::results::{Sample, Series, Table};
 use super::side::Side;
 
-/// A peer that is there to be measured.
+/// A peer with its running side.
 pub struct Peer {
     pub name: String,
     pub side: Side,
@@ -22,7 +22,7 @@ impl Peer {
     }
 }
 
-/// How a table is filled.
+/// The plan of a table.
 pub struct Plan<'a> {
     pub key: &'a str,
     pub title: &'a str,
@@ -31,9 +31,10 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Gives each peer the work once to warm up, and then `rounds` times, each round beginning with another peer.
+    /// Runs the work of each peer once to warm up, then `rounds` times. Each round begins with
+    /// another peer.
     ///
-    /// `work` says how many units it did. What the side's CPU clock and the wall clock say of it is measured around it.
+    /// `work` returns its number of units. The clocks are read before and after it.
     pub fn run(
         &self,
         peers: &mut [Peer],
@@ -42,7 +43,7 @@ impl Plan<'_> {
         self.run_samples(peers, |peer| sample(peer, &mut work))
     }
 
-    /// The same for what measures itself.
+    /// Does the same for work that measures itself.
     pub fn run_samples(
         &self,
         peers: &mut [Peer],
@@ -80,7 +81,7 @@ impl Plan<'_> {
     }
 }
 
-/// One measurement of what `work` does.
+/// Measures `work` once.
 pub fn sample(peer: &mut Peer, work: &mut impl FnMut(&mut Peer) -> Result<f64>) -> Result<Sample> {
     let (begin, cpu) = (Instant::now(), peer.side.cpu.now()?);
     let units = work(peer)?;

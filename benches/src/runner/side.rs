@@ -1,4 +1,4 @@
-//! A measured process, and what it has cost so far.
+//! A measured process and its CPU time.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -15,13 +15,24 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-/// The core of the measured process, and the one of its counterpart: the runner, and what that starts.
+use super::before::program_of;
+
+/// The core of the measured process, and that of the runner and its clients.
 const MEASURED: usize = 0;
 const COUNTERPART: usize = 1;
 
 /// Puts this process on the counterpart's core.
 pub fn become_counterpart() -> Result<()> {
     stay_on(COUNTERPART)
+}
+
+/// Lets this process and its children use every core again.
+pub fn use_all_cores() -> Result<()> {
+    let mut cores = CpuSet::new();
+    for core in 0..std::cmp::min(CpuSet::count(), 64) {
+        cores.set(core)?;
+    }
+    Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
 }
 
 /// Puts this thread on the core of the measured process.
@@ -35,11 +46,12 @@ fn stay_on(core: usize) -> Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
 }
 
-/// What a process has used up to a moment.
+/// The CPU time of a process up to a moment.
 #[derive(Clone, Copy)]
 pub struct Cpu(Duration);
 
-/// The CPU time of one process, its threads that have ended included: the sum that getrusage(2) gives inside it.
+/// The CPU clock of a process with all its threads, also those that have ended. It agrees with
+/// getrusage(2).
 pub struct CpuClock(ClockId);
 
 impl CpuClock {
@@ -67,18 +79,18 @@ pub struct Side {
 impl Side {
     /// Starts a side of this program.
     pub fn own(name: &str, arguments: &[&str]) -> Result<Side> {
-        let program = std::env::current_exe()?;
+        let (program, name) = program_of(name)?;
         let mut command = measured(&program);
         command.args(["side", name]).args(arguments);
         Side::start(command).with_context(|| format!("side {name}"))
     }
 
-    /// Starts whatever says that it is ready as a side does.
+    /// Starts a command that prints `ready PORT` as a side does.
     pub fn start(command: Command) -> Result<Side> {
         Side::start_with(command, Stdio::piped())
     }
 
-    /// The same with a standard input that is nothing to write lines to.
+    /// Does the same with another standard input.
     pub fn start_with(mut command: Command, stdin: Stdio) -> Result<Side> {
         command.stdin(stdin).stdout(Stdio::piped());
         let mut child = command
@@ -99,7 +111,7 @@ impl Side {
         Ok(side)
     }
 
-    /// Starts a server that does not speak to us: it is ready when it takes a connection.
+    /// Starts a server of another project. It is ready when it accepts a connection.
     pub fn serving(mut command: Command, port: u16) -> Result<Side> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command
@@ -116,7 +128,7 @@ impl Side {
         let end = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             if Instant::now() > end {
-                bail!("{:?} takes no connections", command.get_args());
+                bail!("{:?} accepts no connections", command.get_args());
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -126,12 +138,12 @@ impl Side {
     fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         if self.stdout.read_line(&mut line)? == 0 {
-            bail!("it ended: {:?}", self.child.wait()?);
+            bail!("the side ended: {:?}", self.child.wait()?);
         }
         Ok(line.trim_end().to_string())
     }
 
-    /// [`ask`](Side::ask), but gives nothing where there is no answer in time.
+    /// Like [`ask`](Side::ask), but returns `None` if no answer comes in time.
     pub fn ask_within(&mut self, line: &str, limit: Duration) -> Result<Option<String>> {
         let stdin = self.stdin.as_mut().context("open")?;
         writeln!(stdin, "{line}")?;
@@ -146,7 +158,7 @@ impl Side {
         }
     }
 
-    /// Has it do what a line asks for.
+    /// Sends a line and waits for the answer.
     pub fn ask(&mut self, line: &str) -> Result<String> {
         let stdin = self.stdin.as_mut().context("open")?;
         writeln!(stdin, "{line}")?;
@@ -154,7 +166,7 @@ impl Side {
         self.line()
     }
 
-    /// What it has of memory now, in bytes.
+    /// Returns its resident memory in bytes.
     pub fn resident(&self) -> Result<u64> {
         let file = format!("/proc/{}/status", self.id());
         let status = fs::read_to_string(file)?;
@@ -163,7 +175,7 @@ impl Side {
         Ok(kib.context("VmRSS")?.trim().parse::<u64>()? << 10)
     }
 
-    /// The same when it has done all that it can do.
+    /// Returns the same after the process has become idle.
     pub fn resident_at_rest(&self) -> Result<u64> {
         for _ in 0..200 {
             let cpu = self.cpu.now()?;
@@ -172,14 +184,14 @@ impl Side {
                 return self.resident();
             }
         }
-        bail!("it does not come to rest");
+        bail!("the side does not become idle");
     }
 
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Ends it as it wants to be ended, so that who traces it can say what it saw.
+    /// Ends it by its standard input, so that a tracer can write its report.
     pub fn end(mut self) -> Result<()> {
         self.stdin = None;
         self.child.wait()?;
@@ -194,7 +206,8 @@ impl Drop for Side {
     }
 }
 
-/// For how long a process's main thread (by its number), or this one ("thread-self"), could have run and others had the core.
+/// Returns how long a process's main thread, or this thread ("thread-self"), was ready to run while
+/// others had the core.
 pub fn waited_for_core(process: &str) -> Duration {
     let path = format!("/proc/{process}/schedstat");
     let text = std::fs::read_to_string(path).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! System calls for one unit of work, by name.
 //!
-//! Each side runs twice under `strace -f -c`, from its start to its end, with two amounts of work. What it calls to start, to accept and
-//! to end is in both, so the difference of the two is what the difference of the work took.
+//! Each side runs twice under `strace -f -c`, with two amounts of work. Calls for start, accept and
+//! end are in both runs, so the difference belongs to the work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ use super::side::Side;
 
 type Calls = BTreeMap<String, f64>;
 
-/// The series of one peer: one sample, whose other figures are the calls per unit. `work` does as much as it is told.
+/// Returns one sample of a peer with its calls per unit. `work` gets the amount to do.
 pub fn series(
     peer: &str,
     (program, folder): (&Program, &Path),
@@ -65,10 +65,10 @@ fn parse(table: &str) -> Result<Calls> {
     Ok(calls)
 }
 
-/// How many calls the starts and the ends of two runs may differ by: whether a connection's end was still seen, memory.
+/// The number of calls by which the starts and ends of two runs may differ.
 const ACCIDENTS: f64 = 4.0;
 
-/// What there are more of, for each unit.
+/// Returns the additional calls for each unit.
 fn difference(less: &Calls, more: &Calls, units: f64) -> Calls {
     let mut per_unit = Calls::new();
     for (name, calls) in more {
@@ -82,17 +82,18 @@ fn difference(less: &Calls, more: &Calls, units: f64) -> Calls {
     per_unit
 }
 
-/// The calls by which a process reads a file into its memory.
+/// The calls that read a file into memory.
 const READS: &str = "trace=read,readv,pread64,preadv,preadv2";
 
-/// How many bytes a side reads from the files of a folder into its memory while it works.
+/// Returns the number of bytes of a folder's files that a side reads into its memory while it
+/// works.
 pub fn bytes_read(
     program: &Program,
     (files, folder): (&Path, &Path),
     work: impl FnOnce(&mut Side) -> Result<()>,
 ) -> Result<u64> {
     let file = folder.join("strace.txt");
-    // With paths of descriptors, without data.
+    // The trace shows the paths of descriptors and no data.
     let mut side = program.start_under_strace(&["-y", "-s", "0", "-e", READS], &file)?;
     work(&mut side)?;
     side.end()?;
@@ -100,7 +101,7 @@ pub fn bytes_read(
     Ok(sum_of_results(&fs::read_to_string(file)?, &mark))
 }
 
-/// The sum of what the calls returned that name `mark`: "PID CALL(…) = RESULT", perhaps in two parts.
+/// Sums the results of calls that name `mark`: "PID CALL(…) = RESULT", possibly in two parts.
 fn sum_of_results(trace: &str, mark: &str) -> u64 {
     let mut interrupted = BTreeSet::new();
     let mut sum = 0;

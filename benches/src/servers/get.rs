@@ -1,4 +1,4 @@
-//! A client of few words: enough to see that a server sends what it should, and to ask one how late it is.
+//! A small HTTP client: it checks the files of a server and measures its latency.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail};
 use super::content;
 use crate::works::discard;
 
-/// Longer than any answer should take.
+/// Longer than any reply takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A connection that is kept.
+/// A connection that is kept alive.
 pub struct Connection(BufReader<TcpStream>);
 
 impl Connection {
@@ -28,7 +28,7 @@ impl Connection {
         Ok(self.0.get_mut().write_all(request.as_bytes())?)
     }
 
-    /// The answer's head, of which only the length of the body is of interest.
+    /// Reads the head of a reply and returns the length of the body.
     pub fn head(&mut self) -> Result<u64> {
         let mut line = String::new();
         self.0.read_line(&mut line)?;
@@ -47,7 +47,7 @@ impl Connection {
         length.context("no Content-Length")
     }
 
-    /// Asks and takes the whole answer; says how long its body was.
+    /// Requests a file, reads the reply and returns the length of its body.
     pub fn get(&mut self, path: &str) -> Result<u64> {
         self.ask(path)?;
         let length = self.head()?;
@@ -61,7 +61,7 @@ impl Connection {
         Ok(length)
     }
 
-    /// Asks, and compares the answer byte by byte.
+    /// Requests a file and compares every byte.
     pub fn get_checked(&mut self, path: &str, size: u64) -> Result<()> {
         self.ask(path)?;
         let length = self.head()?;
@@ -77,7 +77,7 @@ impl Connection {
     }
 }
 
-/// Downloads a file over a connection of its own and throws it away; returns the length of its body.
+/// Downloads a file over a new connection, discards it and returns the length of its body.
 pub fn download(port: u16, path: &str, buffer: &mut [u8]) -> Result<u64> {
     let mut connection = Connection::new(port)?;
     connection.ask(path)?;
@@ -92,7 +92,7 @@ pub fn download(port: u16, path: &str, buffer: &mut [u8]) -> Result<u64> {
     Ok(length)
 }
 
-/// Whether a server sends a file as it is.
+/// Checks that a server sends a file unchanged.
 pub fn check(port: u16, path: &str, size: u64) -> Result<()> {
     Connection::new(port)?.get_checked(path, size)
 }

@@ -1,4 +1,4 @@
-//! The HTTP servers that are measured: programs of their own, each with one thread for its connections.
+//! The measured HTTP servers. Each has one thread for its connections.
 
 mod get;
 mod nginx;
@@ -18,7 +18,7 @@ pub use get::{Connection, check, download};
 pub use nginx::Variant;
 pub use programs::require;
 
-/// What is served, and where servers keep what they need.
+/// The served files and the folder of the servers' own files.
 pub struct Site {
     pub root: PathBuf,
     folder: PathBuf,
@@ -27,7 +27,7 @@ pub struct Site {
 impl Site {
     /// # Errors
     ///
-    /// Also where a program is missing.
+    /// Also if a program is missing.
     pub fn new(folder: &Path) -> Result<Site> {
         let root = folder.join("site");
         fs::create_dir_all(&root)?;
@@ -38,7 +38,7 @@ impl Site {
         })
     }
 
-    /// A file of so many bytes, each of which says where it stands; it has its size for a name.
+    /// Creates a file of a given size, which is also its name. Its bytes depend on their offset.
     pub fn file(&self, size: u64) -> Result<String> {
         let path = self.root.join(size.to_string());
         if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == size) {
@@ -54,7 +54,7 @@ impl Site {
         fs::write(&conf, nginx::configuration(self, variant, port))?;
         let mut command = measured(Path::new("nginx"));
         command.arg("-c").arg(conf);
-        // What it says before it has read its configuration goes there too.
+        // nginx logs there before it has read its configuration.
         command.arg("-e").arg(self.folder.join("nginx.log"));
         self.peer(name, command, port)
     }
@@ -67,7 +67,7 @@ impl Site {
         self.peer("file_server", command, port)
     }
 
-    /// The tokio-based one: static-web-server, which has as many threads as it sees cores, and it sees the one that it is on.
+    /// static-web-server, which is on tokio. It has a thread for each core that it may use: one.
     pub fn static_web_server(&self) -> Result<Peer> {
         let port = free_port()?;
         let mut command = measured(&programs::static_web_server(&self.folder)?);
@@ -83,12 +83,12 @@ impl Site {
     }
 }
 
-/// A port that nobody has. Between this and its use somebody could take it, and the server would say so.
+/// Returns a free port. If another process takes it first, the server fails.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Bytes that tell their place: a repeat or a gap shows.
+/// Returns bytes that depend on their offset: a repeat or a gap changes them.
 pub fn content(offset: u64, len: u64) -> Vec<u8> {
     (offset..offset + len)
         .map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8)

@@ -1,14 +1,14 @@
-//! nginx with one worker, as its documentation would have it for static files.
+//! nginx with one worker, configured for static files as its documentation advises.
 
 use super::Site;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
-    /// sendfile, and `tcp_nopush` so that a header goes in one packet with the file's begin.
+    /// `sendfile`, and `tcp_nopush` to send a header in one packet with the file's first bytes.
     Plain,
-    /// With `open_file_cache`: a file is opened once, and looked at again after 60 s.
+    /// With `open_file_cache`: nginx opens a file once and checks it again after 60 s.
     Cache,
-    /// With `aio threads`: sendfile is called in a thread of a pool.
+    /// With `aio threads`: a pool thread calls sendfile.
     Threads,
 }
 
@@ -22,7 +22,7 @@ impl Variant {
     }
 }
 
-/// `master_process off`: the process that is started is the worker, and its CPU clock the one to read.
+/// `master_process off`: the started process is the worker, so its CPU clock is the right one.
 pub fn configuration(site: &Site, variant: Variant, port: u16) -> String {
     let (root, folder) = (site.root.display(), site.folder.display());
     let directive = variant.directive();

@@ -1,4 +1,4 @@
-//! Programs that must be there, or are built once.
+//! Installed programs, and those that a run builds once.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
-/// Says what is missing, and how to have it.
+/// Fails with the package to install if a program is missing.
 pub fn require(program: &str, package: &str) -> Result<()> {
     let mut command = Command::new(program);
     let answer = command
@@ -19,7 +19,7 @@ pub fn require(program: &str, package: &str) -> Result<()> {
     }
 }
 
-/// The library's example, from the tree that this package lies in; built once in a run.
+/// Builds the `file_server` example of this tree, once in a run.
 pub fn file_server(folder: &Path) -> Result<PathBuf> {
     static BUILT: OnceLock<()> = OnceLock::new();
     let target = folder.join("tree");
@@ -45,7 +45,7 @@ pub fn static_web_server(folder: &Path) -> Result<PathBuf> {
     let program = root.join("bin/static-web-server");
     if !program.exists() {
         let mut cargo = Command::new("cargo");
-        // What it has beyond serving files is compression and pages of directories.
+        // Its default features are compression and directory pages.
         cargo.args(["install", "--quiet", "--locked", "--no-default-features"]);
         succeed(cargo.args(["static-web-server@^2", "--root"]).arg(&root))?;
     }

@@ -1,6 +1,7 @@
-//! A file system whose reads take long: one file, served over FUSE to all users, at a place where it is mounted already.
+//! A FUSE file system with one file whose reads are slow. The runner has mounted it.
 //!
-//! Its standard input is the device. The kernel forgets the file's pages at each `open`, so that everybody finds it cold.
+//! The standard input is the FUSE device. The kernel drops the file's pages at each `open`, so
+//! every reader finds it cold.
 
 use std::ffi::OsStr;
 use std::io;
@@ -19,7 +20,7 @@ use crate::servers::content;
 
 const FILE: INodeNo = INodeNo(2);
 
-/// Names and sizes are asked for once: what is slow is reading, and nothing else.
+/// The kernel caches names and sizes: only reads are slow.
 const FOR_EVER: Duration = Duration::from_secs(1 << 20);
 
 /// Serves until it is unmounted.
@@ -33,7 +34,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     };
     let device = io::stdin().as_fd().try_clone_to_owned()?;
     let mut config = Config::default();
-    // Reads that the kernel makes at once are slept through at once.
+    // Concurrent reads sleep at the same time.
     config.n_threads = Some(16);
     let session = Session::from_fd(served, device, SessionACL::All, config)?;
     super::say_ready(0);

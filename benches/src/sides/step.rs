@@ -1,8 +1,9 @@
-//! A bare sendfile loop whose calls, steps and socket options are given line by line, for the experiment on call sizes.
+//! A bare sendfile loop with given call sizes, steps and socket options, for the experiment on call
+//! sizes.
 //!
-//! A line `CALL STEP NODELAY CORK CONNECTIONS BYTES` has it accept so many connections and send so many bytes of its file over
-//! each. It works as sendloop does: one step of each connection in turn, then a poll that does not wait. It answers with what
-//! that took: see [`Taken`].
+//! A line `CALL STEP NODELAY CORK CONNECTIONS BYTES` orders a job: accept the connections and send
+//! the bytes over each. The loop works like sendloop: one step of each connection in turn, then a
+//! poll that does not wait. The answer is a [`Taken`].
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -21,17 +22,17 @@ use nix::sys::sendfile::sendfile64;
 use nix::time::{ClockId, clock_gettime};
 use rustix::net::sockopt::set_tcp_cork;
 
-/// What is done.
+/// A job.
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
-    /// The most that one call asks for, and that one step sends.
+    /// The largest count of a call, and the most that one step sends.
     pub call: u64,
     pub step: u64,
     pub nodelay: bool,
-    /// Whether TCP_CORK is set for each step.
+    /// Sets TCP_CORK for each step.
     pub cork: bool,
     pub connections: u64,
-    /// Over each connection.
+    /// The bytes of each connection.
     pub bytes: u64,
 }
 
@@ -61,7 +62,7 @@ impl Job {
     }
 }
 
-/// What a job took.
+/// The cost of a job.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Taken {
     pub cpu_ns: u64,

@@ -1,8 +1,9 @@
-//! An experiment beside the works: what one sendfile loop costs by the size of its calls.
+//! An experiment: the cost of a sendfile loop by the size of its calls.
 //!
-//! `sendloop-benches sizes` measures every call size with TCP_NODELAY and TCP_CORK on and off, over loopback and over a veth pair
-//! between two network namespaces, with segmentation offloads and without, with 1 connection and with 64. It prints tables and
-//! keeps nothing. `--quick` does less in one round; `copy` has the receiver copy what comes, as clients do.
+//! `sendloop-benches sizes` measures every call size with TCP_NODELAY and TCP_CORK on and off, with
+//! 1 connection and with 64. It uses loopback and a veth pair between two network namespaces, with
+//! and without segmentation offloads. It prints tables and keeps nothing. `--quick` does less in
+//! one round. With `copy` the receiver copies the bytes, as clients do.
 
 mod network;
 mod receiver;
@@ -25,7 +26,7 @@ const MIB: u64 = 1 << 20;
 /// More than any file.
 const ALL: u64 = 1 << 40;
 
-/// A way to call: its name, the most of a call, and the most of a step.
+/// A way to call: its name, the largest count, and the bytes of a step.
 pub struct Way {
     pub name: &'static str,
     call: u64,
@@ -36,7 +37,7 @@ const fn way(name: &'static str, call: u64, step: u64) -> Way {
     Way { name, call, step }
 }
 
-/// A step is 2 MiB in calls back to back, unless the name says something else.
+/// A step is 2 MiB, unless the name has another size.
 const WAYS: [Way; 8] = [
     way("32 calls of 64 KiB", 64 * KIB, 2 * MIB),
     way("16 calls of 128 KiB", 128 * KIB, 2 * MIB),
@@ -58,7 +59,7 @@ const OPTIONS: [(&str, bool, bool); 4] = [
 
 const CONNECTIONS: [u64; 2] = [1, 64];
 
-/// What one measurement gave.
+/// The result of a measurement.
 pub struct Measured {
     pub taken: Taken,
     pub received: Received,
@@ -86,7 +87,7 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The samples of every way with every option, in that order.
+/// Returns the samples of every way with every option, in that order.
 fn all(
     side: &mut Side,
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! What the bytes go over. Everything is in network namespaces that end with their processes.
+//! The networks of the experiment. Their namespaces end with their processes.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,7 +24,8 @@ const NEAR: &str = "10.201.0.1";
 const FAR: &str = "10.201.0.2";
 
 impl Network {
-    /// Those that can be had here. From now on this process has a network namespace of its own, if it may.
+    /// Returns the available networks. With the right to do so, it moves this process into a new
+    /// network namespace.
     pub fn all() -> Result<Vec<Result<Network>>> {
         if !geteuid().is_root() {
             eprintln!("veth is left out: it takes root");
@@ -56,7 +57,7 @@ impl Network {
         }
     }
 
-    /// How much is sent in one measurement.
+    /// The bytes of one measurement.
     pub fn bytes(self) -> u64 {
         match self {
             Network::Veth { offloads: false } => 128 << 20,
@@ -75,7 +76,7 @@ impl Network {
         Side::start(command)
     }
 
-    /// Connects the side's namespace to this one; gives the address that the side listens on.
+    /// Connects the side's namespace to this one and returns the side's address.
     pub fn connect(self, side: &Side) -> Result<SocketAddr> {
         let Network::Veth { offloads } = self else {
             return Ok(SocketAddr::new("127.0.0.1".parse()?, side.port));
@@ -85,7 +86,7 @@ impl Network {
         let state = if offloads { "on" } else { "off" };
         let offload =
             |device: &str| format!("ethtool -K {device} gro {state} gso {state} tso {state}");
-        // The kernel takes its time with the pair of a namespace that has ended.
+        // The kernel removes the pair of an ended namespace later.
         let _ = succeed(Command::new("ip").args(["link", "del", "near"]));
         for line in [
             format!("ip link add near type veth peer name far netns {far}"),

@@ -1,4 +1,4 @@
-//! The receiving end, which counts how often it had to be woken.
+//! The receiver, which counts its wake-ups.
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
@@ -13,26 +13,26 @@ use nix::sys::socket::{MsgFlags, recv};
 use nix::time::{ClockId, clock_gettime};
 
 const BUFFER: usize = 1 << 20;
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What receiving took.
+/// The cost of receiving.
 pub struct Received {
-    /// How often the thread slept: each time the kernel had to wake it.
+    /// The number of sleeps: after each one the kernel had to wake the thread.
     pub sleeps: u64,
     pub calls: u64,
     pub cpu: Duration,
 }
 
 pub fn connect(address: SocketAddr, count: u64) -> Result<Vec<TcpStream>> {
-    let connect = |_| Ok(TcpStream::connect_timeout(&address, PATIENCE)?);
+    let connect = |_| Ok(TcpStream::connect_timeout(&address, TIMEOUT)?);
     (0..count).map(connect).collect()
 }
 
-/// Takes so many bytes from the streams together: one is read blocking, several by epoll.
+/// Receives a number of bytes from all streams: one by blocking reads, several by epoll.
 pub fn receive(streams: &[TcpStream], bytes: u64, copies: bool) -> Result<Received> {
     let flags = match copies {
         true => MsgFlags::empty(),
-        // The kernel drops what is taken, without a copy.
+        // The kernel drops the bytes without a copy.
         false => MsgFlags::MSG_TRUNC,
     };
     let before = usage()?;
@@ -48,7 +48,7 @@ pub fn receive(streams: &[TcpStream], bytes: u64, copies: bool) -> Result<Receiv
     })
 }
 
-/// How often this thread slept, and its CPU time.
+/// Returns the number of sleeps of this thread and its CPU time.
 fn usage() -> Result<(i64, Duration)> {
     let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
     let cpu = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
@@ -56,7 +56,7 @@ fn usage() -> Result<(i64, Duration)> {
 }
 
 fn blocking(stream: &TcpStream, mut left: u64, flags: MsgFlags) -> Result<u64> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let (mut buffer, mut calls) = (vec![0; BUFFER], 0);
     while left > 0 {
         let taken = recv(stream.as_raw_fd(), &mut buffer, flags)?;
@@ -78,14 +78,14 @@ fn polling(streams: &[TcpStream], mut left: u64, flags: MsgFlags) -> Result<u64>
         registry.register(&mut SourceFd(&fd), Token(number), Interest::READABLE)?;
     }
     while left > 0 {
-        poll.poll(&mut events, Some(PATIENCE))?;
+        poll.poll(&mut events, Some(TIMEOUT))?;
         ensure!(!events.is_empty(), "nothing came for a minute");
         for event in &events {
             let fd = streams[event.token().0].as_raw_fd();
             loop {
                 calls += 1;
                 match recv(fd, &mut buffer, flags) {
-                    // The end of this one; others may have more.
+                    // The end of this stream.
                     Ok(0) => break,
                     Ok(taken) => left -= taken as u64,
                     Err(Errno::EAGAIN) => break,

@@ -20,7 +20,7 @@ const FIGURES: [Figure; 10] = [
     ("receives", |m| m.received.calls as f64),
 ];
 
-/// How the CPU time depends on the receiver's wake-ups, by least squares over all samples of a table.
+/// Fits the CPU time to the receiver's wake-ups, by least squares over a table's samples.
 pub fn print_wakeups(measured: &[Vec<Measured>]) {
     let samples = measured.iter().flatten();
     let per_gib = |m: &Measured, figure: f64| figure * GIB / m.bytes as f64;
@@ -48,7 +48,7 @@ pub fn print_wakeups(measured: &[Vec<Measured>]) {
     );
 }
 
-/// All per GiB, the median over the rounds; behind the CPU time its quartiles.
+/// Writes medians per GiB. The CPU time has its quartiles.
 pub fn print(measured: &[Vec<Measured>]) {
     let titles: Vec<&str> = FIGURES.iter().map(|(title, _)| *title).collect();
     println!("\n| a step, per GiB | socket | {} |", titles.join(" | "));

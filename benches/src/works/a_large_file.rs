@@ -10,7 +10,7 @@ use crate::runner::rounds::Plan;
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 1 << 30;
 
-/// The bare loops, by the most that a call of theirs asks for; without a number it asks for all that is left.
+/// The bare loops by their largest count. Without a number a call asks for all that is left.
 pub const BARE_LOOPS: [&str; 14] = [
     "blocking",
     "blocking_64k",
@@ -28,10 +28,10 @@ pub const BARE_LOOPS: [&str; 14] = [
     "epoll_2048k",
 ];
 
-/// Who is compared with bare loops of every call size.
+/// The peers beside the bare loops.
 const OURS: [&str; 2] = ["sendloop", "sendloop_noprefetch"];
 
-/// Beside bare loops whose calls ask for 64 KiB to 2 MiB, or for all that is left.
+/// Compares with bare loops whose calls ask for 64 KiB to 2 MiB, or for all that is left.
 pub fn call_sizes(options: &Options) -> Result<()> {
     let scale = Scale::of(options);
     let size = scale.units(SIZE / MIB) * MIB;
@@ -39,15 +39,15 @@ pub fn call_sizes(options: &Options) -> Result<()> {
     let mut peers = download::start(options, &[&OURS[..], &BARE_LOOPS].concat(), size)?;
     let plan = Plan {
         key: "A call sizes",
-        title: "the same beside bare loops by the most that a call asks for",
+        title: "a file of 1 GiB, by the size of the calls",
         unit: "MiB",
-        rounds: scale.pairs(),
+        rounds: scale.many_rounds(),
     };
     let table = plan.run(&mut peers, |peer| {
         let mut client = download::Client::connect(peer.side.port)?;
         Ok((client.fetch(size, 1)? / MIB) as f64)
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -57,7 +57,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut peers = download::start(options, &download::PEERS, size)?;
     let plan = Plan {
         key: "A large file",
-        title: "a file of 1 GiB from the page cache over one connection",
+        title: "a file of 1 GiB over one connection",
         unit: "MiB",
         rounds: scale.rounds,
     };
@@ -65,5 +65,5 @@ pub fn run(options: &Options) -> Result<()> {
         let mut client = download::Client::connect(peer.side.port)?;
         Ok((client.fetch(size, 1)? / MIB) as f64)
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }

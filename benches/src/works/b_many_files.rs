@@ -1,7 +1,6 @@
-//! B: many small files over one connection, in random order: 10,000 of 600 B to 100 KB, 250 MB together.
+//! B: 10,000 files of 600 B to 100 KB over one connection, in random order.
 //!
-//! Together they are larger than the CPU's caches, so a call that touches a file's data costs what it costs on a large site.
-//! Every side has all of them open.
+//! They have 250 MB, more than the CPU's caches, as on a large site. Every side has all files open.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -30,7 +29,7 @@ const FILES: usize = 10_000;
 const SMALLEST: u64 = 600;
 const LARGEST: u64 = 100_000;
 
-/// How often all of them are sent in one measurement.
+/// The number of passes over all files in one sample.
 const PASSES: u64 = 5;
 
 pub fn run(options: &Options) -> Result<()> {
@@ -55,17 +54,17 @@ pub fn run(options: &Options) -> Result<()> {
         key: "B many files",
         title: "10,000 files of 600 B to 100 KB, sent in random order over one connection",
         unit: "send",
-        rounds: scale.pairs(),
+        rounds: scale.rounds,
     };
     let table = plan.run(&mut peers, |peer| {
         let mut client = download::Client::connect(peer.side.port)?;
         client.fetch_all(passes, bytes)?;
         Ok((passes as usize * FILES) as f64)
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
-/// Most of them are small: the third power of an even distribution. Each is a file's name, so no two are equal.
+/// Returns distinct sizes, most of them small: the third power of an even distribution.
 fn sizes() -> BTreeSet<u64> {
     let seed = Cell::new(0);
     let mut sizes = BTreeSet::new();

@@ -7,11 +7,11 @@ use crate::Options;
 use crate::runner::results;
 use crate::runner::rounds::Plan;
 
-/// A size, what it is called, and how often it is sent.
+/// A size, its name, and the sends of a sample.
 pub const SIZES: [(u64, &str, u64); 2] =
     [(4 << 10, "4 KiB", 100_000), (64 << 10, "64 KiB", 16_000)];
 
-/// The calls that sendloop makes, without sendloop: what is left of the difference is its own.
+/// The system calls of sendloop by hand: the difference to them is the cost of the loop.
 const CALLS: [&str; 2] = ["blocking_lseek", "blocking_look_lseek"];
 
 /// sendloop without the file's position.
@@ -34,12 +34,12 @@ pub fn run(options: &Options) -> Result<()> {
             download::Client::connect(peer.side.port)?.fetch(size, times)?;
             Ok(times as f64)
         })?;
-        results::save(&options.folder, &table)?;
+        results::save(options, &table)?;
     }
     Ok(())
 }
 
-/// Transfers without the file's position beside bare calls of the same kind, in more rounds.
+/// Compares transfers that leave the file position alone with bare calls.
 pub fn without_position(options: &Options) -> Result<()> {
     let scale = Scale::of(options);
     let size = 4 << 10;
@@ -51,11 +51,11 @@ pub fn without_position(options: &Options) -> Result<()> {
         key: "B no position",
         title: "a file of 4 KiB, sent again and again without its position",
         unit: "send",
-        rounds: scale.pairs(),
+        rounds: scale.rounds,
     };
     let table = plan.run(&mut peers, |peer| {
         download::Client::connect(peer.side.port)?.fetch(size, times)?;
         Ok(times as f64)
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }

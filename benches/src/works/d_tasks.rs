@@ -1,68 +1,130 @@
-//! D: what the executors cost.
+//! D: the cost of tasks, timers, wake-ups and jobs for threads.
 
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::Scale;
 use crate::Options;
+use crate::runner::before::with_before;
 use crate::runner::results::{self, Sample};
 use crate::runner::rounds::{self, Peer, Plan};
-use crate::runner::side::Side;
+use crate::runner::side::{Side, measured};
 
-/// A scenario, what it is called, and how often it is done.
-const SCENARIOS: [(&str, &str, u64); 10] = [
-    ("create", "create and join a task, 1,000 at once", 1_000_000),
-    ("create_one", "create and join a task, one by one", 500_000),
-    ("yield", "yield, alone", 500_000),
-    ("yield_many", "yield, among 1,000 tasks", 5_000_000),
-    ("wake", "wake another task", 500_000),
-    ("thread", "wake from another thread", 50_000),
-    ("call_soon", "call_soon, 1,000 at once", 5_000_000),
-    ("timer_drop", "timer set and dropped", 1_000_000),
+/// A scenario, its title, the amount of a sample, and its peers.
+type Scenario = (&'static str, &'static str, u64, &'static [&'static str]);
+
+const ALL: &[&str] = &["sendloop", "tokio", "smol"];
+/// smol often does not fire a million timers: see remarks/d.md.
+const WITHOUT_SMOL: &[&str] = &["sendloop", "tokio"];
+const WITH_ASYNCIO: &[&str] = &["sendloop", "tokio", "smol", "asyncio"];
+
+const SCENARIOS: [Scenario; 12] = [
+    (
+        "create",
+        "create and join a task, 1,000 at once",
+        1_000_000,
+        ALL,
+    ),
+    (
+        "create_one",
+        "create and join a task, one by one",
+        500_000,
+        ALL,
+    ),
+    ("yield", "yield alone", 500_000, ALL),
+    ("yield_many", "yield among 1,000 tasks", 5_000_000, ALL),
+    ("wake", "two tasks wake each other", 500_000, ALL),
+    (
+        "socket_yield",
+        "yield alone, a socket registered",
+        500_000,
+        ALL,
+    ),
+    (
+        "socket_wake",
+        "two tasks wake each other, a socket registered",
+        500_000,
+        ALL,
+    ),
+    ("thread", "wake from another thread", 50_000, ALL),
+    ("call_soon", "callback, 1,000 at once", 5_000_000, ALL),
+    ("timer_drop", "set and drop a timer", 1_000_000, ALL),
     (
         "timer_fire",
-        "timer set and fired, a million at once",
+        "fire a timer, a million at once, rising deadlines",
         1_000_000,
+        WITHOUT_SMOL,
     ),
     (
         "timer_random",
-        "timer set and fired, a million at once, deadlines in random order over 250 ms",
+        "fire a timer, a million at once, random deadlines",
         1_000_000,
+        WITHOUT_SMOL,
     ),
 ];
 
-/// How long one measurement may take: many times what it takes.
+const EXECUTOR: [Scenario; 2] = [
+    (
+        "executor",
+        "an empty job on a thread, one by one",
+        20_000,
+        WITH_ASYNCIO,
+    ),
+    (
+        "executor_many",
+        "an empty job on a thread, 1,000 at once",
+        100_000,
+        WITH_ASYNCIO,
+    ),
+];
+
+/// The longest time for one measurement. It is generous.
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub fn run(options: &Options) -> Result<()> {
+    measure_all(options, &SCENARIOS)
+}
+
+/// Measures the way to a thread of the executor and back.
+pub fn executor(options: &Options) -> Result<()> {
+    measure_all(options, &EXECUTOR)
+}
+
+fn measure_all(options: &Options, scenarios: &[Scenario]) -> Result<()> {
     let scale = Scale::of(options);
-    let mut peers = Vec::new();
-    for peer in ["sendloop", "tokio", "smol"] {
-        peers.push(Peer::new(peer, start(peer)?));
-    }
-    for (what, title, count) in SCENARIOS {
-        let count = scale.units(count);
+    for (what, title, count, names) in scenarios {
+        let mut peers = Vec::new();
+        for name in with_before(names) {
+            peers.push(Peer::new(name, start(&options.folder, name)?));
+        }
         let plan = Plan {
             key: &format!("D {what}"),
             title,
             unit: "operation",
             rounds: scale.rounds,
         };
-        // smol's timers do not come to an end often enough: see remarks/d.md.
-        let many = if what.starts_with("timer_") && what != "timer_drop" { 2 } else { peers.len() };
-        let table = plan.run_samples(&mut peers[..many], |peer| measure(peer, what, count))?;
-        results::save(&options.folder, &table)?;
+        let count = scale.units(*count);
+        let table = plan.run_samples(&mut peers, |peer| {
+            measure(&options.folder, peer, what, count)
+        })?;
+        results::save(options, &table)?;
     }
     Ok(())
 }
 
-fn start(peer: &str) -> Result<Side> {
+fn start(folder: &Path, peer: &str) -> Result<Side> {
+    if peer == "asyncio" {
+        let mut command = measured(&folder.join("venv/bin/python"));
+        command.arg("peers/tasks.py");
+        return Side::start(command).context("asyncio");
+    }
     Side::own(&format!("tasks-{peer}"), &[])
 }
 
-/// A peer that does not come to an end begins anew, and what it had done so far counts for nothing.
-fn measure(peer: &mut Peer, what: &str, count: u64) -> Result<Sample> {
+/// Measures one sample. A peer that does not finish in time is started again.
+fn measure(folder: &Path, peer: &mut Peer, what: &str, count: u64) -> Result<Sample> {
     let line = format!("{what} {count}");
     for _ in 0..3 {
         let mut is_over = false;
@@ -74,7 +136,7 @@ fn measure(peer: &mut Peer, what: &str, count: u64) -> Result<Sample> {
             return Ok(sample);
         }
         eprintln!("D {what} {}: no end within {LIMIT:?}", peer.name);
-        peer.side = start(&peer.name)?;
+        peer.side = start(folder, &peer.name)?;
     }
-    bail!("{} does not come to an end", peer.name)
+    bail!("{} does not finish", peer.name)
 }

@@ -14,7 +14,7 @@ const BUFFER: usize = 4 << 20;
 
 type Start = fn(&Site) -> Result<Peer>;
 
-/// A server's name, and how it is started.
+/// The name of a server and the function that starts it.
 const SERVERS: [(&str, Start); 2] = [
     ("file_server", Site::file_server),
     ("nginx", |site| site.nginx("nginx", Variant::Plain)),
@@ -35,11 +35,12 @@ pub fn run(options: &Options) -> Result<()> {
         key: "E 1 GiB",
         title: "a file of 1 GiB over HTTP, a new connection each time",
         unit: "MiB",
-        rounds: scale.pairs(),
+        rounds: scale.rounds,
     };
     let mut buffer = vec![0; BUFFER];
     let table = plan.run_samples(&mut peers, |peer| {
-        // Each measurement has a process of its own: what chance gave one would be in all of its samples.
+        // Each sample has a new process. Otherwise the luck of one process would be in all of its
+        // samples.
         let start = SERVERS.iter().find(|(name, _)| *name == peer.name);
         *peer = start.context("a server")?.1(&site)?;
         download(peer.side.port, &path, &mut buffer)?;
@@ -48,5 +49,5 @@ pub fn run(options: &Options) -> Result<()> {
             Ok((length / MIB) as f64)
         })
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }

@@ -1,4 +1,5 @@
-//! G: cold files on a slow disk: an ext4 image whose reads the kernel limits for the measured processes.
+//! G: cold files on a slow disk: an ext4 image whose reads the kernel limits for the measured
+//! processes.
 
 use std::cell::Cell;
 use std::fs;
@@ -19,9 +20,9 @@ use crate::servers::content;
 
 const MIB: u64 = 1 << 20;
 
-/// The kernel lets through 2 reads in each slice of 100 ms, and has others wait for the next.
+/// The kernel allows 2 reads in each slice of 100 ms and delays others to the next.
 const READS_PER_SECOND: u64 = 20;
-/// A page is missing so often, in pages.
+/// The distance of two missing pages, in pages.
 const EVERY: u64 = (256 << 10) / page_cache::PAGE;
 const HOLED: u64 = 3 * MIB;
 
@@ -41,7 +42,7 @@ pub fn run(options: &Options) -> Result<()> {
     throughput(options, &disk)
 }
 
-/// The limit, or nothing and the reason on standard error.
+/// Returns the limit, or prints why there is none.
 fn limit(disk: &Mounted, limit: Limit) -> Option<Throttle> {
     match Throttle::new(&disk.point, limit) {
         Ok(throttle) => Some(throttle),
@@ -52,7 +53,7 @@ fn limit(disk: &Mounted, limit: Limit) -> Option<Throttle> {
     }
 }
 
-/// A file of which one page is missing in every 256 KiB, each time the next.
+/// A file that lacks one page in every 256 KiB, another one each time.
 struct Holed {
     path: PathBuf,
     offset: Cell<u64>,
@@ -87,7 +88,7 @@ impl Cold for Holed {
     }
 }
 
-/// How late a ticker is at worst, for every place that the missing page can have.
+/// Measures the worst lateness for every position of the missing page.
 fn holes(options: &Options, disk: &Mounted) -> Result<()> {
     let Some(throttle) = limit(disk, Limit::ReadsPerSecond(READS_PER_SECOND)) else {
         return Ok(());
@@ -116,7 +117,7 @@ fn holes(options: &Options, disk: &Mounted) -> Result<()> {
     let turns = peers.len() as u64;
     let turn = Cell::new(0);
     let table = plan.run_samples(&mut peers, |peer| {
-        // Each offset is for all peers in turn. The first of all is the warming up.
+        // All peers get each offset in turn. The first transfer of each is the warm-up.
         holed.offset.set(turn.get() / turns * holed.step % EVERY);
         turn.set(turn.get() + 1);
         let mut sample = in_process(peer, &holed)?;
@@ -125,10 +126,10 @@ fn holes(options: &Options, disk: &Mounted) -> Result<()> {
             .insert("offset".into(), holed.offset.get() as f64);
         Ok(sample)
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
-/// How fast a cold file comes from a disk that is slower than the network.
+/// Measures the speed of a cold file from a disk that is slower than the network.
 fn throughput(options: &Options, disk: &Mounted) -> Result<()> {
     let Some(throttle) = limit(disk, Limit::BytesPerSecond(BYTES_PER_SECOND)) else {
         return Ok(());
@@ -148,7 +149,7 @@ fn throughput(options: &Options, disk: &Mounted) -> Result<()> {
         key: "G limited",
         title: "a cold file from a disk of 100 MB/s over one connection",
         unit: "MiB",
-        rounds: Scale::of(options).pairs(),
+        rounds: Scale::of(options).rounds,
     };
     let table = plan.run_samples(&mut peers, |peer| {
         page_cache::evict(&path)?;
@@ -157,5 +158,5 @@ fn throughput(options: &Options, disk: &Mounted) -> Result<()> {
             Ok(client.fetch(size, 1)? as f64 / MIB as f64)
         })
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }

@@ -1,4 +1,4 @@
-//! H: the same file on several file systems, from the page cache: whether it is sent from there without a copy.
+//! H: the same cached file on several file systems, and whether its transfer makes a copy.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ const MIB: u64 = 1 << 20;
 const SIZE: u64 = 1 << 30;
 /// The file whose reads strace counts.
 const TRACED: u64 = 64 * MIB;
-/// More than a socket takes whose peer does not read.
+/// More than the buffers of a connection take.
 const STALLED: u64 = 4 * MIB;
 const PARKED: usize = 10_000;
-/// Ten thousand connections take a while to be made.
+/// Ten thousand connections are slow to make.
 const PARKED_ROUNDS: usize = 3;
 
 /// A folder that shows the same files, and the file system that it is on.
@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Result<()> {
     parked(options, &places)
 }
 
-/// ext4, and each file system that can be mounted here.
+/// Returns ext4 and each file system that can be mounted here.
 fn places(base: &Path, size: u64) -> Result<Vec<Place>> {
     let files = base.join("files");
     let small = b_small_sends::SIZES.map(|(size, ..)| size);
@@ -80,7 +80,7 @@ fn places(base: &Path, size: u64) -> Result<Vec<Place>> {
     Ok(places)
 }
 
-/// Removes what another run has left: the images would grow by it.
+/// Removes the files of other runs, which would make the images larger.
 fn keep_only(files: &Path, sizes: &[u64]) -> Result<()> {
     let Ok(entries) = std::fs::read_dir(files) else {
         return Ok(());
@@ -96,7 +96,7 @@ fn keep_only(files: &Path, sizes: &[u64]) -> Result<()> {
     Ok(())
 }
 
-/// CPU time of a large file, by sendloop and by a bare loop on every file system.
+/// Measures the CPU time of a large file, by sendloop and by a bare loop on every file system.
 fn warm(options: &Options, places: &[Place], size: u64) -> Result<()> {
     let mut peers = Vec::new();
     for peer in ["sendloop", "blocking"] {
@@ -109,16 +109,16 @@ fn warm(options: &Options, places: &[Place], size: u64) -> Result<()> {
         key: "H warm",
         title: "a file of 1 GiB from the page cache over one connection",
         unit: "MiB",
-        rounds: Scale::of(options).pairs(),
+        rounds: Scale::of(options).rounds,
     };
     let table = plan.run(&mut peers, |peer| {
         let mut client = download::Client::connect(peer.side.port)?;
         Ok((client.fetch(size, 1)? / MIB) as f64)
     })?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
-/// How many of a file's bytes the process reads into its own memory.
+/// Counts the bytes of a file that the process reads into its memory.
 fn reads(options: &Options, places: &[Place]) -> Result<()> {
     let mut series = Vec::new();
     for place in places {
@@ -145,10 +145,10 @@ fn reads(options: &Options, places: &[Place]) -> Result<()> {
         unit: "byte".to_string(),
         series,
     };
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
-/// What transfers cost whose peers do not read.
+/// Measures the memory of transfers whose clients do not read.
 fn parked(options: &Options, places: &[Place]) -> Result<()> {
     let places = places
         .iter()
@@ -174,10 +174,10 @@ fn parked(options: &Options, places: &[Place]) -> Result<()> {
         unit: "transfer".to_string(),
         series,
     };
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
-/// Parks transfers in a new side, as memory that was given back stays with a process.
+/// Parks transfers in a new side: freed memory stays with a process.
 fn park(files: &Path, name: &str) -> Result<Sample> {
     let peer = download::start_in(files, "sendloop", name, GREETING)?;
     let side = &peer.side;
@@ -204,7 +204,7 @@ fn park(files: &Path, name: &str) -> Result<Sample> {
     })
 }
 
-/// The mappings of a process: all, and those of the file that it sends.
+/// Returns the number of all mappings of a process, and of those of the file.
 struct Mappings {
     all: usize,
     of_file: usize,

@@ -1,4 +1,4 @@
-//! The works: what is measured, of whom, and how much of it.
+//! The works: the measurements, with their peers and amounts.
 
 mod a_large_file;
 mod b_many_files;
@@ -11,9 +11,13 @@ mod e_large_download;
 mod echo;
 mod f_echo;
 mod f_many_files;
+mod f_tasks;
 mod g_cold;
 mod g_slow_disk;
+mod growth;
 mod h_file_systems;
+mod i_network;
+mod j_build;
 mod s_system_calls;
 
 pub use a_large_file::BARE_LOOPS;
@@ -24,7 +28,7 @@ use anyhow::Result;
 use crate::Options;
 use crate::runner::side;
 
-/// How much is done in one measurement, and how often.
+/// The amount of work in one measurement, and the number of rounds.
 #[derive(Clone, Copy)]
 struct Scale {
     rounds: usize,
@@ -35,21 +39,22 @@ impl Scale {
     fn of(options: &Options) -> Scale {
         match options.quick {
             true => Scale {
-                rounds: 5,
+                rounds: 3,
                 part: 0.2,
             },
             false => Scale {
-                rounds: 11,
+                rounds: 15,
                 part: 1.0,
             },
         }
     }
 
-    /// How many rounds a ratio takes whose 95 % interval is judged.
-    fn pairs(self) -> usize {
+    /// The number of rounds if the reference is the best of many peers: a few rounds flatter the
+    /// best.
+    fn many_rounds(self) -> usize {
         match self.rounds {
-            few if few < 11 => few,
-            _ => 15,
+            15 => 61,
+            few => few,
         }
     }
 
@@ -60,22 +65,30 @@ impl Scale {
 
 type Work = fn(&Options) -> Result<()>;
 
-/// By the letter of the page, and a name where there are several of a letter.
-const WORKS: [(&str, Work); 15] = [
+/// By the letter of the page's section, with a name if a letter has several works.
+const WORKS: [(&str, Work); 23] = [
     ("A-FILE", a_large_file::run),
     ("A-SIZES", a_large_file::call_sizes),
     ("B-SMALL", b_small_sends::run),
     ("B-POSITION", b_small_sends::without_position),
     ("B-MANY", b_many_files::run),
-    ("C", c_echo::run),
-    ("D", d_tasks::run),
+    ("C-ECHO", c_echo::run),
+    ("C-MEMORY", c_echo::memory),
+    ("D-TASKS", d_tasks::run),
+    ("D-EXECUTOR", d_tasks::executor),
     ("E-WRK", e_http::run),
+    ("E-CLOSE", e_http::one_request_each),
     ("E-LARGE", e_large_download::run),
     ("F-ECHO", f_echo::run),
     ("F-FILES", f_many_files::run),
+    ("F-TASKS", f_tasks::run),
     ("G-COLD", g_cold::run),
     ("G-SLOW", g_slow_disk::run),
     ("H", h_file_systems::run),
+    ("I-CHURN", i_network::run_churn),
+    ("I-UDP", i_network::run_udp),
+    ("I-PROXY", i_network::run_proxy),
+    ("J", j_build::run),
     ("S", s_system_calls::run),
 ];
 

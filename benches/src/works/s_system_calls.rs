@@ -1,4 +1,4 @@
-//! S: system calls per unit of work, which are exact where times are not.
+//! S: system calls per unit of work. They are exact, unlike times.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ const MIB: f64 = (1 << 20) as f64;
 pub fn run(options: &Options) -> Result<()> {
     for (size, name, _) in b_small_sends::SIZES {
         let table = table(options, &format!("S send {name}"), size, [1_000, 11_000])?;
-        results::save(&options.folder, &table)?;
+        results::save(options, &table)?;
     }
     let mut table = table(options, "S large file", LARGE, [1, 17])?;
     table.title = "system calls per MiB of a large file".to_string();
@@ -27,10 +27,10 @@ pub fn run(options: &Options) -> Result<()> {
         sample.units *= mib;
         sample.other.values_mut().for_each(|calls| *calls /= mib);
     }
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }
 
-/// Of files of one size, by how often they are sent.
+/// Counts the calls for files of one size.
 fn table(options: &Options, key: &str, size: u64, times: [u64; 2]) -> Result<Table> {
     download::make(options, size)?;
     let mut series = Vec::new();

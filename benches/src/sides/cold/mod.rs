@@ -1,8 +1,8 @@
-//! Sending files that are not in memory, with a ticker beside it.
+//! Sends files that are not in memory, beside a ticker.
 //!
-//! A line `PORT PATH` asks for the file to be sent to that port. The answer is by how many nanoseconds the ticker, which wants to
-//! run each millisecond on the same thread, was late at worst, and the same without the time in which the thread waited for the
-//! core. `asyncio.py` is the same in Python.
+//! A line `PORT PATH` orders the file to be sent to that port. The ticker runs each millisecond on
+//! the same thread. The answer is its worst lateness in nanoseconds, and the same without the time
+//! in which the thread waited for the core. `asyncio.py` is the same in Python.
 
 mod sendloop;
 mod tokio;
@@ -20,10 +20,10 @@ use crate::runner::side::waited_for_core;
 pub const ASYNCIO: &str = include_str!("asyncio.py");
 
 const TICK: Duration = Duration::from_millis(1);
-/// It ticks before and after too: a tick that is late because of the sending may come behind its end.
+/// The ticker also runs before and after the transfer, which can delay a tick past its own end.
 const AROUND: Duration = Duration::from_millis(5);
 
-/// What a line asks for.
+/// The order of a line.
 struct Job {
     socket: TcpStream,
     file: File,
@@ -39,15 +39,15 @@ impl Job {
     }
 }
 
-/// How late the ticker was at worst.
+/// The worst lateness of the ticker.
 #[derive(Clone, Copy, Default)]
 struct Late {
     all: Duration,
-    /// Without the time in which the thread could run and others had the core.
+    /// Without the time in which other threads had the core.
     own: Duration,
 }
 
-/// A tick that is awaited.
+/// A tick that is due.
 struct Tick {
     due: Instant,
     waited: Duration,
@@ -78,7 +78,7 @@ pub fn run(peer: &str) -> Result<()> {
         let late = match peer {
             "sendloop" => sendloop::send(job)?,
             "tokio" => tokio::send(job)?,
-            _ => bail!("nobody sends cold files as {peer}"),
+            _ => bail!("no side for cold files has the name {peer}"),
         };
         println!("{} {}", late.all.as_nanos(), late.own.as_nanos());
     }

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::{AROUND, Job, Late, TICK, Tick};
 
-/// As much as sendfile(2) takes.
+/// The most that sendfile(2) takes.
 const MOST: usize = 0x7fff_f000;
 
 pub(super) fn send(job: Job) -> io::Result<Late> {

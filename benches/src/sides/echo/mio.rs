@@ -14,11 +14,11 @@ const LISTENER: Token = Token(usize::MAX - 1);
 
 struct Connection {
     stream: TcpStream,
-    /// What could not be written yet.
+    /// Bytes that the socket had no room for.
     rest: Vec<u8>,
 }
 
-/// What is to become of a connection.
+/// The outcome of an event.
 enum Next {
     Keep,
     Close,
@@ -79,12 +79,12 @@ fn serve(
     if event.is_writable() && !connection.rest.is_empty() {
         next = connection.flush();
     }
-    // What came while an answer waits for room is read when that has gone.
+    // The server reads on after its reply has gone.
     if connection.rest.is_empty() && matches!(next, Ok(Next::Keep)) {
         next = connection.echo(buffer);
     }
     if !matches!(next, Ok(Next::Keep)) {
-        // Closing it takes it out of the poller: nobody has a duplicate.
+        // Closing the only descriptor removes it from the poller.
         connections.remove(key);
     }
 }
@@ -99,7 +99,7 @@ impl Connection {
                 Err(error) => return Err(error),
             };
             self.send(&buffer[..read])?;
-            // A short read has taken all, and what comes next is a new edge (epoll(7)).
+            // A short read has emptied the socket, and new bytes are a new edge (epoll(7)).
             if read < BUFFER || !self.rest.is_empty() {
                 return Ok(Next::Keep);
             }

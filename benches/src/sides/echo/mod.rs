@@ -1,4 +1,4 @@
-//! Sending back what comes, on any number of connections, each until its client closes it.
+//! Echo servers for any number of connections. Each connection lasts until its client closes it.
 
 mod mio;
 mod monoio;
@@ -9,26 +9,24 @@ mod tokio;
 use std::net::TcpListener;
 
 use anyhow::{Result, bail};
-use nix::sys::prctl;
-use nix::sys::signal::Signal;
 
-/// As much as a connection's buffer takes: more than a message, so that a read comes back short and is known to be the last.
+/// The size of a connection's buffer: larger than a message, so that a short read shows that the
+/// socket is empty.
 const BUFFER: usize = 1024;
 
 pub fn run(peer: &str) -> Result<()> {
-    // The runner stops this process at times, and a stopped one does not see the end of its standard input.
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
-    super::say_ready(listener.local_addr()?.port());
-    super::end_with_stdin();
+    super::say_ready_to_stop(listener.local_addr()?.port())?;
     match peer {
         "mio" => mio::run(listener)?,
         "monoio" => monoio::run(listener)?,
         "sendloop" => sendloop::run(listener)?,
+        "sendloop_unbuffered" => sendloop::run_unbuffered(listener)?,
         "smol" => smol::run(listener)?,
         "tokio" => tokio::run(listener)?,
-        _ => bail!("nobody echoes as {peer}"),
+        "tokio_unbuffered" => tokio::run_unbuffered(listener)?,
+        _ => bail!("no server has the name {peer}"),
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! monoio on its epoll driver, with the buffers that it takes and gives back.
+//! monoio on its epoll driver. It takes and returns buffers.
 
 use std::io;
 use std::net;

@@ -14,13 +14,13 @@ use rustix::io::ReadWriteFlags;
 
 use super::{Folder, ORDER, Order};
 
-/// The most that one call is asked for where nothing else sets a limit: as much as sendfile(2) takes.
+/// The largest count of a call: the most that sendfile(2) takes.
 const MOST: u64 = 0x7fff_f000;
 const PAGE: u64 = 4096;
-/// As large as coreutils has its buffers.
+/// The size of the buffers of coreutils.
 const BUFFER: usize = 256 << 10;
 
-/// The client's next order; none where it has closed the connection.
+/// Reads the client's next order. `None` is the end of the connection.
 fn order(client: &mut TcpStream) -> io::Result<Option<Order>> {
     let mut bytes = [0; ORDER];
     match client.read_exact(&mut bytes) {
@@ -30,7 +30,7 @@ fn order(client: &mut TcpStream) -> io::Result<Option<Order>> {
     }
 }
 
-/// One call at `sent`. `None` is that the socket is full.
+/// Makes one call at `sent`. `None` means that the socket is full.
 pub(super) fn step(sock: &impl AsFd, file: &File, sent: u64, size: u64) -> io::Result<Option<u64>> {
     step_of(MOST, sock, file, sent, size)
 }
@@ -53,23 +53,23 @@ fn step_of(
     }
 }
 
-/// What is called beside sendfile, for each send.
+/// The other system calls of each send.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Beside {
     Nothing,
-    /// The page cache is asked, and the position left alone.
+    /// A page-cache probe.
     Look,
-    /// The file's position is set behind what was sent, as asyncio and sendloop do.
+    /// A seek behind the sent bytes, as in asyncio and sendloop.
     Position,
-    /// And the page cache is asked for the first byte and, where that is in another page, for the last: sendloop's calls.
+    /// A seek, and page-cache probes of the first page and of the last: the calls of sendloop.
     LookAndPosition,
 }
 
-/// How a bare loop calls sendfile.
+/// The calls of a bare loop.
 #[derive(Clone, Copy)]
 pub(super) struct Calls {
     pub beside: Beside,
-    /// The most that one call asks for.
+    /// The largest count of a call.
     pub most: u64,
 }
 
@@ -141,7 +141,7 @@ pub(super) fn epoll(listener: &TcpListener, folder: &Folder, calls: Calls) -> io
     }
 }
 
-/// Waits after EAGAIN, for an edge.
+/// Waits for an edge after EAGAIN.
 fn send_nonblocking(
     client: &TcpStream,
     (file, size): (&File, u64),

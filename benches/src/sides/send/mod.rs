@@ -1,8 +1,9 @@
-//! Sending files over TCP connections.
+//! Sends files over TCP connections.
 //!
-//! A client names a file by its size and says how often it wants it, as two numbers of eight bytes; the file of that size lies in
-//! the folder that the side was started with. It is sent so often; then the client may order again, or close the connection.
-//! The size [`ALL`] asks for every file of the folder, in random order; the bare loops and sendloop know it.
+//! A client orders a file by its size and a number of times: two numbers of eight bytes. The side
+//! sends the file of that size in its folder. Then the client orders again or closes the
+//! connection. The size [`ALL`] orders every file of the folder in random order; only the bare
+//! loops and sendloop support it.
 
 mod async_io;
 mod bare;
@@ -24,7 +25,7 @@ use nix::sys::socket::{Backlog, listen};
 use bare::{Beside, Calls};
 use sendloop::Settings;
 
-/// What a client asks for.
+/// The order of a client.
 #[derive(Clone, Copy)]
 pub struct Order {
     pub size: u64,
@@ -53,7 +54,7 @@ impl Order {
     }
 }
 
-/// Where the files are, and those that are open: each is opened once, however many connections want it.
+/// A folder and its open files. All connections share one open file.
 #[derive(Clone)]
 struct Folder {
     path: PathBuf,
@@ -71,14 +72,14 @@ struct Batch {
 }
 
 impl Batch {
-    /// Each file as often as it is wanted.
+    /// Returns each file as often as the client wants it.
     fn files(&self) -> impl Iterator<Item = &SizedFile> {
         let count = self.files.len() * self.times as usize;
         self.files.iter().cycle().take(count)
     }
 }
 
-/// The next of a sequence of random numbers (splitmix64).
+/// Returns the next random number (splitmix64).
 pub fn random(seed: &Cell<u64>) -> u64 {
     seed.set(seed.get().wrapping_add(0x9e37_79b9_7f4a_7c15));
     let mut mixed = seed.get();
@@ -105,7 +106,7 @@ impl Folder {
         Ok(Batch { files, times })
     }
 
-    /// Every file of the folder, shuffled.
+    /// Returns every file of the folder, shuffled.
     fn all(&self) -> io::Result<Vec<SizedFile>> {
         let mut sizes = Vec::new();
         for entry in fs::read_dir(&self.path)? {
@@ -130,7 +131,7 @@ impl Folder {
         Ok(file)
     }
 
-    /// One that nobody else has, for those who use its position.
+    /// Opens a file for one connection that uses its position.
     fn open_own(&self, size: u64) -> io::Result<File> {
         File::open(self.path.join(size.to_string()))
     }
@@ -144,7 +145,7 @@ pub fn run(peer: &str, arguments: &[String]) -> Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    // For those who come ten thousand at once.
+    // Ten thousand clients connect at once.
     listen(&listener, Backlog::MAXCONN)?;
     super::say_ready(listener.local_addr()?.port());
     super::end_with_stdin();
@@ -164,13 +165,13 @@ pub fn run(peer: &str, arguments: &[String]) -> Result<()> {
             (Some(settings), _) => sendloop::run(listener, folder, settings)?,
             (_, Some(("blocking", most))) => bare::blocking(&listener, &folder, Calls::of(most))?,
             (_, Some(("epoll", most))) => bare::epoll(&listener, &folder, Calls::of(most))?,
-            _ => bail!("nobody sends as {peer}"),
+            _ => bail!("no side for files has the name {peer}"),
         },
     }
     Ok(())
 }
 
-/// The settings that a peer's name tells, if it is one of sendloop's.
+/// Returns the settings in the name of a sendloop peer.
 fn sendloop_settings(peer: &str) -> Option<Settings> {
     let (prefetch, update_position) = match peer {
         "sendloop" => (true, true),
@@ -185,7 +186,7 @@ fn sendloop_settings(peer: &str) -> Option<Settings> {
     })
 }
 
-/// A bare loop, and the most that each of its calls asks for: `epoll_128k` is (`epoll`, 128 KiB).
+/// Returns a bare loop and its largest count: `epoll_128k` is (`epoll`, 128 KiB).
 fn call_size(peer: &str) -> Option<(&str, u64)> {
     let (way, size) = peer.strip_suffix('k')?.split_once('_')?;
     Some((way, size.parse::<u64>().ok()? << 10))

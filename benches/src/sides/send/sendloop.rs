@@ -5,7 +5,7 @@ use sendloop::{LoopHandle, Socket};
 
 use super::{Folder, ORDER, Order};
 
-/// What is not the default of a transfer.
+/// The options of a transfer.
 #[derive(Clone, Copy)]
 pub(super) struct Settings {
     pub prefetch: bool,

@@ -9,7 +9,7 @@ use super::{Folder, ORDER, Order};
 
 #[derive(Clone, Copy)]
 pub(super) enum How {
-    /// What its users write: `tokio::io::copy` from a `tokio::fs::File`.
+    /// The usual way: `tokio::io::copy` from a `tokio::fs::File`.
     Copy,
     /// sendfile(2) by hand, under `async_io`.
     Sendfile,

@@ -1,11 +1,15 @@
-//! The executors that are compared.
+//! The executors under comparison.
 
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
-use sendloop::{Loop, LoopHandle};
+use async_io::Async;
+use futures_lite::AsyncReadExt as _;
+use sendloop::{Loop, LoopHandle, Socket};
 use smol::LocalExecutor;
+use tokio::io::AsyncReadExt as _;
 
 use super::Executor;
 use super::scenarios::scenario;
@@ -29,6 +33,23 @@ impl Executor for LoopHandle {
 
     fn sleep(&self, delay: Duration) -> Self::Sleep {
         LoopHandle::sleep(self, delay)
+    }
+
+    fn run_in_executor<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + 'static {
+        let job = LoopHandle::run_in_executor(self, job);
+        async { job.await.expect("the job neither panics nor is cancelled") }
+    }
+
+    fn read_byte(&self, stream: UnixStream) -> impl Future<Output = u8> + 'static {
+        let event_loop = self.clone();
+        async move {
+            let socket = Socket::new(stream).expect("a socket");
+            let bytes = event_loop.sock_recv(&socket, 1).await;
+            bytes.expect("the peer writes")[0]
+        }
     }
 
     fn call_soon(&self, call: impl FnOnce() + 'static) {
@@ -65,6 +86,22 @@ impl Executor for Smol {
     fn sleep(&self, delay: Duration) -> Self::Sleep {
         smol::Timer::after(delay)
     }
+
+    fn run_in_executor<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + 'static {
+        smol::unblock(job)
+    }
+
+    fn read_byte(&self, stream: UnixStream) -> impl Future<Output = u8> + 'static {
+        let mut stream = Async::new(stream).expect("a socket");
+        async move {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).await.expect("the peer writes");
+            byte[0]
+        }
+    }
 }
 
 pub(super) fn smol() -> Result<()> {
@@ -96,6 +133,22 @@ impl Executor for Tokio {
 
     fn sleep(&self, delay: Duration) -> Self::Sleep {
         tokio::time::sleep(delay)
+    }
+
+    fn run_in_executor<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + 'static {
+        let job = tokio::task::spawn_blocking(job);
+        async { job.await.expect("the job does not panic") }
+    }
+
+    fn read_byte(&self, stream: UnixStream) -> impl Future<Output = u8> + 'static {
+        stream.set_nonblocking(true).expect("a socket");
+        async {
+            let mut stream = tokio::net::UnixStream::from_std(stream).expect("a socket");
+            stream.read_u8().await.expect("the peer writes")
+        }
     }
 }
 

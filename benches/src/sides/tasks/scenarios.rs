@@ -1,7 +1,9 @@
-//! What is asked of each executor.
+//! The work that each executor does.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
@@ -13,14 +15,25 @@ use futures_lite::future::poll_once;
 
 use super::Executor;
 
-/// How many tasks there are beside each other where there are many, and how many callbacks are queued at once.
+/// The number of tasks, callbacks or jobs in one batch.
 const MANY: u64 = 1000;
-/// A timer that nobody waits for.
+/// The delay of a timer that never fires.
 const FAR: Duration = Duration::from_secs(60);
-/// The time over which the timers that fire are spread.
+/// The time over which the deadlines of a million timers are spread.
 const SPREAD: Duration = Duration::from_millis(100);
+/// The mean time between two deadlines of the timers that grow in number.
+const BETWEEN: Duration = Duration::from_nanos(250);
+/// The number of yields of each task in `tasks_by_size`.
+const YIELDS: u64 = 10;
 
 pub(super) async fn scenario<E: Executor>(executor: E, what: &str, count: u64) {
+    if let Some((what, size)) = sized(what) {
+        return match what {
+            "tasks" => tasks_by_size(&executor, size, count).await,
+            "timers" => timers_by_size(&executor, size, count).await,
+            _ => unreachable!("{what}"),
+        };
+    }
     match what {
         "create" => create(&executor, count).await,
         "create_one" => create_one_by_one(&executor, count).await,
@@ -28,6 +41,10 @@ pub(super) async fn scenario<E: Executor>(executor: E, what: &str, count: u64) {
         "yield_many" => yields_among_many(&executor, count).await,
         "wake" => wakes(&executor, count).await,
         "thread" => wakes_from_a_thread(count).await,
+        "socket_yield" => with_socket(&executor, yields(executor.clone(), count)).await,
+        "socket_wake" => with_socket(&executor, wakes(&executor, count)).await,
+        "executor" => jobs_one_by_one(&executor, count).await,
+        "executor_many" => jobs(&executor, count).await,
         "call_soon" => calls(&executor, count).await,
         "timer_drop" => timers_dropped(&executor, count).await,
         "timer_fire" => timers_fired(&executor, count).await,
@@ -36,7 +53,13 @@ pub(super) async fn scenario<E: Executor>(executor: E, what: &str, count: u64) {
     }
 }
 
-/// Tasks made many at once, and joined.
+/// Splits the name of a scenario that grows: `tasks_1000` is 1,000 tasks at once.
+fn sized(what: &str) -> Option<(&str, u64)> {
+    let (what, size) = what.rsplit_once('_')?;
+    Some((what, size.parse().ok()?))
+}
+
+/// Creates tasks in batches and joins each batch.
 async fn create<E: Executor>(executor: &E, count: u64) {
     let mut tasks = Vec::new();
     for _ in 0..count / MANY {
@@ -47,7 +70,7 @@ async fn create<E: Executor>(executor: &E, count: u64) {
     }
 }
 
-/// Each is joined before the next is made.
+/// Joins each task before it creates the next.
 async fn create_one_by_one<E: Executor>(executor: &E, count: u64) {
     for _ in 0..count {
         executor.spawn(async {}).await;
@@ -68,7 +91,7 @@ async fn yields_among_many<E: Executor>(executor: &E, count: u64) {
     }
 }
 
-/// A ball that two tasks throw to each other: who has it wakes the other.
+/// A ball that two tasks throw to each other. The task that has it wakes the other.
 #[derive(Default)]
 struct Ball {
     with: Cell<usize>,
@@ -106,7 +129,7 @@ async fn wakes<E: Executor>(executor: &E, count: u64) {
     }
 }
 
-/// Another thread wakes the task as often as it is asked to.
+/// Lets another thread wake the task, once for each request.
 async fn wakes_from_a_thread(count: u64) {
     let (asks, asked) = channel::<Waker>();
     let other = thread::spawn(move || asked.iter().for_each(Waker::wake));
@@ -114,7 +137,7 @@ async fn wakes_from_a_thread(count: u64) {
         woken_by(&asks).await;
     }
     drop(asks);
-    other.join().expect("it only wakes");
+    other.join().expect("the thread only wakes");
 }
 
 async fn woken_by(thread: &Sender<Waker>) {
@@ -124,10 +147,58 @@ async fn woken_by(thread: &Sender<Waker>) {
             return Poll::Ready(());
         }
         has_asked = true;
-        thread.send(cx.waker().clone()).expect("it listens");
+        thread
+            .send(cx.waker().clone())
+            .expect("the thread receives");
         Poll::Pending
     })
     .await;
+}
+
+/// Does other work while a task waits for a socket, which the poller therefore holds.
+async fn with_socket<E: Executor>(executor: &E, work: impl Future<Output = ()>) {
+    let (here, mut there) = UnixStream::pair().expect("a pair of sockets");
+    let got = Rc::new(Cell::new(None));
+    let reader = {
+        let (read, got) = (executor.read_byte(here), got.clone());
+        executor.spawn(async move { got.set(Some(read.await)) })
+    };
+    executor.yield_now().await;
+    work.await;
+    assert_eq!(got.get(), None, "the reader waits meanwhile");
+    there.write_all(&[7]).expect("the reader waits");
+    reader.await;
+    assert_eq!(got.get(), Some(7));
+}
+
+/// Awaits each job before it starts the next.
+async fn jobs_one_by_one<E: Executor>(executor: &E, count: u64) {
+    for number in 0..count {
+        let result = executor.run_in_executor(move || number).await;
+        assert_eq!(result, number);
+    }
+}
+
+/// Starts jobs in batches and awaits each batch.
+async fn jobs<E: Executor>(executor: &E, count: u64) {
+    let mut jobs = Vec::new();
+    for _ in 0..count / MANY {
+        jobs.extend((0..MANY).map(|number| executor.run_in_executor(move || number)));
+        for (number, job) in (0..).zip(jobs.drain(..)) {
+            assert_eq!(job.await, number);
+        }
+    }
+}
+
+/// Creates, runs and joins `count` tasks, `size` at a time. Each yields several times.
+async fn tasks_by_size<E: Executor>(executor: &E, size: u64, count: u64) {
+    let mut tasks = Vec::new();
+    for _ in 0..count / size {
+        tasks.extend((0..size).map(|_| executor.spawn(yields(executor.clone(), YIELDS))));
+        for task in tasks.drain(..) {
+            task.await;
+        }
+    }
 }
 
 async fn calls<E: Executor>(executor: &E, count: u64) {
@@ -144,7 +215,7 @@ async fn calls<E: Executor>(executor: &E, count: u64) {
     }
 }
 
-/// Waited for a little, and given up: what a timeout is that does not come.
+/// Polls each timer once and drops it, like a timeout that does not expire.
 async fn timers_dropped<E: Executor>(executor: &E, count: u64) {
     for _ in 0..count {
         let sleep = pin!(executor.sleep(FAR));
@@ -152,7 +223,7 @@ async fn timers_dropped<E: Executor>(executor: &E, count: u64) {
     }
 }
 
-/// All set at once, for times that are spread over a tenth of a second.
+/// Sets all timers at once. Their deadlines rise over a tenth of a second.
 async fn timers_fired<E: Executor>(executor: &E, count: u64) {
     let delay = |n: u64| SPREAD + SPREAD.mul_f64(n as f64 / count as f64);
     fire(executor, (0..count).map(delay)).await;
@@ -160,12 +231,29 @@ async fn timers_fired<E: Executor>(executor: &E, count: u64) {
 
 /// The same with deadlines in random order, over 250 ms.
 async fn timers_fired_at_random<E: Executor>(executor: &E, count: u64) {
+    let over = Duration::from_millis(250);
+    let delays = random_delays(over).map(|delay| SPREAD + delay);
+    fire(executor, delays.take(count as usize)).await;
+}
+
+/// Sets and fires `count` timers, `size` at a time, in random order at a constant rate.
+async fn timers_by_size<E: Executor>(executor: &E, size: u64, count: u64) {
+    let over = BETWEEN * size as u32;
+    for _ in 0..count / size {
+        let delays = random_delays(over).map(|delay| over + delay);
+        fire(executor, delays.take(size as usize)).await;
+    }
+}
+
+/// Endless delays in random order, each shorter than `over`.
+fn random_delays(over: Duration) -> impl Iterator<Item = Duration> {
     let mut random = 1_u64;
-    let delays = (0..count).map(|_| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        SPREAD + Duration::from_nanos((random >> 33) % 250_000_000)
-    });
-    fire(executor, delays).await;
+    std::iter::repeat_with(move || {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        Duration::from_nanos((random >> 33) % over.as_nanos() as u64)
+    })
 }
 
 async fn fire<E: Executor>(executor: &E, delays: impl Iterator<Item = Duration>) {

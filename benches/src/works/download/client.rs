@@ -1,4 +1,4 @@
-//! The counterpart: it orders files and takes what comes.
+//! The client: it orders files and discards them.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,10 +12,10 @@ use nix::sys::socket::{MsgFlags, recv};
 use super::files::word;
 use crate::sides::send::{ALL, Order};
 
-/// What is taken at a time.
+/// The size of a read.
 const BUFFER: usize = 4 << 20;
-/// Nothing that is measured takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any measurement.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Client {
     stream: TcpStream,
@@ -25,19 +25,19 @@ pub struct Client {
 impl Client {
     pub fn connect(port: u16) -> Result<Client> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         let buffer = vec![0; BUFFER];
         Ok(Client { stream, buffer })
     }
 
-    /// Orders a file so often, and throws it away. What was sent, in bytes.
+    /// Orders a file a number of times, discards it and returns its bytes.
     pub fn fetch(&mut self, size: u64, times: u64) -> Result<u64> {
         self.stream.write_all(&Order { size, times }.bytes())?;
         self.take(size * times)?;
         Ok(size * times)
     }
 
-    /// Orders every file of the side's folder so often, which are `bytes` together, and throws them away.
+    /// Orders all files of the side's folder, of `bytes` together, and discards them.
     pub fn fetch_all(&mut self, times: u64, bytes: u64) -> Result<()> {
         self.stream.write_all(&Order { size: ALL, times }.bytes())?;
         self.take(bytes * times)
@@ -53,7 +53,7 @@ impl Client {
         Ok(())
     }
 
-    /// The same, and compares every byte with the file's.
+    /// Orders a file and compares every byte.
     pub fn check(&mut self, size: u64, times: u64) -> Result<()> {
         self.stream.write_all(&Order { size, times }.bytes())?;
         let mut part = vec![0; 64 << 10];
@@ -76,8 +76,8 @@ impl Client {
     }
 }
 
-/// Takes what has come, without looking at it: with MSG_TRUNC the kernel does not even copy it, so that the counterpart is never
-/// what a side waits for. 0 is the end.
+/// Discards received bytes. With MSG_TRUNC the kernel does not copy them, so the client is never
+/// the limit. 0 is the end.
 pub fn discard(stream: &(impl AsFd + ?Sized), buffer: &mut [u8]) -> Result<usize, Errno> {
     recv(stream.as_fd().as_raw_fd(), buffer, MsgFlags::MSG_TRUNC)
 }

@@ -17,24 +17,25 @@ use nix::sys::socket::{
 use super::client::discard;
 use crate::sides::send::Order;
 
-/// What goes in one packet. With loopback's 64 KiB the kernel gives a connection room for megabytes, and nothing ever waits for a
-/// reader.
+/// The size of a packet. With loopback's 64 KiB a connection gets room for megabytes, and no server
+/// ever waits for a reader.
 #[derive(Clone, Copy)]
 pub enum Segment {
-    /// So large that a file goes in the first ten, which is all that a connection has before it hears from its peer: else a kernel's
-    /// slow start, once for each connection, would be most of what many connections cost.
+    /// So large that a file fits the ten packets of TCP's initial window. Otherwise the slow start
+    /// of each connection would dominate.
     Jumbo = 8948,
-    /// Ethernet's: little room, for those who wait.
+    /// Ethernet's size: small buffers, for clients that do not read.
     Ethernet = 1460,
 }
 
-/// What a connection may hold on this side. More would be more than the kernel has for all TCP together, and it would drop what comes.
+/// The receive buffer of a connection. Larger ones would exceed the kernel's limit for all TCP
+/// memory.
 const ROOM: usize = 32 << 10;
-/// How many connect before they are served; a listening socket has room for 4,096.
+/// The connections of a batch: the backlog of a listening socket is 4,096.
 const TOGETHER: usize = 1000;
-/// What each gets first, so that the side is known to have taken it.
+/// The size of the first file, which shows that the side has accepted the connection.
 pub const GREETING: u64 = 4 << 10;
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const BUFFER: usize = 4 << 20;
 
 pub struct Crowd {
@@ -73,12 +74,12 @@ impl Crowd {
         Ok(())
     }
 
-    /// Each orders a file so often.
+    /// Lets each client order a file a number of times.
     pub fn order(&self, size: u64, times: u64) -> Result<()> {
         order(&self.streams, size, times)
     }
 
-    /// The same, and throws away what comes until all is there. What was sent, in bytes.
+    /// Does the same, discards the files and returns their bytes.
     pub fn fetch(&mut self, size: u64, times: u64) -> Result<u64> {
         self.order(size, times)?;
         let all = size * times * self.streams.len() as u64;
@@ -90,7 +91,7 @@ impl Crowd {
         let mut left = all;
         let mut events = Events::with_capacity(1024);
         while left > 0 {
-            self.poll.poll(&mut events, Some(PATIENCE))?;
+            self.poll.poll(&mut events, Some(TIMEOUT))?;
             ensure!(!events.is_empty(), "nothing came for a minute");
             for event in &events {
                 let Token(number) = event.token();
@@ -108,7 +109,7 @@ fn order(streams: &[TcpStream], size: u64, times: u64) -> Result<()> {
     Ok(())
 }
 
-/// All that is there.
+/// Discards all bytes that have come.
 fn take(stream: &TcpStream, buffer: &mut [u8]) -> Result<u64> {
     let mut taken = 0;
     loop {
@@ -126,7 +127,7 @@ fn connected(port: u16, segment: Segment) -> Result<TcpStream> {
     let fd = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&fd, sockopt::TcpMaxSeg, &(segment as u32))?;
     setsockopt(&fd, sockopt::RcvBuf, &ROOM)?;
-    // Its end leaves nothing behind: tens of thousands would use the ports up.
+    // No connection leaves a TIME_WAIT, which would use up the ports.
     let reset = linger {
         l_onoff: 1,
         l_linger: 0,

@@ -1,4 +1,4 @@
-//! Files whose bytes say where they belong.
+//! Files whose bytes depend on their offset.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -8,7 +8,8 @@ use anyhow::Result;
 
 use crate::Options;
 
-/// The eight bytes at a multiple of eight: the place, mixed (splitmix64), so that a gap or a repetition shows.
+/// Returns eight bytes of a file: their number, mixed (splitmix64), so that a gap or a repeat
+/// shows.
 pub fn word(place: u64) -> [u8; 8] {
     let mut mixed = place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,13 +21,13 @@ pub fn folder(options: &Options) -> PathBuf {
     options.folder.join("files")
 }
 
-/// The file of a size, made where it is not there yet.
+/// Returns the file of a size and creates it if needed.
 pub fn file(options: &Options, size: u64) -> Result<PathBuf> {
     make(options, size)?;
     Ok(folder(options).join(size.to_string()))
 }
 
-/// Makes the file of a size where it is not there yet, and has it in the page cache.
+/// Creates the file of a size if needed and loads it into the page cache.
 pub fn make(options: &Options, size: u64) -> Result<()> {
     make_in(&folder(options), size)
 }
@@ -46,7 +47,7 @@ pub fn make_in(folder: &Path, size: u64) -> Result<()> {
     warm(&path)
 }
 
-/// Reads a file, so that the page cache holds it.
+/// Reads a file into the page cache.
 pub fn warm(path: &Path) -> Result<()> {
     io::copy(&mut File::open(path)?, &mut io::sink())?;
     Ok(())

@@ -1,4 +1,4 @@
-//! What the works on sending files share: the files, the sides that send them, and the client that orders and discards.
+//! The shared parts of the works that send files: files, sides and client.
 
 mod client;
 mod crowd;
@@ -13,10 +13,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::Options;
+use crate::runner::before::with_before;
 use crate::runner::program::Program;
 use crate::runner::rounds::Peer;
 
-/// Who sends one file over one connection.
+/// The peers that send one file over one connection.
 pub const PEERS: [&str; 9] = [
     "blocking",
     "epoll",
@@ -37,12 +38,12 @@ pub fn program(options: &Options, peer: &str) -> Result<Program> {
     }
 }
 
-/// The side that sends the files of a folder.
+/// Returns the side that sends the files of a folder.
 pub fn program_in(folder: &Path, peer: &str) -> Result<Program> {
     Program::own(&format!("send-{peer}"), &[folder])
 }
 
-/// The same, started; `name` is what the table calls it. It has sent the file of a size once, and it was right.
+/// Starts such a side under a name and checks that it sends the file of a size.
 pub fn start_in(folder: &Path, peer: &str, name: &str, size: u64) -> Result<Peer> {
     let side = program_in(folder, peer)?.start()?;
     let checked = Client::connect(side.port).and_then(|mut client| client.check(size, 1));
@@ -50,10 +51,10 @@ pub fn start_in(folder: &Path, peer: &str, name: &str, size: u64) -> Result<Peer
     Ok(Peer::new(name, side))
 }
 
-/// Starts the peers, and sees that each sends what is in the file.
+/// Starts the peers and checks that each sends the file.
 pub fn start(options: &Options, peers: &[&str], size: u64) -> Result<Vec<Peer>> {
     let mut started = Vec::new();
-    for peer in peers {
+    for peer in with_before(peers) {
         let side = program(options, peer)?.start()?;
         let checked = Client::connect(side.port).and_then(|mut client| client.check(size, 2));
         checked.with_context(|| format!("what {peer} sends"))?;

@@ -1,4 +1,4 @@
-//! What a server asks of the kernel for a request, counted by strace(1).
+//! The system calls of a server for a request, counted by strace(1).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,15 +10,16 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::Bursts;
 use super::client::Client;
 use super::latencies;
 use crate::runner::results::Sample;
 use crate::runner::rounds::Peer;
 
-/// The waits, which many requests share.
+/// The waits that requests share.
 const POLLS: [&str; 3] = ["epoll_wait", "epoll_pwait", "epoll_pwait2"];
 
-/// The calls of so many bursts, each by its name for one request, and how many of them are no polls.
+/// Counts the calls of a number of bursts, by name for one request, and those that are no waits.
 pub fn count_calls(folder: &Path, peer: &Peer, client: &mut Client, bursts: u64) -> Result<Sample> {
     let file = folder.join("calls");
     let (server, mut latencies) = (peer.side.id(), latencies()?);
@@ -46,7 +47,7 @@ pub fn count_calls(folder: &Path, peer: &Peer, client: &mut Client, bursts: u64)
     })
 }
 
-/// strace on all threads of a process, from when this returns on.
+/// Attaches strace to all threads of a process.
 fn attach(process: u32, file: &Path) -> Result<Child> {
     let mut command = Command::new("strace");
     command.args(["-c", "-f", "-U", "calls,name", "-p", &process.to_string()]);
@@ -67,7 +68,7 @@ fn end(mut strace: Child) -> Result<()> {
     Ok(())
 }
 
-/// The lines of a summary that has two columns.
+/// Parses a summary of two columns.
 fn parse(summary: &str) -> Result<BTreeMap<String, f64>> {
     let mut calls = BTreeMap::new();
     for line in summary.lines() {

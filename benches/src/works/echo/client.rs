@@ -1,7 +1,7 @@
-//! Connections that all send at once, and have their answers looked for.
+//! Connections that all send at once.
 
 use std::hint;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -9,17 +9,19 @@ use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
 use nix::sys::socket::{setsockopt, sockopt};
 
+use super::Bursts;
 use super::gate::Gate;
 
 pub const MESSAGE: usize = 64;
 
-/// After this time a server that has nothing to do sleeps.
+/// The time after which an idle server sleeps.
 const REST: Duration = Duration::from_micros(50);
-/// Between two looks for an answer: a look holds the socket for a moment, and should seldom meet the server's send.
-const GLANCE: Duration = Duration::from_micros(5);
+/// The time between two reads: a read locks the socket for a moment, and should seldom meet the
+/// server's send.
+const READ_INTERVAL: Duration = Duration::from_micros(5);
 const TOO_LONG: Duration = Duration::from_secs(10);
 
-/// What nobody sends by chance: no two requests of a client are alike.
+/// Returns the bytes of a request. No two requests of a client are alike.
 pub fn message(burst: u64, place: usize) -> [u8; MESSAGE] {
     let seed = (burst << 24 | place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut bytes = [0; MESSAGE];
@@ -36,7 +38,7 @@ fn spin(time: Duration) {
     }
 }
 
-/// Lets a server that has nothing to do fall asleep.
+/// Lets an idle server fall asleep.
 pub fn rest() {
     spin(REST);
 }
@@ -47,7 +49,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects so often, and has each connection's first echo before the next is made.
+    /// Makes `count` connections, each with one echo before the next.
     pub fn connect(port: u16, count: usize) -> Result<Client> {
         let connect = |place| {
             let mut connection = TcpStream::connect(("127.0.0.1", port))?;
@@ -70,17 +72,27 @@ impl Client {
         self.connections.len()
     }
 
-    /// Whether the server is stopped while a burst is laid out: one request is none.
-    pub fn is_gated(&self) -> bool {
-        self.len() > 1
-    }
-
     pub fn connections(&mut self) -> &mut [TcpStream] {
         &mut self.connections
     }
 
-    /// One request on each connection, all there before the server sees the first.
-    pub fn burst(&mut self, server: u32, latencies: &mut Histogram<u64>) -> Result<()> {
+    /// Closes all connections without TIME_WAIT, which would use up the ports.
+    pub fn abort(self) -> Result<()> {
+        self.connections.iter().try_for_each(abort)
+    }
+}
+
+impl Bursts for Client {
+    fn requests(&self) -> usize {
+        self.len()
+    }
+
+    fn is_gated(&self) -> bool {
+        self.len() > 1
+    }
+
+    /// Sends one request on each connection. All are there before the server sees the first.
+    fn burst(&mut self, server: u32, latencies: &mut Histogram<u64>) -> Result<()> {
         self.bursts += 1;
         rest();
         let gate = match self.is_gated() {
@@ -97,37 +109,43 @@ impl Client {
         }
         drop(gate);
         for (place, connection) in self.connections.iter_mut().enumerate() {
-            let got = look_for_answer(connection)?;
+            let got = read_reply(connection)?;
             ensure!(got == message(self.bursts, place), "something else came");
             latencies.record(begin.elapsed().as_nanos() as u64)?;
         }
         Ok(())
     }
-
-    /// Closes all without leaving the ports waiting for a minute, as there are not many times ten thousand.
-    pub fn abort(self) -> Result<()> {
-        let at_once = nix::libc::linger {
-            l_onoff: 1,
-            l_linger: 0,
-        };
-        for connection in &self.connections {
-            setsockopt(connection, sockopt::Linger, &at_once)?;
-        }
-        Ok(())
-    }
 }
 
-fn look_for_answer(connection: &mut TcpStream) -> Result<[u8; MESSAGE]> {
-    let begin = Instant::now();
+/// Closes a connection without TIME_WAIT, which would use up the ports.
+pub fn abort(connection: &TcpStream) -> Result<()> {
+    let at_once = nix::libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    Ok(setsockopt(connection, sockopt::Linger, &at_once)?)
+}
+
+/// Reads a reply without sleeping.
+pub fn read_reply(connection: &mut TcpStream) -> Result<[u8; MESSAGE]> {
     let (mut bytes, mut got) = ([0; MESSAGE], 0);
     while got < MESSAGE {
-        match connection.read(&mut bytes[got..]) {
-            Ok(0) => bail!("the server closed it"),
-            Ok(read) => got += read,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => spin(GLANCE),
-            Err(error) => return Err(error).context("an answer"),
+        match spin_for(|| connection.read(&mut bytes[got..]))? {
+            0 => bail!("the server closed the connection"),
+            read => got += read,
         }
-        ensure!(begin.elapsed() < TOO_LONG, "no answer came");
     }
     Ok(bytes)
+}
+
+/// Repeats a call that would block until it does not.
+pub fn spin_for<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T> {
+    let begin = Instant::now();
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => spin(READ_INTERVAL),
+            result => return result.context("a reply"),
+        }
+        ensure!(begin.elapsed() < TOO_LONG, "no reply came");
+    }
 }

@@ -1,4 +1,4 @@
-//! Connections that each send as soon as they have their answer: what a client sees in time.
+//! Connections that each send again after their reply, for latencies.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ use crate::runner::rounds::{Peer, sample};
 
 const TOO_LONG: Duration = Duration::from_secs(10);
 
-/// So many requests, over all connections of the client, as one measurement.
+/// Measures a number of requests over all connections as one sample.
 pub fn measure_closed(peer: &mut Peer, client: &mut Client, requests: u64) -> Result<Sample> {
     let mut run = Run {
         begun: vec![Instant::now(); client.len()],
@@ -42,7 +42,7 @@ pub fn measure_closed(peer: &mut Peer, client: &mut Client, requests: u64) -> Re
 
 struct Run {
     begun: Vec<Instant>,
-    /// What is still to be sent.
+    /// The requests that are still to be sent.
     left: u64,
     latencies: Histogram<u64>,
 }
@@ -67,7 +67,7 @@ impl Run {
         Ok(())
     }
 
-    /// Says how many were sent: one, or none where that were too many.
+    /// Sends a request if any is left, and returns the number sent.
     fn send(&mut self, place: usize, connection: &mut TcpStream) -> Result<u64> {
         if self.left == 0 {
             return Ok(0);

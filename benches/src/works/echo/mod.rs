@@ -1,20 +1,20 @@
-//! What C and F have in common: clients that send 64 bytes on each of many connections and wait for the echo.
+//! Clients that C, F and I share: they send requests in equal bursts and wait for all replies.
 //!
-//! # What makes it fair
+//! # Equal bursts
 //!
-//! How many requests a server finds at one poll depends on how fast it is: a quick one is waiting when the first comes, a slow one
-//! finds many, and its poll is cheap for each. So the figure is taken of bursts that are alike for all: the server is stopped
-//! (SIGSTOP), each connection sends, the server goes on, and only when all have their answer the next burst begins. What the stop
-//! itself costs, with falling asleep and waking up, an EINTR and a poll, is measured by stops without a burst, in the same sample,
-//! and taken off; it is kept as `gate`.
+//! A fast server sleeps when the first request comes. A slow server finds many requests at one
+//! poll, so its poll is cheap for each. Bursts give every server the same work: the runner stops
+//! the server (SIGSTOP), every connection sends, the server goes on, and the next burst begins
+//! after the last reply. A stop costs the server a sleep, a wake-up, an EINTR and a poll. The same
+//! sample measures stops without a burst and subtracts them; their cost is kept as `gate`.
 //!
-//! One connection makes no bursts. There the client waits a little before each request, so that each finds the server asleep:
-//! this figure is mostly what the kernel needs to put it to sleep and to wake it.
+//! One connection makes no bursts. The client waits a little before each request, so that each
+//! finds the server asleep. That figure is mostly the kernel's time for sleeping and waking.
 //!
-//! The client looks for answers without waiting in the kernel: no send of the server's has to wake anybody, which would be at
-//! the server's cost, and more often the slower the server is.
+//! The client polls for replies without sleeping in the kernel. Otherwise each send would have to
+//! wake the client, at the server's cost, and more often for a slower server.
 //!
-//! What a client sees in time is measured apart, where each connection sends as soon as it has its answer.
+//! Latency is measured apart: there each connection sends as soon as it has its reply.
 
 pub mod calls;
 pub mod client;
@@ -28,10 +28,10 @@ use hdrhistogram::Histogram;
 
 use crate::runner::results::Sample;
 use crate::runner::rounds::{Peer, sample};
-use client::Client;
+use client::rest;
 use gate::Gate;
 
-/// How often the stop is measured by itself for each sample.
+/// The number of stops without a burst in each sample.
 const GATES: u32 = 200;
 
 /// Latencies of up to ten seconds in nanoseconds, to three digits.
@@ -39,7 +39,7 @@ pub fn latencies() -> Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, 10_000_000_000, 3)?)
 }
 
-/// The two that are shown, in seconds.
+/// Notes the median and the 99th percentile, in seconds.
 pub fn note_latencies(sample: &mut Sample, latencies: &Histogram<u64>) {
     for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
         let nanoseconds = latencies.value_at_quantile(quantile);
@@ -49,16 +49,28 @@ pub fn note_latencies(sample: &mut Sample, latencies: &Histogram<u64>) {
     }
 }
 
-/// So many bursts as one measurement.
-pub fn measure_bursts(peer: &mut Peer, client: &mut Client, bursts: u64) -> Result<Sample> {
+/// A client that sends requests in equal bursts.
+pub trait Bursts {
+    /// The number of requests in a burst.
+    fn requests(&self) -> usize;
+    /// Returns true if the server is stopped while the client prepares a burst.
+    fn is_gated(&self) -> bool {
+        true
+    }
+    /// Sends one burst to a server and checks every reply.
+    fn burst(&mut self, server: u32, latencies: &mut Histogram<u64>) -> Result<()>;
+}
+
+/// Measures a number of bursts as one sample.
+pub fn measure_bursts(peer: &mut Peer, client: &mut impl Bursts, bursts: u64) -> Result<Sample> {
     let server = peer.side.id();
     let mut latencies = latencies()?;
     let mut work = |_: &mut Peer| {
         for _ in 0..bursts {
             client.burst(server, &mut latencies)?;
         }
-        client::rest();
-        Ok((bursts * client.len() as u64) as f64)
+        rest();
+        Ok((bursts * client.requests() as u64) as f64)
     };
     let mut sample = sample(peer, &mut work).with_context(|| peer.name.clone())?;
     note_latencies(&mut sample, &latencies);
@@ -70,17 +82,17 @@ pub fn measure_bursts(peer: &mut Peer, client: &mut Client, bursts: u64) -> Resu
     Ok(sample)
 }
 
-/// The server's CPU time of one stop.
+/// Returns the server's CPU time of one stop.
 fn gate_cost(peer: &Peer) -> Result<Duration> {
     let begin = peer.side.cpu.now()?;
     for _ in 0..GATES {
         drop(Gate::close(peer.side.id())?);
-        client::rest();
+        rest();
     }
     Ok(peer.side.cpu.since(begin)? / GATES)
 }
 
-/// A number of connections, as a title has it.
+/// Returns a number of connections in words.
 pub fn words(connections: usize) -> String {
     match connections {
         1 => "one connection".to_string(),

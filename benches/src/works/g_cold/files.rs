@@ -12,19 +12,19 @@ use nix::unistd::geteuid;
 use crate::runner::side::Side;
 use crate::servers::Site;
 
-/// A file that can be had cold again and again.
+/// A file that can be made cold again and again.
 pub trait Cold {
     fn name(&self) -> &'static str;
     fn title(&self) -> String;
     fn path(&self) -> &Path;
-    /// Below the servers' root.
+    /// Its path below the servers' root.
     fn url(&self) -> String;
     fn size(&self) -> u64;
     /// Makes it cold.
     fn cool(&self) -> Result<()>;
 }
 
-/// A file on the disk, thrown out of the page cache.
+/// A file on the disk, evicted from the page cache.
 pub struct OnDisk {
     path: PathBuf,
     size: u64,
@@ -33,7 +33,7 @@ pub struct OnDisk {
 impl OnDisk {
     pub fn new(site: &Site, size: u64) -> Result<OnDisk> {
         let path = site.root.join(site.file(size)?);
-        // What is dirty cannot be thrown out.
+        // The kernel does not evict dirty pages.
         File::open(&path)?.sync_all()?;
         Ok(OnDisk { path, size })
     }
@@ -71,7 +71,7 @@ impl Cold for OnDisk {
     }
 }
 
-/// A file of a FUSE file system, whose reads take a tenth of a second. Opening it makes it cold.
+/// A file of a FUSE file system. A read takes 100 ms, and opening the file makes it cold.
 pub struct Slow {
     point: PathBuf,
     path: PathBuf,
@@ -82,14 +82,14 @@ const SLOW_SIZE: u64 = 1 << 20;
 const DELAY_MS: u64 = 100;
 
 impl Slow {
-    /// Nothing where there can be no such file system.
+    /// Returns `None` if FUSE is not available.
     pub fn mount(site: &Site) -> Result<Option<Slow>> {
         if !geteuid().is_root() || !Path::new("/dev/fuse").exists() {
             eprintln!("G fuse is left out: it takes root and /dev/fuse");
             return Ok(None);
         }
         let point = site.root.join("slow");
-        // One that an interrupted run has left.
+        // An interrupted run can leave a mount.
         let _ = umount2(&point, MntFlags::MNT_DETACH);
         fs::create_dir_all(&point)?;
         let device = File::options().read(true).write(true).open("/dev/fuse")?;
@@ -129,7 +129,7 @@ fn attach(device: &File, point: &Path) -> Result<()> {
     )?)
 }
 
-/// Before its server ends: else the place would be left as one that cannot be reached.
+/// It unmounts before the server ends. Otherwise the mount would stay, unreachable.
 impl Drop for Slow {
     fn drop(&mut self) {
         if let Err(error) = umount2(&self.point, MntFlags::MNT_DETACH) {

@@ -1,4 +1,4 @@
-//! How late a peer is while it sends.
+//! The lateness of a peer while it sends.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use crate::runner::side::{Cpu, Side, measured, waited_for_core};
 use crate::servers::{Connection, content};
 use crate::sides::cold;
 
-/// The size of what is asked for each millisecond.
+/// The size of the small file that is requested each millisecond.
 pub const SMALL: u64 = 1 << 10;
 
 const TICK: Duration = Duration::from_millis(1);
@@ -27,7 +27,7 @@ pub fn asyncio() -> Result<Side> {
     Side::start(command)
 }
 
-/// Has the peer send the file to a client here, and tell how late its ticker was.
+/// Orders a peer to send the file to a client here, and returns the lateness of its ticker.
 pub fn in_process(peer: &mut Peer, cold: &dyn Cold) -> Result<Sample> {
     cold.cool()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -50,7 +50,7 @@ pub fn in_process(peer: &mut Peer, cold: &dyn Cold) -> Result<Sample> {
     Ok(sample)
 }
 
-/// Downloads the file from a server, and asks it meanwhile for something small each millisecond.
+/// Downloads the file from a server, and requests a small file each millisecond meanwhile.
 pub fn of_server(peer: &mut Peer, cold: &dyn Cold) -> Result<Sample> {
     let mut small = Connection::new(peer.side.port)?;
     small.get_checked(&SMALL.to_string(), SMALL)?;
@@ -74,11 +74,11 @@ pub fn of_server(peer: &mut Peer, cold: &dyn Cold) -> Result<Sample> {
     start.sample(peer, late)
 }
 
-/// The worst of some moments.
+/// The worst lateness.
 #[derive(Clone, Copy, Default)]
 struct Late {
     all: Duration,
-    /// Without the time in which a thread could run and others had the core.
+    /// Without the time in which other threads had the core.
     own: Duration,
 }
 
@@ -92,7 +92,7 @@ impl Late {
     }
 }
 
-/// The longest time from when a request was due to its answer.
+/// Returns the longest time from a request's due time to its reply.
 fn ping(connection: &mut Connection, server: u32, done: &AtomicBool) -> Result<Late> {
     let waited = || waited_for_core(&server.to_string()) + waited_for_core("thread-self");
     let mut worst = Late::default();

@@ -1,8 +1,8 @@
-//! G: how late a loop is for everything else while it sends a file that is not in memory.
+//! G: the lateness of a loop while it sends a file that is not in memory.
 //!
-//! Of a library it is asked by a ticker on the same loop, of a server by small requests over another connection, one each
-//! millisecond. A sample's "late" is the worst of one transfer, "late_own"
-//! the same without the time in which others had the core.
+//! A ticker on the same loop measures a library. Small requests over another connection, one each
+//! millisecond, measure a server. The figure `late` is the worst of one transfer; `late_own` leaves
+//! out the time in which other threads had the core.
 
 pub mod files;
 pub mod lateness;
@@ -18,7 +18,7 @@ use crate::servers::{Site, Variant};
 use files::{Cold, OnDisk, Slow};
 use lateness::{in_process, of_server};
 
-/// The library's default, and what its users would have instead.
+/// sendloop with its defaults, and its peers.
 fn libraries() -> Result<Vec<Peer>> {
     Ok(vec![
         Peer::new("sendloop", Side::own("cold-sendloop", &[])?),
@@ -63,7 +63,7 @@ fn measure(
         rounds,
     };
     let table = plan.run_samples(libraries, |peer| in_process(peer, cold))?;
-    results::save(&options.folder, &table)?;
+    results::save(options, &table)?;
     let plan = Plan {
         key: &format!("G {name} http"),
         title: &format!("{what}: a small request each ms to the worker that sends"),
@@ -71,5 +71,5 @@ fn measure(
         rounds,
     };
     let table = plan.run_samples(servers, |peer| of_server(peer, cold))?;
-    results::save(&options.folder, &table)
+    results::save(options, &table)
 }

@@ -1,0 +1,102 @@
+//! Dates in request fields (RFC 9110, section 5.6.7), in seconds since 1970. Earlier ones are
+//! negative.
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+const DAYS: [&str; 7] = [
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+];
+
+/// 50 years of 365.2425 days.
+const HALF_A_CENTURY: i64 = 50 * 31_556_952;
+
+/// A day and a time, apart from the year.
+#[derive(Clone, Copy)]
+struct InYear {
+    month: usize,
+    day: i64,
+    second_of_day: i64,
+}
+
+/// Reads a date in any of the three formats. `now` decides about years of two digits.
+pub(crate) fn parse(date: &str, now: i64) -> Option<i64> {
+    let words: Vec<&str> = date.split(' ').collect();
+    match words[..] {
+        // Sun, 06 Nov 1994 08:49:37 GMT
+        [name, day, month, year, time, "GMT"] if is_short(name.strip_suffix(',')?) => {
+            InYear::new(month, digits(day, 2)?, time)?.of(digits(year, 4)?)
+        }
+        // Sunday, 06-Nov-94 08:49:37 GMT
+        [name, date, time, "GMT"] if DAYS.contains(&name.strip_suffix(',')?) => {
+            let mut parts = date.splitn(3, '-');
+            let (day, month) = (digits(parts.next()?, 2)?, parts.next()?);
+            let year = digits(parts.next()?, 2)?;
+            InYear::new(month, day, time)?.of_short_year(year, now)
+        }
+        // Sun Nov  6 08:49:37 1994
+        [name, month, "", day, time, year] if is_short(name) => {
+            InYear::new(month, digits(day, 1)?, time)?.of(digits(year, 4)?)
+        }
+        [name, month, day, time, year] if is_short(name) => {
+            InYear::new(month, digits(day, 2)?, time)?.of(digits(year, 4)?)
+        }
+        _ => None,
+    }
+}
+
+impl InYear {
+    /// A second of 60 is a leap second.
+    fn new(month: &str, day: i64, time: &str) -> Option<InYear> {
+        let mut parts = time.splitn(3, ':');
+        let mut part = |most| digits(parts.next()?, 2).filter(|&part| part <= most);
+        let (hour, minute, second) = (part(23)?, part(59)?, part(60)?);
+        Some(InYear {
+            month: MONTHS.iter().position(|&name| name == month)?,
+            day,
+            second_of_day: (hour * 60 + minute) * 60 + second,
+        })
+    }
+
+    fn of(self, year: i64) -> Option<i64> {
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let mut lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        lengths[1] += i64::from(is_leap);
+        if !(1..=lengths[self.month]).contains(&self.day) {
+            return None;
+        }
+        let day_of_year = lengths[..self.month].iter().sum::<i64>() + self.day - 1;
+        let days = days_before(year) - days_before(1970) + day_of_year;
+        Some(days * 86_400 + self.second_of_day)
+    }
+
+    /// A year that seems more than 50 years ahead is the latest one in the past with these digits.
+    fn of_short_year(self, year: i64, now: i64) -> Option<i64> {
+        let centuries = (0..100).rev();
+        let mut dates = centuries.filter_map(|century| self.of(century * 100 + year));
+        dates.find(|&date| date <= now + HALF_A_CENTURY)
+    }
+}
+
+/// Days from the start of the year 1 to the start of this one. The year 0 is a leap year.
+fn days_before(year: i64) -> i64 {
+    let past = year - 1;
+    past * 365 + past.div_euclid(4) - past.div_euclid(100) + past.div_euclid(400)
+}
+
+fn is_short(name: &str) -> bool {
+    name.len() == 3 && DAYS.iter().any(|day| day.starts_with(name))
+}
+
+/// Exactly so many digits, and nothing else.
+fn digits(text: &str, len: usize) -> Option<i64> {
+    let is_number = text.len() == len && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
+}
