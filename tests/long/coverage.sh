@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Which lines of src/ the tests run: tests/long/coverage.sh [--write]
-# Prints a table by file, and what lines are not covered; with --write the table goes into docs/RELIABILITY.md. Wants cargo-llvm-cov
-# and Debian's llvm-22 (the toolchain's own llvm-tools will do as well); installs what is missing.
+# Prints the lines of src/ that no test runs: tests/long/coverage.sh [--write]
+# With --write, the table of files below 100 % goes into docs/RELIABILITY.md. Needs cargo-llvm-cov
+# and Debian's llvm-22 or the toolchain's llvm-tools, and installs what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
