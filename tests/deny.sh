@@ -8,6 +8,6 @@ direct=$(cargo tree --locked --edges normal --depth 1 --prefix none --format '{p
 [ "$direct" = "libc log mio" ] || { echo "the library depends on: $direct"; exit 1; }
 
 cargo deny --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny
-for manifest in Cargo.toml fuzz/Cargo.toml benches/Cargo.toml; do
+for manifest in Cargo.toml fuzz/Cargo.toml benches/Cargo.toml conformance/Cargo.toml; do
   cargo deny --log-level error --locked --manifest-path "$manifest" --config deny.toml check bans licenses sources
 done

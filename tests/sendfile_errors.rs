@@ -3,7 +3,9 @@
 mod util;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+#[cfg(target_os = "linux")]
+use std::io::Write;
+use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 #[cfg(target_os = "linux")]

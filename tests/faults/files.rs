@@ -90,8 +90,10 @@ fn sendfile_that_looks_at_the_page_cache() {
 #[test]
 fn sendfile_of_small_parts() {
     play(|scene| {
-        let (near, far) = tcp();
-        let near = Socket::new(near).expect("non-blocking");
+        let (near, far) = scene.until_ok(|| {
+            let (near, far) = tcp();
+            Ok((Socket::new(near)?, far))
+        });
         let reader = peers::reader(far);
         scene.event_loop.run_until_complete(async {
             let mut sent = 0;
@@ -108,8 +110,10 @@ fn sendfile_of_small_parts() {
 #[test]
 fn sendfile_with_a_header() {
     play(|scene| {
-        let (near, far) = tcp();
-        let near = Socket::new(near).expect("non-blocking");
+        let (near, far) = scene.until_ok(|| {
+            let (near, far) = tcp();
+            Ok((Socket::new(near)?, far))
+        });
         let reader = peers::reader(far);
         scene.event_loop.run_until_complete(async {
             let mut sent = 0;

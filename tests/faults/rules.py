@@ -104,7 +104,7 @@ RULES = [
     Rule("clone3", meets=REPORTED, says="the job fails with a `TaskError` whose source it is; the next job retries",
          title="the executor's first thread"),
     Rule("getsockopt", says="the socket counts as a stream socket other than TCP", like="SO_PROTOCOL", title="the protocol of the socket"),
-    Rule("getsockopt", meets=REPORTED, says="the transfer reports it; the next one retries", title="the kind of the socket"),
+    Rule("getsockopt", meets=REPORTED, says="`Socket::new` reports it", title="the kind of the socket"),
     Rule("epoll_create1", meets=REPORTED, says="`Loop::new` reports it and leaves nothing open"),
     Rule("socketpair", meets=REPORTED, says="`add_signal_handler` reports it"),
     Rule("rt_sigaction", meets=REPORTED, says="`add_signal_handler` reports it", like="sa_handler=0x",

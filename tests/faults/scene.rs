@@ -177,6 +177,16 @@ impl Scene {
         self.met.borrow().len()
     }
 
+    /// Calls `make` until it succeeds, and notes the errors.
+    pub(super) fn until_ok<T>(&self, make: impl Fn() -> io::Result<T>) -> T {
+        loop {
+            match make() {
+                Ok(value) => return value,
+                Err(error) => self.met_error(&error),
+            }
+        }
+    }
+
     #[track_caller]
     pub(super) fn met_error(&self, error: &io::Error) {
         self.met(name(error));

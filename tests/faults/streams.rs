@@ -15,9 +15,11 @@ const ROUNDS: usize = 10;
 #[test]
 fn accept() {
     play(|scene| {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let addr = listener.local_addr().expect("bound");
-        let listener = Socket::new(listener).expect("non-blocking");
+        let listener = scene.until_ok(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            Socket::new(listener)
+        });
+        let addr = listener.get_ref().local_addr().expect("bound");
         // One after the other: each is a new edge.
         let clients = thread::spawn(move || {
             let connect = |_| {
@@ -65,8 +67,10 @@ fn connect() {
 #[test]
 fn recv() {
     play(|scene| {
-        let (near, far) = tcp();
-        let near = Socket::new(near).expect("non-blocking");
+        let (near, far) = scene.until_ok(|| {
+            let (near, far) = tcp();
+            Ok((Socket::new(near)?, far))
+        });
         let writer = peers::writer(far, content(0, ODD));
         let mut received = Vec::new();
         scene.event_loop.run_until_complete(async {
@@ -87,8 +91,10 @@ fn recv() {
 #[test]
 fn sendall_in_pieces() {
     play(|scene| {
-        let (near, far) = tcp();
-        let near = Socket::new(near).expect("non-blocking");
+        let (near, far) = scene.until_ok(|| {
+            let (near, far) = tcp();
+            Ok((Socket::new(near)?, far))
+        });
         let reader = peers::reader(far);
         // All of it fits into the socket's buffer, so that each piece is one call: one that fails has sent nothing.
         let all = content(0, 30_001);
@@ -129,9 +135,12 @@ fn sendall_through_a_narrow_socket() {
 fn datagrams() {
     play(|scene| {
         let bind = || {
-            let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-            let addr = socket.local_addr().expect("bound");
-            (Socket::new(socket).expect("non-blocking"), addr)
+            let socket = scene.until_ok(|| {
+                let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+                Socket::new(socket)
+            });
+            let addr = socket.get_ref().local_addr().expect("bound");
+            (socket, addr)
         };
         let ((one, from), (other, to)) = (bind(), bind());
         let event_loop = &scene.event_loop;

@@ -25,5 +25,5 @@ export -f part
 
 # The longest first.
 [ $# -gt 0 ] || set -- "sanitizers valgrind" order "machines aarch64" "sanitizers thread" soak fuzz "sanitizers address" \
-  "machines musl" fork "sanitizers leak" coverage interleavings "machines oldest" "machines check"
+  "machines musl" fork conformance "sanitizers leak" coverage interleavings "machines oldest" "machines check"
 printf '%s\n' "$@" | xargs -P 2 -I{} bash -euo pipefail -c 'part {}'
