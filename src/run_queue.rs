@@ -215,9 +215,9 @@ pub(crate) fn wake_local(number: u64) -> bool {
 }
 
 impl RunQueue {
-    /// Makes the queue of a new loop and makes it known on this thread until [`close`](Ready::close).
+    /// Makes the queue of a new loop and makes it known on this thread until [`close`](RunQueue::close).
     ///
-    /// `embedder` is woken as [`notify_next`](Ready::notify_next) says.
+    /// `embedder` is woken as [`notify_next`](RunQueue::notify_next) says.
     pub(crate) fn new(id: LoopId, embedder: Waker) -> Rc<RunQueue> {
         let ready = Rc::new(RunQueue {
             id,
