@@ -3,20 +3,25 @@
 //!
 //! ```no_run
 //! use std::{fs::File, io, net::TcpListener};
-//! use sendloop::Socket;
+//! use sendloop::{LoopHandle, Socket};
 //!
 //! fn main() -> io::Result<()> {
-//!     sendloop::run(async |event_loop| {
-//!         let listener = Socket::new(TcpListener::bind("127.0.0.1:8080")?)?;
-//!         loop {
-//!             let (client, _) = event_loop.sock_accept(&listener).await?;
-//!             let handle = event_loop.clone();
-//!             event_loop.create_task(async move {
-//!                 let file = File::open("Cargo.toml")?;
-//!                 handle.sock_sendfile(&client, &file).await
-//!             });
-//!         }
-//!     })?
+//!     match sendloop::run(serve) {
+//!         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()), // Ctrl-C
+//!         result => result?,
+//!     }
+//! }
+//!
+//! async fn serve(event_loop: LoopHandle) -> io::Result<()> {
+//!     let listener = Socket::new(TcpListener::bind("127.0.0.1:8080")?)?;
+//!     loop {
+//!         let (client, _) = event_loop.sock_accept(&listener).await?;
+//!         let handle = event_loop.clone();
+//!         event_loop.create_task(async move {
+//!             let file = File::open("Cargo.toml")?;
+//!             handle.sock_sendfile(&client, &file).await
+//!         });
+//!     }
 //! }
 //! ```
 //!
@@ -28,6 +33,7 @@
 //! | How do I… | Use | Program |
 //! |---|---|---|
 //! | start? | [`run`]; [`Builder::run`] for settings; [`Loop::run_until_complete`] | `echo_server.rs` |
+//! | end without an error at Ctrl-C? | [`run`] fails with `Interrupted`: match it, as above | `echo_server.rs` |
 //! | spawn a task? | [`create_task`](LoopHandle::create_task), [`task_group`](LoopHandle::task_group) for many | `chat.rs` |
 //! | wait for a time? | [`sleep`](LoopHandle::sleep), [`sleep_until`](LoopHandle::sleep_until), [`call_later`](LoopHandle::call_later) | `retry.rs` |
 //! | time out? | [`wait_for`](LoopHandle::wait_for); [`stall_timeout`](SendFile::stall_timeout) for a transfer | `proxy.rs` |

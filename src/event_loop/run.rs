@@ -92,6 +92,26 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A program that Ctrl-C ends without an error. An `async fn` may be `main`:
+///
+/// ```
+/// use std::io;
+/// use sendloop::LoopHandle;
+///
+/// fn main() -> io::Result<()> {
+///     match sendloop::run(serve) {
+///         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+///         result => result?,
+///     }
+/// }
+///
+/// async fn serve(event_loop: LoopHandle) -> io::Result<()> {
+///     // A signal that a terminal would send.
+///     event_loop.call_soon(|| assert_eq!(unsafe { libc::raise(libc::SIGINT) }, 0));
+///     std::future::pending().await
+/// }
+/// ```
 #[doc(alias = "block_on")]
 #[doc(alias = "main")]
 #[track_caller]

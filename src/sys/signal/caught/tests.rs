@@ -1,9 +1,10 @@
 //! Races of the handler, each set up by hand. Each test runs in forked children.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 
 use super::*;
-use crate::sys::cvt;
+use crate::sys::{self, cvt};
 
 const SIGNAL: i32 = libc::SIGUSR1;
 
@@ -12,7 +13,11 @@ fn status_of(f: impl FnOnce() -> bool) -> libc::c_int {
     // SAFETY: the child calls `f` and exits. The C library keeps its allocator usable there.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let code = if f() { 0 } else { 1 };
+        // A panic must not unwind into the harness, of which the child has one thread.
+        let code = match catch_unwind(AssertUnwindSafe(f)) {
+            Ok(true) => 0,
+            _ => 1,
+        };
         // SAFETY: it has no conditions.
         unsafe { libc::_exit(code) };
     }
@@ -74,23 +79,27 @@ fn a_handler_called_by_a_foreign_one_does_not_raise_the_signal() {
 
 #[test]
 fn want_waits_for_a_handler_that_is_handing_the_signal_back() {
+    // The child then inherits the former actions of the test process, as after another test.
+    drop(former());
     assert_in_child(|| {
-        let slot = SignalSlot::new().expect("a slot");
+        let slot: &SignalSlot = Box::leak(Box::new(SignalSlot::new().expect("a slot")));
+        // The first call in a child sets the count to 0.
+        drop(former());
         let counted = HandingBack::begin();
         let (sender, receiver) = mpsc::channel();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                slot.want(SIGNAL).expect("a signal");
-                sender.send(()).expect("it waits");
-            });
-            while !slot.shared.wants(SIGNAL as usize) {
-                thread::yield_now();
-            }
-            let is_waiting = receiver.try_recv().is_err() && present() == libc::SIG_DFL;
-            drop(counted);
-            receiver.recv().expect("caught");
-            is_waiting && present() == ours()
-        })
+        // A thread of std could hang: at the fork another thread may have held the lock that std
+        // takes to start one.
+        let want = move || {
+            slot.want(SIGNAL).expect("a signal");
+            sender.send(()).expect("it waits");
+        };
+        sys::thread::start(want).expect("a thread");
+        while !slot.shared.wants(SIGNAL as usize) {
+            thread::yield_now();
+        }
+        let is_waiting = receiver.try_recv().is_err() && present() == libc::SIG_DFL;
+        drop(counted);
+        is_waiting && receiver.recv().is_ok() && present() == ours()
     });
 }
 
