@@ -59,7 +59,7 @@ use std::time::Duration;
 use crate::event_loop::LoopHandle;
 use crate::ready_io::check_nonblocking;
 use crate::socket::Socket;
-use crate::sys::file::Shown;
+use crate::sys::file::DebugFile;
 use crate::sys::socket::Kind;
 use crate::write_lock::Writer;
 use machine::{Machine, MachineOptions};
@@ -508,7 +508,7 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> IntoFuture for SendFile<'a, T, F> {
             socket: self.socket,
             file: self.file.as_fd(),
             options: self.options,
-            state: State::NotBegun,
+            state: FutureState::NotStarted,
         }
     }
 }
@@ -517,7 +517,7 @@ impl<T: AsFd + fmt::Debug, F: AsFd + ?Sized> fmt::Debug for SendFile<'_, T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendFile")
             .field("socket", self.socket)
-            .field("file", &Shown(self.file.as_fd()))
+            .field("file", &DebugFile(self.file.as_fd()))
             .field("position", &None::<u64>)
             .finish_non_exhaustive()
     }
@@ -530,13 +530,13 @@ pub struct SendFileFuture<'a, T: AsFd> {
     socket: &'a Socket<T>,
     file: BorrowedFd<'a>,
     options: Options<'a>,
-    state: State<'a>,
+    state: FutureState<'a>,
 }
 
-enum State<'a> {
-    NotBegun,
+enum FutureState<'a> {
+    NotStarted,
     /// In a box: a small send never gets here, and its future stays small.
-    Begun(Box<Transfer<'a>>),
+    Running(Box<Transfer<'a>>),
     Done,
 }
 
@@ -577,7 +577,7 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
             progress: options.progress,
             stall_timeout: options.stall_timeout,
         });
-        self.state = State::Begun(Box::new(transfer));
+        self.state = FutureState::Running(Box::new(transfer));
         Ok(None)
     }
 
@@ -611,10 +611,10 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
     /// If the caller polls it again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         let this = &mut *self;
-        if let State::NotBegun = this.state {
+        if let FutureState::NotStarted = this.state {
             let is_due = this.event_loop.poll_budget(cx).is_ready();
             if let Some(result) = this.begin(cx, is_due).transpose() {
-                this.state = State::Done;
+                this.state = FutureState::Done;
                 this.event_loop
                     .consume_budget(*result.as_ref().unwrap_or(&0));
                 return Poll::Ready(result);
@@ -624,12 +624,12 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
                 return Poll::Pending;
             }
         }
-        let State::Begun(transfer) = &mut this.state else {
+        let FutureState::Running(transfer) = &mut this.state else {
             panic!("a SendFileFuture was polled after it was ready");
         };
         let result = ready!(transfer.poll(&this.event_loop, this.socket, cx));
         this.event_loop.consume_budget(transfer.machine().spent());
-        this.state = State::Done;
+        this.state = FutureState::Done;
         Poll::Ready(result)
     }
 }
@@ -637,12 +637,12 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
 impl<T: AsFd + fmt::Debug> fmt::Debug for SendFileFuture<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let position = match &self.state {
-            State::NotBegun | State::Done => None,
-            State::Begun(transfer) => Some(transfer.machine().position()),
+            FutureState::NotStarted | FutureState::Done => None,
+            FutureState::Running(transfer) => Some(transfer.machine().position()),
         };
         f.debug_struct("SendFileFuture")
             .field("socket", self.socket)
-            .field("file", &Shown(self.file))
+            .field("file", &DebugFile(self.file))
             .field("position", &position)
             .finish_non_exhaustive()
     }

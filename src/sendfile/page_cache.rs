@@ -164,7 +164,7 @@ impl Mount {
 
 /// The outcome of [`PageCache::poll_ready`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Readiness {
+pub(super) enum CacheReadiness {
     /// The loop can send this many of the first bytes, at least one.
     Ready(u64),
     /// The loop's thread must not send the file.
@@ -173,7 +173,7 @@ pub(super) enum Readiness {
 
 /// The outcome of a probe of a window.
 #[derive(PartialEq, Eq, Debug)]
-enum Asked {
+enum ProbeResult {
     /// The first bytes are present. `PageCache::ready` holds their range.
     Present,
     /// The first page is missing. The executor has to prefetch these ranges.
@@ -288,7 +288,7 @@ impl PageCache {
         }
         // One page needs no stat first.
         if is_one_page(range) {
-            if let Ok(is_resident) = self.ask_byte(file, range.start) {
+            if let Ok(is_resident) = self.probe_byte(file, range.start) {
                 match is_resident {
                     true => self.ready = range.clone(),
                     false => self.count_miss(file, range.start),
@@ -302,8 +302,8 @@ impl PageCache {
         match self.mode {
             Mode::Off => true,
             Mode::Cheap | Mode::Exact => {
-                let asked = self.ask(file, &first(range, WINDOW));
-                asked == Asked::Present && self.ready.end >= range.end
+                let asked = self.probe(file, &first(range, WINDOW));
+                asked == ProbeResult::Present && self.ready.end >= range.end
             }
             Mode::Unknown | Mode::Blind => false,
         }
@@ -323,7 +323,7 @@ impl PageCache {
         file: CachedFile<'_>,
         range: Range<u64>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Readiness>> {
+    ) -> Poll<io::Result<CacheReadiness>> {
         let is_known = self.ready.contains(&range.start) || self.miss.is_some();
         if self.mode == Mode::Unknown && !is_known && is_one_page(&range) {
             self.is_ready_now(file, &range);
@@ -331,25 +331,25 @@ impl PageCache {
         if self.mode == Mode::Unknown && !self.ready.contains(&range.start) {
             ready!(self.poll_mode(file, range.start, cx))?;
             if self.mode == Mode::Unknown {
-                return Poll::Ready(Ok(Readiness::UseFallback(Fallback::NoAnswer)));
+                return Poll::Ready(Ok(CacheReadiness::UseFallback(Fallback::NoAnswer)));
             }
         }
         loop {
             if self.mode == Mode::Off {
-                return Poll::Ready(Ok(Readiness::Ready(range.end - range.start)));
+                return Poll::Ready(Ok(CacheReadiness::Ready(range.end - range.start)));
             }
             if self.ready.contains(&range.start) {
                 self.read_ahead(file, &range);
                 let end = self.ready.end.min(range.end);
-                return Poll::Ready(Ok(Readiness::Ready(end - range.start)));
+                return Poll::Ready(Ok(CacheReadiness::Ready(end - range.start)));
             }
-            match self.ask(file, &first(&range, WINDOW)) {
-                Asked::Present => {}
-                Asked::Missing(missing) => {
+            match self.probe(file, &first(&range, WINDOW)) {
+                ProbeResult::Present => {}
+                ProbeResult::Missing(missing) => {
                     ready!(self.poll_prefetch(file, missing, cx))?;
                 }
-                Asked::Direct => {
-                    return Poll::Ready(Ok(Readiness::UseFallback(Fallback::Uncached)));
+                ProbeResult::Direct => {
+                    return Poll::Ready(Ok(CacheReadiness::UseFallback(Fallback::Uncached)));
                 }
             }
         }
@@ -460,7 +460,7 @@ impl PageCache {
 
     /// Returns the file system, if the kernel knows it without a server.
     fn guess_file_system(&mut self, file: CachedFile<'_>, offset: u64) -> Option<FileSystem> {
-        match self.ask_byte(file, offset) {
+        match self.probe_byte(file, offset) {
             Ok(true) => return Some(FileSystem::Local),
             Ok(false) => {
                 self.count_miss(file, offset);
@@ -483,7 +483,7 @@ impl PageCache {
     }
 
     /// Probes which part of a window is present.
-    fn ask(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Asked {
+    fn probe(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> ProbeResult {
         let window = match self.metadata {
             Some(metadata) if metadata.size > window.start => {
                 &(window.start..window.end.min(metadata.size))
@@ -491,35 +491,35 @@ impl PageCache {
             // The file ends before the window, or its size is unknown.
             _ => {
                 self.ready = window.clone();
-                return Asked::Present;
+                return ProbeResult::Present;
             }
         };
         match self.mode {
-            Mode::Cheap => self.ask_cheap(file, window),
-            Mode::Blind => Asked::Missing(vec![first(window, PIECE)]),
-            _ => self.ask_exact(file, window),
+            Mode::Cheap => self.probe_cheap(file, window),
+            Mode::Blind => ProbeResult::Missing(vec![first(window, PIECE)]),
+            _ => self.probe_exact(file, window),
         }
     }
 
     /// Makes the cheapest probe that works here, and after a miss the exact one.
-    fn ask_cheap(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Asked {
+    fn probe_cheap(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> ProbeResult {
         let mount = self.mount.clone().unwrap_or_default();
         let cached = self.cached_pages(file, window);
         let is_there = match cached {
             Some(cached) => cached >= pages(window),
-            None if mount.nowait.get() == Some(true) => self.ask_bytes(file, window),
-            None => return self.ask_exact(file, window),
+            None if mount.nowait.get() == Some(true) => self.probe_bytes(file, window),
+            None => return self.probe_exact(file, window),
         };
         if is_there {
             self.ready = window.clone();
-            return Asked::Present;
+            return ProbeResult::Present;
         }
         if cached != Some(0) {
             self.enter_exact();
         }
-        let asked = self.ask_exact(file, window);
+        let asked = self.probe_exact(file, window);
         // If cachestat counts no page and mincore sees all of them, this is overlayfs.
-        let sees_all = asked == Asked::Present && self.ready.end >= window.end;
+        let sees_all = asked == ProbeResult::Present && self.ready.end >= window.end;
         if self.mode == Mode::Cheap && sees_all {
             mount.no_cachestat.set(true);
         }
@@ -555,18 +555,18 @@ impl PageCache {
     /// Returns whether a window's first byte and each piece's last byte are present.
     ///
     /// It does not see a hole between them.
-    fn ask_bytes(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> bool {
+    fn probe_bytes(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> bool {
         let ends = (window.start + PIECE..window.end).step_by(PIECE as usize);
         let mut offsets = [window.start]
             .into_iter()
             .chain(ends.map(|end| end - 1))
             .chain([window.end - 1])
             .take(if is_one_page(window) { 1 } else { usize::MAX });
-        offsets.all(|offset| self.ask_byte(file, offset).unwrap_or(false))
+        offsets.all(|offset| self.probe_byte(file, offset).unwrap_or(false))
     }
 
     /// Probes one byte, and remembers whether the probe works on the mount.
-    fn ask_byte(&mut self, file: CachedFile<'_>, offset: u64) -> io::Result<bool> {
+    fn probe_byte(&mut self, file: CachedFile<'_>, offset: u64) -> io::Result<bool> {
         file.event_loop.counters().sendfile_probes.add(1);
         let answer = kernel::is_resident(file.fd, offset);
         let answers = match &answer {
@@ -590,10 +590,10 @@ impl PageCache {
     }
 
     /// Probes with mincore which pages of a window are present.
-    fn ask_exact(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Asked {
+    fn probe_exact(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> ProbeResult {
         let Some(mut missing) = self.missing(file, window) else {
             self.enter_blind();
-            return Asked::Missing(vec![first(window, PIECE)]);
+            return ProbeResult::Missing(vec![first(window, PIECE)]);
         };
         let present = window.start..missing.first().map_or(window.end, |range| range.start);
         if let Some(range) = missing.first() {
@@ -605,20 +605,20 @@ impl PageCache {
             self.tries.1 = 0;
             self.fruitless = 0;
             self.ready = present;
-            return Asked::Present;
+            return ProbeResult::Present;
         }
         let piece = first(&missing[0], PIECE);
         if self.tries == (piece.start, MAX_TRIES) {
             self.on_fruitless();
             self.ready = piece;
-            return Asked::Present;
+            return ProbeResult::Present;
         }
         let end = piece.start + PIECE;
         missing.retain(|range| range.start < end);
         if let Some(last) = missing.last_mut() {
             last.end = last.end.min(end);
         }
-        Asked::Missing(missing)
+        ProbeResult::Missing(missing)
     }
 
     /// Returns the missing ranges of a window, in order.
@@ -648,14 +648,19 @@ impl PageCache {
     ///
     /// No page of a file that bypasses the page cache ever becomes present. Nor does a page past
     /// the end, if the file has shrunk since the last stat.
-    fn on_miss(&mut self, file: CachedFile<'_>, offset: u64, window: &Range<u64>) -> Option<Asked> {
+    fn on_miss(
+        &mut self,
+        file: CachedFile<'_>,
+        offset: u64,
+        window: &Range<u64>,
+    ) -> Option<ProbeResult> {
         let is_direct = || matches!(file::is_direct(file.fd), Ok(true));
         if *self.is_direct.get_or_insert_with(is_direct) {
-            return Some(Asked::Direct);
+            return Some(ProbeResult::Direct);
         }
         if file::metadata(file.fd, false).is_ok_and(|metadata| metadata.size <= offset) {
             self.ready = window.clone();
-            return Some(Asked::Present);
+            return Some(ProbeResult::Present);
         }
         self.count_miss(file, offset);
         self.enter_exact();
@@ -725,7 +730,7 @@ impl PageCache {
         file.event_loop.counters().sendfile_prefetches.add(1);
         let work = file.event_loop.run_cancel_on_drop(move || {
             for range in missing {
-                kernel::bring_in(lent.as_fd(), range.start, range.end - range.start);
+                kernel::read_into_cache(lent.as_fd(), range.start, range.end - range.start);
             }
         });
         self.prefetched = self.prefetched.max(range.end);

@@ -10,14 +10,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use super::fallback::{Filled, Reader};
+use super::fallback::{ReadOutcome, Reader};
 use super::machine::{Action, Machine};
-use super::native::{self, Outcome};
-use super::page_cache::{CachedFile, PageCache, Readiness};
+use super::native::{self, SendOutcome};
+use super::page_cache::{CacheReadiness, CachedFile, PageCache};
 use super::plan::{Next, Plan};
 use crate::error::LoopClosedError;
 use crate::event_loop::{Fallback, LoopHandle, Sleep};
-use crate::reactor::{Direction, Waiting};
+use crate::reactor::{Direction, WaitGuard};
 use crate::ready_io::poll_wait;
 use crate::socket::Socket;
 use crate::sys::file;
@@ -68,7 +68,7 @@ pub(super) fn send_at_once(
     }
     let len = range.end - range.start;
     match native::send(event_loop, socket, fd, range.start, len as usize) {
-        Outcome::Sent(sent) if sent as u64 == len => {
+        SendOutcome::Sent(sent) if sent as u64 == len => {
             file.set_position(range.end);
             AtOnce::Done(len)
         }
@@ -79,7 +79,7 @@ pub(super) fn send_at_once(
 /// The outcome of [`send_at_once`].
 pub(super) enum AtOnce {
     Done(u64),
-    Tried(Outcome),
+    Tried(SendOutcome),
     NotTried,
 }
 
@@ -158,7 +158,7 @@ impl StallTimer {
 /// Rust drops the fields in this order, so the position is set before the next writer wakes.
 pub(super) struct Transfer<'a> {
     guard: Guard<'a>,
-    waiting: Waiting,
+    wait: WaitGuard,
     writer: Writer<'a>,
     page_cache: PageCache,
     header: &'a [u8],
@@ -192,7 +192,7 @@ impl<'a> Transfer<'a> {
                 socket: parts.socket,
                 process: Process::current(),
             },
-            waiting: Waiting::default(),
+            wait: WaitGuard::default(),
             writer: parts.writer,
             page_cache: parts.page_cache,
             header: parts.header,
@@ -268,8 +268,8 @@ impl<'a> Transfer<'a> {
                 }
                 Action::Wait => {
                     self.parked.get_or_insert_with(|| event_loop.time());
-                    let waiting = &mut self.waiting;
-                    return poll_wait(event_loop, socket, Direction::Write, waiting, cx).map(Err);
+                    let wait = &mut self.wait;
+                    return poll_wait(event_loop, socket, Direction::Write, wait, cx).map(Err);
                 }
                 Action::Yield => {
                     event_loop.counters().sendfile_yields.add(1);
@@ -301,8 +301,8 @@ impl<'a> Transfer<'a> {
         let owed = range.start..owed_until;
         let file = CachedFile { event_loop, fd };
         match ready!(self.page_cache.poll_ready(file, owed, cx))? {
-            Readiness::UseFallback(reason) => self.guard.machine.use_fallback(reason),
-            Readiness::Ready(ready) => {
+            CacheReadiness::UseFallback(reason) => self.guard.machine.use_fallback(reason),
+            CacheReadiness::Ready(ready) => {
                 let len = ready.min(range.end - range.start) as usize;
                 let outcome = native::send(event_loop, socket.as_fd(), fd, range.start, len);
                 self.on_outcome(event_loop, outcome);
@@ -311,8 +311,8 @@ impl<'a> Transfer<'a> {
         Poll::Ready(Ok(()))
     }
 
-    fn on_outcome(&mut self, event_loop: &LoopHandle, outcome: Outcome) {
-        if let (Outcome::Sent(_), Some(stall)) = (&outcome, &mut self.stall) {
+    fn on_outcome(&mut self, event_loop: &LoopHandle, outcome: SendOutcome) {
+        if let (SendOutcome::Sent(_), Some(stall)) = (&outcome, &mut self.stall) {
             stall.on_progress(event_loop);
         }
         let machine = &mut self.guard.machine;
@@ -334,16 +334,16 @@ impl<'a> Transfer<'a> {
     ) -> Poll<io::Result<()>> {
         let filled = match self.reader(event_loop) {
             Ok(reader) => ready!(reader.poll_read(event_loop, cx, range)),
-            Err(error) => Filled::NoReader(error),
+            Err(error) => ReadOutcome::NoReader(error),
         };
         let machine = &mut self.guard.machine;
         match filled {
-            Filled::Read(read) => machine.on_block(read),
-            Filled::NoReader(error) => {
+            ReadOutcome::Read(read) => machine.on_block(read),
+            ReadOutcome::NoReader(error) => {
                 self.page_cache.turn_off();
                 machine.on_no_reader(error);
             }
-            Filled::LoopClosed => return Poll::Ready(Err(LoopClosedError.into())),
+            ReadOutcome::LoopClosed => return Poll::Ready(Err(LoopClosedError.into())),
         }
         if let (Some(next), Some(reader)) = (machine.next_block(), &mut self.reader) {
             reader.read_ahead(event_loop, next);

@@ -154,8 +154,8 @@ impl LoopHandle {
         sock: &Socket<L>,
     ) -> Poll<io::Result<Accepted<L>>> {
         let attempt = |fd: BorrowedFd<'_>| try_accept(fd, sock);
-        sock.with_polled(Direction::Read, |waiting| {
-            poll_try(self, sock, Direction::Read, waiting, cx, attempt)
+        sock.with_poll_wait(Direction::Read, |wait| {
+            poll_try(self, sock, Direction::Read, wait, cx, attempt)
         })
     }
 }

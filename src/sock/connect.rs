@@ -13,8 +13,8 @@ use super::address::{Address, UnixTarget};
 use super::sealed;
 use crate::error::LoopClosedError;
 use crate::event_loop::{LoopHandle, Sleep};
-use crate::reactor::{Direction, Waiting};
-use crate::ready_io::{Outcome, poll_io, poll_once, poll_wait};
+use crate::reactor::{Direction, WaitGuard};
+use crate::ready_io::{IoOutput, poll_io, poll_once, poll_wait};
 use crate::socket::Socket;
 use crate::sys::address::RawAddress;
 use crate::sys::socket as sys;
@@ -45,21 +45,21 @@ impl Connect<Address> for OwnedFd {}
 const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The state after one connect(2).
-enum Begun {
+enum ConnectProgress {
     Connected,
     /// The poller announces the outcome as writability.
     InProgress,
     /// A Unix listener's queue is full.
-    Full,
+    QueueFull,
 }
 
-impl Outcome for Begun {}
+impl IoOutput for ConnectProgress {}
 
-fn begin(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<Begun> {
+fn start_connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<ConnectProgress> {
     let mut was_interrupted = false;
     loop {
         let Err(error) = sys::connect(fd, to) else {
-            return Ok(Begun::Connected);
+            return Ok(ConnectProgress::Connected);
         };
         return match error.raw_os_error() {
             // An interrupted connect goes on (connect(2)): the next call reports its state.
@@ -67,23 +67,29 @@ fn begin(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<Begun> {
                 was_interrupted = true;
                 continue;
             }
-            Some(libc::EISCONN) if was_interrupted => Ok(Begun::Connected),
+            Some(libc::EISCONN) if was_interrupted => Ok(ConnectProgress::Connected),
             // An earlier call began the one that is EALREADY.
-            Some(libc::EINPROGRESS | libc::EALREADY) => Ok(Begun::InProgress),
-            Some(libc::EAGAIN) => Ok(Begun::Full),
+            Some(libc::EINPROGRESS | libc::EALREADY) => Ok(ConnectProgress::InProgress),
+            Some(libc::EAGAIN) => Ok(ConnectProgress::QueueFull),
             _ => Err(error),
         };
     }
 }
 
-/// [`begin`] on a socket that an earlier `sock_connect` may have used. If that one was abandoned and
+/// [`start_connect`] on a socket that an earlier `sock_connect` may have used. If that one was abandoned and
 /// its connection has failed since, the kernel reports that now. It is ECONNABORTED if another call
 /// has read the error. Neither is the outcome of this call.
-fn begin_anew(fd: BorrowedFd<'_>, to: &RawAddress, was_abandoned: bool) -> io::Result<Begun> {
-    match begin(fd, to) {
-        Err(error) if was_abandoned && error.raw_os_error() != Some(libc::EISCONN) => begin(fd, to),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => begin(fd, to),
-        begun => begun,
+fn restart_connect(
+    fd: BorrowedFd<'_>,
+    to: &RawAddress,
+    was_abandoned: bool,
+) -> io::Result<ConnectProgress> {
+    match start_connect(fd, to) {
+        Err(error) if was_abandoned && error.raw_os_error() != Some(libc::EISCONN) => {
+            start_connect(fd, to)
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => start_connect(fd, to),
+        progress => progress,
     }
 }
 
@@ -115,11 +121,11 @@ fn is_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-enum State {
-    Unbegun,
+enum ConnectState {
+    Idle,
     InProgress,
     /// A Unix listener's queue was full: until the next try.
-    Full(Sleep),
+    QueueFull(Sleep),
 }
 
 /// Connects a socket.
@@ -127,24 +133,25 @@ struct Connecting<'a, T: AsFd> {
     event_loop: LoopHandle,
     sock: &'a Socket<T>,
     to: Target,
-    state: State,
-    waiting: Waiting,
+    state: ConnectState,
+    wait: WaitGuard,
 }
 
 impl<T: AsFd> Connecting<'_, T> {
-    fn poll_begin(&mut self, cx: &Context<'_>) -> Poll<io::Result<Begun>> {
+    fn poll_start(&mut self, cx: &Context<'_>) -> Poll<io::Result<ConnectProgress>> {
         let (sock, to) = (self.sock, self.to.get()?);
-        let attempt = |fd: BorrowedFd<'_>| begin_anew(fd, to, sock.set_connect_abandoned(false));
+        let attempt =
+            |fd: BorrowedFd<'_>| restart_connect(fd, to, sock.set_connect_abandoned(false));
         poll_once(&self.event_loop, sock, cx, attempt)
     }
 
     /// Checks the outcome only after an event, because the check clears the socket's error.
     fn poll_outcome(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        let (event_loop, sock, waiting) = (&self.event_loop, self.sock, &mut self.waiting);
-        if !waiting.is_begun() {
-            return poll_wait(event_loop, sock, Direction::Write, waiting, cx).map(Err);
+        let (event_loop, sock, wait) = (&self.event_loop, self.sock, &mut self.wait);
+        if !wait.is_parked() {
+            return poll_wait(event_loop, sock, Direction::Write, wait, cx).map(Err);
         }
-        poll_io(event_loop, sock, Direction::Write, waiting, cx, outcome)
+        poll_io(event_loop, sock, Direction::Write, wait, cx, outcome)
     }
 }
 
@@ -155,37 +162,37 @@ impl<T: AsFd> Future for Connecting<'_, T> {
         let this = &mut *self;
         let connected = loop {
             match &mut this.state {
-                State::Unbegun => match ready!(this.poll_begin(cx)) {
-                    Ok(Begun::Connected) => break Ok(()),
-                    Ok(Begun::InProgress) => this.state = State::InProgress,
-                    Ok(Begun::Full) if this.event_loop.is_closed() => {
+                ConnectState::Idle => match ready!(this.poll_start(cx)) {
+                    Ok(ConnectProgress::Connected) => break Ok(()),
+                    Ok(ConnectProgress::InProgress) => this.state = ConnectState::InProgress,
+                    Ok(ConnectProgress::QueueFull) if this.event_loop.is_closed() => {
                         break Err(LoopClosedError.into());
                     }
-                    Ok(Begun::Full) => {
-                        this.state = State::Full(this.event_loop.sleep(RETRY_INTERVAL))
+                    Ok(ConnectProgress::QueueFull) => {
+                        this.state = ConnectState::QueueFull(this.event_loop.sleep(RETRY_INTERVAL))
                     }
                     Err(error) => break Err(error),
                 },
-                State::InProgress => {
+                ConnectState::InProgress => {
                     let outcome = ready!(this.poll_outcome(cx));
                     // It may be the loop that has failed, while the connection is in progress.
                     this.sock.set_connect_abandoned(outcome.is_err());
                     break outcome;
                 }
-                State::Full(sleep) => {
+                ConnectState::QueueFull(sleep) => {
                     ready!(Pin::new(sleep).poll(cx));
-                    this.state = State::Unbegun;
+                    this.state = ConnectState::Idle;
                 }
             }
         };
-        this.state = State::Unbegun;
+        this.state = ConnectState::Idle;
         Poll::Ready(connected)
     }
 }
 
 impl<T: AsFd> Drop for Connecting<'_, T> {
     fn drop(&mut self) {
-        if let State::InProgress = self.state {
+        if let ConnectState::InProgress = self.state {
             self.sock.set_connect_abandoned(true);
         }
     }
@@ -272,8 +279,8 @@ impl LoopHandle {
             event_loop: self.clone(),
             sock,
             to: Target::new(T::to_raw(addr)),
-            state: State::Unbegun,
-            waiting: Waiting::default(),
+            state: ConnectState::Idle,
+            wait: WaitGuard::default(),
         }
     }
 }

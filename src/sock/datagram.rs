@@ -13,7 +13,7 @@ use super::address::{Address, FromRaw, ToRaw};
 use super::sealed::Sealed;
 use crate::error::LoopClosedError;
 use crate::event_loop::{LoopHandle, Sleep};
-use crate::reactor::{Direction, Waiting};
+use crate::reactor::{Direction, WaitGuard};
 use crate::ready_io::{io, poll_io, poll_once};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
@@ -174,7 +174,7 @@ impl LoopHandle {
             sock,
             bytes,
             to: Target::new(addr.to_raw()),
-            waiting: Waiting::default(),
+            wait: WaitGuard::default(),
             full: None,
         }
     }
@@ -186,7 +186,7 @@ struct SendTo<'a, T: AsFd> {
     sock: &'a Socket<T>,
     bytes: &'a [u8],
     to: Target,
-    waiting: Waiting,
+    wait: WaitGuard,
     /// Until the next try, if a Unix receiver is full.
     full: Option<Sleep>,
 }
@@ -201,8 +201,8 @@ impl<T: Datagram> Future for SendTo<'_, T> {
         let attempt = |fd: BorrowedFd<'_>| sys::send_to(fd, bytes, to);
         // The poller does not announce that a Unix receiver has room, except to a connected sender.
         if !to.is_unix() {
-            let waiting = &mut send.waiting;
-            return poll_io(event_loop, sock, Direction::Write, waiting, cx, attempt);
+            let wait = &mut send.wait;
+            return poll_io(event_loop, sock, Direction::Write, wait, cx, attempt);
         }
         loop {
             if let Some(full) = &mut send.full {

@@ -132,8 +132,8 @@ impl LoopHandle {
     ) -> Poll<io::Result<usize>> {
         let attempt = |fd: BorrowedFd<'_>| recv(fd, sock, buffer);
         // It may be the first poll of another operation than the one that waits: only a try can tell.
-        sock.with_polled(Direction::Read, |waiting| {
-            poll_try(self, sock, Direction::Read, waiting, cx, attempt)
+        sock.with_poll_wait(Direction::Read, |wait| {
+            poll_try(self, sock, Direction::Read, wait, cx, attempt)
         })
     }
 }

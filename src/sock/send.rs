@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use super::call_size;
 use crate::event_loop::LoopHandle;
-use crate::reactor::{Direction, Waiting};
+use crate::reactor::{Direction, WaitGuard};
 use crate::ready_io::{poll_io, poll_try};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
@@ -18,7 +18,7 @@ struct SendAll<'a, T: AsFd> {
     event_loop: LoopHandle,
     socket: &'a Socket<T>,
     rest: &'a [u8],
-    waiting: Waiting,
+    wait: WaitGuard,
     writer: Writer<'a>,
 }
 
@@ -52,8 +52,8 @@ impl<T: AsFd> SendAll<'_, T> {
     fn poll_send(&mut self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         let (event_loop, socket, rest) = (&self.event_loop, self.socket, self.rest);
         let attempt = |fd: BorrowedFd<'_>| send(fd, event_loop, socket, rest);
-        let waiting = &mut self.waiting;
-        poll_io(event_loop, socket, Direction::Write, waiting, cx, attempt)
+        let wait = &mut self.wait;
+        poll_io(event_loop, socket, Direction::Write, wait, cx, attempt)
     }
 }
 
@@ -119,7 +119,7 @@ impl LoopHandle {
             event_loop: self.clone(),
             socket: sock,
             rest: bytes,
-            waiting: Waiting::default(),
+            wait: WaitGuard::default(),
             writer: Writer::new(sock.write_lock()),
         }
     }
@@ -159,8 +159,8 @@ impl LoopHandle {
         ready!(sock.write_lock().poll_free(cx));
         let attempt = |fd: BorrowedFd<'_>| send(fd, self, sock, bytes);
         // It may be the first poll of another operation than the one that waits: only a try can tell.
-        sock.with_polled(Direction::Write, |waiting| {
-            poll_try(self, sock, Direction::Write, waiting, cx, attempt)
+        sock.with_poll_wait(Direction::Write, |wait| {
+            poll_try(self, sock, Direction::Write, wait, cx, attempt)
         })
     }
 }

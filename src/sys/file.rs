@@ -111,9 +111,9 @@ fn borrowed_file(fd: BorrowedFd<'_>) -> File {
 }
 
 /// A debug view of a file like that of `File`, with its path if known.
-pub(crate) struct Shown<'a>(pub(crate) BorrowedFd<'a>);
+pub(crate) struct DebugFile<'a>(pub(crate) BorrowedFd<'a>);
 
-impl fmt::Debug for Shown<'_> {
+impl fmt::Debug for DebugFile<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ManuallyDrop::new(borrowed_file(self.0)).fmt(f)
     }

@@ -4,14 +4,14 @@ use std::marker::PhantomData;
 use std::task::Waker;
 
 /// What it is to wake a number.
-pub(crate) trait WakesNumber: 'static {
+pub(crate) trait WakeById: 'static {
     /// From any thread, at any time, also where what the number stood for is long gone.
     fn wake(number: u64);
 }
 
 /// The waker of a number.
-pub(crate) fn of_number<W: WakesNumber>(number: u64) -> Waker {
-    imp::of_number(number, PhantomData::<W>)
+pub(crate) fn from_id<W: WakeById>(number: u64) -> Waker {
+    imp::from_id(number, PhantomData::<W>)
 }
 
 #[cfg(target_pointer_width = "64")]
@@ -20,21 +20,21 @@ mod imp {
     use std::ptr::without_provenance;
     use std::task::{RawWaker, RawWakerVTable, Waker};
 
-    use super::WakesNumber;
+    use super::WakeById;
 
-    pub(super) fn of_number<W: WakesNumber>(number: u64, _: PhantomData<W>) -> Waker {
+    pub(super) fn from_id<W: WakeById>(number: u64, _: PhantomData<W>) -> Waker {
         // SAFETY: the functions take the pointer as the number that it is, so they may be called from any thread, and there is
         // nothing to free.
         unsafe { Waker::from_raw(raw::<W>(without_provenance(number as usize))) }
     }
 
-    fn raw<W: WakesNumber>(number: *const ()) -> RawWaker {
+    fn raw<W: WakeById>(number: *const ()) -> RawWaker {
         let table: &'static RawWakerVTable =
             const { &RawWakerVTable::new(raw::<W>, wake::<W>, wake::<W>, forget) };
         RawWaker::new(number, table)
     }
 
-    fn wake<W: WakesNumber>(number: *const ()) {
+    fn wake<W: WakeById>(number: *const ()) {
         W::wake(number.addr() as u64);
     }
 
@@ -48,17 +48,17 @@ mod imp {
     use std::sync::Arc;
     use std::task::{Wake, Waker};
 
-    use super::WakesNumber;
+    use super::WakeById;
 
-    struct Counted<W>(u64, PhantomData<fn() -> W>);
+    struct ArcWaker<W>(u64, PhantomData<fn() -> W>);
 
-    impl<W: WakesNumber> Wake for Counted<W> {
+    impl<W: WakeById> Wake for ArcWaker<W> {
         fn wake(self: Arc<Self>) {
             W::wake(self.0);
         }
     }
 
-    pub(super) fn of_number<W: WakesNumber>(number: u64, _: PhantomData<W>) -> Waker {
-        Waker::from(Arc::new(Counted::<W>(number, PhantomData)))
+    pub(super) fn from_id<W: WakeById>(number: u64, _: PhantomData<W>) -> Waker {
+        Waker::from(Arc::new(ArcWaker::<W>(number, PhantomData)))
     }
 }

@@ -149,7 +149,7 @@ mod on_a_disk {
             let (_free, wait) = mpsc::channel::<()>();
             drop(event_loop.run_in_executor(move || wait.recv()));
             let polled = page_cache.poll_ready(cached(event_loop, file), at..at + PAGE, cx);
-            polled.map(|ready| assert!(matches!(ready, Ok(Readiness::Ready(1..)))))
+            polled.map(|ready| assert!(matches!(ready, Ok(CacheReadiness::Ready(1..)))))
         }));
         event_loop.stats().sendfile_prefetches - before
     }
@@ -175,9 +175,9 @@ mod on_a_disk {
         let file = file();
         let mut page_cache = exact(&file);
         evict(&file);
-        let asked = page_cache.ask_exact(cached(&event_loop, &file), &(5..LEN));
+        let asked = page_cache.probe_exact(cached(&event_loop, &file), &(5..LEN));
         let piece = 5..5 + PIECE;
-        assert_eq!(asked, Asked::Missing(vec![piece]));
+        assert_eq!(asked, ProbeResult::Missing(vec![piece]));
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod on_a_disk {
             let ready = event_loop.run_until_complete(std::future::poll_fn(|cx| {
                 page_cache.poll_ready(cached(&event_loop, &file), at + PAGE..at + 2 * PAGE, cx)
             }));
-            assert!(matches!(ready, Ok(Readiness::Ready(1..))));
+            assert!(matches!(ready, Ok(CacheReadiness::Ready(1..))));
             page_cache.after_wait(FRESH);
         }
         assert_eq!(page_cache.mode, Mode::Exact);
@@ -213,7 +213,7 @@ mod on_a_disk {
             let ready = event_loop.run_until_complete(std::future::poll_fn(|cx| {
                 page_cache.poll_ready(cached(&event_loop, &file), start..LEN, cx)
             }));
-            assert!(matches!(ready, Ok(Readiness::Ready(1..))));
+            assert!(matches!(ready, Ok(CacheReadiness::Ready(1..))));
             let ahead = page_cache.prefetch.as_ref().map(|it| it.range.start);
             assert!(
                 ahead.is_none_or(|ahead| ahead <= page_cache.ready.end),

@@ -295,7 +295,7 @@ pub(crate) fn file_system(fd: BorrowedFd<'_>) -> FileSystem {
 /// Reads a range of a file into the page cache, and waits until it is there.
 ///
 /// An error ends the read. The send of the range then meets the same error.
-pub(crate) fn bring_in(fd: BorrowedFd<'_>, offset: u64, len: u64) {
+pub(crate) fn read_into_cache(fd: BorrowedFd<'_>, offset: u64, len: u64) {
     // The call below requests a long range in one piece, so that the disk is busy throughout.
     if len > 128 << 10 {
         // SAFETY: no pointers.

@@ -5,8 +5,8 @@
 mod platform;
 
 pub(crate) use platform::{
-    FileSystem, IS_SUPPORTED, bring_in, cached_pages, file_system, is_mincore_truthful,
-    is_resident, is_sealable, page_size, resident_pages,
+    FileSystem, IS_SUPPORTED, cached_pages, file_system, is_mincore_truthful, is_resident,
+    is_sealable, page_size, read_into_cache, resident_pages,
 };
 
 /// The most bytes of one call to [`resident_pages`].

@@ -50,4 +50,4 @@ pub(crate) fn file_system(_fd: BorrowedFd<'_>) -> FileSystem {
     FileSystem::Memory
 }
 
-pub(crate) fn bring_in(_fd: BorrowedFd<'_>, _offset: u64, _len: u64) {}
+pub(crate) fn read_into_cache(_fd: BorrowedFd<'_>, _offset: u64, _len: u64) {}

@@ -21,9 +21,9 @@
 //! Other code of the program may install handlers of its own at any time, and may call or install
 //! ours later.
 //!
-//! 1. `want` installs our handler, and keeps the action that it replaces as the former one unless
+//! 1. `catch` installs our handler, and keeps the action that it replaces as the former one unless
 //!    that is our handler too.
-//! 2. `unwant` installs the former action when no slot wants the signal, but only if the present
+//! 2. `release` installs the former action when no slot wants the signal, but only if the present
 //!    handler is ours.
 //! 3. A handler of the program's own may call ours. Ours then serves the slots that want the
 //!    signal, and does no more.
@@ -32,8 +32,8 @@
 //!    first Ctrl-C of [`run`](crate::run). The first signal is ignored or cancels `run`, and the
 //!    next one does what it did before the loop.
 //! 5. A slot is marked as wanting a signal before the handler is installed and until it is
-//!    replaced. A handler that follows rule 4 is counted, and looks at the marks after that. `want`
-//!    sets its mark and then waits until none is counted. So after `want` has returned, no handler
+//!    replaced. A handler that follows rule 4 is counted, and looks at the marks after that. `catch`
+//!    sets its mark and then waits until none is counted. So after `catch` has returned, no handler
 //!    installs the former action until the mark is gone.
 //! 6. Two threads may each get a Ctrl-C at once. The first handler interrupts [`run`](crate::run)
 //!    and installs the default. The second finds the default and raises its signal again, which
@@ -61,8 +61,8 @@ const WAKE: u8 = 0;
 /// System calls of the program that a signal interrupts go on, as with asyncio.
 const FLAGS: libc::c_int = libc::SA_RESTART | libc::SA_ONSTACK;
 
-struct Shared {
-    next: AtomicPtr<Shared>,
+struct SharedSlot {
+    next: AtomicPtr<SharedSlot>,
     taken: AtomicBool,
     /// The number of the process whose loop has it.
     process: AtomicUsize,
@@ -77,7 +77,7 @@ struct Shared {
     interrupted: AtomicBool,
 }
 
-impl Shared {
+impl SharedSlot {
     /// Returns whether this is a forked child, and the slot is one of its parent's loops'.
     fn is_inherited(&self) -> bool {
         self.process.load(SeqCst) != fork::present_number()
@@ -93,7 +93,7 @@ impl Shared {
     }
 
     /// The reasons for which the slot keeps our handler installed for a signal.
-    fn wishes(&self, number: usize) -> u32 {
+    fn needs(&self, number: usize) -> u32 {
         u32::from(self.wants(number)) + u32::from(self.is_interrupted_by(number))
     }
 
@@ -154,7 +154,7 @@ impl Former {
     }
 }
 
-static SLOTS: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
+static SLOTS: AtomicPtr<SharedSlot> = AtomicPtr::new(ptr::null_mut());
 static FORMER_FOR_HANDLER: [Former; NUMBERS] = [const {
     Former {
         handler: AtomicUsize::new(libc::SIG_DFL),
@@ -171,7 +171,7 @@ fn former() -> MutexGuard<'static, FormerActions> {
     let former = FORMER.get(|parents| {
         if parents.is_some() {
             // A forked child has no thread that runs a handler of its parent.
-            HANDING_BACK.store(0, SeqCst);
+            RESTORING.store(0, SeqCst);
         }
         Mutex::new(match parents.map(Mutex::try_lock) {
             None => [None; NUMBERS],
@@ -184,44 +184,44 @@ fn former() -> MutexGuard<'static, FormerActions> {
 }
 
 /// The number of handlers that follow rule 4 now.
-static HANDING_BACK: AtomicU32 = AtomicU32::new(0);
+static RESTORING: AtomicU32 = AtomicU32::new(0);
 
 /// A handler that is counted. Safe in a signal handler.
-struct HandingBack;
+struct RestoreCount;
 
-impl HandingBack {
-    fn begin() -> HandingBack {
-        HANDING_BACK.fetch_add(1, SeqCst);
-        HandingBack
+impl RestoreCount {
+    fn begin() -> RestoreCount {
+        RESTORING.fetch_add(1, SeqCst);
+        RestoreCount
     }
 
     /// Waits until no handler is counted. A handler is a few instructions long.
     fn wait_for_all() {
-        while HANDING_BACK.load(SeqCst) > 0 {
+        while RESTORING.load(SeqCst) > 0 {
             thread::yield_now();
         }
     }
 }
 
-impl Drop for HandingBack {
+impl Drop for RestoreCount {
     fn drop(&mut self) {
         // A forked child may have set the count to 0 meanwhile.
-        let _ = HANDING_BACK.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
+        let _ = RESTORING.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
     }
 }
 
-fn slots() -> impl Iterator<Item = &'static Shared> {
+fn slots() -> impl Iterator<Item = &'static SharedSlot> {
     let mut next = SLOTS.load(Ordering::Acquire);
     iter::from_fn(move || {
         // SAFETY: the list holds leaked boxes, which are never freed, and null at its end.
-        let shared: &'static Shared = unsafe { next.as_ref() }?;
+        let shared: &'static SharedSlot = unsafe { next.as_ref() }?;
         next = shared.next.load(Ordering::Acquire);
         Some(shared)
     })
 }
 
 /// The slots of this process.
-fn own_slots() -> impl Iterator<Item = &'static Shared> {
+fn own_slots() -> impl Iterator<Item = &'static SharedSlot> {
     slots().filter(|slot| !slot.is_inherited())
 }
 
@@ -230,15 +230,15 @@ fn own_slots() -> impl Iterator<Item = &'static Shared> {
 pub(super) fn is_idle_default(signal: i32, present: &libc::sigaction) -> bool {
     let number = signal as usize;
     let former = FORMER_FOR_HANDLER.get(number);
-    present.sa_sigaction == ours()
+    present.sa_sigaction == handler_address()
         && former.is_some_and(|former| former.handler.load(SeqCst) == libc::SIG_DFL)
-        && own_slots().all(|slot| slot.wishes(number) == 0)
+        && own_slots().all(|slot| slot.needs(number) == 0)
 }
 
 /// The address of our handler. In one place: the compiler may give a function several addresses.
 #[inline(never)]
-fn ours() -> libc::sighandler_t {
-    catch as *const () as libc::sighandler_t
+fn handler_address() -> libc::sighandler_t {
+    handle_signal as *const () as libc::sighandler_t
 }
 
 /// The action that installs our handler.
@@ -247,7 +247,7 @@ fn ours() -> libc::sighandler_t {
 /// each other's handler, and three of them overflow the alternate stack of a Rust thread.
 fn our_action() -> libc::sigaction {
     let mut action = DEFAULT;
-    action.sa_sigaction = ours();
+    action.sa_sigaction = handler_address();
     action.sa_flags = FLAGS;
     // SAFETY: the pointer is to the mask of a local.
     unsafe { libc::sigfillset(&raw mut action.sa_mask) };
@@ -255,15 +255,15 @@ fn our_action() -> libc::sigaction {
 }
 
 /// The handler. Only atomics, write(2), sigaction(2) and errno: all are safe in a signal.
-extern "C" fn catch(signal: libc::c_int) {
+extern "C" fn handle_signal(signal: libc::c_int) {
     let errno = errno();
     // SAFETY: the pointer is to this thread's errno.
     let before = unsafe { *errno };
     let number = signal as usize;
     if !post(number) {
-        let counted = HandingBack::begin();
+        let counted = RestoreCount::begin();
         if !post(number) {
-            hand_back(signal);
+            restore_former(signal);
         }
         drop(counted);
     }
@@ -283,7 +283,7 @@ fn post(number: usize) -> bool {
 
 /// In the handler, at a signal that no slot wants: installs the former action and interrupts the
 /// loops that asked for it. Does nothing if a handler of the program's own called ours.
-fn hand_back(signal: i32) {
+fn restore_former(signal: i32) {
     let number = signal as usize;
     // A handler of the program's own may call ours with any number.
     let Some(former) = FORMER_FOR_HANDLER.get(number) else {
@@ -291,7 +291,7 @@ fn hand_back(signal: i32) {
     };
     let mut before = DEFAULT;
     // SAFETY: the kernel returned that handler with these flags.
-    let replaced = unsafe { replace(signal, ours(), &former.action(), &mut before) };
+    let replaced = unsafe { replace(signal, handler_address(), &former.action(), &mut before) };
     let is_for_former = match replaced {
         Ok(true) => !interrupt(number) && is_wanted_by_parent(number),
         // Another thread's handler has installed the default: see rule 6.
@@ -317,12 +317,12 @@ fn interrupt(number: usize) -> bool {
 /// Returns whether a loop of the parent wants the signal, in a forked child.
 fn is_wanted_by_parent(number: usize) -> bool {
     let mut inherited = slots().filter(|slot| slot.is_inherited());
-    inherited.any(|slot| slot.wishes(number) > 0)
+    inherited.any(|slot| slot.needs(number) > 0)
 }
 
 /// Keeps the action that ours replaced. The former one stays if ours replaced itself.
 fn remember(former: &mut Option<libc::sigaction>, number: usize, before: libc::sigaction) {
-    if before.sa_sigaction != ours() {
+    if before.sa_sigaction != handler_address() {
         *former = Some(before);
         let shared = &FORMER_FOR_HANDLER[number];
         // A child that is forked in between finds the default, and no handler with wrong flags.
@@ -357,7 +357,7 @@ fn errno() -> *mut libc::c_int {
 
 /// Where one loop's signals arrive.
 pub(crate) struct SignalSlot {
-    shared: &'static Shared,
+    shared: &'static SharedSlot,
     reader: UnixStream,
     _writer: UnixStream,
 }
@@ -368,7 +368,7 @@ impl SignalSlot {
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
         let free = slots().find(|shared| !shared.taken.swap(true, SeqCst));
-        let shared = free.unwrap_or_else(make);
+        let shared = free.unwrap_or_else(new_slot);
         let process = Process::current().number();
         if shared.process.swap(process, SeqCst) != process {
             // At the fork another thread of the parent may have been in the handler.
@@ -386,7 +386,7 @@ impl SignalSlot {
     ///
     /// Refuses numbers that are no signal, SIGKILL and SIGSTOP, which cannot be caught, and the
     /// signals of a fault, which would come again for ever.
-    pub(crate) fn want(&self, signal: i32) -> io::Result<()> {
+    pub(crate) fn catch(&self, signal: i32) -> io::Result<()> {
         let number = usize::try_from(signal).unwrap_or(0);
         let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
         if number == 0 || number >= NUMBERS || faults.contains(&signal) {
@@ -395,9 +395,9 @@ impl SignalSlot {
         }
         let mut former = former();
         let wanted_before = self.shared.wanted[number].swap(true, SeqCst);
-        HandingBack::wait_for_all();
+        RestoreCount::wait_for_all();
         let mut before = DEFAULT;
-        // SAFETY: the handler is `catch`, which does only what a handler may do.
+        // SAFETY: the handler is `handle_signal`, which does only what a handler may do.
         if let Err(error) = unsafe { swap(signal, &our_action(), &mut before) } {
             self.shared.wanted[number].store(wanted_before, SeqCst);
             return Err(error);
@@ -408,11 +408,11 @@ impl SignalSlot {
 
     /// Catches `signal` no more. If no other slot wants it, the former action comes back, unless
     /// the present one is not ours.
-    pub(crate) fn unwant(&self, signal: i32) {
+    pub(crate) fn release(&self, signal: i32) {
         let number = signal as usize;
         let former = former();
         if self.shared.wants(number) {
-            self.give_back(signal, former[number]);
+            self.restore_if_unused(signal, former[number]);
             self.shared.wanted[number].store(false, SeqCst);
         }
     }
@@ -422,7 +422,7 @@ impl SignalSlot {
     ///
     /// The handler puts the default back at once, so that the second Ctrl-C ends the process even
     /// if the loop never looks.
-    pub(crate) fn want_interrupt(&self) -> io::Result<bool> {
+    pub(crate) fn enable_interrupt(&self) -> io::Result<bool> {
         let (signal, number) = (libc::SIGINT, libc::SIGINT as usize);
         let mut former = former();
         if !super::is_default(signal) {
@@ -434,12 +434,12 @@ impl SignalSlot {
         // Before the handler is installed: the first Ctrl-C may come at once.
         remember(&mut former[number], number, DEFAULT);
         self.shared.interruptible.store(true, SeqCst);
-        HandingBack::wait_for_all();
+        RestoreCount::wait_for_all();
         if !self.shared.interruptible.load(SeqCst) {
             // A Ctrl-C has come already. The next one has its default effect.
             return Ok(true);
         }
-        // SAFETY: the handler is `catch`, which does only what a handler may do.
+        // SAFETY: the handler is `handle_signal`, which does only what a handler may do.
         let replaced = unsafe { replace(signal, present, &our_action(), &mut before) };
         if let Ok(true) = replaced {
             remember(&mut former[number], number, before);
@@ -451,24 +451,25 @@ impl SignalSlot {
 
     /// Lets Ctrl-C interrupt the loop no more. Returns false if one already did, or was not asked
     /// to.
-    pub(crate) fn unwant_interrupt(&self) -> bool {
+    pub(crate) fn disable_interrupt(&self) -> bool {
         let former = former();
         if self.shared.interruptible.load(SeqCst) {
-            self.give_back(libc::SIGINT, former[libc::SIGINT as usize]);
+            self.restore_if_unused(libc::SIGINT, former[libc::SIGINT as usize]);
         }
         self.shared.interruptible.swap(false, SeqCst)
     }
 
     /// Installs the former action of `signal` if nothing but one wish of this slot keeps ours.
-    fn give_back(&self, signal: i32, former: Option<libc::sigaction>) {
+    fn restore_if_unused(&self, signal: i32, former: Option<libc::sigaction>) {
         let number = signal as usize;
-        let wishes: u32 = own_slots().map(|slot| slot.wishes(number)).sum();
-        let own_wish = u32::from(!self.shared.is_inherited());
-        let (Some(former), true) = (former, wishes <= own_wish) else {
+        let needs: u32 = own_slots().map(|slot| slot.needs(number)).sum();
+        let own_need = u32::from(!self.shared.is_inherited());
+        let (Some(former), true) = (former, needs <= own_need) else {
             return;
         };
         // SAFETY: the kernel returned `former` when ours was installed.
-        if let Err(error) = unsafe { replace(signal, ours(), &former, &mut { DEFAULT }) } {
+        if let Err(error) = unsafe { replace(signal, handler_address(), &former, &mut { DEFAULT }) }
+        {
             log::error!("cannot restore the disposition of signal {signal}: {error}");
         }
     }
@@ -503,9 +504,9 @@ impl AsFd for SignalSlot {
 
 impl Drop for SignalSlot {
     fn drop(&mut self) {
-        self.unwant_interrupt();
+        self.disable_interrupt();
         for signal in 1..NUMBERS as i32 {
-            self.unwant(signal);
+            self.release(signal);
         }
         self.shared.pipe.store(-1, SeqCst);
         // A handler is a few instructions long; one that is under way may hold the pipe's number.
@@ -524,8 +525,8 @@ impl Drop for SignalSlot {
 }
 
 /// A new slot in the list, taken.
-fn make() -> &'static Shared {
-    let shared: &'static mut Shared = Box::leak(Box::new(Shared {
+fn new_slot() -> &'static SharedSlot {
+    let shared: &'static mut SharedSlot = Box::leak(Box::new(SharedSlot {
         next: AtomicPtr::new(ptr::null_mut()),
         taken: AtomicBool::new(true),
         process: AtomicUsize::new(0),
@@ -536,7 +537,7 @@ fn make() -> &'static Shared {
         interruptible: AtomicBool::new(false),
         interrupted: AtomicBool::new(false),
     }));
-    let place: *mut Shared = shared;
+    let place: *mut SharedSlot = shared;
     let mut head = SLOTS.load(Ordering::Acquire);
     loop {
         shared.next.store(head, Ordering::Release);

@@ -46,11 +46,11 @@ fn second_of_two_simultaneous_ctrl_c_ends_the_process() {
     let status = status_of(|| {
         set(libc::SIGINT, libc::SIG_DFL);
         let slot = SignalSlot::new().expect("a slot");
-        let is_caught = slot.want_interrupt().expect("installed");
+        let is_caught = slot.enable_interrupt().expect("installed");
         // SAFETY: no pointers; the signal is handled.
         unsafe { libc::raise(libc::SIGINT) };
         // The second thread's handler has begun before the first one installed the default.
-        catch(libc::SIGINT);
+        handle_signal(libc::SIGINT);
         !is_caught
     });
     assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGINT);
@@ -59,13 +59,13 @@ fn second_of_two_simultaneous_ctrl_c_ends_the_process() {
 #[test]
 fn a_handler_called_by_a_foreign_one_does_not_raise_the_signal() {
     extern "C" fn foreign(signal: libc::c_int) {
-        catch(signal);
+        handle_signal(signal);
     }
     assert_in_child(|| {
         set(SIGNAL, foreign as *const () as libc::sighandler_t);
         let slot = SignalSlot::new().expect("a slot");
-        slot.want(SIGNAL).expect("a signal");
-        slot.unwant(SIGNAL);
+        slot.catch(SIGNAL).expect("a signal");
+        slot.release(SIGNAL);
         // SAFETY: no pointers; the signal is handled.
         unsafe { libc::raise(SIGNAL) };
         true
@@ -76,11 +76,11 @@ fn a_handler_called_by_a_foreign_one_does_not_raise_the_signal() {
 fn want_waits_for_a_handler_that_is_handing_the_signal_back() {
     assert_in_child(|| {
         let slot = SignalSlot::new().expect("a slot");
-        let counted = HandingBack::begin();
+        let counted = RestoreCount::begin();
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {
             scope.spawn(|| {
-                slot.want(SIGNAL).expect("a signal");
+                slot.catch(SIGNAL).expect("a signal");
                 sender.send(()).expect("it waits");
             });
             while !slot.shared.wants(SIGNAL as usize) {
@@ -89,7 +89,7 @@ fn want_waits_for_a_handler_that_is_handing_the_signal_back() {
             let is_waiting = receiver.try_recv().is_err() && present() == libc::SIG_DFL;
             drop(counted);
             receiver.recv().expect("caught");
-            is_waiting && present() == ours()
+            is_waiting && present() == handler_address()
         })
     });
 }
@@ -98,10 +98,10 @@ fn want_waits_for_a_handler_that_is_handing_the_signal_back() {
 fn a_child_does_not_wait_for_a_handler_of_its_parent() {
     assert_in_child(|| {
         drop(former());
-        let _counted = HandingBack::begin();
+        let _counted = RestoreCount::begin();
         status_of(|| {
             let slot = SignalSlot::new().expect("a slot");
-            slot.want(SIGNAL).is_ok()
+            slot.catch(SIGNAL).is_ok()
         }) == 0
     });
 }
@@ -111,11 +111,11 @@ fn a_child_that_was_forked_under_the_lock_restores_the_former_disposition() {
     assert_in_child(|| {
         set(SIGNAL, libc::SIG_IGN);
         let slot = SignalSlot::new().expect("a slot");
-        slot.want(SIGNAL).expect("a signal");
+        slot.catch(SIGNAL).expect("a signal");
         let locked = former();
         let status = status_of(|| {
             let own = SignalSlot::new().expect("a slot");
-            own.want(SIGNAL).expect("a signal");
+            own.catch(SIGNAL).expect("a signal");
             drop(own);
             present() == libc::SIG_IGN
         });
