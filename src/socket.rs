@@ -11,7 +11,7 @@ use std::rc::Rc;
 use crate::event_loop::LoopHandle;
 use crate::reactor::{Attachment, Direction, Source, WaitGuard};
 use crate::sys::fork::Process;
-use crate::sys::socket::{self as sys, Kind};
+use crate::sys::socket::{self as sys, SocketKind};
 use crate::write_lock::WriteLock;
 
 /// A non-blocking socket that a loop can wait for. It owns `T`.
@@ -60,7 +60,7 @@ struct SocketState {
     write_lock: WriteLock,
     /// The process of the writers.
     process: Cell<Process>,
-    kind: Cell<Option<Kind>>,
+    kind: Cell<Option<SocketKind>>,
     /// True if a `sock_connect` ended while the connection may have been in progress.
     connect_abandoned: Cell<bool>,
     /// The waits of `poll_recv`, `poll_accept` and `poll_send`, which have no future to hold them.
@@ -100,11 +100,14 @@ impl<T: AsFd> Socket<T> {
         let is_stream = sys::socket_type(io.as_fd())? == libc::SOCK_STREAM;
         sys::set_nonblocking(io.as_fd())?;
         // The kind of a stream takes more calls, and few operations need it.
-        Ok(Socket::adopt(io, (!is_stream).then_some(Kind::Datagram)))
+        Ok(Socket::adopt(
+            io,
+            (!is_stream).then_some(SocketKind::Datagram),
+        ))
     }
 
     /// Creates a socket from a non-blocking `io`, with its kind if the caller knows it.
-    pub(crate) fn adopt(io: T, kind: Option<Kind>) -> Socket<T> {
+    pub(crate) fn adopt(io: T, kind: Option<SocketKind>) -> Socket<T> {
         let state = SocketState::default();
         state.kind.set(kind);
         Socket { state, io }
@@ -184,7 +187,7 @@ impl<T: AsFd> Socket<T> {
     /// Returns the kind of the socket, and remembers it.
     ///
     /// It remembers no error, because a kernel without memory may succeed later.
-    pub(crate) fn kind(&self) -> io::Result<Kind> {
+    pub(crate) fn kind(&self) -> io::Result<SocketKind> {
         if let Some(kind) = self.state.kind.get() {
             return Ok(kind);
         }
@@ -316,7 +319,10 @@ impl Socket<TcpStream> {
             SocketAddr::V4(_) => libc::AF_INET,
             SocketAddr::V6(_) => libc::AF_INET6,
         };
-        Ok(Socket::adopt(sys::stream(family)?.into(), Some(Kind::Tcp)))
+        Ok(Socket::adopt(
+            sys::stream(family)?.into(),
+            Some(SocketKind::Tcp),
+        ))
     }
 }
 
@@ -347,7 +353,7 @@ impl Socket<UnixStream> {
     pub fn unix() -> io::Result<Socket<UnixStream>> {
         Ok(Socket::adopt(
             sys::stream(libc::AF_UNIX)?.into(),
-            Some(Kind::Stream),
+            Some(SocketKind::Stream),
         ))
     }
 

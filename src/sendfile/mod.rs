@@ -60,7 +60,7 @@ use crate::event_loop::LoopHandle;
 use crate::ready_io::check_nonblocking;
 use crate::socket::Socket;
 use crate::sys::file::DebugFile;
-use crate::sys::socket::Kind;
+use crate::sys::socket::SocketKind;
 use crate::write_lock::Writer;
 use machine::{Machine, MachineOptions};
 use page_cache::PageCache;
@@ -593,9 +593,9 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
 /// Checks the socket and the offset before any I/O.
 fn check_arguments<T: AsFd>(socket: &Socket<T>, offset: u64) -> io::Result<()> {
     match socket.kind()? {
-        Kind::Datagram => Err(invalid("sendfile needs a stream socket")),
+        SocketKind::Datagram => Err(invalid("sendfile needs a stream socket")),
         _ if i64::try_from(offset).is_err() => Err(invalid("an offset is at most i64::MAX")),
-        Kind::Tcp | Kind::Stream => Ok(()),
+        SocketKind::Tcp | SocketKind::Stream => Ok(()),
     }
 }
 

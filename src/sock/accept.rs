@@ -13,7 +13,7 @@ use crate::reactor::Direction;
 use crate::ready_io::{io, poll_try};
 use crate::socket::Socket;
 use crate::sys::address::RawAddress;
-use crate::sys::socket::{self as sys, Kind};
+use crate::sys::socket::{self as sys, SocketKind};
 
 /// A listening socket: `TcpListener`, `UnixListener`, or any listener as an `OwnedFd`.
 ///
@@ -59,7 +59,7 @@ fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
 fn try_accept<L: Listen>(fd: BorrowedFd<'_>, sock: &Socket<L>) -> io::Result<Accepted<L>> {
     // A connection is of its listener's kind, which the socket remembers.
     let kind = sock.kind().ok();
-    if L::Addr::IP_ONLY && kind != Some(Kind::Tcp) && sys::is_of_another_family(fd) {
+    if L::Addr::IP_ONLY && kind != Some(SocketKind::Tcp) && sys::is_of_another_family(fd) {
         let what = "cannot accept: a TcpListener holds a socket of another family; use \
              Socket<OwnedFd>";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));

@@ -15,7 +15,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
 use crate::socket::Socket;
 use crate::sys::address::RawAddress;
-use crate::sys::socket::Kind;
+use crate::sys::socket::SocketKind;
 
 pub use accept::Listen;
 pub use address::Address;
@@ -55,7 +55,7 @@ impl sealed::Sealed for UnixStream {}
 /// Returns how many of `len` bytes one call moves: at most `limit`, except for a datagram, which
 /// cannot be divided.
 fn call_size<T: AsFd>(sock: &Socket<T>, len: usize, limit: usize) -> usize {
-    let is_whole = || sock.kind().is_ok_and(|kind| kind == Kind::Datagram);
+    let is_whole = || sock.kind().is_ok_and(|kind| kind == SocketKind::Datagram);
     if len <= limit || is_whole() {
         len
     } else {

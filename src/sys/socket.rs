@@ -11,7 +11,7 @@ use super::{cvt, cvt_len, uninterrupted};
 
 /// What a descriptor is, as far as an operation must know before it begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum SocketKind {
     /// A stream over TCP.
     Tcp,
     /// Any other stream.
@@ -20,11 +20,11 @@ pub(crate) enum Kind {
     Datagram,
 }
 
-pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<SocketKind> {
     Ok(match socket_type(fd)? {
-        libc::SOCK_STREAM if is_internet(fd) && is_tcp(fd) => Kind::Tcp,
-        libc::SOCK_STREAM => Kind::Stream,
-        _ => Kind::Datagram,
+        libc::SOCK_STREAM if is_internet(fd) && is_tcp(fd) => SocketKind::Tcp,
+        libc::SOCK_STREAM => SocketKind::Stream,
+        _ => SocketKind::Datagram,
     })
 }
 
