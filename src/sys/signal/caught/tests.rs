@@ -1,4 +1,4 @@
-//! Races of the handler, each set up by hand. Each test runs in forked children.
+//! Tests of the handler's races, in forked children.
 
 use std::sync::mpsc;
 
@@ -57,7 +57,7 @@ fn second_of_two_simultaneous_ctrl_c_ends_the_process() {
 }
 
 #[test]
-fn a_handler_called_by_a_foreign_one_does_not_raise_the_signal() {
+fn handler_called_by_a_foreign_one_does_not_raise_the_signal() {
     extern "C" fn foreign(signal: libc::c_int) {
         handle_signal(signal);
     }
@@ -73,7 +73,7 @@ fn a_handler_called_by_a_foreign_one_does_not_raise_the_signal() {
 }
 
 #[test]
-fn want_waits_for_a_handler_that_is_handing_the_signal_back() {
+fn catch_waits_for_a_handler_that_restores_the_former_action() {
     assert_in_child(|| {
         let slot = SignalSlot::new().expect("a slot");
         let counted = RestoreCount::begin();
@@ -81,7 +81,7 @@ fn want_waits_for_a_handler_that_is_handing_the_signal_back() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 slot.catch(SIGNAL).expect("a signal");
-                sender.send(()).expect("it waits");
+                sender.send(()).expect("the receiver waits");
             });
             while !slot.shared.wants(SIGNAL as usize) {
                 thread::yield_now();
@@ -95,7 +95,7 @@ fn want_waits_for_a_handler_that_is_handing_the_signal_back() {
 }
 
 #[test]
-fn a_child_does_not_wait_for_a_handler_of_its_parent() {
+fn child_does_not_wait_for_a_handler_of_its_parent() {
     assert_in_child(|| {
         drop(former());
         let _counted = RestoreCount::begin();
@@ -107,7 +107,7 @@ fn a_child_does_not_wait_for_a_handler_of_its_parent() {
 }
 
 #[test]
-fn a_child_that_was_forked_under_the_lock_restores_the_former_disposition() {
+fn child_forked_under_the_lock_restores_the_former_action() {
     assert_in_child(|| {
         set(SIGNAL, libc::SIG_IGN);
         let slot = SignalSlot::new().expect("a slot");
