@@ -4,18 +4,10 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::Pages;
+use super::{FileSystem, Pages};
 
 /// False, as the library calls none of the functions below.
 pub(crate) const IS_SUPPORTED: bool = false;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(dead_code, reason = "the kinds are Linux's")]
-pub(crate) enum FileSystem {
-    Memory,
-    Local,
-    Other,
-}
 
 pub(crate) fn page_size() -> u64 {
     4096

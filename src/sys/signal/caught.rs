@@ -28,8 +28,8 @@
 //! 3. If a foreign handler calls ours, ours only serves the slots that want the signal.
 //! 4. If our handler is installed and no slot wants the signal, the handler installs the former
 //!    action. Either a foreign handler installed ours too late, or this is the first Ctrl-C of
-//!    [`run`](crate::run). The loop ignores this signal, or it cancels `run`. The next one does
-//!    what it did before the loop.
+//!    [`run`](crate::run). The loop ignores this signal, or it cancels `run`. The next one has
+//!    the effect from before the loop.
 //! 5. A slot's mark shows that it wants a signal. `catch` sets the mark before it installs the
 //!    handler, and the mark stays until the handler is replaced. A handler that follows rule 4 is
 //!    counted first, and then reads the marks. `catch` sets its mark and then waits until none is
