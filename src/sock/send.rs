@@ -13,7 +13,7 @@ use crate::socket::Socket;
 use crate::sys::socket as sys;
 use crate::write_lock::Writer;
 
-/// Sends `rest` once it holds the write lock.
+/// The future of [`LoopHandle::sock_sendall`].
 struct SendAll<'a, T: AsFd> {
     event_loop: LoopHandle,
     socket: &'a Socket<T>,
@@ -29,7 +29,7 @@ impl<T: AsFd> Future for SendAll<'_, T> {
         let send = &mut *self;
         ready!(send.writer.poll(cx));
         let sent = ready!(send.poll_rest(cx));
-        // The next one's turn comes now, not when this is dropped.
+        // The next writer begins now, not when this future is dropped.
         send.writer.end();
         Poll::Ready(sent)
     }
@@ -71,26 +71,25 @@ impl LoopHandle {
     /// Sends all of `bytes`.
     ///
     /// Writers take the socket's write lock in the order in which they began, so the bytes of each
-    /// stay together. One system call sends at most 1 MiB, and after about 2 MiB the rest of the
-    /// loop runs.
+    /// stay together. One system call sends at most 1 MiB. After about 2 MiB, other tasks run.
     ///
-    /// Empty `bytes` cost one send(2), as in asyncio. It fails with `BrokenPipe` if the kernel knows
-    /// that the peer is gone.
+    /// If `bytes` is empty, the call makes one send(2), as in asyncio. It fails with `BrokenPipe` if
+    /// the kernel knows that the peer has closed.
     ///
     /// A send that waits fails with `BrokenPipe` if the socket is shut down for writing. On a Unix
-    /// socket Linux reports that only when the peer reads or goes away, to asyncio too.
+    /// socket, Linux reports that only when the peer reads or closes. asyncio has the same limit.
     ///
     /// # Errors
     ///
-    /// Any error of send(2): `BrokenPipe` and `ConnectionReset` if the peer is gone, never SIGPIPE.
-    /// The kernel may have taken part of the bytes. `InvalidInput` if the socket belongs to another
-    /// loop. [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
-    /// loop.
+    /// - Any error of send(2): `BrokenPipe` and `ConnectionReset` if the peer has closed, never
+    ///   SIGPIPE. The kernel may have taken a part of the bytes.
+    /// - `InvalidInput` if the socket belongs to another loop.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed loop.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe. If the future is dropped before it is ready, it may have sent any part of
-    /// the bytes, and does not tell which. The next writer gets the write lock.
+    /// Not cancel safe. If you drop the future before it is ready, it may have sent any part of the
+    /// bytes, and does not report which. The next writer gets the write lock.
     ///
     /// # Examples
     ///
@@ -124,10 +123,10 @@ impl LoopHandle {
         }
     }
 
-    /// Sends some of `bytes`, as a poll, and returns how many. For adapters to I/O traits.
+    /// Polls to send some of `bytes`, and returns how many, for adapters to I/O traits.
     ///
-    /// One task at a time may wait by it on one socket: the loop wakes the task that polled last. It
-    /// waits while a [`sock_sendall`](LoopHandle::sock_sendall) or
+    /// For each socket, the loop wakes only the task that polled last. The poll waits while a
+    /// [`sock_sendall`](LoopHandle::sock_sendall) or
     /// [`sock_sendfile`](LoopHandle::sock_sendfile) holds the write lock.
     ///
     /// # Errors
@@ -158,7 +157,7 @@ impl LoopHandle {
     ) -> Poll<io::Result<usize>> {
         ready!(sock.write_lock().poll_free(cx));
         let attempt = |fd: BorrowedFd<'_>| send(fd, self, sock, bytes);
-        // It may be the first poll of another operation than the one that waits: only a try can tell.
+        // This poll may belong to a new operation, not to the one that waits. So it always tries.
         sock.with_poll_wait(Direction::Write, |wait| {
             poll_try(self, sock, Direction::Write, wait, cx, attempt)
         })

@@ -11,10 +11,6 @@ pub(crate) use platform::{
 
 /// The place in which a file system keeps its files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(
-    not(any(target_os = "linux", target_os = "android")),
-    allow(dead_code, reason = "only Linux finds the other kinds")
-)]
 pub(crate) enum FileSystem {
     /// In memory: a read never waits.
     Memory,
