@@ -291,8 +291,8 @@ impl<T: AsFd> Socket<T> {
 impl Socket<TcpStream> {
     /// Creates an unconnected TCP socket of the address's family.
     ///
-    /// Connect it with [`sock_connect`](LoopHandle::sock_connect). To connect to a host by its name,
-    /// use [`connect`](LoopHandle::connect).
+    /// Connect it with [`sock_connect`](LoopHandle::sock_connect). To connect to a host by its
+    /// name, use [`connect`](LoopHandle::connect).
     ///
     /// # Errors
     ///
@@ -329,7 +329,8 @@ impl Socket<TcpStream> {
 impl Socket<UnixStream> {
     /// Creates an unconnected Unix stream socket.
     ///
-    /// Connect it with [`sock_connect`](LoopHandle::sock_connect), whose second example creates one.
+    /// Connect it with [`sock_connect`](LoopHandle::sock_connect), whose second example creates
+    /// one.
     ///
     /// # Errors
     ///

@@ -2,24 +2,24 @@
 //! makes no system call.
 //!
 //! ```text
-//!  begin ──▶ Stat ──▶ SendHeader ──▶ Send ──▶ Stat: all known bytes are sent, the file may have grown
-//!                            │       │  ▲
-//!                            │       │  └── writable, or the next iteration ── Parked, Yielding
-//!                            │       │                                          ▲         ▲
-//!                            │       └── EAGAIN, or the budget is spent ────────┘         │
-//!                            │       │                                                    │
-//!                            │       │ not available, or 0 with bytes owed                │
-//!                            ▼       ▼                                                    │
-//!                            └──▶  Read ──▶ SendBlock ── EAGAIN, or the budget is spent ──┘
-//!                                   ▲          │
-//!                                   └──────────┘ the block is sent
-//!  Done: from every state, by the last byte, the end of the file, or an error
+//! begin ──▶ Stat ──▶ SendHeader ──▶ Send ◀──▶ Stat       all known bytes are sent
+//!                        │            │
+//!                        │            │  not available, or 0 bytes sent with bytes owed
+//!                        ▼            ▼
+//!                        └────────▶ Read ◀──▶ SendBlock  the block is sent
+//!
+//! SendHeader, Send, SendBlock ◀──▶ Parked    after an EAGAIN, until the socket is writable
+//! SendHeader, Send, SendBlock ◀──▶ Yielding  after the budget, until the next iteration
+//! Read ──▶ Send                              the executor takes no work
+//! every state ──▶ Done                       the last byte, the end of the file, or an error
 //! ```
 //!
-//! - [`Plan`] knows which bytes are owed. [`Budget`] knows when other tasks run.
-//! - The machine sends the header before the first byte of the file, and after a [`Action::Stat`]
-//!   if there is one. So a transfer that fails at the stat sends no header. The header of an empty
-//!   file does not announce more bytes. The header parks and yields as the file's bytes do.
+//! - Without a header, the machine skips `SendHeader`. If one call can send the whole count, and
+//!   the caller allows the fallback, it skips the first `Stat`.
+//! - [`Plan`] knows which bytes are owed. [`Budget`] decides when other tasks run.
+//! - The header comes before the first byte of the file, and after the first [`Action::Stat`]. So a
+//!   transfer that fails at the stat sends no header. The header of an empty file does not announce
+//!   more bytes.
 //! - The driver does each [`Machine::action`] and reports the outcome. It decides nothing.
 
 use std::io;
@@ -54,7 +54,7 @@ impl Budget {
         self.calls += 1;
     }
 
-    fn is_spent(&self) -> bool {
+    fn is_consumed(&self) -> bool {
         self.bytes >= MAX_BYTES_PER_STEP || self.calls >= MAX_CALLS_PER_STEP
     }
 }
@@ -136,7 +136,7 @@ pub(super) struct Machine {
     plan: Plan,
     state: MachineState,
     options: MachineOptions,
-    reason: Option<Fallback>,
+    fallback_reason: Option<Fallback>,
     /// The part of the header that is not sent.
     header: Range<usize>,
     /// The last bytes sent are the header's, and the kernel expects more.
@@ -152,7 +152,7 @@ impl Machine {
             plan,
             state: MachineState::Stat,
             options,
-            reason: None,
+            fallback_reason: None,
             header: 0..options.header,
             is_held_back: false,
             block: 0..0,
@@ -188,8 +188,8 @@ impl Machine {
     }
 
     /// Returns why the transfer uses the fallback, or `None` if it does not.
-    pub(super) fn reason(&self) -> Option<Fallback> {
-        self.reason
+    pub(super) fn fallback_reason(&self) -> Option<Fallback> {
+        self.fallback_reason
     }
 
     /// Returns whether the kernel holds back the header's end until file bytes follow.
@@ -197,8 +197,8 @@ impl Machine {
         self.is_held_back
     }
 
-    /// Returns the number of bytes moved since other tasks could run.
-    pub(super) fn spent(&self) -> u64 {
+    /// Returns the number of bytes sent since other tasks could run.
+    pub(super) fn consumed_bytes(&self) -> u64 {
         self.budget.bytes
     }
 
@@ -257,7 +257,7 @@ impl Machine {
         let is_final = self.is_size_final();
         self.plan.set_size(stat.size);
         match stat.is_cached {
-            // The kernel asked no server, so the file may have grown.
+            // The kernel queried no server, so the file may have grown.
             _ if self.plan.is_past_end() && !is_final => {}
             _ if self.plan.is_past_end() => self.proceed(AfterHeader::Nothing),
             true => self.proceed(AfterHeader::Send),
@@ -310,20 +310,20 @@ impl Machine {
     ///
     /// If the slow file system is the only reason for the read, sendfile sends the file after all.
     pub(super) fn on_no_reader(&mut self, error: io::Error) {
-        match self.reason {
+        match self.fallback_reason {
             Some(Fallback::NoAnswer) => {}
-            // sendfile found no byte, and nobody can look again: the file ends here.
+            // sendfile sent no byte, and no read can confirm the end. So the file ends here.
             Some(Fallback::Nothing) => return self.state = MachineState::Done(None),
             _ => return self.fail(error),
         }
-        self.reason = None;
+        self.fallback_reason = None;
         self.options.prefetch = false;
         self.state = self.send_or_stat();
     }
 
     /// Returns the block to read during the send of this one, if reads may be slow.
     pub(super) fn next_block(&self) -> Option<Range<u64>> {
-        let is_slow = self.reason == Some(Fallback::NoAnswer);
+        let is_slow = self.fallback_reason == Some(Fallback::NoAnswer);
         let is_sending = matches!(self.state, MachineState::SendBlock);
         (is_slow && is_sending).then(|| self.plan.block_after(self.block.len()))?
     }
@@ -376,7 +376,7 @@ impl Machine {
             (_, Next::Nothing) => MachineState::Done(None),
             // The machine yields before a read too. The read may be over already, and then nothing
             // else lets other tasks run.
-            _ if self.budget.is_spent() => MachineState::Yielding(source),
+            _ if self.budget.is_consumed() => MachineState::Yielding(source),
             (SendSource::Block, _) => self.send_block_or_read(),
             (_, Next::Bytes { range, owed_until }) => MachineState::Send { range, owed_until },
             (_, Next::Size) => MachineState::Stat,
@@ -394,7 +394,7 @@ impl Machine {
                 }
                 _ => self.proceed(after),
             }
-        } else if self.budget.is_spent() {
+        } else if self.budget.is_consumed() {
             self.state = MachineState::Yielding(SendSource::Header(after));
         }
     }
@@ -432,7 +432,7 @@ impl Machine {
     }
 
     fn fall_back(&mut self, reason: Fallback) {
-        self.reason = Some(reason);
+        self.fallback_reason = Some(reason);
         self.proceed(AfterHeader::Read);
     }
 

@@ -2,7 +2,7 @@
 //! [`LoopHandle::try_sendfile`] makes one call for callers that drive a transfer themselves.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::check_arguments;
 use super::plan::MAX_PER_CALL;
@@ -70,11 +70,6 @@ pub(super) fn send_header(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> S
     }
 }
 
-/// Releases the bytes that the kernel holds back until more follow.
-pub(super) fn push(socket: BorrowedFd<'_>) {
-    sys::socket::push(socket);
-}
-
 /// Sends a part of a block.
 pub(super) fn send_block(socket: BorrowedFd<'_>, bytes: &[u8]) -> SendOutcome {
     sent(sys::socket::send(socket, bytes))
@@ -96,14 +91,13 @@ fn sent(result: io::Result<usize>) -> SendOutcome {
 ///
 /// Only these five errors mean "not available":
 ///
-/// - EINVAL: the file system has no pages to send from, or wants them aligned.
-/// - ENOSYS and EPERM: the kernel does not have the call, or a filter on system calls refuses it.
-///
+/// - EINVAL: the file system has no pages to send, or requires alignment.
+/// - ENOSYS and EPERM: the kernel lacks the call, or a filter on system calls refuses it.
 /// - EOPNOTSUPP: the socket's protocol does not support it.
 /// - ESPIPE: the file is a pipe or a socket.
 ///
-/// Every other error belongs to the connection or the file. asyncio takes any error for "not
-/// available" as long as no byte is sent. It then reads a file that no peer waits for.
+/// Every other error belongs to the connection or the file. asyncio takes any error before the
+/// first byte for "not available". It then reads a file that no peer waits for.
 fn classify(error: io::Error) -> SendOutcome {
     let Some(errno) = error.raw_os_error() else {
         return SendOutcome::Failed(error);
@@ -125,9 +119,10 @@ fn classify(error: io::Error) -> SendOutcome {
 /// the peer reads.
 pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
     if !sys::socket::is_nonblocking(socket).unwrap_or(false) {
-        log::warn!("the socket of a transfer was made blocking; it is non-blocking again");
+        let fd = socket.as_raw_fd();
+        log::warn!("socket {fd} became blocking; its transfer makes it non-blocking again");
         if let Err(error) = sys::socket::set_nonblocking(socket) {
-            log::error!("cannot make the socket of a transfer non-blocking: {error}");
+            log::error!("cannot make socket {fd} non-blocking, so it may hold the loop: {error}");
         }
     }
 }

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use super::Options;
 use super::fallback::{ReadOutcome, Reader};
 use super::machine::{Action, Machine};
 use super::native::{self, SendOutcome};
@@ -20,8 +21,8 @@ use crate::event_loop::{Fallback, LoopHandle, Sleep};
 use crate::reactor::{Direction, WaitGuard};
 use crate::ready_io::poll_wait;
 use crate::socket::Socket;
-use crate::sys::file;
 use crate::sys::fork::Process;
+use crate::sys::{self, file};
 use crate::write_lock::Writer;
 
 /// A callback for the total of file bytes sent, after each call that sends some.
@@ -48,7 +49,7 @@ impl SentFile<'_> {
     }
 }
 
-/// Makes the only call of a small send, if the page cache has the whole range.
+/// Makes the single call of a small send, if the page cache has the whole range.
 ///
 /// Nearly all small sends end here, without the state of a [`Transfer`]. If the call does not send
 /// everything, the machine continues with its outcome.
@@ -91,7 +92,7 @@ pub(super) enum AtOnce {
 /// offset. Only the destructor sets the position. It also releases a header that the kernel still
 /// holds back for the file. ([`send_at_once`] ends sends that never had a machine.)
 #[derive(Debug)]
-struct Guard<'a> {
+pub(super) struct Guard<'a> {
     machine: Machine,
     file: SentFile<'a>,
     socket: BorrowedFd<'a>,
@@ -99,23 +100,34 @@ struct Guard<'a> {
     process: Process,
 }
 
+impl<'a> Guard<'a> {
+    pub(super) fn new(machine: Machine, file: SentFile<'a>, socket: BorrowedFd<'a>) -> Guard<'a> {
+        Guard {
+            machine,
+            file,
+            socket,
+            process: Process::current(),
+        }
+    }
+}
+
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        // A forked child shares socket and position with its parent, whose transfer goes on.
+        // A forked child shares socket and position with its parent, whose transfer continues.
         if !self.process.is_current() {
             return;
         }
         if self.machine.is_held_back() {
-            native::push(self.socket);
+            sys::socket::push(self.socket);
         }
         self.file.set_position(self.machine.position());
     }
 }
 
-/// The time since the last byte moved.
+/// A limit on the time since the last byte moved.
 ///
-/// Each moved byte only sets a new deadline. The timer stays, and restarts if it fires early. So a
-/// moving transfer sets one timer for each `limit`, however many calls it makes.
+/// Each moved byte only sets a new deadline. If the timer fires before the deadline, it restarts.
+/// So a moving transfer sets one timer for each `limit`, however many calls it makes.
 #[derive(Debug)]
 struct StallTimer {
     limit: Duration,
@@ -137,7 +149,7 @@ impl StallTimer {
         self.deadline = event_loop.deadline(self.limit);
     }
 
-    /// Returns the error once no byte has moved for the whole limit.
+    /// Is ready with an error if no byte has moved for the whole limit.
     fn poll(&mut self, event_loop: &LoopHandle, cx: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             ready!(Pin::new(&mut self.sleep).poll(cx));
@@ -145,7 +157,7 @@ impl StallTimer {
                 return Poll::Ready(LoopClosedError.into());
             }
             if event_loop.time() >= self.deadline {
-                let what = format!("no byte of the transfer moved for {:?}", self.limit);
+                let what = format!("the transfer moved no byte for {:?}", self.limit);
                 return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what));
             }
             self.sleep = event_loop.sleep_until(self.deadline);
@@ -164,40 +176,28 @@ pub(super) struct Transfer<'a> {
     header: &'a [u8],
     progress: Option<Progress<'a>>,
     stall_timeout: Option<Duration>,
-    /// Set when the transfer gets the write lock.
+    /// The stall timer, from the moment when the transfer gets the write lock.
     stall: Option<Box<StallTimer>>,
     /// The time at which the transfer began to wait for the socket.
     parked: Option<Instant>,
     reader: Option<Box<Reader>>,
 }
 
-/// The parts of a new transfer.
-pub(super) struct Parts<'a> {
-    pub(super) machine: Machine,
-    pub(super) file: SentFile<'a>,
-    pub(super) socket: BorrowedFd<'a>,
-    pub(super) writer: Writer<'a>,
-    pub(super) page_cache: PageCache,
-    pub(super) header: &'a [u8],
-    pub(super) progress: Option<Progress<'a>>,
-    pub(super) stall_timeout: Option<Duration>,
-}
-
 impl<'a> Transfer<'a> {
-    pub(super) fn new(parts: Parts<'a>) -> Transfer<'a> {
+    pub(super) fn new(
+        guard: Guard<'a>,
+        writer: Writer<'a>,
+        page_cache: PageCache,
+        options: Options<'a>,
+    ) -> Transfer<'a> {
         Transfer {
-            guard: Guard {
-                machine: parts.machine,
-                file: parts.file,
-                socket: parts.socket,
-                process: Process::current(),
-            },
+            guard,
             wait: WaitGuard::default(),
-            writer: parts.writer,
-            page_cache: parts.page_cache,
-            header: parts.header,
-            progress: parts.progress,
-            stall_timeout: parts.stall_timeout,
+            writer,
+            page_cache,
+            header: options.header,
+            progress: options.progress,
+            stall_timeout: options.stall_timeout,
             stall: None,
             parked: None,
             reader: None,
@@ -356,7 +356,7 @@ impl<'a> Transfer<'a> {
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => {
-                let reason = self.machine().reason();
+                let reason = self.machine().fallback_reason();
                 let is_slow = reason == Some(Fallback::NoAnswer);
                 let reader = Reader::new(event_loop, self.guard.file.fd, is_slow)?;
                 if let Some(reason) = reason {

@@ -84,12 +84,13 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// - Any error of accept(2). If the process is out of descriptors (EMFILE), the connection stays
-    ///   in the listener's queue. Wait a little, then accept again.
+    /// - Any error of accept(2). If the process is out of descriptors (EMFILE), the connection
+    ///   stays in the listener's queue. Wait a little, then accept again.
     /// - `InvalidInput` (EINVAL) if the listener is shut down.
     /// - `InvalidInput` if the listener belongs to another loop, or if a `TcpListener` holds a
     ///   socket of another family.
-    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed loop.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    ///   loop.
     ///
     /// # Cancel safety
     ///
@@ -123,13 +124,14 @@ impl LoopHandle {
 
     /// Polls for the next connection, for adapters to other crates' traits.
     ///
-    /// It does what [`sock_accept`](LoopHandle::sock_accept) does. For each listener, the loop wakes
-    /// only the task that polled last. Tasks that wait in `sock_accept` wake independently of it.
+    /// It does what [`sock_accept`](LoopHandle::sock_accept) does. For each listener, the loop
+    /// wakes only the task that polled last. Tasks that wait in `sock_accept` wake independently of
+    /// it.
     ///
     /// # Errors
     ///
-    /// As [`sock_accept`](LoopHandle::sock_accept). After an error, a later poll tries again. If you
-    /// poll at once after EMFILE, you keep the processor busy.
+    /// As [`sock_accept`](LoopHandle::sock_accept). After an error, a later poll tries again. If
+    /// you poll at once after EMFILE, you keep the processor busy.
     ///
     /// # Examples
     ///

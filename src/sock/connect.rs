@@ -219,8 +219,9 @@ impl LoopHandle {
     /// already connected, the call fails with EISCONN. On Linux, the first call after a connection
     /// that had to wait returns `Ok`, as connect(2) does.
     ///
-    /// TCP connects a socket to itself if `addr` is the socket's own port. That may happen if `addr`
-    /// is a port of this machine on which no program listens. Compare `local_addr` and `peer_addr`.
+    /// TCP connects a socket to itself if `addr` is the socket's own port. That may happen if
+    /// `addr` is a port of this machine on which no program listens. Compare `local_addr` and
+    /// `peer_addr`.
     ///
     /// # Errors
     ///
@@ -235,8 +236,8 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// If you drop the future before it is ready, the kernel continues to connect. The next call
-    /// waits for that connection, whatever its address is. If the connection has failed by then, the
-    /// call begins a new one.
+    /// waits for that connection, whatever its address is. If the connection has failed by then,
+    /// the call begins a new one.
     ///
     /// # Examples
     ///

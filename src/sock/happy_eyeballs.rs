@@ -38,10 +38,11 @@ impl LoopHandle {
     ///
     /// - `InvalidInput` if `host` is empty, has a zero byte, or is longer than 253 bytes.
     /// - The error of [`getaddrinfo`](LoopHandle::getaddrinfo) if the resolver fails.
-    /// - If every address fails, the kind of the first address's error, such as `ConnectionRefused`,
-    ///   `TimedOut` or `NetworkUnreachable`. The text names the host and each address with its
-    ///   failure. The source is the first address's error, with `raw_os_error`.
-    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed loop.
+    /// - If every address fails, the kind of the first address's error, such as
+    ///   `ConnectionRefused`, `TimedOut` or `NetworkUnreachable`. The text names the host and each
+    ///   address with its failure. The source is the first address's error, with `raw_os_error`.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    ///   loop.
     ///
     /// # Cancel safety
     ///

@@ -73,8 +73,8 @@ impl LoopHandle {
     /// Writers take the socket's write lock in the order in which they began, so the bytes of each
     /// stay together. One system call sends at most 1 MiB. After about 2 MiB, other tasks run.
     ///
-    /// If `bytes` is empty, the call makes one send(2), as in asyncio. It fails with `BrokenPipe` if
-    /// the kernel knows that the peer has closed.
+    /// If `bytes` is empty, the call makes one send(2), as in asyncio. It fails with `BrokenPipe`
+    /// if the kernel knows that the peer has closed.
     ///
     /// A send that waits fails with `BrokenPipe` if the socket is shut down for writing. On a Unix
     /// socket, Linux reports that only when the peer reads or closes. asyncio has the same limit.
@@ -84,7 +84,8 @@ impl LoopHandle {
     /// - Any error of send(2): `BrokenPipe` and `ConnectionReset` if the peer has closed, never
     ///   SIGPIPE. The kernel may have taken a part of the bytes.
     /// - `InvalidInput` if the socket belongs to another loop.
-    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed loop.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    ///   loop.
     ///
     /// # Cancel safety
     ///

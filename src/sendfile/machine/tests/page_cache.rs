@@ -1,4 +1,4 @@
-//! Tests of transfers that probe the page cache, with the driver's reports that are no outcomes.
+//! Tests of transfers that probe the page cache.
 
 use super::*;
 
@@ -19,11 +19,11 @@ fn prefetching(size: u64) -> Machine {
 }
 
 #[test]
-fn slow_file_system_takes_the_fallback_from_where_it_is() {
+fn slow_file_system_takes_the_fallback_at_the_current_offset() {
     let mut machine = prefetching(3 << 20);
     machine.on_outcome(SendOutcome::Sent(MIB));
     machine.use_fallback(Fallback::NoAnswer);
-    assert_eq!(machine.reason(), Some(Fallback::NoAnswer));
+    assert_eq!(machine.fallback_reason(), Some(Fallback::NoAnswer));
     assert_eq!(machine.action(), read(1 << 20, BLOCK));
 }
 
@@ -59,7 +59,7 @@ fn header_comes_before_the_fallback_of_a_slow_file_system() {
 }
 
 #[test]
-fn slow_file_system_is_read_a_block_ahead_and_no_further_than_the_count() {
+fn slow_file_system_is_read_one_block_ahead_within_the_count() {
     let mut machine = Machine::new(Plan::new(7, Some(BLOCK as u64 + 9)), PREFETCH);
     machine.use_fallback(Fallback::NoAnswer);
     assert_eq!(machine.next_block(), None);
@@ -74,7 +74,7 @@ fn slow_file_system_is_read_a_block_ahead_and_no_further_than_the_count() {
 }
 
 #[test]
-fn slow_file_system_without_a_reader_is_sent_as_it_is() {
+fn slow_file_system_without_a_reader_takes_sendfile() {
     let mut machine = prefetching(100);
     machine.use_fallback(Fallback::NoAnswer);
     machine.on_block(Ok(40));
@@ -95,7 +95,7 @@ fn file_without_bytes_ends_if_there_is_no_reader() {
 }
 
 #[test]
-fn slow_file_system_without_a_reader_asks_for_the_size_if_it_must() {
+fn slow_file_system_without_a_reader_needs_a_stat_if_the_size_is_unknown() {
     let mut machine = prefetching(100);
     machine.use_fallback(Fallback::NoAnswer);
     machine.on_block(Ok(120));
@@ -105,7 +105,7 @@ fn slow_file_system_without_a_reader_asks_for_the_size_if_it_must() {
 }
 
 #[test]
-fn size_that_no_server_was_asked_for_ends_nothing() {
+fn size_without_sync_does_not_end_the_transfer() {
     let mut machine = Machine::new(Plan::new(9, None), PREFETCH);
     let stat = |size| {
         Ok(Stat {
@@ -125,7 +125,7 @@ fn size_that_no_server_was_asked_for_ends_nothing() {
 }
 
 #[test]
-fn send_tells_how_far_the_page_cache_may_look_ahead() {
+fn send_has_the_end_of_the_owed_bytes() {
     let mut machine = prefetching(3 << 20);
     machine.on_outcome(SendOutcome::Sent(MIB));
     let owed_until = 3 << 20;
