@@ -70,8 +70,8 @@ impl LoopHandle {
     /// let sender = UdpSocket::bind("127.0.0.1:0")?;
     /// let receiver = Socket::new(UdpSocket::bind("127.0.0.1:0")?)?;
     /// sender.send_to(b"hello", receiver.get_ref().local_addr()?)?;
-    /// let (bytes, from) = event_loop.run_until_complete(event_loop.sock_recvfrom(&receiver, 100))?;
-    /// assert_eq!((bytes, from), (b"hello".to_vec(), sender.local_addr()?));
+    /// let received = event_loop.run_until_complete(event_loop.sock_recvfrom(&receiver, 100))?;
+    /// assert_eq!(received, (b"hello".to_vec(), sender.local_addr()?));
     /// # Ok(())
     /// # }
     /// ```
@@ -159,7 +159,7 @@ impl LoopHandle {
     /// event_loop.run_until_complete(async {
     ///     assert_eq!(event_loop.sock_sendto(&here, b"hello", &addr).await?, 5);
     ///     let (text, sender) = event_loop.sock_recvfrom(&there, 100).await?;
-    ///     assert_eq!((text.as_slice(), sender), (b"hello".as_slice(), here.get_ref().local_addr()?));
+    ///     assert_eq!((text, sender), (b"hello".to_vec(), here.get_ref().local_addr()?));
     ///     Ok(())
     /// })
     /// # }

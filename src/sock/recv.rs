@@ -14,7 +14,7 @@ use crate::sys::socket as sys;
 impl LoopHandle {
     /// Receives at most `most` bytes. An empty result is the end of the stream.
     ///
-    /// It waits until there is at least one byte. One call receives at most 1 MiB from a stream,
+    /// The call waits until there is at least one byte. It receives at most 1 MiB from a stream,
     /// and one whole datagram from a datagram socket. The future holds no buffer while it waits.
     ///
     /// If `most` is 0, the call returns an empty result at once, without a system call, as in

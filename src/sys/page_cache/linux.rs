@@ -2,8 +2,8 @@
 //!
 //! | probe | since | works on | result |
 //! |---|---|---|---|
-//! | preadv2(2), RWF_NOWAIT, 1 byte | 4.14 | ext4, XFS, Btrfs, F2FS | whether that byte is in memory |
-//! | cachestat(2) | 6.5 | all but overlayfs, where it returns 0 | how many pages a range has, including those being read |
+//! | preadv2(2), RWF_NOWAIT, 1 byte | 4.14 | ext4, XFS, Btrfs, F2FS | whether the byte is present |
+//! | cachestat(2) | 6.5 | all but overlayfs (0 there) | number of pages, also pages being read |
 //! | mincore(2) of a mapping | always | every local file system | which pages are up to date |
 //!
 //! These results are measured on Linux 6.18. Right after a readahead of a cold MiB begins,

@@ -75,22 +75,22 @@ fn handler_called_by_a_foreign_one_does_not_raise_the_signal() {
 #[test]
 fn catch_waits_for_a_handler_that_restores_the_former_action() {
     assert_in_child(|| {
-        let slot = SignalSlot::new().expect("a slot");
+        let slot: &SignalSlot = Box::leak(Box::new(SignalSlot::new().expect("a slot")));
         let counted = RestoreCount::begin();
         let (sender, receiver) = mpsc::channel();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                slot.catch(SIGNAL).expect("a signal");
-                sender.send(()).expect("the receiver waits");
-            });
-            while !slot.shared.wants(SIGNAL as usize) {
-                thread::yield_now();
-            }
-            let is_waiting = receiver.try_recv().is_err() && present() == libc::SIG_DFL;
-            drop(counted);
-            receiver.recv().expect("caught");
-            is_waiting && present() == handler_address()
-        })
+        // A thread of std may hang in a forked child, as `sys::thread` explains.
+        let started = crate::sys::thread::start(move || {
+            slot.catch(SIGNAL).expect("a signal");
+            sender.send(()).expect("the receiver waits");
+        });
+        started.expect("a thread");
+        while !slot.shared.wants(SIGNAL as usize) {
+            thread::yield_now();
+        }
+        let is_waiting = receiver.try_recv().is_err() && present() == libc::SIG_DFL;
+        drop(counted);
+        receiver.recv().expect("caught");
+        is_waiting && present() == handler_address()
     });
 }
 
