@@ -1,4 +1,4 @@
-//! A descriptor that a loop may wait for.
+//! [`Socket`], a socket that a loop can wait for.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -9,23 +9,26 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use crate::event_loop::LoopHandle;
-use crate::reactor::{Attachment, Direction, Source, Waiting};
+use crate::reactor::{Attachment, Direction, Source, WaitGuard};
 use crate::sys::fork::Process;
-use crate::sys::socket::{self as sys, Kind};
+use crate::sys::socket::{self as sys, SocketKind};
 use crate::write_lock::WriteLock;
 
-/// A socket that a loop can wait for: it owns `T`, which is non-blocking from here on.
+/// A non-blocking socket that a loop can wait for. It owns `T`.
 ///
-/// `T` is a socket of `std`, an `OwnedFd`, or any type of another crate that is `AsFd`. The operations are methods of
-/// [`LoopHandle`]; they borrow the socket, so that it cannot be closed under one that waits.
+/// `T` is a socket of `std`, an `OwnedFd`, or any type of another crate that is `AsFd`. The
+/// operations are methods of [`LoopHandle`]. They borrow the socket, so you cannot close it while
+/// one waits.
 ///
-/// A type of another crate receives and sends as it is. To accept, to connect or to exchange
-/// datagrams, make it an `OwnedFd` first: `Socket::new(OwnedFd::from(other))`. Its addresses are
-/// then [`Address`](crate::Address)es, of any family.
+/// A type of another crate can receive and send directly. To accept, connect or exchange datagrams,
+/// convert it first: `Socket::new(OwnedFd::from(other))`. Its addresses are then
+/// [`Address`](crate::Address)es, of any family.
 ///
-/// The socket is put into the poller the first time that an operation has to wait, for both directions, and stays there until
-/// it is dropped: waiting costs no system call after that. It belongs to the loop that waited first. Another loop that would
-/// have to wait gets an error of kind `InvalidInput`, until the first is closed.
+/// The first operation that has to wait registers the socket with its loop's poller, for both
+/// directions. The socket stays registered until it is dropped, so later waits cost no system call.
+///
+/// The socket belongs to the loop that waited first. If an operation would have to wait on another
+/// loop, it fails with `InvalidInput` until the first loop is closed.
 ///
 /// # Examples
 ///
@@ -45,37 +48,38 @@ use crate::write_lock::WriteLock;
 /// ```
 #[doc(alias("Async", "AsyncFd", "TcpStream", "UdpSocket"))]
 pub struct Socket<T: AsFd> {
-    /// Before `io`, as fields are dropped in this order: out of the poller first, then closed.
-    link: Link,
+    /// Rust drops the fields in this order, so the socket is deregistered before it is closed.
+    state: SocketState,
     io: T,
 }
 
-/// What the library knows of a socket, beside the socket.
+/// The library's state of a socket.
 #[derive(Default)]
-struct Link {
+struct SocketState {
     attachment: RefCell<Option<Attachment>>,
     write_lock: WriteLock,
-    /// The process that the writers belong to.
+    /// The process of the writers.
     process: Cell<Process>,
-    kind: Cell<Option<Kind>>,
-    /// Whether a `sock_connect` ended while the connection may have been in progress.
+    kind: Cell<Option<SocketKind>>,
+    /// True if a `sock_connect` ended while the connection may have been in progress.
     connect_abandoned: Cell<bool>,
-    /// The waiting of `poll_recv` and `poll_send`, which have no future to keep it in.
-    polled: [RefCell<Waiting>; 2],
+    /// The waits of `poll_recv`, `poll_accept` and `poll_send`, which have no future to hold them.
+    poll_waits: [RefCell<WaitGuard>; 2],
 }
 
 impl<T: AsFd> Socket<T> {
-    /// Makes `io` non-blocking and takes it.
+    /// Creates a socket from `io`, and makes it non-blocking.
     ///
-    /// Non-blocking mode belongs to the open file description: a duplicate of the descriptor has it too.
+    /// Non-blocking mode belongs to the open file description, so duplicates of the descriptor
+    /// become non-blocking too.
     ///
-    /// A pipe, a terminal or another descriptor that is not a socket is refused. Wait for it with
-    /// [`readable`](LoopHandle::readable) and [`writable`](LoopHandle::writable).
+    /// The call refuses a pipe, a terminal and any other descriptor that is not a socket. To wait
+    /// for one, use [`readable`](LoopHandle::readable) and [`writable`](LoopHandle::writable).
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if `io` is not a socket. Any OS error if it cannot be made non-blocking. `io`
-    /// is dropped then, and its mode is unchanged.
+    /// `InvalidInput` if `io` is not a socket. Any OS error of the switch to non-blocking mode.
+    /// After an error, `io` is dropped and its mode is unchanged.
     ///
     /// # Examples
     ///
@@ -96,17 +100,20 @@ impl<T: AsFd> Socket<T> {
         let is_stream = sys::socket_type(io.as_fd())? == libc::SOCK_STREAM;
         sys::set_nonblocking(io.as_fd())?;
         // The kind of a stream takes more calls, and few operations need it.
-        Ok(Socket::adopt(io, (!is_stream).then_some(Kind::Datagram)))
+        Ok(Socket::adopt(
+            io,
+            (!is_stream).then_some(SocketKind::Datagram),
+        ))
     }
 
-    /// Takes what is non-blocking already, and of this kind if that is known.
-    pub(crate) fn adopt(io: T, kind: Option<Kind>) -> Socket<T> {
-        let link = Link::default();
-        link.kind.set(kind);
-        Socket { link, io }
+    /// Creates a socket from a non-blocking `io`, with its kind if the caller knows it.
+    pub(crate) fn adopt(io: T, kind: Option<SocketKind>) -> Socket<T> {
+        let state = SocketState::default();
+        state.kind.set(kind);
+        Socket { state, io }
     }
 
-    /// What is inside, for its own methods.
+    /// Returns the inner socket, for its own methods.
     ///
     /// # Examples
     ///
@@ -127,12 +134,14 @@ impl<T: AsFd> Socket<T> {
     /// Shuts down one direction of the connection, or both.
     ///
     /// After `Shutdown::Write` the peer reads the end of the stream, and may still send. It works
-    /// for any `T`, also for one without such a method. A wait for that direction ends; on a Unix
-    /// socket Linux ends a wait to send only when the peer reads or goes away.
+    /// for any `T`, even if `T` has no such method.
+    ///
+    /// A wait for that direction ends. On a Unix socket, Linux ends a wait to send only when the
+    /// peer reads or closes.
     ///
     /// # Errors
     ///
-    /// `NotConnected` if there is no connection, or if it has ended by a reset.
+    /// `NotConnected` if there is no connection, or if a reset has ended it.
     ///
     /// # Examples
     ///
@@ -153,7 +162,9 @@ impl<T: AsFd> Socket<T> {
         sys::shutdown(self.as_fd(), how)
     }
 
-    /// Takes the socket out of its loop and gives back what is inside, which stays non-blocking.
+    /// Deregisters the socket from its loop, and returns the inner socket.
+    ///
+    /// The inner socket stays non-blocking.
     ///
     /// # Examples
     ///
@@ -168,46 +179,51 @@ impl<T: AsFd> Socket<T> {
     /// # }
     /// ```
     pub fn into_inner(self) -> T {
-        let Socket { link, io } = self;
-        drop(link);
+        let Socket { state, io } = self;
+        drop(state);
         io
     }
 
-    /// Asked for once; an error is not kept, as that of a kernel that has no memory for the answer.
-    pub(crate) fn kind(&self) -> io::Result<Kind> {
-        if let Some(kind) = self.link.kind.get() {
+    /// Returns the kind of the socket, and remembers it.
+    ///
+    /// It remembers no error, because a kernel without memory may succeed later.
+    pub(crate) fn kind(&self) -> io::Result<SocketKind> {
+        if let Some(kind) = self.state.kind.get() {
             return Ok(kind);
         }
         let kind = sys::kind(self.as_fd())?;
-        self.link.kind.set(Some(kind));
+        self.state.kind.set(Some(kind));
         Ok(kind)
     }
 
     pub(crate) fn write_lock(&self) -> &WriteLock {
-        if !self.link.process.get().is_current() {
-            self.link.process.set(Process::current());
-            self.link.write_lock.reset();
+        if !self.state.process.get().is_current() {
+            self.state.process.set(Process::current());
+            self.state.write_lock.reset();
         }
-        &self.link.write_lock
+        &self.state.write_lock
     }
 
-    /// Calls `poll` with what `poll_recv` or `poll_send` waits by. It is not borrowed meanwhile: a foreign waker may come back to it
-    /// where it is cloned or dropped.
-    pub(crate) fn with_polled<R>(
+    /// Calls `poll` with the wait of `poll_recv` and `poll_accept`, or of `poll_send`.
+    ///
+    /// Nothing is borrowed during the call, as the clone or drop of a waker may run foreign code.
+    pub(crate) fn with_poll_wait<R>(
         &self,
         direction: Direction,
-        poll: impl FnOnce(&mut Waiting) -> R,
+        poll: impl FnOnce(&mut WaitGuard) -> R,
     ) -> R {
-        let place = &self.link.polled[direction as usize];
-        let mut waiting = place.take();
-        let result = poll(&mut waiting);
-        drop(place.replace(waiting));
+        let slot = &self.state.poll_waits[direction as usize];
+        let mut wait = slot.take();
+        let result = poll(&mut wait);
+        drop(slot.replace(wait));
         result
     }
 
-    /// Returns whether an operation that waits should try again. Another loop may not have been told yet what it knows.
+    /// Returns whether an operation that waits should try again.
+    ///
+    /// It returns true if the socket is not registered with this loop.
     pub(crate) fn may_be_ready(&self, event_loop: &LoopHandle, direction: Direction) -> bool {
-        match &*self.link.attachment.borrow() {
+        match &*self.state.attachment.borrow() {
             Some(attachment) if attachment.is_of(event_loop.reactor()) => {
                 attachment.source().may_be_ready(direction)
             }
@@ -215,54 +231,58 @@ impl<T: AsFd> Socket<T> {
         }
     }
 
-    /// A call in this direction has just said EAGAIN.
-    pub(crate) fn exhausted(&self, direction: Direction) {
-        if let Some(attachment) = &*self.link.attachment.borrow() {
-            attachment.source().side(direction).exhausted();
+    /// Marks a direction as not ready, after a call failed with EAGAIN.
+    pub(crate) fn clear_ready(&self, direction: Direction) {
+        if let Some(attachment) = &*self.state.attachment.borrow() {
+            attachment.source().state(direction).clear_ready();
         }
     }
 
-    /// Returns whether the socket is shut down for reading, if an event has notified that: only then is the kernel asked.
+    /// Returns whether the socket is shut down for reading.
+    ///
+    /// It makes a system call only if an event has reported the end.
     pub(crate) fn is_shut_for_reading(&self) -> bool {
-        let attachment = self.link.attachment.borrow();
+        let attachment = self.state.attachment.borrow();
         let Some(attachment) = &*attachment else {
             return false;
         };
-        let side = attachment.source().side(Direction::Read);
-        if !side.has_ended() {
+        let state = attachment.source().state(Direction::Read);
+        if !state.has_ended() {
             return false;
         }
         let is_shut = sys::is_shut_for_reading(self.as_fd());
         if !is_shut {
-            side.goes_on();
+            state.clear_ended();
         }
         is_shut
     }
 
-    /// Sets whether a connection may be left in progress, and returns whether one was.
+    /// Sets whether a dropped call may have left a connection in progress.
+    ///
+    /// It returns the former value.
     pub(crate) fn set_connect_abandoned(&self, is_abandoned: bool) -> bool {
-        self.link.connect_abandoned.replace(is_abandoned)
+        self.state.connect_abandoned.replace(is_abandoned)
     }
 
-    /// Puts the socket into the loop's poller, where it is not yet.
+    /// Registers the socket with the loop's poller if it is not registered yet.
     pub(crate) fn attach(&self, event_loop: &LoopHandle) -> io::Result<Rc<Source>> {
-        let mut place = self.link.attachment.borrow_mut();
-        match &*place {
-            Some(attachment) if attachment.is_dead() => *place = None,
+        let mut current = self.state.attachment.borrow_mut();
+        match &*current {
+            Some(attachment) if attachment.is_loop_closed() => *current = None,
             Some(attachment) if attachment.is_of(event_loop.reactor()) => {
                 attachment.source().check()?;
                 return Ok(attachment.source().clone());
             }
             Some(_) => {
-                let what = "this socket belongs to another loop, which is not closed";
+                let what = "the socket belongs to another loop, which is not closed";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
             None => {}
         }
-        drop(place);
+        drop(current);
         let attachment = event_loop.reactor().attach(self.io.as_fd())?;
         let source = attachment.source().clone();
-        let before = self.link.attachment.replace(Some(attachment));
+        let before = self.state.attachment.replace(Some(attachment));
         drop(before);
         Ok(source)
     }
@@ -271,12 +291,13 @@ impl<T: AsFd> Socket<T> {
 impl Socket<TcpStream> {
     /// Creates an unconnected TCP socket of the address's family.
     ///
-    /// It is for [`sock_connect`](LoopHandle::sock_connect), whose example creates one. To connect to
-    /// a host by its name, use [`connect`](LoopHandle::connect).
+    /// Connect it with [`sock_connect`](LoopHandle::sock_connect). To connect to a host by its
+    /// name, use [`connect`](LoopHandle::connect).
     ///
     /// # Errors
     ///
-    /// Any error of socket(2): the process is out of descriptors, or the system lacks the family.
+    /// Any error of socket(2), for example if the process is out of descriptors, or if the system
+    /// lacks the family.
     ///
     /// # Examples
     ///
@@ -298,14 +319,18 @@ impl Socket<TcpStream> {
             SocketAddr::V4(_) => libc::AF_INET,
             SocketAddr::V6(_) => libc::AF_INET6,
         };
-        Ok(Socket::adopt(sys::stream(family)?.into(), Some(Kind::Tcp)))
+        Ok(Socket::adopt(
+            sys::stream(family)?.into(),
+            Some(SocketKind::Tcp),
+        ))
     }
 }
 
 impl Socket<UnixStream> {
     /// Creates an unconnected Unix stream socket.
     ///
-    /// It is for [`sock_connect`](LoopHandle::sock_connect), whose second example creates one.
+    /// Connect it with [`sock_connect`](LoopHandle::sock_connect), whose second example creates
+    /// one.
     ///
     /// # Errors
     ///
@@ -329,7 +354,7 @@ impl Socket<UnixStream> {
     pub fn unix() -> io::Result<Socket<UnixStream>> {
         Ok(Socket::adopt(
             sys::stream(libc::AF_UNIX)?.into(),
-            Some(Kind::Stream),
+            Some(SocketKind::Stream),
         ))
     }
 
@@ -376,7 +401,7 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for Socket<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket")
             .field("io", &self.io)
-            .field("in_poller", &self.link.attachment.borrow().is_some())
+            .field("in_poller", &self.state.attachment.borrow().is_some())
             .finish()
     }
 }

@@ -1,24 +1,27 @@
 //! A first-in, first-out queue of wakers in which every operation is O(1), cancellation included.
 //!
-//! Nearly always at most one task waits, so the first waker is stored inline. Later wakers are linked in an arena that is
-//! allocated only if several tasks wait at once.
+//! Nearly always at most one task waits, so the queue stores the first waker inline. Later wakers
+//! are linked in an arena. The queue allocates it only if several tasks wait at once.
 
 use std::task::Waker;
 
 use crate::slots::{Key, Slots};
 
-/// Identifies one waker in one [`WaitQueue`]. It finds nothing after that waker has left.
+/// An identifier of one waker in one [`WaitQueue`]. After that waker has left, it finds nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ticket {
     Inline(u32),
     Linked(Key),
 }
 
+/// A queue of wakers.
 #[derive(Default)]
 pub(crate) struct WaitQueue {
     /// The head of the queue. A waker is stored here only if the queue was empty before.
     inline: Option<Waker>,
-    /// The number of tickets issued for `inline`. Nothing keeps a ticket while the other 2^32 - 1 are issued.
+    /// The number of tickets issued for `inline`, which may wrap.
+    ///
+    /// No user keeps a ticket while the queue issues the other 2^32 - 1.
     issued: u32,
     linked: Option<Box<Linked>>,
 }
@@ -58,7 +61,7 @@ impl WaitQueue {
         Ticket::Linked(self.linked.get_or_insert_default().push(waker))
     }
 
-    /// Issues a ticket without a waker, for a task that need not wait because the queue is empty.
+    /// Issues a ticket without a waker, for a task that finds the queue empty and does not wait.
     pub(crate) fn issue(&mut self) -> Ticket {
         debug_assert!(
             self.inline.is_none(),
@@ -71,7 +74,7 @@ impl WaitQueue {
     /// Returns the waker of `ticket` if it is still queued.
     pub(crate) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Waker> {
         match ticket {
-            Ticket::Inline(number) if number == self.issued => self.inline.as_mut(),
+            Ticket::Inline(id) if id == self.issued => self.inline.as_mut(),
             Ticket::Inline(_) => None,
             Ticket::Linked(key) => {
                 let node = self.linked.as_mut()?.nodes.get_mut(key)?;
@@ -83,7 +86,7 @@ impl WaitQueue {
     /// Removes the waker of `ticket` from wherever it is in the queue.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
         match ticket {
-            Ticket::Inline(number) if number == self.issued => self.inline.take(),
+            Ticket::Inline(id) if id == self.issued => self.inline.take(),
             Ticket::Inline(_) => None,
             Ticket::Linked(key) => self.linked.as_mut()?.remove(key),
         }
@@ -119,7 +122,7 @@ impl Linked {
         Some(node.waker)
     }
 
-    /// Makes two nodes neighbours; `None` is the end of the list.
+    /// Links two nodes. `None` is the end of the list.
     fn join(&mut self, before: Option<Key>, after: Option<Key>) {
         match before.and_then(|key| self.nodes.get_mut(key)) {
             Some(node) => node.after = after,

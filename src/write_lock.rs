@@ -1,7 +1,8 @@
-//! The write lock of a socket: writers hold it one after the other, in the order in which they began, so that the bytes of
-//! each writer stay together.
+//! The write lock of a socket.
 //!
-//! A writer has a [`Writer`]. Dropping it, while it waits or holds the lock, costs O(1) and hands the lock on.
+//! Writers hold it one after the other, in the order in which they began. So the bytes of each
+//! writer stay together. Each writer has a [`Writer`]. Its drop releases the lock or leaves the
+//! queue, in O(1).
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -14,11 +15,11 @@ use crate::wait_queue::{Ticket, WaitQueue};
 /// The write lock of one socket, with its queue.
 #[derive(Default)]
 pub(crate) struct WriteLock {
-    /// The ticket of the writer that holds the lock. Without a holder the queue is empty.
+    /// The ticket of the writer that holds the lock. If there is none, the queue is empty.
     holder: Cell<Option<Ticket>>,
     queue: RefCell<WaitQueue>,
-    /// A task outside the queue that tries again when the lock is free.
-    bystander: Cell<Option<Waker>>,
+    /// The waker of a [`poll_send`](crate::LoopHandle::poll_send) that waits outside the queue.
+    poll_waker: Cell<Option<Waker>>,
 }
 
 impl WriteLock {
@@ -27,33 +28,33 @@ impl WriteLock {
         self.holder.get().is_some()
     }
 
-    /// Ready if the lock is free; otherwise wakes the task when it may be.
+    /// Is ready if the lock is free. Otherwise it wakes the task when the lock may be free.
     pub(crate) fn poll_free(&self, cx: &Context<'_>) -> Poll<()> {
         if !self.is_taken() {
             return Poll::Ready(());
         }
-        drop(self.bystander.replace(Some(cx.waker().clone())));
+        drop(self.poll_waker.replace(Some(cx.waker().clone())));
         Poll::Pending
     }
 
-    /// Forgets the writers, in a forked child: they are those of the parent.
+    /// Removes all writers in a forked child, as they belong to the parent.
     ///
-    /// The queue is emptied, not replaced: a new one would issue the tickets of the parent's
-    /// writers again.
+    /// It keeps the queue, as a new one would issue the tickets of the parent's writers again.
     pub(crate) fn reset(&self) {
         self.holder.set(None);
         let next = || self.queue.borrow_mut().pop();
         while let Some(waker) = next() {
             drop(waker);
         }
-        drop(self.bystander.take());
+        drop(self.poll_waker.take());
     }
 
-    fn hand_on(&self) {
+    /// Gives the lock to the next writer, or frees it.
+    fn release(&self) {
         let next = self.queue.borrow_mut().pop();
         let (holder, waker) = next.unzip();
         self.holder.set(holder);
-        if let Some(waker) = waker.or_else(|| self.bystander.take()) {
+        if let Some(waker) = waker.or_else(|| self.poll_waker.take()) {
             wake(waker);
         }
     }
@@ -71,15 +72,15 @@ impl<'a> Writer<'a> {
         Writer { lock, ticket: None }
     }
 
-    /// Enters the queue at once, though the writer may be polled later.
+    /// Creates a writer that takes the lock or enters the queue at once.
     pub(crate) fn begin(lock: &'a WriteLock, cx: &Context<'_>) -> Writer<'a> {
         let mut writer = Writer::new(lock);
-        // If this writer holds the lock already, its first poll reports that too.
+        // If this writer already holds the lock, its first poll reports that too.
         let _ = writer.poll(cx);
         writer
     }
 
-    /// Ready if this writer holds the lock, which it then keeps until it is dropped.
+    /// Is ready if this writer holds the lock, which it keeps until it ends.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         match self.try_hold() {
@@ -100,7 +101,8 @@ impl<'a> Writer<'a> {
 
     /// Enters the queue, or updates the waker there.
     fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
-        // Cloning and dropping a waker may run foreign code, which may end other writers: nothing is borrowed then.
+        // Cloning and dropping a waker may run foreign code, which may end other writers. So
+        // nothing is borrowed here.
         let mut waker = cx.waker().clone();
         if self.try_hold() {
             return Poll::Ready(());
@@ -118,7 +120,7 @@ impl<'a> Writer<'a> {
         Poll::Pending
     }
 
-    /// Leaves early, if its owner lives on.
+    /// Releases the lock or leaves the queue before the writer is dropped.
     #[inline]
     pub(crate) fn end(&mut self) {
         if self.ticket.is_some() {
@@ -131,7 +133,7 @@ impl<'a> Writer<'a> {
             return;
         };
         if self.lock.holder.get() == Some(ticket) {
-            self.lock.hand_on();
+            self.lock.release();
         } else {
             let waker = self.lock.queue.borrow_mut().remove(ticket);
             drop(waker);

@@ -28,9 +28,5 @@ for target; do
     compile_with "$newest"
   fi
   RUSTFLAGS="-D warnings" check "$target" --all-targets
-  # macOS has a sendfile too, which is used where a build asks for it.
-  case $target in
-    *-apple-*) RUSTFLAGS="-D warnings --cfg sendloop_macos_native" check "$target" ;;
-  esac
 done
 exit $failed

@@ -134,7 +134,10 @@ impl FdEntry {
         let as_callback = callback
             .clone()
             .map(|callback| callback as Rc<dyn Callback>);
-        self.attachment.source().side(direction).watch(as_callback);
+        self.attachment
+            .source()
+            .state(direction)
+            .set_callback(as_callback);
         std::mem::replace(&mut self.callbacks[direction as usize], callback)
     }
 
@@ -365,8 +368,8 @@ impl LoopHandle {
     ) -> io::Result<Rc<dyn Callback>> {
         let attachment = Rc::new(self.inner.reactor.attach(fd)?);
         let callback = Rc::new(FdCallback::new(body, attachment.clone()));
-        let side = attachment.source().side(Direction::Read);
-        side.watch(Some(callback.clone()));
+        let state = attachment.source().state(Direction::Read);
+        state.set_callback(Some(callback.clone()));
         Ok(callback)
     }
 

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::LoopHandle;
-use crate::reactor::{Attachment, Direction, Waiting};
+use crate::reactor::{Attachment, Direction, WaitGuard};
 use crate::sys::interest::poll_now;
 
 /// The future of [`LoopHandle::readable`] and [`LoopHandle::writable`].
@@ -22,7 +22,7 @@ pub struct Readiness<'a> {
     direction: Direction,
     /// The events for poll(2).
     events: libc::c_short,
-    waiting: Waiting,
+    wait: WaitGuard,
     /// While it waits.
     attachment: Option<Attachment>,
 }
@@ -52,8 +52,8 @@ impl Readiness<'_> {
             None => self.event_loop.reactor().attach(self.fd)?,
         };
         let source = self.attachment.insert(attachment).source().clone();
-        source.side(self.direction).exhausted();
-        self.waiting.park(source, self.direction, cx);
+        source.state(self.direction).clear_ready();
+        self.wait.park(source, self.direction, cx);
         Poll::Pending
     }
 }
@@ -64,7 +64,7 @@ impl Future for Readiness<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = self.poll_ready(cx);
         if polled.is_ready() {
-            self.waiting.end();
+            self.wait.end();
             self.attachment = None;
         }
         polled
@@ -76,7 +76,7 @@ impl fmt::Debug for Readiness<'_> {
         f.debug_struct("Readiness")
             .field("fd", &self.fd.as_raw_fd())
             .field("direction", &self.direction)
-            .field("waits", &self.waiting.is_begun())
+            .field("waits", &self.wait.is_parked())
             .finish()
     }
 }
@@ -189,7 +189,7 @@ impl LoopHandle {
             fd,
             direction,
             events,
-            waiting: Waiting::default(),
+            wait: WaitGuard::default(),
             attachment: None,
         }
     }

@@ -87,7 +87,7 @@ impl Signals {
         let is_needed = self.handlers.borrow().contains_key(&signal)
             || self.listeners.borrow().contains_key(&signal);
         if let (false, Some(slot)) = (is_needed, &*self.slot.borrow()) {
-            slot.unwant(signal);
+            slot.release(signal);
         }
     }
 
@@ -253,8 +253,8 @@ impl LoopHandle {
             return Err(self.closed_error());
         }
         let slot = self.slot()?;
-        slot.want(signal)?;
-        if signal == libc::SIGINT && slot.unwant_interrupt() {
+        slot.catch(signal)?;
+        if signal == libc::SIGINT && slot.disable_interrupt() {
             drop(self.inner.signals.interrupt.take());
         }
         Ok(slot)
@@ -264,7 +264,7 @@ impl LoopHandle {
     /// ignores SIGINT itself. The second Ctrl-C has its default effect. The future fails if the
     /// program adds a handler meanwhile.
     pub(super) fn interrupt(&self) -> io::Result<Option<PromiseFuture<()>>> {
-        if !signal::is_default(libc::SIGINT) || !self.slot()?.want_interrupt()? {
+        if !signal::is_default(libc::SIGINT) || !self.slot()?.enable_interrupt()? {
             return Ok(None);
         }
         let (promise, future) = self.create_future();

@@ -1,26 +1,34 @@
-//! The poller, and who waits for what.
+//! The poller, and the tasks that wait for its events.
 //!
-//! # Who holds what
+//! # Ownership
 //!
-//! A [`Source`] is what is known of one descriptor: for each direction, whether it may be ready and who waits for that. The
-//! [`Reactor`] finds it by the token of an event; whoever uses the descriptor holds it as an [`Attachment`], whose end takes it
-//! out of the poller. A task that waits holds a [`Waiting`], whose end takes its waker out of the source, at once.
+//! The [`Reactor`] has one [`Source`] for each registered descriptor, and finds it by the token of
+//! an event. For each direction, a source knows whether it may be ready, and which tasks wait.
+//!
+//! Each user of a descriptor holds an [`Attachment`]. The drop of the last one deregisters the
+//! descriptor. Each task that waits holds a [`WaitGuard`]. Its drop removes the task's waker.
 //!
 //! # Rules
 //!
-//! 1. The poller is edge-triggered: it says once that a descriptor became ready. A task waits only after a call of its own has
-//!    failed with EAGAIN, so the edge that wakes it is still to come. `Side::exhausted` notes the EAGAIN directly after the
-//!    call, so that no event can come in between. All is one thread.
-//! 2. A registration is for both directions and stays until its attachments end: waiting costs no system call.
-//! 3. A token carries a generation. An event for a descriptor that was closed meanwhile, or for its number used again, finds
-//!    nothing (calloop's tokens; python/cpython#88968 and tokio-rs/mio#219 are what happens otherwise).
-//! 4. Taking out of the poller comes strictly before closing the descriptor: an open dup would keep a ghost in it
-//!    (tokio-rs/mio#361, libuv/libuv#1148).
-//! 5. The table never decides that a registration can be skipped. What is attached a second time is modified; where the kernel
-//!    knows nothing of it (ENOENT) it is another descriptor with an old number, and added as a new one; what should be new and is known (EEXIST) is modified. Both are logged: a
-//!    descriptor was closed behind the loop's back. Tasks that wait for the old one are woken, and fail with EBADF.
-//! 6. An event wakes one task, and that task the next if there may be more; an error or a hang-up wakes all (`waiters`).
-//! 7. Wakers are collected, then borrows released, then the wakers woken: a waker is foreign code.
+//! 1. The poller is edge-triggered: it reports once that a descriptor became ready. A task waits
+//!    only after its own call failed with EAGAIN, so the next edge is still to come.
+//!    `DirectionState::clear_ready` follows the call directly. The loop has one thread, so no event
+//!    comes in between.
+//! 2. A registration covers both directions and lasts as long as its attachments. So a wait costs
+//!    no system call.
+//! 3. A token carries a generation. An event for a closed descriptor finds no source, even if the
+//!    number is in use again. Loops without this wake the wrong task (python/cpython#88968,
+//!    tokio-rs/mio#219).
+//! 4. The reactor deregisters a descriptor before the descriptor is closed. If a duplicate is open,
+//!    the poller otherwise keeps reporting its events (tokio-rs/mio#361, libuv/libuv#1148).
+//! 5. Each attachment makes a system call, as the table may be out of date. If the table has the
+//!    descriptor, the reactor modifies the registration. ENOENT then means that the number is
+//!    another descriptor's, and the reactor adds it. Tasks that wait for the old descriptor wake,
+//!    and fail with EBADF. If a new descriptor fails with EEXIST, the reactor modifies it instead.
+//!    The reactor logs both cases, as some code closed a descriptor without telling the loop.
+//! 6. An event wakes one task. That task wakes the next one if there may be more. An error or a
+//!    hang-up wakes all tasks (see `waiters`).
+//! 7. The reactor collects wakers, releases its borrows, and then wakes. A waker is foreign code.
 
 mod source;
 mod waiters;
@@ -43,25 +51,25 @@ use crate::slots::{Key, Packing, Slots};
 use crate::sync::{self, PollWaker};
 use crate::sys::fork::{Process, drop_inherited_poller};
 use crate::sys::{interest, uninterrupted};
-pub(crate) use source::{Direction, Source, Waiting};
-use waiters::{Handed, Woken};
+pub(crate) use source::{Direction, Source, WaitGuard};
+use waiters::{HolderCheck, Wakeups};
 
-/// How many events one poll takes; more stay in the kernel for the next turn.
+/// The most events of one poll. The kernel keeps the others for the next iteration.
 pub(crate) const EVENTS_AT_ONCE: usize = 1024;
-/// The token of the inbox. No key has it: an index of all ones is never reached.
+/// The token of the inbox. No key has it, as no index consists of ones alone.
 const INBOX: Token = Token(usize::MAX);
-/// The token of the timer of the loop's descriptor. It has the same index, so no key has it either.
+/// The token of the timer of the loop's descriptor. Its index consists of ones alone too.
 const TIMER: Token = Token(usize::MAX >> 1);
 
-/// A key in what a poller keeps with a descriptor.
+/// The layout of a key in a token.
 const PACKING: Packing = match usize::BITS {
     64.. => Packing::new(32, 32),
     _ => Packing::new(20, 12),
 };
-/// How long to rest where the kernel has no memory, before it is asked again.
+/// The time until the next try if the kernel has no memory.
 pub(crate) const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The shorter of two waits, where `None` is for ever.
+/// Returns the shorter of two timeouts. `None` means no limit.
 pub(crate) fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -73,7 +81,7 @@ fn token(key: Key) -> Token {
     Token(key.pack(PACKING) as usize)
 }
 
-/// The use of a registered descriptor; the end of the last one takes it out of the poller.
+/// One use of a registered descriptor. The drop of the last one deregisters it.
 pub(crate) struct Attachment {
     reactor: Rc<Reactor>,
     fd: RawFd,
@@ -86,20 +94,21 @@ impl Attachment {
         &self.source
     }
 
-    /// Has the poller say again what the descriptor is ready for: level-triggered, for one turn.
+    /// Makes the next poll report again what the descriptor is ready for.
     ///
-    /// During a [`Once`] the poller is asked at its end.
+    /// That makes an edge-triggered registration level-triggered. During a [`Once`], the reactor
+    /// does it at the end.
     pub(crate) fn rearm(&self) {
         if let Some(deferred) = &mut *self.reactor.deferred.borrow_mut() {
             return deferred.push((self.fd, self.key));
         }
-        self.reactor.arm(self.fd, self.key);
+        self.reactor.arm_or_retry(self.fd, self.key);
     }
 
-    /// Returns the number of the present [`Once`], or 0 outside of one.
+    /// Returns the number of the current [`Once`], or 0 if there is none.
     pub(crate) fn once(&self) -> u64 {
         match *self.reactor.deferred.borrow() {
-            Some(_) => self.reactor.onces.get(),
+            Some(_) => self.reactor.once_count.get(),
             None => 0,
         }
     }
@@ -108,8 +117,8 @@ impl Attachment {
         Rc::ptr_eq(&self.reactor, reactor)
     }
 
-    /// Whether the loop that it belongs to is closed: it says nothing any more.
-    pub(crate) fn is_dead(&self) -> bool {
+    /// Returns whether the attachment's loop is closed, so that no event comes.
+    pub(crate) fn is_loop_closed(&self) -> bool {
         self.reactor.is_closed()
     }
 }
@@ -120,51 +129,52 @@ impl Drop for Attachment {
     }
 }
 
-/// The time in which each fd callback runs at most once.
+/// A period in which each fd callback runs at most once.
 pub(crate) struct Once<'a>(&'a Reactor);
 
 impl Drop for Once<'_> {
     fn drop(&mut self) {
         let deferred = self.0.deferred.take();
         for (fd, key) in deferred.into_iter().flatten() {
-            self.0.arm(fd, key);
+            self.0.arm_or_retry(fd, key);
         }
     }
 }
 
+/// A registered descriptor, with the number of its users.
 struct Registered {
     source: Rc<Source>,
     attachments: usize,
 }
 
-/// Everything of a reactor that a closed one has no more.
-struct Open {
+/// The parts of a reactor that is not closed.
+struct OpenPoller {
     poll: Poll,
     events: Events,
 }
 
 pub(crate) struct Reactor {
     process: Process,
-    open: RefCell<Option<Open>>,
+    open: RefCell<Option<OpenPoller>>,
     sources: RefCell<Slots<Registered>>,
-    /// The source of each descriptor that is attached, by number: a descriptor is in the poller once, however many use it.
-    numbers: RefCell<HashMap<RawFd, Key>>,
-    woken: Cell<Woken>,
-    /// The directions in which a task has been woken and others still wait.
-    handed: RefCell<Vec<Handed>>,
-    /// What the kernel had no memory to arm again.
+    /// The key of each registered descriptor. All users of a descriptor share one registration.
+    keys: RefCell<HashMap<RawFd, Key>>,
+    wakeups: Cell<Wakeups>,
+    /// The directions in which one task was woken and others still wait.
+    holder_checks: RefCell<Vec<HolderCheck>>,
+    /// The descriptors that the kernel had no memory to rearm.
     unarmed: RefCell<Vec<(RawFd, Key)>>,
-    /// The descriptors to arm again at the end of the present [`Once`].
+    /// The descriptors to rearm at the end of the current [`Once`].
     deferred: RefCell<Option<Vec<(RawFd, Key)>>>,
-    /// How many there were.
-    onces: Cell<u64>,
-    /// How many times epoll_ctl(2) or its like was called.
+    /// The number of [`Once`] periods so far.
+    once_count: Cell<u64>,
+    /// The number of calls of epoll_ctl(2), or of kqueue's equivalent.
     registrations: Cell<u64>,
     events_seen: Cell<u64>,
 }
 
 impl Reactor {
-    /// A poller, and the waker that makes [`poll`](Reactor::poll) return from another thread.
+    /// Creates a poller, and a waker with which another thread makes [`Reactor::poll`] return.
     pub(crate) fn new() -> io::Result<(Rc<Reactor>, PollWaker)> {
         let (poll, waker) = uninterrupted(|| {
             let poll = Poll::new()?;
@@ -174,14 +184,14 @@ impl Reactor {
         let events = Events::with_capacity(EVENTS_AT_ONCE);
         let reactor = Reactor {
             process: Process::current(),
-            open: RefCell::new(Some(Open { poll, events })),
+            open: RefCell::new(Some(OpenPoller { poll, events })),
             sources: RefCell::new(Slots::new()),
-            numbers: RefCell::default(),
-            woken: Cell::default(),
-            handed: RefCell::default(),
+            keys: RefCell::default(),
+            wakeups: Cell::default(),
+            holder_checks: RefCell::default(),
             unarmed: RefCell::default(),
             deferred: RefCell::default(),
-            onces: Cell::new(0),
+            once_count: Cell::new(0),
             registrations: Cell::new(0),
             events_seen: Cell::new(0),
         };
@@ -200,12 +210,12 @@ impl Reactor {
         self.events_seen.get()
     }
 
-    /// How many descriptors are in the poller now.
+    /// Returns the number of registered descriptors.
     pub(crate) fn registered(&self) -> usize {
         self.sources.borrow().len()
     }
 
-    /// A duplicate of the poller's descriptor: readable when an event waits.
+    /// Duplicates the poller's descriptor, which is readable when there is an event.
     pub(crate) fn descriptor(&self) -> io::Result<std::os::fd::OwnedFd> {
         match &*self.open.borrow() {
             Some(open) => {
@@ -216,7 +226,9 @@ impl Reactor {
         }
     }
 
-    /// Registers the timer that makes the loop's descriptor readable. Its events are ignored.
+    /// Registers the timer that makes the loop's descriptor readable.
+    ///
+    /// The reactor ignores its events.
     pub(crate) fn add_timer(&self, timer: BorrowedFd<'_>) -> io::Result<()> {
         let fd = timer.as_raw_fd();
         self.control(|poll| {
@@ -225,18 +237,18 @@ impl Reactor {
         })
     }
 
-    /// Lets each fd callback run at most once until the guard is dropped.
+    /// Limits each fd callback to one run until the guard is dropped.
     pub(crate) fn once(&self) -> Once<'_> {
-        self.onces.set(self.onces.get() + 1);
+        self.once_count.set(self.once_count.get() + 1);
         self.deferred.replace(Some(Vec::new()));
         Once(self)
     }
 
-    /// Puts a descriptor into the poller for both directions, or joins those who put it there.
+    /// Registers a descriptor for both directions, or joins its present registration.
     pub(crate) fn attach(self: &Rc<Reactor>, fd: BorrowedFd<'_>) -> io::Result<Attachment> {
         let fd = fd.as_raw_fd();
-        let known = self.numbers.borrow().get(&fd).copied();
-        let mut abandoned = Woken::default();
+        let known = self.keys.borrow().get(&fd).copied();
+        let mut abandoned = Wakeups::default();
         let registered = match known {
             Some(key) => self.join(fd, key, &mut abandoned),
             None => self.add(fd),
@@ -264,7 +276,8 @@ impl Reactor {
         let added = match added {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
                 log::warn!(
-                    "descriptor {fd} was in the poller already; something closed it without telling the loop"
+                    "descriptor {fd} is already in the poller; some code closed it before the loop \
+                     deregistered it"
                 );
                 self.rearm(fd, key)
             }
@@ -274,17 +287,20 @@ impl Reactor {
             self.sources.borrow_mut().remove(key);
             return Err(error);
         }
-        self.numbers.borrow_mut().insert(fd, key);
+        self.keys.borrow_mut().insert(fd, key);
         Ok((key, source))
     }
 
-    /// Joins those who registered this number before, if it still is what they registered.
-    fn join(&self, fd: RawFd, key: Key, abandoned: &mut Woken) -> io::Result<(Key, Rc<Source>)> {
+    /// Joins the registration of this number, if the number is still the same descriptor.
+    fn join(&self, fd: RawFd, key: Key, abandoned: &mut Wakeups) -> io::Result<(Key, Rc<Source>)> {
         match self.rearm(fd, key) {
-            // The kernel took it out as its last descriptor was closed: this is another one with its number, and the old one's
-            // users are not its users.
+            // The kernel removed the registration when the old descriptor was closed. This is
+            // another descriptor with the same number and other users.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                log::warn!("descriptor {fd} was closed without telling the loop");
+                log::warn!(
+                    "descriptor {fd} is not in the poller; some code closed it before the loop \
+                     deregistered it"
+                );
                 if let Some(registered) = self.sources.borrow().get(key) {
                     registered.source.abandon(abandoned);
                 }
@@ -293,12 +309,12 @@ impl Reactor {
             other => other?,
         }
         let mut sources = self.sources.borrow_mut();
-        let registered = sources.get_mut(key).expect("a number's key is of a source");
+        let registered = sources.get_mut(key).expect("each key has a source");
         registered.attachments += 1;
         Ok((key, registered.source.clone()))
     }
 
-    /// Has the poller look at the descriptor again, and say at its next turn what it is ready for: an edge where there was none.
+    /// Makes the next poll report what the descriptor is ready for, even without a new edge.
     fn rearm(&self, fd: RawFd, key: Key) -> io::Result<()> {
         self.control(|poll| {
             poll.registry()
@@ -306,47 +322,55 @@ impl Reactor {
         })
     }
 
-    /// Whether the number still is what was registered by it: else it was closed, and is another's by now.
-    fn is_number_of(&self, fd: RawFd, key: Key) -> bool {
-        self.numbers.borrow().get(&fd) == Some(&key)
+    /// Returns whether `fd` is registered under `key`, and not a later descriptor of that number.
+    fn is_registered_as(&self, fd: RawFd, key: Key) -> bool {
+        self.keys.borrow().get(&fd) == Some(&key)
     }
 
-    /// [`rearm`](Reactor::rearm) for who fd_callbacks, and would hear nothing more: where it fails it is tried again, until the
-    /// descriptor turns out to be closed.
-    fn arm(&self, fd: RawFd, key: Key) {
-        if !self.is_number_of(fd, key) {
+    /// Rearms a descriptor for its fd callbacks, which would otherwise get no more events.
+    ///
+    /// After an error it retries later, unless the descriptor is closed.
+    fn arm_or_retry(&self, fd: RawFd, key: Key) {
+        if !self.is_registered_as(fd, key) {
             return;
         }
-        let gone =
+        let is_unregistered =
             |error: &io::Error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EBADF));
         match self.rearm(fd, key) {
             Ok(()) => {}
-            Err(error) if gone(&error) || self.is_closed() => {
-                log::debug!("descriptor {fd} cannot be watched on: {error}");
+            Err(error) if is_unregistered(&error) || self.is_closed() => {
+                log::debug!("cannot rearm descriptor {fd}, which gets no more events: {error}");
             }
             Err(error) => {
-                log::warn!("descriptor {fd} is watched again later: {error}");
+                log::warn!("cannot rearm descriptor {fd}, the loop retries: {error}");
                 self.unarmed.borrow_mut().push((fd, key));
             }
         }
     }
 
-    fn arm_again(&self) {
+    fn retry_unarmed(&self) {
         for (fd, key) in self.unarmed.take() {
-            self.arm(fd, key);
+            self.arm_or_retry(fd, key);
         }
     }
 
-    /// How long may be waited for events: what is to be armed again gives none, nor does a task that was woken and has not tried.
+    /// Returns the longest time that a poll may wait, or `None` for no limit.
+    ///
+    /// No event comes for a descriptor that must be rearmed, nor for a holder that has not tried.
     pub(crate) fn poll_timeout(&self) -> Option<Duration> {
-        if self.handed.borrow().iter().any(Handed::is_open) {
+        if self
+            .holder_checks
+            .borrow()
+            .iter()
+            .any(HolderCheck::is_pending)
+        {
             return Some(Duration::ZERO);
         }
         (!self.unarmed.borrow().is_empty()).then_some(RETRY_INTERVAL)
     }
 
     fn control(&self, mut change: impl FnMut(&Poll) -> io::Result<()>) -> io::Result<()> {
-        // A forked child shares the poller with its parent: each change there is one of the
+        // A forked child shares the poller with its parent. A change in the child would change the
         // parent's registrations.
         if !self.process.is_current() {
             return Err(inherited());
@@ -366,74 +390,78 @@ impl Reactor {
         if registered.attachments > 0 {
             return;
         }
-        let gone = sources.remove(key);
+        let removed = sources.remove(key);
         drop(sources);
-        drop(gone);
-        // Unless the number is another's by now: then the kernel has taken this one out already.
-        if !self.is_number_of(fd, key) {
+        drop(removed);
+        // If the number is another descriptor's, the kernel has already removed the old one.
+        if !self.is_registered_as(fd, key) {
             return;
         }
-        self.numbers.borrow_mut().remove(&fd);
+        self.keys.borrow_mut().remove(&fd);
         if let Err(error) = self.control(|poll| poll.registry().deregister(&mut SourceFd(&fd))) {
-            log::debug!("descriptor {fd} could not be taken out of the poller: {error}");
+            log::debug!("cannot deregister descriptor {fd}: {error}");
         }
     }
 
-    /// Waits for events at most `timeout`, wakes who waited for them and queues who fd_callbacks. True where the inbox was knocked at.
+    /// Waits at most `timeout` for events, wakes the tasks that wait, and queues fd callbacks.
+    ///
+    /// Returns whether another thread has notified the inbox.
     pub(crate) fn poll(&self, timeout: Option<Duration>, run_queue: &RunQueue) -> io::Result<bool> {
-        self.arm_again();
+        self.retry_unarmed();
         let timeout = shorter(timeout, self.poll_timeout());
-        let mut woken = self.woken.take();
-        self.handed
+        let mut wakeups = self.wakeups.take();
+        self.holder_checks
             .borrow_mut()
-            .retain_mut(|handed| handed.look(&mut woken));
-        let polled = self.collect(timeout, &mut woken);
-        self.handed.borrow_mut().append(&mut woken.handed);
-        woken.wakers.drain(..).for_each(wake);
-        for callback in woken.callbacks.drain(..) {
+            .retain_mut(|holder_check| holder_check.check(&mut wakeups));
+        let polled = self.collect(timeout, &mut wakeups);
+        self.holder_checks
+            .borrow_mut()
+            .append(&mut wakeups.holder_checks);
+        wakeups.wakers.drain(..).for_each(wake);
+        for callback in wakeups.callbacks.drain(..) {
             if callback.is_due() {
                 run_queue.push(callback);
             }
         }
-        self.woken.set(woken);
+        self.wakeups.set(wakeups);
         polled
     }
 
-    fn collect(&self, timeout: Option<Duration>, woken: &mut Woken) -> io::Result<bool> {
+    fn collect(&self, timeout: Option<Duration>, wakeups: &mut Wakeups) -> io::Result<bool> {
         let mut open = self.open.borrow_mut();
-        let Open { poll, events } = open.as_mut().ok_or(LoopClosedError)?;
+        let OpenPoller { poll, events } = open.as_mut().ok_or(LoopClosedError)?;
         match sync::poll(poll, events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
             other => other?,
         }
         let sources = self.sources.borrow();
-        let mut knocked = false;
+        let mut is_notified = false;
         for event in &*events {
             self.events_seen.set(self.events_seen.get() + 1);
             if event.token() == INBOX {
-                knocked = true;
+                is_notified = true;
             } else if let Some(registered) = sources.get_packed(event.token().0 as u64, PACKING) {
-                registered.source.dispatch(event, woken);
+                registered.source.dispatch(event, wakeups);
             }
         }
-        Ok(knocked)
+        Ok(is_notified)
     }
 
-    /// Closes the poller and wakes all who wait, to find it closed.
+    /// Closes the poller and wakes all tasks that wait. Their next poll finds it closed.
     pub(crate) fn close(&self) {
         let open = self.open.borrow_mut().take();
         match self.process.is_current() {
             true => drop(open),
             false => drop_inherited_poller(open),
         }
-        let mut woken = Woken::default();
-        self.handed.take();
+        let mut wakeups = Wakeups::default();
+        self.holder_checks.take();
         let sources = mem::take(&mut *self.sources.borrow_mut());
-        self.numbers.borrow_mut().clear();
+        self.keys.borrow_mut().clear();
         for registered in sources.values() {
-            registered.source.wake_all(&mut woken);
+            registered.source.wake_all(&mut wakeups);
         }
-        woken.wakers.into_iter().for_each(wake);
+        wakeups.wakers.into_iter().for_each(wake);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is known of one descriptor, and who waits for it.
+//! The state of one registered descriptor, and the tasks that wait for it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 
 use mio::event::Event;
 
-use super::waiters::{Handed, Waiters, Woken};
+use super::waiters::{HolderCheck, Waiters, Wakeups};
 use crate::error::{drop_bounded, wake};
 use crate::nesting::Kind;
 use crate::run_queue::Callback;
@@ -22,18 +22,18 @@ pub(crate) enum Direction {
     Write,
 }
 
-/// One direction of a descriptor.
-pub(crate) struct Side {
-    /// Whether an event has come since a call last failed with EAGAIN.
+/// The state of one direction of a descriptor.
+pub(crate) struct DirectionState {
+    /// True if an event has come since a call last failed with EAGAIN.
     ready: Cell<bool>,
-    /// Whether an event has notified the end of this direction.
+    /// True if an event has reported the end of this direction.
     ended: Cell<bool>,
     waiters: RefCell<Waiters>,
 }
 
-impl Side {
-    fn new() -> Side {
-        Side {
+impl DirectionState {
+    fn new() -> DirectionState {
+        DirectionState {
             ready: Cell::new(true),
             ended: Cell::new(false),
             waiters: RefCell::default(),
@@ -48,72 +48,74 @@ impl Side {
         &self.waiters
     }
 
-    /// Returns whether an operation that waits should try again. One that does not wait yet always tries.
+    /// Returns whether an operation that waits should try again.
     ///
-    /// What a call has found is known only while a task waits: without one, this is true.
+    /// The flag is up to date only while a task waits. If no task waits, this returns true.
     fn may_be_ready(&self) -> bool {
         self.ready.get() || self.waiters.borrow().is_empty()
     }
 
-    /// A call has just failed with EAGAIN: the next edge is still to come.
-    pub(crate) fn exhausted(&self) {
+    /// Clears the flag after a call failed with EAGAIN, as the next edge is still to come.
+    pub(crate) fn clear_ready(&self) {
         self.ready.set(false);
     }
 
-    /// Returns whether an event has notified the end. The kernel must confirm it: an unconnected TCP socket hangs up too.
+    /// Returns whether an event has reported the end.
+    ///
+    /// The kernel must confirm it, because an unconnected TCP socket reports a hang-up too.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.get()
     }
 
-    /// The kernel has not confirmed the end.
-    pub(crate) fn goes_on(&self) {
+    /// Clears the report of the end, which the kernel has not confirmed.
+    pub(crate) fn clear_ended(&self) {
         self.ended.set(false);
     }
 
-    /// Sets the callback that is called for each event of this direction.
-    pub(crate) fn watch(&self, fd_callback: Option<Rc<dyn Callback>>) {
-        let before = self.waiters.borrow_mut().watch(fd_callback);
+    /// Sets the fd callback of this direction.
+    pub(crate) fn set_callback(&self, fd_callback: Option<Rc<dyn Callback>>) {
+        let before = self.waiters.borrow_mut().set_callback(fd_callback);
         drop(before);
     }
 
-    /// Queues the fd callback of this direction.
-    fn call(&self, woken: &mut Woken) {
-        woken.callbacks.extend(self.waiters.borrow().callback());
+    /// Adds the fd callback of this direction to `wakeups`.
+    fn collect_callback(&self, wakeups: &mut Wakeups) {
+        wakeups.callbacks.extend(self.waiters.borrow().callback());
     }
 
     #[must_use]
-    fn wake_one(&self, woken: &mut Woken) -> bool {
+    fn wake_one(&self, wakeups: &mut Wakeups) -> bool {
         self.ready.set(true);
-        self.waiters.borrow_mut().wake_one(woken)
+        self.waiters.borrow_mut().wake_one(wakeups)
     }
 
-    fn wake_all(&self, ended: bool, woken: &mut Woken) {
+    fn wake_all(&self, ended: bool, wakeups: &mut Wakeups) {
         self.ready.set(true);
         self.ended.set(self.ended.get() || ended);
-        self.waiters.borrow_mut().wake_all(woken);
+        self.waiters.borrow_mut().wake_all(wakeups);
     }
 }
 
-/// What is known of one registered descriptor.
+/// The state of one registered descriptor.
 pub(crate) struct Source {
-    read: Side,
-    write: Side,
-    /// Whether the descriptor was closed and its number is another's by now.
-    gone: Cell<bool>,
+    read: DirectionState,
+    write: DirectionState,
+    /// True if the descriptor was closed, and its number is another descriptor's.
+    is_stale: Cell<bool>,
 }
 
 impl Source {
     pub(super) fn new() -> Source {
         Source {
-            read: Side::new(),
-            write: Side::new(),
-            gone: Cell::new(false),
+            read: DirectionState::new(),
+            write: DirectionState::new(),
+            is_stale: Cell::new(false),
         }
     }
 
-    /// Fails if the descriptor was closed and its number is another's by now.
+    /// Fails with EBADF if the descriptor was closed, and its number is another descriptor's.
     pub(crate) fn check(&self) -> io::Result<()> {
-        match self.gone.get() {
+        match self.is_stale.get() {
             true => Err(io::Error::from_raw_os_error(libc::EBADF)),
             false => Ok(()),
         }
@@ -121,99 +123,109 @@ impl Source {
 
     /// Returns whether an operation that waits should try again.
     pub(crate) fn may_be_ready(&self, direction: Direction) -> bool {
-        !self.gone.get() && self.side(direction).may_be_ready()
+        !self.is_stale.get() && self.state(direction).may_be_ready()
     }
 
-    /// The number is another descriptor's: every task that waits is woken, and fails.
-    pub(super) fn abandon(&self, woken: &mut Woken) {
-        self.gone.set(true);
-        self.wake_all(woken);
+    /// Marks the source as stale and wakes every task that waits, which then fails.
+    pub(super) fn abandon(&self, wakeups: &mut Wakeups) {
+        self.is_stale.set(true);
+        self.wake_all(wakeups);
     }
 
-    pub(crate) fn side(&self, direction: Direction) -> &Side {
+    pub(crate) fn state(&self, direction: Direction) -> &DirectionState {
         match direction {
             Direction::Read => &self.read,
             Direction::Write => &self.write,
         }
     }
 
-    /// Wakes the tasks that can go on after `event`: the first, or all of them after an error or the end.
-    pub(super) fn dispatch(self: &Rc<Source>, event: &Event, woken: &mut Woken) {
-        // A peer's half-close is for readers alone: it does not end a transfer the other way (oven-sh/bun#38107).
+    /// Wakes the first task that waits for `event`, or all of them after an error or the end.
+    pub(super) fn dispatch(self: &Rc<Source>, event: &Event, wakeups: &mut Wakeups) {
+        // A peer's half-close concerns readers alone. It does not end a transfer in the other
+        // direction (oven-sh/bun#38107).
         let (read, write) = (event.is_read_closed(), event.is_write_closed());
         let failed = event.is_error();
-        self.became(Direction::Read, event.is_readable(), [read, failed], woken);
-        self.became(
+        self.dispatch_direction(
+            Direction::Read,
+            event.is_readable(),
+            [read, failed],
+            wakeups,
+        );
+        self.dispatch_direction(
             Direction::Write,
             event.is_writable(),
             [write, failed],
-            woken,
+            wakeups,
         );
         if interest::calls_reader(event) {
-            self.read.call(woken);
+            self.read.collect_callback(wakeups);
         }
         if interest::calls_writer(event) {
-            self.write.call(woken);
+            self.write.collect_callback(wakeups);
         }
     }
 
-    fn became(
+    fn dispatch_direction(
         self: &Rc<Source>,
         direction: Direction,
         ready: bool,
         [closed, failed]: [bool; 2],
-        woken: &mut Woken,
+        wakeups: &mut Wakeups,
     ) {
         if !ready && !closed && !failed {
             return;
         }
-        let side = self.side(direction);
+        let state = self.state(direction);
         if closed || failed {
-            side.wake_all(closed, woken);
-        } else if side.wake_one(woken) {
-            woken.handed.push(Handed::new(self, direction));
+            state.wake_all(closed, wakeups);
+        } else if state.wake_one(wakeups) {
+            wakeups
+                .holder_checks
+                .push(HolderCheck::new(self, direction));
         }
     }
 
-    pub(super) fn wake_all(&self, woken: &mut Woken) {
-        self.read.wake_all(false, woken);
-        self.write.wake_all(false, woken);
+    pub(super) fn wake_all(&self, wakeups: &mut Wakeups) {
+        self.read.wake_all(false, wakeups);
+        self.write.wake_all(false, wakeups);
     }
 }
 
-/// One task's wait for one direction. Dropping it undoes the wait.
+/// One task's wait for one direction. The drop ends the wait.
 #[derive(Default)]
-pub(crate) struct Waiting {
-    place: Option<(Rc<Source>, Direction, Ticket)>,
+pub(crate) struct WaitGuard {
+    parked: Option<(Rc<Source>, Direction, Ticket)>,
 }
 
-impl Waiting {
-    /// Returns whether the task has begun to wait. It may have been woken since.
-    pub(crate) fn is_begun(&self) -> bool {
-        self.place.is_some()
+impl WaitGuard {
+    /// Returns whether the task has parked. An event may have woken it since.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked.is_some()
     }
 
-    /// Wakes the task of `cx` at an edge that is still to come.
+    /// Registers the task of `cx`, so that the next edge wakes it.
     pub(crate) fn park(&mut self, source: Rc<Source>, direction: Direction, cx: &Context<'_>) {
-        // Cloning and dropping a waker may run foreign code: nothing is borrowed then.
+        // Cloning and dropping a waker may run foreign code, so nothing is borrowed here.
         let mut waker = cx.waker().clone();
-        if self.renew(&source, direction, &mut waker) {
+        if self.swap_waker(&source, direction, &mut waker) {
             return;
         }
         self.end();
-        let ticket = source.side(direction).waiters.borrow_mut().push(waker);
-        self.place = Some((source, direction, ticket));
+        let ticket = source.state(direction).waiters.borrow_mut().push(waker);
+        self.parked = Some((source, direction, ticket));
     }
 
-    /// Replaces the waker if the task waits there already; the old waker is left in `waker`. Returns whether it does.
-    fn renew(&self, source: &Rc<Source>, direction: Direction, waker: &mut Waker) -> bool {
-        let Some((parked, side, ticket)) = &self.place else {
+    /// Swaps `waker` with the waker of a task that already waits there.
+    ///
+    /// It returns false if the task does not wait there.
+    fn swap_waker(&self, source: &Rc<Source>, direction: Direction, waker: &mut Waker) -> bool {
+        let Some((parked, parked_direction, ticket)) = &self.parked else {
             return false;
         };
-        if !Rc::ptr_eq(parked, source) || *side != direction {
+        if !Rc::ptr_eq(parked, source) || *parked_direction != direction {
             return false;
         }
-        let mut waiters = parked.side(direction).waiters.borrow_mut();
+        let mut waiters = parked.state(direction).waiters.borrow_mut();
         match waiters.get_mut(*ticket) {
             Some(before) => mem::swap(before, waker),
             None => return false,
@@ -221,40 +233,40 @@ impl Waiting {
         true
     }
 
-    /// Stops waiting. A wake-up that this task has not used up goes to the next one.
+    /// Ends the wait. If this task holds a wake-up, it passes to the next task.
     #[inline]
     pub(crate) fn end(&mut self) {
-        if self.place.is_some() {
+        if self.parked.is_some() {
             self.leave();
         }
     }
 
     fn leave(&mut self) {
-        let Some((source, direction, ticket)) = self.place.take() else {
+        let Some((source, direction, ticket)) = self.parked.take() else {
             return;
         };
-        let side = source.side(direction);
-        let mut waiters = side.waiters.borrow_mut();
-        let gone = waiters.remove(ticket);
-        let next = waiters.pass_on(ticket, side.is_ready());
+        let state = source.state(direction);
+        let mut waiters = state.waiters.borrow_mut();
+        let removed = waiters.remove(ticket);
+        let next = waiters.pass_on(ticket, state.is_ready());
         drop(waiters);
-        drop_bounded(Kind::Drop, "while a waker was dropped", gone);
+        drop_bounded(Kind::Drop, "while a waker was dropped", removed);
         if let Some(next) = next {
             wake(next);
         }
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitGuard {
     #[inline]
     fn drop(&mut self) {
         self.end();
     }
 }
 
-impl fmt::Debug for Waiting {
+impl fmt::Debug for WaitGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let direction = self.place.as_ref().map(|(_, direction, _)| direction);
-        f.debug_tuple("Waiting").field(&direction).finish()
+        let direction = self.parked.as_ref().map(|(_, direction, _)| direction);
+        f.debug_tuple("WaitGuard").field(&direction).finish()
     }
 }

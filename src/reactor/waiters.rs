@@ -1,16 +1,19 @@
 //! The tasks that wait for one direction of a descriptor, and its fd callback.
 //!
-//! An event wakes the task that has waited longest. That task may leave more behind than it takes: another connection, more
-//! bytes. So while others still wait, the woken task is the *holder* of the wake-up, and a holder passes the wake-up on to the
-//! next task as soon as its operation has succeeded. N tasks that wait for one connection so cost two tries, not N.
+//! An event wakes the task that has waited longest. That task may not use up the event: there may
+//! be another connection, or more bytes. So while others still wait, the woken task is the *holder*
+//! of the wake-up. When its operation succeeds, it passes the wake-up on to the next task. If N
+//! tasks wait for one connection, two of them try, not N.
 //!
-//! No wake-up is lost. While tasks wait and the direction is ready, there is a holder. It passes the wake-up on
+//! No wake-up is lost. While tasks wait and the direction is ready, there is a holder. The wake-up
+//! passes to the next task in three situations:
 //!
-//! 1. if its operation succeeds;
-//! 2. if its operation is dropped before it has tried;
-//! 3. if its task leaves the operation alone: [`Handed`] sees that, two iterations later.
+//! 1. The holder's operation succeeds.
+//! 2. The holder's operation is dropped before it has tried.
+//! 3. The holder does not poll its operation. [`HolderCheck`] finds that two iterations later.
 //!
-//! If its operation finds nothing (EAGAIN), the direction is not ready, and the next event begins anew.
+//! If the operation fails with EAGAIN, the direction is not ready. The next event then wakes the
+//! next task.
 //!
 //! An error or a hang-up concerns every task, and wakes all of them.
 
@@ -22,29 +25,33 @@ use super::source::{Direction, Source};
 use crate::run_queue::Callback;
 use crate::wait_queue::{Ticket, WaitQueue};
 
-/// What the events of one poll cause. It is collected first, and done when nothing is borrowed any more.
+/// The wakers and callbacks that the events of one poll concern.
+///
+/// The reactor collects them first, and runs them after it has released its borrows.
 #[derive(Default)]
-pub(super) struct Woken {
+pub(super) struct Wakeups {
     pub(super) wakers: Vec<Waker>,
     pub(super) callbacks: Vec<Rc<dyn Callback>>,
-    pub(super) handed: Vec<Handed>,
+    pub(super) holder_checks: Vec<HolderCheck>,
 }
 
-/// The tasks that wait. An event of a busy loop finds this in no cache, so it is kept small.
+/// The tasks that wait.
+///
+/// It is small, because it is rarely in the processor's cache when an event comes.
 #[derive(Default)]
 pub(super) struct Waiters {
     queue: WaitQueue,
-    rare: Option<Box<Rare>>,
+    extras: Option<Box<Extras>>,
 }
 
-/// What few descriptors have.
+/// State that few descriptors need, allocated on first use.
 #[derive(Default)]
-struct Rare {
+struct Extras {
     fd_callback: Option<Rc<dyn Callback>>,
-    /// The task that was woken last, while others wait and until it has tried.
+    /// The task that was woken last, until it has tried, if others still wait.
     holder: Option<Ticket>,
-    /// Whether the reactor has a [`Handed`] for this direction. It does if there is a holder.
-    watched: bool,
+    /// True if the reactor has a [`HolderCheck`] for this direction, as it has for each holder.
+    is_checked: bool,
 }
 
 impl Waiters {
@@ -60,116 +67,119 @@ impl Waiters {
         self.queue.get_mut(ticket)
     }
 
-    /// Takes the task of `ticket` out, if it still waits.
+    /// Removes the task of `ticket` if it still waits.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
         self.queue.remove(ticket)
     }
 
-    /// Takes the wake-up back from `ticket`, if that holds it, and returns the next task if there `is_more`.
+    /// Ends the hold of `ticket`, and returns the next task to wake if there `is_more`.
+    ///
+    /// It does nothing if `ticket` is not the holder.
     pub(super) fn pass_on(&mut self, ticket: Ticket, is_more: bool) -> Option<Waker> {
-        let rare = self.rare.as_mut()?;
-        if rare.holder != Some(ticket) {
+        let extras = self.extras.as_mut()?;
+        if extras.holder != Some(ticket) {
             return None;
         }
-        rare.holder = None;
+        extras.holder = None;
         if is_more { self.wake_next() } else { None }
     }
 
-    /// Takes out the task that has waited longest, which becomes the holder if others still wait.
+    /// Removes the task that has waited longest. It becomes the holder if others still wait.
     fn wake_next(&mut self) -> Option<Waker> {
         let (ticket, waker) = self.queue.pop()?;
         if !self.queue.is_empty() {
-            self.rare().holder = Some(ticket);
+            self.extras().holder = Some(ticket);
         }
         Some(waker)
     }
 
     fn holder(&self) -> Option<Ticket> {
-        self.rare.as_ref()?.holder
+        self.extras.as_ref()?.holder
     }
 
     /// Replaces the fd callback, and returns the former one.
-    pub(super) fn watch(
+    pub(super) fn set_callback(
         &mut self,
         fd_callback: Option<Rc<dyn Callback>>,
     ) -> Option<Rc<dyn Callback>> {
-        if fd_callback.is_none() && self.rare.is_none() {
+        if fd_callback.is_none() && self.extras.is_none() {
             return None;
         }
-        mem::replace(&mut self.rare().fd_callback, fd_callback)
+        mem::replace(&mut self.extras().fd_callback, fd_callback)
     }
 
-    /// An event has come that one task can handle. Returns whether the reactor is to watch the holder from now on.
+    /// Handles an event for one task, and returns whether the holder needs a [`HolderCheck`].
     #[must_use]
-    pub(super) fn wake_one(&mut self, woken: &mut Woken) -> bool {
-        // A holder has yet to try, and sees what this event announces.
+    pub(super) fn wake_one(&mut self, wakeups: &mut Wakeups) -> bool {
+        // The holder has not tried yet, so it also finds what this event reports.
         if self.holder().is_none() {
-            woken.wakers.extend(self.wake_next());
+            wakeups.wakers.extend(self.wake_next());
         }
-        match &mut self.rare {
-            Some(rare) if rare.holder.is_some() => !mem::replace(&mut rare.watched, true),
+        match &mut self.extras {
+            Some(extras) if extras.holder.is_some() => !mem::replace(&mut extras.is_checked, true),
             _ => false,
         }
     }
 
-    /// An event has come that concerns every task.
-    pub(super) fn wake_all(&mut self, woken: &mut Woken) {
-        woken
+    /// Handles an event that concerns every task.
+    pub(super) fn wake_all(&mut self, wakeups: &mut Wakeups) {
+        wakeups
             .wakers
             .extend(std::iter::from_fn(|| self.queue.pop()).map(|(_, waker)| waker));
-        if let Some(rare) = &mut self.rare {
-            rare.holder = None;
+        if let Some(extras) = &mut self.extras {
+            extras.holder = None;
         }
     }
 
     /// Returns the fd callback, if there is one.
     pub(super) fn callback(&self) -> Option<Rc<dyn Callback>> {
-        self.rare.as_ref()?.fd_callback.clone()
+        self.extras.as_ref()?.fd_callback.clone()
     }
 
-    fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+    fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
     }
 }
 
-/// FdCallbacks the holders of one direction, one after the other, for a task that was woken and leaves its operation alone.
-pub(super) struct Handed {
+/// A check whether the holders of one direction poll their operations.
+pub(super) struct HolderCheck {
     source: Rc<Source>,
     direction: Direction,
-    /// The holder at the last iteration.
-    seen: Option<Ticket>,
+    /// The holder of the last iteration.
+    last_holder: Option<Ticket>,
 }
 
-impl Handed {
-    pub(super) fn new(source: &Rc<Source>, direction: Direction) -> Handed {
-        Handed {
+impl HolderCheck {
+    pub(super) fn new(source: &Rc<Source>, direction: Direction) -> HolderCheck {
+        HolderCheck {
             source: source.clone(),
             direction,
-            seen: None,
+            last_holder: None,
         }
     }
 
-    /// Whether a task holds a wake-up that may have to be passed on.
-    pub(super) fn is_open(&self) -> bool {
-        let side = self.source.side(self.direction);
-        side.is_ready() && side.waiters().borrow().holder().is_some()
+    /// Returns whether a task holds a wake-up that may have to pass to the next task.
+    pub(super) fn is_pending(&self) -> bool {
+        let state = self.source.state(self.direction);
+        state.is_ready() && state.waiters().borrow().holder().is_some()
     }
 
-    /// Called once an iteration. A holder had one whole iteration to try if it is still the same. Returns whether there is
-    /// anything left to watch.
-    pub(super) fn look(&mut self, woken: &mut Woken) -> bool {
-        let side = self.source.side(self.direction);
-        let mut waiters = side.waiters().borrow_mut();
+    /// Passes the wake-up on if the holder has not tried for one whole iteration.
+    ///
+    /// The reactor calls it once in each iteration. It returns whether there is still a holder.
+    pub(super) fn check(&mut self, wakeups: &mut Wakeups) -> bool {
+        let state = self.source.state(self.direction);
+        let mut waiters = state.waiters().borrow_mut();
         let mut holder = waiters.holder();
-        if holder.is_some() && holder == self.seen {
-            let next = holder.and_then(|ticket| waiters.pass_on(ticket, side.is_ready()));
-            woken.wakers.extend(next);
+        if holder.is_some() && holder == self.last_holder {
+            let next = holder.and_then(|ticket| waiters.pass_on(ticket, state.is_ready()));
+            wakeups.wakers.extend(next);
             holder = None;
         }
-        self.seen = holder;
+        self.last_holder = holder;
         let is_over = waiters.holder().is_none();
-        if let (true, Some(rare)) = (is_over, &mut waiters.rare) {
-            rare.watched = false;
+        if let (true, Some(extras)) = (is_over, &mut waiters.extras) {
+            extras.is_checked = false;
         }
         !is_over
     }

@@ -71,7 +71,7 @@ fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
 }
 
 /// A read in progress.
-struct Reading {
+struct PendingRead {
     offset: u64,
     /// The read started before the transfer needed its bytes.
     is_ahead: bool,
@@ -79,7 +79,7 @@ struct Reading {
 }
 
 /// The outcome of a read.
-pub(super) enum Filled {
+pub(super) enum ReadOutcome {
     /// The number of bytes read, or the file's error.
     Read(io::Result<usize>),
     /// The executor takes no work, or the process has no descriptor left for it.
@@ -94,7 +94,7 @@ pub(super) struct Reader {
     block: Option<Block>,
     /// Memory for a read that runs while the loop sends the block.
     spare: Option<Block>,
-    reading: Option<Reading>,
+    pending: Option<PendingRead>,
 }
 
 impl Reader {
@@ -110,7 +110,7 @@ impl Reader {
             file: Arc::new(event_loop.lend(file, is_slow)?),
             block: None,
             spare: None,
-            reading: None,
+            pending: None,
         })
     }
 
@@ -129,24 +129,24 @@ impl Reader {
         event_loop: &LoopHandle,
         cx: &mut Context<'_>,
         range: Range<u64>,
-    ) -> Poll<Filled> {
+    ) -> Poll<ReadOutcome> {
         loop {
-            let reading = match &mut self.reading {
-                Some(reading) if reading.offset == range.start => reading,
+            let pending = match &mut self.pending {
+                Some(pending) if pending.offset == range.start => pending,
                 _ => {
                     let block = self.block.take();
                     self.start(event_loop, block, range.clone(), false)
                 }
             };
-            let is_ahead = reading.is_ahead;
-            let done = ready!(Pin::new(&mut reading.work).poll(cx));
-            self.reading = None;
+            let is_ahead = pending.is_ahead;
+            let done = ready!(Pin::new(&mut pending.work).poll(cx));
+            self.pending = None;
             let (block, read) = match done {
                 Ok(done) => done,
                 Err(error) if error.is_cancelled() && event_loop.is_closed() => {
-                    return Poll::Ready(Filled::LoopClosed);
+                    return Poll::Ready(ReadOutcome::LoopClosed);
                 }
-                Err(error) => return Poll::Ready(Filled::NoReader(error.into())),
+                Err(error) => return Poll::Ready(ReadOutcome::NoReader(error.into())),
             };
             self.spare = self.block.replace(block);
             match read {
@@ -154,7 +154,7 @@ impl Reader {
                 Ok(0) if is_ahead => continue,
                 read => {
                     let len = (range.end - range.start) as usize;
-                    return Poll::Ready(Filled::Read(read.map(|read| read.min(len))));
+                    return Poll::Ready(ReadOutcome::Read(read.map(|read| read.min(len))));
                 }
             }
         }
@@ -172,7 +172,7 @@ impl Reader {
         block: Option<Block>,
         range: Range<u64>,
         is_ahead: bool,
-    ) -> &mut Reading {
+    ) -> &mut PendingRead {
         let (offset, len) = (range.start, (range.end - range.start) as usize);
         let mut block = block.unwrap_or_else(|| Block::new(len));
         let file = self.file.clone();
@@ -180,7 +180,7 @@ impl Reader {
             let read = block.fill(&file, &range);
             (block, read)
         });
-        self.reading.insert(Reading {
+        self.pending.insert(PendingRead {
             offset,
             is_ahead,
             work,
@@ -192,7 +192,7 @@ impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader")
             .field("file", &self.file)
-            .field("reading", &self.reading.is_some())
+            .field("pending", &self.pending.is_some())
             .finish()
     }
 }

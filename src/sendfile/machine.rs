@@ -2,31 +2,31 @@
 //! makes no system call.
 //!
 //! ```text
-//!  begin ──▶ Stat ──▶ SendHeader ──▶ Send ──▶ Stat: all known bytes are sent, the file may have grown
-//!                            │       │  ▲
-//!                            │       │  └── writable, or the next iteration ── Parked, Yielding
-//!                            │       │                                          ▲         ▲
-//!                            │       └── EAGAIN, or the budget is spent ────────┘         │
-//!                            │       │                                                    │
-//!                            │       │ not available, or 0 with bytes owed                │
-//!                            ▼       ▼                                                    │
-//!                            └──▶  Read ──▶ SendBlock ── EAGAIN, or the budget is spent ──┘
-//!                                   ▲          │
-//!                                   └──────────┘ the block is sent
-//!  Done: from every state, by the last byte, the end of the file, or an error
+//! begin ──▶ Stat ──▶ SendHeader ──▶ Send ◀──▶ Stat       all known bytes are sent
+//!                        │            │
+//!                        │            │  not available, or 0 bytes sent with bytes owed
+//!                        ▼            ▼
+//!                        └────────▶ Read ◀──▶ SendBlock  the block is sent
+//!
+//! SendHeader, Send, SendBlock ◀──▶ Parked    after an EAGAIN, until the socket is writable
+//! SendHeader, Send, SendBlock ◀──▶ Yielding  after the budget, until the next iteration
+//! Read ──▶ Send                              the executor takes no work
+//! every state ──▶ Done                       the last byte, the end of the file, or an error
 //! ```
 //!
-//! - [`Plan`] knows which bytes are owed. [`Budget`] knows when other tasks run.
-//! - The machine sends the header before the first byte of the file, and after a [`Action::Stat`]
-//!   if there is one. So a transfer that fails at the stat sends no header. The header of an empty
-//!   file does not announce more bytes. The header parks and yields as the file's bytes do.
+//! - Without a header, the machine skips `SendHeader`. If one call can send the whole count, and
+//!   the caller allows the fallback, it skips the first `Stat`.
+//! - [`Plan`] knows which bytes are owed. [`Budget`] decides when other tasks run.
+//! - The header comes before the first byte of the file, and after the first [`Action::Stat`]. So a
+//!   transfer that fails at the stat sends no header. The header of an empty file does not announce
+//!   more bytes.
 //! - The driver does each [`Machine::action`] and reports the outcome. It decides nothing.
 
 use std::io;
 use std::mem;
 use std::ops::Range;
 
-use super::native::{Outcome, Stat};
+use super::native::{SendOutcome, Stat};
 use super::plan::{MAX_PER_CALL, Next, Plan};
 use crate::error::SendfileNotAvailableError;
 use crate::event_loop::Fallback;
@@ -54,7 +54,7 @@ impl Budget {
         self.calls += 1;
     }
 
-    fn is_spent(&self) -> bool {
+    fn is_consumed(&self) -> bool {
         self.bytes >= MAX_BYTES_PER_STEP || self.calls >= MAX_CALLS_PER_STEP
     }
 }
@@ -98,32 +98,32 @@ pub(super) enum Action {
 
 /// The source of the bytes to send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Source {
-    Header(After),
+enum SendSource {
+    Header(AfterHeader),
     File,
     Block,
 }
 
 /// The state after the header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum After {
+enum AfterHeader {
     Send,
     Read,
     Nothing,
 }
 
 #[derive(Debug)]
-enum State {
-    SendHeader(After),
+enum MachineState {
+    SendHeader(AfterHeader),
     Stat,
     Send {
         range: Range<u64>,
         owed_until: u64,
     },
     /// The socket is full. Only an EAGAIN leads here, as the poller reports only edges.
-    Parked(Source),
+    Parked(SendSource),
     /// The budget is consumed, and other tasks run first.
-    Yielding(Source),
+    Yielding(SendSource),
     Read(Range<u64>),
     /// The block holds bytes that are not sent yet.
     SendBlock,
@@ -134,9 +134,9 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Machine {
     plan: Plan,
-    state: State,
+    state: MachineState,
     options: MachineOptions,
-    reason: Option<Fallback>,
+    fallback_reason: Option<Fallback>,
     /// The part of the header that is not sent.
     header: Range<usize>,
     /// The last bytes sent are the header's, and the kernel expects more.
@@ -150,9 +150,9 @@ impl Machine {
     pub(super) fn new(plan: Plan, options: MachineOptions) -> Machine {
         let mut machine = Machine {
             plan,
-            state: State::Stat,
+            state: MachineState::Stat,
             options,
-            reason: None,
+            fallback_reason: None,
             header: 0..options.header,
             is_held_back: false,
             block: 0..0,
@@ -162,8 +162,8 @@ impl Machine {
             Next::Size => {}
             // Without the fallback, the machine sends nothing, not even a header, before a stat.
             Next::Bytes { .. } if !options.fallback => {}
-            Next::Bytes { .. } => machine.proceed(After::Send),
-            Next::Nothing => machine.proceed(After::Nothing),
+            Next::Bytes { .. } => machine.proceed(AfterHeader::Send),
+            Next::Nothing => machine.proceed(AfterHeader::Nothing),
         }
         machine
     }
@@ -179,17 +179,17 @@ impl Machine {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        matches!(self.state, State::Done(_))
+        matches!(self.state, MachineState::Done(_))
     }
 
     /// Returns whether the transfer lets other tasks run and waits for nothing else.
     pub(super) fn is_yielding(&self) -> bool {
-        matches!(self.state, State::Yielding(_))
+        matches!(self.state, MachineState::Yielding(_))
     }
 
     /// Returns why the transfer uses the fallback, or `None` if it does not.
-    pub(super) fn reason(&self) -> Option<Fallback> {
-        self.reason
+    pub(super) fn fallback_reason(&self) -> Option<Fallback> {
+        self.fallback_reason
     }
 
     /// Returns whether the kernel holds back the header's end until file bytes follow.
@@ -197,36 +197,36 @@ impl Machine {
         self.is_held_back
     }
 
-    /// Returns the number of bytes moved since other tasks could run.
-    pub(super) fn spent(&self) -> u64 {
+    /// Returns the number of bytes sent since other tasks could run.
+    pub(super) fn consumed_bytes(&self) -> u64 {
         self.budget.bytes
     }
 
     pub(super) fn action(&self) -> Action {
         match &self.state {
-            State::Done(_) => Action::Finish,
-            State::SendHeader(after) => Action::SendHeader {
+            MachineState::Done(_) => Action::Finish,
+            MachineState::SendHeader(after) => Action::SendHeader {
                 part: self.header_part(),
-                more: *after != After::Nothing,
+                more: *after != AfterHeader::Nothing,
             },
-            State::Stat => Action::Stat {
+            MachineState::Stat => Action::Stat {
                 sync: self.is_size_final(),
             },
-            State::Parked(_) => Action::Wait,
-            State::Yielding(_) => Action::Yield,
-            State::Send { range, owed_until } => Action::Send {
+            MachineState::Parked(_) => Action::Wait,
+            MachineState::Yielding(_) => Action::Yield,
+            MachineState::Send { range, owed_until } => Action::Send {
                 range: range.clone(),
                 owed_until: *owed_until,
             },
-            State::Read(range) => Action::Read(range.clone()),
-            State::SendBlock => Action::SendBlock(self.block.clone()),
+            MachineState::Read(range) => Action::Read(range.clone()),
+            MachineState::SendBlock => Action::SendBlock(self.block.clone()),
         }
     }
 
     /// Returns the bytes sent, or the error that ended the transfer (once).
     pub(super) fn result(&mut self) -> io::Result<u64> {
-        match mem::replace(&mut self.state, State::Done(None)) {
-            State::Done(Some(error)) => Err(error),
+        match mem::replace(&mut self.state, MachineState::Done(None)) {
+            MachineState::Done(Some(error)) => Err(error),
             _ => Ok(self.plan.sent()),
         }
     }
@@ -237,14 +237,14 @@ impl Machine {
     pub(super) fn begin_step(&mut self, is_writable: bool) {
         self.budget = Budget::default();
         let source = match self.state {
-            State::Yielding(source) => source,
-            State::Parked(source) if is_writable => source,
+            MachineState::Yielding(source) => source,
+            MachineState::Parked(source) if is_writable => source,
             _ => return,
         };
         self.state = match source {
-            Source::Header(after) => State::SendHeader(after),
-            Source::File => self.send_or_stat(),
-            Source::Block => self.send_block_or_read(),
+            SendSource::Header(after) => MachineState::SendHeader(after),
+            SendSource::File => self.send_or_stat(),
+            SendSource::Block => self.send_block_or_read(),
         };
     }
 
@@ -257,28 +257,30 @@ impl Machine {
         let is_final = self.is_size_final();
         self.plan.set_size(stat.size);
         match stat.is_cached {
-            // The kernel asked no server, so the file may have grown.
+            // The kernel queried no server, so the file may have grown.
             _ if self.plan.is_past_end() && !is_final => {}
-            _ if self.plan.is_past_end() => self.proceed(After::Nothing),
-            true => self.proceed(After::Send),
+            _ if self.plan.is_past_end() => self.proceed(AfterHeader::Nothing),
+            true => self.proceed(AfterHeader::Send),
             false => self.on_not_available(None),
         }
     }
 
     /// Takes the outcome of [`Action::SendHeader`], [`Action::Send`] or [`Action::SendBlock`].
-    pub(super) fn on_outcome(&mut self, outcome: Outcome) {
+    pub(super) fn on_outcome(&mut self, outcome: SendOutcome) {
         let source = self.source();
         match outcome {
-            Outcome::Interrupted => {}
-            Outcome::Failed(error) => self.fail(error),
-            Outcome::Sent(sent) => self.advance(source, sent),
+            SendOutcome::Interrupted => {}
+            SendOutcome::Failed(error) => self.fail(error),
+            SendOutcome::Sent(sent) => self.advance(source, sent),
             // The size decides: past the end, each of these outcomes is the end. A device that has
             // no data at the moment would block too, until the stat shows the kind of the file.
-            _ if source == Source::File && self.plan.is_size_unasked() => self.state = State::Stat,
-            Outcome::WouldBlock => self.state = State::Parked(source),
-            Outcome::PastEveryFile => self.state = State::Done(None),
-            Outcome::NotAvailable(errno) => self.on_not_available(Some(errno)),
-            Outcome::Nothing => self.on_nothing_sent(source),
+            _ if source == SendSource::File && self.plan.is_size_unqueried() => {
+                self.state = MachineState::Stat
+            }
+            SendOutcome::WouldBlock => self.state = MachineState::Parked(source),
+            SendOutcome::PastEveryFile => self.state = MachineState::Done(None),
+            SendOutcome::NotAvailable(errno) => self.on_not_available(Some(errno)),
+            SendOutcome::Nothing => self.on_nothing_sent(source),
         }
     }
 
@@ -295,10 +297,10 @@ impl Machine {
     /// Takes the outcome of [`Action::Read`], the number of bytes in the block.
     pub(super) fn on_block(&mut self, read: io::Result<usize>) {
         match read {
-            Ok(0) => self.state = State::Done(None),
+            Ok(0) => self.state = MachineState::Done(None),
             Ok(len) => {
                 self.block = 0..len;
-                self.state = State::SendBlock;
+                self.state = MachineState::SendBlock;
             }
             Err(error) => self.fail(error),
         }
@@ -308,90 +310,92 @@ impl Machine {
     ///
     /// If the slow file system is the only reason for the read, sendfile sends the file after all.
     pub(super) fn on_no_reader(&mut self, error: io::Error) {
-        match self.reason {
+        match self.fallback_reason {
             Some(Fallback::NoAnswer) => {}
-            // sendfile found no byte, and nobody can look again: the file ends here.
-            Some(Fallback::Nothing) => return self.state = State::Done(None),
+            // sendfile sent no byte, and no read can confirm the end. So the file ends here.
+            Some(Fallback::Nothing) => return self.state = MachineState::Done(None),
             _ => return self.fail(error),
         }
-        self.reason = None;
+        self.fallback_reason = None;
         self.options.prefetch = false;
         self.state = self.send_or_stat();
     }
 
     /// Returns the block to read during the send of this one, if reads may be slow.
     pub(super) fn next_block(&self) -> Option<Range<u64>> {
-        let is_slow = self.reason == Some(Fallback::NoAnswer);
-        let is_sending = matches!(self.state, State::SendBlock);
+        let is_slow = self.fallback_reason == Some(Fallback::NoAnswer);
+        let is_sending = matches!(self.state, MachineState::SendBlock);
         (is_slow && is_sending).then(|| self.plan.block_after(self.block.len()))?
     }
 
-    fn source(&self) -> Source {
+    fn source(&self) -> SendSource {
         match self.state {
-            State::SendHeader(after) => Source::Header(after),
-            State::SendBlock => Source::Block,
-            _ => Source::File,
+            MachineState::SendHeader(after) => SendSource::Header(after),
+            MachineState::SendBlock => SendSource::Block,
+            _ => SendSource::File,
         }
     }
 
     /// Continues with the header if a part of it is not sent, else with `after`.
-    fn proceed(&mut self, after: After) {
+    fn proceed(&mut self, after: AfterHeader) {
         self.state = match after {
-            _ if !self.header.is_empty() => State::SendHeader(after),
-            After::Send => self.send_or_stat(),
-            After::Read => self.send_block_or_read(),
-            After::Nothing => State::Done(None),
+            _ if !self.header.is_empty() => MachineState::SendHeader(after),
+            AfterHeader::Send => self.send_or_stat(),
+            AfterHeader::Read => self.send_block_or_read(),
+            AfterHeader::Nothing => MachineState::Done(None),
         };
     }
 
     /// Returns the next send, or a stat if all known bytes are sent.
-    fn send_or_stat(&self) -> State {
+    fn send_or_stat(&self) -> MachineState {
         match self.plan.next() {
-            Next::Bytes { range, owed_until } => State::Send { range, owed_until },
-            Next::Size => State::Stat,
-            Next::Nothing => State::Done(None),
+            Next::Bytes { range, owed_until } => MachineState::Send { range, owed_until },
+            Next::Size => MachineState::Stat,
+            Next::Nothing => MachineState::Done(None),
         }
     }
 
-    fn send_block_or_read(&self) -> State {
+    fn send_block_or_read(&self) -> MachineState {
         match self.plan.next_block() {
-            _ if !self.block.is_empty() => State::SendBlock,
-            Some(range) => State::Read(range),
-            None => State::Done(None),
+            _ if !self.block.is_empty() => MachineState::SendBlock,
+            Some(range) => MachineState::Read(range),
+            None => MachineState::Done(None),
         }
     }
 
-    fn advance(&mut self, source: Source, sent: usize) {
+    fn advance(&mut self, source: SendSource, sent: usize) {
         self.budget.consume(sent);
-        if let Source::Header(after) = source {
+        if let SendSource::Header(after) = source {
             return self.advance_header(after, sent);
         }
         self.is_held_back = false;
-        if source == Source::Block {
+        if source == SendSource::Block {
             self.block.start += sent;
         }
         self.state = match (source, self.plan.advance(sent)) {
-            (_, Next::Nothing) => State::Done(None),
+            (_, Next::Nothing) => MachineState::Done(None),
             // The machine yields before a read too. The read may be over already, and then nothing
             // else lets other tasks run.
-            _ if self.budget.is_spent() => State::Yielding(source),
-            (Source::Block, _) => self.send_block_or_read(),
-            (_, Next::Bytes { range, owed_until }) => State::Send { range, owed_until },
-            (_, Next::Size) => State::Stat,
+            _ if self.budget.is_consumed() => MachineState::Yielding(source),
+            (SendSource::Block, _) => self.send_block_or_read(),
+            (_, Next::Bytes { range, owed_until }) => MachineState::Send { range, owed_until },
+            (_, Next::Size) => MachineState::Stat,
         };
     }
 
-    fn advance_header(&mut self, after: After, sent: usize) {
+    fn advance_header(&mut self, after: AfterHeader, sent: usize) {
         self.header.start += sent;
-        self.is_held_back = after != After::Nothing;
+        self.is_held_back = after != AfterHeader::Nothing;
         if self.header.is_empty() {
             match after {
                 // The file may have grown while the header was sent.
-                After::Nothing if self.plan.next() != Next::Nothing => self.state = State::Stat,
+                AfterHeader::Nothing if self.plan.next() != Next::Nothing => {
+                    self.state = MachineState::Stat
+                }
                 _ => self.proceed(after),
             }
-        } else if self.budget.is_spent() {
-            self.state = State::Yielding(Source::Header(after));
+        } else if self.budget.is_consumed() {
+            self.state = MachineState::Yielding(SendSource::Header(after));
         }
     }
 
@@ -405,7 +409,7 @@ impl Machine {
     /// The first stat only chooses between sendfile and the fallback. If only a server knows the
     /// size, the transfer reads the file to its end instead.
     fn is_size_final(&self) -> bool {
-        !self.options.prefetch || !self.plan.is_size_unasked()
+        !self.options.prefetch || !self.plan.is_size_unqueried()
     }
 
     fn on_not_available(&mut self, errno: Option<i32>) {
@@ -419,21 +423,21 @@ impl Machine {
     ///
     /// The file was truncated, or its size was wrong. If the caller allows the fallback, one read
     /// finds the end. The machine retries nothing.
-    fn on_nothing_sent(&mut self, source: Source) {
+    fn on_nothing_sent(&mut self, source: SendSource) {
         match source {
-            Source::File if self.options.fallback => self.fall_back(Fallback::Nothing),
-            Source::File => self.state = State::Done(None),
+            SendSource::File if self.options.fallback => self.fall_back(Fallback::Nothing),
+            SendSource::File => self.state = MachineState::Done(None),
             _ => self.fail(io::ErrorKind::WriteZero.into()),
         }
     }
 
     fn fall_back(&mut self, reason: Fallback) {
-        self.reason = Some(reason);
-        self.proceed(After::Read);
+        self.fallback_reason = Some(reason);
+        self.proceed(AfterHeader::Read);
     }
 
     fn fail(&mut self, error: io::Error) {
-        self.state = State::Done(Some(error));
+        self.state = MachineState::Done(Some(error));
     }
 }
 

@@ -9,10 +9,10 @@
 //! | file | owns |
 //! |---|---|
 //! | this one | the builder, the checks, the future |
-//! | `transfer.rs` | the driver: the one-call path, the loop over actions, position guard, stall timer |
+//! | `transfer.rs` | the driver: one-call path, loop over actions, position guard, stall timer |
 //! | `machine.rs` | the state machine: the next action, the budget; pure |
 //! | `plan.rs` | which bytes are owed; pure |
-//! | `page_cache.rs` | whether the loop can send without waiting for the disk: probes, prefetch, mounts |
+//! | `page_cache.rs` | whether a send would wait for the disk: probes, prefetch, mounts |
 //! | `native.rs` | the calls on file and socket, and the meaning of their results |
 //! | `fallback.rs` | reading blocks on the executor |
 //!
@@ -59,53 +59,52 @@ use std::time::Duration;
 use crate::event_loop::LoopHandle;
 use crate::ready_io::check_nonblocking;
 use crate::socket::Socket;
-use crate::sys::file::Shown;
-use crate::sys::socket::Kind;
+use crate::sys::file::DebugFile;
+use crate::sys::socket::SocketKind;
 use crate::write_lock::Writer;
 use machine::{Machine, MachineOptions};
 use page_cache::PageCache;
 use plan::Plan;
-use transfer::{AtOnce, Parts, Progress, SentFile, Transfer, send_at_once};
+use transfer::{AtOnce, Guard, Progress, SentFile, Transfer, send_at_once};
 
 impl LoopHandle {
     /// Sends a file over a stream socket, and returns the number of file bytes sent.
     ///
-    /// The transfer uses sendfile(2) if the system can.
+    /// The transfer uses sendfile(2) if it is available, so the bytes are not copied through the
+    /// program. Other tasks run between its steps.
     ///
-    /// The method returns a builder. Its methods are asyncio's keyword arguments
+    /// The method returns a builder. To start the transfer, await the builder, or pass it to
+    /// [`run_until_complete`](crate::Loop::run_until_complete) or
+    /// [`wait_for`](LoopHandle::wait_for). The builder's methods set asyncio's keyword arguments
     /// [`offset`](SendFile::offset), [`count`](SendFile::count) and
-    /// [`fallback`](SendFile::fallback), and more that asyncio does not have. Await it, or give it
-    /// to [`run_until_complete`](crate::Loop::run_until_complete) or
-    /// [`wait_for`](LoopHandle::wait_for).
+    /// [`fallback`](SendFile::fallback), and options that asyncio does not have.
     ///
-    /// Without options, the transfer ignores the file's position and sends the whole file from its
-    /// start. It does not copy the bytes through the program, and other tasks run between its
-    /// steps. The transfer leaves the file's position after the last byte sent, **however** it
-    /// ends.
+    /// Without options, the transfer sends the whole file from its start, whatever the file's
+    /// position is. At every end of the transfer, also after an error or a cancellation, it sets
+    /// the position after the last byte sent.
     ///
     /// # Behaviour
     ///
     /// - Without a count, the transfer sends a growing file to its new end. A file that shrinks
-    ///   ends the transfer early. The transfer sends a file of unknown size whole, as those of
-    ///   procfs.
+    ///   ends the transfer early. If the size is unknown, as in procfs, it sends the whole file.
     /// - If sendfile is not available for this file and socket, the transfer continues from its
     ///   current offset. The executor reads 256 KiB at a time, and the loop sends each block.
-    /// - Writers of one socket send one after the other. Transfers of one file are each exact. The
-    ///   last one to end sets the position, unless
-    ///   [`update_position(false)`](SendFile::update_position) prevents it.
+    /// - Writers of one socket send one after the other.
+    /// - Several transfers may send the same open file. Each is exact, and the last one to end sets
+    ///   the position. With [`update_position(false)`](SendFile::update_position), none sets it.
     /// - A peer that closes only its sending side still gets everything.
     /// - A transfer sends at most 1 MiB per system call. After about 2 MiB or 128 calls, other
     ///   tasks run. A peer that does not read costs no CPU time.
     /// - If a range is not in the page cache, an executor thread reads it before the loop sends it:
     ///   [`prefetch`](SendFile::prefetch).
     ///
-    /// Bytes in the kernel's socket buffer still are pages of the file. If a program overwrites the
+    /// Bytes in the kernel's socket buffer are still pages of the file. If a program overwrites the
     /// file in place before the peer has read them, the peer may get the new bytes. Replace files
     /// by renaming, not by rewriting.
     ///
-    /// The executor reads through a duplicate of the descriptor. Closing the duplicate releases the
-    /// locks that this process holds on the file by fcntl(2)'s F_SETLK. Closing any other
-    /// descriptor of the file does the same. The locks of flock(2) stay.
+    /// The executor reads through a duplicate of the descriptor. When the duplicate is closed, the
+    /// kernel releases the locks that this process holds on the file by F_SETLK of fcntl(2). So it
+    /// does after any close of a descriptor of the file. The locks of flock(2) stay.
     ///
     /// # Difference from asyncio
     ///
@@ -123,17 +122,18 @@ impl LoopHandle {
     ///   as SIGPIPE.
     /// - Any OS error of the file (EBADF if it is not open for reading, EISDIR, EIO, …).
     /// - `TimedOut` after a [`stall_timeout`](SendFile::stall_timeout).
-    /// - [`LoopClosedError`](crate::LoopClosedError) if the transfer would have to wait on a closed loop.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the transfer would have to wait on a closed
+    ///   loop.
     ///
     /// After an error, the file's position shows how many bytes were sent.
     ///
     /// # Cancel safety
     ///
-    /// You can drop the transfer at any moment. After its first poll, it leaves the file's position
-    /// at the offset plus the bytes that the socket took, unless
-    /// [`update_position`](SendFile::update_position) is off. The peer can read exactly those bytes.
-    /// Before its first poll, it touches nothing. A read that an executor thread has begun ends on
-    /// its own.
+    /// You can drop the transfer at any moment. If it has been polled, it sets the file's position
+    /// to the offset plus the bytes that the socket took, unless
+    /// [`update_position`](SendFile::update_position) is off. The peer can read exactly those
+    /// bytes. Before its first poll, it touches nothing. A read that an executor thread has begun
+    /// ends on its own.
     ///
     /// # Platform
     ///
@@ -152,15 +152,16 @@ impl LoopHandle {
     /// let (near, far) = Socket::pair()?;
     /// let mut file = File::open("Cargo.toml")?;
     ///
-    /// let sent = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file).offset(1).count(7))?;
-    /// assert_eq!(sent, 7);
+    /// let transfer = event_loop.sock_sendfile(&near, &file).offset(1).count(7);
+    /// assert_eq!(event_loop.run_until_complete(transfer)?, 7);
     /// assert_eq!(file.stream_position()?, 8);
     /// let received = event_loop.run_until_complete(event_loop.sock_recv(&far, 100))?;
     /// assert_eq!(received, b"package");
     ///
     /// // A peer that is gone is an error, and the position still shows that no byte was sent.
     /// drop(far);
-    /// let error = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file)).unwrap_err();
+    /// let transfer = event_loop.sock_sendfile(&near, &file);
+    /// let error = event_loop.run_until_complete(transfer).unwrap_err();
     /// assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
     /// assert_eq!(file.stream_position()?, 0);
     /// # Ok(())
@@ -196,7 +197,7 @@ impl Options<'_> {
     fn plan(&self) -> io::Result<Plan> {
         let plan = Plan::new(self.offset, self.count);
         match self.chunk {
-            Some(0) => Err(invalid("a chunk is at least one byte")),
+            Some(0) => Err(invalid("the chunk is 0, but must be at least 1")),
             Some(chunk) => Ok(plan.with_chunk(chunk)),
             None => Ok(plan),
         }
@@ -332,7 +333,8 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// let event_loop = Loop::new()?;
     /// let (near, far) = Socket::pair()?;
     /// let file = File::open("Cargo.toml")?;
-    /// let transfer = event_loop.sock_sendfile(&near, &file).header(b"HTTP/1.1 200 OK\r\n\r\n").count(9);
+    /// let header = b"HTTP/1.1 200 OK\r\n\r\n";
+    /// let transfer = event_loop.sock_sendfile(&near, &file).header(header).count(9);
     /// event_loop.run_until_complete(transfer)?;
     /// let received = event_loop.run_until_complete(event_loop.sock_recv(&far, 100))?;
     /// assert_eq!(received, b"HTTP/1.1 200 OK\r\n\r\n[package]");
@@ -412,7 +414,7 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
         self
     }
 
-    /// Sets the most bytes of one call that sends, and of one read in the fallback.
+    /// Sets the largest size of one send, and of one read in the fallback.
     ///
     /// By default, a call sends at most 1 MiB and a read takes at most 256 KiB. More than 1 MiB
     /// counts as 1 MiB. 0 fails with `InvalidInput`.
@@ -458,7 +460,8 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// let (near, _far) = Socket::pair()?; // The peer reads nothing.
     /// let mut file = tempfile::tempfile()?;
     /// file.set_len(16 << 20)?;
-    /// let transfer = event_loop.sock_sendfile(&near, &file).stall_timeout(Duration::from_secs(60));
+    /// let limit = Duration::from_secs(60);
+    /// let transfer = event_loop.sock_sendfile(&near, &file).stall_timeout(limit);
     /// let error = event_loop.run_until_complete(transfer).unwrap_err();
     /// assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     /// # Ok(())
@@ -485,8 +488,8 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
     /// let (near, far) = Socket::pair()?;
     /// let file = File::open("Cargo.toml")?;
     /// let mut sent = 0;
-    /// let transfer = event_loop.sock_sendfile(&near, &file).count(9).progress(|total| sent = total);
-    /// event_loop.run_until_complete(transfer)?;
+    /// let transfer = event_loop.sock_sendfile(&near, &file).count(9);
+    /// event_loop.run_until_complete(transfer.progress(|total| sent = total))?;
     /// assert_eq!(sent, 9);
     /// # drop(far);
     /// # Ok(())
@@ -508,7 +511,7 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> IntoFuture for SendFile<'a, T, F> {
             socket: self.socket,
             file: self.file.as_fd(),
             options: self.options,
-            state: State::NotBegun,
+            state: FutureState::NotStarted,
         }
     }
 }
@@ -517,7 +520,7 @@ impl<T: AsFd + fmt::Debug, F: AsFd + ?Sized> fmt::Debug for SendFile<'_, T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendFile")
             .field("socket", self.socket)
-            .field("file", &Shown(self.file.as_fd()))
+            .field("file", &DebugFile(self.file.as_fd()))
             .field("position", &None::<u64>)
             .finish_non_exhaustive()
     }
@@ -530,13 +533,13 @@ pub struct SendFileFuture<'a, T: AsFd> {
     socket: &'a Socket<T>,
     file: BorrowedFd<'a>,
     options: Options<'a>,
-    state: State<'a>,
+    state: FutureState<'a>,
 }
 
-enum State<'a> {
-    NotBegun,
+enum FutureState<'a> {
+    NotStarted,
     /// In a box: a small send never gets here, and its future stays small.
-    Begun(Box<Transfer<'a>>),
+    Running(Box<Transfer<'a>>),
     Done,
 }
 
@@ -567,17 +570,10 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
             machine.on_outcome(outcome);
         }
         let options = mem::take(&mut self.options);
-        let transfer = Transfer::new(Parts {
-            machine,
-            file,
-            socket: self.socket.as_fd(),
-            writer: Writer::begin(self.socket.write_lock(), cx),
-            page_cache,
-            header: options.header,
-            progress: options.progress,
-            stall_timeout: options.stall_timeout,
-        });
-        self.state = State::Begun(Box::new(transfer));
+        let guard = Guard::new(machine, file, self.socket.as_fd());
+        let writer = Writer::begin(self.socket.write_lock(), cx);
+        let transfer = Transfer::new(guard, writer, page_cache, options);
+        self.state = FutureState::Running(Box::new(transfer));
         Ok(None)
     }
 
@@ -593,9 +589,9 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
 /// Checks the socket and the offset before any I/O.
 fn check_arguments<T: AsFd>(socket: &Socket<T>, offset: u64) -> io::Result<()> {
     match socket.kind()? {
-        Kind::Datagram => Err(invalid("sendfile needs a stream socket")),
-        _ if i64::try_from(offset).is_err() => Err(invalid("an offset is at most i64::MAX")),
-        Kind::Tcp | Kind::Stream => Ok(()),
+        SocketKind::Datagram => Err(invalid("cannot send a file on a datagram socket")),
+        _ if i64::try_from(offset).is_err() => Err(invalid("the offset is beyond i64::MAX")),
+        SocketKind::Tcp | SocketKind::Stream => Ok(()),
     }
 }
 
@@ -611,10 +607,10 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
     /// If the caller polls it again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         let this = &mut *self;
-        if let State::NotBegun = this.state {
+        if let FutureState::NotStarted = this.state {
             let is_due = this.event_loop.poll_budget(cx).is_ready();
             if let Some(result) = this.begin(cx, is_due).transpose() {
-                this.state = State::Done;
+                this.state = FutureState::Done;
                 this.event_loop
                     .consume_budget(*result.as_ref().unwrap_or(&0));
                 return Poll::Ready(result);
@@ -624,12 +620,13 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
                 return Poll::Pending;
             }
         }
-        let State::Begun(transfer) = &mut this.state else {
+        let FutureState::Running(transfer) = &mut this.state else {
             panic!("a SendFileFuture was polled after it was ready");
         };
         let result = ready!(transfer.poll(&this.event_loop, this.socket, cx));
-        this.event_loop.consume_budget(transfer.machine().spent());
-        this.state = State::Done;
+        this.event_loop
+            .consume_budget(transfer.machine().consumed_bytes());
+        this.state = FutureState::Done;
         Poll::Ready(result)
     }
 }
@@ -637,12 +634,12 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
 impl<T: AsFd + fmt::Debug> fmt::Debug for SendFileFuture<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let position = match &self.state {
-            State::NotBegun | State::Done => None,
-            State::Begun(transfer) => Some(transfer.machine().position()),
+            FutureState::NotStarted | FutureState::Done => None,
+            FutureState::Running(transfer) => Some(transfer.machine().position()),
         };
         f.debug_struct("SendFileFuture")
             .field("socket", self.socket)
-            .field("file", &Shown(self.file))
+            .field("file", &DebugFile(self.file))
             .field("position", &position)
             .finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@
 //! [`LoopHandle::try_sendfile`] makes one call for callers that drive a transfer themselves.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::check_arguments;
 use super::plan::MAX_PER_CALL;
@@ -16,7 +16,7 @@ use crate::sys::file::{FileKind, Metadata};
 
 /// The outcome of a call that sends.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum SendOutcome {
     Sent(usize),
     /// The call sent nothing and returned no error.
     Nothing,
@@ -44,15 +44,15 @@ pub(super) fn send(
     file: BorrowedFd<'_>,
     offset: u64,
     len: usize,
-) -> Outcome {
+) -> SendOutcome {
     let outcome = match sys::sendfile::sendfile(socket, file, offset, len) {
-        Ok(0) => Outcome::Nothing,
-        Ok(sent) => Outcome::Sent(sent),
+        Ok(0) => SendOutcome::Nothing,
+        Ok(sent) => SendOutcome::Sent(sent),
         Err(error) => classify(error),
     };
     let counters = event_loop.counters();
     counters.sendfile_calls.add(1);
-    if let Outcome::WouldBlock = outcome {
+    if let SendOutcome::WouldBlock = outcome {
         counters.sendfile_would_block.add(1);
     }
     outcome
@@ -63,31 +63,26 @@ pub(super) fn send(
 /// With `more`, the kernel fills the last segment up with bytes of the file. That saves a packet.
 /// It also saves the 40 ms for which Nagle's algorithm waits for the peer's delayed
 /// acknowledgement.
-pub(super) fn send_header(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Outcome {
+pub(super) fn send_header(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> SendOutcome {
     match more {
         true => sent(sys::socket::send_more(socket, bytes)),
         false => sent(sys::socket::send(socket, bytes)),
     }
 }
 
-/// Releases the bytes that the kernel holds back until more follow.
-pub(super) fn push(socket: BorrowedFd<'_>) {
-    sys::socket::push(socket);
-}
-
 /// Sends a part of a block.
-pub(super) fn send_block(socket: BorrowedFd<'_>, bytes: &[u8]) -> Outcome {
+pub(super) fn send_block(socket: BorrowedFd<'_>, bytes: &[u8]) -> SendOutcome {
     sent(sys::socket::send(socket, bytes))
 }
 
-fn sent(result: io::Result<usize>) -> Outcome {
+fn sent(result: io::Result<usize>) -> SendOutcome {
     match result {
-        Ok(0) => Outcome::Nothing,
-        Ok(sent) => Outcome::Sent(sent),
+        Ok(0) => SendOutcome::Nothing,
+        Ok(sent) => SendOutcome::Sent(sent),
         Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock => Outcome::WouldBlock,
-            io::ErrorKind::Interrupted => Outcome::Interrupted,
-            _ => Outcome::Failed(error),
+            io::ErrorKind::WouldBlock => SendOutcome::WouldBlock,
+            io::ErrorKind::Interrupted => SendOutcome::Interrupted,
+            _ => SendOutcome::Failed(error),
         },
     }
 }
@@ -96,26 +91,25 @@ fn sent(result: io::Result<usize>) -> Outcome {
 ///
 /// Only these five errors mean "not available":
 ///
-/// - EINVAL: the file system has no pages to send from, or wants them aligned.
-/// - ENOSYS and EPERM: the kernel does not have the call, or a filter on system calls refuses it.
-///
+/// - EINVAL: the file system has no pages to send, or requires alignment.
+/// - ENOSYS and EPERM: the kernel lacks the call, or a filter on system calls refuses it.
 /// - EOPNOTSUPP: the socket's protocol does not support it.
 /// - ESPIPE: the file is a pipe or a socket.
 ///
-/// Every other error belongs to the connection or the file. asyncio takes any error for "not
-/// available" as long as no byte is sent. It then reads a file that no peer waits for.
-fn classify(error: io::Error) -> Outcome {
+/// Every other error belongs to the connection or the file. asyncio takes any error before the
+/// first byte for "not available". It then reads a file that no peer waits for.
+fn classify(error: io::Error) -> SendOutcome {
     let Some(errno) = error.raw_os_error() else {
-        return Outcome::Failed(error);
+        return SendOutcome::Failed(error);
     };
     match errno {
-        libc::EINTR => Outcome::Interrupted,
+        libc::EINTR => SendOutcome::Interrupted,
         libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM | libc::ESPIPE => {
-            Outcome::NotAvailable(errno)
+            SendOutcome::NotAvailable(errno)
         }
-        libc::EOVERFLOW => Outcome::PastEveryFile,
-        _ if error.kind() == io::ErrorKind::WouldBlock => Outcome::WouldBlock,
-        _ => Outcome::Failed(error),
+        libc::EOVERFLOW => SendOutcome::PastEveryFile,
+        _ if error.kind() == io::ErrorKind::WouldBlock => SendOutcome::WouldBlock,
+        _ => SendOutcome::Failed(error),
     }
 }
 
@@ -125,9 +119,10 @@ fn classify(error: io::Error) -> Outcome {
 /// the peer reads.
 pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
     if !sys::socket::is_nonblocking(socket).unwrap_or(false) {
-        log::warn!("the socket of a transfer was made blocking; it is non-blocking again");
+        let fd = socket.as_raw_fd();
+        log::warn!("socket {fd} became blocking; its transfer makes it non-blocking again");
         if let Err(error) = sys::socket::set_nonblocking(socket) {
-            log::error!("cannot make the socket of a transfer non-blocking: {error}");
+            log::error!("cannot make socket {fd} non-blocking, so it may hold the loop: {error}");
         }
     }
 }
@@ -222,19 +217,19 @@ impl LoopHandle {
         let (file, len) = (file.as_fd(), count.min(MAX_PER_CALL) as usize);
         loop {
             return match send(self, sock.as_fd(), file, offset, len) {
-                Outcome::Sent(sent) => Ok(sent as u64),
-                Outcome::Nothing | Outcome::PastEveryFile => Ok(0),
-                Outcome::Interrupted => continue,
-                Outcome::WouldBlock => {
-                    sock.exhausted(Direction::Write);
+                SendOutcome::Sent(sent) => Ok(sent as u64),
+                SendOutcome::Nothing | SendOutcome::PastEveryFile => Ok(0),
+                SendOutcome::Interrupted => continue,
+                SendOutcome::WouldBlock => {
+                    sock.clear_ready(Direction::Write);
                     Err(io::ErrorKind::WouldBlock.into())
                 }
                 // The kernel checks the offset first. Only this error needs the size.
-                Outcome::NotAvailable(_) if ends_before(file, offset) => Ok(0),
-                Outcome::NotAvailable(errno) => {
+                SendOutcome::NotAvailable(_) if ends_before(file, offset) => Ok(0),
+                SendOutcome::NotAvailable(errno) => {
                     Err(SendfileNotAvailableError::new(Some(errno), 0).into())
                 }
-                Outcome::Failed(error) => Err(error),
+                SendOutcome::Failed(error) => Err(error),
             };
         }
     }

@@ -11,15 +11,16 @@
 //! uses the exact one:
 //!
 //! ```text
-//!              ┌──────── the file system ────────┐
-//!   Unknown ───┼─ in memory, DAX ──▶ Off         │  nothing is asked
-//!              ├─ on a local disk ─▶ Cheap       │  cachestat, else one-byte preadv2, else mincore
-//!              │                       │ a miss, of this transfer or lately on this mount
-//!              │                       ▼
-//!              │                     Exact       │  mincore; exactly the missing ranges are prefetched
-//!              │                       │ mincore is not truthful, or prefetching does not help
-//!              │                       ▼
-//!              └─ not local, and no fallback ─▶ Blind   every range is prefetched before it is sent
+//!             the file system is
+//! Unknown ──┬─ in memory, or DAX ─────────▶ Off    no probe
+//!           ├─ on a local disk ──────────▶ Cheap   cachestat, else preadv2 of bytes, else mincore
+//!           │                                │ a miss of this transfer, or recently on this mount
+//!           │                                ▼
+//!           │                              Exact   mincore; prefetches exactly the missing ranges
+//!           │                                │ mincore is not truthful, or prefetches do not help
+//!           │                                ▼
+//!           ├─ not local, no fallback ───▶ Blind   prefetches every range before it is sent
+//!           └─ not local, with fallback            stays unknown; the transfer takes the fallback
 //! ```
 //!
 //! # Rules
@@ -28,11 +29,11 @@
 //!    the page cache between the probe and the send. Then the loop's thread waits for the disk
 //!    once.
 //! 2. If a page is known to be missing, the loop sends it only after an executor thread has read
-//!    it. After three reads that did not help, the loop sends it anyway. So it does if the
+//!    it. After three reads that did not help, the loop sends it anyway. It also does so if the
 //!    executor takes no work.
-//! 3. Each thread remembers a mount by its unique id: its file system, EOPNOTSUPP and ENOSYS, and
-//!    whether cachestat sees its pages. If the kernel refuses a call for one file (EPERM, errors of
-//!    mmap), that counts for its transfer alone.
+//! 3. Each thread remembers a mount by its unique id: its file system, and which probes work on it.
+//!    If the kernel refuses a probe for one file (EPERM, errors of mmap), that counts for its
+//!    transfer alone.
 //! 4. A prefetch owns a duplicate of the file. So the caller can drop a transfer while a thread
 //!    still reads. The transfer drops a prefetch that no thread has begun.
 //! 5. The executor reads the bytes without a copy, and they stay in the page cache alone. The
@@ -67,26 +68,27 @@ const PIECE: u64 = 256 << 10;
 /// The bytes of readahead, while the loop sends and while the socket drains.
 const READ_AHEAD: u64 = 1 << 20;
 
-/// The prefetches of one page that may fail before the loop sends it anyway.
+/// The prefetches of one page after which the loop sends it, even if it is still missing.
 ///
-/// Something then evicts the page as fast as the executor reads it.
-const MAX_TRIES: u32 = 3;
+/// The kernel then evicts the page as fast as the executor reads it.
+const MAX_PREFETCHES: u32 = 3;
 
-/// The fruitless pages in a row after which the transfer distrusts the probes.
+/// The pages in a row that no prefetch helped, after which the transfer stops its probes.
 ///
-/// In seastar the probes were wrong. Nothing reported it, and everything went to the threads
+/// In seastar the probes were wrong. No message reported it, and threads did all the work
 /// (scylladb/seastar#2974).
-const MAX_FRUITLESS: u32 = 3;
+const MAX_FRUITLESS_PAGES: u32 = 3;
 
 /// The time for which a miss makes transfers of its mount use the exact probe.
-const LATELY: Duration = Duration::from_secs(1);
+const MISS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The longest wait for the socket after which a probe still counts. A quick peer makes many short
-/// ones, and mincore of a MiB costs as much as a twentieth of its send.
-const SHORT_WAIT: Duration = Duration::from_millis(1);
+/// The longest wait for the socket after which a probe still counts.
+///
+/// A quick peer causes many short waits. The mincore of a MiB costs a twentieth of its send.
+const MAX_SHORT_WAIT: Duration = Duration::from_millis(1);
 
-/// The time for which a prefetched range counts if no probe can confirm it.
-const FRESH: Duration = Duration::from_millis(100);
+/// The time for which a prefetched range counts as ready if no probe can confirm it.
+const PREFETCH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The most mounts that a thread remembers.
 ///
@@ -153,27 +155,28 @@ impl Mount {
         mount
     }
 
-    fn has_missed_lately(&self) -> bool {
-        let lately = self.last_miss.get().is_some_and(|at| at.elapsed() < LATELY);
-        if !lately {
+    fn has_recent_miss(&self) -> bool {
+        let last_miss = self.last_miss.get();
+        let is_recent = last_miss.is_some_and(|at| at.elapsed() < MISS_INTERVAL);
+        if !is_recent {
             self.last_miss.set(None);
         }
-        lately
+        is_recent
     }
 }
 
 /// The outcome of [`PageCache::poll_ready`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Readiness {
+pub(super) enum CacheReadiness {
     /// The loop can send this many of the first bytes, at least one.
     Ready(u64),
     /// The loop's thread must not send the file.
     UseFallback(Fallback),
 }
 
-/// The outcome of a probe of a window.
+/// The result of a probe of a window.
 #[derive(PartialEq, Eq, Debug)]
-enum Asked {
+enum ProbeResult {
     /// The first bytes are present. `PageCache::ready` holds their range.
     Present,
     /// The first page is missing. The executor has to prefetch these ranges.
@@ -212,11 +215,11 @@ pub(super) struct PageCache {
     is_refused: bool,
     /// True if mincore is known to report the true state of this file.
     is_truthful: bool,
-    /// Whether the file bypasses the page cache, once that is known.
+    /// True if the file bypasses the page cache, `None` if unknown.
     is_direct: Option<bool>,
     /// The offset of a page, and the prefetches of it that have not helped.
-    tries: (u64, u32),
-    fruitless: u32,
+    page_prefetches: (u64, u32),
+    fruitless_pages: u32,
     prefetch: Option<Prefetch>,
     /// The offset up to which prefetches have begun.
     prefetched: u64,
@@ -242,8 +245,8 @@ impl PageCache {
             is_refused: false,
             is_truthful: false,
             is_direct: None,
-            tries: (0, 0),
-            fruitless: 0,
+            page_prefetches: (0, 0),
+            fruitless_pages: 0,
             prefetch: None,
             prefetched: 0,
             file_system: None,
@@ -260,14 +263,14 @@ impl PageCache {
 
     /// Forgets probes after a wait for the socket, as pages may have left the page cache.
     pub(super) fn after_wait(&mut self, waited: Duration) {
-        let counts = match self.mode {
-            Mode::Blind => FRESH,
-            _ => SHORT_WAIT,
+        let limit = match self.mode {
+            Mode::Blind => PREFETCH_INTERVAL,
+            _ => MAX_SHORT_WAIT,
         };
-        if waited > counts {
+        if waited > limit {
             self.ready = 0..0;
         }
-        if waited > FRESH {
+        if waited > PREFETCH_INTERVAL {
             self.prefetched = 0;
         }
     }
@@ -288,7 +291,7 @@ impl PageCache {
         }
         // One page needs no stat first.
         if is_one_page(range) {
-            if let Ok(is_resident) = self.ask_byte(file, range.start) {
+            if let Ok(is_resident) = self.probe_byte(file, range.start) {
                 match is_resident {
                     true => self.ready = range.clone(),
                     false => self.count_miss(file, range.start),
@@ -302,8 +305,8 @@ impl PageCache {
         match self.mode {
             Mode::Off => true,
             Mode::Cheap | Mode::Exact => {
-                let asked = self.ask(file, &first(range, WINDOW));
-                asked == Asked::Present && self.ready.end >= range.end
+                let result = self.probe(file, &first(range, WINDOW));
+                result == ProbeResult::Present && self.ready.end >= range.end
             }
             Mode::Unknown | Mode::Blind => false,
         }
@@ -323,7 +326,7 @@ impl PageCache {
         file: CachedFile<'_>,
         range: Range<u64>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Readiness>> {
+    ) -> Poll<io::Result<CacheReadiness>> {
         let is_known = self.ready.contains(&range.start) || self.miss.is_some();
         if self.mode == Mode::Unknown && !is_known && is_one_page(&range) {
             self.is_ready_now(file, &range);
@@ -331,25 +334,25 @@ impl PageCache {
         if self.mode == Mode::Unknown && !self.ready.contains(&range.start) {
             ready!(self.poll_mode(file, range.start, cx))?;
             if self.mode == Mode::Unknown {
-                return Poll::Ready(Ok(Readiness::UseFallback(Fallback::NoAnswer)));
+                return Poll::Ready(Ok(CacheReadiness::UseFallback(Fallback::NoAnswer)));
             }
         }
         loop {
             if self.mode == Mode::Off {
-                return Poll::Ready(Ok(Readiness::Ready(range.end - range.start)));
+                return Poll::Ready(Ok(CacheReadiness::Ready(range.end - range.start)));
             }
             if self.ready.contains(&range.start) {
                 self.read_ahead(file, &range);
                 let end = self.ready.end.min(range.end);
-                return Poll::Ready(Ok(Readiness::Ready(end - range.start)));
+                return Poll::Ready(Ok(CacheReadiness::Ready(end - range.start)));
             }
-            match self.ask(file, &first(&range, WINDOW)) {
-                Asked::Present => {}
-                Asked::Missing(missing) => {
+            match self.probe(file, &first(&range, WINDOW)) {
+                ProbeResult::Present => {}
+                ProbeResult::Missing(missing) => {
                     ready!(self.poll_prefetch(file, missing, cx))?;
                 }
-                Asked::Direct => {
-                    return Poll::Ready(Ok(Readiness::UseFallback(Fallback::Uncached)));
+                ProbeResult::Direct => {
+                    return Poll::Ready(Ok(CacheReadiness::UseFallback(Fallback::Uncached)));
                 }
             }
         }
@@ -408,7 +411,7 @@ impl PageCache {
         };
         self.mode = match file_system {
             FileSystem::Memory => Mode::Off,
-            FileSystem::Local if self.miss.is_some() || mount.has_missed_lately() => Mode::Exact,
+            FileSystem::Local if self.miss.is_some() || mount.has_recent_miss() => Mode::Exact,
             FileSystem::Local => Mode::Cheap,
             FileSystem::Other if self.may_fall_back => Mode::Unknown,
             FileSystem::Other => Mode::Blind,
@@ -434,16 +437,16 @@ impl PageCache {
             }
             // The kernel may query a server even for its name.
             if let Ok(lent) = file.event_loop.lend(file.fd, true) {
-                let ask = move || kernel::file_system(lent.as_fd());
-                self.file_system = Some(file.event_loop.run_cancel_on_drop(ask));
+                let query = move || kernel::file_system(lent.as_fd());
+                self.file_system = Some(file.event_loop.run_cancel_on_drop(query));
             }
         }
-        let answer = match &mut self.file_system {
+        let result = match &mut self.file_system {
             Some(query) => Some(ready!(Pin::new(query).poll(cx))),
             None => None,
         };
         self.file_system = None;
-        match answer {
+        match result {
             Some(Ok(file_system)) => mount.file_system.set(Some(file_system)),
             Some(Err(error)) if error.is_cancelled() && file.event_loop.is_closed() => {
                 return Poll::Ready(Err(LoopClosedError.into()));
@@ -460,13 +463,13 @@ impl PageCache {
 
     /// Returns the file system, if the kernel knows it without a server.
     fn guess_file_system(&mut self, file: CachedFile<'_>, offset: u64) -> Option<FileSystem> {
-        match self.ask_byte(file, offset) {
+        match self.probe_byte(file, offset) {
             Ok(true) => return Some(FileSystem::Local),
             Ok(false) => {
                 self.count_miss(file, offset);
                 return Some(FileSystem::Local);
             }
-            Err(error) if is_no_answer(&error) => {}
+            Err(error) if is_unsupported(&error) => {}
             // sendfile reports the error of the file.
             Err(_) => {
                 self.mode = Mode::Off;
@@ -483,7 +486,7 @@ impl PageCache {
     }
 
     /// Probes which part of a window is present.
-    fn ask(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Asked {
+    fn probe(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> ProbeResult {
         let window = match self.metadata {
             Some(metadata) if metadata.size > window.start => {
                 &(window.start..window.end.min(metadata.size))
@@ -491,39 +494,39 @@ impl PageCache {
             // The file ends before the window, or its size is unknown.
             _ => {
                 self.ready = window.clone();
-                return Asked::Present;
+                return ProbeResult::Present;
             }
         };
         match self.mode {
-            Mode::Cheap => self.ask_cheap(file, window),
-            Mode::Blind => Asked::Missing(vec![first(window, PIECE)]),
-            _ => self.ask_exact(file, window),
+            Mode::Cheap => self.probe_cheap(file, window),
+            Mode::Blind => ProbeResult::Missing(vec![first(window, PIECE)]),
+            _ => self.probe_exact(file, window),
         }
     }
 
     /// Makes the cheapest probe that works here, and after a miss the exact one.
-    fn ask_cheap(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Asked {
+    fn probe_cheap(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> ProbeResult {
         let mount = self.mount.clone().unwrap_or_default();
         let cached = self.cached_pages(file, window);
         let is_there = match cached {
             Some(cached) => cached >= pages(window),
-            None if mount.nowait.get() == Some(true) => self.ask_bytes(file, window),
-            None => return self.ask_exact(file, window),
+            None if mount.nowait.get() == Some(true) => self.probe_bytes(file, window),
+            None => return self.probe_exact(file, window),
         };
         if is_there {
             self.ready = window.clone();
-            return Asked::Present;
+            return ProbeResult::Present;
         }
         if cached != Some(0) {
             self.enter_exact();
         }
-        let asked = self.ask_exact(file, window);
+        let result = self.probe_exact(file, window);
         // If cachestat counts no page and mincore sees all of them, this is overlayfs.
-        let sees_all = asked == Asked::Present && self.ready.end >= window.end;
+        let sees_all = result == ProbeResult::Present && self.ready.end >= window.end;
         if self.mode == Mode::Cheap && sees_all {
             mount.no_cachestat.set(true);
         }
-        asked
+        result
     }
 
     /// Returns how many pages of a window cachestat counts.
@@ -555,31 +558,31 @@ impl PageCache {
     /// Returns whether a window's first byte and each piece's last byte are present.
     ///
     /// It does not see a hole between them.
-    fn ask_bytes(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> bool {
+    fn probe_bytes(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> bool {
         let ends = (window.start + PIECE..window.end).step_by(PIECE as usize);
         let mut offsets = [window.start]
             .into_iter()
             .chain(ends.map(|end| end - 1))
             .chain([window.end - 1])
             .take(if is_one_page(window) { 1 } else { usize::MAX });
-        offsets.all(|offset| self.ask_byte(file, offset).unwrap_or(false))
+        offsets.all(|offset| self.probe_byte(file, offset).unwrap_or(false))
     }
 
     /// Probes one byte, and remembers whether the probe works on the mount.
-    fn ask_byte(&mut self, file: CachedFile<'_>, offset: u64) -> io::Result<bool> {
+    fn probe_byte(&mut self, file: CachedFile<'_>, offset: u64) -> io::Result<bool> {
         file.event_loop.counters().sendfile_probes.add(1);
-        let answer = kernel::is_resident(file.fd, offset);
-        let answers = match &answer {
+        let result = kernel::is_resident(file.fd, offset);
+        let works = match &result {
             Ok(_) => Some(true),
             Err(error) => match error.raw_os_error() {
                 Some(libc::EOPNOTSUPP | libc::ENOSYS) => Some(false),
                 _ => None,
             },
         };
-        if let (Some(answers), Some(mount)) = (answers, &self.mount) {
-            mount.nowait.set(Some(answers));
+        if let (Some(_), Some(mount)) = (works, &self.mount) {
+            mount.nowait.set(works);
         }
-        answer
+        result
     }
 
     /// Counts a miss, once for each page that several probes find missing.
@@ -590,35 +593,35 @@ impl PageCache {
     }
 
     /// Probes with mincore which pages of a window are present.
-    fn ask_exact(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Asked {
+    fn probe_exact(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> ProbeResult {
         let Some(mut missing) = self.missing(file, window) else {
             self.enter_blind();
-            return Asked::Missing(vec![first(window, PIECE)]);
+            return ProbeResult::Missing(vec![first(window, PIECE)]);
         };
         let present = window.start..missing.first().map_or(window.end, |range| range.start);
         if let Some(range) = missing.first() {
-            if let Some(asked) = self.on_miss(file, range.start, window) {
-                return asked;
+            if let Some(result) = self.on_miss(file, range.start, window) {
+                return result;
             }
         }
         if !present.is_empty() {
-            self.tries.1 = 0;
-            self.fruitless = 0;
+            self.page_prefetches.1 = 0;
+            self.fruitless_pages = 0;
             self.ready = present;
-            return Asked::Present;
+            return ProbeResult::Present;
         }
         let piece = first(&missing[0], PIECE);
-        if self.tries == (piece.start, MAX_TRIES) {
-            self.on_fruitless();
+        if self.page_prefetches == (piece.start, MAX_PREFETCHES) {
+            self.on_fruitless_page();
             self.ready = piece;
-            return Asked::Present;
+            return ProbeResult::Present;
         }
         let end = piece.start + PIECE;
         missing.retain(|range| range.start < end);
         if let Some(last) = missing.last_mut() {
             last.end = last.end.min(end);
         }
-        Asked::Missing(missing)
+        ProbeResult::Missing(missing)
     }
 
     /// Returns the missing ranges of a window, in order.
@@ -626,15 +629,11 @@ impl PageCache {
     /// It returns `None` if mincore fails or does not report the true state.
     fn missing(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Option<Vec<Range<u64>>> {
         file.event_loop.counters().sendfile_probes.add(1);
-        let mut answer = [0; size_of::<kernel::Pages>()];
-        let count = kernel::resident_pages(
-            file.fd,
-            window.start,
-            window.end - window.start,
-            &mut answer,
-        )
-        .ok()?;
-        let missing = missing_ranges(window, &answer[..count], kernel::page_size());
+        let mut pages = [0; size_of::<kernel::Pages>()];
+        let count =
+            kernel::resident_pages(file.fd, window.start, window.end - window.start, &mut pages)
+                .ok()?;
+        let missing = missing_ranges(window, &pages[..count], kernel::page_size());
         if !missing.is_empty() {
             self.is_truthful = true;
         } else if !self.is_truthful {
@@ -644,18 +643,23 @@ impl PageCache {
         self.is_truthful.then_some(missing)
     }
 
-    /// Handles a miss at `offset`, and returns an outcome if no prefetch can bring the page.
+    /// Handles a miss at `offset`, and returns a result if no prefetch can help.
     ///
     /// No page of a file that bypasses the page cache ever becomes present. Nor does a page past
     /// the end, if the file has shrunk since the last stat.
-    fn on_miss(&mut self, file: CachedFile<'_>, offset: u64, window: &Range<u64>) -> Option<Asked> {
+    fn on_miss(
+        &mut self,
+        file: CachedFile<'_>,
+        offset: u64,
+        window: &Range<u64>,
+    ) -> Option<ProbeResult> {
         let is_direct = || matches!(file::is_direct(file.fd), Ok(true));
         if *self.is_direct.get_or_insert_with(is_direct) {
-            return Some(Asked::Direct);
+            return Some(ProbeResult::Direct);
         }
         if file::metadata(file.fd, false).is_ok_and(|metadata| metadata.size <= offset) {
             self.ready = window.clone();
-            return Some(Asked::Present);
+            return Some(ProbeResult::Present);
         }
         self.count_miss(file, offset);
         self.enter_exact();
@@ -665,11 +669,14 @@ impl PageCache {
         None
     }
 
-    fn on_fruitless(&mut self) {
-        self.tries.1 = 0;
-        self.fruitless += 1;
-        if self.fruitless == MAX_FRUITLESS {
-            log::warn!("the page cache does not keep what is read into it; it is not asked again");
+    fn on_fruitless_page(&mut self) {
+        self.page_prefetches.1 = 0;
+        self.fruitless_pages += 1;
+        if self.fruitless_pages == MAX_FRUITLESS_PAGES {
+            log::warn!(
+                "the page cache does not keep the pages of a file; this transfer stops its probes \
+                 and prefetches every range"
+            );
             self.enter_blind();
         }
     }
@@ -697,12 +704,12 @@ impl PageCache {
             return Poll::Ready(Ok(()));
         };
         let result = ready!(Pin::new(&mut prefetch.work).poll(cx));
-        let tries = if self.tries.0 == start {
-            self.tries.1
+        let page_prefetches = if self.page_prefetches.0 == start {
+            self.page_prefetches.1
         } else {
             0
         };
-        self.tries = (start, tries + 1);
+        self.page_prefetches = (start, page_prefetches + 1);
         Poll::Ready(self.end_prefetch(file.event_loop, result))
     }
 
@@ -725,7 +732,7 @@ impl PageCache {
         file.event_loop.counters().sendfile_prefetches.add(1);
         let work = file.event_loop.run_cancel_on_drop(move || {
             for range in missing {
-                kernel::bring_in(lent.as_fd(), range.start, range.end - range.start);
+                kernel::read_into_cache(lent.as_fd(), range.start, range.end - range.start);
             }
         });
         self.prefetched = self.prefetched.max(range.end);
@@ -795,7 +802,7 @@ impl PageCache {
 ///
 /// The file system does not support it (EOPNOTSUPP). Or the kernel lacks the call, or a filter
 /// refuses it (ENOSYS, EPERM, EINVAL).
-fn is_no_answer(error: &io::Error) -> bool {
+fn is_unsupported(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL)
@@ -822,12 +829,12 @@ fn is_one_page(range: &Range<u64>) -> bool {
 
 /// Returns the missing ranges of a window, in order.
 ///
-/// `answer` has one byte for each page that the window touches. If its lowest bit is set, the page
-/// is present.
-fn missing_ranges(window: &Range<u64>, answer: &[u8], page: u64) -> Vec<Range<u64>> {
+/// `pages` has one byte for each page that the window touches. If its lowest bit is set, the page
+/// is present. `page` is the size of a page.
+fn missing_ranges(window: &Range<u64>, pages: &[u8], page: u64) -> Vec<Range<u64>> {
     let mut missing: Vec<Range<u64>> = Vec::new();
     let mut start = window.start - window.start % page;
-    for state in answer {
+    for state in pages {
         let end = start + page;
         if state & 1 == 0 {
             match missing.last_mut() {

@@ -20,7 +20,7 @@ pub(super) enum Size {
     /// The transfer has made no stat.
     ///
     /// A count that one call can satisfy needs no size, which saves a system call.
-    Unasked,
+    Unqueried,
     Known(u64),
     /// The file reports 0.
     ///
@@ -63,7 +63,7 @@ impl Plan {
             offset,
             position: offset,
             end,
-            size: Size::Unasked,
+            size: Size::Unqueried,
             max_per_call: MAX_PER_CALL,
             block: BLOCK,
         }
@@ -85,8 +85,8 @@ impl Plan {
         self.position - self.offset
     }
 
-    pub(super) fn is_size_unasked(&self) -> bool {
-        self.size == Size::Unasked
+    pub(super) fn is_size_unqueried(&self) -> bool {
+        self.size == Size::Unqueried
     }
 
     pub(super) fn set_size(&mut self, size: u64) {
@@ -103,7 +103,7 @@ impl Plan {
     pub(super) fn advance(&mut self, sent: usize) -> Next {
         self.position += sent as u64;
         match self.next() {
-            Next::Bytes { .. } if self.size == Size::Unasked => Next::Size,
+            Next::Bytes { .. } if self.size == Size::Unqueried => Next::Size,
             next => next,
         }
     }
@@ -123,8 +123,8 @@ impl Plan {
         let wanted = self.wanted();
         let held = match self.size {
             _ if wanted == 0 => return Next::Nothing,
-            Size::Unasked if self.end.is_some() && wanted <= self.max_per_call => wanted,
-            Size::Unasked => return Next::Size,
+            Size::Unqueried if self.end.is_some() && wanted <= self.max_per_call => wanted,
+            Size::Unqueried => return Next::Size,
             Size::Known(size) if size <= self.position => return Next::Size,
             Size::Known(size) => size - self.position,
             Size::Unknown => wanted,

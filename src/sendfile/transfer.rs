@@ -10,18 +10,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use super::fallback::{Filled, Reader};
+use super::Options;
+use super::fallback::{ReadOutcome, Reader};
 use super::machine::{Action, Machine};
-use super::native::{self, Outcome};
-use super::page_cache::{CachedFile, PageCache, Readiness};
+use super::native::{self, SendOutcome};
+use super::page_cache::{CacheReadiness, CachedFile, PageCache};
 use super::plan::{Next, Plan};
 use crate::error::LoopClosedError;
 use crate::event_loop::{Fallback, LoopHandle, Sleep};
-use crate::reactor::{Direction, Waiting};
+use crate::reactor::{Direction, WaitGuard};
 use crate::ready_io::poll_wait;
 use crate::socket::Socket;
-use crate::sys::file;
 use crate::sys::fork::Process;
+use crate::sys::{self, file};
 use crate::write_lock::Writer;
 
 /// A callback for the total of file bytes sent, after each call that sends some.
@@ -48,7 +49,7 @@ impl SentFile<'_> {
     }
 }
 
-/// Makes the only call of a small send, if the page cache has the whole range.
+/// Makes the single call of a small send, if the page cache has the whole range.
 ///
 /// Nearly all small sends end here, without the state of a [`Transfer`]. If the call does not send
 /// everything, the machine continues with its outcome.
@@ -68,7 +69,7 @@ pub(super) fn send_at_once(
     }
     let len = range.end - range.start;
     match native::send(event_loop, socket, fd, range.start, len as usize) {
-        Outcome::Sent(sent) if sent as u64 == len => {
+        SendOutcome::Sent(sent) if sent as u64 == len => {
             file.set_position(range.end);
             AtOnce::Done(len)
         }
@@ -79,7 +80,7 @@ pub(super) fn send_at_once(
 /// The outcome of [`send_at_once`].
 pub(super) enum AtOnce {
     Done(u64),
-    Tried(Outcome),
+    Tried(SendOutcome),
     NotTried,
 }
 
@@ -91,7 +92,7 @@ pub(super) enum AtOnce {
 /// offset. Only the destructor sets the position. It also releases a header that the kernel still
 /// holds back for the file. ([`send_at_once`] ends sends that never had a machine.)
 #[derive(Debug)]
-struct Guard<'a> {
+pub(super) struct Guard<'a> {
     machine: Machine,
     file: SentFile<'a>,
     socket: BorrowedFd<'a>,
@@ -99,23 +100,34 @@ struct Guard<'a> {
     process: Process,
 }
 
+impl<'a> Guard<'a> {
+    pub(super) fn new(machine: Machine, file: SentFile<'a>, socket: BorrowedFd<'a>) -> Guard<'a> {
+        Guard {
+            machine,
+            file,
+            socket,
+            process: Process::current(),
+        }
+    }
+}
+
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        // A forked child shares socket and position with its parent, whose transfer goes on.
+        // A forked child shares socket and position with its parent, whose transfer continues.
         if !self.process.is_current() {
             return;
         }
         if self.machine.is_held_back() {
-            native::push(self.socket);
+            sys::socket::push(self.socket);
         }
         self.file.set_position(self.machine.position());
     }
 }
 
-/// The time since the last byte moved.
+/// A limit on the time since the last byte moved.
 ///
-/// Each moved byte only sets a new deadline. The timer stays, and restarts if it fires early. So a
-/// moving transfer sets one timer for each `limit`, however many calls it makes.
+/// Each moved byte only sets a new deadline. If the timer fires before the deadline, it restarts.
+/// So a moving transfer sets one timer for each `limit`, however many calls it makes.
 #[derive(Debug)]
 struct StallTimer {
     limit: Duration,
@@ -137,7 +149,7 @@ impl StallTimer {
         self.deadline = event_loop.deadline(self.limit);
     }
 
-    /// Returns the error once no byte has moved for the whole limit.
+    /// Is ready with an error if no byte has moved for the whole limit.
     fn poll(&mut self, event_loop: &LoopHandle, cx: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             ready!(Pin::new(&mut self.sleep).poll(cx));
@@ -145,7 +157,7 @@ impl StallTimer {
                 return Poll::Ready(LoopClosedError.into());
             }
             if event_loop.time() >= self.deadline {
-                let what = format!("no byte of the transfer moved for {:?}", self.limit);
+                let what = format!("the transfer moved no byte for {:?}", self.limit);
                 return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what));
             }
             self.sleep = event_loop.sleep_until(self.deadline);
@@ -158,46 +170,34 @@ impl StallTimer {
 /// Rust drops the fields in this order, so the position is set before the next writer wakes.
 pub(super) struct Transfer<'a> {
     guard: Guard<'a>,
-    waiting: Waiting,
+    wait: WaitGuard,
     writer: Writer<'a>,
     page_cache: PageCache,
     header: &'a [u8],
     progress: Option<Progress<'a>>,
     stall_timeout: Option<Duration>,
-    /// Set when the transfer gets the write lock.
+    /// The stall timer, from the moment when the transfer gets the write lock.
     stall: Option<Box<StallTimer>>,
     /// The time at which the transfer began to wait for the socket.
     parked: Option<Instant>,
     reader: Option<Box<Reader>>,
 }
 
-/// The parts of a new transfer.
-pub(super) struct Parts<'a> {
-    pub(super) machine: Machine,
-    pub(super) file: SentFile<'a>,
-    pub(super) socket: BorrowedFd<'a>,
-    pub(super) writer: Writer<'a>,
-    pub(super) page_cache: PageCache,
-    pub(super) header: &'a [u8],
-    pub(super) progress: Option<Progress<'a>>,
-    pub(super) stall_timeout: Option<Duration>,
-}
-
 impl<'a> Transfer<'a> {
-    pub(super) fn new(parts: Parts<'a>) -> Transfer<'a> {
+    pub(super) fn new(
+        guard: Guard<'a>,
+        writer: Writer<'a>,
+        page_cache: PageCache,
+        options: Options<'a>,
+    ) -> Transfer<'a> {
         Transfer {
-            guard: Guard {
-                machine: parts.machine,
-                file: parts.file,
-                socket: parts.socket,
-                process: Process::current(),
-            },
-            waiting: Waiting::default(),
-            writer: parts.writer,
-            page_cache: parts.page_cache,
-            header: parts.header,
-            progress: parts.progress,
-            stall_timeout: parts.stall_timeout,
+            guard,
+            wait: WaitGuard::default(),
+            writer,
+            page_cache,
+            header: options.header,
+            progress: options.progress,
+            stall_timeout: options.stall_timeout,
             stall: None,
             parked: None,
             reader: None,
@@ -268,8 +268,8 @@ impl<'a> Transfer<'a> {
                 }
                 Action::Wait => {
                     self.parked.get_or_insert_with(|| event_loop.time());
-                    let waiting = &mut self.waiting;
-                    return poll_wait(event_loop, socket, Direction::Write, waiting, cx).map(Err);
+                    let wait = &mut self.wait;
+                    return poll_wait(event_loop, socket, Direction::Write, wait, cx).map(Err);
                 }
                 Action::Yield => {
                     event_loop.counters().sendfile_yields.add(1);
@@ -301,8 +301,8 @@ impl<'a> Transfer<'a> {
         let owed = range.start..owed_until;
         let file = CachedFile { event_loop, fd };
         match ready!(self.page_cache.poll_ready(file, owed, cx))? {
-            Readiness::UseFallback(reason) => self.guard.machine.use_fallback(reason),
-            Readiness::Ready(ready) => {
+            CacheReadiness::UseFallback(reason) => self.guard.machine.use_fallback(reason),
+            CacheReadiness::Ready(ready) => {
                 let len = ready.min(range.end - range.start) as usize;
                 let outcome = native::send(event_loop, socket.as_fd(), fd, range.start, len);
                 self.on_outcome(event_loop, outcome);
@@ -311,8 +311,8 @@ impl<'a> Transfer<'a> {
         Poll::Ready(Ok(()))
     }
 
-    fn on_outcome(&mut self, event_loop: &LoopHandle, outcome: Outcome) {
-        if let (Outcome::Sent(_), Some(stall)) = (&outcome, &mut self.stall) {
+    fn on_outcome(&mut self, event_loop: &LoopHandle, outcome: SendOutcome) {
+        if let (SendOutcome::Sent(_), Some(stall)) = (&outcome, &mut self.stall) {
             stall.on_progress(event_loop);
         }
         let machine = &mut self.guard.machine;
@@ -334,16 +334,16 @@ impl<'a> Transfer<'a> {
     ) -> Poll<io::Result<()>> {
         let filled = match self.reader(event_loop) {
             Ok(reader) => ready!(reader.poll_read(event_loop, cx, range)),
-            Err(error) => Filled::NoReader(error),
+            Err(error) => ReadOutcome::NoReader(error),
         };
         let machine = &mut self.guard.machine;
         match filled {
-            Filled::Read(read) => machine.on_block(read),
-            Filled::NoReader(error) => {
+            ReadOutcome::Read(read) => machine.on_block(read),
+            ReadOutcome::NoReader(error) => {
                 self.page_cache.turn_off();
                 machine.on_no_reader(error);
             }
-            Filled::LoopClosed => return Poll::Ready(Err(LoopClosedError.into())),
+            ReadOutcome::LoopClosed => return Poll::Ready(Err(LoopClosedError.into())),
         }
         if let (Some(next), Some(reader)) = (machine.next_block(), &mut self.reader) {
             reader.read_ahead(event_loop, next);
@@ -356,7 +356,7 @@ impl<'a> Transfer<'a> {
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => {
-                let reason = self.machine().reason();
+                let reason = self.machine().fallback_reason();
                 let is_slow = reason == Some(Fallback::NoAnswer);
                 let reader = Reader::new(event_loop, self.guard.file.fd, is_slow)?;
                 if let Some(reason) = reason {

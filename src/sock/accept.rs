@@ -13,11 +13,11 @@ use crate::reactor::Direction;
 use crate::ready_io::{io, poll_try};
 use crate::socket::Socket;
 use crate::sys::address::RawAddress;
-use crate::sys::socket::{self as sys, Kind};
+use crate::sys::socket::{self as sys, SocketKind};
 
 /// A listening socket: `TcpListener`, `UnixListener`, or any listener as an `OwnedFd`.
 ///
-/// Another crate's listener becomes an `OwnedFd` first: `OwnedFd::from(socket)`.
+/// Convert another crate's listener first: `OwnedFd::from(listener)`.
 pub trait Listen: AsFd + Sealed {
     /// The type of its connections.
     type Stream: AsFd + From<OwnedFd>;
@@ -40,11 +40,13 @@ impl Listen for OwnedFd {
     type Addr = Address;
 }
 
-/// The most clients in a row that one call skips. Without a bound a BSD listener that is shut down
-/// would hold the loop: each of its accepts fails with ECONNABORTED.
+/// The most disconnected clients in a row that one call skips.
+///
+/// On the BSDs, each accept of a listener that is shut down fails with ECONNABORTED. Without a
+/// bound, it would hold the loop.
 const MAX_ABORTED: usize = 128;
 
-/// Accepts one connection. A client that disconnected before is no error of the listener.
+/// Accepts one connection, and skips clients that have already disconnected.
 fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
     for _ in 0..MAX_ABORTED {
         match sys::accept(fd) {
@@ -57,10 +59,10 @@ fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
 
 /// Accepts one connection of `sock`, if there is one.
 fn try_accept<L: Listen>(fd: BorrowedFd<'_>, sock: &Socket<L>) -> io::Result<Accepted<L>> {
-    // A connection is of its listener's kind, which the socket remembers.
+    // A connection has its listener's kind, which the socket remembers.
     let kind = sock.kind().ok();
-    if L::Addr::IP_ONLY && kind != Some(Kind::Tcp) && sys::is_of_another_family(fd) {
-        let what = "cannot accept: a TcpListener holds a socket of another family; use \
+    if L::Addr::IP_ONLY && kind != Some(SocketKind::Tcp) && sys::is_of_another_family(fd) {
+        let what = "cannot accept: the TcpListener holds a socket of another family; use \
              Socket<OwnedFd>";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
@@ -72,22 +74,23 @@ fn try_accept<L: Listen>(fd: BorrowedFd<'_>, sock: &Socket<L>) -> io::Result<Acc
 impl LoopHandle {
     /// Accepts the next connection, and returns its socket and the peer's address.
     ///
-    /// The socket is non-blocking and close-on-exec: one `accept4` does all three. The loop skips a
-    /// client that disconnected before it was accepted.
+    /// The new socket is non-blocking and close-on-exec, by one `accept4`. The call skips clients
+    /// that disconnected before it accepted them.
     ///
-    /// Several tasks may accept from one listener: a connection wakes one of them, and more only if
-    /// there are more.
+    /// Several tasks may accept from one listener. Each connection wakes one of them.
     ///
     /// A listener of another crate, or of a family that `std` lacks, is a `Socket<OwnedFd>`. Its
     /// connections are `Socket<OwnedFd>` too, and its addresses are [`Address`].
     ///
     /// # Errors
     ///
-    /// Any error of accept(2). If the process is out of descriptors (EMFILE), the connection stays
-    /// in the listener's queue: wait a little, then accept again. `InvalidInput` (EINVAL) if the
-    /// listener is shut down. `InvalidInput` if it belongs to another loop, or if a `TcpListener`
-    /// holds a socket of another family. [`LoopClosedError`](crate::LoopClosedError) if the call
-    /// would have to wait on a closed loop.
+    /// - Any error of accept(2). If the process is out of descriptors (EMFILE), the connection
+    ///   stays in the listener's queue. Wait a little, then accept again.
+    /// - `InvalidInput` (EINVAL) if the listener is shut down.
+    /// - `InvalidInput` if the listener belongs to another loop, or if a `TcpListener` holds a
+    ///   socket of another family.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    ///   loop.
     ///
     /// # Cancel safety
     ///
@@ -119,16 +122,16 @@ impl LoopHandle {
         io(self, sock, Direction::Read, move |fd| try_accept(fd, sock))
     }
 
-    /// Accepts the next connection, as a poll, for adapters to another crate's traits.
+    /// Polls for the next connection, for adapters to other crates' traits.
     ///
-    /// It does what [`sock_accept`](LoopHandle::sock_accept) does. One task at a time may wait by
-    /// it on one listener: the loop wakes the task that polled last. Tasks that wait by
-    /// `sock_accept` are woken beside it.
+    /// It does what [`sock_accept`](LoopHandle::sock_accept) does. For each listener, the loop
+    /// wakes only the task that polled last. Tasks that wait in `sock_accept` wake independently of
+    /// it.
     ///
     /// # Errors
     ///
-    /// As [`sock_accept`](LoopHandle::sock_accept). An error does not end the listener: a later
-    /// poll tries again. A loop that polls at once after EMFILE keeps the processor busy.
+    /// As [`sock_accept`](LoopHandle::sock_accept). After an error, a later poll tries again. If
+    /// you poll at once after EMFILE, you keep the processor busy.
     ///
     /// # Examples
     ///
@@ -154,8 +157,8 @@ impl LoopHandle {
         sock: &Socket<L>,
     ) -> Poll<io::Result<Accepted<L>>> {
         let attempt = |fd: BorrowedFd<'_>| try_accept(fd, sock);
-        sock.with_polled(Direction::Read, |waiting| {
-            poll_try(self, sock, Direction::Read, waiting, cx, attempt)
+        sock.with_poll_wait(Direction::Read, |wait| {
+            poll_try(self, sock, Direction::Read, wait, cx, attempt)
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Addresses of sockets, to and from the kernel's form.
+//! The addresses of sockets, and their conversions.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -36,8 +36,9 @@ pub enum Address {
     Ip(net::SocketAddr),
     /// An address of a Unix socket: a path, an abstract name, or no name.
     Unix(unix::SocketAddr),
-    /// An address of another family, such as vsock or netlink. Its family is 0 if the kernel named
-    /// no address, as for a receive from a TCP stream.
+    /// An address of another family, such as vsock or netlink.
+    ///
+    /// Its family is 0 if the kernel returned no address, as for a receive from a TCP stream.
     Other(RawAddress),
 }
 
@@ -53,8 +54,7 @@ impl From<unix::SocketAddr> for Address {
     }
 }
 
-/// Two addresses are equal if the kernel takes them for the same. All unnamed Unix addresses are
-/// equal.
+/// Two addresses are equal if their kernel forms are equal. All unnamed Unix addresses are equal.
 impl PartialEq for Address {
     fn eq(&self, other: &Address) -> bool {
         self.to_raw().ok() == other.to_raw().ok()
@@ -63,7 +63,7 @@ impl PartialEq for Address {
 
 impl Eq for Address {}
 
-/// `127.0.0.1:80`, `/run/a.sock`, `@abstract`, `(unnamed)`, `(family 40)`.
+/// Prints `127.0.0.1:80`, `/run/a.sock`, `@abstract`, `(unnamed)` or `(family 40)`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addr = match self {
@@ -79,14 +79,14 @@ impl fmt::Display for Address {
     }
 }
 
-/// An address that the kernel takes.
+/// An address that converts into the kernel's form.
 pub trait ToRaw {
     fn to_raw(&self) -> io::Result<RawAddress>;
 }
 
-/// An address that the kernel gives.
+/// An address that converts from the kernel's form.
 pub trait FromRaw: ToRaw + Sized {
-    /// True if it can hold IP addresses alone.
+    /// True if the type can hold only IP addresses.
     const IP_ONLY: bool = false;
 
     /// Converts the address of a peer of the socket `fd`.
@@ -131,7 +131,7 @@ impl ToRaw for Address {
 
 impl FromRaw for Address {
     fn from_raw(fd: BorrowedFd<'_>, raw: RawAddress) -> io::Result<Address> {
-        // The kernel gives no byte for the address of an unnamed Unix socket.
+        // For an unnamed Unix socket, the kernel returns an address without any byte.
         let is_unnamed = raw.as_bytes().is_empty() && sys::is_unix(fd);
         if is_unnamed || raw.is_unix() {
             return raw.to_unix().map(Address::Unix);

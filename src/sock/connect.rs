@@ -13,8 +13,8 @@ use super::address::{Address, UnixTarget};
 use super::sealed;
 use crate::error::LoopClosedError;
 use crate::event_loop::{LoopHandle, Sleep};
-use crate::reactor::{Direction, Waiting};
-use crate::ready_io::{Outcome, poll_io, poll_once, poll_wait};
+use crate::reactor::{Direction, WaitGuard};
+use crate::ready_io::{IoOutput, poll_io, poll_once, poll_wait};
 use crate::socket::Socket;
 use crate::sys::address::RawAddress;
 use crate::sys::socket as sys;
@@ -28,7 +28,7 @@ use crate::sys::socket as sys;
 /// | `UnixStream`, `UnixDatagram` | `std::os::unix::net::SocketAddr`, also with an abstract name |
 /// | `OwnedFd` | [`Address`] |
 ///
-/// Another crate's socket becomes an `OwnedFd` first: `OwnedFd::from(socket)`.
+/// Convert another crate's socket first: `OwnedFd::from(socket)`.
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` does not connect to a `{A}`",
     note = "`sendloop::Connect` lists the addresses of each type of socket"
@@ -41,56 +41,65 @@ impl<A: UnixTarget + ?Sized> Connect<A> for UnixStream {}
 impl<A: UnixTarget + ?Sized> Connect<A> for UnixDatagram {}
 impl Connect<Address> for OwnedFd {}
 
-/// The time between two tries at a Unix listener whose queue is full. The poller reports no room.
+/// The time between two tries if a Unix listener's queue is full, as no event reports room.
 const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The state after one connect(2).
-enum Begun {
+enum ConnectProgress {
     Connected,
-    /// The poller announces the outcome as writability.
+    /// The poller reports the outcome as writability.
     InProgress,
     /// A Unix listener's queue is full.
-    Full,
+    QueueFull,
 }
 
-impl Outcome for Begun {}
+impl IoOutput for ConnectProgress {}
 
-fn begin(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<Begun> {
+/// Begins to connect a socket, or finds that it is already connecting.
+fn start_connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<ConnectProgress> {
     let mut was_interrupted = false;
     loop {
         let Err(error) = sys::connect(fd, to) else {
-            return Ok(Begun::Connected);
+            return Ok(ConnectProgress::Connected);
         };
         return match error.raw_os_error() {
-            // An interrupted connect goes on (connect(2)): the next call reports its state.
+            // An interrupted connect continues (connect(2)). The next call reports its state.
             Some(libc::EINTR) => {
                 was_interrupted = true;
                 continue;
             }
-            Some(libc::EISCONN) if was_interrupted => Ok(Begun::Connected),
-            // An earlier call began the one that is EALREADY.
-            Some(libc::EINPROGRESS | libc::EALREADY) => Ok(Begun::InProgress),
-            Some(libc::EAGAIN) => Ok(Begun::Full),
+            Some(libc::EISCONN) if was_interrupted => Ok(ConnectProgress::Connected),
+            // EALREADY means that an earlier call began the connection.
+            Some(libc::EINPROGRESS | libc::EALREADY) => Ok(ConnectProgress::InProgress),
+            Some(libc::EAGAIN) => Ok(ConnectProgress::QueueFull),
             _ => Err(error),
         };
     }
 }
 
-/// [`begin`] on a socket that an earlier `sock_connect` may have used. If that one was abandoned and
-/// its connection has failed since, the kernel reports that now. It is ECONNABORTED if another call
-/// has read the error. Neither is the outcome of this call.
-fn begin_anew(fd: BorrowedFd<'_>, to: &RawAddress, was_abandoned: bool) -> io::Result<Begun> {
-    match begin(fd, to) {
-        Err(error) if was_abandoned && error.raw_os_error() != Some(libc::EISCONN) => begin(fd, to),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => begin(fd, to),
-        begun => begun,
+/// Calls [`start_connect`] on a socket that an earlier `sock_connect` may have used.
+///
+/// If that call was dropped and its connection has failed since, the kernel reports the failure
+/// now. If another call has already taken the error, the kernel reports ECONNABORTED. Neither error
+/// is the outcome of this call, so it tries again.
+fn restart_connect(
+    fd: BorrowedFd<'_>,
+    to: &RawAddress,
+    was_abandoned: bool,
+) -> io::Result<ConnectProgress> {
+    match start_connect(fd, to) {
+        Err(error) if was_abandoned && error.raw_os_error() != Some(libc::EISCONN) => {
+            start_connect(fd, to)
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => start_connect(fd, to),
+        progress => progress,
     }
 }
 
 /// Returns the outcome of a connection attempt, or EAGAIN if it is still in progress.
 ///
-/// A second connect(2) would tell the same, but it begins a new connection if the socket was shut
-/// down meanwhile.
+/// A second connect(2) would report the same. But if the socket was shut down, it would begin a new
+/// connection.
 fn outcome(fd: BorrowedFd<'_>) -> io::Result<()> {
     if is_connected(fd)? {
         return Ok(());
@@ -98,7 +107,7 @@ fn outcome(fd: BorrowedFd<'_>) -> io::Result<()> {
     if !sys::is_settled(fd)? {
         return Err(io::ErrorKind::WouldBlock.into());
     }
-    // It may have been settled only after the first check.
+    // The attempt may have succeeded after the first check.
     if is_connected(fd)? {
         return Ok(());
     }
@@ -107,7 +116,7 @@ fn outcome(fd: BorrowedFd<'_>) -> io::Result<()> {
     Err(io::Error::from_raw_os_error(libc::ECONNABORTED))
 }
 
-/// Returns whether the socket has a peer, or the error that waits on it.
+/// Returns whether the socket has a peer, or its pending error.
 fn is_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
     match sys::take_error(fd)? {
         Some(error) => Err(error),
@@ -115,36 +124,39 @@ fn is_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-enum State {
-    Unbegun,
+enum ConnectState {
+    Idle,
     InProgress,
-    /// A Unix listener's queue was full: until the next try.
-    Full(Sleep),
+    /// A Unix listener's queue was full. The next try follows the sleep.
+    QueueFull(Sleep),
 }
 
-/// Connects a socket.
+/// The future of [`LoopHandle::sock_connect`].
 struct Connecting<'a, T: AsFd> {
     event_loop: LoopHandle,
     sock: &'a Socket<T>,
     to: Target,
-    state: State,
-    waiting: Waiting,
+    state: ConnectState,
+    wait: WaitGuard,
 }
 
 impl<T: AsFd> Connecting<'_, T> {
-    fn poll_begin(&mut self, cx: &Context<'_>) -> Poll<io::Result<Begun>> {
+    fn poll_start(&mut self, cx: &Context<'_>) -> Poll<io::Result<ConnectProgress>> {
         let (sock, to) = (self.sock, self.to.get()?);
-        let attempt = |fd: BorrowedFd<'_>| begin_anew(fd, to, sock.set_connect_abandoned(false));
+        let attempt =
+            |fd: BorrowedFd<'_>| restart_connect(fd, to, sock.set_connect_abandoned(false));
         poll_once(&self.event_loop, sock, cx, attempt)
     }
 
-    /// Checks the outcome only after an event, because the check clears the socket's error.
+    /// Polls the outcome of a connection in progress.
+    ///
+    /// It checks only after an event, because the check clears the socket's error.
     fn poll_outcome(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        let (event_loop, sock, waiting) = (&self.event_loop, self.sock, &mut self.waiting);
-        if !waiting.is_begun() {
-            return poll_wait(event_loop, sock, Direction::Write, waiting, cx).map(Err);
+        let (event_loop, sock, wait) = (&self.event_loop, self.sock, &mut self.wait);
+        if !wait.is_parked() {
+            return poll_wait(event_loop, sock, Direction::Write, wait, cx).map(Err);
         }
-        poll_io(event_loop, sock, Direction::Write, waiting, cx, outcome)
+        poll_io(event_loop, sock, Direction::Write, wait, cx, outcome)
     }
 }
 
@@ -155,37 +167,37 @@ impl<T: AsFd> Future for Connecting<'_, T> {
         let this = &mut *self;
         let connected = loop {
             match &mut this.state {
-                State::Unbegun => match ready!(this.poll_begin(cx)) {
-                    Ok(Begun::Connected) => break Ok(()),
-                    Ok(Begun::InProgress) => this.state = State::InProgress,
-                    Ok(Begun::Full) if this.event_loop.is_closed() => {
+                ConnectState::Idle => match ready!(this.poll_start(cx)) {
+                    Ok(ConnectProgress::Connected) => break Ok(()),
+                    Ok(ConnectProgress::InProgress) => this.state = ConnectState::InProgress,
+                    Ok(ConnectProgress::QueueFull) if this.event_loop.is_closed() => {
                         break Err(LoopClosedError.into());
                     }
-                    Ok(Begun::Full) => {
-                        this.state = State::Full(this.event_loop.sleep(RETRY_INTERVAL))
+                    Ok(ConnectProgress::QueueFull) => {
+                        this.state = ConnectState::QueueFull(this.event_loop.sleep(RETRY_INTERVAL))
                     }
                     Err(error) => break Err(error),
                 },
-                State::InProgress => {
+                ConnectState::InProgress => {
                     let outcome = ready!(this.poll_outcome(cx));
-                    // It may be the loop that has failed, while the connection is in progress.
+                    // The loop may have failed while the connection is still in progress.
                     this.sock.set_connect_abandoned(outcome.is_err());
                     break outcome;
                 }
-                State::Full(sleep) => {
+                ConnectState::QueueFull(sleep) => {
                     ready!(Pin::new(sleep).poll(cx));
-                    this.state = State::Unbegun;
+                    this.state = ConnectState::Idle;
                 }
             }
         };
-        this.state = State::Unbegun;
+        this.state = ConnectState::Idle;
         Poll::Ready(connected)
     }
 }
 
 impl<T: AsFd> Drop for Connecting<'_, T> {
     fn drop(&mut self) {
-        if let State::InProgress = self.state {
+        if let ConnectState::InProgress = self.state {
             self.sock.set_connect_abandoned(true);
         }
     }
@@ -194,35 +206,38 @@ impl<T: AsFd> Drop for Connecting<'_, T> {
 impl LoopHandle {
     /// Connects a socket to an address.
     ///
-    /// `addr` is an address, not a host name: [`connect`](LoopHandle::connect) takes a name.
+    /// `addr` is an address. To connect to a host name, use [`connect`](LoopHandle::connect).
     /// [`Connect`] lists the types of addresses for each type of socket. The call copies `addr`.
     ///
-    /// A datagram socket can be connected too, and again to another address: `sock_recv` and
+    /// You can connect a datagram socket too, and again to another address. `sock_recv` and
     /// `sock_sendall` then work with that peer alone.
     ///
     /// If a Unix listener's queue is full, the loop retries every 5 ms until there is room. asyncio
     /// reports success there, without a connection.
     ///
-    /// A call on a socket whose connection is in progress waits for that connection, as in asyncio.
-    /// A call on a connected stream fails with EISCONN. On Linux the first call after a connection
-    /// that had to be waited for returns `Ok`, as connect(2) does. A TCP socket that connects to its
-    /// own port is connected to itself, as TCP allows. Compare `local_addr` and `peer_addr` if `addr`
-    /// may be a port of this machine on which nothing listens.
+    /// If a connection is already in progress, the call waits for it, as in asyncio. If a stream is
+    /// already connected, the call fails with EISCONN. On Linux, the first call after a connection
+    /// that had to wait returns `Ok`, as connect(2) does.
+    ///
+    /// TCP connects a socket to itself if `addr` is the socket's own port. That may happen if
+    /// `addr` is a port of this machine on which no program listens. Compare `local_addr` and
+    /// `peer_addr`.
     ///
     /// # Errors
     ///
-    /// Any error of connect(2), for example `ConnectionRefused`, `TimedOut`, `NotFound`.
-    /// `ConnectionReset` or `ConnectionAborted` if the socket is shut down meanwhile.
-    /// `ConnectionAborted` if another task that reads from the socket has received the error.
-    /// `InvalidInput` for a path that is empty, too long, or has a zero byte, and for a Unix address
-    /// without a name. `InvalidInput` if the socket belongs to another loop. [`LoopClosedError`] if
-    /// the call would have to wait on a closed loop.
+    /// - Any error of connect(2), for example `ConnectionRefused`, `TimedOut`, `NotFound`.
+    /// - `ConnectionReset` or `ConnectionAborted` if the socket is shut down during the call.
+    /// - `ConnectionAborted` if another task that reads from the socket has received the error.
+    /// - `InvalidInput` for a path that is empty, too long, or has a zero byte, and for a Unix
+    ///   address without a name.
+    /// - `InvalidInput` if the socket belongs to another loop.
+    /// - [`LoopClosedError`] if the call would have to wait on a closed loop.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is ready, the kernel goes on connecting. The next call
-    /// waits for that connection, whatever its address is. If it has failed by then, the call begins
-    /// a new one.
+    /// If you drop the future before it is ready, the kernel continues to connect. The next call
+    /// waits for that connection, whatever its address is. If the connection has failed by then,
+    /// the call begins a new one.
     ///
     /// # Examples
     ///
@@ -272,8 +287,8 @@ impl LoopHandle {
             event_loop: self.clone(),
             sock,
             to: Target::new(T::to_raw(addr)),
-            state: State::Unbegun,
-            waiting: Waiting::default(),
+            state: ConnectState::Idle,
+            wait: WaitGuard::default(),
         }
     }
 }

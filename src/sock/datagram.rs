@@ -13,14 +13,14 @@ use super::address::{Address, FromRaw, ToRaw};
 use super::sealed::Sealed;
 use crate::error::LoopClosedError;
 use crate::event_loop::{LoopHandle, Sleep};
-use crate::reactor::{Direction, Waiting};
+use crate::reactor::{Direction, WaitGuard};
 use crate::ready_io::{io, poll_io, poll_once};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
 
-/// A socket of datagrams: `UdpSocket`, `UnixDatagram`, or any socket as an `OwnedFd`.
+/// A datagram socket: `UdpSocket`, `UnixDatagram`, or any socket as an `OwnedFd`.
 ///
-/// Another crate's socket becomes an `OwnedFd` first: `OwnedFd::from(socket)`.
+/// Convert another crate's socket first: `OwnedFd::from(socket)`.
 pub trait Datagram: AsFd + Sealed {
     /// The type of its peers' addresses.
     type Addr: FromRaw;
@@ -38,21 +38,22 @@ impl Datagram for OwnedFd {
     type Addr = Address;
 }
 
-/// The time between two tries at a Unix receiver that is full.
+/// The time between two tries if a Unix receiver is full.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 impl LoopHandle {
     /// Receives one datagram of at most `most` bytes, and returns it with its sender's address.
     ///
     /// The kernel discards the rest of a longer datagram. An empty datagram is an empty result. The
-    /// future holds no memory while it waits. The address of a `Socket<OwnedFd>` is an [`Address`].
+    /// future holds no buffer while it waits. The address of a `Socket<OwnedFd>` is an [`Address`].
     ///
     /// # Errors
     ///
-    /// Any error of recvfrom(2). `UnexpectedEof` if the socket is shut down for reading and no
-    /// datagram is left. `OutOfMemory` if there is no memory for `most` bytes. `InvalidInput` if the
-    /// socket belongs to another loop. [`LoopClosedError`] if the call would have to wait on a
-    /// closed loop.
+    /// - Any error of recvfrom(2).
+    /// - `UnexpectedEof` if the socket is shut down for reading and no datagram is left.
+    /// - `OutOfMemory` if there is no memory for `most` bytes.
+    /// - `InvalidInput` if the socket belongs to another loop.
+    /// - [`LoopClosedError`] if the call would have to wait on a closed loop.
     ///
     /// # Cancel safety
     ///
@@ -69,8 +70,8 @@ impl LoopHandle {
     /// let sender = UdpSocket::bind("127.0.0.1:0")?;
     /// let receiver = Socket::new(UdpSocket::bind("127.0.0.1:0")?)?;
     /// sender.send_to(b"hello", receiver.get_ref().local_addr()?)?;
-    /// let (bytes, from) = event_loop.run_until_complete(event_loop.sock_recvfrom(&receiver, 100))?;
-    /// assert_eq!((bytes, from), (b"hello".to_vec(), sender.local_addr()?));
+    /// let received = event_loop.run_until_complete(event_loop.sock_recvfrom(&receiver, 100))?;
+    /// assert_eq!(received, (b"hello".to_vec(), sender.local_addr()?));
     /// # Ok(())
     /// # }
     /// ```
@@ -88,7 +89,7 @@ impl LoopHandle {
 
     /// Receives one datagram into `buffer`, and returns its length and its sender's address.
     ///
-    /// The kernel discards what does not fit into `buffer`.
+    /// The kernel discards the bytes that do not fit into `buffer`.
     ///
     /// # Errors
     ///
@@ -130,14 +131,15 @@ impl LoopHandle {
 
     /// Sends one datagram to `addr`, and returns the number of bytes sent.
     ///
-    /// It waits until there is room. It sends empty `bytes` as an empty datagram. A `Socket<OwnedFd>`
-    /// takes an [`Address`].
+    /// It waits until there is room. If `bytes` is empty, it sends an empty datagram. A
+    /// `Socket<OwnedFd>` takes an [`Address`].
     ///
     /// # Errors
     ///
-    /// Any error of sendto(2), for example EMSGSIZE for a datagram that is too long. `InvalidInput`
-    /// for a Unix address without a name, and if the socket belongs to another loop.
-    /// [`LoopClosedError`] if the call would have to wait on a closed loop.
+    /// - Any error of sendto(2), for example EMSGSIZE for a datagram that is too long.
+    /// - `InvalidInput` for a Unix address without a name.
+    /// - `InvalidInput` if the socket belongs to another loop.
+    /// - [`LoopClosedError`] if the call would have to wait on a closed loop.
     ///
     /// # Cancel safety
     ///
@@ -157,7 +159,7 @@ impl LoopHandle {
     /// event_loop.run_until_complete(async {
     ///     assert_eq!(event_loop.sock_sendto(&here, b"hello", &addr).await?, 5);
     ///     let (text, sender) = event_loop.sock_recvfrom(&there, 100).await?;
-    ///     assert_eq!((text.as_slice(), sender), (b"hello".as_slice(), here.get_ref().local_addr()?));
+    ///     assert_eq!((text, sender), (b"hello".to_vec(), here.get_ref().local_addr()?));
     ///     Ok(())
     /// })
     /// # }
@@ -174,20 +176,20 @@ impl LoopHandle {
             sock,
             bytes,
             to: Target::new(addr.to_raw()),
-            waiting: Waiting::default(),
+            wait: WaitGuard::default(),
             full: None,
         }
     }
 }
 
-/// Sends one datagram.
+/// The future of [`LoopHandle::sock_sendto`].
 struct SendTo<'a, T: AsFd> {
     event_loop: LoopHandle,
     sock: &'a Socket<T>,
     bytes: &'a [u8],
     to: Target,
-    waiting: Waiting,
-    /// Until the next try, if a Unix receiver is full.
+    wait: WaitGuard,
+    /// The sleep before the next try, if a Unix receiver is full.
     full: Option<Sleep>,
 }
 
@@ -199,10 +201,10 @@ impl<T: Datagram> Future for SendTo<'_, T> {
         let (event_loop, sock, bytes) = (&send.event_loop, send.sock, send.bytes);
         let to = send.to.get()?;
         let attempt = |fd: BorrowedFd<'_>| sys::send_to(fd, bytes, to);
-        // The poller does not announce that a Unix receiver has room, except to a connected sender.
+        // The poller reports room in a Unix receiver only to a connected sender.
         if !to.is_unix() {
-            let waiting = &mut send.waiting;
-            return poll_io(event_loop, sock, Direction::Write, waiting, cx, attempt);
+            let wait = &mut send.wait;
+            return poll_io(event_loop, sock, Direction::Write, wait, cx, attempt);
         }
         loop {
             if let Some(full) = &mut send.full {

@@ -1,4 +1,4 @@
-//! Connecting to a host by its name: several addresses race for one connection (RFC 8305).
+//! Connections to a host by its name, by a race between its addresses (RFC 8305).
 
 use std::error::Error;
 use std::fmt;
@@ -12,41 +12,42 @@ use std::time::Duration;
 use crate::event_loop::LoopHandle;
 use crate::socket::Socket;
 
-/// The time until the next address is tried: RFC 8305 calls it the Connection Attempt Delay, and
-/// recommends this.
+/// The time between two attempts, RFC 8305's Connection Attempt Delay, with its recommended value.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// The longest name that DNS has, without a dot at its end (RFC 1035).
+/// The length of the longest DNS name, without a final dot (RFC 1035).
 const MAX_HOST: usize = 253;
 
 impl LoopHandle {
     /// Connects to a port of a host, and returns the connected TCP socket.
     ///
-    /// `host` is a name, which the executor looks up, or an IP address without brackets. The loop
-    /// tries the addresses in the resolver's order, but takes IPv4 and IPv6 in turn. It tries the
-    /// next address when one fails, or 250 ms after it began the last. The first connection wins,
-    /// and the loop closes the other attempts at once. The 250 ms are by the loop's [`Clock`].
+    /// `host` is a name or an IP address without brackets. The executor resolves a name. The loop
+    /// tries the addresses in the resolver's order, but alternates between IPv4 and IPv6. It begins
+    /// the next attempt if one fails, or 250 ms after it began the last one, by the loop's
+    /// [`Clock`]. The first connection wins, and the loop closes the other attempts at once.
     ///
     /// This is asyncio's `create_connection` with `happy_eyeballs_delay=0.25`, without a transport.
-    /// It sets no time limit: use [`wait_for`](LoopHandle::wait_for). It never returns a TCP
-    /// socket that is connected to itself; such an attempt counts as refused.
+    /// To set a time limit, use [`wait_for`](LoopHandle::wait_for). If TCP connects a socket to
+    /// itself, the attempt counts as refused.
     ///
-    /// The future is `'static`, so it can be a task. Nothing starts before its first poll.
+    /// The future is `'static`, so it can be a task. It starts nothing before its first poll.
     ///
     /// [`Clock`]: crate::Clock
     ///
     /// # Errors
     ///
     /// - `InvalidInput` if `host` is empty, has a zero byte, or is longer than 253 bytes.
-    /// - The error of [`getaddrinfo`](LoopHandle::getaddrinfo) if the lookup fails.
-    /// - If every address fails, the kind of the first address's error: `ConnectionRefused`,
-    ///   `TimedOut`, `NetworkUnreachable` and so on. Its text names the host and each address with
-    ///   its failure. Its source is the first address's error, with `raw_os_error`.
-    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed loop.
+    /// - The error of [`getaddrinfo`](LoopHandle::getaddrinfo) if the resolver fails.
+    /// - If every address fails, the kind of the first address's error, such as
+    ///   `ConnectionRefused`, `TimedOut` or `NetworkUnreachable`. The text names the host and each
+    ///   address with its failure. The source is the first address's error, with `raw_os_error`.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    ///   loop.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes every attempt. A lookup that has begun ends on its thread.
+    /// If you drop the future, it closes every attempt. If a thread already resolves the name, it
+    /// finishes alone.
     ///
     /// # Examples
     ///
@@ -84,7 +85,7 @@ impl LoopHandle {
     ) -> impl Future<Output = io::Result<Socket<TcpStream>>> + use<> {
         let (event_loop, host) = (self.clone(), host.to_owned());
         async move {
-            // A call that fails at once counts too.
+            // A call that fails at once consumes budget too.
             poll_fn(|cx| event_loop.poll_budget(cx)).await;
             event_loop.consume_budget(0);
             let addrs = interleave(addresses(&event_loop, &host, port).await?);
@@ -114,7 +115,7 @@ async fn addresses(event_loop: &LoopHandle, host: &str, port: u16) -> io::Result
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
-/// Takes the addresses of the two families in turn, beginning with the family of the first.
+/// Alternates between the addresses of the two families, beginning with the first one's family.
 fn interleave(addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let is_ipv6_first = addrs.first().is_some_and(SocketAddr::is_ipv6);
     let mut seen = [0; 2];
@@ -136,8 +137,8 @@ async fn attempt(event_loop: &LoopHandle, addr: SocketAddr) -> io::Result<Socket
 
 /// Fails if the socket is connected to itself.
 ///
-/// If nothing listens on a port of this machine, the kernel may choose that port as the local one,
-/// and TCP connects the socket to itself.
+/// If no program listens on a port of this machine, the kernel may choose that port as the local
+/// one. TCP then connects the socket to itself.
 fn refuse_itself(sock: Socket<TcpStream>) -> io::Result<Socket<TcpStream>> {
     let stream = sock.get_ref();
     match (stream.local_addr(), stream.peer_addr()) {
@@ -148,14 +149,15 @@ fn refuse_itself(sock: Socket<TcpStream>) -> io::Result<Socket<TcpStream>> {
     }
 }
 
-/// Starts an attempt for each address, one after the other. Returns the first success, or the
-/// failure of each address. The other attempts are dropped by then.
+/// Races one attempt for each address, and returns the first success or all failures.
+///
+/// The attempts start one after the other. On success, the other attempts are dropped.
 async fn race<S, A: Future<Output = io::Result<S>>>(
     event_loop: &LoopHandle,
     addrs: &[SocketAddr],
     start: impl Fn(SocketAddr) -> A,
 ) -> Result<S, Vec<io::Error>> {
-    // One for each address so far: it runs or has failed.
+    // The attempts so far. Each runs or has failed.
     let mut attempts: Vec<io::Result<Pin<Box<A>>>> = Vec::new();
     let mut head_start = event_loop.sleep(Duration::ZERO);
     let success = poll_fn(|cx| {
@@ -198,7 +200,7 @@ fn all_failed(host: &str, port: u16, addrs: &[SocketAddr], failures: Vec<io::Err
     }
 }
 
-/// Every address of a host has failed.
+/// The error of a host whose addresses have all failed.
 #[derive(Debug)]
 struct AllFailed {
     text: String,

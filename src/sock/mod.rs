@@ -1,4 +1,4 @@
-//! The operations on sockets, each a few lines over [`ready_io`](crate::ready_io).
+//! The operations on sockets. Each uses the shared steps of [`ready_io`](crate::ready_io).
 
 mod accept;
 mod address;
@@ -15,7 +15,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
 use crate::socket::Socket;
 use crate::sys::address::RawAddress;
-use crate::sys::socket::Kind;
+use crate::sys::socket::SocketKind;
 
 pub use accept::Listen;
 pub use address::Address;
@@ -28,11 +28,12 @@ mod sealed {
     use super::address::ToRaw;
     use crate::sys::address::RawAddress;
 
-    /// A type of socket whose operations with addresses are part of this crate.
+    /// A type of socket whose operations with addresses are in this crate.
     pub trait Sealed {}
 
-    /// Converts an address for a socket. This trait spares `Connect<A>` a bound on `A` that other
-    /// crates could not write.
+    /// A conversion of an address for a socket.
+    ///
+    /// `Connect<A>` needs no bound on `A`, which other crates could not write.
     pub trait Takes<A: ?Sized>: Sealed {
         fn to_raw(addr: &A) -> io::Result<RawAddress>;
     }
@@ -52,10 +53,11 @@ impl sealed::Sealed for UnixDatagram {}
 impl sealed::Sealed for UnixListener {}
 impl sealed::Sealed for UnixStream {}
 
-/// Returns how many of `len` bytes one call moves: at most `limit`, except for a datagram, which
-/// cannot be divided.
+/// Returns how many of `len` bytes one call moves.
+///
+/// It is at most `limit` for a stream, and all for a datagram, which cannot be divided.
 fn call_size<T: AsFd>(sock: &Socket<T>, len: usize, limit: usize) -> usize {
-    let is_whole = || sock.kind().is_ok_and(|kind| kind == Kind::Datagram);
+    let is_whole = || sock.kind().is_ok_and(|kind| kind == SocketKind::Datagram);
     if len <= limit || is_whole() {
         len
     } else {
@@ -63,8 +65,10 @@ fn call_size<T: AsFd>(sock: &Socket<T>, len: usize, limit: usize) -> usize {
     }
 }
 
-/// The address of an operation. It is converted when the operation is created, so that nothing
-/// borrows it. The first poll reports an error.
+/// The address of an operation.
+///
+/// The operation converts it on creation, so that nothing borrows it. The first poll reports an
+/// error of the conversion.
 struct Target(Result<RawAddress, Option<io::Error>>);
 
 impl Target {

@@ -12,12 +12,13 @@ use crate::socket::Socket;
 use crate::sys::socket as sys;
 
 impl LoopHandle {
-    /// Receives at most `most` bytes, and waits until there are any. An empty result is the end.
+    /// Receives at most `most` bytes. An empty result is the end of the stream.
     ///
-    /// One call receives at most 1 MiB from a stream, and one whole datagram from a datagram socket.
-    /// The future holds no memory while it waits. If `most` is 0, the call returns an empty result
-    /// at once, without a system call, as in asyncio. A datagram socket that is shut down for
-    /// reading has an end too.
+    /// The call waits until there is at least one byte. It receives at most 1 MiB from a stream,
+    /// and one whole datagram from a datagram socket. The future holds no buffer while it waits.
+    ///
+    /// If `most` is 0, the call returns an empty result at once, without a system call, as in
+    /// asyncio. A datagram socket that is shut down for reading also returns an empty result.
     ///
     /// # Errors
     ///
@@ -57,10 +58,10 @@ impl LoopHandle {
         })
     }
 
-    /// Receives into `buffer`, and returns the number of bytes. 0 is the end.
+    /// Receives into `buffer`, and returns the number of bytes. 0 is the end of the stream.
     ///
-    /// As [`sock_recv`](LoopHandle::sock_recv), it receives at most 1 MiB from a stream. It returns 0
-    /// at once if `buffer` is empty.
+    /// Like [`sock_recv`](LoopHandle::sock_recv), it receives at most 1 MiB from a stream. If
+    /// `buffer` is empty, it returns 0 at once.
     ///
     /// # Errors
     ///
@@ -97,10 +98,10 @@ impl LoopHandle {
         })
     }
 
-    /// Receives into `buffer`, as a poll, for adapters to another crate's I/O traits.
+    /// Polls for bytes and receives them into `buffer`, for adapters to other crates' I/O traits.
     ///
-    /// It does what [`sock_recv_into`](LoopHandle::sock_recv_into) does. One task at a time may wait
-    /// by it on one socket: the loop wakes the task that polled last.
+    /// It does what [`sock_recv_into`](LoopHandle::sock_recv_into) does. For each socket, the loop
+    /// wakes only the task that polled last.
     ///
     /// # Errors
     ///
@@ -131,9 +132,9 @@ impl LoopHandle {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let attempt = |fd: BorrowedFd<'_>| recv(fd, sock, buffer);
-        // It may be the first poll of another operation than the one that waits: only a try can tell.
-        sock.with_polled(Direction::Read, |waiting| {
-            poll_try(self, sock, Direction::Read, waiting, cx, attempt)
+        // This poll may belong to a new operation, not to the one that waits. So it always tries.
+        sock.with_poll_wait(Direction::Read, |wait| {
+            poll_try(self, sock, Direction::Read, wait, cx, attempt)
         })
     }
 }

@@ -7,18 +7,18 @@ use std::task::{Context, Poll, ready};
 
 use super::call_size;
 use crate::event_loop::LoopHandle;
-use crate::reactor::{Direction, Waiting};
+use crate::reactor::{Direction, WaitGuard};
 use crate::ready_io::{poll_io, poll_try};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
 use crate::write_lock::Writer;
 
-/// Sends `rest` once it holds the write lock.
+/// The future of [`LoopHandle::sock_sendall`].
 struct SendAll<'a, T: AsFd> {
     event_loop: LoopHandle,
     socket: &'a Socket<T>,
     rest: &'a [u8],
-    waiting: Waiting,
+    wait: WaitGuard,
     writer: Writer<'a>,
 }
 
@@ -29,7 +29,7 @@ impl<T: AsFd> Future for SendAll<'_, T> {
         let send = &mut *self;
         ready!(send.writer.poll(cx));
         let sent = ready!(send.poll_rest(cx));
-        // The next one's turn comes now, not when this is dropped.
+        // The next writer begins now, not when this future is dropped.
         send.writer.end();
         Poll::Ready(sent)
     }
@@ -52,8 +52,8 @@ impl<T: AsFd> SendAll<'_, T> {
     fn poll_send(&mut self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         let (event_loop, socket, rest) = (&self.event_loop, self.socket, self.rest);
         let attempt = |fd: BorrowedFd<'_>| send(fd, event_loop, socket, rest);
-        let waiting = &mut self.waiting;
-        poll_io(event_loop, socket, Direction::Write, waiting, cx, attempt)
+        let wait = &mut self.wait;
+        poll_io(event_loop, socket, Direction::Write, wait, cx, attempt)
     }
 }
 
@@ -71,26 +71,26 @@ impl LoopHandle {
     /// Sends all of `bytes`.
     ///
     /// Writers take the socket's write lock in the order in which they began, so the bytes of each
-    /// stay together. One system call sends at most 1 MiB, and after about 2 MiB the rest of the
-    /// loop runs.
+    /// stay together. One system call sends at most 1 MiB. After about 2 MiB, other tasks run.
     ///
-    /// Empty `bytes` cost one send(2), as in asyncio. It fails with `BrokenPipe` if the kernel knows
-    /// that the peer is gone.
+    /// If `bytes` is empty, the call makes one send(2), as in asyncio. It fails with `BrokenPipe`
+    /// if the kernel knows that the peer has closed.
     ///
     /// A send that waits fails with `BrokenPipe` if the socket is shut down for writing. On a Unix
-    /// socket Linux reports that only when the peer reads or goes away, to asyncio too.
+    /// socket, Linux reports that only when the peer reads or closes. asyncio has the same limit.
     ///
     /// # Errors
     ///
-    /// Any error of send(2): `BrokenPipe` and `ConnectionReset` if the peer is gone, never SIGPIPE.
-    /// The kernel may have taken part of the bytes. `InvalidInput` if the socket belongs to another
-    /// loop. [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
-    /// loop.
+    /// - Any error of send(2): `BrokenPipe` and `ConnectionReset` if the peer has closed, never
+    ///   SIGPIPE. The kernel may have taken a part of the bytes.
+    /// - `InvalidInput` if the socket belongs to another loop.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    ///   loop.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe. If the future is dropped before it is ready, it may have sent any part of
-    /// the bytes, and does not tell which. The next writer gets the write lock.
+    /// Not cancel safe. If you drop the future before it is ready, it may have sent any part of the
+    /// bytes, and does not report which. The next writer gets the write lock.
     ///
     /// # Examples
     ///
@@ -119,15 +119,15 @@ impl LoopHandle {
             event_loop: self.clone(),
             socket: sock,
             rest: bytes,
-            waiting: Waiting::default(),
+            wait: WaitGuard::default(),
             writer: Writer::new(sock.write_lock()),
         }
     }
 
-    /// Sends some of `bytes`, as a poll, and returns how many. For adapters to I/O traits.
+    /// Polls to send some of `bytes`, and returns how many, for adapters to I/O traits.
     ///
-    /// One task at a time may wait by it on one socket: the loop wakes the task that polled last. It
-    /// waits while a [`sock_sendall`](LoopHandle::sock_sendall) or
+    /// For each socket, the loop wakes only the task that polled last. The poll waits while a
+    /// [`sock_sendall`](LoopHandle::sock_sendall) or
     /// [`sock_sendfile`](LoopHandle::sock_sendfile) holds the write lock.
     ///
     /// # Errors
@@ -158,9 +158,9 @@ impl LoopHandle {
     ) -> Poll<io::Result<usize>> {
         ready!(sock.write_lock().poll_free(cx));
         let attempt = |fd: BorrowedFd<'_>| send(fd, self, sock, bytes);
-        // It may be the first poll of another operation than the one that waits: only a try can tell.
-        sock.with_polled(Direction::Write, |waiting| {
-            poll_try(self, sock, Direction::Write, waiting, cx, attempt)
+        // This poll may belong to a new operation, not to the one that waits. So it always tries.
+        sock.with_poll_wait(Direction::Write, |wait| {
+            poll_try(self, sock, Direction::Write, wait, cx, attempt)
         })
     }
 }

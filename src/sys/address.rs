@@ -1,4 +1,4 @@
-//! Socket addresses as the kernel holds them, and as `std` does.
+//! Conversion of socket addresses between the kernel's form and those of `std`.
 
 use std::fmt;
 use std::io;
@@ -11,8 +11,8 @@ use std::slice;
 
 /// A socket address of any family, in the kernel's form (`struct sockaddr`).
 ///
-/// [`Address::Other`](crate::Address::Other) holds one if the family is neither that of IP nor that
-/// of Unix sockets, for example vsock or netlink. The loop's operations take it back unchanged.
+/// [`Address::Other`](crate::Address::Other) holds one if the family is neither IP nor Unix, for
+/// example vsock or netlink. The loop's operations accept it unchanged.
 ///
 /// # Examples
 ///
@@ -40,27 +40,28 @@ pub struct RawAddress {
 }
 
 impl RawAddress {
-    /// Returns the family: `libc::AF_VSOCK` and the like. It is 0 if the kernel named no address.
+    /// Returns the family, such as `libc::AF_VSOCK`. It is 0 if the kernel returned no address.
     pub fn family(&self) -> i32 {
         libc::c_int::from(self.storage.ss_family)
     }
 
-    /// Returns the bytes that the kernel gave, the family included.
+    /// Returns the bytes of the kernel's address, family included.
     pub fn as_bytes(&self) -> &[u8] {
         let len = mem::size_of_val(&self.storage).min(self.len as usize);
-        // SAFETY: all of the storage is initialized, it is borrowed by `self`, and `len` is within it.
+        // SAFETY: all of the storage is initialized, `self` borrows it, and `len` is within it.
         unsafe { slice::from_raw_parts((&raw const self.storage).cast(), len) }
     }
 
-    /// The bytes of an abstract name of a Unix socket, without the zero byte in front.
+    /// Returns the bytes of a Unix socket's abstract name, without the zero byte before it.
     pub(crate) fn abstract_name(&self) -> &[u8] {
         self.as_bytes().get(PATH_OFFSET + 1..).unwrap_or_default()
     }
 
-    /// Room for the kernel to write an address of any family into.
+    /// Creates an empty address with room for one of any family.
     pub(crate) fn empty() -> RawAddress {
         RawAddress {
-            // SAFETY: sockaddr_storage is plain integers; all zero is a value of it (family 0: unspecified).
+            // SAFETY: sockaddr_storage has only integers, so all zeros is a valid value. Family 0
+            // means "unspecified".
             storage: unsafe { mem::zeroed() },
             len: mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t,
         }
@@ -69,17 +70,20 @@ impl RawAddress {
     fn of<T: Copy>(raw: T, len: usize) -> RawAddress {
         assert!(mem::size_of::<T>() <= mem::size_of::<libc::sockaddr_storage>());
         let mut address = RawAddress::empty();
-        // SAFETY: the storage is at least as large as T (asserted), and aligned for every address.
+        // SAFETY: the storage is at least as large as `T`, as asserted, and aligned for every
+        // address.
         unsafe { (&raw mut address.storage).cast::<T>().write(raw) };
         address.len = len as libc::socklen_t;
         address
     }
 
+    /// Returns the kernel's structure of this address.
+    ///
     /// # Safety
     ///
     /// `T` is the kernel's structure for this address's family.
     unsafe fn read<T: Copy>(&self) -> T {
-        // SAFETY: the storage is large enough and aligned for each family, and initialized.
+        // SAFETY: the storage is initialized, large enough for each family, and aligned for it.
         unsafe { (&raw const self.storage).cast::<T>().read() }
     }
 
@@ -107,7 +111,7 @@ impl RawAddress {
         matches!(self.family(), libc::AF_INET | libc::AF_INET6)
     }
 
-    /// The address as one of the internet.
+    /// Returns the address as an IP address with a port.
     pub(crate) fn to_internet(self) -> io::Result<SocketAddr> {
         match self.family() {
             libc::AF_INET => {
@@ -123,17 +127,19 @@ impl RawAddress {
                 let port = u16::from_be(raw.sin6_port);
                 Ok(SocketAddrV6::new(ip, port, raw.sin6_flowinfo, raw.sin6_scope_id).into())
             }
-            _ => Err(invalid("not an address of the internet")),
+            _ => Err(invalid("the address is not an IP address")),
         }
     }
 
-    /// Returns the address as that of a Unix socket. An unbound peer has no name, nor has a peer of
-    /// another family.
+    /// Returns the address as a Unix address.
+    ///
+    /// An unbound peer and a peer of another family have no name.
     pub(crate) fn to_unix(self) -> io::Result<UnixAddr> {
         if !self.is_unix() {
             return UnixAddr::from_pathname("");
         }
-        // SAFETY: only the path's bytes are read, and those beyond `len` are cut off; any bytes are a path.
+        // SAFETY: the storage is initialized and larger than sockaddr_un. The code reads only the
+        // path up to `len`, and any bytes are a path.
         let raw: libc::sockaddr_un = unsafe { self.read() };
         let used = (self.len as usize).saturating_sub(PATH_OFFSET);
         let bytes: Vec<u8> = raw.sun_path.iter().take(used).map(|c| *c as u8).collect();
@@ -142,27 +148,30 @@ impl RawAddress {
         }
         let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
         let path = Path::new(std::ffi::OsStr::from_bytes(&bytes[..end]));
-        // The kernel allows a path without its closing zero byte, one longer than `std` can hold: a peer without a name, then.
+        // The kernel allows a path without its final zero byte, which may be one byte too long for
+        // `std`. Such a peer counts as unnamed.
         UnixAddr::from_pathname(path).or_else(|_| UnixAddr::from_pathname(""))
     }
 
-    /// The address of a Unix socket in whatever form it has: a path or an abstract name.
+    /// Converts the address of a Unix socket, a path or an abstract name.
     pub(crate) fn from_unix(addr: &UnixAddr) -> io::Result<RawAddress> {
         if let Some(path) = addr.as_pathname() {
             return RawAddress::from_path(path);
         }
         match abstract_name_of(addr) {
             Some(name) => unix(&[&[0], name].concat(), 0),
-            None => Err(invalid("a Unix address without a name reaches no socket")),
+            None => Err(invalid(
+                "the Unix address has no name, so it reaches no socket",
+            )),
         }
     }
 
-    /// The address of the Unix socket at `path`.
+    /// Creates the address of the Unix socket at `path`.
     pub(crate) fn from_path(path: &Path) -> io::Result<RawAddress> {
         let bytes = path.as_os_str().as_bytes();
         if bytes.is_empty() || bytes.contains(&0) {
             return Err(invalid(
-                "a socket's path has at least one byte and no zero byte",
+                "the path of a Unix socket is empty or has a zero byte",
             ));
         }
         unix(bytes, 1)
@@ -190,7 +199,7 @@ impl From<&SocketAddr> for RawAddress {
     fn from(addr: &SocketAddr) -> RawAddress {
         match addr {
             SocketAddr::V4(v4) => {
-                // SAFETY: sockaddr_in is plain integers; all zero is a value of it.
+                // SAFETY: sockaddr_in has only integers, so all zeros is a valid value.
                 let mut raw: libc::sockaddr_in = unsafe { mem::zeroed() };
                 raw.sin_family = libc::AF_INET as libc::sa_family_t;
                 raw.sin_port = v4.port().to_be();
@@ -198,7 +207,7 @@ impl From<&SocketAddr> for RawAddress {
                 RawAddress::of(raw, mem::size_of::<libc::sockaddr_in>())
             }
             SocketAddr::V6(v6) => {
-                // SAFETY: sockaddr_in6 is plain integers; all zero is a value of it.
+                // SAFETY: sockaddr_in6 has only integers, so all zeros is a valid value.
                 let mut raw: libc::sockaddr_in6 = unsafe { mem::zeroed() };
                 raw.sin6_family = libc::AF_INET6 as libc::sa_family_t;
                 raw.sin6_port = v6.port().to_be();
@@ -213,9 +222,11 @@ impl From<&SocketAddr> for RawAddress {
 
 const PATH_OFFSET: usize = mem::offset_of!(libc::sockaddr_un, sun_path);
 
-/// `bytes` as the name of a Unix socket, with `closing` zero bytes counted after it.
+/// Creates the address of a Unix socket from its name.
+///
+/// The length includes `closing` zero bytes after the name.
 fn unix(bytes: &[u8], closing: usize) -> io::Result<RawAddress> {
-    // SAFETY: sockaddr_un is plain integers; all zero is a value of it.
+    // SAFETY: sockaddr_un has only integers, so all zeros is a valid value.
     let mut raw: libc::sockaddr_un = unsafe { mem::zeroed() };
     if bytes.len() + closing > raw.sun_path.len() {
         return Err(invalid("the name of a Unix socket is too long"));

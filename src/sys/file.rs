@@ -22,7 +22,7 @@ pub(crate) struct Metadata {
     pub(crate) kind: FileKind,
     /// The unique id of the file's mount (Linux 6.8). No later mount has the same one.
     pub(crate) mount: Option<u64>,
-    /// True if the file's pages are memory of their own (STATX_ATTR_DAX).
+    /// True if the file is in persistent memory without a page cache (STATX_ATTR_DAX).
     ///
     /// Reads then never wait for a disk.
     pub(crate) is_dax: bool,
@@ -65,9 +65,9 @@ pub(crate) fn metadata(fd: BorrowedFd<'_>, sync: bool) -> io::Result<Metadata> {
     Ok(metadata)
 }
 
-/// Returns the size of a block device, for which stat says 0.
+/// Returns the size of a block device, for which stat reports 0.
 ///
-/// It knows Linux's number of the request on the machines where `_IOR` is the usual one.
+/// It knows the number of the request on Linux machines with the usual `_IOR`.
 fn device_size(fd: BorrowedFd<'_>) -> io::Result<u64> {
     /// `_IOR(0x12, 114, size_t)` of linux/fs.h.
     const BLKGETSIZE64: u32 = 0x8000_1272 | (size_of::<usize>() as u32) << 16;
@@ -111,9 +111,9 @@ fn borrowed_file(fd: BorrowedFd<'_>) -> File {
 }
 
 /// A debug view of a file like that of `File`, with its path if known.
-pub(crate) struct Shown<'a>(pub(crate) BorrowedFd<'a>);
+pub(crate) struct DebugFile<'a>(pub(crate) BorrowedFd<'a>);
 
-impl fmt::Debug for Shown<'_> {
+impl fmt::Debug for DebugFile<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ManuallyDrop::new(borrowed_file(self.0)).fmt(f)
     }
@@ -179,9 +179,9 @@ fn statx(fd: BorrowedFd<'_>, sync: bool) -> Option<Metadata> {
     const { assert!(std::mem::offset_of!(Statx, size) == 0x28) };
     const { assert!(std::mem::offset_of!(Statx, mount) == 0x90) };
     let flags = libc::AT_EMPTY_PATH | if sync { 0 } else { DONT_SYNC };
-    let mut answer = MaybeUninit::<Statx>::zeroed();
+    let mut stat = MaybeUninit::<Statx>::zeroed();
     // SAFETY: the path is a C string. The kernel writes one `statx` of 256 bytes through the
-    // pointer, which points to `answer`.
+    // pointer, which points to `stat`.
     let call = || unsafe {
         cvt(libc::syscall(
             libc::SYS_statx,
@@ -189,18 +189,18 @@ fn statx(fd: BorrowedFd<'_>, sync: bool) -> Option<Metadata> {
             c"".as_ptr(),
             c_long::from(flags),
             (TYPE_AND_SIZE | MOUNT_ID_UNIQUE) as c_long,
-            answer.as_mut_ptr(),
+            stat.as_mut_ptr(),
         ))
     };
     uninterrupted(call).ok()?;
     // SAFETY: all zeros is a valid `Statx`, even if the call writes nothing.
-    let answer = unsafe { answer.assume_init() };
-    let has = |fields| answer.mask & fields == fields;
+    let stat = unsafe { stat.assume_init() };
+    let has = |fields| stat.mask & fields == fields;
     has(TYPE_AND_SIZE).then(|| Metadata {
-        size: answer.size,
-        kind: FileKind::new(u32::from(answer.mode)),
-        mount: has(MOUNT_ID_UNIQUE).then_some(answer.mount),
-        is_dax: answer.attributes & ATTRIBUTE_DAX != 0,
+        size: stat.size,
+        kind: FileKind::new(u32::from(stat.mode)),
+        mount: has(MOUNT_ID_UNIQUE).then_some(stat.mount),
+        is_dax: stat.attributes & ATTRIBUTE_DAX != 0,
     })
 }
 

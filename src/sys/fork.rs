@@ -1,25 +1,25 @@
-//! Notices that this process is a forked child, for one load and no system call.
+//! Detection of forked children, for one load and no system call.
 //!
-//! A word in memory holds the number of the present process. In a forked child it reads zero:
+//! A word in memory holds the number of the current process. In a forked child it reads zero:
 //!
-//! - On Linux the word is in a page with MADV_WIPEONFORK (since 4.14): the kernel gives the child a
-//!   page of zeros, also if it was forked by the raw system call.
-//! - Elsewhere, and if the kernel refuses that advice, a handler of pthread_atfork(3) sets the word
-//!   to zero in the child. A fork by the raw system call is not noticed then.
+//! - On Linux the word is in a page with MADV_WIPEONFORK (since 4.14). The kernel gives the child a
+//!   page of zeros, even after a fork by the raw system call.
+//! - On other systems, and if the kernel refuses that advice, a handler of pthread_atfork(3) sets
+//!   the word to zero. It does not run after a fork by the raw system call.
 //!
-//! Whoever asks first in the child gives it a number, from a counter in ordinary memory. The child
-//! inherits the counter, so its number is not that of any ancestor. Each value that must not be
-//! used in a child keeps the number of its process.
+//! The first query in the child takes a number from a counter in ordinary memory. The child
+//! inherits the counter, so its number differs from those of its ancestors. A value that a child
+//! must not use keeps the number of its process.
 //!
-//! A vfork(2) child shares the memory of its parent, and so it shares the number: it may do nothing
-//! but exec or exit anyway.
+//! A vfork(2) child shares its parent's memory, and so its number. Such a child may only exec or
+//! exit.
 
 use std::fmt;
 use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-/// Null until the first question; then it is never changed, and what it points to is never freed.
+/// The word, or null before the first query. The word is never replaced or freed.
 static WORD: AtomicPtr<AtomicUsize> = AtomicPtr::new(ptr::null_mut());
 
 fn known_word() -> Option<&'static AtomicUsize> {
@@ -31,38 +31,38 @@ fn word() -> &'static AtomicUsize {
     if let Some(word) = known_word() {
         return word;
     }
-    let made = wiped_page().unwrap_or_else(word_that_libc_clears);
-    let place = ptr::from_ref(made).cast_mut();
-    // Two threads may come here at once. The second one's page stays unused.
-    let first = ptr::null_mut();
-    match WORD.compare_exchange(first, place, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => made,
-        Err(_) => known_word().unwrap_or(made),
+    let new = wiped_page().unwrap_or_else(word_that_libc_clears);
+    let pointer = ptr::from_ref(new).cast_mut();
+    // If two threads do this at once, the second one's page stays unused.
+    let null = ptr::null_mut();
+    match WORD.compare_exchange(null, pointer, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => new,
+        Err(_) => known_word().unwrap_or(new),
     }
 }
 
-/// A word that the kernel clears in a forked child; `None` if it cannot.
+/// Creates a word that the kernel clears in a forked child, or returns `None` if it cannot.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn wiped_page() -> Option<&'static AtomicUsize> {
     let len = size_of::<AtomicUsize>();
     let access = libc::PROT_READ | libc::PROT_WRITE;
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: it asks for new memory at an address that the kernel chooses.
+    // SAFETY: the call requests new memory at an address that the kernel chooses.
     let page = unsafe { libc::mmap(ptr::null_mut(), len, access, kind, -1, 0) };
     if page == libc::MAP_FAILED {
         return None;
     }
     // SAFETY: the page was mapped above, and nothing else knows of it.
     let advise = |advice| unsafe { libc::madvise(page, len, advice) } == 0;
-    // Old versions of qemu's user mode report success for each advice and ignore it. One that no
-    // system has shows that.
+    // Old versions of qemu's user mode report success for each advice and ignore it. An invalid
+    // advice detects them.
     if advise(-1) || !advise(libc::MADV_WIPEONFORK) {
         // SAFETY: the page was mapped above, and nothing else knows of it.
         unsafe { libc::munmap(page, len) };
         return None;
     }
-    // SAFETY: the page is aligned, zero and never unmapped from here on; only atomic operations
-    // read and write it.
+    // SAFETY: the page is aligned, zero and never unmapped after this. Only atomic operations read
+    // and write it.
     Some(unsafe { &*page.cast::<AtomicUsize>() })
 }
 
@@ -71,7 +71,7 @@ fn wiped_page() -> Option<&'static AtomicUsize> {
     None
 }
 
-/// A word that the C library clears in a forked child.
+/// Returns a word that the C library clears in a forked child.
 fn word_that_libc_clears() -> &'static AtomicUsize {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     extern "C" fn clear() {
@@ -80,17 +80,22 @@ fn word_that_libc_clears() -> &'static AtomicUsize {
     // SAFETY: the handler is a function of this program that does nothing but an atomic store.
     let code = unsafe { libc::pthread_atfork(None, None, Some(clear)) };
     if code != 0 {
-        log::error!("a forked child will not be noticed: pthread_atfork failed with {code}");
+        log::error!(
+            "cannot detect forked children: pthread_atfork failed with {code}; do not use a loop \
+             in a forked child"
+        );
     }
     &NUMBER
 }
 
-/// The number of this process, or 0 in a forked child that has none yet. Safe in a signal handler.
+/// Returns the number of this process, or 0 in a forked child without one.
+///
+/// It is safe in a signal handler.
 pub(crate) fn present_number() -> usize {
     known_word().map_or(0, |word| word.load(Ordering::Relaxed))
 }
 
-/// The process that made a value.
+/// The process that created a value.
 #[derive(Clone, Copy)]
 pub(crate) struct Process {
     word: &'static AtomicUsize,
@@ -110,8 +115,9 @@ impl Process {
         Process { word, number }
     }
 
-    /// Returns whether this still is that process. False in a forked child, for a value that it
-    /// inherited.
+    /// Returns whether this is the current process.
+    ///
+    /// A value that a forked child has inherited returns false.
     #[inline]
     pub(crate) fn is_current(self) -> bool {
         self.word.load(Ordering::Relaxed) == self.number
@@ -134,13 +140,15 @@ impl fmt::Debug for Process {
     }
 }
 
-/// A value of which each process has its own: a forked child may find the lock in the inherited
-/// one taken for ever.
+/// A value that each process has separately.
+///
+/// A thread of the parent may have held a lock in the inherited value at the fork. In the child,
+/// no thread would release it.
 pub(crate) struct PerProcess<T> {
-    made: AtomicPtr<Made<T>>,
+    owned: AtomicPtr<Owned<T>>,
 }
 
-struct Made<T> {
+struct Owned<T> {
     process: Process,
     value: T,
 }
@@ -148,29 +156,34 @@ struct Made<T> {
 impl<T: Send + Sync> PerProcess<T> {
     pub(crate) const fn new() -> PerProcess<T> {
         PerProcess {
-            made: AtomicPtr::new(ptr::null_mut()),
+            owned: AtomicPtr::new(ptr::null_mut()),
         }
     }
 
-    /// Returns the value of this process. The first call in each process has `make` make it, from
-    /// the parent's if there is one.
-    pub(crate) fn get(&self, make: impl Fn(Option<&T>) -> T) -> &T {
-        let mut place = self.made.load(Ordering::Acquire);
+    /// Returns the value of this process.
+    ///
+    /// The first call in each process creates it with `create`, which gets the parent's value if
+    /// there is one.
+    pub(crate) fn get(&self, create: impl Fn(Option<&T>) -> T) -> &T {
+        let mut pointer = self.owned.load(Ordering::Acquire);
         loop {
-            // SAFETY: the pointer is null or from a box. Once a box is here, only `drop` frees it.
-            let made: Option<&Made<T>> = unsafe { place.as_ref() };
-            if let Some(made) = made.filter(|made| made.process.is_current()) {
-                return &made.value;
+            // SAFETY: the pointer is null or from a box. Only `drop` frees a box that is stored.
+            let owned: Option<&Owned<T>> = unsafe { pointer.as_ref() };
+            if let Some(owned) = owned.filter(|owned| owned.process.is_current()) {
+                return &owned.value;
             }
-            let fresh = Box::into_raw(Box::new(Made {
+            let fresh = Box::into_raw(Box::new(Owned {
                 process: Process::current(),
-                value: make(made.map(|made| &made.value)),
+                value: create(owned.map(|owned| &owned.value)),
             }));
             let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
-            place = match self.made.compare_exchange(place, fresh, success, failure) {
+            pointer = match self
+                .owned
+                .compare_exchange(pointer, fresh, success, failure)
+            {
                 Ok(_) => fresh,
                 Err(other) => {
-                    // SAFETY: the box was made above, and nothing else has seen it.
+                    // SAFETY: the box was created above, and no other code has its pointer.
                     drop(unsafe { Box::from_raw(fresh) });
                     other
                 }
@@ -181,19 +194,19 @@ impl<T: Send + Sync> PerProcess<T> {
 
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
-        let made = *self.made.get_mut();
-        if !made.is_null() {
-            // SAFETY: the pointer is from a box. Nothing borrows from it any more, as the borrows
-            // end before `self`. A value that it has replaced stays allocated.
-            drop(unsafe { Box::from_raw(made) });
+        let owned = *self.owned.get_mut();
+        if !owned.is_null() {
+            // SAFETY: the pointer is from a box, and all borrows of it have ended, as they end
+            // before `self`. A parent's value that it replaced stays allocated.
+            drop(unsafe { Box::from_raw(owned) });
         }
     }
 }
 
-/// Drops, in a forked child, what holds a descriptor of the parent's poller.
+/// Drops a value in a forked child that holds a descriptor of the parent's poller.
 ///
-/// A child inherits the descriptors of epoll(7). It does not inherit those of kqueue(2): there the
-/// number may name another descriptor of the child by now, so the value is forgotten.
+/// A child inherits the descriptors of epoll(7), but not those of kqueue(2). With kqueue, the
+/// number may be another descriptor of the child, so the function forgets the value.
 pub(crate) fn drop_inherited_poller<T>(poller: T) {
     if cfg!(any(target_os = "linux", target_os = "android")) {
         drop(poller);

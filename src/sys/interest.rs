@@ -1,4 +1,4 @@
-//! What the poller is asked to tell of a descriptor.
+//! The events that the loop requests from the poller, and the meaning of those that it gets.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -8,7 +8,9 @@ use mio::event::Event;
 
 use super::{cvt, uninterrupted};
 
-/// Both directions. Urgent data is none: an operation reads up to it, and its next call past it.
+/// Both directions, without urgent data.
+///
+/// An operation reads up to the urgent byte, and its next call reads past it.
 pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// Returns which of `events` poll(2) reports now, and whether there is an error or a hang-up.
@@ -20,7 +22,7 @@ pub(crate) fn poll_now(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<
         events,
         revents: 0,
     };
-    // SAFETY: the pointer is to one structure, which outlives the call.
+    // SAFETY: the pointer is to one structure, which lives longer than the call.
     uninterrupted(|| cvt(unsafe { libc::poll(&raw mut polled, 1, 0) }))?;
     match polled.revents & libc::POLLNVAL {
         0 => Ok(polled.revents),
@@ -28,22 +30,27 @@ pub(crate) fn poll_now(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<
     }
 }
 
-/// Whether asyncio calls a reader for this event: its EpollSelector does for any bit but EPOLLOUT.
+/// Returns whether asyncio calls a reader for this event.
 ///
-/// The bits that it asks for are EPOLLIN and EPOLLOUT; the kernel adds EPOLLERR and EPOLLHUP. The
-/// poller here also asks for EPOLLRDHUP, which mio reports only together with EPOLLIN.
+/// Its EpollSelector does so for any bit except EPOLLOUT. It requests EPOLLIN and EPOLLOUT, and the
+/// kernel adds EPOLLERR and EPOLLHUP. This loop also requests EPOLLRDHUP, which mio reports only
+/// together with EPOLLIN.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn calls_reader(event: &Event) -> bool {
     event.is_readable() || event.is_read_closed() || event.is_error()
 }
 
-/// Whether asyncio calls a writer for this event: its EpollSelector does for any bit but EPOLLIN.
+/// Returns whether asyncio calls a writer for this event.
+///
+/// Its EpollSelector does so for any bit except EPOLLIN.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn calls_writer(event: &Event) -> bool {
     event.is_writable() || event.is_write_closed() || event.is_error()
 }
 
-/// kqueue reports the directions one by one, and asyncio's KqueueSelector looks at nothing else.
+/// Returns whether asyncio calls a reader for this event.
+///
+/// kqueue reports the directions separately, and asyncio's KqueueSelector uses them alone.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn calls_reader(event: &Event) -> bool {
     event.is_readable()

@@ -1,21 +1,26 @@
-//! What the operating system is asked: the only place with `unsafe` code and the only one that knows which system it is.
+//! The operating system: all system calls, all `unsafe` code, and all code that depends on the
+//! system.
 //!
-//! Beside system calls that is [`task_cell`], a future and its output in one place, and [`waker`], a waker that is a number.
+//! A port to another system provides these modules:
 //!
-//! A system that this is brought to provides:
+//! | module | owns |
+//! |---|---|
+//! | [`address`] | conversion of socket addresses to and from the kernel's form |
+//! | [`mod@file`] | metadata, position and O_DIRECT flag of a file |
+//! | [`fork`] | whether this process is a forked child |
+//! | [`interest`] | the events that the loop requests from the poller |
+//! | [`names`] | the host and service names of an address |
+//! | [`page_cache`] | probes of the page cache, and reads into it |
+//! | [`sendfile`] | one call of sendfile(2), or ENOSYS |
+//! | [`signal`] | signal handlers, their dispositions, SIGPIPE |
+//! | [`socket`] | non-blocking, close-on-exec sockets; calls that raise no SIGPIPE |
+//! | [`thread`] | detached threads that are safe beside a fork |
+//! | [`timerfd`] | a timer that is a descriptor, or an error |
 //!
-//! - [`socket`]: non-blocking, close-on-exec stream sockets; sends that raise no SIGPIPE; one accept that gives both;
-//! - [`address`]: addresses of the internet and of Unix sockets, both ways;
-//! - [`mod@file`]: metadata and position of a file, and whether it bypasses the page cache;
-//! - [`page_cache`]: which pages of a file are in memory;
-//! - [`fork`]: whether this process is a forked child;
-//! - [`interest`]: what the poller is asked to tell;
-//! - [`names`]: the name of an address;
-//! - [`signal`]: SIGPIPE ignored; signals caught, and their dispositions restored;
-//! - [`timerfd`]: a timer that is a descriptor, or the error that there is none;
-//! - [`sendfile`]: one attempt at sendfile(2), or the answer that there is none.
+//! Two more modules hold `unsafe` code without system calls: [`task_cell`], a future and its output
+//! in one allocation, and [`waker`], a waker without an allocation.
 //!
-//! Every descriptor comes in as a `BorrowedFd`, so that it is open for as long as the call takes.
+//! Each function takes descriptors as `BorrowedFd`, so they stay open during the call.
 #![allow(
     unsafe_code,
     reason = "system calls; every block names what makes it sound"
@@ -37,16 +42,18 @@ pub(crate) mod waker;
 
 use std::io;
 
-/// WriteLock the -1 of a system call into its error.
-fn cvt<T: PartialEq + From<i8>>(answer: T) -> io::Result<T> {
-    if answer == T::from(-1) {
+/// Returns the result of a system call, or the OS error if it is -1.
+fn cvt<T: PartialEq + From<i8>>(result: T) -> io::Result<T> {
+    if result == T::from(-1) {
         return Err(io::Error::last_os_error());
     }
-    Ok(answer)
+    Ok(result)
 }
 
-/// Makes a call again that was interrupted, as often as it is. Of the calls that are made through this none waits, but a file
-/// system in user space may interrupt what the kernel's own never would, and so may what fd_callbacks a process (seccomp, ptrace).
+/// Retries a call while it fails with EINTR.
+///
+/// None of these calls waits. But a file system in user space may interrupt any call, and so may a
+/// supervisor of the process (seccomp, ptrace).
 pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -56,7 +63,7 @@ pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::R
     }
 }
 
-/// WriteLock the answer of a system call that counts bytes into that count or its error.
-fn cvt_len(answer: libc::ssize_t) -> io::Result<usize> {
-    usize::try_from(answer).map_err(|_| io::Error::last_os_error())
+/// Returns the byte count of a system call, or the OS error if it is negative.
+fn cvt_len(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }

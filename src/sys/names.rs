@@ -1,4 +1,4 @@
-//! The name of an address.
+//! The host and service names of an address.
 
 use std::ffi::CStr;
 use std::io;
@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 
 use super::address::RawAddress;
 
-/// The host's and the service's name; numbers where there are none. It may take long: names come over the network.
+/// Returns the names of the host and the service, or their numbers if they have no names.
+///
+/// It may take long, as it may query a name server.
 pub(crate) fn name_of(addr: &SocketAddr) -> io::Result<(String, String)> {
     let address = RawAddress::from(addr);
     let mut host = [0 as libc::c_char; 1025]; // NI_MAXHOST
     let mut service = [0 as libc::c_char; 32]; // NI_MAXSERV
-    // SAFETY: the pointers and lengths are those of `address`, `host` and `service`, which outlive the call.
+    // SAFETY: the pointers and lengths are those of `address`, `host` and `service`, which live
+    // longer than the call.
     let code = unsafe {
         libc::getnameinfo(
             address.as_ptr(),
@@ -27,7 +30,7 @@ pub(crate) fn name_of(addr: &SocketAddr) -> io::Result<(String, String)> {
         0 => Ok((text(&host), text(&service))),
         libc::EAI_SYSTEM => Err(io::Error::last_os_error()),
         code => {
-            // SAFETY: gai_strerror gives a string that lives for ever, for every code.
+            // SAFETY: for every code, gai_strerror returns a string with a static lifetime.
             let why = unsafe { CStr::from_ptr(libc::gai_strerror(code)) };
             let why = why.to_string_lossy();
             Err(io::Error::other(format!(
@@ -37,7 +40,7 @@ pub(crate) fn name_of(addr: &SocketAddr) -> io::Result<(String, String)> {
     }
 }
 
-/// The text up to the zero byte that getnameinfo has written.
+/// Returns the text up to the zero byte that getnameinfo wrote.
 fn text(chars: &[libc::c_char]) -> String {
     let bytes: Vec<u8> = chars
         .iter()

@@ -9,9 +9,9 @@ use super::address::RawAddress;
 use super::interest::poll_now;
 use super::{cvt, cvt_len, uninterrupted};
 
-/// What a descriptor is, as far as an operation must know before it begins.
+/// The kind of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum SocketKind {
     /// A stream over TCP.
     Tcp,
     /// Any other stream.
@@ -20,20 +20,21 @@ pub(crate) enum Kind {
     Datagram,
 }
 
-pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
+/// Returns the kind of a socket.
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<SocketKind> {
     Ok(match socket_type(fd)? {
-        libc::SOCK_STREAM if is_internet(fd) && is_tcp(fd) => Kind::Tcp,
-        libc::SOCK_STREAM => Kind::Stream,
-        _ => Kind::Datagram,
+        libc::SOCK_STREAM if is_internet(fd) && is_tcp(fd) => SocketKind::Tcp,
+        libc::SOCK_STREAM => SocketKind::Stream,
+        _ => SocketKind::Datagram,
     })
 }
 
 /// Returns SO_TYPE, or fails with `InvalidInput` if the descriptor is not a socket.
 pub(crate) fn socket_type(fd: BorrowedFd<'_>) -> io::Result<libc::c_int> {
     match uninterrupted(|| option(fd, libc::SOL_SOCKET, libc::SO_TYPE)) {
-        // An open descriptor is EBADF if it was opened with O_PATH.
+        // An open descriptor fails with EBADF if it was opened with O_PATH.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTSOCK | libc::EBADF)) => {
-            let what = "the descriptor is not a socket";
+            let what = "the descriptor is not a socket; wait for it with readable or writable";
             Err(io::Error::new(io::ErrorKind::InvalidInput, what))
         }
         other => other,
@@ -48,26 +49,29 @@ pub(crate) fn is_unix(fd: BorrowedFd<'_>) -> bool {
     local_address(fd).is_some_and(|name| name.is_unix())
 }
 
-/// Returns whether the socket is known to be of another family than those of the internet.
+/// Returns whether the socket has a known family that is not an internet family.
 pub(crate) fn is_of_another_family(fd: BorrowedFd<'_>) -> bool {
     local_address(fd).is_some_and(|name| !name.is_internet())
 }
 
 fn local_address(fd: BorrowedFd<'_>) -> Option<RawAddress> {
     let mut name = RawAddress::empty();
-    // SAFETY: both pointers are to `name`, which outlives the call; its length says how much room there is.
-    let answer = unsafe { libc::getsockname(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) };
-    (answer == 0).then_some(name)
+    // SAFETY: both pointers are to `name`, which lives longer than the call. Its length is the room
+    // that it has.
+    let result = unsafe { libc::getsockname(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) };
+    (result == 0).then_some(name)
 }
 
-/// Returns whether a stream socket of the internet is TCP: it may be SCTP or MPTCP, which the kernel names.
+/// Returns whether an internet stream socket is TCP, and not SCTP or MPTCP.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn is_tcp(fd: BorrowedFd<'_>) -> bool {
     let protocol = uninterrupted(|| option(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL));
     protocol.is_ok_and(|protocol| protocol == libc::IPPROTO_TCP)
 }
 
-/// These systems do not name the protocol. Only a TCP socket has options at the level of TCP.
+/// Returns whether an internet stream socket is TCP.
+///
+/// These systems do not report the protocol. Only a TCP socket has options at the level of TCP.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 fn is_tcp(fd: BorrowedFd<'_>) -> bool {
     uninterrupted(|| option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY)).is_ok()
@@ -76,7 +80,7 @@ fn is_tcp(fd: BorrowedFd<'_>) -> bool {
 fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut len = mem::size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: `value` and `len` outlive the call, and `len` is the size of `value`.
+    // SAFETY: `value` and `len` live longer than the call, and `len` is the size of `value`.
     cvt(unsafe {
         libc::getsockopt(
             fd.as_raw_fd(),
@@ -89,7 +93,7 @@ fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Resu
     Ok(value)
 }
 
-/// The error that waits on the socket, which reading it takes away.
+/// Takes the pending error of the socket. The call clears it.
 pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
     let errno = option(fd, libc::SOL_SOCKET, libc::SO_ERROR)?;
     Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
@@ -103,7 +107,9 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Systems without MSG_NOSIGNAL have an option of the socket instead. What is no socket raises no SIGPIPE by a send either.
+/// Sets the socket option that replaces MSG_NOSIGNAL on this system.
+///
+/// It ignores an error, as a send on any other descriptor raises no SIGPIPE.
 #[cfg(target_vendor = "apple")]
 fn refuse_sigpipe(fd: BorrowedFd<'_>) {
     let on: libc::c_int = 1;
@@ -127,32 +133,37 @@ const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
+/// Takes ownership of a new descriptor.
+///
 /// # Safety
 ///
-/// `fd` has just been opened and nothing else owns it.
+/// `fd` is open, and no other code owns it.
 unsafe fn own(fd: RawFd) -> OwnedFd {
     // SAFETY: the caller's promise.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// An unconnected stream socket for addresses of `family`, non-blocking and closed on exec.
+/// Creates an unconnected stream socket of a family, non-blocking and close-on-exec.
 pub(crate) fn stream(family: libc::c_int) -> io::Result<OwnedFd> {
     #[cfg(not(target_vendor = "apple"))]
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     #[cfg(target_vendor = "apple")]
     let flags = 0;
-    // SAFETY: no pointers; on success the new descriptor is nobody else's.
+    // SAFETY: no pointers. On success the descriptor is new.
     let fd = unsafe { own(cvt(libc::socket(family, libc::SOCK_STREAM | flags, 0))?) };
     #[cfg(target_vendor = "apple")]
     finish_opening(&fd)?;
     Ok(fd)
 }
 
-/// Takes the next connection of a listening socket, non-blocking and closed on exec, and the peer's address.
+/// Accepts the next connection of a listening socket, and returns it with the peer's address.
+///
+/// The new socket is non-blocking and close-on-exec.
 pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
     let mut peer = RawAddress::empty();
     #[cfg(not(target_vendor = "apple"))]
-    // SAFETY: both pointers are to `peer`, which outlives the call; its length says how much room there is.
+    // SAFETY: both pointers are to `peer`, which lives longer than the call. Its length is the room
+    // that it has.
     let fd = cvt(unsafe {
         libc::accept4(
             fd.as_raw_fd(),
@@ -164,7 +175,7 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
     #[cfg(target_vendor = "apple")]
     // SAFETY: as above.
     let fd = cvt(unsafe { libc::accept(fd.as_raw_fd(), peer.as_mut_ptr(), peer.len_mut()) })?;
-    // SAFETY: the kernel has just opened it for this call.
+    // SAFETY: the kernel has just opened the descriptor.
     let fd = unsafe { own(fd) };
     #[cfg(target_vendor = "apple")]
     finish_opening(&fd)?;
@@ -180,27 +191,29 @@ fn finish_opening(fd: &OwnedFd) -> io::Result<()> {
 }
 
 pub(crate) fn connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<()> {
-    // SAFETY: the pointer and the length are those of `to`, which outlives the call.
+    // SAFETY: the pointer and the length are those of `to`, which lives longer than the call.
     cvt(unsafe { libc::connect(fd.as_raw_fd(), to.as_ptr(), to.len()) })?;
     Ok(())
 }
 
-/// Whether the socket has a peer.
+/// Returns whether the socket has a peer.
 pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
     let mut name = RawAddress::empty();
-    // SAFETY: both pointers are to `name`, which outlives the call; its length says how much room there is.
+    // SAFETY: both pointers are to `name`, which lives longer than the call. Its length is the room
+    // that it has.
     unsafe { libc::getpeername(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) == 0 }
 }
 
-/// Returns whether a connection attempt is over: it succeeded, failed, or was shut down.
+/// Returns whether a connection attempt has succeeded, failed, or been shut down.
 pub(crate) fn is_settled(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(poll_now(fd, libc::POLLOUT)? != 0)
 }
 
 /// Returns whether the socket is shut down for reading.
 ///
-/// On Linux a recvmsg(2) of datagrams and an accept4(2) of a Unix listener do not report that: without waiting they fail with
-/// EAGAIN (`__skb_try_recv_datagram` in net/core/datagram.c). Other systems report it there.
+/// On Linux, a non-blocking recvmsg(2) of datagrams and accept4(2) of a Unix listener do not report
+/// it, but fail with EAGAIN (`__skb_try_recv_datagram` in net/core/datagram.c). On other systems,
+/// these calls report it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
     poll_now(fd, libc::POLLRDHUP).is_ok_and(|events| events & libc::POLLRDHUP != 0)
@@ -217,11 +230,11 @@ pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
         Shutdown::Write => libc::SHUT_WR,
         Shutdown::Both => libc::SHUT_RDWR,
     };
-    // SAFETY: it takes no pointer.
+    // SAFETY: no pointers.
     cvt(unsafe { libc::shutdown(fd.as_raw_fd(), how) }).map(drop)
 }
 
-/// One recv(2) that does not wait, also where somebody made the socket blocking.
+/// Calls recv(2) once. It does not wait, even if a duplicate has made the socket blocking.
 pub(crate) fn recv(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of `into`, which is borrowed for the call.
     cvt_len(unsafe {
@@ -234,7 +247,7 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
     })
 }
 
-/// [`recv`] into new memory that nobody had to fill with zeros first.
+/// Calls [`recv`] into new memory, without filling it with zeros first.
 pub(crate) fn recv_vec(fd: BorrowedFd<'_>, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes: Vec<u8> = Vec::new();
     bytes.try_reserve_exact(most)?;
@@ -252,12 +265,14 @@ pub(crate) fn recv_vec(fd: BorrowedFd<'_>, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// One send(2) that neither waits nor raises SIGPIPE.
+/// Calls send(2) once. It neither waits nor raises SIGPIPE.
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     send_with(fd, bytes, SEND_FLAGS)
 }
 
-/// [`send`] with the word that more will follow at once, so that a TCP socket does not send a segment that is not full.
+/// Calls [`send`] for bytes that more bytes follow.
+///
+/// So a TCP socket holds back a segment that is not full.
 pub(crate) fn send_more(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     send_with(fd, bytes, SEND_FLAGS | MORE)
 }
@@ -267,8 +282,10 @@ const MORE: libc::c_int = libc::MSG_MORE;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const MORE: libc::c_int = 0;
 
-/// Lets go what [`send_more`] held back, as nothing will follow: it would go 200 ms later. Taking a cork away does that, also
-/// where there is none; where the user has put one, it is theirs to take away.
+/// Releases the bytes that [`send_more`] held back, if no bytes follow.
+///
+/// Otherwise the kernel would send them 200 ms later. The removal of TCP_CORK releases them, even
+/// if the option is off. If the option is on, the user has set it, and has to remove it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn push(fd: BorrowedFd<'_>) {
     if option(fd, libc::IPPROTO_TCP, libc::TCP_CORK).is_ok_and(|corked| corked == 0) {
@@ -294,13 +311,13 @@ fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: libc::c_int) -> io::Result
     cvt_len(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
-/// One recvfrom(2) that does not wait, and the sender's address.
+/// Calls recvfrom(2) once without waiting, and returns the sender's address too.
 pub(crate) fn recv_from(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<(usize, RawAddress)> {
     // SAFETY: the pointer and the length are those of `into`, which is borrowed for the call.
     unsafe { raw_recv_from(fd, into.as_mut_ptr(), into.len()) }
 }
 
-/// [`recv_from`] into new memory, as [`recv_vec`].
+/// Calls [`recv_from`] into new memory, as [`recv_vec`] does.
 pub(crate) fn recv_vec_from(fd: BorrowedFd<'_>, most: usize) -> io::Result<(Vec<u8>, RawAddress)> {
     let mut bytes: Vec<u8> = Vec::new();
     bytes.try_reserve_exact(most)?;
@@ -311,6 +328,8 @@ pub(crate) fn recv_vec_from(fd: BorrowedFd<'_>, most: usize) -> io::Result<(Vec<
     Ok((bytes, sender))
 }
 
+/// Calls recvfrom(2) once without waiting.
+///
 /// # Safety
 ///
 /// There is room for `len` bytes at `into`.
@@ -320,7 +339,8 @@ unsafe fn raw_recv_from(
     len: usize,
 ) -> io::Result<(usize, RawAddress)> {
     let mut sender = RawAddress::empty();
-    // SAFETY: the caller's promise; `sender` outlives the call, and its length says how much room it has.
+    // SAFETY: `into` has room by the caller's promise. `sender` lives longer than the call, and its
+    // length is the room that it has.
     let got = cvt_len(unsafe {
         libc::recvfrom(
             fd.as_raw_fd(),
@@ -334,9 +354,9 @@ unsafe fn raw_recv_from(
     Ok((got, sender))
 }
 
-/// One sendto(2) that neither waits nor raises SIGPIPE.
+/// Calls sendto(2) once. It neither waits nor raises SIGPIPE.
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::Result<usize> {
-    // SAFETY: the pointers and lengths are those of `bytes` and `to`, which are borrowed for the call.
+    // SAFETY: the pointers and lengths are those of `bytes` and `to`, borrowed for the call.
     let sent = cvt_len(unsafe {
         libc::sendto(
             fd.as_raw_fd(),
@@ -348,7 +368,7 @@ pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::
         )
     });
     match sent {
-        // Linux reports that no local port is free by EAGAIN too, and no event follows
+        // Linux also fails with EAGAIN if no local port is free, and no event follows
         // (`inet_autobind` in net/ipv4/af_inet.c).
         Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_no_port(fd) => {
             Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))
@@ -362,7 +382,7 @@ fn has_no_port(fd: BorrowedFd<'_>) -> bool {
     name.is_some_and(|name| name.port() == 0)
 }
 
-/// Whether the descriptor is non-blocking still: a duplicate of it can change that.
+/// Returns whether the descriptor is non-blocking. A duplicate of it can change that.
 pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: no pointers.
     let flags = cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;

@@ -1,15 +1,16 @@
-//! Futures in one allocation with what is known of them, polled in place through shared references.
+//! One allocation for each task: a header of a known type, and a body.
 //!
-//! A task is one allocation: a head of a known type, and a body that first holds the future and then its result. The loop holds
-//! it by one trait and the task's handle by another, so neither has it for itself, and what one of them does (a poll, a
-//! destructor) may come back through the other. `busy` says no to that.
+//! The body first holds the future, then its output. The loop refers to the task through one trait,
+//! and the task's handle through another one, so both have shared references. A poll or a
+//! destructor may call back into the same task through the other reference. The flag `busy` refuses
+//! that.
 
 use std::cell::{Cell, UnsafeCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-/// A head, and a body that is pinned with it.
+/// A header, and a body that is pinned with it.
 pub(crate) struct WithHeader<H, B: ?Sized> {
     head: H,
     body: B,
@@ -31,9 +32,9 @@ impl<H, B: ?Sized> WithHeader<H, B> {
     }
 
     pub(crate) fn body(self: Pin<&Self>) -> Pin<&B> {
-        // SAFETY: `body` is pinned where `self` is: nothing here moves it or gives it out by `&mut`, there is no destructor of
-        // `WithHeader`, and it is `Unpin` only where its body is.
-        unsafe { self.map_unchecked(|headed| &headed.body) }
+        // SAFETY: `body` is pinned if `self` is. No code here moves it or returns a `&mut` to it,
+        // `WithHeader` has no destructor, and it is `Unpin` only if its body is.
+        unsafe { self.map_unchecked(|this| &this.body) }
     }
 }
 
@@ -43,15 +44,15 @@ enum Content<F, R> {
     Nothing,
 }
 
-/// The place of a future, and afterwards of what came of it.
+/// A future, and after it its output.
 pub(crate) struct FutureOrOutput<F, R> {
     busy: Cell<bool>,
     content: UnsafeCell<Content<F, R>>,
 }
 
-const IN_USE: &str = "a task's content was replaced while it was in use";
+const IN_USE: &str = "cannot replace a task's future or output while it is in use";
 
-/// The time in which one has the content for itself.
+/// A guard of exclusive access to the content.
 struct Busy<'a>(&'a Cell<bool>);
 
 impl Drop for Busy<'_> {
@@ -68,24 +69,27 @@ impl<F, R> FutureOrOutput<F, R> {
         }
     }
 
-    /// Runs `f` with the content, which it must not move while it is a future; not where it is in use already.
+    /// Calls `f` with the content, or returns `None` if the content is in use.
+    ///
+    /// `f` must not move a future.
     fn with<T>(&self, f: impl FnOnce(&mut Content<F, R>) -> T) -> Option<T> {
         if self.busy.replace(true) {
             return None;
         }
         let _busy = Busy(&self.busy);
-        // SAFETY: one thread, as a cell is not `Sync`, and on that thread nobody else: `busy` was false, and is true until `f`
-        // has returned or unwound.
+        // SAFETY: the cell is not `Sync`, so only one thread uses it. On that thread this access is
+        // the only one: `busy` was false, and stays true until `f` has returned or unwound.
         Some(f(unsafe { &mut *self.content.get() }))
     }
 
-    /// Polls the future; `None` where there is none or it is being polled.
+    /// Polls the future, or returns `None` if there is none or if it is in use.
     pub(crate) fn poll(self: Pin<&Self>, cx: &mut Context<'_>) -> Option<Poll<F::Output>>
     where
         F: Future,
     {
         self.get_ref().with(|content| match content {
-            // SAFETY: `self` is pinned, and no method moves a future: it is dropped by assignment, where it is.
+            // SAFETY: `self` is pinned, and no method moves a future. An assignment drops it in
+            // place.
             Content::Future(future) => Some(unsafe { Pin::new_unchecked(future) }.poll(cx)),
             _ => None,
         })?
@@ -95,22 +99,23 @@ impl<F, R> FutureOrOutput<F, R> {
     ///
     /// # Panics
     ///
-    /// If the content is in use: it would stay.
+    /// If the content is in use, as it would stay.
     pub(crate) fn clear(&self) {
         let cleared = self.with(|content| *content = Content::Nothing);
         assert!(cleared.is_some(), "{IN_USE}");
     }
 
-    /// Puts the result where the future was.
+    /// Replaces the future by its output.
     ///
     /// # Panics
     ///
-    /// If the content is in use: the result would be lost.
+    /// If the content is in use, as the output would be lost.
     pub(crate) fn set(&self, result: R) {
         let set = self.with(|content| *content = Content::Result(result));
         assert!(set.is_some(), "{IN_USE}");
     }
 
+    /// Takes the output, or returns `None` if there is none or if it is in use.
     pub(crate) fn take(&self) -> Option<R> {
         self.with(|content| {
             if !matches!(content, Content::Result(_)) {

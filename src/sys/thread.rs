@@ -1,8 +1,8 @@
-//! Detached threads that the standard library does not know.
+//! Detached threads that start without the standard library.
 //!
-//! std takes a lock of its own while a thread starts and while it ends (`thread_info` of its guard
-//! pages). If the process is forked at that moment, the child finds the lock taken for ever, and
-//! the next thread of std hangs there. The C library resets its own locks in a child.
+//! std holds a lock while a thread starts and while it ends (`thread_info` of its guard pages). If
+//! another thread forks at that moment, the lock stays locked in the child. The next thread that
+//! std starts there then hangs. The C library resets its own locks in a child.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,7 +13,7 @@ use libc::{c_int, c_void};
 
 type ThreadBody = Box<dyn FnOnce() + Send>;
 
-/// The size of a stack, in bytes: that of std.
+/// The size of a stack in bytes, as in std.
 const STACK: usize = 2 << 20;
 
 /// Starts a detached thread that runs `body`.
@@ -26,7 +26,7 @@ pub(crate) fn start(body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let body = Box::into_raw(Box::new(body));
     let started = create(body.cast());
     if started.is_err() {
-        // SAFETY: the box was made above, and no thread has it.
+        // SAFETY: the box was created above, and no thread has it.
         drop(unsafe { Box::from_raw(body) });
     }
     started
@@ -36,8 +36,8 @@ fn create(body: *mut c_void) -> io::Result<()> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let attributes = attributes.as_mut_ptr();
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: the first call initializes the attributes, the last one destroys them, and `enter` takes
-    // over the box that `body` points to if the thread starts.
+    // SAFETY: the first call initializes the attributes, and the last one destroys them. If the
+    // thread starts, `enter` takes over the box that `body` points to.
     unsafe {
         check(libc::pthread_attr_init(attributes))?;
         libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED);
@@ -48,7 +48,7 @@ fn create(body: *mut c_void) -> io::Result<()> {
     }
 }
 
-/// These functions return their error.
+/// Converts the result of a pthread function, which is its error.
 fn check(code: c_int) -> io::Result<()> {
     match code {
         0 => Ok(()),
@@ -57,11 +57,11 @@ fn check(code: c_int) -> io::Result<()> {
 }
 
 extern "C" fn enter(body: *mut c_void) -> *mut c_void {
-    // SAFETY: `start` made the box for this thread alone.
+    // SAFETY: `start` created the box for this thread alone.
     let body = unsafe { Box::from_raw(body.cast::<ThreadBody>()) };
     set_name();
     if let Err(panic) = catch_unwind(AssertUnwindSafe(*body)) {
-        // Its destructor may panic too, and a panic must not leave this function.
+        // The payload's destructor may panic too, and a panic must not leave this function.
         std::mem::forget(panic);
     }
     ptr::null_mut()

@@ -1,14 +1,14 @@
-//! A timer that is a descriptor: timerfd_create(2), of Linux.
+//! A timer that is a descriptor, by Linux's timerfd_create(2).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-/// A timer of the clock that [`Instant`](std::time::Instant) has. Readable from its deadline on.
+/// A timer on the clock of [`Instant`](std::time::Instant). It is readable after its deadline.
 pub(crate) struct TimerFd(OwnedFd);
 
 impl TimerFd {
-    /// False if the system has no such timers.
+    /// True if the system has such timers.
     pub(crate) const IS_AVAILABLE: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
     /// Creates a timer that is not set.
@@ -16,9 +16,9 @@ impl TimerFd {
         imp::create().map(TimerFd)
     }
 
-    /// Sets the timer anew, so that it is not readable before its deadline. `None` stops it.
+    /// Sets a new deadline, before which the timer is not readable. `None` stops the timer.
     pub(crate) fn set(&self, after: Option<Duration>) -> io::Result<()> {
-        // Zero would stop it.
+        // Zero would stop the timer.
         let after = after.map_or(Duration::ZERO, |it| it.max(Duration::from_nanos(1)));
         imp::set(self.as_fd(), after)
     }
@@ -44,17 +44,17 @@ mod imp {
         let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
         // SAFETY: the call takes no pointer.
         let fd = cvt(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
-        // SAFETY: the descriptor is new, and nothing else knows of it.
+        // SAFETY: the descriptor is new.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
     pub(super) fn set(timer: BorrowedFd<'_>, after: Duration) -> io::Result<()> {
-        // SAFETY: all zero is a value of itimerspec.
+        // SAFETY: itimerspec has only integers, so all zeros is a valid value.
         let mut spec: libc::itimerspec = unsafe { mem::zeroed() };
         spec.it_value.tv_sec = after.as_secs().try_into().unwrap_or(libc::time_t::MAX);
         spec.it_value.tv_nsec = after.subsec_nanos() as _;
         let (fd, old) = (timer.as_raw_fd(), ptr::null_mut());
-        // SAFETY: the descriptor is open, and the pointer is to a value that outlives the call.
+        // SAFETY: the pointer is to a value that lives longer than the call.
         cvt(unsafe { libc::timerfd_settime(fd, 0, &raw const spec, old) }).map(drop)
     }
 }

@@ -1,17 +1,21 @@
-//! Wakers that are a number: nothing is counted, allocated or freed for them, on whatever thread, however many there are.
+//! Wakers that consist of an id.
+//!
+//! No waker is counted, allocated or freed, on any thread.
 
 use std::marker::PhantomData;
 use std::task::Waker;
 
-/// What it is to wake a number.
-pub(crate) trait WakesNumber: 'static {
-    /// From any thread, at any time, also where what the number stood for is long gone.
-    fn wake(number: u64);
+/// A type that can wake the task of an id.
+///
+/// The trait lets this layer call one above it.
+pub(crate) trait WakeById: 'static {
+    /// Wakes the task of an id. Any thread may call it at any time, even after the task has ended.
+    fn wake(id: u64);
 }
 
-/// The waker of a number.
-pub(crate) fn of_number<W: WakesNumber>(number: u64) -> Waker {
-    imp::of_number(number, PhantomData::<W>)
+/// Creates the waker of an id.
+pub(crate) fn from_id<W: WakeById>(id: u64) -> Waker {
+    imp::from_id(id, PhantomData::<W>)
 }
 
 #[cfg(target_pointer_width = "64")]
@@ -20,45 +24,45 @@ mod imp {
     use std::ptr::without_provenance;
     use std::task::{RawWaker, RawWakerVTable, Waker};
 
-    use super::WakesNumber;
+    use super::WakeById;
 
-    pub(super) fn of_number<W: WakesNumber>(number: u64, _: PhantomData<W>) -> Waker {
-        // SAFETY: the functions take the pointer as the number that it is, so they may be called from any thread, and there is
-        // nothing to free.
-        unsafe { Waker::from_raw(raw::<W>(without_provenance(number as usize))) }
+    pub(super) fn from_id<W: WakeById>(id: u64, _: PhantomData<W>) -> Waker {
+        // SAFETY: the functions use the pointer only as an id, so any thread may call them, and
+        // there is no memory to free.
+        unsafe { Waker::from_raw(raw::<W>(without_provenance(id as usize))) }
     }
 
-    fn raw<W: WakesNumber>(number: *const ()) -> RawWaker {
+    fn raw<W: WakeById>(id: *const ()) -> RawWaker {
         let table: &'static RawWakerVTable =
             const { &RawWakerVTable::new(raw::<W>, wake::<W>, wake::<W>, forget) };
-        RawWaker::new(number, table)
+        RawWaker::new(id, table)
     }
 
-    fn wake<W: WakesNumber>(number: *const ()) {
-        W::wake(number.addr() as u64);
+    fn wake<W: WakeById>(id: *const ()) {
+        W::wake(id.addr() as u64);
     }
 
     fn forget(_: *const ()) {}
 }
 
-/// Where a pointer is too small for the number, it is counted after all.
+/// A counted waker, as a pointer is too small for the id.
 #[cfg(not(target_pointer_width = "64"))]
 mod imp {
     use std::marker::PhantomData;
     use std::sync::Arc;
     use std::task::{Wake, Waker};
 
-    use super::WakesNumber;
+    use super::WakeById;
 
-    struct Counted<W>(u64, PhantomData<fn() -> W>);
+    struct ArcWaker<W>(u64, PhantomData<fn() -> W>);
 
-    impl<W: WakesNumber> Wake for Counted<W> {
+    impl<W: WakeById> Wake for ArcWaker<W> {
         fn wake(self: Arc<Self>) {
             W::wake(self.0);
         }
     }
 
-    pub(super) fn of_number<W: WakesNumber>(number: u64, _: PhantomData<W>) -> Waker {
-        Waker::from(Arc::new(Counted::<W>(number, PhantomData)))
+    pub(super) fn from_id<W: WakeById>(id: u64, _: PhantomData<W>) -> Waker {
+        Waker::from(Arc::new(ArcWaker::<W>(id, PhantomData)))
     }
 }

@@ -42,13 +42,13 @@ pub use promise::{Promise, PromiseFuture};
 use crate::remote;
 use crate::run_queue::{self, RunQueue, Runnable, Step, Stepped, TaskHeader};
 use crate::sys::task_cell::{FutureOrOutput, WithHeader};
-use crate::sys::waker::{self, WakesNumber};
+use crate::sys::waker::{self, WakeById};
 use cell::{TaskCell, TaskState};
 
 /// What it is to wake a task: from any thread, at any time, also after the task and the loop are gone.
 struct TaskWaker;
 
-impl WakesNumber for TaskWaker {
+impl WakeById for TaskWaker {
     fn wake(number: u64) {
         if !run_queue::wake_local(number) {
             remote::wake(number);
@@ -126,7 +126,7 @@ impl Tasks {
     /// Polls a task once, or has `root` polled, and says what it was. One that has ended meanwhile was in the line for nothing.
     pub(crate) fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) -> &'static str {
         if let Some(key) = task.head().key() {
-            let waker = waker::of_number::<TaskWaker>(self.run_queue.id().number(key));
+            let waker = waker::from_id::<TaskWaker>(self.run_queue.id().number(key));
             match task.as_ref().body().step(task.head(), &waker) {
                 Stepped::Task => self.steps.set(self.steps.get() + 1),
                 Stepped::Root => {

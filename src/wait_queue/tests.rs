@@ -3,17 +3,17 @@ use std::task::Wake;
 
 use super::*;
 
-struct Nothing;
+struct DistinctWake;
 
-impl Wake for Nothing {
+impl Wake for DistinctWake {
     fn wake(self: Arc<Self>) {}
 }
 
 fn waker() -> Waker {
-    Arc::new(Nothing).into()
+    Arc::new(DistinctWake).into()
 }
 
-/// Distinguishable wakers, their tickets, and a queue of them.
+/// Creates distinct wakers, their tickets, and a queue of them.
 fn queue(len: usize) -> (Vec<Waker>, Vec<Ticket>, WaitQueue) {
     let wakers: Vec<Waker> = (0..len).map(|_| waker()).collect();
     let mut queue = WaitQueue::default();
@@ -33,13 +33,13 @@ fn assert_left(mut queue: WaitQueue, expected: &[&Waker]) {
 }
 
 #[test]
-fn wakers_leave_in_the_order_in_which_they_came() {
+fn wakers_leave_in_arrival_order() {
     let (wakers, _, queue) = queue(3);
     assert_left(queue, &[&wakers[0], &wakers[1], &wakers[2]]);
 }
 
 #[test]
-fn removing_any_waker_keeps_the_order_of_the_others() {
+fn removal_keeps_the_order_of_the_others() {
     for gone in 0..4 {
         let (wakers, tickets, mut queue) = queue(4);
         let removed = queue.remove(tickets[gone]);
@@ -52,7 +52,7 @@ fn removing_any_waker_keeps_the_order_of_the_others() {
 }
 
 #[test]
-fn a_waker_that_comes_after_the_first_left_is_the_last() {
+fn later_waker_is_last_after_the_first_was_removed() {
     let (wakers, tickets, mut queue) = queue(2);
     let late = waker();
     queue.remove(tickets[0]);
@@ -61,7 +61,7 @@ fn a_waker_that_comes_after_the_first_left_is_the_last() {
 }
 
 #[test]
-fn an_old_ticket_finds_no_later_waker() {
+fn ticket_of_a_removed_waker_finds_nothing() {
     let (wakers, tickets, mut queue) = queue(3);
     for (ticket, waker) in tickets.iter().zip(&wakers) {
         let found = queue.get_mut(*ticket);
@@ -77,7 +77,7 @@ fn an_old_ticket_finds_no_later_waker() {
 }
 
 #[test]
-fn an_issued_ticket_is_of_no_waker() {
+fn issued_ticket_has_no_waker() {
     let (_, _, mut queue) = queue(0);
     let ticket = queue.issue();
     assert!(queue.get_mut(ticket).is_none());

@@ -5,7 +5,7 @@ fn is_ready(writer: &mut Writer<'_>) -> bool {
 }
 
 #[test]
-fn turns_go_in_the_order_of_the_first_poll() {
+fn writers_hold_the_lock_in_order_of_their_first_poll() {
     let lock = WriteLock::default();
     let (mut a, mut b, mut c) = (Writer::new(&lock), Writer::new(&lock), Writer::new(&lock));
     assert!(is_ready(&mut b));
@@ -18,7 +18,7 @@ fn turns_go_in_the_order_of_the_first_poll() {
 }
 
 #[test]
-fn one_that_gives_up_its_place_is_passed_over() {
+fn dropped_writer_leaves_the_queue() {
     let lock = WriteLock::default();
     let (mut a, mut b, mut c) = (Writer::new(&lock), Writer::new(&lock), Writer::new(&lock));
     assert!(is_ready(&mut a));
@@ -32,7 +32,7 @@ fn one_that_gives_up_its_place_is_passed_over() {
 }
 
 #[test]
-fn one_that_was_handed_the_turn_and_never_polled_again_hands_it_on() {
+fn dropped_holder_releases_the_lock_without_a_poll() {
     let lock = WriteLock::default();
     let (mut a, mut b, mut c) = (Writer::new(&lock), Writer::new(&lock), Writer::new(&lock));
     assert!(is_ready(&mut a));
@@ -43,7 +43,7 @@ fn one_that_was_handed_the_turn_and_never_polled_again_hands_it_on() {
 }
 
 #[test]
-fn a_writer_from_before_a_reset_does_not_release_the_lock() {
+fn writer_from_before_a_reset_does_not_release_the_lock() {
     let lock = WriteLock::default();
     let (mut a, mut b) = (Writer::new(&lock), Writer::new(&lock));
     assert!(is_ready(&mut a) && !is_ready(&mut b));
@@ -57,7 +57,7 @@ fn a_writer_from_before_a_reset_does_not_release_the_lock() {
 }
 
 #[test]
-fn one_that_was_never_polled_is_not_in_line() {
+fn unpolled_writer_is_not_in_the_queue() {
     let lock = WriteLock::default();
     let never = Writer::new(&lock);
     let mut a = Writer::new(&lock);

@@ -43,7 +43,7 @@ fn counted(count: u64, fallback: bool) -> Machine {
 #[track_caller]
 fn draining(len: usize) -> Machine {
     let mut machine = sending(0, true);
-    machine.on_outcome(Outcome::NotAvailable(libc::EINVAL));
+    machine.on_outcome(SendOutcome::NotAvailable(libc::EINVAL));
     assert!(matches!(machine.action(), Action::Read(_)));
     machine.on_block(Ok(len));
     assert_eq!(machine.action(), Action::SendBlock(0..len));
@@ -102,20 +102,20 @@ fn read(offset: u64, len: usize) -> Action {
 }
 
 #[test]
-fn nothing_to_send_is_the_end_before_anything_is_asked() {
+fn empty_range_ends_without_a_stat() {
     ends_with(counted(0, true), 0);
     ends_with(new_machine(Plan::new(i64::MAX as u64, None), true), 0);
 }
 
 #[test]
-fn stat_size_then_send() {
+fn send_follows_the_stat() {
     assert_sends(&sending(10, true), 0, 10);
     assert_sends(&sending(10 << 20, true), 0, MIB);
     assert_sends(&sending(0, true), 0, MIB);
 }
 
 #[test]
-fn stat_past_the_end_is_the_end() {
+fn offset_at_the_end_of_the_file_ends_the_transfer() {
     let mut machine = new_machine(Plan::new(10, None), true);
     machine.on_stat(Ok(Stat {
         size: 10,
@@ -125,14 +125,14 @@ fn stat_past_the_end_is_the_end() {
 }
 
 #[test]
-fn stat_that_fails_is_the_files_error() {
+fn error_of_the_stat_is_reported() {
     let mut machine = new_machine(Plan::new(5, None), true);
     machine.on_stat(Err(os(libc::EIO)));
     fails_with(machine, libc::EIO, 5);
 }
 
 #[test]
-fn stat_that_it_is_not_in_the_page_cache_is_not_available() {
+fn uncached_file_is_not_available() {
     let uncached = Stat {
         size: 9,
         is_cached: false,
@@ -146,24 +146,24 @@ fn stat_that_it_is_not_in_the_page_cache_is_not_available() {
 }
 
 #[test]
-fn send_sent_all_of_the_count_is_the_end() {
+fn send_of_the_whole_count_ends_the_transfer() {
     let mut machine = counted(7, true);
     assert_sends(&machine, 0, 7);
-    machine.on_outcome(Outcome::Sent(7));
+    machine.on_outcome(SendOutcome::Sent(7));
     ends_with(machine, 7);
 }
 
 #[test]
-fn send_sent_less_without_a_size_asks_for_it() {
+fn short_send_without_a_size_needs_a_stat() {
     let mut machine = counted(7, true);
-    machine.on_outcome(Outcome::Sent(3));
+    machine.on_outcome(SendOutcome::Sent(3));
     assert_eq!(machine.action(), STAT);
     machine.on_stat(Ok(Stat {
         size: 5,
         is_cached: true,
     }));
     assert_sends(&machine, 3, 2);
-    machine.on_outcome(Outcome::Sent(2));
+    machine.on_outcome(SendOutcome::Sent(2));
     assert_eq!(machine.action(), STAT);
     machine.on_stat(Ok(Stat {
         size: 5,
@@ -173,23 +173,23 @@ fn send_sent_less_without_a_size_asks_for_it() {
 }
 
 #[test]
-fn send_sent_some_goes_on_without_waiting() {
+fn partial_send_continues_without_a_wait() {
     let mut machine = sending(100, true);
-    machine.on_outcome(Outcome::Sent(40));
+    machine.on_outcome(SendOutcome::Sent(40));
     assert_sends(&machine, 40, 60);
 }
 
 #[test]
-fn send_sent_all_that_was_known_asks_for_growth() {
+fn stat_follows_the_send_of_all_known_bytes() {
     let mut machine = sending(100, true);
-    machine.on_outcome(Outcome::Sent(100));
+    machine.on_outcome(SendOutcome::Sent(100));
     assert_eq!(machine.action(), STAT);
     machine.on_stat(Ok(Stat {
         size: 130,
         is_cached: true,
     }));
     assert_sends(&machine, 100, 30);
-    machine.on_outcome(Outcome::Sent(30));
+    machine.on_outcome(SendOutcome::Sent(30));
     machine.on_stat(Ok(Stat {
         size: 130,
         is_cached: true,
@@ -198,9 +198,9 @@ fn send_sent_all_that_was_known_asks_for_growth() {
 }
 
 #[test]
-fn send_would_block_parks_until_writable() {
+fn would_block_parks_until_writable() {
     let mut machine = sending(100, true);
-    machine.on_outcome(Outcome::WouldBlock);
+    machine.on_outcome(SendOutcome::WouldBlock);
     assert_eq!(machine.action(), Action::Wait);
     machine.begin_step(false);
     assert_eq!(machine.action(), Action::Wait);
@@ -209,34 +209,34 @@ fn send_would_block_parks_until_writable() {
 }
 
 #[test]
-fn send_interrupted_is_repeated() {
+fn interrupted_send_is_repeated() {
     let mut machine = sending(100, true);
-    machine.on_outcome(Outcome::Interrupted);
+    machine.on_outcome(SendOutcome::Interrupted);
     assert_sends(&machine, 0, 100);
     let mut machine = counted(7, true);
-    machine.on_outcome(Outcome::Interrupted);
+    machine.on_outcome(SendOutcome::Interrupted);
     assert_sends(&machine, 0, 7);
 }
 
 #[test]
-fn send_not_available_goes_on_by_reading_from_where_it_is() {
+fn fallback_continues_at_the_current_offset() {
     let mut machine = sending(4 << 20, true);
-    machine.on_outcome(Outcome::Sent(MIB));
-    machine.on_outcome(Outcome::NotAvailable(libc::EINVAL));
+    machine.on_outcome(SendOutcome::Sent(MIB));
+    machine.on_outcome(SendOutcome::NotAvailable(libc::EINVAL));
     let offset = MIB as u64;
     assert_eq!(machine.action(), read(offset, BLOCK));
 }
 
 #[test]
-fn send_not_available_without_the_fallback_is_unsupported() {
+fn not_available_without_the_fallback_is_unsupported() {
     let mut machine = sending(4 << 20, false);
-    machine.on_outcome(Outcome::NotAvailable(libc::ENOSYS));
+    machine.on_outcome(SendOutcome::NotAvailable(libc::ENOSYS));
     assert_eq!(machine.position(), 0);
     fails_as_unsupported(machine, Some(libc::ENOSYS));
 }
 
 #[test]
-fn send_failed_is_the_error_as_it_is_and_never_the_fallback() {
+fn other_errors_never_start_the_fallback() {
     for errno in [
         libc::EPIPE,
         libc::ECONNRESET,
@@ -245,63 +245,63 @@ fn send_failed_is_the_error_as_it_is_and_never_the_fallback() {
         libc::EIO,
     ] {
         let mut machine = sending(4 << 20, true);
-        machine.on_outcome(Outcome::Sent(MIB));
-        machine.on_outcome(Outcome::Failed(os(errno)));
+        machine.on_outcome(SendOutcome::Sent(MIB));
+        machine.on_outcome(SendOutcome::Failed(os(errno)));
         fails_with(machine, errno, MIB as u64);
         let mut machine = counted(7, true);
-        machine.on_outcome(Outcome::Failed(os(errno)));
+        machine.on_outcome(SendOutcome::Failed(os(errno)));
         fails_with(machine, errno, 0);
     }
 }
 
 #[test]
-fn send_nothing_with_bytes_owed_is_read_once_and_never_repeated() {
+fn send_of_nothing_with_bytes_owed_leads_to_one_read() {
     let mut machine = sending(100, true);
-    machine.on_outcome(Outcome::Nothing);
+    machine.on_outcome(SendOutcome::Nothing);
     assert_eq!(machine.action(), read(0, BLOCK));
     machine.on_block(Ok(0));
     ends_with(machine, 0);
     let mut machine = sending(100, false);
-    machine.on_outcome(Outcome::Nothing);
+    machine.on_outcome(SendOutcome::Nothing);
     ends_with(machine, 0);
 }
 
 #[test]
-fn send_beyond_what_any_file_holds_is_the_end() {
+fn offset_past_every_file_ends_the_transfer() {
     let mut machine = sending(0, true);
-    machine.on_outcome(Outcome::PastEveryFile);
+    machine.on_outcome(SendOutcome::PastEveryFile);
     ends_with(machine, 0);
 }
 
 #[test]
-fn unasked_size_is_asked_for_after_any_outcome_but_bytes() {
-    for answer in [
-        Outcome::Nothing,
-        Outcome::WouldBlock,
-        Outcome::PastEveryFile,
-        Outcome::NotAvailable(libc::EINVAL),
+fn stat_follows_each_outcome_without_bytes_if_the_size_is_unqueried() {
+    for outcome in [
+        SendOutcome::Nothing,
+        SendOutcome::WouldBlock,
+        SendOutcome::PastEveryFile,
+        SendOutcome::NotAvailable(libc::EINVAL),
     ] {
         let mut machine = counted(7, true);
-        machine.on_outcome(answer);
+        machine.on_outcome(outcome);
         assert_eq!(machine.action(), STAT);
     }
 }
 
 #[test]
-fn spent_budget_yields_and_is_whole_in_the_next_step() {
+fn consumed_budget_yields_and_is_whole_in_the_next_step() {
     let mut machine = sending(8 << 20, true);
-    machine.on_outcome(Outcome::Sent(MIB));
+    machine.on_outcome(SendOutcome::Sent(MIB));
     assert_sends(&machine, 1 << 20, MIB);
-    machine.on_outcome(Outcome::Sent(MIB));
+    machine.on_outcome(SendOutcome::Sent(MIB));
     assert_eq!(machine.action(), Action::Yield);
     machine.begin_step(false);
     assert_sends(&machine, 2 << 20, MIB);
-    machine.on_outcome(Outcome::Sent(MIB));
+    machine.on_outcome(SendOutcome::Sent(MIB));
     assert_sends(&machine, 3 << 20, MIB);
 }
 
 #[test]
-fn budget_that_ends_with_the_file_asks_for_growth() {
+fn stat_follows_a_budget_that_ends_with_the_file() {
     for size in [MAX_BYTES_PER_STEP, 2 * MAX_BYTES_PER_STEP] {
         let mut machine = sending(size, true);
         let mut yields = 0;
@@ -312,7 +312,7 @@ fn budget_that_ends_with_the_file_asks_for_growth() {
                     machine.begin_step(false);
                 }
                 Action::Send { range, .. } => {
-                    machine.on_outcome(Outcome::Sent((range.end - range.start) as usize))
+                    machine.on_outcome(SendOutcome::Sent((range.end - range.start) as usize))
                 }
                 step => panic!("{step:?}"),
             }
@@ -327,22 +327,22 @@ fn budget_that_ends_with_the_file_asks_for_growth() {
 }
 
 #[test]
-fn read_failed_is_the_files_error() {
+fn error_of_a_read_is_reported() {
     let mut machine = sending(0, true);
-    machine.on_outcome(Outcome::NotAvailable(libc::EINVAL));
+    machine.on_outcome(SendOutcome::NotAvailable(libc::EINVAL));
     machine.on_block(Err(os(libc::EISDIR)));
     fails_with(machine, libc::EISDIR, 0);
 }
 
 #[test]
-fn block_sent_counts_each_send_and_reads_on() {
+fn sent_block_counts_each_send_and_leads_to_the_next_read() {
     let mut machine = draining(100);
-    machine.on_outcome(Outcome::Sent(30));
+    machine.on_outcome(SendOutcome::Sent(30));
     assert_eq!(
         (machine.action(), machine.position()),
         (Action::SendBlock(30..100), 30)
     );
-    machine.on_outcome(Outcome::Sent(70));
+    machine.on_outcome(SendOutcome::Sent(70));
     assert_eq!(machine.action(), read(100, BLOCK));
     machine.on_block(Ok(0));
     ends_with(machine, 100);
@@ -351,32 +351,32 @@ fn block_sent_counts_each_send_and_reads_on() {
 #[test]
 fn block_would_block_parks_with_the_rest_of_the_block() {
     let mut machine = draining(100);
-    machine.on_outcome(Outcome::Sent(30));
-    machine.on_outcome(Outcome::WouldBlock);
+    machine.on_outcome(SendOutcome::Sent(30));
+    machine.on_outcome(SendOutcome::WouldBlock);
     assert_eq!(machine.action(), Action::Wait);
     machine.begin_step(true);
     assert_eq!(machine.action(), Action::SendBlock(30..100));
 }
 
 #[test]
-fn block_interrupted_is_repeated() {
+fn interrupted_block_is_repeated() {
     let mut machine = draining(100);
-    machine.on_outcome(Outcome::Interrupted);
+    machine.on_outcome(SendOutcome::Interrupted);
     assert_eq!(machine.action(), Action::SendBlock(0..100));
 }
 
 #[test]
-fn block_failed_is_the_connections_error_with_the_bytes_exact() {
+fn error_of_the_connection_keeps_the_position_exact() {
     let mut machine = draining(100);
-    machine.on_outcome(Outcome::Sent(30));
-    machine.on_outcome(Outcome::Failed(os(libc::EPIPE)));
+    machine.on_outcome(SendOutcome::Sent(30));
+    machine.on_outcome(SendOutcome::Failed(os(libc::EPIPE)));
     fails_with(machine, libc::EPIPE, 30);
 }
 
 #[test]
-fn block_that_takes_nothing_fails_instead_of_spinning() {
+fn block_send_of_nothing_fails() {
     let mut machine = draining(100);
-    machine.on_outcome(Outcome::Nothing);
+    machine.on_outcome(SendOutcome::Nothing);
     assert_eq!(machine.action(), Action::Finish);
     assert_eq!(
         machine.result().expect_err("an error").kind(),
@@ -388,35 +388,35 @@ fn block_that_takes_nothing_fails_instead_of_spinning() {
 fn block_yields_after_the_budget() {
     let mut machine = draining(BLOCK);
     for _ in 0..7 {
-        machine.on_outcome(Outcome::Sent(BLOCK));
+        machine.on_outcome(SendOutcome::Sent(BLOCK));
         machine.on_block(Ok(BLOCK));
     }
-    machine.on_outcome(Outcome::Sent(BLOCK - 1));
+    machine.on_outcome(SendOutcome::Sent(BLOCK - 1));
     assert_eq!(machine.action(), Action::SendBlock(BLOCK - 1..BLOCK));
-    machine.on_outcome(Outcome::Sent(1));
+    machine.on_outcome(SendOutcome::Sent(1));
     assert_eq!(machine.action(), Action::Yield, "also where a block ends");
     machine.begin_step(false);
     assert!(matches!(machine.action(), Action::Read(_)));
     machine.on_block(Ok(BLOCK));
     for _ in 0..7 {
-        machine.on_outcome(Outcome::Sent(BLOCK));
+        machine.on_outcome(SendOutcome::Sent(BLOCK));
         machine.on_block(Ok(BLOCK));
     }
     machine.on_block(Ok(2 * BLOCK));
-    machine.on_outcome(Outcome::Sent(BLOCK));
+    machine.on_outcome(SendOutcome::Sent(BLOCK));
     assert_eq!(machine.action(), Action::Yield);
     machine.begin_step(false);
     assert_eq!(machine.action(), Action::SendBlock(BLOCK..2 * BLOCK));
 }
 
 #[test]
-fn many_small_calls_spend_the_budget() {
+fn many_small_calls_consume_the_budget() {
     let mut sends = sending(MIB as u64, true);
     let mut drains = draining(BLOCK);
     for machine in [&mut sends, &mut drains] {
         for _ in 0..MAX_CALLS_PER_STEP {
             assert_ne!(machine.action(), Action::Yield);
-            machine.on_outcome(Outcome::Sent(1));
+            machine.on_outcome(SendOutcome::Sent(1));
         }
         assert_eq!(machine.action(), Action::Yield);
         machine.begin_step(false);
@@ -425,32 +425,32 @@ fn many_small_calls_spend_the_budget() {
 }
 
 #[test]
-fn the_fallback_sends_no_more_than_the_count() {
+fn fallback_sends_no_more_than_the_count() {
     let mut machine = counted(BLOCK as u64 + 1, true);
-    machine.on_outcome(Outcome::NotAvailable(libc::ENOSYS));
+    machine.on_outcome(SendOutcome::NotAvailable(libc::ENOSYS));
     machine.on_stat(Ok(Stat {
         size: 0,
         is_cached: true,
     }));
-    machine.on_outcome(Outcome::NotAvailable(libc::ENOSYS));
+    machine.on_outcome(SendOutcome::NotAvailable(libc::ENOSYS));
     assert_eq!(machine.action(), read(0, BLOCK));
     machine.on_block(Ok(BLOCK));
-    machine.on_outcome(Outcome::Sent(BLOCK));
+    machine.on_outcome(SendOutcome::Sent(BLOCK));
     let offset = BLOCK as u64;
     assert_eq!(machine.action(), read(offset, 1));
     machine.on_block(Ok(1));
-    machine.on_outcome(Outcome::Sent(1));
+    machine.on_outcome(SendOutcome::Sent(1));
     ends_with(machine, BLOCK as u64 + 1);
 }
 
 #[test]
-fn not_available_tells_the_phase() {
+fn not_available_error_has_the_phase() {
     let phase = |sent: usize| {
         let mut machine = sending(100, false);
         if sent > 0 {
-            machine.on_outcome(Outcome::Sent(sent));
+            machine.on_outcome(SendOutcome::Sent(sent));
         }
-        machine.on_outcome(Outcome::NotAvailable(libc::EINVAL));
+        machine.on_outcome(SendOutcome::NotAvailable(libc::EINVAL));
         let error = machine.result().expect_err("not available");
         let inner = error.get_ref().expect("an inner error");
         let inner = inner.downcast_ref::<SendfileNotAvailableError>();

@@ -1,13 +1,13 @@
 use super::*;
 
-fn of(errno: i32) -> Outcome {
+fn of(errno: i32) -> SendOutcome {
     classify(io::Error::from_raw_os_error(errno))
 }
 
 #[test]
 fn only_five_errors_mean_not_available() {
     for errno in 1..=133 {
-        let not_available = matches!(of(errno), Outcome::NotAvailable(e) if e == errno);
+        let not_available = matches!(of(errno), SendOutcome::NotAvailable(e) if e == errno);
         let listed = [
             libc::EINVAL,
             libc::ENOSYS,
@@ -32,7 +32,7 @@ fn errors_of_the_connection_and_the_file_are_kept() {
     ];
     for errno in errors {
         match of(errno) {
-            Outcome::Failed(error) => assert_eq!(error.raw_os_error(), Some(errno)),
+            SendOutcome::Failed(error) => assert_eq!(error.raw_os_error(), Some(errno)),
             other => panic!("errno {errno} became {other:?}"),
         }
     }
@@ -40,7 +40,7 @@ fn errors_of_the_connection_and_the_file_are_kept() {
 
 #[test]
 fn again_interrupted_and_overflow_have_their_own_outcomes() {
-    assert!(matches!(of(libc::EAGAIN), Outcome::WouldBlock));
-    assert!(matches!(of(libc::EINTR), Outcome::Interrupted));
-    assert!(matches!(of(libc::EOVERFLOW), Outcome::PastEveryFile));
+    assert!(matches!(of(libc::EAGAIN), SendOutcome::WouldBlock));
+    assert!(matches!(of(libc::EINTR), SendOutcome::Interrupted));
+    assert!(matches!(of(libc::EOVERFLOW), SendOutcome::PastEveryFile));
 }

@@ -1,11 +1,11 @@
-//! Tests without a socket. `tests/sendfile_page_cache.rs` has the others.
+//! Tests without a socket.
 
 use super::*;
 
 const PAGE: u64 = 4096;
 
 #[test]
-fn window_whose_pages_are_there_has_no_missing_range() {
+fn present_window_has_no_missing_range() {
     assert_eq!(missing_ranges(&(0..PAGE), &[1], PAGE), []);
     assert_eq!(missing_ranges(&(5..3 * PAGE - 1), &[1, 1, 1], PAGE), []);
     // Only the lowest bit counts.
@@ -27,7 +27,7 @@ fn missing_ranges_are_cut_to_the_window_and_joined() {
 }
 
 #[test]
-fn range_is_one_page_if_it_crosses_no_border() {
+fn range_within_page_borders_is_one_page() {
     let page = kernel::page_size();
     assert_eq!(pages(&(7..7)), 0);
     assert!(is_one_page(&(0..page)) && is_one_page(&(page - 1..page)));
@@ -36,7 +36,7 @@ fn range_is_one_page_if_it_crosses_no_border() {
 }
 
 #[test]
-fn mount_is_remembered_by_its_unique_id_and_not_without() {
+fn only_mounts_with_a_unique_id_are_remembered() {
     let metadata = |mount, kind| Metadata {
         size: 9,
         kind,
@@ -62,30 +62,32 @@ fn mount_is_remembered_by_its_unique_id_and_not_without() {
 }
 
 #[test]
-fn miss_counts_as_late_for_a_second() {
+fn miss_is_recent_for_one_second() {
     let mount = Mount::default();
-    assert!(!mount.has_missed_lately());
+    assert!(!mount.has_recent_miss());
     mount.last_miss.set(Some(Instant::now()));
-    assert!(mount.has_missed_lately());
-    mount.last_miss.set(Instant::now().checked_sub(LATELY));
-    assert!(!mount.has_missed_lately());
+    assert!(mount.has_recent_miss());
+    mount
+        .last_miss
+        .set(Instant::now().checked_sub(MISS_INTERVAL));
+    assert!(!mount.has_recent_miss());
 }
 
 #[test]
-fn probes_count_until_a_wait_for_the_socket_is_long() {
+fn probes_count_until_a_long_wait_for_the_socket() {
     let mut page_cache = PageCache::new(true, true);
     page_cache.mode = Mode::Exact;
     page_cache.ready = 0..9;
-    page_cache.after_wait(SHORT_WAIT);
+    page_cache.after_wait(MAX_SHORT_WAIT);
     assert_eq!(page_cache.ready, 0..9);
-    page_cache.after_wait(2 * SHORT_WAIT);
+    page_cache.after_wait(2 * MAX_SHORT_WAIT);
     assert!(page_cache.ready.is_empty());
     // Without probes, a prefetched range stays ready for a while.
     page_cache.mode = Mode::Blind;
     page_cache.ready = 0..9;
-    page_cache.after_wait(FRESH);
+    page_cache.after_wait(PREFETCH_INTERVAL);
     assert_eq!(page_cache.ready, 0..9);
-    page_cache.after_wait(2 * FRESH);
+    page_cache.after_wait(2 * PREFETCH_INTERVAL);
     assert!(page_cache.ready.is_empty());
 }
 
@@ -149,24 +151,24 @@ mod on_a_disk {
             let (_free, wait) = mpsc::channel::<()>();
             drop(event_loop.run_in_executor(move || wait.recv()));
             let polled = page_cache.poll_ready(cached(event_loop, file), at..at + PAGE, cx);
-            polled.map(|ready| assert!(matches!(ready, Ok(Readiness::Ready(1..)))))
+            polled.map(|ready| assert!(matches!(ready, Ok(CacheReadiness::Ready(1..)))))
         }));
         event_loop.stats().sendfile_prefetches - before
     }
 
     #[test]
-    fn page_that_is_evicted_each_time_is_prefetched_three_times() {
+    fn evicted_page_is_prefetched_at_most_three_times() {
         let event_loop = Loop::builder().executor_threads(1).build();
         let event_loop = event_loop.expect("a loop");
         let file = file();
         let mut page_cache = exact(&file);
-        for round in 1..=u64::from(MAX_FRUITLESS) {
+        for round in 1..=u64::from(MAX_FRUITLESS_PAGES) {
             let at = round * PAGE;
             let tried = prefetches(&event_loop, &mut page_cache, &file, at);
-            assert_eq!(tried, u64::from(MAX_TRIES), "round {round}");
-            page_cache.after_wait(FRESH);
+            assert_eq!(tried, u64::from(MAX_PREFETCHES), "round {round}");
+            page_cache.after_wait(PREFETCH_INTERVAL);
         }
-        assert_eq!(page_cache.mode, Mode::Blind, "the answers did not help");
+        assert_eq!(page_cache.mode, Mode::Blind, "the prefetches did not help");
     }
 
     #[test]
@@ -175,45 +177,45 @@ mod on_a_disk {
         let file = file();
         let mut page_cache = exact(&file);
         evict(&file);
-        let asked = page_cache.ask_exact(cached(&event_loop, &file), &(5..LEN));
+        let result = page_cache.probe_exact(cached(&event_loop, &file), &(5..LEN));
         let piece = 5..5 + PIECE;
-        assert_eq!(asked, Asked::Missing(vec![piece]));
+        assert_eq!(result, ProbeResult::Missing(vec![piece]));
     }
 
     #[test]
-    fn prefetch_that_helps_forgives_those_that_did_not() {
+    fn successful_prefetch_resets_the_count() {
         let event_loop = Loop::builder().executor_threads(1).build();
         let event_loop = event_loop.expect("a loop");
         let file = file();
         let mut page_cache = exact(&file);
-        for round in 0..2 * u64::from(MAX_FRUITLESS) {
+        for round in 0..2 * u64::from(MAX_FRUITLESS_PAGES) {
             let at = round * PAGE;
             prefetches(&event_loop, &mut page_cache, &file, at);
-            page_cache.after_wait(FRESH);
+            page_cache.after_wait(PREFETCH_INTERVAL);
             let ready = event_loop.run_until_complete(std::future::poll_fn(|cx| {
                 page_cache.poll_ready(cached(&event_loop, &file), at + PAGE..at + 2 * PAGE, cx)
             }));
-            assert!(matches!(ready, Ok(Readiness::Ready(1..))));
-            page_cache.after_wait(FRESH);
+            assert!(matches!(ready, Ok(CacheReadiness::Ready(1..))));
+            page_cache.after_wait(PREFETCH_INTERVAL);
         }
         assert_eq!(page_cache.mode, Mode::Exact);
     }
 
     #[test]
-    fn range_between_old_prefetches_and_new_ones_is_not_ready_without_a_probe() {
+    fn range_before_blind_prefetches_is_not_ready() {
         let event_loop = Loop::new().expect("a loop");
         let file = file();
         let mut page_cache = exact(&file);
-        // A prefetch of the mode before had begun up to here.
+        // A prefetch of the earlier mode had begun up to here.
         page_cache.prefetched = 3 * PIECE;
-        page_cache.fruitless = MAX_FRUITLESS - 1;
-        page_cache.on_fruitless();
+        page_cache.fruitless_pages = MAX_FRUITLESS_PAGES - 1;
+        page_cache.on_fruitless_page();
         assert_eq!(page_cache.mode, Mode::Blind);
         for start in (0..LEN).step_by(PIECE as usize / 2) {
             let ready = event_loop.run_until_complete(std::future::poll_fn(|cx| {
                 page_cache.poll_ready(cached(&event_loop, &file), start..LEN, cx)
             }));
-            assert!(matches!(ready, Ok(Readiness::Ready(1..))));
+            assert!(matches!(ready, Ok(CacheReadiness::Ready(1..))));
             let ahead = page_cache.prefetch.as_ref().map(|it| it.range.start);
             assert!(
                 ahead.is_none_or(|ahead| ahead <= page_cache.ready.end),
@@ -223,7 +225,7 @@ mod on_a_disk {
     }
 
     #[test]
-    fn nothing_is_asked_without_prefetch() {
+    fn no_probe_is_made_without_prefetch() {
         let event_loop = Loop::new().expect("a loop");
         let file = file();
         let mut page_cache = PageCache::new(false, true);
@@ -251,7 +253,7 @@ mod on_a_disk {
     }
 
     #[test]
-    fn executor_that_takes_no_work_turns_the_questions_off() {
+    fn executor_without_capacity_stops_the_probes() {
         let event_loop = Loop::new().expect("a loop");
         event_loop.run_until_complete(event_loop.shutdown_default_executor());
         let file = file();

@@ -47,13 +47,13 @@ fn call_is_at_most_the_cap_the_count_and_the_file() {
 }
 
 #[test]
-fn count_of_nothing_needs_nothing() {
+fn count_of_0_needs_nothing() {
     assert_eq!(Plan::new(3, Some(0)).next(), Next::Nothing);
     assert_eq!(Plan::new(3, Some(0)).next_block(), None);
 }
 
 #[test]
-fn file_of_size_0_is_asked_for_all_that_is_wanted() {
+fn file_of_size_0_is_sent_whole() {
     let mut plan = Plan::new(0, None);
     plan.set_size(0);
     assert_bytes(&plan, 0, MIB);
@@ -103,7 +103,7 @@ fn owed_ends_with_the_count_or_the_file() {
 }
 
 #[test]
-fn block_is_at_most_what_is_wanted() {
+fn block_ends_with_the_count() {
     let mut plan = Plan::new(0, Some(BLOCK + 1));
     assert_eq!(plan.next_block(), Some(0..BLOCK));
     assert_eq!(plan.block_after(BLOCK as usize), Some(BLOCK..BLOCK + 1));

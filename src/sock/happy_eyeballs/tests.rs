@@ -1,4 +1,4 @@
-//! Races over addresses whose network is a list of plans, by a manual clock.
+//! Tests of the race with scripted attempts and a manual clock.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -10,65 +10,65 @@ use super::*;
 use crate::clock::Clock;
 use crate::event_loop::Loop;
 
-/// The outcome of an attempt, so many milliseconds after its start.
+/// The script of an attempt: its outcome, and the milliseconds until then.
 #[derive(Clone, Copy)]
-enum Plan {
+enum AttemptScript {
     Connects(u64),
     Fails(u64, i32),
     Hangs,
 }
-use Plan::{Connects, Fails, Hangs};
+use AttemptScript::{Connects, Fails, Hangs};
 
 /// The least step of the clock, in milliseconds.
 const STEP: u64 = 10;
 
-struct Counted(Rc<Cell<usize>>);
+struct LiveAttempt(Rc<Cell<usize>>);
 
-impl Counted {
-    fn new(live: &Rc<Cell<usize>>) -> Counted {
+impl LiveAttempt {
+    fn new(live: &Rc<Cell<usize>>) -> LiveAttempt {
         live.set(live.get() + 1);
-        Counted(live.clone())
+        LiveAttempt(live.clone())
     }
 }
 
-impl Drop for Counted {
+impl Drop for LiveAttempt {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
 }
 
-/// A race that has ended, or has not within two seconds.
+/// The state of a race after its end, or after two seconds.
 struct Ended {
     /// The port of each attempt, and its time in milliseconds.
     starts: Vec<(u16, u64)>,
-    /// The winner's port or the failures, and the time. `None` if the race goes on.
+    /// The winner's port or the failures, and the time. `None` if the race continues.
     outcome: Option<(Result<u16, Vec<io::Error>>, u64)>,
-    /// The attempts that were left when the race ended.
+    /// The attempts that were live when the race ended.
     live: usize,
     timers: Option<Duration>,
 }
 
-/// Runs a race in which the attempt at the port n does what the plan n says.
-fn play(plans: &[Plan]) -> Ended {
+/// Runs a race in which the attempt at port n follows script n.
+fn run_race(scripts: &[AttemptScript]) -> Ended {
     let clock = Clock::manual();
     let event_loop = Loop::builder().clock(clock.clone()).build();
     let event_loop = event_loop.expect("a loop");
     let begin = event_loop.time();
     let (starts, live) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(0)));
     let (seen, counted, handle) = (starts.clone(), live.clone(), event_loop.handle());
-    let plans = plans.to_vec();
-    let addrs: Vec<SocketAddr> = (0..plans.len() as u16)
+    let scripts = scripts.to_vec();
+    let addrs: Vec<SocketAddr> = (0..scripts.len() as u16)
         .map(|port| ([127, 0, 0, 1], port).into())
         .collect();
     let task = event_loop.create_task(async move {
         let now = |handle: &LoopHandle| (handle.time() - begin).as_millis() as u64;
         let start = |addr: SocketAddr| {
-            let (handle, guard) = (handle.clone(), Counted::new(&counted));
-            let plan = plans[usize::from(addr.port())];
+            let (handle, guard) = (handle.clone(), LiveAttempt::new(&counted));
+            let script = scripts[usize::from(addr.port())];
             seen.borrow_mut().push((addr.port(), now(&handle)));
             async move {
                 let _guard = guard;
-                match plan {
+                match script {
                     Connects(after) => {
                         handle.sleep(Duration::from_millis(after)).await;
                         Ok(addr.port())
@@ -86,7 +86,7 @@ fn play(plans: &[Plan]) -> Ended {
         (outcome, now(&handle), counted.get())
     });
     for _ in 0..2000 / STEP {
-        // A timer wakes the task in one iteration, which is polled in the next.
+        // A timer wakes the task in one iteration, and the loop polls it in the next.
         for _ in 0..4 {
             event_loop
                 .run_once(Some(Duration::ZERO))
@@ -122,29 +122,29 @@ impl Ended {
 }
 
 #[test]
-fn a_first_attempt_that_connects_starts_no_other() {
-    let ended = play(&[Connects(200), Connects(0)]);
+fn first_attempt_that_connects_starts_no_other() {
+    let ended = run_race(&[Connects(200), Connects(0)]);
     assert_eq!(ended.starts, [(0, 0)]);
     ended.assert_won(0, 200);
 }
 
 #[test]
 fn each_attempt_has_a_head_start_of_250_milliseconds() {
-    let ended = play(&[Hangs, Hangs, Hangs, Connects(100)]);
+    let ended = run_race(&[Hangs, Hangs, Hangs, Connects(100)]);
     assert_eq!(ended.starts, [(0, 0), (1, 250), (2, 500), (3, 750)]);
     ended.assert_won(3, 850);
 }
 
 #[test]
-fn an_early_attempt_that_is_slow_wins_if_it_is_first() {
-    let ended = play(&[Connects(300), Connects(100)]);
+fn slow_early_attempt_wins_if_it_connects_first() {
+    let ended = run_race(&[Connects(300), Connects(100)]);
     assert_eq!(ended.starts, [(0, 0), (1, 250)]);
     ended.assert_won(0, 300);
 }
 
 #[test]
-fn a_failure_starts_the_next_attempt_at_once_and_with_a_full_head_start() {
-    let ended = play(&[
+fn failure_starts_the_next_attempt_at_once_with_a_full_head_start() {
+    let ended = run_race(&[
         Fails(0, libc::ENETUNREACH),
         Fails(100, 1),
         Hangs,
@@ -156,22 +156,22 @@ fn a_failure_starts_the_next_attempt_at_once_and_with_a_full_head_start() {
 }
 
 #[test]
-fn a_failure_of_an_earlier_attempt_starts_the_next_one_too() {
-    let ended = play(&[Fails(300, 1), Hangs, Connects(0)]);
+fn failure_of_an_earlier_attempt_starts_the_next_one() {
+    let ended = run_race(&[Fails(300, 1), Hangs, Connects(0)]);
     assert_eq!(ended.starts, [(0, 0), (1, 250), (2, 300)]);
     ended.assert_won(2, 300);
 }
 
 #[test]
-fn the_failure_of_the_last_attempt_waits_for_the_others() {
-    let ended = play(&[Connects(900), Fails(0, 1), Fails(0, 1)]);
+fn race_continues_after_the_last_attempt_failed() {
+    let ended = run_race(&[Connects(900), Fails(0, 1), Fails(0, 1)]);
     assert_eq!(ended.starts, [(0, 0), (1, 250), (2, 250)]);
     ended.assert_won(0, 900);
 }
 
 #[test]
 fn failures_are_reported_when_no_attempt_is_left() {
-    let ended = play(&[Fails(700, libc::ETIMEDOUT), Fails(100, 1), Fails(0, 2)]);
+    let ended = run_race(&[Fails(700, libc::ETIMEDOUT), Fails(100, 1), Fails(0, 2)]);
     let (outcome, at) = ended.outcome.expect("an end");
     assert_eq!(at, 700);
     let failures = outcome.expect_err("no success");
@@ -181,21 +181,21 @@ fn failures_are_reported_when_no_attempt_is_left() {
 }
 
 #[test]
-fn attempts_that_hang_start_all_others_and_no_timer_is_left() {
-    let ended = play(&[Hangs, Hangs]);
+fn all_attempts_start_if_each_one_hangs() {
+    let ended = run_race(&[Hangs, Hangs]);
     assert_eq!(ended.starts, [(0, 0), (1, 250)]);
     assert!(ended.outcome.is_none());
     assert_eq!((ended.live, ended.timers), (2, None));
 }
 
 #[test]
-fn no_address_is_no_success() {
-    let (outcome, at) = play(&[]).outcome.expect("an end");
+fn race_without_addresses_fails() {
+    let (outcome, at) = run_race(&[]).outcome.expect("an end");
     assert_eq!((outcome.expect_err("none").len(), at), (0, 0));
 }
 
 #[test]
-fn the_two_families_take_turns_beginning_with_the_first() {
+fn families_alternate_beginning_with_the_first() {
     let parse = |texts: &[&str]| -> Vec<SocketAddr> {
         let parsed = texts.iter().map(|text| text.parse().expect("an address"));
         parsed.collect()
@@ -217,7 +217,7 @@ fn the_two_families_take_turns_beginning_with_the_first() {
 }
 
 #[test]
-fn the_error_names_the_host_and_each_failure_in_the_order_of_the_addresses() {
+fn error_names_the_host_and_each_failure_in_the_order_of_the_addresses() {
     let addrs = ["127.0.0.1:80", "[::1]:80"].map(|text| text.parse().expect("an address"));
     let errnos = [libc::ECONNREFUSED, libc::ENETUNREACH];
     let failures = errnos.map(io::Error::from_raw_os_error);
@@ -236,7 +236,7 @@ fn the_error_names_the_host_and_each_failure_in_the_order_of_the_addresses() {
     assert_eq!(errno, Some(libc::ECONNREFUSED));
 }
 
-/// A bound TCP socket, and its address.
+/// Creates a bound TCP socket, and returns its address too.
 fn bound() -> (socket2::Socket, SocketAddr) {
     let sock = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -246,11 +246,11 @@ fn bound() -> (socket2::Socket, SocketAddr) {
 }
 
 #[test]
-fn the_winner_of_real_sockets_leaves_no_other_one_registered() {
+fn losing_sockets_are_deregistered() {
     let clock = Clock::manual();
     let event_loop = Loop::builder().clock(clock.clone()).build();
     let event_loop = event_loop.expect("a loop");
-    // Nothing listens there; the queue there is full; and there is room.
+    // The first port has no listener, the second has a full queue, the third has room.
     let (_refusing, refused) = bound();
     let (hanging, full) = bound();
     hanging.listen(0).expect("bound");
@@ -285,7 +285,7 @@ fn the_winner_of_real_sockets_leaves_no_other_one_registered() {
 }
 
 #[test]
-fn a_socket_that_is_connected_to_itself_counts_as_refused() {
+fn socket_connected_to_itself_counts_as_refused() {
     let (sock, addr) = bound();
     sock.connect(&addr.into()).expect("TCP allows it");
     let sock = Socket::new(TcpStream::from(sock)).expect("non-blocking");

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn internet_addresses_come_back_as_they_went() {
+fn ip_addresses_survive_the_round_trip() {
     for text in [
         "127.0.0.1:80",
         "255.1.2.3:65535",
@@ -14,7 +14,7 @@ fn internet_addresses_come_back_as_they_went() {
 }
 
 #[test]
-fn unix_paths_come_back_as_they_went_and_no_name_stays_none() {
+fn unix_paths_and_unnamed_addresses_survive_the_round_trip() {
     let address = RawAddress::from_path(Path::new("/tmp/a socket")).expect("short enough");
     let back = address.to_unix().expect("a path");
     assert_eq!(back.as_pathname(), Some(Path::new("/tmp/a socket")));
@@ -26,7 +26,7 @@ fn unix_paths_come_back_as_they_went_and_no_name_stays_none() {
 }
 
 #[test]
-fn paths_that_no_socket_can_have_are_refused() {
+fn invalid_socket_paths_are_refused() {
     for path in ["", "a\0b", &"x".repeat(200)] {
         let error = RawAddress::from_path(Path::new(path)).expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use super::*;
 
 #[test]
-fn the_number_of_a_process_stays_the_same() {
+fn process_number_is_constant() {
     let process = Process::current();
     assert!(process.is_current());
     assert_eq!(process.number(), Process::current().number());
@@ -11,7 +11,7 @@ fn the_number_of_a_process_stays_the_same() {
 }
 
 #[test]
-fn a_value_of_this_process_is_made_once() {
+fn value_is_created_once_per_process() {
     static VALUE: PerProcess<Mutex<u32>> = PerProcess::new();
     let get = || VALUE.get(|_| Mutex::new(1));
     *get().lock().expect("whole") += 1;

@@ -1,9 +1,9 @@
-//! The page cache of Linux: three probes, the kind of a file system, and reading without a copy.
+//! The page cache of Linux: three probes, the kind of a file system, and reads without a copy.
 //!
 //! | probe | since | works on | result |
 //! |---|---|---|---|
-//! | preadv2(2), RWF_NOWAIT, 1 byte | 4.14 | ext4, XFS, Btrfs, F2FS | whether that byte is in memory |
-//! | cachestat(2) | 6.5 | all but overlayfs, where it returns 0 | how many pages a range has, including those being read |
+//! | preadv2(2), RWF_NOWAIT, 1 byte | 4.14 | ext4, XFS, Btrfs, F2FS | whether the byte is present |
+//! | cachestat(2) | 6.5 | all but overlayfs (0 there) | number of pages, also pages being read |
 //! | mincore(2) of a mapping | always | every local file system | which pages are up to date |
 //!
 //! These results are measured on Linux 6.18. Right after a readahead of a cold MiB begins,
@@ -11,7 +11,7 @@
 //! it, cachestat fails with EPERM. mincore then reports all its pages as present (`can_do_mincore`
 //! in mm/mincore.c).
 //!
-//! The functions make a system call directly if a C library may lack its function.
+//! If a C library may lack a function, this module makes the system call directly.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -21,22 +21,11 @@ use std::ptr;
 
 use libc::c_long;
 
-use super::Pages;
+use super::{FileSystem, Pages};
 use crate::sys::{cvt, cvt_len, uninterrupted};
 
 /// True, as the functions below work on this system.
 pub(crate) const IS_SUPPORTED: bool = true;
-
-/// The place in which a file system keeps its files.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum FileSystem {
-    /// In memory: a read never waits.
-    Memory,
-    /// On a disk of this machine.
-    Local,
-    /// Somewhere else, or unknown: a read may wait for a server, even for pages in the page cache.
-    Other,
-}
 
 /// Returns the size of a page, in bytes.
 pub(crate) fn page_size() -> u64 {
@@ -116,19 +105,19 @@ struct CacheStat {
 /// on hugetlbfs.
 pub(crate) fn cached_pages(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<u64> {
     let range = CacheRange { offset, len };
-    let mut answer = CacheStat::default();
-    // SAFETY: the kernel reads one range and writes one answer through the pointers. They point to
+    let mut stat = CacheStat::default();
+    // SAFETY: the kernel reads one range and writes one result through the pointers. They point to
     // locals with the kernel's layout.
     let result = cvt(unsafe {
         libc::syscall(
             SYS_CACHESTAT,
             c_long::from(fd.as_raw_fd()),
             &raw const range,
-            &raw mut answer,
+            &raw mut stat,
             0 as c_long,
         )
     });
-    result.map(|_| answer.cached)
+    result.map(|_| stat.cached)
 }
 
 /// A mapping of a file without access to its memory.
@@ -225,7 +214,7 @@ pub(crate) fn is_mincore_truthful(fd: BorrowedFd<'_>, size: u64) -> bool {
 
 /// Returns whether the file is on tmpfs or hugetlbfs.
 ///
-/// Only such files have seals. The kernel answers without a server.
+/// Only such files have seals. The call queries no server.
 pub(crate) fn is_sealable(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: no pointers.
     cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) }).is_ok()
@@ -279,12 +268,12 @@ const LOCAL: [u32; 19] = [
 ///
 /// The kernel may query a server first, which may take any time.
 pub(crate) fn file_system(fd: BorrowedFd<'_>) -> FileSystem {
-    let mut answer = MaybeUninit::<libc::statfs>::zeroed();
-    // SAFETY: the kernel writes one `statfs` through the pointer, which points to `answer`.
-    let call = || cvt(unsafe { libc::fstatfs(fd.as_raw_fd(), answer.as_mut_ptr()) });
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: the kernel writes one `statfs` through the pointer, which points to `stat`.
+    let call = || cvt(unsafe { libc::fstatfs(fd.as_raw_fd(), stat.as_mut_ptr()) });
     let result = uninterrupted(call);
     // SAFETY: all zeros is a valid `statfs`, even if the call writes nothing.
-    let magic = unsafe { answer.assume_init() }.f_type as u32;
+    let magic = unsafe { stat.assume_init() }.f_type as u32;
     match result {
         Ok(_) if IN_MEMORY.contains(&magic) => FileSystem::Memory,
         Ok(_) if LOCAL.contains(&magic) => FileSystem::Local,
@@ -295,7 +284,7 @@ pub(crate) fn file_system(fd: BorrowedFd<'_>) -> FileSystem {
 /// Reads a range of a file into the page cache, and waits until it is there.
 ///
 /// An error ends the read. The send of the range then meets the same error.
-pub(crate) fn bring_in(fd: BorrowedFd<'_>, offset: u64, len: u64) {
+pub(crate) fn read_into_cache(fd: BorrowedFd<'_>, offset: u64, len: u64) {
     // The call below requests a long range in one piece, so that the disk is busy throughout.
     if len > 128 << 10 {
         // SAFETY: no pointers.

@@ -5,9 +5,20 @@
 mod platform;
 
 pub(crate) use platform::{
-    FileSystem, IS_SUPPORTED, bring_in, cached_pages, file_system, is_mincore_truthful,
-    is_resident, is_sealable, page_size, resident_pages,
+    IS_SUPPORTED, cached_pages, file_system, is_mincore_truthful, is_resident, is_sealable,
+    page_size, read_into_cache, resident_pages,
 };
+
+/// The place in which a file system keeps its files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FileSystem {
+    /// In memory: a read never waits.
+    Memory,
+    /// On a disk of this machine.
+    Local,
+    /// Somewhere else, or unknown: a read may wait for a server, even for pages in the page cache.
+    Other,
+}
 
 /// The most bytes of one call to [`resident_pages`].
 pub(crate) const MAX_RANGE: u64 = 1 << 20;

@@ -4,18 +4,10 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::Pages;
+use super::{FileSystem, Pages};
 
 /// False, as the library calls none of the functions below.
 pub(crate) const IS_SUPPORTED: bool = false;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(dead_code, reason = "the kinds are Linux's")]
-pub(crate) enum FileSystem {
-    Memory,
-    Local,
-    Other,
-}
 
 pub(crate) fn page_size() -> u64 {
     4096
@@ -50,4 +42,4 @@ pub(crate) fn file_system(_fd: BorrowedFd<'_>) -> FileSystem {
     FileSystem::Memory
 }
 
-pub(crate) fn bring_in(_fd: BorrowedFd<'_>, _offset: u64, _len: u64) {}
+pub(crate) fn read_into_cache(_fd: BorrowedFd<'_>, _offset: u64, _len: u64) {}

@@ -1,9 +1,10 @@
 //! sendfile(2) of Linux.
 //!
-//! - With an offset given the file's own position is neither used nor moved (sendfile(2)), so several transfers of one file do
-//!   not disturb each other.
-//! - What it could not send is no error where something was sent: the count says it, and the next call says why.
-//! - A length of 0 sends nothing here, and "until the end" on the BSDs: it is never asked for.
+//! - With an offset, the call neither uses nor moves the file's position. So several transfers of
+//!   one file do not disturb each other.
+//! - If the call sends a part, it returns the count without an error. The next call returns the
+//!   error.
+//! - A length of 0 sends nothing. On the BSDs it means "until the end", so no caller passes it.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

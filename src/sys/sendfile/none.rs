@@ -1,4 +1,4 @@
-//! A system whose sendfile(2) is not used: every transfer takes the fallback.
+//! Systems whose sendfile(2) the library does not use. Every transfer takes the fallback.
 
 use std::io;
 use std::os::fd::BorrowedFd;

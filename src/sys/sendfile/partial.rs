@@ -1,22 +1,28 @@
-//! What a sendfile(2) says that counts and fails at once, as those of the BSDs and macOS do. The rule without the system call,
-//! so that it is tried on every system.
+//! The result of a sendfile(2) that returns a count and an error at once, as on the BSDs.
 //!
-//! - Bytes may have been sent although the call failed. The manuals promise the count for EAGAIN, for EINTR and, on FreeBSD, for
-//!   EBUSY; for these it is the answer, and the next call says why it was no more. A caller that takes the error for the answer
-//!   sends those bytes twice (jonashaag/bjoern#144, erlang/otp#694, python/cpython#80669).
-//! - For all other errors the count means nothing: macOS's is an argument too and may come back as it was given, DragonFly's is
-//!   not defined. Nor can they wait for the next call: FreeBSD forgets a connection's error when it has told it.
-//! - A length of 0 means "until the end of the file". It is never asked for.
+//! The rule is apart from the system call, so that its tests run on every system.
+//!
+//! - A call may send bytes and fail. The manuals promise a correct count for EAGAIN, for EINTR and,
+//!   on FreeBSD, for EBUSY. For these errors the count is the result, and the next call returns the
+//!   error. A caller that ignores the count sends those bytes twice (jonashaag/bjoern#144,
+//!   erlang/otp#694, python/cpython#80669).
+//! - For all other errors the error is the result. DragonFly does not define the count then. The
+//!   error cannot wait for the next call, as FreeBSD reports an error of the connection once.
+//! - A length of 0 means "until the end of the file", so no caller passes it.
 
 use std::io;
 
-/// What the system call left behind.
+/// The results of one system call.
 pub(super) struct Reply {
     pub(super) result: io::Result<()>,
     pub(super) sent: libc::off_t,
 }
 
-/// Makes one call, for at least one byte, and says how many were sent or why none were.
+/// Makes one call for at least one byte, and returns how many bytes it sent.
+///
+/// # Errors
+///
+/// The error of the call. EOVERFLOW if the offset is beyond the largest one.
 pub(super) fn attempt(
     offset: u64,
     len: usize,
@@ -32,16 +38,17 @@ pub(super) fn attempt(
     let sent = usize::try_from(sent).unwrap_or(0).min(len);
     match result {
         Ok(()) => Ok(sent),
-        Err(error) if sent > 0 && counts(&error) => Ok(sent),
+        Err(error) if sent > 0 && is_count_valid(&error) => Ok(sent),
         Err(error) => Err(error),
     }
 }
 
-/// Whether the count is right beside this error.
+/// Returns whether the count is correct if the call returns this error.
 ///
-/// FreeBSD's EBUSY is the answer to SF_NODISKIO alone (vn_sendfile in sys/kern/kern_sendfile.c), which is not asked for. Should it
-/// come with nothing sent, it stays the error that it is: no event tells when to try again, and trying at once would spin.
-fn counts(error: &io::Error) -> bool {
+/// FreeBSD fails with EBUSY only for SF_NODISKIO (vn_sendfile in sys/kern/kern_sendfile.c), a flag
+/// that the library does not pass. If EBUSY comes without any bytes, it ends the transfer. No event
+/// reports when a retry can succeed, and retries at once would keep the processor busy.
+fn is_count_valid(error: &io::Error) -> bool {
     let errno = error.raw_os_error();
     [libc::EAGAIN, libc::EINTR, libc::EBUSY]
         .map(Some)

@@ -1,13 +1,13 @@
 //! The disposition of a signal: what the process does when the signal arrives.
 //!
-//! The kernel has no call that replaces a disposition only if it is a certain one. [`replace`]
-//! comes close: it reads the present one, swaps, and looks at what the swap returned. If another
-//! thread installed a handler in between, it goes back.
+//! The kernel has no call that replaces a disposition only if it has a certain value. [`replace`]
+//! comes close: it reads the present one, swaps, and compares the result. If another thread
+//! installed a handler in between, `replace` installs that one again.
 //!
-//! Everything here is safe inside a signal handler: sigaction(2), no lock, no allocation. It is
-//! also thrifty with the stack: the handler may run on the alternate stack of a Rust thread, which
-//! has 8 KiB, and of these a processor with AVX-512 takes 3.4 KiB for its registers. So actions are
-//! passed by reference, and an unoptimized build copies none.
+//! All functions are safe in a signal handler: they use sigaction(2), no lock and no allocation.
+//! They also use little stack. The handler may run on the alternate stack of a Rust thread, which
+//! has 8 KiB. A processor with AVX-512 uses 3.4 KiB of it for its registers. So functions take
+//! actions by reference, and an unoptimized build copies none.
 
 use std::io;
 use std::mem;
@@ -17,8 +17,8 @@ use crate::sys::cvt;
 
 /// The default action, with no flags and an empty mask.
 pub(super) const DEFAULT: libc::sigaction = {
-    // SAFETY: sigaction is integers, a function pointer that may be null, and a set of bits: all
-    // zero is a value of it.
+    // SAFETY: sigaction has integers, a function pointer that may be null, and a set of bits. So
+    // all zeros is a valid value.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = libc::SIG_DFL;
     action
@@ -26,7 +26,7 @@ pub(super) const DEFAULT: libc::sigaction = {
 
 /// Writes the present action of `signal` to `present`.
 pub(super) fn read(signal: i32, present: &mut libc::sigaction) -> io::Result<()> {
-    // SAFETY: a null new action asks for the present one, which is written to `present`.
+    // SAFETY: with a null new action, the kernel only writes the present one to `present`.
     cvt(unsafe { libc::sigaction(signal, ptr::null(), present) })?;
     Ok(())
 }
@@ -35,21 +35,22 @@ pub(super) fn read(signal: i32, present: &mut libc::sigaction) -> io::Result<()>
 ///
 /// # Safety
 ///
-/// The handler of `next` may run at any time, on any thread: it is SIG_DFL, SIG_IGN, one that the
-/// kernel returned, or one that does only what a signal handler may do.
+/// The handler of `next` may run at any time, on any thread. It must be SIG_DFL, SIG_IGN, a handler
+/// that the kernel returned, or one that is safe in a signal.
 pub(super) unsafe fn swap(
     signal: i32,
     next: &libc::sigaction,
     before: &mut libc::sigaction,
 ) -> io::Result<()> {
-    // SAFETY: both pointers are to values that outlive the call; the caller answers for the
-    // handler.
+    // SAFETY: both pointers are to values that live longer than the call. The handler is safe by
+    // the caller's promise.
     cvt(unsafe { libc::sigaction(signal, next, before) })?;
     Ok(())
 }
 
-/// Installs `next` if the present handler is `expected`, and returns whether it did. Writes the
-/// action that it replaced to `before`, or the one that stays.
+/// Installs `next` if the present handler is `expected`, and returns whether it did.
+///
+/// It writes the action that it replaced to `before`, or the one that stays.
 ///
 /// # Safety
 ///
@@ -69,8 +70,8 @@ pub(super) unsafe fn replace(
     if before.sa_sigaction == expected {
         return Ok(true);
     }
-    // Another thread installed `before` after the look above. It is the newest, so it goes back. If
-    // the swap finds yet another one, that is newer still.
+    // Another thread installed `before` after the read above. It is the newest, so install it
+    // again. If that swap returns yet another one, that one is newer still.
     let mut installed = next.sa_sigaction;
     let mut found = DEFAULT;
     loop {

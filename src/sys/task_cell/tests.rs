@@ -8,7 +8,7 @@ fn polled<F: Future, R>(cell: Pin<&FutureOrOutput<F, R>>) -> Option<Poll<F::Outp
 }
 
 #[test]
-fn a_future_gives_way_to_its_result() {
+fn output_replaces_the_future() {
     let task = WithHeader::pin("head", FutureOrOutput::<_, u8>::new(ready(7_u8)));
     assert_eq!(*task.head(), "head");
     let cell = task.as_ref().body();
@@ -19,40 +19,42 @@ fn a_future_gives_way_to_its_result() {
     assert_eq!((cell.take(), cell.take()), (Some(7), None));
 }
 
-type Held = FutureOrOutput<std::future::Pending<()>, Inside>;
+type SelfReader = FutureOrOutput<Pending<()>, TakesOwnCell>;
 
-/// Looks into its own cell while it is dropped, and says whether it is out of reach.
-struct Inside {
-    cell: std::rc::Weak<Held>,
-    is_out_of_reach: Rc<Cell<bool>>,
+/// A value that tries to take its own cell's output while it is dropped.
+struct TakesOwnCell {
+    cell: std::rc::Weak<SelfReader>,
+    is_unreachable: Rc<Cell<bool>>,
 }
 
-impl Drop for Inside {
+impl Drop for TakesOwnCell {
     fn drop(&mut self) {
         let cell = self.cell.upgrade().expect("its cell lives on");
-        self.is_out_of_reach.set(cell.take().is_none());
+        self.is_unreachable.set(cell.take().is_none());
     }
 }
 
 #[test]
-fn what_is_being_dropped_is_out_of_reach() {
-    let cell: Rc<Held> = Rc::new(FutureOrOutput::new(pending()));
-    let is_out_of_reach = Rc::new(Cell::new(false));
-    cell.set(Inside {
+fn content_is_unreachable_while_it_is_dropped() {
+    let cell: Rc<SelfReader> = Rc::new(FutureOrOutput::new(pending()));
+    let is_unreachable = Rc::new(Cell::new(false));
+    cell.set(TakesOwnCell {
         cell: Rc::downgrade(&cell),
-        is_out_of_reach: is_out_of_reach.clone(),
+        is_unreachable: is_unreachable.clone(),
     });
     cell.clear();
-    assert!(is_out_of_reach.get());
+    assert!(is_unreachable.get());
     assert!(cell.take().is_none());
 }
 
-/// Panics of `replace`, called while the cell's own content is dropped.
-fn replace_while_busy(replace: impl Fn(&FutureOrOutput<Pending<()>, AtDrop>) + 'static) -> bool {
-    let cell: Rc<FutureOrOutput<Pending<()>, AtDrop>> = Rc::new(FutureOrOutput::new(pending()));
+/// Returns whether `replace` panics during the drop of the cell's content.
+fn replace_while_busy(
+    replace: impl Fn(&FutureOrOutput<Pending<()>, CallOnDrop>) + 'static,
+) -> bool {
+    let cell: Rc<FutureOrOutput<Pending<()>, CallOnDrop>> = Rc::new(FutureOrOutput::new(pending()));
     let panicked = Rc::new(Cell::new(false));
     let (inside, panics) = (cell.clone(), panicked.clone());
-    cell.set(AtDrop(Some(Box::new(move || {
+    cell.set(CallOnDrop(Some(Box::new(move || {
         let replace = std::panic::AssertUnwindSafe(|| replace(&inside));
         panics.set(std::panic::catch_unwind(replace).is_err());
     }))));
@@ -61,9 +63,9 @@ fn replace_while_busy(replace: impl Fn(&FutureOrOutput<Pending<()>, AtDrop>) + '
     panicked.get()
 }
 
-struct AtDrop(Option<Box<dyn FnOnce()>>);
+struct CallOnDrop(Option<Box<dyn FnOnce()>>);
 
-impl Drop for AtDrop {
+impl Drop for CallOnDrop {
     fn drop(&mut self) {
         self.0.take().into_iter().for_each(|call| call());
     }
@@ -71,12 +73,12 @@ impl Drop for AtDrop {
 
 #[test]
 fn content_in_use_cannot_be_replaced() {
-    assert!(replace_while_busy(|cell| cell.set(AtDrop(None))));
+    assert!(replace_while_busy(|cell| cell.set(CallOnDrop(None))));
     assert!(replace_while_busy(FutureOrOutput::clear));
 }
 
 #[test]
-fn a_panic_leaves_the_stage_in_order() {
+fn panic_leaves_the_cell_usable() {
     let future = std::future::poll_fn(|_| -> Poll<()> { panic!("no") });
     let cell = Rc::pin(FutureOrOutput::<_, ()>::new(future));
     let poll = std::panic::AssertUnwindSafe(|| polled(cell.as_ref()));

@@ -24,31 +24,31 @@ fn header(from: usize, more: bool) -> Action {
 }
 
 #[test]
-fn header_goes_in_front_of_a_count_without_a_question() {
+fn header_before_a_count_needs_no_stat() {
     let mut machine = with_header(Some(7), true);
     assert_eq!(machine.action(), header(0, true));
-    machine.on_outcome(Outcome::Sent(4));
+    machine.on_outcome(SendOutcome::Sent(4));
     assert_eq!(machine.action(), header(4, true));
     assert!(machine.is_held_back(), "also where it ends here");
-    machine.on_outcome(Outcome::Interrupted);
+    machine.on_outcome(SendOutcome::Interrupted);
     assert_eq!(machine.action(), header(4, true));
-    machine.on_outcome(Outcome::WouldBlock);
+    machine.on_outcome(SendOutcome::WouldBlock);
     assert_eq!(machine.action(), Action::Wait);
     machine.begin_step(false);
     assert_eq!(machine.action(), Action::Wait);
     machine.begin_step(true);
     assert_eq!(machine.action(), header(4, true));
     assert_eq!((machine.position(), machine.sent()), (0, 0));
-    machine.on_outcome(Outcome::Sent(6));
+    machine.on_outcome(SendOutcome::Sent(6));
     assert!(machine.is_held_back());
     assert_sends(&machine, 0, 7);
-    machine.on_outcome(Outcome::Sent(7));
+    machine.on_outcome(SendOutcome::Sent(7));
     assert!(!machine.is_held_back());
     ends_with(machine, 7);
 }
 
 #[test]
-fn header_comes_after_the_size_was_asked_for() {
+fn header_follows_the_stat() {
     let mut machine = with_header(None, true);
     assert_eq!(machine.action(), STAT);
     machine.on_stat(Ok(Stat {
@@ -56,15 +56,15 @@ fn header_comes_after_the_size_was_asked_for() {
         is_cached: true,
     }));
     assert_eq!(machine.action(), header(0, true));
-    machine.on_outcome(Outcome::Sent(10));
+    machine.on_outcome(SendOutcome::Sent(10));
     assert_sends(&machine, 0, 5);
 }
 
 #[test]
-fn header_of_nothing_does_not_say_that_more_follows() {
+fn header_of_an_empty_file_announces_no_more_bytes() {
     let mut machine = with_header(Some(0), true);
     assert_eq!(machine.action(), header(0, false));
-    machine.on_outcome(Outcome::Sent(10));
+    machine.on_outcome(SendOutcome::Sent(10));
     assert!(!machine.is_held_back());
     ends_with(machine, 0);
     let options = MachineOptions {
@@ -73,44 +73,44 @@ fn header_of_nothing_does_not_say_that_more_follows() {
         header: 3,
     };
     let mut machine = Machine::new(Plan::new(9, None), options);
-    let learned = |machine: &mut Machine| {
+    let report_size = |machine: &mut Machine| {
         machine.on_stat(Ok(Stat {
             size: 9,
             is_cached: true,
         }));
     };
-    learned(&mut machine);
-    learned(&mut machine);
+    report_size(&mut machine);
+    report_size(&mut machine);
     let (part, more) = (0..3, false);
     assert_eq!(machine.action(), Action::SendHeader { part, more });
-    machine.on_outcome(Outcome::Sent(3));
+    machine.on_outcome(SendOutcome::Sent(3));
     assert!(
         matches!(machine.action(), Action::Stat { sync: true }),
         "it may have grown"
     );
-    learned(&mut machine);
+    report_size(&mut machine);
     ends_with(machine, 0);
 }
 
 #[test]
-fn header_in_front_of_a_file_that_turns_out_empty_is_held_back_until_the_end() {
+fn header_is_held_back_until_an_empty_file_ends() {
     let mut machine = with_header(Some(7), true);
-    machine.on_outcome(Outcome::Sent(10));
-    machine.on_outcome(Outcome::Nothing);
+    machine.on_outcome(SendOutcome::Sent(10));
+    machine.on_outcome(SendOutcome::Nothing);
     machine.on_stat(Ok(Stat {
         size: 0,
         is_cached: true,
     }));
     assert_sends(&machine, 0, 7);
-    machine.on_outcome(Outcome::Nothing);
-    assert_eq!(machine.reason(), Some(Fallback::Nothing));
+    machine.on_outcome(SendOutcome::Nothing);
+    assert_eq!(machine.fallback_reason(), Some(Fallback::Nothing));
     machine.on_block(Ok(0));
     assert!(machine.is_held_back());
     ends_with(machine, 0);
 }
 
 #[test]
-fn header_is_not_sent_where_the_file_is_none_for_sendfile() {
+fn header_of_an_uncached_file_needs_the_fallback() {
     let uncached = Stat {
         size: 9,
         is_cached: false,
@@ -121,23 +121,23 @@ fn header_is_not_sent_where_the_file_is_none_for_sendfile() {
     let mut machine = with_header(None, true);
     machine.on_stat(Ok(uncached));
     assert_eq!(machine.action(), header(0, true));
-    machine.on_outcome(Outcome::Sent(10));
+    machine.on_outcome(SendOutcome::Sent(10));
     assert!(matches!(machine.action(), Action::Read(_)));
 }
 
 #[test]
-fn header_that_fails_or_goes_nowhere_ends_it() {
+fn failed_header_ends_the_transfer() {
     let mut machine = with_header(Some(7), true);
-    machine.on_outcome(Outcome::Failed(os(libc::EPIPE)));
+    machine.on_outcome(SendOutcome::Failed(os(libc::EPIPE)));
     fails_with(machine, libc::EPIPE, 0);
     let mut machine = with_header(Some(7), true);
-    machine.on_outcome(Outcome::Nothing);
+    machine.on_outcome(SendOutcome::Nothing);
     let error = machine.result().expect_err("nothing moves");
     assert_eq!(error.kind(), io::ErrorKind::WriteZero);
 }
 
 #[test]
-fn header_goes_a_mebibyte_at_a_time_and_yields_after_the_budget() {
+fn header_is_sent_in_mebibytes_and_yields_after_the_budget() {
     let options = MachineOptions {
         fallback: true,
         prefetch: false,
@@ -146,12 +146,12 @@ fn header_goes_a_mebibyte_at_a_time_and_yields_after_the_budget() {
     let part = |part| Action::SendHeader { part, more: true };
     let mut machine = Machine::new(Plan::new(0, Some(1)), options);
     assert_eq!(machine.action(), part(0..MIB));
-    machine.on_outcome(Outcome::Sent(MIB));
+    machine.on_outcome(SendOutcome::Sent(MIB));
     assert_eq!(machine.action(), part(MIB..2 * MIB));
-    machine.on_outcome(Outcome::Sent(MIB));
+    machine.on_outcome(SendOutcome::Sent(MIB));
     assert_eq!(machine.action(), Action::Yield);
     machine.begin_step(false);
     assert_eq!(machine.action(), part(2 * MIB..2 * MIB + 7));
-    machine.on_outcome(Outcome::Sent(7));
+    machine.on_outcome(SendOutcome::Sent(7));
     assert_sends(&machine, 0, 1);
 }

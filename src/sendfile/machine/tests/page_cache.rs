@@ -1,4 +1,4 @@
-//! Tests of transfers that probe the page cache, with the driver's reports that are no outcomes.
+//! Tests of transfers that probe the page cache.
 
 use super::*;
 
@@ -19,11 +19,11 @@ fn prefetching(size: u64) -> Machine {
 }
 
 #[test]
-fn slow_file_system_takes_the_fallback_from_where_it_is() {
+fn slow_file_system_takes_the_fallback_at_the_current_offset() {
     let mut machine = prefetching(3 << 20);
-    machine.on_outcome(Outcome::Sent(MIB));
+    machine.on_outcome(SendOutcome::Sent(MIB));
     machine.use_fallback(Fallback::NoAnswer);
-    assert_eq!(machine.reason(), Some(Fallback::NoAnswer));
+    assert_eq!(machine.fallback_reason(), Some(Fallback::NoAnswer));
     assert_eq!(machine.action(), read(1 << 20, BLOCK));
 }
 
@@ -52,14 +52,14 @@ fn header_comes_before_the_fallback_of_a_slow_file_system() {
         ..PREFETCH
     };
     let mut machine = Machine::new(Plan::new(0, Some(9)), options);
-    machine.on_outcome(Outcome::Sent(3));
+    machine.on_outcome(SendOutcome::Sent(3));
     machine.use_fallback(Fallback::NoAnswer);
     assert!(machine.is_held_back());
     assert_eq!(machine.action(), read(0, 9));
 }
 
 #[test]
-fn slow_file_system_is_read_a_block_ahead_and_no_further_than_the_count() {
+fn slow_file_system_is_read_one_block_ahead_within_the_count() {
     let mut machine = Machine::new(Plan::new(7, Some(BLOCK as u64 + 9)), PREFETCH);
     machine.use_fallback(Fallback::NoAnswer);
     assert_eq!(machine.next_block(), None);
@@ -68,20 +68,20 @@ fn slow_file_system_is_read_a_block_ahead_and_no_further_than_the_count() {
         machine.next_block(),
         Some(BLOCK as u64 + 7..BLOCK as u64 + 16)
     );
-    machine.on_outcome(Outcome::Sent(BLOCK));
+    machine.on_outcome(SendOutcome::Sent(BLOCK));
     machine.on_block(Ok(9));
     assert_eq!(machine.next_block(), None);
 }
 
 #[test]
-fn slow_file_system_without_a_reader_is_sent_as_it_is() {
+fn slow_file_system_without_a_reader_takes_sendfile() {
     let mut machine = prefetching(100);
     machine.use_fallback(Fallback::NoAnswer);
     machine.on_block(Ok(40));
-    machine.on_outcome(Outcome::Sent(40));
+    machine.on_outcome(SendOutcome::Sent(40));
     machine.on_no_reader(os(libc::EMFILE));
     assert_sends(&machine, 40, 60);
-    machine.on_outcome(Outcome::NotAvailable(libc::EINVAL));
+    machine.on_outcome(SendOutcome::NotAvailable(libc::EINVAL));
     machine.on_no_reader(os(libc::EMFILE));
     fails_with(machine, libc::EMFILE, 40);
 }
@@ -89,23 +89,23 @@ fn slow_file_system_without_a_reader_is_sent_as_it_is() {
 #[test]
 fn file_without_bytes_ends_if_there_is_no_reader() {
     let mut machine = prefetching(0);
-    machine.on_outcome(Outcome::Nothing);
+    machine.on_outcome(SendOutcome::Nothing);
     machine.on_no_reader(os(libc::EMFILE));
     ends_with(machine, 0);
 }
 
 #[test]
-fn slow_file_system_without_a_reader_asks_for_the_size_if_it_must() {
+fn slow_file_system_without_a_reader_needs_a_stat_if_the_size_is_unknown() {
     let mut machine = prefetching(100);
     machine.use_fallback(Fallback::NoAnswer);
     machine.on_block(Ok(120));
-    machine.on_outcome(Outcome::Sent(120));
+    machine.on_outcome(SendOutcome::Sent(120));
     machine.on_no_reader(os(libc::EMFILE));
     assert_eq!(machine.action(), STAT);
 }
 
 #[test]
-fn size_that_no_server_was_asked_for_ends_nothing() {
+fn size_without_sync_does_not_end_the_transfer() {
     let mut machine = Machine::new(Plan::new(9, None), PREFETCH);
     let stat = |size| {
         Ok(Stat {
@@ -118,16 +118,16 @@ fn size_that_no_server_was_asked_for_ends_nothing() {
     assert_eq!(machine.action(), STAT);
     machine.on_stat(stat(12));
     assert_sends(&machine, 9, 3);
-    machine.on_outcome(Outcome::Sent(3));
+    machine.on_outcome(SendOutcome::Sent(3));
     assert_eq!(machine.action(), STAT);
     machine.on_stat(stat(12));
     ends_with(machine, 3);
 }
 
 #[test]
-fn send_tells_how_far_the_page_cache_may_look_ahead() {
+fn send_has_the_end_of_the_owed_bytes() {
     let mut machine = prefetching(3 << 20);
-    machine.on_outcome(Outcome::Sent(MIB));
+    machine.on_outcome(SendOutcome::Sent(MIB));
     let owed_until = 3 << 20;
     let range = 1 << 20..2 << 20;
     assert_eq!(machine.action(), Action::Send { range, owed_until });

@@ -1,21 +1,21 @@
-//! The rule against a system call that does what a script says.
+//! Tests of the rule with a scripted kernel.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
-use super::{Reply, attempt, counts};
+use super::{Reply, attempt, is_count_valid};
 
-/// What the script's kernel does at one call: takes so many bytes at most, and fails or not.
+/// One scripted call: the most bytes that it takes, and its error.
 #[derive(Clone, Copy, Debug)]
 struct Play(usize, Option<i32>);
 
-/// What the length says beside an error for which no manual promises it.
+/// The kernel's count beside an error for which no manual promises it.
 #[derive(Clone, Copy, Debug)]
 enum Flavour {
-    /// A number of its own, which the kernel has set.
+    /// The number of bytes taken.
     FreeBsd,
-    /// The argument, as it was given.
-    MacOs,
+    /// Undefined; here the length of the call.
+    DragonFly,
 }
 
 struct Kernel {
@@ -25,7 +25,7 @@ struct Kernel {
     arrived: Vec<u8>,
 }
 
-/// A kernel with a file of 53 bytes, no two of them the same.
+/// Creates a kernel with a file of 53 distinct bytes.
 fn kernel(flavour: Flavour, script: &[Play]) -> Kernel {
     Kernel {
         flavour,
@@ -36,9 +36,9 @@ fn kernel(flavour: Flavour, script: &[Play]) -> Kernel {
 }
 
 impl Kernel {
-    /// One system call. After the script it takes whatever it is given.
+    /// Makes one system call. After the end of the script, it takes all bytes.
     fn call(&mut self, offset: libc::off_t, len: usize) -> Reply {
-        assert_ne!(len, 0, "that would mean: until the end");
+        assert_ne!(len, 0, "a length of 0 means: until the end");
         let Play(most, errno) = self.script.pop_front().unwrap_or(Play(len, None));
         let from = usize::try_from(offset).expect("no negative offset");
         let rest = self.file.get(from..).unwrap_or_default();
@@ -46,7 +46,7 @@ impl Kernel {
         self.arrived.extend(taken);
         let result = errno.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)));
         let sent = match (&result, self.flavour) {
-            (Err(error), Flavour::MacOs) if !counts(error) => len,
+            (Err(error), Flavour::DragonFly) if !is_count_valid(error) => len,
             _ => taken.len(),
         };
         let sent = sent.try_into().expect("a short file");
@@ -54,7 +54,7 @@ impl Kernel {
     }
 }
 
-/// Sends from `offset` to the end, ten bytes at a time, as a transfer does; gives where it stopped.
+/// Sends from `offset` to the end, ten bytes at a time, and returns the last position.
 fn transfer(kernel: &mut Kernel, offset: u64) -> io::Result<u64> {
     let mut position = offset;
     for _ in 0..100 {
@@ -67,7 +67,7 @@ fn transfer(kernel: &mut Kernel, offset: u64) -> io::Result<u64> {
             },
         }
     }
-    panic!("it does not end");
+    panic!("the transfer does not end");
 }
 
 const PLAYS: [Play; 8] = [
@@ -81,7 +81,7 @@ const PLAYS: [Play; 8] = [
     Play(10, None),
 ];
 
-/// All scripts of so many calls.
+/// Returns all scripts of `calls` calls.
 fn scripts(calls: usize) -> Vec<Vec<Play>> {
     if calls == 0 {
         return vec![Vec::new()];
@@ -94,11 +94,11 @@ fn scripts(calls: usize) -> Vec<Vec<Play>> {
 }
 
 #[test]
-fn whatever_the_kernel_answers_every_byte_arrives_once() {
+fn each_byte_arrives_once_for_every_script() {
     let all = scripts(4);
     assert_eq!(all.len(), 4096);
     for script in all {
-        for flavour in [Flavour::FreeBsd, Flavour::MacOs] {
+        for flavour in [Flavour::FreeBsd, Flavour::DragonFly] {
             let mut kernel = kernel(flavour, &script);
             let end = transfer(&mut kernel, 2).expect("to the end");
             assert_eq!(end, 53, "{script:?}");
@@ -108,9 +108,9 @@ fn whatever_the_kernel_answers_every_byte_arrives_once() {
 }
 
 #[test]
-fn other_errors_are_the_answer_whatever_the_count_says() {
+fn other_errors_are_returned_with_any_count() {
     for errno in [libc::EPIPE, libc::ENOTCONN, libc::EIO, libc::ENOBUFS] {
-        for flavour in [Flavour::FreeBsd, Flavour::MacOs] {
+        for flavour in [Flavour::FreeBsd, Flavour::DragonFly] {
             for taken in [0, 4] {
                 let mut kernel = kernel(flavour, &[Play(10, None), Play(taken, Some(errno))]);
                 let error = transfer(&mut kernel, 0).expect_err("an error");
@@ -128,7 +128,7 @@ fn one(play: Play) -> io::Result<usize> {
 }
 
 #[test]
-fn what_was_sent_is_the_answer_and_else_why_nothing_was() {
+fn count_is_returned_if_bytes_were_sent_and_else_the_error() {
     for (errno, kind) in [
         (libc::EAGAIN, ErrorKind::WouldBlock),
         (libc::EINTR, ErrorKind::Interrupted),
@@ -142,30 +142,29 @@ fn what_was_sent_is_the_answer_and_else_why_nothing_was() {
 }
 
 #[test]
-fn at_the_end_of_the_file_nothing_is_sent_and_nothing_is_wrong() {
+fn end_of_file_returns_0() {
     for offset in [53, 54, 1 << 40] {
-        let mut kernel = kernel(Flavour::MacOs, &[]);
+        let mut kernel = kernel(Flavour::DragonFly, &[]);
         let sent = attempt(offset, 10, |offset, len| kernel.call(offset, len));
         assert_eq!(sent.expect("the end"), 0);
     }
 }
 
 #[test]
-fn nothing_is_asked_for_no_bytes_and_beyond_all_offsets() {
+fn no_call_is_made_for_0_bytes_or_past_the_largest_offset() {
     let never = |_, _| -> Reply { panic!("a call") };
     assert_eq!(attempt(5, 0, never).expect("nothing"), 0);
     let error = attempt(1 << 63, 10, never).expect_err("no such offset");
     assert_eq!(error.raw_os_error(), Some(libc::EOVERFLOW));
 }
 
-/// No kernel should; but what it could not have sent must not be skipped.
 #[test]
-fn a_count_of_more_than_was_asked_for_is_not_believed() {
-    for (sent, believed) in [(11, 10), (-1, 0)] {
+fn count_beyond_the_length_is_limited_to_it() {
+    for (sent, expected) in [(11, 10), (-1, 0)] {
         let reply = |_, _| Reply {
             result: Ok(()),
             sent,
         };
-        assert_eq!(attempt(0, 10, reply).expect("a count"), believed);
+        assert_eq!(attempt(0, 10, reply).expect("a count"), expected);
     }
 }

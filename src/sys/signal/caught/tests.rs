@@ -1,10 +1,10 @@
-//! Races of the handler, each set up by hand. Each test runs in forked children.
+//! Tests of the handler's races, in forked children.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 
 use super::*;
-use crate::sys::{self, cvt};
+use crate::sys::cvt;
 
 const SIGNAL: i32 = libc::SIGUSR1;
 
@@ -51,26 +51,26 @@ fn second_of_two_simultaneous_ctrl_c_ends_the_process() {
     let status = status_of(|| {
         set(libc::SIGINT, libc::SIG_DFL);
         let slot = SignalSlot::new().expect("a slot");
-        let is_caught = slot.want_interrupt().expect("installed");
+        let is_caught = slot.enable_interrupt().expect("installed");
         // SAFETY: no pointers; the signal is handled.
         unsafe { libc::raise(libc::SIGINT) };
         // The second thread's handler has begun before the first one installed the default.
-        catch(libc::SIGINT);
+        handle_signal(libc::SIGINT);
         !is_caught
     });
     assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGINT);
 }
 
 #[test]
-fn a_handler_called_by_a_foreign_one_does_not_raise_the_signal() {
+fn handler_called_by_a_foreign_one_does_not_raise_the_signal() {
     extern "C" fn foreign(signal: libc::c_int) {
-        catch(signal);
+        handle_signal(signal);
     }
     assert_in_child(|| {
         set(SIGNAL, foreign as *const () as libc::sighandler_t);
         let slot = SignalSlot::new().expect("a slot");
-        slot.want(SIGNAL).expect("a signal");
-        slot.unwant(SIGNAL);
+        slot.catch(SIGNAL).expect("a signal");
+        slot.release(SIGNAL);
         // SAFETY: no pointers; the signal is handled.
         unsafe { libc::raise(SIGNAL) };
         true
@@ -78,53 +78,52 @@ fn a_handler_called_by_a_foreign_one_does_not_raise_the_signal() {
 }
 
 #[test]
-fn want_waits_for_a_handler_that_is_handing_the_signal_back() {
+fn catch_waits_for_a_handler_that_restores_the_former_action() {
     // The child then inherits the former actions of the test process, as after another test.
     drop(former());
     assert_in_child(|| {
         let slot: &SignalSlot = Box::leak(Box::new(SignalSlot::new().expect("a slot")));
         // The first call in a child sets the count to 0.
         drop(former());
-        let counted = HandingBack::begin();
+        let counted = RestoreCount::begin();
         let (sender, receiver) = mpsc::channel();
-        // A thread of std could hang: at the fork another thread may have held the lock that std
-        // takes to start one.
-        let want = move || {
-            slot.want(SIGNAL).expect("a signal");
-            sender.send(()).expect("it waits");
-        };
-        sys::thread::start(want).expect("a thread");
+        // A thread of std may hang in a forked child, as `sys::thread` explains.
+        let started = crate::sys::thread::start(move || {
+            slot.catch(SIGNAL).expect("a signal");
+            sender.send(()).expect("the receiver waits");
+        });
+        started.expect("a thread");
         while !slot.shared.wants(SIGNAL as usize) {
             thread::yield_now();
         }
         let is_waiting = receiver.try_recv().is_err() && present() == libc::SIG_DFL;
         drop(counted);
-        is_waiting && receiver.recv().is_ok() && present() == ours()
+        is_waiting && receiver.recv().is_ok() && present() == handler_address()
     });
 }
 
 #[test]
-fn a_child_does_not_wait_for_a_handler_of_its_parent() {
+fn child_does_not_wait_for_a_handler_of_its_parent() {
     assert_in_child(|| {
         drop(former());
-        let _counted = HandingBack::begin();
+        let _counted = RestoreCount::begin();
         status_of(|| {
             let slot = SignalSlot::new().expect("a slot");
-            slot.want(SIGNAL).is_ok()
+            slot.catch(SIGNAL).is_ok()
         }) == 0
     });
 }
 
 #[test]
-fn a_child_that_was_forked_under_the_lock_restores_the_former_disposition() {
+fn child_forked_under_the_lock_restores_the_former_action() {
     assert_in_child(|| {
         set(SIGNAL, libc::SIG_IGN);
         let slot = SignalSlot::new().expect("a slot");
-        slot.want(SIGNAL).expect("a signal");
+        slot.catch(SIGNAL).expect("a signal");
         let locked = former();
         let status = status_of(|| {
             let own = SignalSlot::new().expect("a slot");
-            own.want(SIGNAL).expect("a signal");
+            own.catch(SIGNAL).expect("a signal");
             drop(own);
             present() == libc::SIG_IGN
         });
