@@ -128,7 +128,7 @@ fn mentioned() -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn every_name_of_asyncios_has_one_row_and_every_row_a_name_of_asyncios() {
+fn every_asyncio_name_has_exactly_one_row() {
     let rows = rows();
     let mut on_page: Vec<_> = rows.iter().flat_map(|row| row.asyncio.clone()).collect();
     let mut recorded: Vec<_> = NAMES.lines().collect();
@@ -142,7 +142,7 @@ fn every_name_of_asyncios_has_one_row_and_every_row_a_name_of_asyncios() {
 }
 
 #[test]
-fn every_function_that_the_page_names_is_public_in_the_source() {
+fn every_function_on_the_page_is_public() {
     let public = public();
     let mentioned = mentioned();
     assert!(mentioned.len() > 50, "the page was read: {mentioned:?}");
@@ -192,7 +192,7 @@ fn is_there(test: &str, texts: &[String], traces: &str) -> bool {
 }
 
 #[test]
-fn the_tests_that_rows_name_are_there_and_a_row_that_says_same_names_one() {
+fn named_tests_exist_and_same_rows_name_one() {
     let traces =
         fs::read_to_string(here("tests/parity/traces.txt")).expect("the parity tests' traces");
     for row in rows() {

@@ -25,7 +25,7 @@ impl Drop for PanicsWhenDropped {
 }
 
 #[test]
-fn a_task_whose_panic_nobody_took_is_reported_once_when_its_handle_goes() {
+fn unretrieved_panic_is_reported_once_when_the_task_is_dropped() {
     let _test = test();
     let event_loop = new_loop();
     let heard = listening(&event_loop);
@@ -61,7 +61,7 @@ fn panics_in_destructors_are_reported_wherever_the_loop_drops() {
 }
 
 #[test]
-fn a_handler_that_panics_or_causes_more_does_no_harm() {
+fn panic_in_the_exception_handler_is_harmless() {
     let _test = test();
     let event_loop = new_loop();
     let handle = event_loop.handle();
@@ -78,7 +78,7 @@ fn a_handler_that_panics_or_causes_more_does_no_harm() {
 }
 
 #[test]
-fn a_handler_that_has_another_take_its_place_and_panics_where_it_is_dropped_ends_nothing() {
+fn replaced_handler_may_panic_in_its_destructor() {
     let _test = test();
     let event_loop = new_loop();
     let (handle, bomb) = (event_loop.handle(), PanicsWhenDropped);
@@ -96,7 +96,7 @@ fn a_handler_that_has_another_take_its_place_and_panics_where_it_is_dropped_ends
 }
 
 #[test]
-fn the_handler_is_told_what_a_program_reports_itself() {
+fn handler_receives_exceptions_that_the_program_reports() {
     let _test = test();
     let event_loop = new_loop();
     let heard = listening(&event_loop);
@@ -105,7 +105,7 @@ fn the_handler_is_told_what_a_program_reports_itself() {
 }
 
 #[test]
-fn debug_mode_refuses_a_socket_that_was_made_blocking() {
+fn debug_mode_refuses_blocking_sockets() {
     let _test = test();
     let event_loop = new_loop();
     assert!(!event_loop.get_debug());

@@ -10,10 +10,10 @@ mod util;
 /// Inline, so that the files lie in `tests/faults/`, where cargo does not take each for a test of its own.
 mod faults {
     mod files;
+    mod iterations;
     #[path = "../util/live.rs"]
     mod live;
     mod peers;
     mod scene;
     mod streams;
-    mod turns;
 }

@@ -221,49 +221,43 @@ fn signal_hook_survives_the_loop() {
 }
 
 #[test]
-fn foreign_handler_may_call_ours_after_the_loop_let_go() {
-    survives(
-        "foreign_handler_may_call_ours_after_the_loop_let_go",
-        || {
-            let event_loop = new_loop();
-            let calls = caught(&event_loop);
-            let ours = set_action(SIGNAL, chaining()).sa_sigaction;
-            SAVED.store(ours, Ordering::SeqCst);
-            raise(SIGNAL);
-            turn_until(&event_loop, || calls.get() == 1);
-            drop(event_loop);
-            assert_foreign(chaining());
-            // Not even a number that is no signal does harm.
-            // SAFETY: it is the handler that sigaction returned.
-            let ours: extern "C" fn(libc::c_int) = unsafe { mem::transmute(ours) };
-            for number in [0, -1, 64, 65, i32::MAX, i32::MIN] {
-                ours(number);
-            }
-            assert_eq!(calls.get(), 1);
-        },
-    );
+fn foreign_handler_may_call_ours_after_removal() {
+    survives("foreign_handler_may_call_ours_after_removal", || {
+        let event_loop = new_loop();
+        let calls = caught(&event_loop);
+        let ours = set_action(SIGNAL, chaining()).sa_sigaction;
+        SAVED.store(ours, Ordering::SeqCst);
+        raise(SIGNAL);
+        turn_until(&event_loop, || calls.get() == 1);
+        drop(event_loop);
+        assert_foreign(chaining());
+        // Not even a number that is no signal does harm.
+        // SAFETY: it is the handler that sigaction returned.
+        let ours: extern "C" fn(libc::c_int) = unsafe { mem::transmute(ours) };
+        for number in [0, -1, 64, 65, i32::MAX, i32::MIN] {
+            ours(number);
+        }
+        assert_eq!(calls.get(), 1);
+    });
 }
 
 #[test]
-fn foreign_code_may_restore_ours_after_the_loop_let_go() {
-    survives(
-        "foreign_code_may_restore_ours_after_the_loop_let_go",
-        || {
-            let event_loop = new_loop();
-            caught(&event_loop);
-            let ours = set_action(SIGNAL, counting()).sa_sigaction;
-            drop(event_loop);
-            set_action(SIGNAL, ours);
-            raise(SIGNAL);
-            // The next loop catches the signal and restores what was there before the first.
-            let event_loop = new_loop();
-            let calls = caught(&event_loop);
-            raise(SIGNAL);
-            turn_until(&event_loop, || calls.get() == 1);
-            drop(event_loop);
-            assert_default();
-        },
-    );
+fn foreign_code_may_restore_our_handler_after_removal() {
+    survives("foreign_code_may_restore_our_handler_after_removal", || {
+        let event_loop = new_loop();
+        caught(&event_loop);
+        let ours = set_action(SIGNAL, counting()).sa_sigaction;
+        drop(event_loop);
+        set_action(SIGNAL, ours);
+        raise(SIGNAL);
+        // The next loop catches the signal and restores what was there before the first.
+        let event_loop = new_loop();
+        let calls = caught(&event_loop);
+        raise(SIGNAL);
+        turn_until(&event_loop, || calls.get() == 1);
+        drop(event_loop);
+        assert_default();
+    });
 }
 
 #[test]

@@ -377,7 +377,7 @@ fn ctrl_c_ends_the_wait_for_the_executor() {
 }
 
 #[test]
-fn second_ctrl_c_ends_the_process_while_the_executor_is_waited_for() {
+fn second_ctrl_c_ends_the_process_during_executor_shutdown() {
     let _test = test();
     let mut scenario = Scenario::begin("hung_executor_after_interrupt");
     scenario.expect("waiting");
@@ -399,7 +399,7 @@ fn first_ctrl_c_interrupts_each_run() {
 }
 
 #[test]
-fn a_handler_of_mains_own_is_called_at_each_ctrl_c() {
+fn own_handler_is_called_at_each_ctrl_c() {
     let _test = test();
     for name in ["own_handler", "own_signal"] {
         let mut scenario = Scenario::begin(name);

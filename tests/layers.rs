@@ -106,7 +106,7 @@ fn imports_point_down() {
 }
 
 #[test]
-fn only_sys_is_unsafe_and_knows_the_system() {
+fn only_sys_has_unsafe_code_and_target_conditions() {
     for (module, path, text) in modules() {
         for (number, line) in code(&text).filter(|_| module != "sys") {
             for word in [
@@ -123,7 +123,7 @@ fn only_sys_is_unsafe_and_knows_the_system() {
 }
 
 #[test]
-fn every_unsafe_block_says_why_it_is_sound() {
+fn every_unsafe_block_has_a_safety_comment() {
     for (_, path, text) in modules() {
         let lines: Vec<&str> = text.lines().collect();
         for (n, line) in lines.iter().enumerate() {

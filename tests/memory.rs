@@ -39,7 +39,7 @@ fn assert_memory_is_back(before: u64) {
 }
 
 #[test]
-fn a_million_timers_each_cancelled_when_it_is_made_leave_no_memory_behind() {
+fn million_timers_cancelled_at_once_leave_no_memory() {
     let _test = test();
     let event_loop = new_loop();
     let before = resident();
@@ -53,7 +53,7 @@ fn a_million_timers_each_cancelled_when_it_is_made_leave_no_memory_behind() {
 }
 
 #[test]
-fn a_million_timers_made_and_then_cancelled_give_their_memory_back() {
+fn million_cancelled_timers_release_their_memory() {
     let _test = test();
     let event_loop = new_loop();
     let before = resident();

@@ -38,7 +38,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 }
 
 #[test]
-fn transfers_do_what_the_model_says() {
+fn transfers_match_the_model() {
     let cases = Cases {
         first: number("SENDLOOP_MODEL_SEED", 0),
         count: number("SENDLOOP_MODEL_CASES", 300),

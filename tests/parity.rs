@@ -183,7 +183,7 @@ fn scenarios() -> impl Iterator<Item = (String, &'static Named)> {
 }
 
 #[test]
-fn every_scenario_goes_as_in_asyncio_or_as_the_differences_say() {
+fn every_scenario_matches_asyncio_or_a_listed_difference() {
     let _test = test();
     let traces = traces();
     let mut wrong = Vec::new();
@@ -204,7 +204,7 @@ fn every_scenario_goes_as_in_asyncio_or_as_the_differences_say() {
 }
 
 #[test]
-fn every_trace_has_a_scenario_and_every_scenario_a_trace() {
+fn traces_and_scenarios_match_one_to_one() {
     let recorded: BTreeSet<_> = traces().into_keys().map(str::to_owned).collect();
     let here: BTreeSet<_> = scenarios().map(|(name, _)| name).collect();
     let missing: Vec<_> = recorded.symmetric_difference(&here).collect();
@@ -233,7 +233,7 @@ fn called(words: &str) -> [bool; 2] {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_table_of_events_says_what_was_recorded() {
+fn events_table_matches_the_recorded_traces() {
     let cell = |called| if called { "called" } else { "–" };
     let mut rows = 0;
     for (name, words) in traces() {
@@ -249,7 +249,7 @@ fn the_table_of_events_says_what_was_recorded() {
 }
 
 #[test]
-fn every_difference_is_still_one() {
+fn every_listed_difference_still_exists() {
     let traces = traces();
     for (name, words, reason) in DIFFERENCES {
         let asyncio = traces.get(name);

@@ -47,7 +47,7 @@ fn counting(event_loop: &sendloop::Loop, signal: i32) -> Rc<Cell<u32>> {
 }
 
 #[test]
-fn a_signal_is_a_callback_on_the_loop_as_often_as_it_came() {
+fn each_signal_runs_its_callback_once() {
     let _test = test();
     let event_loop = new_loop();
     let calls = counting(&event_loop, libc::SIGUSR1);
@@ -60,7 +60,7 @@ fn a_signal_is_a_callback_on_the_loop_as_often_as_it_came() {
 }
 
 #[test]
-fn destructors_of_handlers_that_panic_keep_nothing_from_being_put_back() {
+fn panicking_handler_destructors_do_not_stop_the_restore() {
     let _test = test();
     let event_loop = new_loop();
     let signals = [libc::SIGUSR1, libc::SIGUSR2];
@@ -80,7 +80,7 @@ fn destructors_of_handlers_that_panic_keep_nothing_from_being_put_back() {
 }
 
 #[test]
-fn a_signal_to_another_thread_wakes_a_parked_loop() {
+fn signal_to_another_thread_wakes_a_waiting_loop() {
     let _test = test();
     let event_loop = new_loop();
     let handle = event_loop.handle();
@@ -96,7 +96,7 @@ fn a_signal_to_another_thread_wakes_a_parked_loop() {
 }
 
 #[test]
-fn several_loops_are_each_told_and_the_former_disposition_comes_back_with_the_last() {
+fn every_loop_gets_the_signal_and_the_last_restores_the_disposition() {
     let _test = test();
     // SAFETY: ignoring a signal runs no code.
     unsafe { libc::signal(libc::SIGUSR2, libc::SIG_IGN) };
@@ -185,7 +185,7 @@ fn removal_keeps_a_newer_foreign_handler() {
 }
 
 #[test]
-fn a_loops_end_keeps_a_newer_foreign_handler() {
+fn loop_drop_keeps_a_newer_foreign_handler() {
     let _test = test();
     let event_loop = new_loop();
     for signal in [libc::SIGUSR1, libc::SIGUSR2] {
@@ -231,7 +231,7 @@ fn the_end_of_run_keeps_a_handler_that_main_installed() {
 }
 
 #[test]
-fn a_handler_added_again_takes_the_signal_back_and_returns_it_to_the_foreign_one() {
+fn readded_handler_takes_the_signal_and_restores_the_foreign_one() {
     let _test = test();
     for again_on_another_loop in [false, true] {
         let (event_loop, other) = (new_loop(), new_loop());
@@ -255,7 +255,7 @@ fn a_handler_added_again_takes_the_signal_back_and_returns_it_to_the_foreign_one
 }
 
 #[test]
-fn a_handler_put_back_too_late_ignores_one_signal_and_restores_the_former_disposition() {
+fn handler_restored_too_late_ignores_one_signal() {
     let _test = test();
     for former in [libc::SIG_DFL, libc::SIG_IGN, foreign_handler()] {
         set_disposition(libc::SIGUSR1, former);
@@ -411,7 +411,7 @@ fn removal_inside_run_does_not_touch_runs_own_handler() {
 }
 
 #[test]
-fn another_threads_handler_takes_ctrl_c_over() {
+fn handler_of_another_thread_replaces_ctrl_c() {
     let _test = test();
     let result = sendloop::run(async |event_loop| {
         let (told, tells) = std::sync::mpsc::channel();
@@ -433,7 +433,7 @@ fn another_threads_handler_takes_ctrl_c_over() {
 }
 
 #[test]
-fn what_cannot_be_caught_is_refused() {
+fn uncatchable_signals_are_refused() {
     let _test = test();
     let event_loop = new_loop();
     for signal in [
@@ -498,7 +498,7 @@ fn ctrl_c_inside_run_drops_main_and_is_an_error() {
 }
 
 #[test]
-fn a_handler_of_mains_own_takes_ctrl_c_over() {
+fn own_handler_replaces_ctrl_c() {
     let _test = test();
     let result = sendloop::run(async |event_loop| {
         let (promise, future) = event_loop.create_future();
@@ -583,7 +583,7 @@ fn the_handler_outlives_the_signal_objects() {
 }
 
 #[test]
-fn a_signal_object_does_not_get_what_came_before_it() {
+fn signal_object_ignores_earlier_signals() {
     let _test = test();
     let event_loop = new_loop();
     let calls = counting(&event_loop, libc::SIGUSR1);
@@ -597,7 +597,7 @@ fn a_signal_object_does_not_get_what_came_before_it() {
 }
 
 #[test]
-fn signals_that_come_before_recv_are_joined_and_not_lost() {
+fn signals_before_recv_are_merged_and_not_lost() {
     let _test = test();
     let event_loop = new_loop();
     let mut signal = event_loop.signal(libc::SIGUSR1).expect("caught");
@@ -646,7 +646,7 @@ fn a_signal_object_keeps_a_newer_foreign_handler() {
 }
 
 #[test]
-fn a_signal_object_refuses_what_a_handler_refuses() {
+fn signal_object_refuses_the_same_signals_as_a_handler() {
     let _test = test();
     let event_loop = new_loop();
     let refused = [
@@ -708,7 +708,7 @@ fn the_end_of_a_loop_drops_tasks_that_wait_for_a_signal() {
 }
 
 #[test]
-fn a_signal_object_takes_ctrl_c_over_from_run() {
+fn signal_object_replaces_ctrl_c() {
     let _test = test();
     let result = sendloop::run(async |event_loop| {
         let mut signal = event_loop.signal(libc::SIGINT).expect("caught");
@@ -751,7 +751,7 @@ extern "C" fn note_stray(_: libc::c_int) {
 }
 
 #[test]
-fn no_signal_goes_to_the_former_handler_while_a_loop_wants_it() {
+fn former_handler_gets_no_signal_while_a_loop_handles_it() {
     let _test = test();
     set_disposition(
         libc::SIGUSR1,

@@ -29,7 +29,7 @@ fn disposition() -> libc::sighandler_t {
 }
 
 #[test]
-fn a_peer_that_is_gone_is_an_error_and_no_signal() {
+fn send_to_a_closed_peer_fails_without_sigpipe() {
     let _test = test();
     set_disposition(libc::SIG_DFL);
     let event_loop = new_loop();

@@ -89,7 +89,7 @@ fn assert_one(what: &str, place: &str) {
 }
 
 #[test]
-fn a_slow_callback_is_logged_with_the_line_that_made_it() {
+fn slow_callback_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
@@ -110,7 +110,7 @@ fn a_slow_callback_is_logged_with_the_line_that_made_it() {
 }
 
 #[test]
-fn a_slow_callback_of_a_descriptor_is_logged_with_the_line_that_made_it() {
+fn slow_fd_callback_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
@@ -129,7 +129,7 @@ fn a_slow_callback_of_a_descriptor_is_logged_with_the_line_that_made_it() {
 }
 
 #[test]
-fn each_slow_step_of_a_task_is_logged_with_the_line_that_made_the_task() {
+fn slow_task_step_is_logged_with_the_tasks_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
@@ -154,7 +154,7 @@ fn each_slow_step_of_a_task_is_logged_with_the_line_that_made_the_task() {
 }
 
 #[test]
-fn a_slow_step_of_the_future_that_is_run_is_logged_with_the_line_that_runs_it() {
+fn slow_step_of_the_main_future_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
@@ -164,7 +164,7 @@ fn a_slow_step_of_the_future_that_is_run_is_logged_with_the_line_that_runs_it() 
 }
 
 #[test]
-fn a_slow_callback_that_panics_is_logged_as_slow_too() {
+fn slow_callback_that_panics_is_logged_as_slow() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
@@ -179,7 +179,7 @@ fn a_slow_callback_that_panics_is_logged_as_slow_too() {
 }
 
 #[test]
-fn a_slow_call_from_another_thread_is_logged_with_the_line_that_made_it() {
+fn slow_remote_call_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
@@ -192,7 +192,7 @@ fn a_slow_call_from_another_thread_is_logged_with_the_line_that_made_it() {
 }
 
 #[test]
-fn a_slow_signal_handler_is_logged_with_the_line_that_made_it() {
+fn slow_signal_handler_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
@@ -236,7 +236,7 @@ fn nothing_is_logged_when_debug_mode_is_off() {
 }
 
 #[test]
-fn nothing_is_logged_of_what_is_faster_than_the_limit() {
+fn fast_callbacks_are_not_logged() {
     let _test = test();
     listen();
     let event_loop = debug_loop(FAR);
@@ -250,7 +250,7 @@ fn nothing_is_logged_of_what_is_faster_than_the_limit() {
 }
 
 #[test]
-fn the_limit_is_a_tenth_of_a_second_unless_it_is_set() {
+fn default_slow_callback_duration_is_100_ms() {
     let _test = test();
     listen();
     let event_loop = Loop::builder().debug(true).build().expect("a loop");
@@ -269,7 +269,7 @@ fn the_limit_is_a_tenth_of_a_second_unless_it_is_set() {
 
 /// In a process of its own, for the test below; here it says what it finds, and asks for nothing.
 #[test]
-fn child_says_what_its_environment_does() {
+fn child_prints_its_debug_mode() {
     let _test = test();
     listen();
     let event_loop = new_loop();
@@ -282,15 +282,11 @@ fn child_says_what_its_environment_does() {
 }
 
 #[test]
-fn the_environment_turns_debug_mode_on() {
+fn environment_variable_enables_debug_mode() {
     let _test = test();
     let says = |value: Option<&str>| {
         let mut child = Command::new(env::current_exe().expect("this binary"));
-        child.args([
-            "--exact",
-            "child_says_what_its_environment_does",
-            "--nocapture",
-        ]);
+        child.args(["--exact", "child_prints_its_debug_mode", "--nocapture"]);
         child.env_remove("SENDLOOP_DEBUG");
         child.envs(value.map(|value| ("SENDLOOP_DEBUG", value)));
         let output = child.output().expect("it runs");

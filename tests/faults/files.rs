@@ -82,7 +82,7 @@ fn sendfile_without_the_fallback() {
 }
 
 #[test]
-fn sendfile_that_looks_at_the_page_cache() {
+fn sendfile_that_probes_the_page_cache() {
     play(|scene| send_whole(scene, |sending| sending.chunk(16 << 10)));
 }
 

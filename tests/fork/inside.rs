@@ -65,7 +65,7 @@ fn child_returns_into(fork: Fork, run: impl Fn(&sendloop::Loop) -> std::io::Resu
 }
 
 #[test]
-fn a_child_that_returns_into_the_parents_iteration_goes_no_further() {
+fn child_that_returns_into_the_parents_iteration_panics() {
     let _test = test();
     for fork in forks() {
         child_returns_into(*fork, |event_loop| {

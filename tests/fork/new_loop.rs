@@ -38,7 +38,7 @@ pub(crate) fn assert_works() {
 }
 
 #[test]
-fn a_new_loop_in_a_child_works_while_an_inherited_one_lives() {
+fn new_loop_works_beside_an_inherited_one() {
     let _test = test();
     for fork in forks() {
         let event_loop = new_loop();

@@ -56,7 +56,7 @@ mod refused {
     }
 
     #[test]
-    fn all_holds_without_wipeonfork_for_a_fork_by_libc() {
+    fn fork_tests_pass_without_wipeonfork() {
         if super::is_forced() {
             return;
         }

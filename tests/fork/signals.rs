@@ -23,7 +23,7 @@ fn handler(of: &sendloop::Loop) -> Rc<Cell<u32>> {
 }
 
 #[test]
-fn a_signal_in_a_child_does_what_it_did_before_the_parents_loop() {
+fn child_has_the_signal_dispositions_from_before_the_loop() {
     let _test = test();
     for fork in forks() {
         let event_loop = new_loop();
@@ -99,7 +99,7 @@ fn ctrl_c_ends_a_run_in_a_child_of_a_run() {
 }
 
 #[test]
-fn a_signal_object_of_the_parent_fails_in_a_child_and_works_on_in_the_parent() {
+fn parents_signal_object_fails_in_the_child_only() {
     let _test = test();
     for fork in forks() {
         let event_loop = new_loop();

@@ -26,7 +26,11 @@ pub(super) const REST: Duration = Duration::from_secs(120);
 pub(super) fn send(addr: SocketAddr, plan: &Plan) -> Output {
     let (_, module) = module_path!().split_once("::").expect("the crate's name");
     let clients = Command::new(env::current_exe().expect("this program"))
-        .args(["--exact", &format!("{module}::come_and_go"), "--nocapture"])
+        .args([
+            "--exact",
+            &format!("{module}::clients_connect_and_leave"),
+            "--nocapture",
+        ])
         .env(SERVER, addr.to_string())
         .envs(plan.environment())
         .stdin(Stdio::null())
@@ -36,7 +40,7 @@ pub(super) fn send(addr: SocketAddr, plan: &Plan) -> Output {
 
 /// Not a test but the clients' process; where nobody sends it, it is done.
 #[test]
-fn come_and_go() {
+fn clients_connect_and_leave() {
     let Ok(server) = env::var(SERVER) else {
         return;
     };

@@ -1,0 +1,118 @@
+//! A number that is another descriptor's by now: nothing that knew the first one disturbs the second, also where a duplicate of
+//! the first lives on.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+
+use crate::util::sock::*;
+use crate::util::*;
+use sendloop::{Loop, Socket};
+
+/// A pipe whose reader is watched, closed without telling the loop, and lives on as a duplicate: its number, and the calls.
+struct Ghost {
+    number: RawFd,
+    calls: Rc<Cell<u32>>,
+    _dup: File,
+    writer: File,
+}
+
+fn ghost(event_loop: &Loop) -> Ghost {
+    let (reader, writer) = pipe();
+    let calls = Rc::new(Cell::new(0));
+    let counts = calls.clone();
+    let count = move || counts.set(counts.get() + 1);
+    event_loop.add_reader(&reader, count).expect("watched");
+    Ghost {
+        number: reader.as_raw_fd(),
+        calls,
+        _dup: reader.try_clone().expect("a dup"),
+        writer,
+    }
+}
+
+/// A socket with the number of the ghost, and its peer.
+#[track_caller]
+fn with_number_of(ghost: &Ghost) -> (Rc<Socket<UnixStream>>, UnixStream) {
+    let (near, far) = pair();
+    assert_eq!(near.get_ref().as_raw_fd(), ghost.number);
+    (near, far)
+}
+
+#[test]
+fn stale_fd_callback_takes_no_events_from_the_next_socket() {
+    let _test = test();
+    let event_loop = new_loop();
+    let mut ghost = ghost(&event_loop);
+    let (near, mut far) = with_number_of(&ghost);
+    let waits = receiver(&event_loop, &near, 10);
+    ghost.writer.write_all(b"for the dup").expect("room");
+    turn(&event_loop);
+    turn(&event_loop);
+    assert_eq!(ghost.calls.get(), 1);
+    far.write_all(b"mine").expect("room");
+    assert_eq!(result(&event_loop, waits), b"mine");
+    drop(event_loop);
+}
+
+#[test]
+fn due_fd_callback_of_a_reused_descriptor_takes_nothing() {
+    let _test = test();
+    let event_loop = new_loop();
+    let mut ghost = ghost(&event_loop);
+    ghost.writer.write_all(b"for the dup").expect("room");
+    let (near, mut far) = with_number_of(&ghost);
+    // Its first step is in front of the watcher's call in the line of the turn that finds the event.
+    let (handle, own) = (event_loop.handle(), near.clone());
+    let waits =
+        event_loop.create_task(async move { handle.sock_recv(&own, 10).await.expect("received") });
+    turn(&event_loop);
+    assert_eq!(ghost.calls.get(), 1);
+    far.write_all(b"mine").expect("room");
+    assert_eq!(result(&event_loop, waits), b"mine");
+    drop(event_loop);
+}
+
+#[test]
+fn stale_registration_causes_no_iterations() {
+    let _test = test();
+    let event_loop = new_loop();
+    let mut ghost = ghost(&event_loop);
+    let (near, far) = with_number_of(&ghost);
+    receiver(&event_loop, &near, 10).cancel();
+    drop((near, far));
+    ghost.writer.write_all(b"for the dup").expect("room");
+    turn(&event_loop);
+    let events = event_loop.stats().events;
+    for _ in 0..10 {
+        turn(&event_loop);
+    }
+    assert_eq!(event_loop.stats().events, events);
+    drop(event_loop);
+}
+
+#[test]
+fn duplicate_leaves_no_stale_registration_after_removal() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (reader, mut writer) = pipe();
+    let dup = reader.try_clone().expect("a dup");
+    event_loop.add_reader(&reader, || ()).expect("watched");
+    assert!(event_loop.remove_reader(&reader));
+    drop(reader);
+    writer.write_all(b"for the dup").expect("room");
+    let events = event_loop.stats().events;
+    turn(&event_loop);
+    assert_eq!(event_loop.stats().events, events);
+    let calls = Rc::new(Cell::new(0));
+    let counts = calls.clone();
+    let count = move || counts.set(counts.get() + 1);
+    event_loop.add_reader(&dup, count).expect("watched");
+    turn(&event_loop);
+    turn(&event_loop);
+    assert_eq!(calls.get(), 2);
+    assert!(event_loop.remove_reader(&dup));
+}

@@ -1,0 +1,62 @@
+//! An embedder: polls the loop's descriptor and runs an iteration when it is readable.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses a part of this"
+)]
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use sendloop::Loop;
+
+use crate::util::sock::turn;
+
+/// The time within which the descriptor becomes readable, or a wake-up was lost.
+pub const FOR_EVER: Duration = Duration::from_secs(20);
+
+/// True if a timer makes the descriptor readable. Elsewhere the embedder asks for `next_timeout`.
+pub const HAS_TIMER: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+#[track_caller]
+pub fn is_readable(fd: BorrowedFd<'_>, limit: Duration) -> bool {
+    let limit = Timespec::try_from(limit).expect("a time");
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    match poll(&mut fds, Some(&limit)) {
+        Err(Errno::INTR) => false,
+        result => result.expect("a poll") == 1,
+    }
+}
+
+/// Returns whether the loop's descriptor becomes readable within `limit`.
+#[track_caller]
+pub fn speaks(event_loop: &Loop, limit: Duration) -> bool {
+    is_readable(event_loop.as_fd(), limit)
+}
+
+/// Runs iterations until `done`, each after a poll(2) of the descriptor alone. Returns their
+/// number.
+#[track_caller]
+pub fn drive(event_loop: &Loop, done: impl Fn() -> bool) -> usize {
+    let mut turns = 0;
+    while !done() {
+        let timeout = event_loop.next_timeout().filter(|_| !HAS_TIMER);
+        let spoke = speaks(event_loop, timeout.unwrap_or(FOR_EVER));
+        assert!(
+            spoke || timeout.is_some(),
+            "nothing made the descriptor readable"
+        );
+        turn(event_loop);
+        turns += 1;
+    }
+    turns
+}
+
+/// Asserts that the loop has nothing to do: no timeout, and a descriptor that is not readable.
+#[track_caller]
+pub fn assert_idle(event_loop: &Loop) {
+    assert_eq!(event_loop.next_timeout(), None);
+    assert!(!speaks(event_loop, Duration::ZERO), "the descriptor spins");
+}
