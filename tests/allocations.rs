@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use live::live;
 use sendloop::{CancelHandle, Socket};
-use util::sock::turn;
 use util::*;
 
 #[test]
@@ -36,13 +35,13 @@ fn cancel_handle_keeps_neither_future_nor_result_allocated() {
         kept.push(task.cancel_handle());
         // Further handles of a task are clones.
         (0..10).for_each(|_| drop(task.cancel_handle()));
-        turn(&event_loop);
+        run_iteration(&event_loop);
         match number % 3 {
             0 => drop(event_loop.run_until_complete(task)),
             1 => assert!(task.cancel()),
             _ => drop(task),
         }
-        (0..3).for_each(|_| turn(&event_loop));
+        (0..3).for_each(|_| run_iteration(&event_loop));
         assert_eq!(event_loop.stats().tasks, 0);
     }
     let held = live().saturating_sub(before);
@@ -75,10 +74,10 @@ fn thousand_cancelled_transfers_leak_nothing() {
         let (handle, near, file) = (event_loop.handle(), near.clone(), file.clone());
         let transfer = async move { handle.sock_sendfile(&near, &file).await };
         let task = event_loop.create_task(transfer);
-        turn(&event_loop);
+        run_iteration(&event_loop);
         task.cancel();
         drop(task);
-        turn(&event_loop);
+        run_iteration(&event_loop);
         if round == 100 {
             memory = live();
         }
@@ -91,13 +90,13 @@ fn thousand_cancelled_transfers_leak_nothing() {
     let grown = live().saturating_sub(memory);
     assert!(grown < near, "{grown} bytes more");
     drop(event_loop);
-    turn_out(before);
+    wait_for_descriptors(before);
     drop(far);
 }
 
 /// Waits until the executor's threads have given back what they had.
 #[track_caller]
-fn turn_out(before: usize) {
+fn wait_for_descriptors(before: usize) {
     let start = Instant::now();
     while descriptors() > before && start.elapsed() < Duration::from_secs(10) {
         std::thread::yield_now();

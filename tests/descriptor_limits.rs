@@ -98,7 +98,7 @@ fn timer_that_cannot_be_created_leaves_no_timer_unserved() {
         current: Some(1),
         ..before
     };
-    let restore = AtEnd(move || setrlimit(Resource::Nofile, before).expect("restored"));
+    let restore = CallOnDrop(move || setrlimit(Resource::Nofile, before).expect("restored"));
     setrlimit(Resource::Nofile, limit).expect("lowered");
     let _descriptor = event_loop.as_fd();
     let sleeper = event_loop.create_task(event_loop.sleep(Duration::from_millis(5)));

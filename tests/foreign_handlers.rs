@@ -213,7 +213,7 @@ fn signal_hook_survives_the_loop() {
         // signal-hook calls the handler that it found, so the loop is still told.
         raise(SIGNAL);
         assert!(came.swap(false, Ordering::SeqCst));
-        turn_until(&event_loop, || calls.get() == 1);
+        run_until(&event_loop, || calls.get() == 1);
         drop(event_loop);
         raise(SIGNAL);
         assert!(came.load(Ordering::SeqCst));
@@ -228,7 +228,7 @@ fn foreign_handler_may_call_ours_after_removal() {
         let ours = set_action(SIGNAL, chaining()).sa_sigaction;
         SAVED.store(ours, Ordering::SeqCst);
         raise(SIGNAL);
-        turn_until(&event_loop, || calls.get() == 1);
+        run_until(&event_loop, || calls.get() == 1);
         drop(event_loop);
         assert_foreign(chaining());
         // Not even a number that is no signal does harm.
@@ -254,7 +254,7 @@ fn foreign_code_may_restore_our_handler_after_removal() {
         let event_loop = new_loop();
         let calls = caught(&event_loop);
         raise(SIGNAL);
-        turn_until(&event_loop, || calls.get() == 1);
+        run_until(&event_loop, || calls.get() == 1);
         drop(event_loop);
         assert_default();
     });
@@ -295,7 +295,7 @@ fn adding_again_takes_the_signal_back_and_removal_restores_the_foreign_handler()
             let calls = caught(again);
             let before = CAUGHT.load(Ordering::SeqCst);
             raise(SIGNAL);
-            turn_until(again, || calls.get() == 1);
+            run_until(again, || calls.get() == 1);
             assert_eq!(CAUGHT.load(Ordering::SeqCst), before);
             drop(one);
             drop(other);

@@ -53,7 +53,7 @@ fn each_signal_runs_its_callback_once() {
     let calls = counting(&event_loop, libc::SIGUSR1);
     (0..3).for_each(|_| raise(libc::SIGUSR1));
     assert_eq!(calls.get(), 0);
-    turn_until(&event_loop, || calls.get() == 3);
+    run_until(&event_loop, || calls.get() == 3);
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
     assert!(!event_loop.remove_signal_handler(libc::SIGUSR1));
     assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
@@ -66,7 +66,7 @@ fn panicking_handler_destructors_do_not_stop_the_restore() {
     let signals = [libc::SIGUSR1, libc::SIGUSR2];
     let held = Rc::new(());
     for signal in signals {
-        let (loud, held) = (AtEnd(|| panic!("as it should")), held.clone());
+        let (loud, held) = (CallOnDrop(|| panic!("as it should")), held.clone());
         let handler = move || {
             let _both = (&loud, &held);
         };
@@ -106,11 +106,11 @@ fn every_loop_gets_the_signal_and_the_last_restores_the_disposition() {
         counting(&other, libc::SIGUSR2),
     );
     raise(libc::SIGUSR2);
-    turn_until(&one, || first.get() == 1);
-    turn_until(&other, || second.get() == 1);
+    run_until(&one, || first.get() == 1);
+    run_until(&other, || second.get() == 1);
     drop(one);
     raise(libc::SIGUSR2);
-    turn_until(&other, || second.get() == 2);
+    run_until(&other, || second.get() == 2);
     drop(other);
     assert_eq!(disposition(libc::SIGUSR2), libc::SIG_IGN);
     // SAFETY: no code of ours runs at the signal.
@@ -179,7 +179,7 @@ fn removal_keeps_a_newer_foreign_handler() {
     let calls = counting(&event_loop, libc::SIGUSR1);
     install_foreign(libc::SIGUSR1);
     raise(libc::SIGUSR1);
-    turn_until(&event_loop, || calls.get() == 1);
+    run_until(&event_loop, || calls.get() == 1);
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
     assert_foreign_stays(libc::SIGUSR1);
 }
@@ -246,7 +246,7 @@ fn readded_handler_takes_the_signal_and_restores_the_foreign_one() {
         let calls = counting(again, libc::SIGUSR1);
         assert_eq!(disposition(libc::SIGUSR1), ours);
         raise(libc::SIGUSR1);
-        turn_until(again, || calls.get() == 1);
+        run_until(again, || calls.get() == 1);
         assert_eq!(FOREIGN_CALLS.load(Ordering::SeqCst), 0);
         drop(event_loop);
         drop(other);
@@ -285,7 +285,7 @@ fn a_former_handler_called_after_the_loop_is_gone_does_nothing() {
     let other = counting(&event_loop, libc::SIGUSR2);
     raise(libc::SIGUSR1);
     raise(libc::SIGUSR2);
-    turn_until(&event_loop, || other.get() == 1);
+    run_until(&event_loop, || other.get() == 1);
     drop(event_loop);
     assert_foreign_stays(libc::SIGUSR1);
 }
@@ -301,7 +301,7 @@ fn loops_on_many_threads_leave_the_default_disposition_behind() {
                 let own = new_loop();
                 let calls = counting(&own, libc::SIGUSR1);
                 raise(libc::SIGUSR1);
-                turn_until(&own, || calls.get() > 0);
+                run_until(&own, || calls.get() > 0);
                 if round % 2 == 0 {
                     assert!(own.remove_signal_handler(libc::SIGUSR1));
                 }
@@ -309,7 +309,7 @@ fn loops_on_many_threads_leave_the_default_disposition_behind() {
         })
     });
     let threads = Vec::from_iter(threads);
-    turn_until(&base, || calls.get() >= 800);
+    run_until(&base, || calls.get() >= 800);
     for thread in threads {
         thread.join().expect("ended");
     }
@@ -340,7 +340,7 @@ fn signals_of_one_iteration_run_in_the_order_in_which_they_arrived() {
     for _ in 0..20 {
         let sent = Vec::from_iter((0..30).map(|_| signals[random.below(signals.len())]));
         sent.iter().for_each(|signal| raise(*signal));
-        turn_until(&event_loop, || noted.borrow().len() == sent.len());
+        run_until(&event_loop, || noted.borrow().len() == sent.len());
         assert_eq!(noted.take(), sent);
     }
 }
@@ -354,7 +354,7 @@ fn signals_beyond_the_pipes_room_are_all_called() {
     for _ in 0..5000 {
         signals.iter().rev().for_each(|signal| raise(*signal));
     }
-    turn_until(&event_loop, || noted.borrow().len() == 10_000);
+    run_until(&event_loop, || noted.borrow().len() == 10_000);
     let noted = noted.take();
     let first = noted.iter().filter(|signal| **signal == libc::SIGUSR1);
     assert_eq!(first.count(), 5000);
@@ -370,14 +370,14 @@ fn a_signal_whose_handler_was_removed_before_its_delivery_is_ignored() {
     raise(libc::SIGUSR1);
     raise(libc::SIGUSR2);
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
-    turn_until(&event_loop, || kept.get() == 1);
+    run_until(&event_loop, || kept.get() == 1);
     assert_eq!(removed.get(), 0);
     // As in asyncio, the handler that is there at delivery is the one that runs.
     counting(&event_loop, libc::SIGUSR1);
     raise(libc::SIGUSR1);
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
     let next = counting(&event_loop, libc::SIGUSR1);
-    turn_until(&event_loop, || next.get() == 1);
+    run_until(&event_loop, || next.get() == 1);
 }
 
 #[test]
@@ -392,7 +392,7 @@ fn a_queued_call_runs_though_an_earlier_one_removes_its_handler() {
         .expect("caught");
     raise(libc::SIGUSR1);
     raise(libc::SIGUSR2);
-    turn_until(&event_loop, || second.get() == 1);
+    run_until(&event_loop, || second.get() == 1);
     assert_eq!(disposition(libc::SIGUSR2), libc::SIG_DFL);
 }
 
@@ -419,7 +419,7 @@ fn handler_of_another_thread_replaces_ctrl_c() {
             let own = new_loop();
             let calls = counting(&own, libc::SIGINT);
             told.send(()).expect("it waits");
-            turn_until(&own, || calls.get() == 1);
+            run_until(&own, || calls.get() == 1);
         });
         tells.recv().expect("caught");
         raise(libc::SIGINT);
@@ -471,7 +471,7 @@ fn a_second_handler_replaces_the_first_and_may_remove_itself() {
         .add_signal_handler(libc::SIGUSR1, once)
         .expect("caught");
     raise(libc::SIGUSR1);
-    turn_until(&event_loop, || second.get() == 1);
+    run_until(&event_loop, || second.get() == 1);
     assert_eq!((first.get(), Rc::strong_count(&first)), (0, 1));
     assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
 }
@@ -551,7 +551,7 @@ fn each_signal_object_and_the_handler_get_each_signal() {
         raise(libc::SIGUSR1);
         receive(&event_loop, &mut before);
         receive(&event_loop, &mut after);
-        turn_until(&event_loop, || calls.get() == n);
+        run_until(&event_loop, || calls.get() == n);
         assert!(
             ![&mut before, &mut after, &mut other]
                 .into_iter()
@@ -579,7 +579,7 @@ fn the_handler_outlives_the_signal_objects() {
     let calls = counting(&event_loop, libc::SIGUSR1);
     drop(signal);
     raise(libc::SIGUSR1);
-    turn_until(&event_loop, || calls.get() == 1);
+    run_until(&event_loop, || calls.get() == 1);
 }
 
 #[test]
@@ -589,11 +589,11 @@ fn signal_object_ignores_earlier_signals() {
     let calls = counting(&event_loop, libc::SIGUSR1);
     raise(libc::SIGUSR1);
     let mut signal = event_loop.signal(libc::SIGUSR1).expect("caught");
-    turn_until(&event_loop, || calls.get() == 1);
+    run_until(&event_loop, || calls.get() == 1);
     assert!(!has_arrived(&mut signal));
     raise(libc::SIGUSR1);
     receive(&event_loop, &mut signal);
-    turn_until(&event_loop, || calls.get() == 2);
+    run_until(&event_loop, || calls.get() == 2);
 }
 
 #[test]
@@ -615,7 +615,7 @@ fn a_dropped_recv_loses_no_signal_and_keeps_no_waker() {
     let _test = test();
     let event_loop = new_loop();
     let mut signal = event_loop.signal(libc::SIGUSR1).expect("caught");
-    let waker = std::sync::Arc::new(AtEnd(|| ()));
+    let waker = std::sync::Arc::new(CallOnDrop(|| ()));
     let counted = Waker::from(waker.clone());
     {
         let mut receives = pin!(signal.recv());

@@ -52,7 +52,7 @@ fn listen() {
     lines().clear();
 }
 
-fn heard() -> Vec<String> {
+fn logged() -> Vec<String> {
     std::mem::take(&mut *lines())
 }
 
@@ -74,14 +74,14 @@ fn line_below(after: u32) -> String {
 }
 
 #[track_caller]
-fn turn(event_loop: &Loop) {
+fn run_slow_iteration(event_loop: &Loop) {
     event_loop.run_once(Some(SLOW)).expect("a turn");
 }
 
 /// One warning was heard, about that: made there, and how long it took.
 #[track_caller]
 fn assert_one(what: &str, place: &str) {
-    let heard = heard();
+    let heard = logged();
     assert_eq!(heard.len(), 1, "{heard:?}");
     let expected = format!("WARN a {what} made at {place}");
     assert!(heard[0].starts_with(&expected), "{heard:?}: not {place}");
@@ -95,17 +95,17 @@ fn slow_callback_is_logged_with_its_location() {
     let event_loop = debug_loop(LIMIT);
     let place = line_below(1);
     event_loop.call_soon(hold);
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     assert_one("callback", &place);
 
     let place = line_below(1);
     event_loop.call_later(Duration::from_millis(1), hold);
-    turn_until(&event_loop, || !lines().is_empty());
+    run_until(&event_loop, || !lines().is_empty());
     assert_one("callback", &place);
 
     let place = line_below(1);
     event_loop.call_at(event_loop.time(), hold);
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     assert_one("callback", &place);
 }
 
@@ -118,12 +118,12 @@ fn slow_fd_callback_is_logged_with_its_location() {
     let place = line_below(1);
     event_loop.add_reader(&near, hold).expect("watched");
     far.get_ref().write_all(b"x").expect("room");
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     assert_one("callback", &place);
     event_loop.remove_reader(&near);
     let place = line_below(1);
     event_loop.add_writer(&near, hold).expect("watched");
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     assert_one("callback", &place);
     event_loop.remove_writer(&near);
 }
@@ -141,15 +141,15 @@ fn slow_task_step_is_logged_with_the_tasks_location() {
     };
     let place = line_below(1);
     let task = event_loop.create_task(steps);
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     assert_one("task", &place);
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     assert_one("task", &place);
     assert!(task.done());
 
     let place = line_below(1);
     task.add_done_callback(hold);
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     assert_one("callback", &place);
 }
 
@@ -174,7 +174,7 @@ fn slow_callback_that_panics_is_logged_as_slow() {
         hold();
         panic!("slowly");
     });
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     assert_one("callback", &place);
 }
 
@@ -187,7 +187,7 @@ fn slow_remote_call_is_logged_with_its_location() {
     let place = line_below(1);
     let call = move || remote.call_soon_threadsafe(hold).expect("open");
     thread::spawn(call).join().expect("called");
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     assert_one("callback", &place);
 }
 
@@ -209,8 +209,8 @@ fn slow_signal_handler_is_logged_with_its_location() {
             .filter(|line| line.starts_with(&expected))
             .count()
     };
-    turn_until(&event_loop, || its_own() > 0);
-    assert_eq!(its_own(), 1, "{:?}", heard());
+    run_until(&event_loop, || its_own() > 0);
+    assert_eq!(its_own(), 1, "{:?}", logged());
 }
 
 /// A callback, a timer, a task and a future that is run: all of them slow.
@@ -219,7 +219,7 @@ fn hold_by_all_means(event_loop: &Loop) {
     event_loop.call_later(Duration::from_millis(1), hold);
     event_loop.create_task(async { hold() });
     event_loop.run_until_complete(async { hold() });
-    turn_until(event_loop, || event_loop.next_timeout().is_none());
+    run_until(event_loop, || event_loop.next_timeout().is_none());
 }
 
 #[test]
@@ -229,10 +229,10 @@ fn nothing_is_logged_when_debug_mode_is_off() {
     let event_loop = debug_loop(LIMIT);
     event_loop.set_debug(false);
     hold_by_all_means(&event_loop);
-    assert_eq!(heard(), Vec::<String>::new());
+    assert_eq!(logged(), Vec::<String>::new());
     event_loop.set_debug(true);
     hold_by_all_means(&event_loop);
-    assert_eq!(heard().len(), 4);
+    assert_eq!(logged().len(), 4);
 }
 
 #[test]
@@ -241,12 +241,12 @@ fn fast_callbacks_are_not_logged() {
     listen();
     let event_loop = debug_loop(FAR);
     hold_by_all_means(&event_loop);
-    assert_eq!(heard(), Vec::<String>::new());
+    assert_eq!(logged(), Vec::<String>::new());
     // The limit may change at any time; at zero, everything is slow.
     event_loop.set_slow_callback_duration(Duration::ZERO);
     event_loop.call_soon(|| {});
-    turn(&event_loop);
-    assert_eq!(heard().len(), 1);
+    run_slow_iteration(&event_loop);
+    assert_eq!(logged().len(), 1);
 }
 
 #[test]
@@ -256,14 +256,14 @@ fn default_slow_callback_duration_is_100_ms() {
     let event_loop = Loop::builder().debug(true).build().expect("a loop");
     let tenth = Duration::from_millis(100);
     event_loop.call_soon(move || thread::sleep(tenth));
-    turn(&event_loop);
-    assert_eq!(heard().len(), 1);
+    run_slow_iteration(&event_loop);
+    assert_eq!(logged().len(), 1);
     let start = Instant::now();
     event_loop.call_soon(move || thread::sleep(tenth / 2));
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     // On a machine that held it up for as long again, there is nothing to be seen.
     if start.elapsed() < tenth {
-        assert_eq!(heard(), Vec::<String>::new());
+        assert_eq!(logged(), Vec::<String>::new());
     }
 }
 
@@ -275,10 +275,14 @@ fn child_prints_its_debug_mode() {
     let event_loop = new_loop();
     event_loop.set_slow_callback_duration(LIMIT);
     event_loop.call_soon(hold);
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     let by_hand = Loop::builder().debug(false).build().expect("a loop");
     assert!(!by_hand.get_debug());
-    println!("debug: {}, {} heard", event_loop.get_debug(), heard().len());
+    println!(
+        "debug: {}, {} heard",
+        event_loop.get_debug(),
+        logged().len()
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ use sendloop::{Blocking, Loop, LoopClosedError, TaskError};
 
 /// Runs `rest` of the test `name` in another process.
 #[track_caller]
-fn alone(name: &str, rest: fn()) {
+fn in_new_process(name: &str, rest: fn()) {
     const INSIDE: &str = "SENDLOOP_THREAD_STARTS";
     // This starts a thread, so it comes before the limit.
     let _test = test();
@@ -83,7 +83,7 @@ fn told(event_loop: &Loop) -> Receiver<()> {
 /// Runs the loop until `told` has something.
 #[track_caller]
 fn run_until_told(event_loop: &Loop, told: &Receiver<()>) {
-    turn_until(event_loop, || told.try_recv().is_ok());
+    run_until(event_loop, || told.try_recv().is_ok());
 }
 
 #[track_caller]
@@ -98,7 +98,7 @@ fn assert_names_the_start(error: &TaskError) {
 
 #[test]
 fn work_without_any_thread_fails_with_the_os_error() {
-    alone("work_without_any_thread_fails_with_the_os_error", || {
+    in_new_process("work_without_any_thread_fails_with_the_os_error", || {
         let event_loop = new_loop();
         let none = NoThreads::begin();
         let work = event_loop.run_in_executor(|| 1);
@@ -119,7 +119,7 @@ fn assert_is_of_the_start(error: io::Error) {
 
 #[test]
 fn lookups_without_any_thread_fail_with_the_os_error() {
-    alone("lookups_without_any_thread_fail_with_the_os_error", || {
+    in_new_process("lookups_without_any_thread_fail_with_the_os_error", || {
         let event_loop = new_loop();
         let none = NoThreads::begin();
         let found = event_loop.run_until_complete(event_loop.getaddrinfo("127.0.0.1", 80));
@@ -133,7 +133,7 @@ fn lookups_without_any_thread_fail_with_the_os_error() {
 
 #[test]
 fn loop_starts_a_refused_thread() {
-    alone("loop_starts_a_refused_thread", || {
+    in_new_process("loop_starts_a_refused_thread", || {
         let event_loop = new_loop();
         let (go, first) = busy(&event_loop);
         let none = NoThreads::begin();
@@ -152,7 +152,7 @@ fn loop_starts_a_refused_thread() {
 
 #[test]
 fn next_timeout_includes_the_retry_of_a_refused_thread() {
-    alone(
+    in_new_process(
         "next_timeout_includes_the_retry_of_a_refused_thread",
         || {
             let event_loop = new_loop();
@@ -174,7 +174,7 @@ fn next_timeout_includes_the_retry_of_a_refused_thread() {
 
 #[test]
 fn worker_starts_missing_threads() {
-    alone("worker_starts_missing_threads", || {
+    in_new_process("worker_starts_missing_threads", || {
         let event_loop = new_loop();
         let (go, first) = busy(&event_loop);
         let none = NoThreads::begin();
@@ -197,7 +197,7 @@ fn worker_starts_missing_threads() {
 
 #[test]
 fn idle_worker_takes_work_of_a_refused_thread() {
-    alone("idle_worker_takes_work_of_a_refused_thread", || {
+    in_new_process("idle_worker_takes_work_of_a_refused_thread", || {
         let event_loop = new_loop();
         let (go, first) = busy(&event_loop);
         let none = NoThreads::begin();

@@ -73,9 +73,9 @@ fn play_under_strace(step: fn(&Scene), kept: (usize, usize)) {
     input
         .read_line(&mut String::new())
         .expect("the driver's word");
-    let cpu = cpu_time();
+    let cpu = process_cpu_time();
     step(&scene);
-    let cpu = cpu_time() - cpu;
+    let cpu = process_cpu_time() - cpu;
     let met = scene.met.take();
     assert_eq!(scene.kept(), kept, "descriptors and tasks in the loop");
     drop(scene);
@@ -122,7 +122,7 @@ impl Held {
     }
 }
 
-fn cpu_time() -> Duration {
+fn process_cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

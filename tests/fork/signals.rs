@@ -43,7 +43,7 @@ fn child_has_the_signal_dispositions_from_before_the_loop() {
         let news = event_loop.stats().events - events;
         assert_eq!(news, 0, "a byte came by the parent's pipe");
         raise();
-        turn_until(&event_loop, || count.get() == 1);
+        run_until(&event_loop, || count.get() == 1);
     }
 }
 
@@ -58,11 +58,11 @@ fn a_childs_loop_gets_the_childs_signals() {
             let own = new_loop();
             let counted = handler(&own);
             raise();
-            turn_until(&own, || counted.get() == 1);
+            run_until(&own, || counted.get() == 1);
             // The end of the parent's loop takes nothing from the child's.
             drop(inherited.take());
             raise();
-            turn_until(&own, || counted.get() == 2);
+            run_until(&own, || counted.get() == 2);
             assert_eq!(count.get(), 0);
         });
         let removed = || {
@@ -74,7 +74,7 @@ fn a_childs_loop_gets_the_childs_signals() {
         assert_eq!(end_of(*fork, removed), End::Signal(SIGNAL));
         let event_loop = inherited.expect("the parent's");
         raise();
-        turn_until(&event_loop, || count.get() == 1);
+        run_until(&event_loop, || count.get() == 1);
     }
 }
 

@@ -117,7 +117,7 @@ fn ten_thousand_requests_over_one_connection() {
         drop(sender);
         server.end(1, 10_000).await;
     });
-    turn_until(&event_loop, || event_loop.stats().tasks == 0);
+    run_until(&event_loop, || event_loop.stats().tasks == 0);
     assert_eq!(event_loop.stats().registered, 0);
 }
 
@@ -141,7 +141,7 @@ fn ten_thousand_requests_over_a_hundred_connections_at_once() {
         }
         server.end(100, 10_000).await;
     });
-    turn_until(&event_loop, || event_loop.stats().tasks == 0);
+    run_until(&event_loop, || event_loop.stats().tasks == 0);
     assert_eq!(event_loop.stats().registered, 0);
 }
 

@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::rc::Rc;
 
+use crate::util::test;
 use sendloop::*;
 
 /// A constant that is true if a type has a trait.
@@ -111,6 +112,7 @@ fn exported() -> Vec<&'static str> {
 
 #[test]
 fn every_public_type_has_a_row() {
+    let _test = test();
     let exported = exported();
     assert!(exported.len() > 20, "the names were found: {exported:?}");
     for name in exported {
@@ -144,6 +146,7 @@ fn front_of<'a>(text: &'a str, name: &str) -> &'a str {
 
 #[test]
 fn types_with_meaningful_drop_are_must_use() {
+    let _test = test();
     let mut text = String::new();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     read_sources(&sources, &mut text);

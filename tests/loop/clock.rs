@@ -20,11 +20,6 @@ fn manual() -> (Loop, Clock) {
     (built.expect("a loop"), clock)
 }
 
-#[track_caller]
-fn turn(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-}
-
 #[test]
 fn timers_fire_only_when_the_clock_reaches_them_and_in_order() {
     let _test = test();
@@ -34,16 +29,16 @@ fn timers_fire_only_when_the_clock_reaches_them_and_in_order() {
         let log = log.clone();
         event_loop.call_later(SECOND * seconds, move || log.borrow_mut().push(seconds));
     }
-    turn(&event_loop);
+    run_iteration(&event_loop);
     clock.advance(SECOND - Duration::from_nanos(1));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(log.borrow().is_empty());
     assert_eq!(event_loop.next_timeout(), Some(Duration::from_nanos(1)));
     clock.advance(Duration::from_nanos(1));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(*log.borrow(), [1]);
     clock.advance(SECOND * 5);
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(*log.borrow(), [1, 2, 3]);
     let start = event_loop.time();
     clock.advance(SECOND);
@@ -92,7 +87,7 @@ fn two_loops_share_a_clock_and_one_may_end() {
     let built = Loop::builder().clock(clock.clone()).build();
     let two = built.expect("a loop");
     let sleeper = two.create_task(two.sleep(SECOND));
-    turn(&two);
+    run_iteration(&two);
     drop(one);
     clock.advance(SECOND);
     two.run_until_complete(sleeper).expect("slept");
@@ -118,7 +113,7 @@ fn dropped_sleep_cancels_its_timer() {
     let _test = test();
     let (event_loop, _clock) = manual();
     let task = event_loop.create_task(event_loop.sleep(SECOND));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(event_loop.next_timeout(), Some(SECOND));
     task.cancel();
     drop(task);
@@ -156,7 +151,7 @@ fn wait_for_prefers_a_ready_result_to_the_timeout() {
     let (event_loop, clock) = manual();
     let (promise, future) = event_loop.create_future();
     let task = event_loop.create_task(event_loop.wait_for(future, SECOND));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     clock.advance(SECOND);
     promise.set_result(5).expect("somebody waits");
     let result = event_loop.run_until_complete(task).expect("a result");
@@ -273,7 +268,7 @@ fn paused_clock_does_not_jump_over_an_event_or_queued_work() {
             let caller = thread::spawn(move || remote.call_soon_threadsafe(call));
             caller.join().expect("called").expect("open");
         });
-        turn(&event_loop);
+        run_iteration(&event_loop);
         event_loop.run_once(Some(SECOND)).expect("a turn");
         assert_eq!(receiver.try_recv(), Ok(start));
         timer.cancel();
@@ -321,7 +316,7 @@ fn run_once_jumps_at_most_its_timeout() {
     let fired = Rc::new(Cell::new(false));
     let fires = fired.clone();
     event_loop.call_later(SECOND * 5, move || fires.set(true));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     event_loop.run_until_idle().expect("idle");
     assert_eq!(clock.now(), start);
     assert_eq!(event_loop.next_timeout(), Some(SECOND * 5));
@@ -345,10 +340,10 @@ fn paused_clock_can_be_advanced() {
     let (event_loop, clock) = paused();
     let start = clock.now();
     let sleeper = event_loop.create_task(event_loop.sleep(SECOND));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     clock.advance(SECOND * 3);
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert!(sleeper.done());
     assert_eq!(clock.now() - start, SECOND * 3);
     // In a callback too: the clock does not go back to the next timer.

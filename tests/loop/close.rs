@@ -80,7 +80,7 @@ fn destructors_may_use_the_closing_loop() {
     let own = event_loop.handle();
     let asks = || {
         let (handle, held, cancelled) = (own.clone(), held.clone(), cancelled.clone());
-        AtEnd(move || {
+        CallOnDrop(move || {
             let [one, two, three] = [held.clone(), held.clone(), held.clone()];
             let soon = handle.call_soon(move || drop(one));
             let later = handle.call_later(Duration::ZERO, move || drop(two));
@@ -111,7 +111,7 @@ fn panicking_destructors_do_not_stop_the_close() {
     let event_loop = new_loop();
     let held = Rc::new(());
     for _ in 0..3 {
-        let loud = || AtEnd(|| panic!("as it should"));
+        let loud = || CallOnDrop(|| panic!("as it should"));
         let (a, b, c) = (loud(), loud(), loud());
         let (one, two, three) = (held.clone(), held.clone(), held.clone());
         event_loop.call_soon(move || drop((a, one)));
@@ -133,7 +133,7 @@ fn panicking_remote_call_destructor_does_not_stop_the_close() {
     let inside = held.clone();
     event_loop.call_soon(move || drop(inside));
     let remote = event_loop.remote();
-    let loud = AtEnd(|| panic!("as it should"));
+    let loud = CallOnDrop(|| panic!("as it should"));
     let call = thread::spawn(move || remote.call_soon_threadsafe(move || drop(loud)));
     call.join().expect("called").expect("open");
     drop(event_loop);
@@ -149,7 +149,7 @@ fn at_the_end<T: 'static>(
     let handle = event_loop.handle();
     let at_end = || {
         let (handle, answers, ask) = (handle.clone(), answers.clone(), ask.clone());
-        AtEnd(move || {
+        CallOnDrop(move || {
             assert!(handle.is_closed());
             let answer = ask(&handle);
             answers.borrow_mut().push(answer);
@@ -193,12 +193,12 @@ fn a_destructor_may_make_and_end_other_loops() {
     assert_eq!(done.len(), 3);
     let done = at_the_end(new_loop(), |handle| {
         // Refused, it is dropped inside the door.
-        let inner = AtEnd(|| drop(new_loop()));
+        let inner = CallOnDrop(|| drop(new_loop()));
         handle.call_soon(move || drop(inner));
     });
     assert_eq!(done.len(), 3);
     let done = at_the_end(new_loop(), |handle| {
-        let inner = AtEnd(|| drop(new_loop()));
+        let inner = CallOnDrop(|| drop(new_loop()));
         let _ = handle.remote().call_soon_threadsafe(move || drop(inner));
     });
     assert_eq!(
@@ -217,7 +217,7 @@ fn run_cancels_remaining_tasks_and_waits_for_the_executor() {
     let mut kept = None;
     let result = sendloop::run(async |event_loop: LoopHandle| {
         kept = Some(event_loop.clone());
-        let at_end = AtEnd(move || begun.send(()).expect("the work"));
+        let at_end = CallOnDrop(move || begun.send(()).expect("the work"));
         drop(event_loop.create_task(async move {
             let _both = (at_end, inside);
             pending::<()>().await;

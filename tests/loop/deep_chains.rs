@@ -12,7 +12,6 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use crate::util::sock::turn;
 use crate::util::*;
 use sendloop::{
     Blocking, Handle, Loop, LoopHandle, Promise, PromiseFuture, Task, TaskGroup, TimerHandle,
@@ -99,7 +98,7 @@ fn tasks(event_loop: &Loop, length: u32, dropped: &Count) -> Rc<RefCell<Vec<Task
     let tasks: Rc<RefCell<Vec<Task<()>>>> = Rc::default();
     for number in 0..length as usize {
         let (all, dropped) = (tasks.clone(), dropped.clone());
-        let guard = AtEnd(move || {
+        let guard = CallOnDrop(move || {
             dropped.add();
             // The task is borrowed while its future is dropped: readers only.
             if let Some(next) = all.borrow().get(number + 1) {
@@ -140,7 +139,7 @@ fn nested_groups_are_cancelled_when_the_outermost_is_dropped() {
         for _ in 0..LONG {
             let inner = std::mem::replace(&mut group, event_loop.task_group());
             let dropped = dropped.clone();
-            let guard = AtEnd(move || dropped.add());
+            let guard = CallOnDrop(move || dropped.add());
             group.create_task(async move {
                 let _held = (inner, guard);
                 std::future::pending::<()>().await;
@@ -154,7 +153,7 @@ fn nested_groups_are_cancelled_when_the_outermost_is_dropped() {
 #[test]
 fn results_that_hold_groups_are_dropped_with_the_outermost() {
     #[expect(dead_code, reason = "only its destructors count")]
-    struct Nested(Option<TaskGroup<Nested>>, AtEnd<Box<dyn FnMut()>>);
+    struct Nested(Option<TaskGroup<Nested>>, CallOnDrop<Box<dyn FnMut()>>);
     let _test = test();
     on_a_small_stack(|| {
         let event_loop = strict_loop();
@@ -163,11 +162,11 @@ fn results_that_hold_groups_are_dropped_with_the_outermost() {
         for _ in 0..LONG {
             let (inner, dropped) = (nested.take(), dropped.clone());
             let group = event_loop.task_group();
-            let guard = AtEnd(Box::new(move || dropped.add()) as Box<dyn FnMut()>);
+            let guard = CallOnDrop(Box::new(move || dropped.add()) as Box<dyn FnMut()>);
             group.create_task(async move { Nested(inner, guard) });
             nested = Some(group);
         }
-        turn(&event_loop);
+        run_iteration(&event_loop);
         drop(nested);
         assert_eq!((dropped.get(), event_loop.stats().tasks), (LONG, 0));
     });
@@ -180,7 +179,7 @@ fn a_chain_of_tasks_that_run_is_cancelled_inside_a_step() {
         let event_loop = strict_loop();
         let dropped = Count::default();
         let tasks = tasks(&event_loop, LONG, &dropped);
-        turn(&event_loop);
+        run_iteration(&event_loop);
         let (all, seen) = (tasks.clone(), dropped.clone());
         event_loop.run_until_complete(async {
             assert!(all.borrow()[0].cancel());
@@ -213,7 +212,7 @@ fn thirty_two_nested_cancellations_drop_before_they_return() {
     let immediate = Rc::new(RefCell::new(Vec::new()));
     for number in 0..100 {
         let (all, immediate) = (tasks.clone(), immediate.clone());
-        let guard = AtEnd(move || {
+        let guard = CallOnDrop(move || {
             if let Some(next) = all.borrow().get(number + 1) {
                 assert!(next.cancel());
                 immediate.borrow_mut().push((number + 1, next.cancelled()));
@@ -244,7 +243,7 @@ fn task_queued_for_drop_does_not_run_and_is_cancelled_once() {
     // The guard of the last task cancels all again: of these, some are dropped and some are queued.
     let (all, done) = (tasks.clone(), Rc::new(Cell::new(false)));
     let last = done.clone();
-    let guard = AtEnd(move || {
+    let guard = CallOnDrop(move || {
         let again = all.borrow().iter().filter(|task| task.cancel()).count();
         assert!(again < 100);
         last.set(true);
@@ -257,7 +256,7 @@ fn task_queued_for_drop_does_not_run_and_is_cancelled_once() {
     assert!(tasks.borrow()[0].cancel());
     assert!(done.get() && tasks.borrow().iter().all(Task::cancelled));
     assert_eq!(dropped.get(), 100);
-    turn(&event_loop);
+    run_iteration(&event_loop);
     tasks.take();
 }
 
@@ -273,7 +272,7 @@ fn tasks_whose_guards_panic_are_all_dropped_and_all_reported() {
         let tasks: Rc<RefCell<Vec<Task<()>>>> = Rc::default();
         for number in 0..length {
             let all = tasks.clone();
-            let guard = AtEnd(move || {
+            let guard = CallOnDrop(move || {
                 if let Some(next) = all.borrow().get(number + 1) {
                     next.cancel();
                 }
@@ -300,7 +299,7 @@ fn handle_guard(
     panics: bool,
 ) -> impl FnOnce() + 'static {
     let (all, dropped) = (all.clone(), dropped.clone());
-    let guard = AtEnd(move || {
+    let guard = CallOnDrop(move || {
         dropped.add();
         if let Some(next) = all.borrow().get(number + 1) {
             let cancel = catch_unwind(AssertUnwindSafe(|| next.cancel()));
@@ -355,7 +354,7 @@ fn a_chain_of_timers_is_cancelled_when_cancel_returns() {
         let (dropped, all) = (Count::default(), Rc::<RefCell<Vec<TimerHandle>>>::default());
         for number in 0..LONG as usize {
             let (chain, counts) = (all.clone(), dropped.clone());
-            let guard = AtEnd(move || {
+            let guard = CallOnDrop(move || {
                 counts.add();
                 if let Some(next) = chain.borrow().get(number + 1) {
                     next.cancel();
@@ -380,13 +379,13 @@ fn a_chain_of_results_that_hold_the_next_task_is_dropped() {
         let mut task: Option<Task<Box<dyn Any>>> = None;
         for _ in 0..LONG {
             let (next, dropped) = (task.take(), dropped.clone());
-            let count = AtEnd(move || dropped.add());
+            let count = CallOnDrop(move || dropped.add());
             task = Some(event_loop.create_task(async move {
                 let result: Box<dyn Any> = Box::new((count, next));
                 result
             }));
         }
-        turn(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!((dropped.get(), event_loop.stats().tasks), (0, 0));
         drop(task);
         assert_eq!(dropped.get(), LONG);
@@ -639,7 +638,7 @@ fn a_chain_of_wakers_that_own_the_next_wait_is_dropped() {
 /// A value that holds the future that gives the next one.
 struct Node {
     _next: Option<PromiseFuture<Node>>,
-    _count: AtEnd<Box<dyn FnMut()>>,
+    _count: CallOnDrop<Box<dyn FnMut()>>,
 }
 
 #[test]
@@ -653,7 +652,7 @@ fn a_chain_of_values_that_hold_the_next_future_is_dropped() {
             let counts = dropped.clone();
             let node = Node {
                 _next: next.take(),
-                _count: AtEnd(Box::new(move || counts.add())),
+                _count: CallOnDrop(Box::new(move || counts.add())),
             };
             assert!(promise.set_result(node).is_ok());
             next = Some(future);
@@ -672,7 +671,7 @@ fn a_loop_that_a_deep_destructor_runs_keeps_its_promises() {
     let tasks: Rc<RefCell<Vec<Task<()>>>> = Rc::default();
     for number in 0..40_usize {
         let (all, ran) = (tasks.clone(), ran.clone());
-        let guard = AtEnd(move || {
+        let guard = CallOnDrop(move || {
             if let Some(next) = all.borrow().get(number + 1) {
                 next.cancel();
             }

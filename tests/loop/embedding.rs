@@ -12,7 +12,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::embedder::*;
-use crate::util::sock::turn;
 use crate::util::*;
 use rustix::event::Timespec;
 use sendloop::{Clock, Loop, Socket};
@@ -93,7 +92,7 @@ fn more_events_than_one_poll_takes_are_all_served() {
         });
         peers.push(far);
     }
-    turn(&event_loop);
+    run_iteration(&event_loop);
     for peer in &peers {
         peer.get_ref().write_all(b"x").expect("room");
     }
@@ -106,7 +105,7 @@ fn more_events_than_one_poll_takes_are_all_served() {
 fn a_call_from_another_thread_ends_the_poll() {
     let _test = test();
     let event_loop = new_loop();
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_idle(&event_loop);
     let (remote, count) = (event_loop.remote(), Rc::new(Cell::new(0)));
     let (said, hears) = mpsc::channel();
@@ -163,7 +162,7 @@ fn advancing_a_manual_clock_ends_the_poll() {
     let clock = Clock::manual();
     let event_loop = Loop::builder().clock(clock.clone()).build().expect("made");
     let sleeper = event_loop.create_task(event_loop.sleep(Duration::from_secs(3600)));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     let mover = thread::spawn(move || clock.advance(Duration::from_secs(3600)));
     let start = Instant::now();
     drive(&event_loop, || sleeper.done());
@@ -198,15 +197,15 @@ fn work_queued_outside_a_run_makes_the_descriptor_readable() {
         ("a result", |event_loop, ran| {
             let (promise, result) = event_loop.create_future();
             event_loop.create_task(async move { ran.set(result.await.expect("set")) });
-            turn(event_loop);
-            assert!(!speaks(event_loop, Duration::ZERO));
+            run_iteration(event_loop);
+            assert!(!becomes_readable(event_loop, Duration::ZERO));
             promise.set_result(true).expect("a task waits");
         }),
         ("a cancelled task", |event_loop, ran| {
             let task = event_loop.create_task(pending::<()>());
             task.add_done_callback(move || ran.set(true));
-            turn(event_loop);
-            assert!(!speaks(event_loop, Duration::ZERO));
+            run_iteration(event_loop);
+            assert!(!becomes_readable(event_loop, Duration::ZERO));
             task.cancel();
         }),
         ("a waker", |event_loop, ran| {
@@ -216,8 +215,8 @@ fn work_queued_outside_a_run_makes_the_descriptor_readable() {
                 ran.set(leaves.replace(Some(cx.waker().clone())).is_some());
                 Poll::<()>::Pending
             }));
-            turn(event_loop);
-            assert!(!speaks(event_loop, Duration::ZERO));
+            run_iteration(event_loop);
+            assert!(!becomes_readable(event_loop, Duration::ZERO));
             waker.borrow().as_ref().expect("polled").wake_by_ref();
         }),
         ("a timer that is due", |event_loop, ran| {
@@ -225,7 +224,7 @@ fn work_queued_outside_a_run_makes_the_descriptor_readable() {
         }),
         ("an earlier timer", |event_loop, ran| {
             event_loop.call_later(Duration::from_secs(3600), || {});
-            turn(event_loop);
+            run_iteration(event_loop);
             event_loop.call_later(Duration::from_millis(5), move || ran.set(true));
         }),
         ("a sleep", |event_loop, ran| {
@@ -235,7 +234,7 @@ fn work_queued_outside_a_run_makes_the_descriptor_readable() {
                 sleep.await;
                 ran.set(true);
             });
-            turn(event_loop);
+            run_iteration(event_loop);
         }),
     ];
     for (way, queue) in ways {
@@ -243,17 +242,23 @@ fn work_queued_outside_a_run_makes_the_descriptor_readable() {
             continue;
         }
         let event_loop = new_loop();
-        assert!(!speaks(&event_loop, Duration::ZERO));
+        assert!(!becomes_readable(&event_loop, Duration::ZERO));
         let ran = Rc::new(Cell::new(false));
         queue(&event_loop, ran.clone());
         for _ in 0..2 {
-            assert!(speaks(&event_loop, FOR_EVER), "{way}: not readable");
+            assert!(
+                becomes_readable(&event_loop, FOR_EVER),
+                "{way}: not readable"
+            );
         }
         assert!(!ran.get(), "{way}");
         // The end of a sleep wakes its task, which runs an iteration later.
         let turns = drive(&event_loop, || ran.get());
         assert_eq!(turns, 1 + usize::from(way == "a sleep"), "{way}");
-        assert!(!speaks(&event_loop, Duration::ZERO), "{way}: spins");
+        assert!(
+            !becomes_readable(&event_loop, Duration::ZERO),
+            "{way}: spins"
+        );
     }
 }
 
@@ -263,8 +268,8 @@ fn stop_makes_the_descriptor_readable() {
     let event_loop = new_loop();
     assert_idle(&event_loop);
     event_loop.stop();
-    assert!(speaks(&event_loop, Duration::ZERO));
-    turn(&event_loop);
+    assert!(becomes_readable(&event_loop, Duration::ZERO));
+    run_iteration(&event_loop);
     assert_idle(&event_loop);
 }
 
@@ -290,10 +295,10 @@ fn far_timer_does_not_make_the_descriptor_readable() {
     let event_loop = new_loop();
     for delay in [Duration::from_secs(3600), Duration::MAX] {
         event_loop.call_later(delay, || {});
-        assert!(!speaks(&event_loop, Duration::ZERO));
+        assert!(!becomes_readable(&event_loop, Duration::ZERO));
     }
-    turn(&event_loop);
-    assert!(!speaks(&event_loop, Duration::from_millis(50)));
+    run_iteration(&event_loop);
+    assert!(!becomes_readable(&event_loop, Duration::from_millis(50)));
 }
 
 #[test]
@@ -303,10 +308,10 @@ fn cancelled_timer_does_not_make_the_descriptor_readable() {
     let brief = Duration::from_millis(20);
     let timer = event_loop.call_later(brief, || {});
     let sleeper = event_loop.create_task(event_loop.sleep(brief));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     timer.cancel();
     sleeper.cancel();
-    assert!(!speaks(&event_loop, brief * 5));
+    assert!(!becomes_readable(&event_loop, brief * 5));
     assert_idle(&event_loop);
 }
 
@@ -318,14 +323,16 @@ fn timer_expires_while_the_embedder_is_busy() {
     let count = ran.clone();
     let when = event_loop.time() + Duration::from_millis(3);
     event_loop.call_at(when, move || count.set(count.get() + 1));
-    assert!(HAS_TIMER != speaks(&event_loop, Duration::ZERO) || event_loop.time() >= when);
+    assert!(
+        HAS_TIMER != becomes_readable(&event_loop, Duration::ZERO) || event_loop.time() >= when
+    );
     while event_loop.time() < when {}
     // The timer has fired by now. More work and another timer do not hide that.
     event_loop.call_later(Duration::from_secs(3600), || {});
-    assert!(speaks(&event_loop, Duration::ZERO));
-    turn(&event_loop);
+    assert!(becomes_readable(&event_loop, Duration::ZERO));
+    run_iteration(&event_loop);
     assert_eq!(ran.get(), 1);
-    assert!(!speaks(&event_loop, Duration::ZERO));
+    assert!(!becomes_readable(&event_loop, Duration::ZERO));
 }
 
 #[test]
@@ -335,7 +342,7 @@ fn run_methods_leave_the_descriptor_as_run_once_does() {
     assert_idle(&event_loop);
     let handle = event_loop.handle();
     event_loop.run_until_complete(async { handle.call_later(Duration::from_millis(5), || {}) });
-    assert!(!HAS_TIMER || speaks(&event_loop, FOR_EVER));
+    assert!(!HAS_TIMER || becomes_readable(&event_loop, FOR_EVER));
     event_loop.run_until_idle().expect("idle");
     assert_idle(&event_loop);
     // Work that the last iteration queues stays for the next run.
@@ -343,8 +350,8 @@ fn run_methods_leave_the_descriptor_as_run_once_does() {
         let again = handle.clone();
         handle.call_soon(move || drop(again.call_soon(|| {})));
     });
-    assert!(speaks(&event_loop, Duration::ZERO));
-    turn(&event_loop);
+    assert!(becomes_readable(&event_loop, Duration::ZERO));
+    run_iteration(&event_loop);
     assert_idle(&event_loop);
 }
 
@@ -404,7 +411,7 @@ fn loop_inside_another_sendloop_wakes_its_reader() {
         outer.run_once(Some(FOR_EVER)).expect("a turn");
         // A callback of the outer loop cannot run the inner one: a loop runs on this thread.
         if due.take() {
-            turn(&inner);
+            run_iteration(&inner);
             turns += 1;
         }
     }
@@ -440,7 +447,7 @@ fn level_triggered_foreign_epoll_runs_the_loop() {
         let spare = rustix::buffer::spare_capacity(&mut events);
         epoll::wait(&foreign, spare, Some(&limit)).expect("waited");
         assert_eq!(events.len(), 1, "it hangs");
-        turn(&event_loop);
+        run_iteration(&event_loop);
         turns += 1;
     }
     caller.join().expect("called").expect("open");
@@ -457,7 +464,7 @@ fn paused_clock_makes_the_descriptor_readable_if_it_would_jump() {
     let (start, hour) = (event_loop.time(), Duration::from_secs(3600));
     let sleeper = event_loop.create_task(event_loop.sleep(hour));
     while !sleeper.done() {
-        assert!(speaks(&event_loop, Duration::ZERO));
+        assert!(becomes_readable(&event_loop, Duration::ZERO));
         let jump = event_loop.next_timeout();
         event_loop.run_once(jump).expect("a turn");
     }
@@ -466,8 +473,8 @@ fn paused_clock_makes_the_descriptor_readable_if_it_would_jump() {
     event_loop.call_later(hour, || {});
     let (release, released) = mpsc::channel::<()>();
     drop(event_loop.run_in_executor(move || released.recv()));
-    turn(&event_loop);
-    assert!(!speaks(&event_loop, Duration::from_millis(20)));
+    run_iteration(&event_loop);
+    assert!(!becomes_readable(&event_loop, Duration::from_millis(20)));
     drop(release);
-    assert!(speaks(&event_loop, FOR_EVER));
+    assert!(becomes_readable(&event_loop, FOR_EVER));
 }

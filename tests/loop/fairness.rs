@@ -17,11 +17,6 @@ use std::time::Duration;
 use crate::util::*;
 use sendloop::{Loop, LoopHandle, Socket};
 
-#[track_caller]
-fn turn(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-}
-
 #[test]
 fn tasks_that_yield_alternate() {
     let _test = test();
@@ -36,7 +31,7 @@ fn tasks_that_yield_alternate() {
             }
         });
     }
-    turn_until(&event_loop, || event_loop.stats().tasks == 0);
+    run_until(&event_loop, || event_loop.stats().tasks == 0);
     let expected: Vec<_> = (0..10).flat_map(|r| (0..3).map(move |n| (r, n))).collect();
     assert_eq!(*log.borrow(), expected);
 }
@@ -202,7 +197,7 @@ fn two_thousand_simultaneous_events_wake_every_waiter() {
             (far, task)
         })
         .unzip();
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(event_loop.stats().registered, 2000);
     for far in &far {
         (&mut far.get_ref()).write_all(b"x").expect("room");

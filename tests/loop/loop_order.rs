@@ -15,12 +15,6 @@ fn note(log: &Log, name: u32) -> impl FnOnce() + 'static {
     move || log.borrow_mut().push(name)
 }
 
-#[track_caller]
-fn turn(event_loop: &Loop) {
-    let turn = event_loop.run_once(Some(Duration::ZERO));
-    turn.expect("a turn");
-}
-
 fn manual() -> (Loop, Clock) {
     let clock = Clock::manual();
     let built = Loop::builder().clock(clock.clone()).build();
@@ -38,9 +32,9 @@ fn callbacks_run_in_order_and_new_ones_in_the_next_iteration() {
             handle.call_soon(later);
         });
     }
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(*log.borrow(), [0, 1, 2]);
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(*log.borrow(), [0, 1, 2, 10, 11, 12]);
 }
 
@@ -65,8 +59,8 @@ fn tasks_and_callbacks_share_one_queue() {
             });
         }
     }
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     let expected = [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15];
     assert_eq!(*log.borrow(), expected);
 }
@@ -88,7 +82,7 @@ fn timers_fire_by_deadline_then_creation_and_never_early() {
         assert_eq!(timer.when(), when);
         last = last.max(when);
     }
-    turn_until(&event_loop, || log.borrow().len() == 6);
+    run_until(&event_loop, || log.borrow().len() == 6);
     assert_eq!(*log.borrow(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(*early.borrow(), 0);
 }
@@ -117,11 +111,11 @@ fn events_precede_timers_and_follow_queued_callbacks() {
         bytes
     });
     event_loop.call_later(Duration::from_secs(1), note(&log, 3));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     event_loop.call_soon(note(&log, 1));
     let sent = send_one_byte(far);
     clock.advance(Duration::from_secs(1));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(*log.borrow(), [1, 2, 3]);
     let bytes = event_loop.run_until_complete(task).expect("a result");
     assert_eq!(bytes.expect("received"), b"x");
@@ -152,7 +146,7 @@ fn a_cancelled_callback_frees_what_it_holds_at_once() {
     later.cancel();
     assert_eq!(Rc::strong_count(&held), 1);
     assert!(soon.cancelled() && later.cancelled());
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(event_loop.next_timeout(), None);
 }
 
@@ -162,9 +156,9 @@ fn dropping_a_handle_does_not_cancel() {
     let ((event_loop, clock), log) = (manual(), Log::default());
     drop(event_loop.call_soon(note(&log, 1)));
     drop(event_loop.call_later(Duration::from_secs(1), note(&log, 2)));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     clock.advance(Duration::from_secs(1));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(*log.borrow(), [1, 2]);
 }
 
@@ -183,7 +177,7 @@ fn callback_cancelled_by_an_earlier_one_does_not_run() {
     }
     event_loop.call_later(Duration::from_secs(1), note(&log, 1000));
     clock.advance(Duration::from_secs(1));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(*log.borrow(), [1000]);
     assert_eq!(event_loop.next_timeout(), None);
 
@@ -194,7 +188,7 @@ fn callback_cancelled_by_an_earlier_one_does_not_run() {
         handle.expect("queued").cancel();
     });
     second.replace(Some(event_loop.call_soon(note(&log, 1))));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(*log.borrow(), [1000]);
 }
 
@@ -208,13 +202,13 @@ fn past_deadline_fires_in_the_next_iteration_and_max_delay_never() {
     event_loop.call_at(past, note(&log, 2));
     event_loop.call_at(past - Duration::from_secs(1), note(&log, 1));
     assert_eq!(event_loop.next_timeout(), Some(Duration::ZERO));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(*log.borrow(), [1, 2]);
     let sleeper = event_loop.create_task(event_loop.sleep(Duration::MAX));
     let waiter = event_loop.wait_for(std::future::pending::<()>(), Duration::MAX);
     let waiter = event_loop.create_task(waiter);
     clock.advance(Duration::from_secs(50 * 365 * 24 * 3600));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(!sleeper.done() && !waiter.done() && log.borrow().len() == 2);
 }
 
@@ -233,7 +227,7 @@ fn panic_in_a_callback_leaves_the_loop_running() {
     event_loop.call_soon(|| panic!("as it should"));
     event_loop.call_soon(note(&log, 1));
     event_loop.call_later(Duration::ZERO, || panic!("as it should"));
-    turn_until(&event_loop, || event_loop.next_timeout().is_none());
+    run_until(&event_loop, || event_loop.next_timeout().is_none());
     assert_eq!(*log.borrow(), [1]);
 }
 
@@ -243,6 +237,6 @@ fn panic_payload_of_a_callback_may_panic_on_drop() {
     let (event_loop, log) = (new_loop(), Log::default());
     event_loop.call_soon(|| panic_any(Loud));
     event_loop.call_soon(note(&log, 1));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(*log.borrow(), [1]);
 }

@@ -5,12 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::util::*;
-use sendloop::Loop;
-
-#[track_caller]
-fn turn(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-}
 
 #[test]
 fn dropped_task_keeps_running() {
@@ -22,7 +16,7 @@ fn dropped_task_keeps_running() {
         handle.sleep(Duration::from_millis(2)).await;
         runs.set(true);
     }));
-    turn_until(&event_loop, || ran.get());
+    run_until(&event_loop, || ran.get());
     assert_eq!(event_loop.stats().tasks, 0);
 }
 
@@ -61,12 +55,12 @@ fn done_callbacks_run_in_order_soon_after_the_end() {
         if cancelled {
             task.cancel();
         } else {
-            turn(&event_loop);
+            run_iteration(&event_loop);
         }
         assert!(task.done() && log.borrow().is_empty());
         task.add_done_callback(note(3));
         drop(task);
-        turn(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!(*log.borrow(), [1, 2, 3]);
     }
 }

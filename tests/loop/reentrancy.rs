@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::util::sock::turn;
 use crate::util::*;
 use sendloop::{Loop, Task, TaskError};
 
@@ -82,8 +81,8 @@ fn a_future_is_dropped_where_it_was_polled_however_its_task_ends() {
         let unbegun = event_loop.create_task(Pinned::new(&held, false));
         assert!(unbegun.cancel());
         let closed = event_loop.create_task(Pinned::new(&held, false));
-        turn(&event_loop);
-        turn(&event_loop);
+        run_iteration(&event_loop);
+        run_iteration(&event_loop);
         assert!(finishes.done() && cancelled.cancel());
         if detached {
             drop((finishes, cancelled, unbegun, closed));
@@ -114,12 +113,12 @@ fn a_task_that_awaits_itself_waits_until_it_is_cancelled() {
             .expect_err("it never ends by itself");
         });
         for _ in 0..3 {
-            turn(&event_loop);
+            run_iteration(&event_loop);
         }
         assert_eq!(event_loop.stats().tasks, 1);
         if cancelled {
             assert!(place.borrow().as_ref().expect("itself").cancel());
-            turn(&event_loop);
+            run_iteration(&event_loop);
         }
         drop(event_loop);
         let ended = poll(&place).map(|result| result.is_err_and(|error| error.is_cancelled()));
@@ -145,12 +144,12 @@ fn two_tasks_that_await_each_other_end_when_one_is_cancelled() {
         result.is_err_and(|error| error.is_cancelled())
     });
     other.replace(Some(two));
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(event_loop.stats().tasks, 2);
     assert!(one.borrow().cancel());
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(event_loop.stats().tasks, 0);
 }
 
@@ -164,7 +163,7 @@ fn a_handle_dropped_in_the_tasks_own_step_detaches_it() {
         drop(me.take().expect("itself"));
         inside
     });
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(place.borrow().is_none());
     assert_eq!(Rc::strong_count(&held), 1, "nobody takes the result");
     assert_eq!(event_loop.stats().tasks, 0);
@@ -178,7 +177,7 @@ fn future_destructor_sees_its_task_not_done_and_may_use_it() {
         let (held, told) = (Rc::new(()), Rc::new(Cell::new(0)));
         let (inside, tells) = (held.clone(), told.clone());
         let place = placed(&event_loop, |me: Place<Rc<()>>| {
-            let at_end = AtEnd(move || {
+            let at_end = CallOnDrop(move || {
                 assert!(!me.borrow().as_ref().expect("itself").done());
                 assert!(poll(&me).is_pending());
                 let tells = tells.clone();
@@ -198,8 +197,8 @@ fn future_destructor_sees_its_task_not_done_and_may_use_it() {
                 inside
             }
         });
-        turn(&event_loop);
-        turn(&event_loop);
+        run_iteration(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!(told.get(), u32::from(what == "adds a callback"));
         match place.take() {
             None => assert_eq!(what, "drops the handle"),
@@ -225,7 +224,7 @@ fn destructor_of_an_overruled_result_may_use_its_task() {
             &event_loop,
             |me: Place<Box<dyn std::any::Any>>| async move {
                 assert!(me.borrow().as_ref().expect("itself").cancel());
-                let result = AtEnd(move || {
+                let result = CallOnDrop(move || {
                     sees.set(sees.get() + 1);
                     if drops {
                         drop(me.take());
@@ -236,7 +235,7 @@ fn destructor_of_an_overruled_result_may_use_its_task() {
                 Box::new(result) as Box<dyn std::any::Any>
             },
         );
-        turn(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!((seen.get(), event_loop.stats().tasks), (1, 0));
         assert_eq!(place.borrow().is_none(), drops);
         if let Some(task) = place.take() {
@@ -254,17 +253,17 @@ fn destructor_of_an_untaken_result_may_spawn_and_cancel() {
     let ran = Rc::new(Cell::new(false));
     let runs = ran.clone();
     let task = event_loop.create_task(async move {
-        AtEnd(move || {
+        CallOnDrop(move || {
             assert!(hit.cancel());
             let runs = runs.clone();
             drop(handle.create_task(async move { runs.set(true) }));
         })
     });
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(task.done() && !victim.done());
     drop(task);
     assert!(victim.cancelled());
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(ran.get());
 }
 
@@ -274,7 +273,7 @@ fn task_cancelled_in_its_own_step_ends_as_cancelled() {
     let event_loop = strict_loop();
     let me: Place<()> = Place::default();
     let hit = me.clone();
-    let at_end = AtEnd(move || assert!(hit.borrow().as_ref().expect("a task").cancel()));
+    let at_end = CallOnDrop(move || assert!(hit.borrow().as_ref().expect("a task").cancel()));
     let other = event_loop.create_task(async move {
         let _at_end = at_end;
         pending::<()>().await;
@@ -287,8 +286,8 @@ fn task_cancelled_in_its_own_step_ends_as_cancelled() {
         unreachable!("it was cancelled");
     });
     me.replace(Some(task));
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert!(me.take().expect("a task").cancelled());
     assert_eq!(event_loop.stats().tasks, 0);
 }
@@ -359,7 +358,7 @@ fn result_that_owns_the_loop_closes_it() {
     let (handle, owner) = (event_loop.handle(), event_loop.clone());
     let task = event_loop.create_task(async move { owner });
     let other = event_loop.create_task(pending::<()>());
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(task.done());
     drop(event_loop);
     assert!(!handle.is_closed());
@@ -371,7 +370,7 @@ fn result_that_owns_the_loop_closes_it() {
 fn destructor_may_run_another_loop_outside_a_run() {
     let _test = test();
     let event_loop = strict_loop();
-    let at_end = AtEnd(|| {
+    let at_end = CallOnDrop(|| {
         let inner = strict_loop();
         let task = inner.create_task(async { 3 });
         assert_eq!(inner.run_until_complete(task).expect("a result"), 3);
@@ -380,7 +379,7 @@ fn destructor_may_run_another_loop_outside_a_run() {
         let _at_end = at_end;
         pending::<()>().await;
     });
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(task.cancel());
 }
 
@@ -391,7 +390,7 @@ fn task_polled_manually_returns_its_result_once() {
     let mut task = event_loop.create_task(async { 9 });
     let mut cx = Context::from_waker(Waker::noop());
     assert!(pin!(&mut task).poll(&mut cx).is_pending());
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(matches!(pin!(&mut task).poll(&mut cx), Poll::Ready(Ok(9))));
     let again = std::panic::AssertUnwindSafe(|| pin!(&mut task).poll(&mut cx).is_ready());
     std::panic::catch_unwind(again).expect_err("it gave its result");

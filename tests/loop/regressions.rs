@@ -90,7 +90,7 @@ fn panicking_foreign_waker_does_not_lose_notifications() {
         let hears = heard.clone();
         let call = move || remote.call_soon_threadsafe(move || hears.store(true, Ordering::SeqCst));
         thread::spawn(call).join().expect("called").expect("open");
-        turn_until(&event_loop, || heard.load(Ordering::SeqCst));
+        run_until(&event_loop, || heard.load(Ordering::SeqCst));
     }
 }
 
@@ -108,7 +108,7 @@ fn waker_destructor_may_use_the_wait_queue() {
     let hold =
         |future: Pin<Box<dyn Future<Output = ()>>>| HELD.with_borrow_mut(|held| held.push(future));
     // Their end ends other operations on the same socket.
-    let drops = || Waker::from(Arc::new(AtEnd(|| drop(HELD.take()))));
+    let drops = || Waker::from(Arc::new(CallOnDrop(|| drop(HELD.take()))));
 
     let mut first = Box::pin(event_loop.sock_recv(&near, 10));
     assert!(

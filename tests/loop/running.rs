@@ -447,7 +447,7 @@ fn builder_runs_main_with_its_settings() {
     let start = clock.now();
     let builder = Loop::builder().clock(clock.clone()).debug(true);
     let dropped = Rc::new(Cell::new(false));
-    let inside = AtEnd({
+    let inside = CallOnDrop({
         let dropped = dropped.clone();
         move || dropped.set(true)
     });

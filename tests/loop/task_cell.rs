@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::util::sock::turn;
 use crate::util::*;
 use sendloop::{LoopHandle, Task, TaskError};
 
@@ -216,8 +215,8 @@ fn try_case(case: Case) {
     let memory = Acts::new(case.in_futures_drop, |scene| &scene.futures);
     let task = event_loop.create_task(Body { case, memory });
     scene.task.replace(Some(Rc::new(RefCell::new(task))));
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     finish(&scene, case.end);
     if case.end != End::Close {
         let works = event_loop.create_task(async { 5 });

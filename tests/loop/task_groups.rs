@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use crate::util::sock::turn;
 use crate::util::*;
 use sendloop::{CancelHandle, Loop, LoopHandle, TaskError, TaskGroup};
 
@@ -53,7 +52,7 @@ fn cancel_handle_cancels_a_task_that_another_task_awaits() {
     let task = event_loop.create_task(pending::<()>());
     let cancel_handle = task.cancel_handle();
     let waits = event_loop.create_task(task);
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(!cancel_handle.done() && !cancel_handle.cancelled());
     assert!(cancel_handle.clone().cancel());
     assert!(cancel_handle.done() && cancel_handle.cancelled() && !cancel_handle.cancel());
@@ -71,7 +70,7 @@ fn cancel_handle_of_an_ended_task_cancels_nothing() {
     let event_loop = strict_loop();
     let task = event_loop.create_task(async {});
     let early = task.cancel_handle();
-    turn(&event_loop);
+    run_iteration(&event_loop);
     let late = task.cancel_handle();
     drop(task);
     // The next task takes the slot of the one that has ended.
@@ -124,7 +123,7 @@ fn a_destructor_cancels_by_a_cancel_handle() {
     let event_loop = strict_loop();
     let victim = event_loop.create_task(pending::<()>());
     let cancel_handle = victim.cancel_handle();
-    let at_end = AtEnd(move || assert!(cancel_handle.cancel()));
+    let at_end = CallOnDrop(move || assert!(cancel_handle.cancel()));
     let task = event_loop.create_task(held(at_end));
     assert!(task.cancel() && victim.cancelled());
 }
@@ -135,7 +134,7 @@ fn the_destructor_of_the_tasks_own_future_may_use_its_cancel_handle() {
     let event_loop = strict_loop();
     let own: Rc<RefCell<Option<CancelHandle>>> = Rc::default();
     let inside = own.clone();
-    let at_end = AtEnd(move || {
+    let at_end = CallOnDrop(move || {
         let own = inside.borrow();
         let own = own.as_ref().expect("its handle");
         assert!(own.cancel() && !own.done(), "it is being cancelled");
@@ -195,11 +194,11 @@ fn join_next_returns_every_result_in_completion_order() {
     }
     group.create_task(pending()).cancel();
     assert_eq!((group.len(), group.is_empty()), (4, false));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     for _ in 0..3 {
         clock.advance(Duration::from_secs(1));
-        turn(&event_loop);
-        turn(&event_loop);
+        run_iteration(&event_loop);
+        run_iteration(&event_loop);
     }
     // They have ended, and their results were not taken.
     assert_eq!(group.len(), 4);
@@ -229,7 +228,7 @@ fn panic_cancels_the_other_tasks_and_returns_every_result() {
     group.create_task(async { panic!("no") });
     // It stands behind the panic in the queue, so it never begins.
     group.create_task(async { unreachable!("the panic cancels it") });
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(Rc::strong_count(&dropped), 1);
     // The group is shut down: a new task is cancelled at once.
     let late = group.create_task(ready(2));
@@ -272,7 +271,7 @@ fn cancel_drops_the_futures_before_it_returns_and_shuts_the_group_down() {
     let mut group = event_loop.task_group();
     let count = Rc::new(());
     group.create_task(held(count.clone()));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     group.create_task(held(count.clone()));
     group.cancel();
     assert_eq!(Rc::strong_count(&count), 1);
@@ -303,7 +302,7 @@ fn dropping_a_group_cancels_its_tasks_and_keeps_no_result() {
             count
         });
     }
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(Rc::strong_count(&count), 3);
     drop(group);
     assert_eq!((Rc::strong_count(&count), event_loop.stats().tasks), (1, 0));
@@ -320,7 +319,7 @@ fn untaken_panic_is_reported_when_the_group_is_dropped() {
     });
     let group = event_loop.task_group();
     group.create_task(async { panic!("no") });
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(reports.borrow().is_empty());
     drop::<TaskGroup<()>>(group);
     assert_eq!(reports.borrow().len(), 1, "{reports:?}");
@@ -342,7 +341,7 @@ fn a_task_drops_its_own_group() {
     });
     group.create_task(pending());
     place.replace(Some(group));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!((ran.get(), event_loop.stats().tasks), (1, 0));
 }
 
@@ -363,7 +362,7 @@ fn a_task_cancels_its_own_group() {
     });
     group.create_task(pending());
     place.replace(Some(group));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     let mut group = place.take().expect("its group");
     let results = event_loop.run_until_complete(join_all(&mut group));
     assert_eq!(results, ["cancelled"; 3]);
@@ -383,7 +382,7 @@ fn a_dropped_join_next_loses_no_result() {
         let none = event_loop.wait_for(group.join_next(), Duration::ZERO).await;
         assert!(none.is_err());
     });
-    (0..3).for_each(|_| turn(&event_loop));
+    (0..3).for_each(|_| run_iteration(&event_loop));
     assert_eq!(event_loop.run_until_complete(join_all(&mut group)), ["7"]);
 }
 
@@ -410,7 +409,7 @@ fn the_last_waker_is_woken_once() {
         let polled = next.as_mut().poll(&mut Context::from_waker(&waker));
         assert!(polled.is_pending());
     }
-    turn(&event_loop);
+    run_iteration(&event_loop);
     let woken = [&first, &last].map(|counts| counts.0.load(Ordering::Relaxed));
     assert_eq!(woken, [0, 1]);
     drop(next);
@@ -455,7 +454,7 @@ fn a_destructor_that_panics_disturbs_no_other_task_of_the_group() {
     let event_loop = new_loop();
     let mut group = event_loop.task_group();
     for number in 0..3 {
-        let loud = AtEnd(|| panic!("as it should"));
+        let loud = CallOnDrop(|| panic!("as it should"));
         group.create_task(async move {
             let _loud = loud;
             if number == 1 {
@@ -464,7 +463,7 @@ fn a_destructor_that_panics_disturbs_no_other_task_of_the_group() {
             pending().await
         });
     }
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(group.len(), 3);
     group.cancel();
     let results = event_loop.run_until_complete(join_all(&mut group));
@@ -485,10 +484,10 @@ fn a_nested_group_is_cancelled_with_the_task_that_owns_it() {
         inner.create_task(held(inside));
         inner.join_next().await;
     });
-    (0..3).for_each(|_| turn(&event_loop));
+    (0..3).for_each(|_| run_iteration(&event_loop));
     assert_eq!((Rc::strong_count(&count), event_loop.stats().tasks), (2, 2));
     group.create_task(async { panic!("no") });
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!((Rc::strong_count(&count), event_loop.stats().tasks), (1, 0));
     let Poll::Ready(Some(Err(error))) = poll_once(&mut group) else {
         panic!("no result");

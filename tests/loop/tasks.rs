@@ -4,15 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::panic::panic_any;
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::util::*;
 use sendloop::{Loop, Task, TaskError};
-
-#[track_caller]
-fn turn(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-}
 
 /// Holds a count while it waits for ever.
 async fn held(by: Rc<()>) {
@@ -89,7 +83,7 @@ fn cancel_drops_the_future_before_it_returns() {
     let event_loop = new_loop();
     let count = Rc::new(());
     let waiting = event_loop.create_task(held(count.clone()));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     let unbegun = event_loop.create_task(held(count.clone()));
     assert_eq!(Rc::strong_count(&count), 3);
     for task in [waiting, unbegun] {
@@ -120,7 +114,7 @@ fn task_that_cancels_itself_ends_as_cancelled() {
                 _ => panic!("as it should"),
             }
         });
-        turn(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!(Rc::strong_count(&count), 1, "{then}");
         let task = place.take().expect("a task");
         assert!(task.cancelled() && !task.cancel(), "{then}");
@@ -134,14 +128,14 @@ fn panic_in_a_future_destructor_leaves_the_loop_running() {
     let _test = test();
     let event_loop = new_loop();
     let loud = || {
-        let loud = AtEnd(|| panic!("as it should"));
+        let loud = CallOnDrop(|| panic!("as it should"));
         async move {
             let _loud = loud;
             pending::<()>().await;
         }
     };
     let idle = event_loop.create_task(loud());
-    turn(&event_loop);
+    run_iteration(&event_loop);
     let unbegun = event_loop.create_task(loud());
     assert!(idle.cancel() && idle.cancelled());
     assert!(unbegun.cancel() && unbegun.cancelled());
@@ -155,7 +149,7 @@ fn panic_in_a_future_destructor_leaves_the_loop_running() {
 fn unwanted_result_may_panic_on_drop() {
     let _test = test();
     let event_loop = new_loop();
-    drop(event_loop.create_task(async { AtEnd(|| panic!("as it should")) }));
+    drop(event_loop.create_task(async { CallOnDrop(|| panic!("as it should")) }));
     let other = event_loop.create_task(async { 1 });
     assert_eq!(event_loop.run_until_complete(other).expect("a result"), 1);
 }
@@ -167,7 +161,7 @@ fn destructor_may_spawn_and_cancel_tasks() {
     let ran = Rc::new(Cell::new(0));
     let victim = Rc::new(event_loop.create_task(pending::<()>()));
     let (handle, hit, count) = (event_loop.handle(), victim.clone(), ran.clone());
-    let at_end = AtEnd(move || {
+    let at_end = CallOnDrop(move || {
         assert!(hit.cancel());
         let (one, two) = (count.clone(), count.clone());
         handle.call_soon(move || one.set(one.get() + 1));
@@ -177,10 +171,10 @@ fn destructor_may_spawn_and_cancel_tasks() {
         let _at_end = at_end;
         pending::<()>().await;
     });
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(task.cancel() && victim.cancelled());
     assert_eq!(ran.get(), 0);
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!((ran.get(), event_loop.stats().tasks), (11, 0));
 }
 

@@ -33,7 +33,7 @@ fn remote_calls_of_four_threads_run_in_order_per_thread() {
         })
         .collect();
     let all = 4 * EACH as usize;
-    turn_until(&event_loop, || CAME.with_borrow(Vec::len) == all);
+    run_until(&event_loop, || CAME.with_borrow(Vec::len) == all);
     for caller in callers {
         caller.join().expect("called");
     }

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::util::sock::turn;
 use crate::util::*;
 use sendloop::{Clock, Loop, Sleep, Task, TimerHandle};
 
@@ -26,7 +25,7 @@ fn close_wakes_sleepers_of_an_interrupted_iteration() {
     let _test = test();
     let ((closing, clock), other) = (manual(), new_loop());
     let sleeps = other.create_task(closing.sleep(SECOND));
-    turn(&other);
+    run_iteration(&other);
     clock.advance(SECOND);
     // The future's step is in front of the alarm, and its panic ends the turn in which the alarm was to ring.
     let run = AssertUnwindSafe(|| closing.run_until_complete(async { panic!("as it should") }));
@@ -54,14 +53,14 @@ fn sleep_dropped_when_due_does_not_wake_its_slots_next_user() {
         let task = event_loop.create_task(event_loop.sleep(SECOND));
         victims.borrow_mut().push(task);
     }
-    turn(&event_loop);
+    run_iteration(&event_loop);
     clock.advance(SECOND);
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     let steps = event_loop.stats().task_steps;
     clock.advance(SECOND - Duration::from_nanos(1));
     for _ in 0..3 {
-        turn(&event_loop);
+        run_iteration(&event_loop);
     }
     assert_eq!(
         event_loop.stats().task_steps,
@@ -70,8 +69,8 @@ fn sleep_dropped_when_due_does_not_wake_its_slots_next_user() {
     );
     assert!(fresh.borrow().iter().all(|task| !task.done()));
     clock.advance(Duration::from_nanos(1));
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert!(fresh.borrow().iter().all(Task::done));
     assert_eq!(event_loop.next_timeout(), None);
 }
@@ -88,12 +87,12 @@ fn moved_sleep_wakes_the_task_that_polled_last() {
     let polls =
         |sleep: Rc<RefCell<Sleep>>| poll_fn(move |cx| Pin::new(&mut *sleep.borrow_mut()).poll(cx));
     let first = event_loop.create_task(polls(sleep.clone()));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     let second = event_loop.create_task(polls(sleep));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     clock.advance(SECOND);
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert!(second.done() && !first.done());
     first.cancel();
 }
@@ -129,11 +128,11 @@ fn a_thousand_sleeps_of_one_task_end_in_any_order_of_polling() {
             false => Poll::Pending,
         }
     }));
-    turn(&event_loop);
+    run_iteration(&event_loop);
     for _ in 0..501 {
         clock.advance(Duration::from_millis(1));
-        turn(&event_loop);
-        turn(&event_loop);
+        run_iteration(&event_loop);
+        run_iteration(&event_loop);
     }
     assert!(task.done());
     assert_eq!(event_loop.next_timeout(), None);
@@ -189,7 +188,7 @@ fn random_timers_fire_in_the_order_of_a_sorted_list() {
                     let step = random.below(10) as u64;
                     clock.advance(Duration::from_millis(step));
                     now += step;
-                    turn(&event_loop);
+                    run_iteration(&event_loop);
                     assert_eq!(model.called.take(), model.expected(now), "seed {seed}");
                 }
             }
@@ -208,7 +207,7 @@ fn timer_cancelled_by_its_own_destructor_is_cancelled_once() {
     let dropped = Rc::new(Cell::new(0));
     for _ in 0..500 {
         let (others_inside, counts) = (others.clone(), dropped.clone());
-        let at_end = AtEnd(move || {
+        let at_end = CallOnDrop(move || {
             counts.set(counts.get() + 1);
             // The destructor of one cancels the next, and so on: sweeping comes in the middle of it.
             let next = others_inside.borrow_mut().pop();
@@ -222,6 +221,6 @@ fn timer_cancelled_by_its_own_destructor_is_cancelled_once() {
     assert_eq!(dropped.get(), 500);
     assert_eq!(event_loop.next_timeout(), None);
     clock.advance(SECOND);
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(dropped.get(), 500);
 }

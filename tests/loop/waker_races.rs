@@ -10,7 +10,6 @@ use std::thread;
 use std::time::Duration;
 
 use crate::util::counted::counted;
-use crate::util::sock::turn;
 use crate::util::*;
 
 /// Threads that wake all wakers that they were given, over and over, until they are told to end.
@@ -73,7 +72,7 @@ fn loop_may_close_while_other_threads_wake_its_tasks() {
             task.add_done_callback(move || drop(inside));
         }
         for _ in 0..round % 4 {
-            turn(&event_loop);
+            run_iteration(&event_loop);
         }
         drop(event_loop);
         assert_eq!(Rc::strong_count(&held), 1);
@@ -89,14 +88,14 @@ fn task_under_constant_wake_ups_runs_until_it_ends() {
     for _ in 0..300 {
         let (task, waker, steps) = counted(&event_loop);
         storm.give(waker);
-        turn_until(&event_loop, || steps.get() >= 3);
+        run_until(&event_loop, || steps.get() >= 3);
         assert!(task.cancel());
         let ended = steps.get();
-        turn(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!(steps.get(), ended);
     }
     storm.end();
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(event_loop.stats().tasks, 0);
 }
 
@@ -166,7 +165,7 @@ fn loop_ids_are_reused_but_never_shared() {
         let event_loop = new_loop();
         let (_task, _, steps) = counted(&event_loop);
         stale.wake_by_ref();
-        turn(&event_loop);
+        run_iteration(&event_loop);
         woken += steps.get() - 1;
     }
     // Once it was that of the first task of a loop with that number, which bears it.
@@ -174,8 +173,8 @@ fn loop_ids_are_reused_but_never_shared() {
     assert_eq!(steps.get(), 1);
     let elsewhere = thread::spawn(move || waker.wake());
     elsewhere.join().expect("woken");
-    turn(&lives);
-    turn(&lives);
+    run_iteration(&lives);
+    run_iteration(&lives);
     assert_eq!(steps.get(), 2);
 }
 
@@ -190,16 +189,16 @@ fn stale_waker_is_harmless_after_a_million_reuses_of_its_slot() {
         // Nearly always nobody has polled it when it is woken: it costs a step only where the number is that of the task.
         let task = event_loop.create_task(poll_fn(|_| Poll::<()>::Pending));
         if n >= (1 << 20) - 3 {
-            turn(&event_loop);
+            run_iteration(&event_loop);
             let before = event_loop.stats().task_steps;
             stale.wake_by_ref();
-            turn(&event_loop);
+            run_iteration(&event_loop);
             others += event_loop.stats().task_steps - before;
         }
         task.cancel();
         // What was cancelled stands in the line still.
         if n % 1024 == 0 {
-            turn(&event_loop);
+            run_iteration(&event_loop);
         }
     }
     assert_eq!(
@@ -299,13 +298,13 @@ fn executor_results_reach_waiters_on_other_loops_during_close() {
         let closing = strict_loop();
         let works: Vec<_> = (0..4).map(|n| closing.run_in_executor(move || n)).collect();
         if round % 2 == 0 {
-            turn(&closing);
+            run_iteration(&closing);
         }
         let tasks: Vec<_> = works
             .into_iter()
             .map(|work| other.create_task(work))
             .collect();
-        turn(&other);
+        run_iteration(&other);
         drop(closing);
         other.run_until_complete(async {
             for (n, task) in tasks.into_iter().enumerate() {

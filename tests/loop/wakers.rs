@@ -10,7 +10,6 @@ use std::thread;
 use std::time::Duration;
 
 use crate::util::counted::counted;
-use crate::util::sock::turn;
 use crate::util::*;
 
 #[test]
@@ -26,12 +25,12 @@ fn many_wake_ups_cause_one_step() {
     let elsewhere = waker.clone();
     let other = thread::spawn(move || (0..100).for_each(|_| elsewhere.wake_by_ref()));
     other.join().expect("woken");
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     // The wake-up of the other thread may come behind the step that the first ones brought.
     assert!((2..=3).contains(&steps.get()), "{} steps", steps.get());
     let before = steps.get();
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(steps.get(), before);
 }
 
@@ -48,7 +47,7 @@ fn task_that_wakes_itself_runs_once_per_iteration() {
         Poll::<()>::Pending
     }));
     for n in 1..10 {
-        turn(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!(steps.get(), n);
     }
     task.cancel();
@@ -68,11 +67,11 @@ fn stale_waker_does_not_wake_its_slots_next_task() {
         let wakers = stale[..round].to_vec();
         let other = thread::spawn(move || wakers.iter().for_each(Waker::wake_by_ref));
         other.join().expect("woken");
-        turn(&event_loop);
-        turn(&event_loop);
+        run_iteration(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!(steps.get(), 1, "round {round}");
         stale[round].wake_by_ref();
-        turn(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!(steps.get(), 2, "round {round}");
         assert!(task.cancel());
     }
@@ -91,8 +90,8 @@ fn queued_wake_up_of_a_cancelled_task_runs_no_other_task() {
         counts.set(counts.get() + 1);
         Poll::<()>::Pending
     }));
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(steps.get(), 1);
 }
 
@@ -107,8 +106,8 @@ fn waker_of_the_main_future_does_nothing_after_the_run() {
     }
     let (_task, _, steps) = counted(&event_loop);
     kept.iter().for_each(Waker::wake_by_ref);
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(steps.get(), 1);
     let polls = Cell::new(0);
     event_loop.stop();
@@ -136,7 +135,7 @@ fn a_waker_may_outlive_its_loop_on_any_thread() {
     waker.wake_by_ref();
     let other = thread::spawn(move || waker.wake());
     other.join().expect("woken");
-    turn(&next);
+    run_iteration(&next);
     assert_eq!(steps.get(), 1);
 }
 
@@ -163,7 +162,7 @@ fn a_task_may_end_while_another_thread_wakes_it() {
     for round in 0..2000 {
         let (task, waker, steps) = counted(&event_loop);
         send.send(waker).expect("the other thread");
-        turn(&event_loop);
+        run_iteration(&event_loop);
         assert!(steps.get() >= 1);
         if round % 2 == 0 {
             task.cancel();
@@ -195,10 +194,10 @@ fn waker_of_a_closed_loop_does_not_wake_a_loop_with_its_id() {
     stale.iter().for_each(Waker::wake_by_ref);
     let other = thread::spawn(move || stale.into_iter().for_each(Waker::wake));
     other.join().expect("woken");
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(steps.get(), 1);
     waker.wake();
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(steps.get(), 2);
 }
 
@@ -215,9 +214,9 @@ fn million_wake_ups_from_a_thread_are_one_message() {
         }
     });
     other.join().expect("woken");
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(steps.get(), 2);
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(steps.get(), 2);
 }
 
@@ -287,11 +286,11 @@ fn waker_keeps_neither_future_nor_result() {
         pending::<()>().await;
         inside
     });
-    turn(&event_loop);
+    run_iteration(&event_loop);
     task.cancel();
     drop(task);
     assert_eq!(Rc::strong_count(&held), 1);
     place.take().expect("kept").wake();
-    turn(&event_loop);
+    run_iteration(&event_loop);
     drop(event_loop);
 }

@@ -15,7 +15,7 @@ use crate::model::case::Case;
 use crate::model::generator;
 use crate::model::live::live;
 use crate::model::run::run;
-use crate::util::{FORCED_FALLBACK, descriptors, least_patience};
+use crate::util::{FORCED_FALLBACK, descriptors, min_time_limit};
 
 /// A case takes some 100 µs, the largest 50 ms: this long means for ever.
 const HANGS: Duration = Duration::from_secs(20);
@@ -170,7 +170,7 @@ impl Shared {
     }
 
     fn end_what_hangs(&self) {
-        let hangs = HANGS.max(least_patience());
+        let hangs = HANGS.max(min_time_limit());
         for place in &self.under_way {
             let under_way = *place.lock().expect("whole");
             if let Some((seed, _)) = under_way.filter(|(_, since)| since.elapsed() > hangs) {

@@ -26,9 +26,9 @@ macro_rules! mains {
 pub(crate) use {mains, plain};
 
 /// What was said; other threads may hold it.
-type Words = Arc<Mutex<Vec<String>>>;
+type Trace = Arc<Mutex<Vec<String>>>;
 
-fn say(words: &Words, word: impl Display) {
+fn record(words: &Trace, word: impl Display) {
     let mut words = words.lock().expect("nobody panics with it");
     words.push(word.to_string());
 }
@@ -37,7 +37,7 @@ fn say(words: &Words, word: impl Display) {
 #[derive(Clone)]
 pub(crate) struct Scene {
     event_loop: LoopHandle,
-    words: Words,
+    words: Trace,
 }
 
 impl Deref for Scene {
@@ -52,7 +52,7 @@ impl Scene {
     pub(crate) fn new(event_loop: &Loop) -> Scene {
         Scene {
             event_loop: event_loop.handle(),
-            words: Words::default(),
+            words: Trace::default(),
         }
     }
 
@@ -61,14 +61,14 @@ impl Scene {
         words.join(" ")
     }
 
-    pub(crate) fn say(&self, word: impl Display) {
-        say(&self.words, word);
+    pub(crate) fn record(&self, word: impl Display) {
+        record(&self.words, word);
     }
 
     /// A callback that says a word.
     pub(crate) fn word(&self, word: &'static str) -> impl Fn() + Send + 'static {
         let words = self.words.clone();
-        move || say(&words, word)
+        move || record(&words, word)
     }
 
     /// A callback that is given the scene.
@@ -92,8 +92,8 @@ impl Scene {
     pub(crate) fn counting(&self, word: &'static str, times: usize) -> Task<()> {
         self.task(async move |s| {
             for number in 0..times {
-                s.say(format!("{word}-{number}"));
-                s.turns(1).await;
+                s.record(format!("{word}-{number}"));
+                s.run_iterations(1).await;
             }
         })
     }
@@ -101,45 +101,45 @@ impl Scene {
     /// A task that says what happens to it: started, ended, or cancelled.
     pub(crate) fn guarded<F: Future + 'static>(&self, future: F) -> Task<()> {
         self.task(async move |s| {
-            s.say("start");
-            let cleanup = s.at_drop("cleanup");
+            s.record("start");
+            let cleanup = s.record_on_drop("cleanup");
             future.await;
             cleanup.disarm();
-            s.say("end");
+            s.record("end");
         })
     }
 
     /// Lets so many turns of the loop pass.
-    pub(crate) async fn turns(&self, number: usize) {
-        for _ in 0..number {
+    pub(crate) async fn run_iterations(&self, count: usize) {
+        for _ in 0..count {
             self.sleep(Duration::ZERO).await;
         }
     }
 
     /// Says the word when it is dropped: asyncio's `except CancelledError`.
-    pub(crate) fn at_drop(&self, word: &'static str) -> AtDrop {
-        AtDrop {
+    pub(crate) fn record_on_drop(&self, word: &'static str) -> RecordOnDrop {
+        RecordOnDrop {
             scene: Some(self.clone()),
             word,
         }
     }
 }
 
-pub(crate) struct AtDrop {
+pub(crate) struct RecordOnDrop {
     scene: Option<Scene>,
     word: &'static str,
 }
 
-impl AtDrop {
+impl RecordOnDrop {
     pub(crate) fn disarm(mut self) {
         self.scene = None;
     }
 }
 
-impl Drop for AtDrop {
+impl Drop for RecordOnDrop {
     fn drop(&mut self) {
         if let Some(scene) = &self.scene {
-            scene.say(self.word);
+            scene.record(self.word);
         }
     }
 }
@@ -173,8 +173,8 @@ pub(crate) fn fails<T>(run: impl FnOnce() -> T) -> bool {
 }
 
 /// Runs until a stop that is queued behind what is queued by now, and says that it has ended.
-pub(crate) fn run_for_one_stop(event_loop: &Loop, s: &Scene) {
+pub(crate) fn run_until_stopped(event_loop: &Loop, s: &Scene) {
     s.soon(|s| s.stop());
     event_loop.run_forever();
-    s.say("end");
+    s.record("end");
 }

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::start_transfer;
 use crate::util::*;
 use sendloop::{LoopClosedError, Socket};
 
 /// Polls a transfer `polls` times while a slow peer reads, then gives it up.
-fn given_up_after(polls: usize, offset: u64) {
+fn cancel_after(polls: usize, offset: u64) {
     let event_loop = new_loop();
     let (near, far) = narrow_unix();
     let far = Socket::new(far).expect("non-blocking");
@@ -48,9 +49,9 @@ fn given_up_after(polls: usize, offset: u64) {
 fn cancel_after_any_number_of_polls_leaves_position_exact() {
     let _test = test();
     for polls in 1..60 {
-        given_up_after(polls, (polls as u64 * 977) % 5000);
+        cancel_after(polls, (polls as u64 * 977) % 5000);
     }
-    given_up_after(10_000, 0);
+    cancel_after(10_000, 0);
 }
 
 #[test]
@@ -71,11 +72,8 @@ fn cancel_leaves_position_exact() {
     let event_loop = new_loop();
     let (near, far) = narrow_unix();
     let file = Rc::new(file(ODD));
-    let task = {
-        let (handle, file) = (event_loop.handle(), file.clone());
-        event_loop.create_task(async move { handle.sock_sendfile(&near, &file).await })
-    };
-    turn_until(&event_loop, || event_loop.stats().registered == 1);
+    let task = start_transfer(&event_loop, near, &file);
+    run_until(&event_loop, || event_loop.stats().registered == 1);
     assert!(task.cancel());
     let sent = position(&file);
     assert!(task.cancelled() && sent > 0);
@@ -107,11 +105,8 @@ fn loop_drop_leaves_position_exact() {
     let event_loop = new_loop();
     let (near, far) = narrow_unix();
     let file = Rc::new(file(ODD));
-    let task = {
-        let (handle, file) = (event_loop.handle(), file.clone());
-        event_loop.create_task(async move { handle.sock_sendfile(&near, &file).await })
-    };
-    turn_until(&event_loop, || event_loop.stats().registered == 1);
+    let task = start_transfer(&event_loop, near, &file);
+    run_until(&event_loop, || event_loop.stats().registered == 1);
     drop(event_loop);
     let sent = position(&file);
     assert!(task.cancelled() && sent > 0);

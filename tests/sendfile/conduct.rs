@@ -113,7 +113,7 @@ fn writers_get_the_write_lock_in_the_order_of_their_start() {
         }));
     }
     // One that waits is given up: the turn goes on to the next.
-    turn_until(&event_loop, || event_loop.stats().registered == 1);
+    run_until(&event_loop, || event_loop.stats().registered == 1);
     tasks[2].cancel();
     let received = reader(far);
     for (n, task) in tasks.into_iter().enumerate() {
@@ -142,7 +142,7 @@ fn cancelled_writer_passes_the_write_lock_on() {
             .create_task(async move { handle.sock_sendfile(&near, &file).offset(offset).await })
     };
     let (first, second) = (start(0), start(200_000));
-    turn_until(&event_loop, || event_loop.stats().registered == 1);
+    run_until(&event_loop, || event_loop.stats().registered == 1);
     first.cancel();
     let sent = position(&file) as usize;
     let received = reader(far);

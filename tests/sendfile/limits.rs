@@ -15,7 +15,7 @@ fn slow_loop() -> (Loop, Clock) {
     (event_loop.expect("a loop"), clock)
 }
 
-fn turns(event_loop: &Loop) {
+fn run_iterations(event_loop: &Loop) {
     for _ in 0..20 {
         event_loop
             .run_once(Some(Duration::from_millis(1)))
@@ -133,9 +133,9 @@ fn stalled_peer_times_out_with_position_exact() {
             transfer.stall_timeout(Duration::from_secs(5)).await
         })
     };
-    turns(&event_loop);
+    run_iterations(&event_loop);
     clock.advance(Duration::from_millis(4999));
-    turns(&event_loop);
+    run_iterations(&event_loop);
     assert!(!task.done());
     clock.advance(Duration::from_millis(1));
     let result = event_loop.run_until_complete(task).expect("a result");
@@ -163,7 +163,7 @@ fn slow_reader_is_not_timed_out() {
     let mut some = [0; 4096];
     let mut pauses = 0;
     while !task.done() {
-        turn_until(&event_loop, || match far.read(&mut some) {
+        run_until(&event_loop, || match far.read(&mut some) {
             Ok(read) => {
                 received.extend(&some[..read]);
                 true
@@ -200,9 +200,9 @@ fn stall_timeout_excludes_the_wait_for_the_write_lock() {
             transfer.stall_timeout(Duration::from_secs(5)).await
         })
     };
-    turns(&event_loop);
+    run_iterations(&event_loop);
     clock.advance(Duration::from_secs(60));
-    turns(&event_loop);
+    run_iterations(&event_loop);
     assert!(!second.done());
     let received = reader(far);
     let first = event_loop.run_until_complete(first).expect("a result");

@@ -36,3 +36,20 @@ mod slow_file_system;
 #[cfg(target_os = "linux")]
 mod slow_server;
 mod try_sendfile;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use sendloop::{Loop, Socket, Task};
+
+/// Starts a task that sends the whole file and then drops the socket.
+fn start_transfer<T: AsFd + 'static>(
+    event_loop: &Loop,
+    near: Socket<T>,
+    file: &Rc<File>,
+) -> Task<io::Result<u64>> {
+    let (handle, file) = (event_loop.handle(), file.clone());
+    event_loop.create_task(async move { handle.sock_sendfile(&near, &file).await })
+}

@@ -1,11 +1,11 @@
 //! sendfile that stops to serve in the middle of a file: no byte is lost, and none comes twice.
 
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 
 use crate::util::*;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use sendloop::{LoopHandle, SendfileNotAvailableError, SendfilePhase, Socket};
+use sendloop::{SendfileNotAvailableError, SendfilePhase, Socket, Stats};
 
 const LEN: usize = (1 << 20) + 1;
 
@@ -17,67 +17,63 @@ fn on_disk() -> File {
 }
 
 /// Makes its reads go past the page cache: at an offset that is not aligned the kernel answers sendfile with EINVAL from here on.
-fn turn_direct(file: &File) {
+fn set_direct(file: &File) {
     let flags = fcntl_getfl(file).expect("flags");
     fcntl_setfl(file, flags | OFlags::DIRECT).expect("known there");
 }
 
-/// How the file is sent, and when it turns.
-#[derive(Clone, Copy)]
-struct Way {
-    fallback: bool,
-    prefetch: bool,
-    /// The look at the page cache that is refused is the one behind the first, which told of 256 KiB.
-    turned_at: u64,
-}
-
+/// The pairs of `prefetch` and of the number of sent bytes at which the file becomes direct.
+///
+/// With prefetch, the kernel refuses a probe after the first one, which covered 256 KiB.
 const WAYS: [(bool, u64); 3] = [(true, 256 << 10), (true, 50_000), (false, 50_000)];
 
-/// Where it begins; not aligned.
+/// The unaligned offset at which the transfer begins.
 const OFFSET: u64 = 7;
 const REST: usize = LEN - OFFSET as usize;
 
-/// Sends the file by steps of 5,000 bytes, and turns it midway.
-async fn send(
-    event_loop: &LoopHandle,
-    near: &Socket<std::net::TcpStream>,
-    file: &File,
-    way: Way,
-) -> std::io::Result<u64> {
-    let transfer = event_loop.sock_sendfile(near, file).offset(OFFSET);
-    let transfer = transfer.fallback(way.fallback).prefetch(way.prefetch);
-    let turn = |sent| {
-        if sent >= way.turned_at {
-            turn_direct(file);
+/// What one transfer left behind.
+struct Outcome {
+    result: io::Result<u64>,
+    position: u64,
+    received: Vec<u8>,
+    stats: Stats,
+}
+
+/// Sends a file in steps of 5,000 bytes, and makes it direct midway.
+fn send((prefetch, direct_at): (bool, u64), fallback: bool) -> Outcome {
+    let event_loop = new_loop();
+    let (near, far) = tcp();
+    let near = Socket::new(near).expect("non-blocking");
+    let file = on_disk();
+    let received = reader(far);
+    let make_direct = |sent| {
+        if sent >= direct_at {
+            set_direct(&file);
         }
     };
-    let transfer = transfer.chunk(5000).header(b"header");
-    transfer.progress(turn).await
+    let transfer = event_loop.sock_sendfile(&near, &file).offset(OFFSET);
+    let transfer = transfer.fallback(fallback).prefetch(prefetch);
+    let transfer = transfer.chunk(5000).header(b"header").progress(make_direct);
+    let result = event_loop.run_until_complete(transfer);
+    drop(near);
+    Outcome {
+        result,
+        position: position(&file),
+        received: received.join().expect("read"),
+        stats: event_loop.stats(),
+    }
 }
 
 #[test]
 fn sendfile_refused_midway_continues_with_the_fallback() {
     let _test = test();
-    for (prefetch, turned_at) in WAYS {
-        let event_loop = new_loop();
-        let (near, far) = tcp();
-        let near = Socket::new(near).expect("non-blocking");
-        let file = on_disk();
-        let received = reader(far);
-        let way = Way {
-            fallback: true,
-            prefetch,
-            turned_at,
-        };
-        let sent = send(&event_loop, &near, &file, way);
-        let sent = event_loop.run_until_complete(sent).expect("sent");
-        assert_eq!(sent, REST as u64);
-        assert_eq!(position(&file), LEN as u64);
-        drop(near);
-        let received = received.join().expect("read");
-        assert_eq!(&received[..6], b"header");
-        assert_content(&received[6..], OFFSET, REST);
-        let stats = event_loop.stats();
+    for way in WAYS {
+        let outcome = send(way, true);
+        assert_eq!(outcome.result.expect("sent"), REST as u64);
+        assert_eq!(outcome.position, LEN as u64);
+        assert_eq!(&outcome.received[..6], b"header");
+        assert_content(&outcome.received[6..], OFFSET, REST);
+        let stats = outcome.stats;
         assert_eq!(stats.sendfile_fallbacks, 1, "{stats:?}");
         if !FORCED_FALLBACK {
             assert_eq!(stats.fallbacks.refused, 1, "{stats:?}");
@@ -89,19 +85,9 @@ fn sendfile_refused_midway_continues_with_the_fallback() {
 #[test]
 fn sendfile_refused_midway_without_fallback_reports_the_bytes_sent() {
     let _test = test();
-    for (prefetch, turned_at) in WAYS {
-        let event_loop = new_loop();
-        let (near, far) = tcp();
-        let near = Socket::new(near).expect("non-blocking");
-        let file = on_disk();
-        let received = reader(far);
-        let way = Way {
-            fallback: false,
-            prefetch,
-            turned_at,
-        };
-        let sent = send(&event_loop, &near, &file, way);
-        let error = event_loop.run_until_complete(sent).expect_err("refused");
+    for way in WAYS {
+        let outcome = send(way, false);
+        let error = outcome.result.expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let inner = error.get_ref().expect("an inner error");
         let inner = inner.downcast_ref::<SendfileNotAvailableError>();
@@ -111,9 +97,7 @@ fn sendfile_refused_midway_without_fallback_reports_the_bytes_sent() {
             false => (SendfilePhase::Midway, Some(libc::EINVAL)),
         };
         assert_eq!((inner.phase(), inner.errno()), expected);
-        assert_eq!(position(&file), OFFSET + inner.sent());
-        drop(near);
-        let received = received.join().expect("read");
-        assert_content(&received[6..], OFFSET, inner.sent() as usize);
+        assert_eq!(outcome.position, OFFSET + inner.sent());
+        assert_content(&outcome.received[6..], OFFSET, inner.sent() as usize);
     }
 }

@@ -11,6 +11,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use crate::disk::read_from_disk;
 use crate::mounts::{self, Mounted};
 use crate::slow_fs;
 use crate::util::*;
@@ -78,17 +79,6 @@ fn evict(file: &File, offset: usize, len: usize) {
     let range = NonZeroU64::new(len as u64);
     fadvise(file, offset as u64, range, Advice::DontNeed).expect("advice");
     fadvise(file, 0, None, Advice::Normal).expect("advice");
-}
-
-/// Returns the bytes that this thread has read from a disk so far.
-///
-/// It returns `None` if the kernel does not count them.
-fn read_from_disk() -> Option<u64> {
-    let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
-    let read = counts
-        .lines()
-        .find_map(|line| line.strip_prefix("read_bytes: "))?;
-    read.parse().ok()
 }
 
 /// Sends the whole file over TCP, and checks the received bytes.

@@ -23,7 +23,7 @@ const LATE: Duration = Duration::from_millis(100);
 
 /// Sends the whole of a file beside a ticker, and gives how late that was.
 #[track_caller]
-fn sent_beside_a_ticker(event_loop: &Loop, file: &File, prefetch: bool) -> (Vec<u8>, Duration) {
+fn send_beside_ticker(event_loop: &Loop, file: &File, prefetch: bool) -> (Vec<u8>, Duration) {
     let (near, far) = unix();
     let received = reader(far);
     let ticker = Ticker::start(event_loop);
@@ -48,7 +48,7 @@ fn slow_file_system_does_not_delay_timers() {
     for pages in [Pages::Cached, Pages::Direct] {
         let fs = SlowFs::mount(ODD as u64, DELAY, pages);
         let event_loop = new_loop();
-        let (received, late) = sent_beside_a_ticker(&event_loop, &fs.open(), true);
+        let (received, late) = send_beside_ticker(&event_loop, &fs.open(), true);
         assert_content(&received, 0, ODD);
         assert!(late < LATE, "{pages:?}: {late:?}");
         let stats = event_loop.stats();
@@ -147,7 +147,7 @@ fn cold_file_without_prefetch_blocks_the_loop() {
     }
     let fs = SlowFs::mount(ODD as u64, DELAY, Pages::Cached);
     let event_loop = new_loop();
-    let (received, late) = sent_beside_a_ticker(&event_loop, &fs.open(), false);
+    let (received, late) = send_beside_ticker(&event_loop, &fs.open(), false);
     assert_content(&received, 0, ODD);
     assert!(late > DELAY / 2, "{late:?}");
     assert_eq!(event_loop.stats().sendfile_probes, 0);
@@ -162,7 +162,7 @@ fn cold_file_on_disk_does_not_delay_timers() {
         let file = cold(len);
         fadvise(&file, 0, None, reads).expect("advice");
         let event_loop = new_loop();
-        let (received, late) = sent_beside_a_ticker(&event_loop, &file, true);
+        let (received, late) = send_beside_ticker(&event_loop, &file, true);
         assert_content(&received, 0, len);
         assert!(late < LATE, "{late:?}");
         let stats = event_loop.stats();
@@ -224,7 +224,7 @@ fn loop_close_during_prefetch_leaves_position_exact() {
         let (handle, file) = (event_loop.handle(), file.clone());
         event_loop.create_task(async move { handle.sock_sendfile(&near, &file).offset(9).await })
     };
-    turn_until(&event_loop, || event_loop.stats().sendfile_fallbacks > 0);
+    run_until(&event_loop, || event_loop.stats().sendfile_fallbacks > 0);
     drop(event_loop);
     assert!(task.cancelled());
     assert_eq!(position(&file), 9);
@@ -239,7 +239,7 @@ fn cold_file_is_sent_after_the_executor_shut_down() {
     let file = cold(2 * MIB);
     let event_loop = new_loop();
     event_loop.run_until_complete(event_loop.shutdown_default_executor());
-    let (received, _) = sent_beside_a_ticker(&event_loop, &file, true);
+    let (received, _) = send_beside_ticker(&event_loop, &file, true);
     assert_content(&received, 0, 2 * MIB);
     let stats = event_loop.stats();
     assert!(stats.sendfile_prefetches <= 1, "{stats:?}");

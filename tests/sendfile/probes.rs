@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::thread;
 
-use crate::disk::{cold, evict, warm};
+use crate::disk::{cold, evict, read_from_disk, warm};
 use crate::util::*;
 use rustix::fs::{MemfdFlags, memfd_create};
 use sendloop::{Socket, Stats};
@@ -33,13 +33,13 @@ fn page_that_a_probe_read_does_not_count_for_the_range() {
     // In the first piece that is looked at, and in a later one.
     for cached in [128 << 10, 384 << 10] {
         // A disk that is quick enough has the byte there before the look itself is over, now and then. Not each time.
-        let seldom = (0..8).any(|_| !has_the_loop_read(cached));
+        let seldom = (0..8).any(|_| !loop_thread_reads(cached));
         assert!(seldom, "{cached}: the loop's thread reads");
     }
 }
 
 /// Whether the loop's thread waits for the disk, where the first bytes of a file are in the page cache.
-fn has_the_loop_read(cached: usize) -> bool {
+fn loop_thread_reads(cached: usize) -> bool {
     let file = cold(4 * MIB);
     read_in(&file, 0..cached);
     let before = read_from_disk();
@@ -54,15 +54,6 @@ fn read_in(file: &File, range: Range<usize>) {
     let mut room = vec![0; range.len()];
     let read = || file.read_exact_at(&mut room, range.start as u64);
     thread::scope(|scope| scope.spawn(read).join().expect("no panic")).expect("read");
-}
-
-/// The bytes that this thread had read from a disk.
-fn read_from_disk() -> Option<u64> {
-    let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
-    let read = counts
-        .lines()
-        .find_map(|it| it.strip_prefix("read_bytes: "))?;
-    Some(read.parse().expect("a number"))
 }
 
 /// Sends so many bytes over TCP, and tells what it took.

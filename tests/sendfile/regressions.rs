@@ -33,7 +33,7 @@ fn drain(mut far: &UnixStream) {
 
 /// The most bytes that one poll moves, of `len` in all; `after_step` is called after each step.
 #[track_caller]
-fn most_in_one_poll(
+fn max_sent_in_one_poll(
     event_loop: &Loop,
     transfer: SendFile<'_, UnixStream, std::fs::File>,
     len: usize,
@@ -81,7 +81,7 @@ fn prefetched_file_is_sent_in_several_steps() {
     let (near, far) = stream();
     // Blocks that the socket takes at once.
     let transfer = event_loop.sock_sendfile(&near, &file).chunk(64 << 10);
-    let most = most_in_one_poll(&event_loop, transfer, 16 * MIB, || {
+    let most = max_sent_in_one_poll(&event_loop, transfer, 16 * MIB, || {
         drain(&far);
         // So that the next block is there when this one is sent.
         executor_is_through(&event_loop);
@@ -97,7 +97,7 @@ fn one_byte_chunks_yield_to_other_tasks() {
     let event_loop = new_loop();
     let (near, far) = stream();
     let transfer = event_loop.sock_sendfile(&near, &file).chunk(1);
-    let most = most_in_one_poll(&event_loop, transfer, 5000, || drain(&far));
+    let most = max_sent_in_one_poll(&event_loop, transfer, 5000, || drain(&far));
     assert!(most <= 128, "{most}");
 }
 
@@ -109,7 +109,7 @@ fn small_chunks_share_a_page_cache_probe() {
     let event_loop = new_loop();
     let (near, far) = stream();
     let transfer = event_loop.sock_sendfile(&near, &file).chunk(1000);
-    most_in_one_poll(&event_loop, transfer, MIB, || drain(&far));
+    max_sent_in_one_poll(&event_loop, transfer, MIB, || drain(&far));
     let stats = event_loop.stats();
     // Two for each 256 KiB, and some more after each wait for the socket.
     let looks = 4 + stats.sendfile_would_block;

@@ -102,7 +102,7 @@ fn try_sendfile_respects_the_write_lock() {
         let (handle, near) = (event_loop.handle(), near.clone());
         event_loop.create_task(async move { handle.sock_sendall(&near, &content(0, ODD)).await })
     };
-    turn_until(&event_loop, || event_loop.stats().registered == 1);
+    run_until(&event_loop, || event_loop.stats().registered == 1);
     let step = event_loop.try_sendfile(&near, &file(10), 0, 10);
     assert_eq!(step.expect_err("taken").kind(), ErrorKind::WouldBlock);
     assert!(writer.cancel());
@@ -132,7 +132,7 @@ fn try_sendfile_driven_by_add_writer_sends_a_file() {
         }
     };
     event_loop.add_writer(&*near, step).expect("registered");
-    turn_until(&event_loop, || offset.get() == ODD as u64);
+    run_until(&event_loop, || offset.get() == ODD as u64);
     event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
     assert!(failed.borrow().is_none());
     event_loop.remove_writer(&*near);

@@ -7,13 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use rustix::time::{ClockId, clock_gettime};
 use sendloop::{LoopHandle, Socket};
 
 use super::limit::Limit;
 use super::request::{Request, What};
 use super::server::{PAUSE, Server, file};
-use crate::util::{new_loop, test, turn_until};
+use crate::util::{cpu_time, new_loop, run_until, test};
 
 const CLIENTS: usize = 64;
 const ROOM: usize = 8;
@@ -39,12 +38,6 @@ async fn come(
     let echo = event_loop.sock_recv(&sock, 2).await.expect("an answer");
     assert_eq!(echo, b"!");
     sock
-}
-
-/// This thread's, asked for without a descriptor.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// A limit that leaves so many descriptors.
@@ -73,7 +66,7 @@ fn accept_without_descriptors_costs_no_cpu_and_heals() {
             .tally
             .get("times without a descriptor to accept with")
     };
-    turn_until(&event_loop, || {
+    run_until(&event_loop, || {
         tries() > 0 && clients.iter().filter(|client| client.done()).count() == ROOM
     });
 
@@ -90,11 +83,11 @@ fn accept_without_descriptors_costs_no_cpu_and_heals() {
     assert!(clients.iter().filter(|client| client.done()).count() == ROOM);
 
     // Each that goes makes room for one that waits.
-    turn_until(&event_loop, || {
+    run_until(&event_loop, || {
         clients.retain(|client| !client.done());
         clients.is_empty()
     });
-    turn_until(&event_loop, || event_loop.stats().tasks == 1);
+    run_until(&event_loop, || event_loop.stats().tasks == 1);
     assert_eq!(server.tally.get("served"), CLIENTS as u64);
     assert_eq!(server.problems(), [""; 0]);
     assert!(!accepting.done());

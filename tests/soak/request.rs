@@ -75,7 +75,7 @@ impl Request {
         self
     }
 
-    pub(super) fn given_up_after(mut self, millis: u16) -> Request {
+    pub(super) fn cancel_after(mut self, millis: u16) -> Request {
         self.deadline = millis;
         self
     }

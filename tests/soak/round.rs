@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::queue::dropped;
 use super::server::{Server, file};
 use super::tally::Tally;
-use crate::util::{new_loop, test_within, turn_until};
+use crate::util::{new_loop, run_until, test_within};
 
 /// The task that accepts and the one that watches.
 const OWN_TASKS: usize = 2;
@@ -62,7 +62,7 @@ impl Running {
             String::from_utf8_lossy(&output.stderr)
         );
         let start = Instant::now();
-        turn_until(&self.event_loop, || {
+        run_until(&self.event_loop, || {
             let tasks = self.event_loop.stats().tasks;
             let is_over = tasks == OWN_TASKS && !self.server.is_awaited();
             is_over || start.elapsed() > REST / 4

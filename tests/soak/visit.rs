@@ -242,7 +242,7 @@ impl<'a> Visit<'a> {
     /// The server gives up its transfer in the middle.
     async fn be_given_up(&mut self) -> io::Result<Counted> {
         let millis = self.rng.u16(1..50);
-        let request = Request::random(&mut self.rng, What::File).given_up_after(millis);
+        let request = Request::random(&mut self.rng, What::File).cancel_after(millis);
         let mut reply = self.ask(&request).await?;
         self.read_slowly(&mut reply, HEAD.len() + request.bytes().len())
             .await;

@@ -83,17 +83,17 @@ fn play(event_loop: &Loop, seed: u64) -> Rc<Field> {
         let connection = field.connect(event_loop);
         field.places.borrow_mut().push(Some(connection));
     }
-    turn(event_loop);
+    run_iteration(event_loop);
     for _ in 0..10 {
         field.send_to_all();
-        turn(event_loop);
-        turn(event_loop);
+        run_iteration(event_loop);
+        run_iteration(event_loop);
         for place in field.places.borrow_mut().iter_mut() {
             let over = place.take_if(|connection| connection.task.done());
             let fresh = over.map(|_| field.connect(event_loop));
             *place = fresh.or_else(|| place.take());
         }
-        turn(event_loop);
+        run_iteration(event_loop);
     }
     field
 }
@@ -108,7 +108,7 @@ fn tasks_that_close_each_others_sockets_receive_only_their_own_bytes() {
         for connection in field.places.take().into_iter().flatten() {
             connection.task.cancel();
         }
-        turn(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!(event_loop.stats().tasks, 0);
         assert_eq!(event_loop.stats().registered, 0);
     }
@@ -150,12 +150,12 @@ fn fd_callback_that_reuses_descriptors_calls_no_new_callback() {
     far.iter()
         .for_each(|mut far| far.write_all(b"old").expect("room"));
     for _ in 0..5 {
-        turn(&event_loop);
+        run_iteration(&event_loop);
     }
     assert_eq!((old.get(), new.get()), (1, 0));
     (&all.borrow()[1]).write_all(b"new").expect("room");
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert!(new.get() >= 1);
     drop((event_loop, far));
     // What holds itself in a circle, the test ends itself.
@@ -190,7 +190,7 @@ fn timer_may_close_a_socket_with_a_pending_event() {
     });
     let steps = event_loop.stats().task_steps;
     for _ in 0..3 {
-        turn(&event_loop);
+        run_iteration(&event_loop);
     }
     assert_eq!((calls.get(), event_loop.stats().registered), (0, 0));
     // Those that were woken by the batch and cancelled in it are not polled again.

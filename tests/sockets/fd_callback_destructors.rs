@@ -5,7 +5,6 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
-use crate::util::sock::*;
 use crate::util::*;
 use sendloop::Socket;
 
@@ -28,7 +27,7 @@ fn readers_destructor_may_remove_the_writer() {
     let (near, _far) = streams();
     let removed = Rc::new(Cell::new(None));
     let (handle, own, tells) = (event_loop.handle(), near.clone(), removed.clone());
-    let at_end = AtEnd(move || tells.set(Some(handle.remove_writer(&*own))));
+    let at_end = CallOnDrop(move || tells.set(Some(handle.remove_writer(&*own))));
     event_loop.add_writer(&*near, || {}).expect("watched");
     let reader = holding(at_end);
     event_loop.add_reader(&*near, reader).expect("watched");
@@ -49,7 +48,7 @@ fn readers_destructor_may_replace_the_writer() {
         let writer = move || counts.set(counts.get() + 1);
         event_loop.add_writer(&*near, writer).expect("watched");
         let (handle, own, counts) = (event_loop.handle(), near.clone(), second.clone());
-        let at_end = AtEnd(move || {
+        let at_end = CallOnDrop(move || {
             let counts = counts.clone();
             let writer = move || counts.set(counts.get() + 1);
             handle.add_writer(&*own, writer).expect("watched");
@@ -61,7 +60,7 @@ fn readers_destructor_may_replace_the_writer() {
         } else {
             assert!(event_loop.remove_reader(&*near));
         }
-        turn(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!((first.get(), second.get()), (0, 1), "replaced: {replaced}");
         assert_eq!(Rc::strong_count(&first), 1);
         assert_eq!(event_loop.remove_reader(&*near), replaced);
@@ -79,7 +78,7 @@ fn panicking_callback_destructors_do_not_stop_other_drops() {
     event_loop.set_exception_handler(move |_| ears.set(ears.get() + 1));
     let held = Rc::new(());
     let loud = || {
-        let loud = AtEnd(|| panic!("as it should"));
+        let loud = CallOnDrop(|| panic!("as it should"));
         holding((loud, held.clone()))
     };
     let pairs: Vec<_> = (0..3).map(|_| streams()).collect();
@@ -90,7 +89,7 @@ fn panicking_callback_destructors_do_not_stop_other_drops() {
     let (near, _far) = Socket::pair().expect("a pair");
     let handle = event_loop.handle();
     let waits = other.create_task(async move { handle.sock_recv(&near, 1).await });
-    turn(&other);
+    run_iteration(&other);
     drop(event_loop);
     assert_eq!((Rc::strong_count(&held), heard.get()), (1, 6));
     let result = other.run_until_complete(waits).expect("no panic");
@@ -106,12 +105,12 @@ fn panicking_callback_destructor_keeps_other_callbacks() {
     let counts = calls.clone();
     let writer = move || counts.set(counts.get() + 1);
     event_loop.add_writer(&*near, writer).expect("watched");
-    let loud = AtEnd(|| panic!("as it should"));
+    let loud = CallOnDrop(|| panic!("as it should"));
     let reader = holding(loud);
     event_loop.add_reader(&*near, reader).expect("watched");
     let remove = std::panic::AssertUnwindSafe(|| event_loop.remove_reader(&*near));
     std::panic::catch_unwind(remove).expect_err("its panic comes to who removed it");
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(calls.get(), 1);
     assert!(event_loop.remove_writer(&*near));
 }
@@ -124,7 +123,7 @@ fn descriptor_is_unregistered_before_its_callback_is_dropped() {
     let left = Rc::new(RefCell::new(Vec::new()));
     let watcher = || {
         let (handle, left) = (event_loop.handle(), left.clone());
-        let at_end = AtEnd(move || left.borrow_mut().push(handle.stats().registered));
+        let at_end = CallOnDrop(move || left.borrow_mut().push(handle.stats().registered));
         holding(at_end)
     };
     event_loop.add_reader(&*near, watcher()).expect("watched");
@@ -139,7 +138,7 @@ fn descriptor_is_unregistered_before_its_callback_is_dropped() {
         .add_reader(&*near, removes_itself)
         .expect("watched");
     far.write_all(b"x").expect("room");
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(*left.borrow(), [0, 0]);
 }

@@ -20,7 +20,7 @@ fn counter() -> (Rc<Cell<u32>>, impl FnMut() + 'static) {
 }
 
 #[track_caller]
-fn turn(event_loop: &sendloop::Loop) {
+fn run_brief_iteration(event_loop: &sendloop::Loop) {
     event_loop
         .run_once(Some(Duration::from_millis(20)))
         .expect("a turn");
@@ -33,15 +33,15 @@ fn reader_is_called_each_iteration_while_readable() {
     let (mut reader, mut writer) = pipe();
     let (calls, count) = counter();
     event_loop.add_reader(&reader, count).expect("watched");
-    turn(&event_loop);
+    run_brief_iteration(&event_loop);
     assert_eq!(calls.get(), 0);
     writer.write_all(b"abc").expect("room");
     for n in 1..=3 {
-        turn(&event_loop);
+        run_brief_iteration(&event_loop);
         assert_eq!(calls.get(), n);
         reader.read_exact(&mut [0]).expect("there");
     }
-    turn(&event_loop);
+    run_brief_iteration(&event_loop);
     assert_eq!(calls.get(), 3);
     assert!(event_loop.remove_reader(&reader) && !event_loop.remove_reader(&reader));
     assert_eq!(event_loop.stats().registered, 0);
@@ -54,14 +54,14 @@ fn writer_is_called_each_iteration_and_the_end_is_readable() {
     let (reader, writer) = pipe();
     let (calls, count) = counter();
     event_loop.add_writer(&writer, count).expect("watched");
-    (0..5).for_each(|_| turn(&event_loop));
+    (0..5).for_each(|_| run_brief_iteration(&event_loop));
     assert_eq!(calls.get(), 5);
     assert!(event_loop.remove_writer(&writer));
     let (ends, count) = counter();
     event_loop.add_reader(&reader, count).expect("watched");
     drop(writer);
-    turn(&event_loop);
-    turn(&event_loop);
+    run_brief_iteration(&event_loop);
+    run_brief_iteration(&event_loop);
     assert_eq!(ends.get(), 2);
     event_loop.remove_reader(&reader);
 }
@@ -77,7 +77,7 @@ fn second_reader_replaces_and_drops_the_first() {
     event_loop.add_reader(&reader, count).expect("watched");
     assert_eq!(Rc::strong_count(&first), 1);
     writer.write_all(b"x").expect("room");
-    turn(&event_loop);
+    run_brief_iteration(&event_loop);
     assert_eq!((first.get(), second.get()), (0, 1));
     event_loop.remove_reader(&reader);
 }
@@ -124,7 +124,7 @@ fn fd_callback_may_remove_callbacks_and_close_descriptors() {
     writers
         .iter()
         .for_each(|mut writer| writer.write_all(b"x").expect("room"));
-    (0..3).for_each(|_| turn(&event_loop));
+    (0..3).for_each(|_| run_brief_iteration(&event_loop));
     assert_eq!(calls.get(), 1);
     assert_eq!(event_loop.stats().registered, 0);
 }
@@ -144,7 +144,7 @@ fn reused_descriptor_gets_no_events_of_the_closed_one() {
     let (fresh, count) = counter();
     event_loop.add_reader(&reader, count).expect("watched");
     writer.write_all(b"x").expect("room");
-    turn(&event_loop);
+    run_brief_iteration(&event_loop);
     assert_eq!((stale.get(), fresh.get()), (0, 1));
     assert!(event_loop.remove_reader(&reader));
 }
@@ -161,8 +161,8 @@ fn panic_in_a_reader_is_reported_and_keeps_it_registered() {
         .add_reader(&reader, || panic!("no"))
         .expect("watched");
     writer.write_all(b"x").expect("room");
-    turn(&event_loop);
-    turn(&event_loop);
+    run_brief_iteration(&event_loop);
+    run_brief_iteration(&event_loop);
     assert_eq!(heard.get(), 2);
     assert!(event_loop.remove_reader(&reader));
 }
@@ -216,7 +216,7 @@ fn add_reader_accepts_terminals_and_devices() {
     };
     let (calls, count) = counter();
     event_loop.add_writer(&terminal, count).expect("watched");
-    turn(&event_loop);
+    run_brief_iteration(&event_loop);
     assert!(calls.get() >= 1);
     event_loop.remove_writer(&terminal);
 }
@@ -254,7 +254,7 @@ fn add_reader_accepts_eventfds_timerfds_and_inotify() {
     for fd in [&counted, &timer, &changes] {
         let (calls, count) = counter();
         event_loop.add_reader(fd, count).expect("watched");
-        turn_until(&event_loop, || calls.get() >= 2);
+        run_until(&event_loop, || calls.get() >= 2);
         assert!(event_loop.remove_reader(fd));
     }
 }
@@ -267,7 +267,7 @@ fn urgent_tcp_data_calls_no_callback_and_costs_no_iterations() {
     let (near, far) = tcp();
     let (calls, count) = counter();
     event_loop.add_reader(&near, count).expect("watched");
-    turn(&event_loop);
+    run_brief_iteration(&event_loop);
     let far = socket2::SockRef::from(&far);
     for _ in 0..3 {
         assert_eq!(far.send_out_of_band(b"!").expect("room"), 1);
@@ -283,8 +283,8 @@ fn urgent_tcp_data_calls_no_callback_and_costs_no_iterations() {
     }
     assert_eq!(calls.get(), 0);
     far.send(b"x").expect("room");
-    turn(&event_loop);
-    turn(&event_loop);
+    run_brief_iteration(&event_loop);
+    run_brief_iteration(&event_loop);
     assert_eq!(calls.get(), 2);
     assert!(event_loop.remove_reader(&near));
 }

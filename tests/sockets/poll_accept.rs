@@ -7,33 +7,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use sendloop::{Address, Loop, LoopClosedError, Socket};
 use socket2::{SockRef, Type};
 
 use crate::ports::{bound, loopbacks};
-use crate::util::sock::turn;
 use crate::util::*;
 
-#[derive(Default)]
-struct Counted(AtomicUsize);
-
-impl Wake for Counted {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn counted() -> (Arc<Counted>, Waker) {
-    let counted = Arc::new(Counted::default());
+fn counted() -> (Arc<WakeCount>, Waker) {
+    let counted = Arc::new(WakeCount::default());
     (counted.clone(), counted.into())
-}
-
-fn count(counted: &Counted) -> usize {
-    counted.0.load(Ordering::Relaxed)
 }
 
 fn tcp_listener() -> (Socket<TcpListener>, std::net::SocketAddr) {
@@ -91,8 +76,8 @@ fn a_connection_wakes_the_task_that_polled_last() {
         assert!(event_loop.poll_accept(cx, &listener).is_pending());
     }
     let _client = TcpStream::connect(addr).expect("connected");
-    turn_until(&event_loop, || count(&last) > 0);
-    assert_eq!((count(&first), count(&last)), (0, 1));
+    run_until(&event_loop, || last.get() > 0);
+    assert_eq!((first.get(), last.get()), (0, 1));
     let cx = &mut Context::from_waker(&last_waker);
     assert!(event_loop.poll_accept(cx, &listener).is_ready());
     assert!(event_loop.poll_accept(cx, &listener).is_pending());
@@ -129,7 +114,7 @@ fn tasks_that_await_sock_accept_and_a_poll_share_the_connections() {
             })
         })
         .collect();
-    turn(&event_loop);
+    run_iteration(&event_loop);
     let _clients: Vec<_> = (0..4)
         .map(|_| TcpStream::connect(addr).expect("connected"))
         .collect();
@@ -158,7 +143,7 @@ fn polls_that_are_always_ready_let_others_run() {
         accepted += 1;
     }
     assert!((1..=128).contains(&accepted), "{accepted} in one step");
-    assert_eq!(count(&woken), 1, "the budget's end wakes the task");
+    assert_eq!(woken.get(), 1, "the budget's end wakes the task");
 }
 
 #[test]
@@ -179,7 +164,7 @@ fn assert_shutdown_ends<L: sendloop::Listen + 'static>(event_loop: &Loop, listen
         let accepted = poll_fn(|cx| handle.poll_accept(cx, &polled)).await;
         accepted.map(drop).expect_err("shut down").kind()
     });
-    turn(event_loop);
+    run_iteration(event_loop);
     let shut = SockRef::from(&*listener).shutdown(std::net::Shutdown::Both);
     shut.expect("it listens");
     let waited = event_loop.wait_for(task, Duration::from_secs(10));
@@ -197,7 +182,7 @@ fn a_closed_loop_wakes_a_polled_wait_which_fails() {
     assert!(event_loop.poll_accept(cx, &listener).is_pending());
     let handle = event_loop.handle();
     drop(event_loop);
-    assert_eq!(count(&woken), 1);
+    assert_eq!(woken.get(), 1);
     let Poll::Ready(Err(error)) = handle.poll_accept(cx, &listener) else {
         panic!("a closed loop does not wait");
     };

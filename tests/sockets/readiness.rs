@@ -42,11 +42,6 @@ fn finish<F: Future>(event_loop: &Loop, future: F) -> F::Output {
     result.expect("it hangs")
 }
 
-#[track_caller]
-fn turn(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-}
-
 /// Makes a descriptor non-blocking.
 fn nonblocking(fd: &impl AsFd) {
     rustix::io::ioctl_fionbio(fd, true).expect("set");
@@ -335,13 +330,13 @@ fn wait_continues_if_another_task_took_the_bytes() {
             })
         })
         .collect();
-    turn(&event_loop);
+    run_iteration(&event_loop);
     for n in 1..=6 {
         assert_eq!(event_loop.stats().registered, 1);
         writer.write_all(b"x").expect("room");
-        turn_until(&event_loop, || got.get() == n);
+        run_until(&event_loop, || got.get() == n);
         // The others have looked, and do not keep the loop busy.
-        (0..20).for_each(|_| turn(&event_loop));
+        (0..20).for_each(|_| run_iteration(&event_loop));
         let polls = event_loop.stats().polls;
         event_loop
             .run_once(Some(Duration::from_millis(10)))
@@ -366,7 +361,7 @@ fn a_wait_beside_a_socket_and_a_callback_disturbs_neither() {
         let receive = || {
             let (handle, own) = (event_loop.handle(), near.clone());
             let task = event_loop.create_task(async move { handle.sock_recv(&own, 9).await });
-            turn(&event_loop);
+            run_iteration(&event_loop);
             task
         };
         let before = is_first.then(receive);
@@ -413,10 +408,10 @@ fn duplicates_of_a_descriptor_wait_independently() {
     assert_eq!(event_loop.stats().registered, 0);
     // The end of one leaves no registration that reports the other's events.
     drop(reader);
-    turn(&event_loop);
+    run_iteration(&event_loop);
     let events = event_loop.stats().events;
     writer.write_all(b"x").expect("room");
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(event_loop.stats().events, events);
     finish(&event_loop, event_loop.readable(&dup)).expect("readable");
 }
@@ -431,7 +426,7 @@ fn an_event_of_the_other_direction_ends_no_wait() {
     let counts = calls.clone();
     let count = move || counts.set(counts.get() + 1);
     event_loop.add_writer(&near, count).expect("watched");
-    turn_until(&event_loop, || calls.get() > 3);
+    run_until(&event_loop, || calls.get() > 3);
     assert!(poll(wait.as_mut()).is_pending());
     assert!(event_loop.remove_writer(&near));
     assert!(poll(wait.as_mut()).is_pending());
@@ -450,7 +445,7 @@ fn urgent_tcp_data_is_not_readable() {
     assert_eq!(sent.expect("room"), 1);
     let mut urgent = [PollFd::new(&near, PollFlags::PRI)];
     rustix::event::poll(&mut urgent, None).expect("poll");
-    (0..3).for_each(|_| turn(&event_loop));
+    (0..3).for_each(|_| run_iteration(&event_loop));
     assert!(poll(wait.as_mut()).is_pending());
     (&far).write_all(b"x").expect("room");
     finish(&event_loop, wait).expect("readable");
@@ -471,7 +466,7 @@ fn a_loop_of_ready_waits_lets_others_run() {
     let ran = Rc::new(Cell::new(false));
     let runs = ran.clone();
     event_loop.call_later(Duration::from_millis(1), move || runs.set(true));
-    turn_until(&event_loop, || ran.get());
+    run_until(&event_loop, || ran.get());
     assert!(task.cancel());
 }
 
@@ -492,7 +487,7 @@ fn closing_the_loop_ends_a_wait_with_an_error() {
         count.set(count.get() + 1);
         result
     });
-    turn(&other);
+    run_iteration(&other);
     drop(event_loop);
     let result = finish(&other, task).expect("ended");
     let closed = [
@@ -550,7 +545,7 @@ fn dropped_wait_for_a_closed_fd_leaves_its_next_user_alone() {
     let near = Rc::new(near);
     let (handle, own) = (event_loop.handle(), near.clone());
     let task = event_loop.create_task(async move { handle.sock_recv(&own, 9).await });
-    turn(&event_loop);
+    run_iteration(&event_loop);
     drop(stale);
     far.write_all(b"x").expect("room");
     let received = finish(&event_loop, task).expect("ended").expect("received");
@@ -635,7 +630,7 @@ fn remove_reader_raw_leaves_a_newer_socket_or_wait_alone() {
         let near = Rc::new(near);
         let (handle, own) = (event_loop.handle(), near.clone());
         let task = event_loop.create_task(async move { handle.sock_recv(&own, 9).await });
-        turn(&event_loop);
+        run_iteration(&event_loop);
         let wait = begun(event_loop.readable(&near));
         assert!(event_loop.remove_reader_raw(number));
         assert_eq!(event_loop.stats().registered, 1);
@@ -670,7 +665,7 @@ fn remove_reader_raw_leaves_the_loops_own_descriptors_alone() {
     }
     rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR1)
         .expect("sent");
-    turn_until(&event_loop, || calls.get() == 1);
+    run_until(&event_loop, || calls.get() == 1);
 }
 
 /// Returns whether an open file is non-blocking.
@@ -861,7 +856,7 @@ fn no_wait_is_lost_in_any_order_of_events() {
                 2 if !waiters.is_empty() => {
                     drop(waiters.swap_remove(random.below(waiters.len())));
                 }
-                3 | 4 => turn(&event_loop),
+                3 | 4 => run_iteration(&event_loop),
                 _ => {
                     let (near, far) = &mut files[random.below(sockets.len())];
                     disturb(&mut random, near, far);
@@ -872,11 +867,11 @@ fn no_wait_is_lost_in_any_order_of_events() {
         }
         // What hangs is ended by the test's own limit.
         while waiters.iter().any(|waiter| is_ready(waiter, &sockets)) {
-            turn(&event_loop);
+            run_iteration(&event_loop);
             waiters.retain_mut(|waiter| !waiter.is_over());
         }
         for _ in 0..waiters.len() + 5 {
-            turn(&event_loop);
+            run_iteration(&event_loop);
             waiters.retain_mut(|waiter| !waiter.is_over());
         }
         assert_eq!(event_loop.next_timeout(), None, "seed {seed}: busy");

@@ -50,8 +50,8 @@ fn stale_fd_callback_takes_no_events_from_the_next_socket() {
     let (near, mut far) = with_number_of(&ghost);
     let waits = receiver(&event_loop, &near, 10);
     ghost.writer.write_all(b"for the dup").expect("room");
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(ghost.calls.get(), 1);
     far.write_all(b"mine").expect("room");
     assert_eq!(result(&event_loop, waits), b"mine");
@@ -69,7 +69,7 @@ fn due_fd_callback_of_a_reused_descriptor_takes_nothing() {
     let (handle, own) = (event_loop.handle(), near.clone());
     let waits =
         event_loop.create_task(async move { handle.sock_recv(&own, 10).await.expect("received") });
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(ghost.calls.get(), 1);
     far.write_all(b"mine").expect("room");
     assert_eq!(result(&event_loop, waits), b"mine");
@@ -85,10 +85,10 @@ fn stale_registration_causes_no_iterations() {
     receiver(&event_loop, &near, 10).cancel();
     drop((near, far));
     ghost.writer.write_all(b"for the dup").expect("room");
-    turn(&event_loop);
+    run_iteration(&event_loop);
     let events = event_loop.stats().events;
     for _ in 0..10 {
-        turn(&event_loop);
+        run_iteration(&event_loop);
     }
     assert_eq!(event_loop.stats().events, events);
     drop(event_loop);
@@ -105,14 +105,14 @@ fn duplicate_leaves_no_stale_registration_after_removal() {
     drop(reader);
     writer.write_all(b"for the dup").expect("room");
     let events = event_loop.stats().events;
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(event_loop.stats().events, events);
     let calls = Rc::new(Cell::new(0));
     let counts = calls.clone();
     let count = move || counts.set(counts.get() + 1);
     event_loop.add_reader(&dup, count).expect("watched");
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(calls.get(), 2);
     assert!(event_loop.remove_reader(&dup));
 }

@@ -7,22 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::util::sock::*;
 use crate::util::*;
 use sendloop::Socket;
-
-#[derive(Default)]
-struct Counted(AtomicUsize);
-
-impl Wake for Counted {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 #[test]
 fn every_task_waiting_for_a_socket_receives_bytes() {
@@ -31,7 +21,7 @@ fn every_task_waiting_for_a_socket_receives_bytes() {
     let (near, mut far) = pair();
     let tasks: Vec<_> = (0..5).map(|_| receiver(&event_loop, &near, 1)).collect();
     far.write_all(b"abc").expect("room");
-    turn_until(&event_loop, || {
+    run_until(&event_loop, || {
         tasks.iter().filter(|task| task.done()).count() == 3
     });
     far.write_all(b"de").expect("room");
@@ -53,7 +43,7 @@ fn reader_and_writer_of_a_socket_are_independent() {
     let (handle, writer) = (event_loop.handle(), near.clone());
     let writes =
         event_loop.create_task(async move { handle.sock_sendall(&writer, &[7; ODD]).await });
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(!reads.done() && !writes.done());
     (&far).write_all(b"in").expect("room");
     assert_eq!(result(&event_loop, reads), b"in");
@@ -71,7 +61,7 @@ fn cancelled_recv_removes_its_waker_and_loses_nothing() {
     let event_loop = new_loop();
     let (near, mut far) = pair();
     let other = receiver(&event_loop, &near, 3);
-    let counted = Arc::new(Counted::default());
+    let counted = Arc::new(WakeCount::default());
     let waker = Waker::from(counted.clone());
     {
         let mut given_up = pin!(event_loop.sock_recv(&near, 10));
@@ -82,7 +72,7 @@ fn cancelled_recv_removes_its_waker_and_loses_nothing() {
     assert_eq!(Arc::strong_count(&counted), 2);
     far.write_all(b"abcdef").expect("room");
     assert_eq!(result(&event_loop, other), b"abc");
-    assert_eq!(counted.0.load(Ordering::Relaxed), 0);
+    assert_eq!(counted.get(), 0);
     let last = receiver(&event_loop, &near, 10);
     assert_eq!(result(&event_loop, last), b"def");
 }
@@ -98,7 +88,7 @@ fn dropped_woken_recv_takes_nothing_from_the_other() {
     // Queued before the event is taken: when it runs, both have been woken and none has had its step.
     event_loop.call_soon(move || assert!(hit.take().is_some_and(|task| task.cancel())));
     far.write_all(b"x").expect("room");
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(result(&event_loop, second), b"x");
 }
 

@@ -44,7 +44,7 @@ where
     let begin = || {
         let (handle, socket, operation) = (event_loop.handle(), socket.clone(), operation.clone());
         let task = event_loop.create_task(async move { operation(handle, socket).await });
-        turn(&event_loop);
+        run_iteration(&event_loop);
         task
     };
     if when == When::Between {
@@ -54,7 +54,7 @@ where
         shut();
     }
     if when == When::Between {
-        turn(&event_loop);
+        run_iteration(&event_loop);
     }
     let task = begin();
     if when == When::Under {
@@ -229,9 +229,9 @@ fn shutdown_wakes_every_task_that_waits_for_the_socket() {
             event_loop.create_task(async move { handle.sock_recvfrom(&socket, 9).await.map(drop) })
         })
         .collect();
-    turn(&event_loop);
+    run_iteration(&event_loop);
     let _ = SockRef::from(&*socket).shutdown(Shutdown::Read);
-    turn_until(&event_loop, || tasks.iter().all(Task::done));
+    run_until(&event_loop, || tasks.iter().all(Task::done));
 }
 
 #[test]
@@ -243,12 +243,12 @@ fn waiting_before_connect_does_not_end_the_stream() {
     let client = Rc::new(Socket::tcp(&addr).expect("a socket"));
     // An unconnected TCP socket hangs up.
     event_loop.add_reader(&*client, || {}).expect("added");
-    turn(&event_loop);
+    run_iteration(&event_loop);
     event_loop.remove_reader(&*client);
     let connected = event_loop.run_until_complete(event_loop.sock_connect(&client, &addr));
     connected.expect("connected");
     let receives = receiver(&event_loop, &client, 10);
-    (0..5).for_each(|_| turn(&event_loop));
+    (0..5).for_each(|_| run_iteration(&event_loop));
     assert!(!receives.done());
     let (mut server, _) = listener.accept().expect("accepted");
     server.write_all(b"x").expect("room");
@@ -263,7 +263,7 @@ fn stalled<T: AsFd + 'static>(event_loop: &Loop, near: &Rc<Socket<T>>) -> Task<i
         let bytes = vec![1; 16 << 20];
         handle.sock_sendall(&near, &bytes).await
     });
-    (0..20).for_each(|_| turn(event_loop));
+    (0..20).for_each(|_| run_iteration(event_loop));
     assert!(!task.done(), "there is not so much room");
     task
 }

@@ -31,7 +31,7 @@ fn reused_descriptor_gets_no_old_events() {
         assert_eq!(again.as_fd().as_raw_fd(), number);
         let steps = event_loop.stats().task_steps;
         let receives = receiver(&event_loop, &again, 10);
-        turn(&event_loop);
+        run_iteration(&event_loop);
         assert!(!receives.done());
         assert_eq!(event_loop.stats().task_steps, steps + 1);
         far.write_all(&[round]).expect("room");
@@ -66,9 +66,9 @@ fn event_of_a_socket_closed_in_its_batch_is_ignored() {
         makes.set(Some(task));
     });
     far.write_all(b"for the one that is closed").expect("room");
-    turn(&event_loop);
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     let task = fresh.take().expect("made");
     assert!(!task.done());
     let mut far = kept.take().expect("kept");
@@ -87,7 +87,7 @@ fn duplicate_that_outlives_its_socket_leaves_no_stale_registration() {
     assert_eq!(event_loop.stats().registered, 0);
     far.write_all(b"for the dup").expect("room");
     let events = event_loop.stats().events;
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert_eq!(event_loop.stats().events, events);
     let dup = Rc::new(Socket::new(dup).expect("non-blocking"));
     let receives = receiver(&event_loop, &dup, 20);

@@ -131,7 +131,7 @@ fn sends_of_two_tasks_do_not_interleave() {
     }
     drop(near);
     let received = reader(far);
-    turn_until(&event_loop, || event_loop.stats().tasks == 0);
+    run_until(&event_loop, || event_loop.stats().tasks == 0);
     let mut received = received.join().expect("read");
     received.dedup();
     assert_eq!(received, b"abc");
@@ -187,7 +187,7 @@ fn poll_send_waits_for_a_running_sendall() {
     assert!(!whole.done() && !adapter.done());
     drop(near);
     let received = reader(far);
-    turn_until(&event_loop, || whole.done() && adapter.done());
+    run_until(&event_loop, || whole.done() && adapter.done());
     let mut received = received.join().expect("read");
     assert_eq!(received.len(), ODD + 1);
     received.dedup();

@@ -1,9 +1,5 @@
 //! Several tasks that wait for one socket: an event wakes as many as can go on, no wake-up is lost, and a wait costs the same
 //! however many others there are.
-#![allow(
-    unsafe_code,
-    reason = "the CPU time of a thread is asked for by libc alone"
-)]
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -48,11 +44,11 @@ fn one_connection_wakes_one_of_a_thousand_accepting_tasks() {
             accepted.borrow_mut().push((number, stream));
         });
     }
-    turn(&event_loop);
+    run_iteration(&event_loop);
     let before = event_loop.stats().task_steps;
     let _client = TcpStream::connect(addr).expect("connected");
-    turn_until(&event_loop, || accepted.borrow().len() == 1);
-    (0..10).for_each(|_| turn(&event_loop));
+    run_until(&event_loop, || accepted.borrow().len() == 1);
+    (0..10).for_each(|_| run_iteration(&event_loop));
     let steps = event_loop.stats().task_steps - before;
     // The one that accepts, and the next one, which looks for more.
     assert!(steps <= 2, "{steps} steps for one connection");
@@ -60,7 +56,7 @@ fn one_connection_wakes_one_of_a_thousand_accepting_tasks() {
     let clients: Vec<_> = (1..100)
         .map(|_| TcpStream::connect(addr).expect("connected"))
         .collect();
-    turn_until(&event_loop, || accepted.borrow().len() == 100);
+    run_until(&event_loop, || accepted.borrow().len() == 100);
     let steps = event_loop.stats().task_steps - before;
     assert!(steps <= 2 * 100, "{steps} steps for 100 connections");
     drop(clients);
@@ -79,13 +75,13 @@ fn one_event_for_many_datagrams_wakes_as_many_tasks() {
                 .create_task(async move { handle.sock_recvfrom(&there, 9).await.map(|got| got.0) })
         })
         .collect();
-    turn(&event_loop);
+    run_iteration(&event_loop);
     for n in 0..20_u8 {
         here.get_ref().send_to(&[n], addr).expect("sent");
     }
     let done = || tasks.iter().filter(|task| task.done()).count();
-    turn_until(&event_loop, || done() == 20);
-    (0..10).for_each(|_| turn(&event_loop));
+    run_until(&event_loop, || done() == 20);
+    (0..10).for_each(|_| run_iteration(&event_loop));
     assert_eq!(done(), 20);
 }
 
@@ -96,7 +92,7 @@ fn the_end_of_a_stream_wakes_all_its_readers_at_once() {
     let (near, far) = pair();
     let tasks: Vec<_> = (0..100).map(|_| receiver(&event_loop, &near, 1)).collect();
     drop(far);
-    turn(&event_loop);
+    run_iteration(&event_loop);
     assert!(tasks.iter().all(Task::done));
 }
 
@@ -156,8 +152,8 @@ fn cancelled_woken_tasks_pass_their_wake_up_on() {
         }
     });
     far.write_all(b"x").expect("room");
-    turn(&event_loop);
-    turn(&event_loop);
+    run_iteration(&event_loop);
+    run_iteration(&event_loop);
     assert!(last.done());
     assert_eq!(ended(&event_loop, last), b"x");
 }
@@ -198,7 +194,7 @@ fn an_fd_callback_and_tasks_of_one_socket_both_get_their_events() {
         .expect("added");
     let tasks: Vec<_> = (0..2).map(|_| receiver(&event_loop, &near, 1)).collect();
     far.write_all(b"abcdef").expect("room");
-    turn_until(&event_loop, || {
+    run_until(&event_loop, || {
         tasks.iter().all(Task::done) && calls.borrow().len() >= 4
     });
     assert!(event_loop.remove_reader(&near));
@@ -260,7 +256,7 @@ fn random_history(seed: u64) {
             held.retain(|task| !task.done());
             // As many iterations as held tasks may keep a wake-up, and as bytes may take.
             for _ in 0..3 * held.len() + sent - received.get() + 6 {
-                turn(&event_loop);
+                run_iteration(&event_loop);
             }
             tasks.retain(|task| !task.done());
             assert!(
@@ -303,18 +299,6 @@ enum Order {
     NewestFirst,
     OldestFirst,
     Random,
-}
-
-/// CPU time that this thread has used.
-fn cpu_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the kernel writes one structure through the pointer, which is to a local.
-    let answer = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(answer, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// CPU time to make `count` operations wait, to poll each again, and to drop them.

@@ -63,7 +63,7 @@ pub fn scenario(name: &str, scenario: fn()) -> Scenario {
 }
 
 /// Tells the parent something, from the child.
-pub fn say(what: &str) {
+pub fn print_line(what: &str) {
     // One write, so that the test harness cannot write in between.
     let line = format!("\n{MARK}{what}\n");
     let mut out = std::io::stdout().lock();
@@ -74,7 +74,7 @@ pub fn say(what: &str) {
 impl Scenario {
     /// Waits until the child says exactly this.
     #[track_caller]
-    pub fn says(&mut self, what: &str) {
+    pub fn expect_line(&mut self, what: &str) {
         let mut line = String::new();
         while self.lines.read_line(&mut line).expect("readable") > 0 {
             if let Some(said) = line.trim_end().strip_prefix(MARK) {

@@ -5,9 +5,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use super::run_iteration;
 use sendloop::{Loop, Task};
-
-use super::sock::turn;
 
 /// A task that waits for ever and counts its steps, and its waker.
 pub fn counted(event_loop: &Loop) -> (Task<()>, Waker, Rc<Cell<u32>>) {
@@ -18,6 +17,6 @@ pub fn counted(event_loop: &Loop) -> (Task<()>, Waker, Rc<Cell<u32>>) {
         keeps.replace(Some(cx.waker().clone()));
         Poll::Pending
     }));
-    turn(event_loop);
+    run_iteration(event_loop);
     (task, place.take().expect("polled"), steps)
 }

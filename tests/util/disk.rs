@@ -59,3 +59,14 @@ fn is_resident(file: &File, offset: usize) -> bool {
     let room = &mut [IoSliceMut::new(&mut byte)];
     preadv2(file, room, offset as u64, ReadWriteFlags::NOWAIT).is_ok()
 }
+
+/// Returns the bytes that this thread has read from a disk so far.
+///
+/// It returns `None` if the kernel does not count them.
+pub fn read_from_disk() -> Option<u64> {
+    let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+    let read = counts
+        .lines()
+        .find_map(|line| line.strip_prefix("read_bytes: "))?;
+    read.parse().ok()
+}

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use sendloop::Loop;
 
-use crate::util::sock::turn;
+use crate::util::run_iteration;
 
 /// The time within which the descriptor becomes readable, or a wake-up was lost.
 pub const FOR_EVER: Duration = Duration::from_secs(20);
@@ -32,7 +32,7 @@ pub fn is_readable(fd: BorrowedFd<'_>, limit: Duration) -> bool {
 
 /// Returns whether the loop's descriptor becomes readable within `limit`.
 #[track_caller]
-pub fn speaks(event_loop: &Loop, limit: Duration) -> bool {
+pub fn becomes_readable(event_loop: &Loop, limit: Duration) -> bool {
     is_readable(event_loop.as_fd(), limit)
 }
 
@@ -43,12 +43,12 @@ pub fn drive(event_loop: &Loop, done: impl Fn() -> bool) -> usize {
     let mut turns = 0;
     while !done() {
         let timeout = event_loop.next_timeout().filter(|_| !HAS_TIMER);
-        let spoke = speaks(event_loop, timeout.unwrap_or(FOR_EVER));
+        let spoke = becomes_readable(event_loop, timeout.unwrap_or(FOR_EVER));
         assert!(
             spoke || timeout.is_some(),
             "nothing made the descriptor readable"
         );
-        turn(event_loop);
+        run_iteration(event_loop);
         turns += 1;
     }
     turns
@@ -58,5 +58,8 @@ pub fn drive(event_loop: &Loop, done: impl Fn() -> bool) -> usize {
 #[track_caller]
 pub fn assert_idle(event_loop: &Loop) {
     assert_eq!(event_loop.next_timeout(), None);
-    assert!(!speaks(event_loop, Duration::ZERO), "the descriptor spins");
+    assert!(
+        !becomes_readable(event_loop, Duration::ZERO),
+        "the descriptor spins"
+    );
 }

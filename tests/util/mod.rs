@@ -14,27 +14,44 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use sendloop::{Loop, Socket};
 use socket2::SockRef;
 
 /// Calls a function where it is dropped.
-pub struct AtEnd<F: FnMut()>(pub F);
+pub struct CallOnDrop<F: FnMut()>(pub F);
 
-impl<F: FnMut()> Drop for AtEnd<F> {
+impl<F: FnMut()> Drop for CallOnDrop<F> {
     fn drop(&mut self) {
         (self.0)();
     }
 }
 
 /// As a waker it does nothing but that.
-impl<F: FnMut() + Send + Sync + 'static> Wake for AtEnd<F> {
+impl<F: FnMut() + Send + Sync + 'static> Wake for CallOnDrop<F> {
     fn wake(self: Arc<Self>) {}
+}
+
+/// A waker that counts its wake-ups.
+#[derive(Default)]
+pub struct WakeCount(AtomicUsize);
+
+impl WakeCount {
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for WakeCount {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 /// Numbers that look random, the same in each run.
@@ -81,7 +98,7 @@ pub fn test_within(patience: Duration) -> Test {
     let done = Arc::new(AtomicBool::new(false));
     let seen = done.clone();
     let name = thread::current().name().unwrap_or("a test").to_owned();
-    let patience = patience.max(least_patience());
+    let patience = patience.max(min_time_limit());
     thread::spawn(move || {
         let start = Instant::now();
         while !seen.load(Ordering::Relaxed) {
@@ -102,7 +119,7 @@ pub fn test_within(patience: Duration) -> Test {
 }
 
 /// How long any test may take, where the environment says so: each instruction is watched there.
-pub fn least_patience() -> Duration {
+pub fn min_time_limit() -> Duration {
     let seconds = std::env::var("SENDLOOP_TEST_SECONDS").ok();
     let seconds = seconds.map(|text| text.parse().expect("a number of seconds"));
     Duration::from_secs(seconds.unwrap_or(0))
@@ -144,6 +161,12 @@ pub fn thread_times() -> (Duration, Duration) {
     let mut fields = text.split(' ').map(nanos);
     let mut next = || fields.next().expect("a field");
     (next(), next())
+}
+
+/// Returns the CPU time that this thread has used. The call needs no descriptor.
+pub fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// `len` bytes from `offset` on, of content that has no period shorter than 2^61 bytes.
@@ -244,9 +267,16 @@ pub fn strict_loop() -> Loop {
     event_loop
 }
 
+/// Runs one iteration of the loop without waiting.
+#[track_caller]
+pub fn run_iteration(event_loop: &Loop) {
+    let ran = event_loop.run_once(Some(Duration::ZERO));
+    ran.expect("an iteration");
+}
+
 /// Takes turns until `done`, without waiting longer than a few milliseconds in one.
 #[track_caller]
-pub fn turn_until(event_loop: &Loop, mut done: impl FnMut() -> bool) {
+pub fn run_until(event_loop: &Loop, mut done: impl FnMut() -> bool) {
     while !done() {
         event_loop
             .run_once(Some(Duration::from_millis(5)))

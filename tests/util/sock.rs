@@ -5,13 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::run_iteration;
 use sendloop::{Loop, LoopHandle, Socket, Task};
-
-/// One turn, without waiting.
-#[track_caller]
-pub fn turn(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-}
 
 /// A socket of a loop and a blocking stream.
 pub fn pair() -> (Rc<Socket<UnixStream>>, UnixStream) {
@@ -29,7 +24,7 @@ pub fn receiver<T: AsFd + 'static>(
     let (handle, from) = (event_loop.handle(), from.clone());
     let task = event_loop
         .create_task(async move { handle.sock_recv(&from, most).await.expect("received") });
-    turn(event_loop);
+    run_iteration(event_loop);
     task
 }
 
