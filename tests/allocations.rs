@@ -94,7 +94,7 @@ fn thousand_cancelled_transfers_leak_nothing() {
     drop(far);
 }
 
-/// Waits until the executor's threads have given back what they had.
+/// Waits until the executor's threads have closed their descriptors.
 #[track_caller]
 fn wait_for_descriptors(before: usize) {
     let start = Instant::now();

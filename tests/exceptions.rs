@@ -1,4 +1,4 @@
-//! What nobody is left to hear of reaches the exception handler, once, and ends nothing.
+//! A panic that no task retrieves reaches the exception handler once.
 
 mod util;
 
@@ -180,7 +180,7 @@ fn scenario() {
     event_loop.run_until_complete(async {});
 }
 
-/// Runs the scenario in a process of its own, and returns what it writes about its exceptions.
+/// Runs the scenario in a new process, and returns the lines about its exceptions.
 #[track_caller]
 fn reported(name: &str, stderr: Stdio) -> Vec<String> {
     let binary = std::env::current_exe().expect("this binary");

@@ -250,7 +250,8 @@ fn foreign_code_may_restore_our_handler_after_removal() {
         drop(event_loop);
         set_action(SIGNAL, ours);
         raise(SIGNAL);
-        // The next loop catches the signal and restores what was there before the first.
+        // The next loop catches the signal, and restores the disposition from before the first
+        // loop.
         let event_loop = new_loop();
         let calls = caught(&event_loop);
         raise(SIGNAL);

@@ -1,8 +1,8 @@
-//! Ctrl-C while `run` runs, and signals of other dispositions: each scenario is a process of its
-//! own, and gets real signals.
+//! Ctrl-C during `run`, and signals with other dispositions.
 //!
-//! The test starts this binary again, with the scenario's name in the environment. The scenario
-//! prints words, one a line, and the test sends a signal after it has read one.
+//! Each scenario runs in a new process and receives real signals. The test starts this binary
+//! again, with the scenario's name in the environment. The scenario prints one word per line, and
+//! the test sends a signal after each word.
 #![allow(
     unsafe_code,
     reason = "dispositions of signals are read and set by libc alone"
@@ -24,7 +24,7 @@ use util::*;
 
 const SCENARIO: &str = "SENDLOOP_SCENARIO";
 
-/// A scenario in a process of its own.
+/// A scenario in a new process.
 struct Scenario {
     child: Child,
     words: BufReader<ChildStdout>,
@@ -251,8 +251,7 @@ fn ignored() {
     assert_eq!(sigint(), libc::SIG_IGN);
 }
 
-/// What docs/SENDFILE.md says of promise 11: only a disposition that the program changed later lets
-/// SIGPIPE kill.
+/// Promise 11 of docs/SENDFILE.md: SIGPIPE kills only if the program changed the disposition later.
 fn sigpipe_set_to_default_after_the_loop() {
     let event_loop = new_loop();
     // SAFETY: the default runs no code.

@@ -1,5 +1,7 @@
-//! Cancelled timers hold no memory. Alone in its binary: what other tests leave to the allocator would blur the measure. That is
-//! glibc's, which gives back what is free when it is told to.
+//! Cancelled timers hold no memory.
+//!
+//! The file has its own binary, because memory that other tests leave in the allocator would blur
+//! the measurement. Only glibc returns free memory to the kernel on request.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod util;
@@ -15,7 +17,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// By how much resident memory may differ.
 const NEAR: u64 = 2 << 20;
 
-/// Resident memory in bytes, after the allocator has given back what it can.
+/// Returns the resident memory in bytes, after the allocator has returned its free memory.
 fn resident() -> u64 {
     #[allow(unsafe_code, reason = "the standard library does not have it")]
     // SAFETY: it takes a number and has no conditions.
@@ -65,7 +67,8 @@ fn million_cancelled_timers_release_their_memory() {
         })
         .collect();
     assert!(resident() > before + 10 * NEAR, "it measures nothing");
-    // Out of order; none may keep what it holds until the others are cancelled.
+    // The timers are cancelled out of order. Each must release its memory before the others are
+    // cancelled.
     for n in 1..=MILLION {
         timers[(n * 7919 % MILLION) as usize].cancel();
         assert_eq!(Rc::strong_count(&held) as u64, 1 + MILLION - n);

@@ -1,7 +1,10 @@
-//! The order of things, as in CPython's asyncio: each scenario is written once in Python and once here, and says the same
-//! words in both. `tests/parity/record.py` recorded asyncio's in `tests/parity/traces.txt`; it says how to add one.
+//! Compares the order of events with CPython's asyncio.
 //!
-//! Where sendloop means to differ, [`DIFFERENCES`] says how and why.
+//! Each scenario exists in Python and in Rust, and records the same words in both.
+//! `tests/parity/record.py` recorded asyncio's traces in `tests/parity/traces.txt`; it explains how
+//! to add one.
+//!
+//! [`DIFFERENCES`] lists the intended differences with their reasons.
 
 mod util;
 
@@ -170,7 +173,8 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
 fn traces() -> BTreeMap<&'static str, &'static str> {
     let lines = TRACES.lines();
     let traces = lines.map(|line| line.split_once(": ").expect("`name: words`"));
-    // What the kernel reports of a descriptor differs between systems; Linux's was recorded.
+    // The kernel's reports about a descriptor differ between systems. The traces were recorded on
+    // Linux.
     let here = traces.filter(|(name, _)| cfg!(target_os = "linux") || !name.starts_with("events/"));
     here.collect()
 }

@@ -1,4 +1,6 @@
-//! Signals arrive on the loop; what happened at them before comes back. A binary of its own: signals are the process's.
+//! Signals run callbacks on the loop, and the former disposition returns afterwards.
+//!
+//! The file has its own binary, because signals belong to the process.
 #![allow(
     unsafe_code,
     reason = "raising signals and looking at their dispositions"
@@ -155,7 +157,7 @@ fn set_disposition(signal: i32, handler: usize) -> usize {
     }
 }
 
-/// Installs `foreign`, which calls the present handler from then on. The former count of its calls is forgotten.
+/// Installs `foreign`, which calls the present handler. It resets the count of former calls.
 fn install_foreign(signal: i32) -> usize {
     FOREIGN_CALLS.store(0, Ordering::SeqCst);
     let before = set_disposition(signal, foreign_handler());
@@ -221,7 +223,8 @@ fn the_end_of_run_keeps_a_handler_that_main_installed() {
     let _test = test();
     let result = sendloop::run(async |_| {
         install_foreign(libc::SIGINT);
-        // The program handles SIGINT now: `run` is not interrupted, though the foreign handler calls the former one.
+        // The program handles SIGINT now, so `run` is not interrupted, although the foreign handler
+        // calls the former one.
         raise(libc::SIGINT);
         42
     });
@@ -262,7 +265,7 @@ fn handler_restored_too_late_ignores_one_signal() {
         CHAINED.store(libc::SIG_DFL, Ordering::SeqCst);
         let event_loop = new_loop();
         counting(&event_loop, libc::SIGUSR1);
-        // Foreign code that saves what it finds and restores that, but only after the loop has let go.
+        // Foreign code saves the handler, and restores it after the loop has removed its own.
         let saved = set_disposition(libc::SIGUSR1, libc::SIG_IGN);
         drop(event_loop);
         assert_eq!(disposition(libc::SIGUSR1), libc::SIG_IGN);
@@ -280,7 +283,7 @@ fn a_former_handler_called_after_the_loop_is_gone_does_nothing() {
     counting(&event_loop, libc::SIGUSR1);
     install_foreign(libc::SIGUSR1);
     drop(event_loop);
-    // The mailbox has another owner now, which did not ask for the signal.
+    // The signal slot has another owner now, which does not handle the signal.
     let event_loop = new_loop();
     let other = counting(&event_loop, libc::SIGUSR2);
     raise(libc::SIGUSR1);
@@ -516,7 +519,7 @@ fn own_handler_replaces_ctrl_c() {
     assert_eq!(result.expect("not interrupted"), "own");
 }
 
-/// Whether `signal` has arrived. Takes it if it has.
+/// Takes the next signal. It returns false if none has arrived.
 fn has_arrived(signal: &mut Signal) -> bool {
     let polled = pin!(signal.recv()).poll(&mut Context::from_waker(Waker::noop()));
     match polled {

@@ -1,5 +1,6 @@
-//! SIGPIPE kills nobody who has made a loop, and a handler of the program's own is left alone. Alone in its binary: the
-//! disposition is the process's.
+//! A process with a loop survives SIGPIPE, and the loop keeps the program's own handler.
+//!
+//! The file has its own binary, because the disposition belongs to the process.
 #![allow(unsafe_code, reason = "dispositions of signals are set by libc alone")]
 
 mod util;

@@ -1,4 +1,6 @@
-//! Debug mode names what held the loop for too long, by the line that made it. Alone in its binary: it sets the logger.
+//! Debug mode logs slow callbacks with the location that created them.
+//!
+//! The file has its own binary, because it sets the logger.
 
 mod util;
 
@@ -14,7 +16,9 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use sendloop::{Loop, Socket};
 use util::*;
 
-/// What is slow here, and the limit that makes it so. What is to be fast has a limit that no machine is too slow for.
+/// The duration of a slow callback, and the limit for it.
+///
+/// Fast callbacks have a limit that every machine meets.
 const SLOW: Duration = Duration::from_millis(10);
 const LIMIT: Duration = Duration::from_millis(5);
 const FAR: Duration = Duration::from_secs(30);
@@ -267,7 +271,7 @@ fn default_slow_callback_duration_is_100_ms() {
     }
 }
 
-/// In a process of its own, for the test below; here it says what it finds, and asks for nothing.
+/// Runs in a new process for the test below, and prints its state.
 #[test]
 fn child_prints_its_debug_mode() {
     let _test = test();

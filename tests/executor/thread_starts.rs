@@ -1,8 +1,8 @@
-//! Executor work if the system refuses to start a thread.
+//! Executor work if the kernel refuses to start a thread.
 //!
-//! A limit on the address space leaves no room for a thread's stack; it binds root, too. The limit is
-//! one of the process, and the C library reuses the stacks of ended threads. So each test runs in a
-//! process of its own.
+//! A limit on the address space leaves no room for a thread's stack; it binds root, too. It limits
+//! the whole process, and the C library reuses the stacks of ended threads. So each test runs in a
+//! new process.
 
 use std::env;
 use std::error::Error;

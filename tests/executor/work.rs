@@ -11,7 +11,9 @@ use crate::util::*;
 use sendloop::{LoopClosedError, TaskError};
 
 thread_local! {
-    /// What the callbacks of other threads, which cannot hold what is of one thread, leave here.
+    /// The pairs that calls from other threads recorded.
+    ///
+    /// Such a call must be `Send`, so it cannot hold an `Rc`.
     static CAME: RefCell<Vec<(u32, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -58,7 +60,7 @@ fn executor_never_exceeds_its_thread_limit() {
     assert_eq!(most.load(Ordering::SeqCst), 3);
 }
 
-/// How many threads of an executor this process has.
+/// Returns the number of executor threads in this process.
 #[cfg(target_os = "linux")]
 fn workers() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").expect("procfs");
@@ -87,7 +89,8 @@ fn threads_start_on_demand_and_are_reused() {
         let work = event_loop.run_in_executor(|| ());
         event_loop.run_until_complete(work).expect("done");
     }
-    // A thread that has just brought its result may not be idle yet when the next work comes: then one more is started.
+    // A thread that has just returned a result may not be idle yet when the next work arrives. The
+    // executor then starts one more.
     let cores = thread::available_parallelism().map_or(1, usize::from);
     assert!((1..=cores + 4).contains(&workers()), "{}", workers());
     event_loop.run_until_complete(event_loop.shutdown_default_executor());

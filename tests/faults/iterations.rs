@@ -64,7 +64,7 @@ fn timers() {
 #[test]
 fn single_iterations() {
     play(|scene| {
-        // What is queued needs no event, and is done whatever the poller says.
+        // Queued callbacks need no event, so they run even if the poller fails.
         for _ in 0..ROUNDS {
             let done = Rc::new(Cell::new(false));
             let queued = done.clone();
@@ -84,7 +84,9 @@ fn single_iterations() {
     });
 }
 
-/// Runs the loop while a thread has it call back. Each call is answered before the next: it finds the loop asleep.
+/// Runs the loop while a thread sends it calls.
+///
+/// The thread waits for each answer, so each call finds the loop asleep.
 fn answer_a_thread(event_loop: &Loop) {
     let remote = event_loop.remote();
     let thread = thread::spawn(move || {
@@ -137,7 +139,7 @@ fn executor() {
 fn executor_of_two_threads() {
     play(|scene| {
         let event_loop = scene.insist(|| Loop::builder().executor_threads(2).build());
-        // Whether a thread starts at all is the other step's matter.
+        // Another step covers threads that do not start.
         while event_loop
             .run_until_complete(event_loop.run_in_executor(|| ()))
             .is_err()
@@ -153,7 +155,7 @@ fn executor_of_two_threads() {
     });
 }
 
-/// The loop sleeps, and not for ever.
+/// The loop sleeps for a limited time.
 #[test]
 fn threads_beside_a_timer() {
     play(|scene| {
@@ -188,8 +190,10 @@ fn signals() {
     });
 }
 
-/// A callback that takes one byte of many is called again for the next, without anything new having come; `drive` runs the
-/// loop until all are there.
+/// Adds a reader that takes one byte of several per call.
+///
+/// The loop must call it again for the next byte without a new event. `drive` runs the loop until
+/// the reader has all bytes.
 fn watch(scene: &Scene, drive: impl Fn(&Loop, &dyn Fn() -> bool)) {
     let (reader, mut writer) = pipe();
     let bytes = Vec::from_iter(0..ROUNDS as u8);

@@ -1,4 +1,4 @@
-//! The other ends, on threads of their own. They use read(2) and write(2) alone, which are not made to fail.
+//! The peers, on other threads. They use only read(2) and write(2), which strace does not fail.
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Where a step is played: a loop, a file, and a list of the errors that its operations were given.
+//! The scene of a step: a loop, a file, and the list of errors that its operations returned.
 
 use std::cell::RefCell;
 use std::env;
@@ -21,8 +21,9 @@ use sendloop::{Loop, SendfileNotAvailableError, Socket, TaskError};
 use super::live::live;
 use crate::util::{ODD, content, test};
 
-/// How often a step tries an operation again: every third call fails at most, so more means that
-/// one call fails for ever.
+/// The number of retries of an operation.
+///
+/// At most every third call fails, so more retries mean that one call always fails.
 const PATIENCE: usize = 60;
 
 /// Opens a file without a call of openat, which one step refuses.
@@ -47,8 +48,8 @@ pub(super) struct Scene {
 /// Plays `step`; where the driver asks for it, once more, when that is ready.
 pub(super) fn play(step: fn(&Scene)) {
     let _test = test();
-    // The first time pays for what is made once, as the buffers of the standard library. It has a
-    // thread of its own, as each thread remembers what it has asked the kernel about a mount.
+    // The first run creates what lives for the whole process, such as the buffers of the standard
+    // library. It has its own thread, because a thread remembers its probes of a mount.
     let first = move || {
         let first = Scene::new();
         step(&first);
@@ -61,7 +62,7 @@ pub(super) fn play(step: fn(&Scene)) {
     }
 }
 
-/// After the step the loop must have what is `kept` of it undisturbed.
+/// Plays the step under strace, and checks that the loop has the `kept` descriptors and tasks.
 fn play_under_strace(step: fn(&Scene), kept: (usize, usize)) {
     // An error means that the kernel has no such restriction.
     let _ = set_ptracer(PTracer::Any);
@@ -89,11 +90,11 @@ fn play_under_strace(step: fn(&Scene), kept: (usize, usize)) {
         "descriptors {}",
         left.descriptors.saturating_sub(before.descriptors)
     );
-    // What the harness does at its end is not the step's.
+    // The harness's own end is not part of the step.
     exit(0);
 }
 
-/// What the process has.
+/// The resources that the process holds.
 struct Held {
     memory: usize,
     descriptors: usize,
@@ -107,8 +108,9 @@ impl Held {
         }
     }
 
-    /// When the threads have let go what is theirs: no more than `before`, or what it is after a
-    /// while.
+    /// Waits until the process holds no more than `before`, and returns its resources.
+    ///
+    /// After a while it gives the threads no more time.
     fn settled(before: &Held) -> Held {
         let start = Instant::now();
         loop {
@@ -133,7 +135,7 @@ fn name(error: &io::Error) -> String {
         let inside: &(dyn Error + 'static) = inside;
         inside.downcast_ref::<SendfileNotAvailableError>()
     });
-    // What a `TaskError` is about is behind it.
+    // A `TaskError` has its cause as its source.
     let source = error.get_ref().filter(|inside| inside.is::<TaskError>());
     let source = source.and_then(|inside| inside.source()?.downcast_ref::<io::Error>());
     match (

@@ -1,5 +1,4 @@
-//! What a child has inherited behaves as a closed loop's there: nothing waits for ever, and nothing
-//! is lost.
+//! An inherited loop behaves as a closed loop in the child: no wait hangs, and nothing is lost.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -157,7 +156,7 @@ fn the_parents_writers_do_not_hold_the_write_lock_in_a_child() {
     }
 }
 
-/// Reads what is there; false if that is nothing.
+/// Reads the available bytes. It returns false if there are none.
 fn reads_some(far: &mut impl Read, bytes: &mut [u8]) -> bool {
     match far.read(bytes) {
         Ok(count) => count > 0,

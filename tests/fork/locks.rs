@@ -86,7 +86,7 @@ fn stopped_at(nth: u32, act: impl FnOnce() + Send + 'static, child: impl FnOnce(
     stopped
 }
 
-/// Checks all that a child may do to a loop that it inherited, and a loop of its own.
+/// Checks every call that a child may make on an inherited loop, and runs a new loop.
 fn child_goes_on(event_loop: &mut Option<sendloop::Loop>) {
     let inherited = event_loop.as_ref().expect("a loop");
     let remote = inherited.remote();

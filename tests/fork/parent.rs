@@ -1,4 +1,4 @@
-//! The parent's loop goes on, whatever the child does with what it inherited.
+//! The parent's loop works whatever the child does with its copy.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;

@@ -1,4 +1,4 @@
-//! Futures of other crates on the loop: combinators, channels across threads, wakers that are called from anywhere.
+//! Futures of other crates on the loop: combinators, channels across threads, foreign wakers.
 
 use std::future::poll_fn;
 use std::io::{Read, Write};

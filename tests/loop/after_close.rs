@@ -1,4 +1,4 @@
-//! A closed loop drops what it is given, and nothing waits for it.
+//! A closed loop drops new callbacks and tasks, and no operation waits for it.
 
 use std::cell::Cell;
 use std::future::pending;

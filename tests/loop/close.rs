@@ -140,7 +140,7 @@ fn panicking_remote_call_destructor_does_not_stop_the_close() {
     assert_eq!(Rc::strong_count(&held), 1);
 }
 
-/// What a destructor answers that runs in a task, and one in a callback, when the loop is closed.
+/// Returns the results of `ask` in two destructors at close: one of a task and one of a callback.
 fn at_the_end<T: 'static>(
     event_loop: Loop,
     ask: impl Fn(&LoopHandle) -> T + Clone + 'static,
@@ -192,7 +192,7 @@ fn a_destructor_may_make_and_end_other_loops() {
     let done = at_the_end(new_loop(), |_| drop(new_loop()));
     assert_eq!(done.len(), 3);
     let done = at_the_end(new_loop(), |handle| {
-        // Refused, it is dropped inside the door.
+        // The refused call is dropped inside the inbox.
         let inner = CallOnDrop(|| drop(new_loop()));
         handle.call_soon(move || drop(inner));
     });
@@ -257,7 +257,7 @@ fn run_returns_its_result_if_stopped_during_executor_shutdown() {
 fn run_drops_executor_work_that_has_not_begun() {
     let _test = test();
     let begun = Arc::new(AtomicUsize::new(0));
-    // Each work that has not begun holds the sender: those that have begun wait until the queue is dropped.
+    // Each queued job holds the sender. The running jobs wait until the queue is dropped.
     let (queued, end_of_queue) = mpsc::channel::<()>();
     let end_of_queue = Arc::new(Mutex::new(end_of_queue));
     let results = sendloop::run(async |event_loop: LoopHandle| {

@@ -1,4 +1,4 @@
-//! What values say of themselves in a log, errors in words, and futures that are polled when they are over.
+//! `Debug` output of values, messages of errors, and polls of completed futures.
 
 use std::fs::File;
 use std::future::Future;
@@ -96,7 +96,7 @@ fn errors_describe_the_failure_and_convert_to_io_errors() {
     assert_eq!(LoopClosedError.to_string(), "the event loop is closed");
 }
 
-/// What is neither a file nor a block device is not asked of sendfile(2).
+/// The transfer does not call sendfile(2) for a pipe or a terminal.
 #[test]
 fn sendfile_not_available_error_has_a_message() {
     let _test = test();

@@ -291,7 +291,8 @@ fn tasks_whose_guards_panic_are_all_dropped_and_all_reported() {
     });
 }
 
-/// Cancels the next handle of a chain when it is dropped, and panics then if it is told to.
+/// Returns a guard that cancels the next handle of a chain on drop. It panics then if `panics` is
+/// set.
 fn handle_guard(
     all: &Rc<RefCell<Vec<Handle>>>,
     number: usize,

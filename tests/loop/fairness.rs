@@ -226,7 +226,9 @@ fn unix_datagrams_do_not_starve_other_tasks() {
     });
 }
 
-/// The most bytes that a step moves: a budget of 2 MiB, and little more if several operations share the step.
+/// The most bytes that a step may move.
+///
+/// The budget is 2 MiB. Several operations in one step may exceed it slightly.
 const MAX_PER_STEP: usize = 3 << 20;
 
 #[derive(Default)]
@@ -259,7 +261,9 @@ fn one_poll_moves_about_two_mebibytes_and_wakes_itself() {
     assert!(woken.0.load(Ordering::Relaxed), "it waits for an event");
 }
 
-/// Runs `work`, which returns the bytes that it has moved, until an iteration is over 100 times. No iteration moves too much.
+/// Runs `work` until 100 iterations are over, and checks the bytes of each iteration.
+///
+/// `work` returns the number of bytes that it moved.
 #[track_caller]
 fn shares_bytes(what: &str, mut work: impl AsyncFnMut(&Loop) -> usize) {
     let event_loop = new_loop();

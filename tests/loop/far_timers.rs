@@ -1,6 +1,6 @@
-//! Timers further away than the poller can wait at once: 2^31 milliseconds are 24.8 days.
+//! Timers beyond the poller's longest timeout: 2^31 milliseconds are 24.8 days.
 //!
-//! mio before 1.2.1 turned such a wait into one for ever, or into none.
+//! mio before 1.2.1 turned such a timeout into an endless one, or into zero.
 
 use std::cell::Cell;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Wakers of others: what they do where they are cloned or dropped comes back to the loop in the middle of what it does.
+//! Foreign wakers whose clone or drop calls the loop in the middle of an operation.
 
 use std::cell::RefCell;
 use std::future::pending;

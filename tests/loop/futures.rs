@@ -1,4 +1,4 @@
-//! What the futures of operations borrow, and how large they are.
+//! The borrows and sizes of the operations' futures.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;

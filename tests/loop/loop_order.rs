@@ -1,4 +1,4 @@
-//! What runs when: callbacks, tasks, events and timers stand in one line, and what is cancelled is gone.
+//! The order of callbacks, tasks, events and timers, and the effect of cancel.
 
 use std::cell::RefCell;
 use std::panic::panic_any;

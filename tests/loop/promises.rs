@@ -1,4 +1,4 @@
-//! What a task comes to, as those see it who wait for it; and results that are set by hand.
+//! The results of tasks for those that await them, and promises.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

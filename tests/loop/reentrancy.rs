@@ -1,4 +1,4 @@
-//! What comes back into a task while it is polled, dropped or settled: through its handle, through its result, through its loop.
+//! Calls into a task while it is polled, dropped or completed: through its handle, result or loop.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -292,7 +292,9 @@ fn task_cancelled_in_its_own_step_ends_as_cancelled() {
     assert_eq!(event_loop.stats().tasks, 0);
 }
 
-/// Has the last owner of a loop dropped by `end`, which is given a handle and the owner; says whether all ended well.
+/// Drops the last owner of a loop inside `end`, and returns whether all went well.
+///
+/// `end` receives a handle and the owner.
 #[track_caller]
 fn closes(what: &str, end: impl FnOnce(sendloop::LoopHandle, Rc<Loop>)) {
     let event_loop = Rc::new(strict_loop());

@@ -1,4 +1,4 @@
-//! What was broken once, each named after what broke.
+//! Defects of earlier versions. Each test states the correct behaviour.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -210,7 +210,7 @@ fn executor_ends_if_a_result_panics_on_drop() {
     }
     let event_loop = new_loop();
     let seen = Cell::new(false);
-    // It has its result when nobody wants that any more; before, the drop below would be the one that panics.
+    // The job completes after its result is unwanted. Otherwise the drop below would panic.
     let (unwanted, wait) = mpsc::channel();
     drop(event_loop.run_in_executor(move || {
         wait.recv().expect("told");

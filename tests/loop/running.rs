@@ -16,7 +16,9 @@ use sendloop::{Clock, Loop, LoopHandle, Socket, get_running_loop};
 
 static PLACE: Mutex<Option<(String, u32)>> = Mutex::new(None);
 
-/// Runs `f`, which panics, and checks that the panic names a line of this file between the two lines that `f` gives.
+/// Runs `f`, which panics, and checks the location of the panic.
+///
+/// The location must be at most 12 lines below `first`.
 #[track_caller]
 fn panics_between(what: &str, first: u32, f: impl FnOnce() -> u32) {
     let before = panic::take_hook();

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::util::*;
 use sendloop::{Loop, Task, TaskError};
 
-/// Holds a count while it waits for ever.
+/// Holds a reference count until it is dropped.
 async fn held(by: Rc<()>) {
     pending::<()>().await;
     drop(by);

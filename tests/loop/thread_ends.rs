@@ -31,7 +31,7 @@ fn at_thread_end(last: impl FnOnce() + 'static) {
     LAST.with(|it| it.0.set(Some(Box::new(last))));
 }
 
-/// Uses each part of a loop, and returns what came of it.
+/// Uses each part of a loop, and returns a sum of the results.
 fn use_all(event_loop: &Loop) -> u32 {
     let (promise, result) = event_loop.create_future();
     let remote = event_loop.remote();

@@ -11,7 +11,9 @@ use std::time::Duration;
 use crate::util::*;
 
 thread_local! {
-    /// What the callbacks of other threads, which cannot hold what is of one thread, leave here.
+    /// The calls from other threads, by thread and number.
+    ///
+    /// Such a call must be `Send`, so it cannot hold an `Rc`.
     static CAME: RefCell<Vec<(u32, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -62,7 +64,7 @@ fn remote_call_from_the_loops_thread_keeps_queue_order() {
     assert!(CAME.take().into_iter().map(|(_, n)| n).eq(0..10));
 }
 
-/// A number that another thread raises, and the waker of who waits for that.
+/// A number that another thread increases, and the waker of the task that waits for it.
 #[derive(Default)]
 struct Shared {
     number: AtomicU64,

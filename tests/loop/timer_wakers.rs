@@ -1,4 +1,4 @@
-//! Sleeps and timers: none early, none lost, none of another's, in order, however many there are and however they end.
+//! Sleeps and timers: never early, never lost, and in order, however they end.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -27,7 +27,8 @@ fn close_wakes_sleepers_of_an_interrupted_iteration() {
     let sleeps = other.create_task(closing.sleep(SECOND));
     run_iteration(&other);
     clock.advance(SECOND);
-    // The future's step is in front of the alarm, and its panic ends the turn in which the alarm was to ring.
+    // The main future runs before the timer entry fires. Its panic ends the iteration in which the
+    // entry was due.
     let run = AssertUnwindSafe(|| closing.run_until_complete(async { panic!("as it should") }));
     catch_unwind(run).expect_err("it panics");
     drop(closing);
@@ -45,7 +46,7 @@ fn sleep_dropped_when_due_does_not_wake_its_slots_next_user() {
     let (hit, makes, handle) = (victims.clone(), fresh.clone(), event_loop.handle());
     event_loop.call_later(SECOND, move || {
         assert!(hit.borrow().iter().all(Task::cancel));
-        // These take the places of the alarms that are to ring in this turn.
+        // These sleeps take the slots of the timer entries that are due in this iteration.
         let sleeps = (0..100).map(|_| handle.create_task(sets_at_once(handle.sleep(SECOND))));
         makes.borrow_mut().extend(sleeps);
     });
@@ -138,7 +139,7 @@ fn a_thousand_sleeps_of_one_task_end_in_any_order_of_polling() {
     assert_eq!(event_loop.next_timeout(), None);
 }
 
-/// What is to be called, by deadline and then by age, and what was.
+/// The expected calls, by deadline and then by age, and the actual calls.
 #[derive(Default)]
 struct Model {
     waiting: BTreeMap<(u64, u64), TimerHandle>,
@@ -176,7 +177,7 @@ fn random_timers_fire_in_the_order_of_a_sorted_list() {
     for seed in 0..30 {
         let (event_loop, clock) = manual();
         let (mut model, mut random, mut now) = (Model::default(), Random(seed), 0);
-        // Few delays keep to the lanes, many go to the heap.
+        // Timers of few delays stay in FIFO buckets. Timers of many delays go to the heap.
         let delays = [1, 3, 5, 1000][seed as usize % 4];
         for _ in 0..1000 {
             match random.below(8) {

@@ -1,5 +1,7 @@
-//! Wakers that are numbers, under attack: woken from other threads while tasks end and loops close, numbers of loops and of tasks
-//! that are used again, and messages of which only one is kept.
+//! Wakers under attack from other threads.
+//!
+//! Other threads wake tasks while these end and loops close. Ids of loops and tasks are reused, and
+//! wake-ups share one message.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use crate::util::counted::counted;
 use crate::util::*;
 
-/// Threads that wake all wakers that they were given, over and over, until they are told to end.
+/// Threads that wake all their wakers repeatedly until the test stops them.
 struct Storm {
     wakers: Arc<Mutex<Vec<Waker>>>,
     over: Arc<AtomicBool>,
@@ -186,7 +188,7 @@ fn stale_waker_is_harmless_after_a_million_reuses_of_its_slot() {
     task.cancel();
     let mut others = 0;
     for n in 1..=1_u32 << 20 {
-        // Nearly always nobody has polled it when it is woken: it costs a step only where the number is that of the task.
+        // This task is rarely polled before it is woken, so it runs only if its id matches.
         let task = event_loop.create_task(poll_fn(|_| Poll::<()>::Pending));
         if n >= (1 << 20) - 3 {
             run_iteration(&event_loop);
@@ -196,7 +198,7 @@ fn stale_waker_is_harmless_after_a_million_reuses_of_its_slot() {
             others += event_loop.stats().task_steps - before;
         }
         task.cancel();
-        // What was cancelled stands in the line still.
+        // Cancelled tasks are still in the queue.
         if n % 1024 == 0 {
             run_iteration(&event_loop);
         }
@@ -236,7 +238,9 @@ impl Counter {
     }
 }
 
-/// Several tasks, each raised by several threads: none waits for ever, whether the loop has something else to do or not.
+/// Several threads wake each of several tasks.
+///
+/// No wake-up is lost, whether the loop is busy or idle.
 fn none_is_lost(busy: bool) {
     const EACH: u64 = 3_000;
     let event_loop = strict_loop();

@@ -1,4 +1,4 @@
-//! Wakers: kept for too long, used from any thread, many times, or for a task whose place another one has by now.
+//! Wakers that outlive their task, that are used from any thread, or whose slot has a new task.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -27,7 +27,7 @@ fn many_wake_ups_cause_one_step() {
     other.join().expect("woken");
     run_iteration(&event_loop);
     run_iteration(&event_loop);
-    // The wake-up of the other thread may come behind the step that the first ones brought.
+    // The other thread's wake-up may arrive after the step that the first wake-ups caused.
     assert!((2..=3).contains(&steps.get()), "{} steps", steps.get());
     let before = steps.get();
     run_iteration(&event_loop);

@@ -20,7 +20,8 @@ const WIDE: usize = 4 << 20;
 /// The least is what the kernel makes of 1: some 4 KiB.
 const SEND_BUFFERS: [usize; 8] = [1, 1, 1, 1, 4096, 16_384, 65_536, WIDE];
 
-/// With less, as loopback's segments are of 64 KiB, a sender waits 200 ms each time to probe the window.
+/// Segments on loopback have 64 KiB. With a smaller buffer, a sender waits 200 ms for each window
+/// probe.
 const RECEIVE_BUFFERS: [usize; 4] = [65_536, 65_536, 262_144, 4 << 20];
 
 /// Offsets that few files or none reach, and the first that is refused.
@@ -29,7 +30,8 @@ const FAR: [u64; 4] = [LONGEST + 9, i64::MAX as u64 - 1, i64::MAX as u64, 1 << 6
 /// No transfer takes more steps than about this, no reader more reads.
 const MOST_STEPS: u64 = 200;
 
-/// Nor does a TCP sender fill its buffer more often than about this: it may wait 40 ms each time for a delayed acknowledgement.
+/// The most times that a TCP sender fills its buffer. Each time it may wait 40 ms for a delayed
+/// acknowledgement.
 const MOST_FILLINGS: u64 = 4;
 
 fn edges(edges: &'static [u64]) -> impl Strategy<Value = u64> {
@@ -103,7 +105,7 @@ fn when() -> impl Strategy<Value = When> {
 #[derive(Debug, Clone, Copy)]
 enum Spot {
     At(u64),
-    /// So many bytes before the end, or one behind it.
+    /// A number of bytes before the end, or one byte after it.
     BeforeEnd(u64),
 }
 
@@ -136,7 +138,7 @@ fn part() -> impl Strategy<Value = (Spot, Option<Spot>)> {
     (offset, count)
 }
 
-/// What is written, where the file's size is not known yet.
+/// A writer before the file's size is known.
 #[derive(Debug, Clone)]
 enum Rough {
     Bytes(usize),
@@ -190,7 +192,7 @@ fn transfer() -> impl Strategy<Value = Rough> {
     })
 }
 
-/// When it begins, when it is given up, and what it is.
+/// The start of a writer, its cancellation, and its kind.
 type RoughWriter = (u32, Option<When>, Rough);
 
 fn writer(what: impl Strategy<Value = Rough>) -> impl Strategy<Value = RoughWriter> {

@@ -63,7 +63,7 @@ async fn drain(event_loop: &LoopHandle, far: Socket<OwnedFd>, received: &mut Rec
     Ok(())
 }
 
-/// What closes it next sends a reset, where it is TCP.
+/// Makes the next close of a TCP socket send a reset.
 pub(crate) fn end_at_once(far: &Socket<OwnedFd>) {
     let set = SockRef::from(far.get_ref()).set_linger(Some(Duration::ZERO));
     set.expect("any socket has it");

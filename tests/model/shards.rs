@@ -1,4 +1,6 @@
-//! Many cases on all cores: each thread has its own bench and takes the next seed. The first failure ends the run.
+//! Runs many cases on all cores.
+//!
+//! Each thread has its own bench and takes the next seed. The first failure ends the run.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -17,13 +19,14 @@ use crate::model::live::live;
 use crate::model::run::run;
 use crate::util::{FORCED_FALLBACK, descriptors, min_time_limit};
 
-/// A case takes some 100 µs, the largest 50 ms: this long means for ever.
+/// The time after which a case counts as hung. A case takes about 100 µs, the largest one 50 ms.
 const HANGS: Duration = Duration::from_secs(20);
 
-/// By how much memory may grow that is allocated after the first tenth of a run: measured it was by nothing, give or take 240 bytes.
+/// The most bytes that allocated memory may grow after the first tenth of a run. Measured growth
+/// was within 240 bytes.
 const FLAT: usize = 8 << 10;
 
-/// How long what was handed to the executor may take to be given back.
+/// The time in which the executor must return its resources.
 const REST: Duration = Duration::from_secs(10);
 
 /// The cases of the seeds from `first` on.
@@ -38,13 +41,15 @@ struct Shared {
     next: AtomicU64,
     /// Threads that are not through.
     running: AtomicUsize,
-    /// What each thread tries, and since when.
+    /// The case that each thread runs, and its start.
     under_way: Vec<Mutex<Option<(u64, Instant)>>>,
     failure: Mutex<Option<String>>,
 }
 
-/// Tries them all; panics with the first that fails, made small. The first tenth goes by itself: what is held behind it, when all
-/// threads and their benches are gone, is what was made once and kept, and the others must leave no more.
+/// Runs all cases. It panics with the first failing case, minimized.
+///
+/// The first tenth runs by itself. The memory that is held after it was allocated once for the
+/// process. The other cases must add nothing.
 pub(crate) fn try_all(cases: Cases) {
     let descriptors_before = descriptors();
     let first = Cases {
@@ -68,7 +73,7 @@ pub(crate) fn try_all(cases: Cases) {
     println!("{grown} bytes more than after the first tenth");
 }
 
-/// Waits for this, but not for ever.
+/// Waits for a condition, for a limited time.
 fn at_rest(is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() && start.elapsed() < REST {
@@ -134,7 +139,8 @@ impl Shared {
         (n < self.cases.count).then(|| self.cases.first + n)
     }
 
-    /// Where a case fails or panics its bench goes with it: what comes next is not to suffer from it.
+    /// Runs one case. If it fails or panics, its bench is dropped, so that it cannot disturb the
+    /// next case.
     fn try_one(
         &self,
         thread: usize,

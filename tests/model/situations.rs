@@ -1,4 +1,6 @@
-//! What the cases came to, counted: so that a generator which no longer reaches something is noticed.
+//! Counts the situations that the cases reached.
+//!
+//! The test fails if the generator no longer reaches one of them.
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,15 +17,15 @@ pub(crate) enum Situation {
     Through,
     /// Its file ended before its count.
     Short,
-    /// It was given up with some of the file sent.
+    /// The transfer was cancelled after it had sent some bytes of the file.
     GivenUp,
-    /// It was given up with some or nothing of its header sent.
+    /// The transfer was cancelled before the whole header was sent.
     GivenUpInHeader,
     /// It met the peer's reset.
     Lost,
     /// Its arguments cannot be.
     Refused,
-    /// Its file became shorter than what was sent of it.
+    /// The file became shorter than the bytes already sent.
     Cut,
     /// Its file became longer.
     Grown,
@@ -32,7 +34,7 @@ pub(crate) enum Situation {
     Full,
     /// The budget of a turn was spent.
     Yielded,
-    /// What was not in the page cache was read in.
+    /// An executor thread prefetched a missing range.
     ReadIn,
     /// The fallback was not allowed and would have been needed.
     Unsupported,
@@ -40,8 +42,8 @@ pub(crate) enum Situation {
 
 use Situation::*;
 
-/// Those that are met on every machine, and with sendfile refused too, come first; then those that Linux's sendfile meets, of files
-/// on a disk.
+/// The situations that every machine reaches come first, also without sendfile(2). The others need
+/// Linux's sendfile(2) and files on a disk.
 const ALL: [Situation; 13] = [
     Through,
     Short,

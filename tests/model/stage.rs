@@ -1,5 +1,7 @@
-//! One case, carried out in rounds on one thread: who was woken is polled, what is due is done, the peer reads. What no
-//! event moves is not moved, except what has only rounds to wait for.
+//! Runs one case in rounds on one thread.
+//!
+//! A round polls the woken writers, does what is due, and lets the peer read. Nothing moves without
+//! an event, except waits for a number of rounds.
 
 use std::future::poll_fn;
 use std::mem;
@@ -36,9 +38,9 @@ pub(crate) struct Stage<'a> {
     deeds: Vec<Deed>,
     received: &'a mut Received,
     rounds: u32,
-    /// How often the peer read something.
+    /// The number of reads by the peer.
     reads: u32,
-    /// Where the file's position must be.
+    /// The expected position of the file.
     position: u64,
     /// The shortest that the file was cut to.
     cut: Option<u64>,
@@ -105,8 +107,9 @@ impl<'a> Stage<'a> {
         Poll::Pending
     }
 
-    /// One writer a round begins, before the others are polled: so the order of the beginnings is that of the list. Says whether
-    /// there are more.
+    /// Starts one writer per round, before it polls the others. It returns whether there are more.
+    ///
+    /// So the writers start in the order of the list.
     fn begin_next(&mut self, cx: &Context<'_>) -> Verdict<bool> {
         let next = self
             .ops
@@ -141,8 +144,9 @@ impl<'a> Stage<'a> {
         Ok(given_up)
     }
 
-    /// The position is set when a transfer that has begun ends, to the byte, and at no other time. A transfer that does not update
-    /// the position never sets it.
+    /// Checks the position, which is set only when a started transfer ends.
+    ///
+    /// A transfer that does not update the position never sets it.
     fn check_position(&mut self, n: usize, goes_on: bool) -> Verdict {
         let (op, position) = (&self.ops[n], self.scene.sample.position());
         let expected = match op.transfer() {
@@ -242,7 +246,7 @@ impl<'a> Stage<'a> {
         Ok(read.is_ready())
     }
 
-    /// What it took.
+    /// Checks the counters of the loop.
     fn count(&self) -> Verdict {
         let stats = self.scene.event_loop.stats();
         note_stats(&self.before, &stats);
@@ -278,7 +282,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Whether its arguments cannot be.
+/// Returns whether the transfer's arguments are invalid.
 pub(crate) fn is_refused(transfer: &Transfer) -> bool {
     transfer.offset > i64::MAX as u64 || transfer.chunk == Some(0)
 }

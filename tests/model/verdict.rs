@@ -1,4 +1,4 @@
-//! What came of a case, held against the model: how each writer ended, and every byte that arrived.
+//! Compares a case with the model: the end of each writer, and every received byte.
 
 use std::io::{Error, ErrorKind};
 
@@ -14,7 +14,8 @@ use crate::util::FORCED_FALLBACK;
 
 pub(crate) struct Outcome<'a> {
     pub(crate) ops: Vec<Op<'a>>,
-    /// From here on the file was cut off for a while: bytes that were in flight may arrive as zeros, as they alias its pages.
+    /// The file was truncated here for a while. Bytes in flight may arrive as zeros, because they
+    /// alias its pages.
     pub(crate) cut: Option<u64>,
     pub(crate) reset: bool,
 }
@@ -88,7 +89,7 @@ impl Outcome<'_> {
         Ok(())
     }
 
-    /// What must arrive, in order.
+    /// Returns the bytes that must arrive, in order.
     pub(crate) fn parts(&self) -> Vec<Part> {
         let begun = self.ops.iter().enumerate().filter(|(_, op)| op.polls > 0);
         begun
@@ -177,7 +178,7 @@ fn matches(received: &[u8], parts: &[Part], reset: bool, at: (usize, &mut usize)
 }
 
 impl Part {
-    /// How many of the first bytes are right.
+    /// Returns the number of leading correct bytes.
     fn common(&self, received: &[u8]) -> usize {
         let len = self.bytes.len().min(received.len());
         if self.bytes[..len] == received[..len] {

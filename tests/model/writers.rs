@@ -1,5 +1,6 @@
-//! The case's writers as futures, each with a waker of its own: one that is not woken is not polled, so a wake that is
-//! lost shows.
+//! The case's writers as futures, each with its own waker.
+//!
+//! The stage polls only woken writers, so a lost wake-up shows.
 
 use std::cell::Cell;
 use std::io;
@@ -17,7 +18,7 @@ use crate::model::bench::{Sample, bytes_of};
 use crate::model::case::{Transfer, What, When, Writer};
 use crate::model::expectation::Expectation;
 
-/// What a transfer told of its progress.
+/// The calls of a transfer's `progress`.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     pub(crate) sent: Cell<u64>,
@@ -62,13 +63,13 @@ pub(crate) struct Op<'a> {
     pub(crate) meter: Rc<Meter>,
     pub(crate) polls: u32,
     pub(crate) end: Option<End>,
-    /// Of a transfer, from its first poll on.
+    /// The expectation of a transfer, from its first poll on.
     pub(crate) expectation: Option<Expectation>,
     future: Option<Sending<'a>>,
     alarm: Option<Arc<Alarm>>,
 }
 
-/// What all writers of a case use.
+/// The objects that all writers of a case use.
 #[derive(Clone, Copy)]
 pub(crate) struct Scene<'a> {
     pub(crate) event_loop: &'a LoopHandle,
@@ -127,7 +128,7 @@ impl<'a> Op<'a> {
         self.end.is_none()
     }
 
-    /// Drops it if its time has come, and says so.
+    /// Drops the writer if it is due to be cancelled. It returns whether it did.
     pub(crate) fn give_up(&mut self, received: u64) -> bool {
         let due = self.end.is_none()
             && self.writer.given_up.is_some_and(|when| match when {

@@ -86,7 +86,7 @@ async fn connecting_to_nobody(s: Scene) {
     }
 }
 
-/// Connects, and says what came of it.
+/// Connects, and records the outcome.
 async fn record_connected(s: &Scene, client: &Socket<TcpStream>, address: &SocketAddr) {
     let connected = s.sock_connect(client, address).await;
     match connected.map_err(|error| error.raw_os_error()) {

@@ -94,7 +94,7 @@ pub(crate) const ALL: &[&[Named]] = &[cases![
     timerfd_expired,
 ]];
 
-/// How many iterations of the loop each registration lasts.
+/// The number of iterations that each registration lasts.
 const ITERATIONS: usize = 5;
 
 /// A descriptor, what must stay open meanwhile, and the events that poll(2) must report first.

@@ -1,4 +1,4 @@
-//! What the scenarios are made of.
+//! The loop, tasks and recorder of the scenarios.
 
 use std::fmt::Display;
 use std::ops::Deref;
@@ -25,7 +25,7 @@ macro_rules! mains {
 
 pub(crate) use {mains, plain};
 
-/// What was said; other threads may hold it.
+/// The recorded words. Other threads may hold the list.
 type Trace = Arc<Mutex<Vec<String>>>;
 
 fn record(words: &Trace, word: impl Display) {
@@ -148,7 +148,7 @@ pub(crate) fn millis(number: u64) -> Duration {
     Duration::from_millis(number)
 }
 
-/// What a task came to.
+/// Returns the outcome of a task.
 pub(crate) async fn outcome<T>(task: &mut Task<T>) -> &'static str {
     match task.await {
         Ok(_) => "value",
@@ -172,7 +172,7 @@ pub(crate) fn fails<T>(run: impl FnOnce() -> T) -> bool {
     catch_unwind(AssertUnwindSafe(run)).is_err()
 }
 
-/// Runs until a stop that is queued behind what is queued by now, and says that it has ended.
+/// Runs until a stop that is queued after all present callbacks, and records the end.
 pub(crate) fn run_until_stopped(event_loop: &Loop, s: &Scene) {
     s.soon(|s| s.stop());
     event_loop.run_forever();

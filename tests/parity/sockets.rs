@@ -179,7 +179,7 @@ async fn two_tasks_alternate(s: Scene) {
             for _ in 0..3 {
                 let received = s.sock_recv(&sock, 1).await.expect("no error");
                 s.record(format!("{word}-{}", char::from(received[0])));
-                // Nobody is left to hear the last one.
+                // The peer is gone when the last byte is sent.
                 let _ = s.sock_sendall(&sock, &[received[0] + 1]).await;
             }
         })

@@ -1,4 +1,4 @@
-//! Tasks: their steps, what they wait for, their ends.
+//! Tasks: their steps, awaits and results.
 
 use crate::scene::{Named, Scene, fail, joined, mains};
 

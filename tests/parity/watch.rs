@@ -37,7 +37,7 @@ fn send(near: &Sock, data: &[u8]) {
     near.get_ref().write_all(data).expect("room");
 }
 
-/// What can be received at once.
+/// Receives the available bytes.
 fn receive(far: &Sock) -> String {
     let mut data = [0; 100];
     let received = far.get_ref().read(&mut data).expect("it is readable");

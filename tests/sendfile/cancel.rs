@@ -1,4 +1,4 @@
-//! Given up at any moment, a transfer leaves the position at what the peer can read, and nothing else behind.
+//! A cancelled transfer leaves the position at the bytes that the peer can read.
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -1,4 +1,4 @@
-//! What a transfer costs the others, and the machine.
+//! The cost of a transfer for other tasks and for the machine.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,8 +20,10 @@ fn discard(mut from: impl Read + Send + 'static, len: u64) -> std::thread::JoinH
     })
 }
 
-/// A file of zeros that takes no room on the disk, and is in the page cache: how long the system takes to find memory for
-/// it there (25 ms a MiB was seen on a virtual machine) is not what is measured.
+/// Creates a sparse file of zeros, in the page cache.
+///
+/// The test does not measure the time in which the kernel finds memory for the page cache. A
+/// virtual machine took 25 ms per MiB.
 fn sparse(len: u64) -> File {
     let file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary file");
     file.set_len(len).expect("room for nothing");
@@ -112,7 +114,7 @@ fn writers_get_the_write_lock_in_the_order_of_their_start() {
             }
         }));
     }
-    // One that waits is given up: the turn goes on to the next.
+    // A waiting writer is cancelled, so the next writer gets the write lock.
     run_until(&event_loop, || event_loop.stats().registered == 1);
     tasks[2].cancel();
     let received = reader(far);

@@ -1,4 +1,4 @@
-//! What arrives is what the file holds, whichever way and however narrow.
+//! The received bytes are those of the file, on every path and through small buffers.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};

@@ -1,4 +1,5 @@
-//! What cannot be sent gets a clear error of the promised kind; the position is right, and the loop goes on.
+//! A failed transfer returns the promised error, keeps the position exact, and leaves the loop
+//! usable.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};

@@ -1,4 +1,4 @@
-//! What goes in front of the file goes with it, whole, and counts as nothing of the file's.
+//! A header arrives whole in front of the file, and does not count as file bytes.
 
 use std::io::Read;
 use std::rc::Rc;
@@ -10,7 +10,8 @@ use crate::util::*;
 use rustix::net::sockopt;
 use sendloop::Socket;
 
-/// What Nagle's algorithm costs against a delayed acknowledgement is 40 ms; what the kernel waits for a promised rest is 200.
+/// A limit below the delays of the kernel. Nagle's algorithm with delayed acknowledgements costs 40
+/// ms, and a cork 200 ms.
 const SOON: Duration = Duration::from_millis(20);
 
 #[test]
@@ -45,7 +46,8 @@ fn hundred_responses_without_nodelay_take_less_than_20_ms_each() {
     let mut rounds = client.join().expect("all came");
     rounds.sort();
     println!("median {:?}, worst {:?}", rounds[50], rounds[99]);
-    // Held back, every round but the first takes 40 ms. What the machine does beside this may make one or the other slow.
+    // A delayed header costs 40 ms in every round but the first. Other load may make single rounds
+    // slow.
     let slow = rounds.iter().filter(|round| **round >= SOON).count();
     assert!(slow < 5, "{rounds:?}");
 }
@@ -67,7 +69,7 @@ fn short_file_shares_the_headers_segment() {
     }
 }
 
-/// How long a header takes to arrive that no byte of the file follows, though bytes were asked for.
+/// Checks how long a header takes to arrive if no byte of the file follows.
 #[track_caller]
 fn alone(count: Option<u64>, offset: u64) {
     let event_loop = new_loop();

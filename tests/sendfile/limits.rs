@@ -1,4 +1,4 @@
-//! What a transfer tells of its progress, how large its steps are, and when it has stalled.
+//! Progress calls, chunk sizes and stall timeouts of a transfer.
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::util::*;
 use sendloop::{Clock, Loop, Socket};
 
-/// A loop whose time passes when the test says so.
+/// Returns a loop with a manual clock.
 fn slow_loop() -> (Loop, Clock) {
     let clock = Clock::manual();
     let event_loop = Loop::builder().clock(clock.clone()).build();

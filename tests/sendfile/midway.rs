@@ -16,7 +16,7 @@ fn on_disk() -> File {
     file
 }
 
-/// Makes its reads go past the page cache: at an offset that is not aligned the kernel answers sendfile with EINVAL from here on.
+/// Sets O_DIRECT. From here on, the kernel fails sendfile(2) at unaligned offsets with EINVAL.
 fn set_direct(file: &File) {
     let flags = fcntl_getfl(file).expect("flags");
     fcntl_setfl(file, flags | OFlags::DIRECT).expect("known there");
@@ -31,7 +31,7 @@ const WAYS: [(bool, u64); 3] = [(true, 256 << 10), (true, 50_000), (false, 50_00
 const OFFSET: u64 = 7;
 const REST: usize = LEN - OFFSET as usize;
 
-/// What one transfer left behind.
+/// The outcome of one transfer.
 struct Outcome {
     result: io::Result<u64>,
     position: u64,

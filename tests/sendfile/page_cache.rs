@@ -119,7 +119,7 @@ fn for_each_file(is_stranger: bool, check: impl Fn(&Sample) + Sync) {
     }
 }
 
-/// Runs `check` in a thread of its own: it changes that thread, and a thread remembers mounts.
+/// Runs `check` in a new thread, because `check` changes its thread, and a thread remembers mounts.
 fn in_thread(check: impl FnOnce() + Send) {
     thread::scope(|scope| scope.spawn(check).join()).expect("no panic");
 }
@@ -542,7 +542,7 @@ fn direct_file_does_not_change_the_state_of_its_mount() {
         assert_eq!(sent.expect("sent"), 512 << 10);
         drop(near);
         assert_content(&received.join().expect("read"), 0, 512 << 10);
-        // A hole between the bytes that one-byte questions would look at.
+        // The hole lies between the bytes of one-byte probes.
         evict(&sample.file, 20 * PAGE, 10 * PAGE);
         fadvise(&sample.file, 0, None, Advice::Random).expect("advice");
         let before = event_loop.stats();

@@ -1,4 +1,4 @@
-//! `.update_position(false)`: the file's position is neither used nor changed, however the transfer ends.
+//! With `.update_position(false)` a transfer neither uses nor changes the file's position.
 
 use std::fs::File;
 use std::io::{ErrorKind, Seek, SeekFrom};

@@ -1,4 +1,4 @@
-//! What is not in the page cache is not read by the loop's thread, and all else goes as before.
+//! The loop's thread does not read ranges that are missing in the page cache.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -17,8 +17,9 @@ use sendloop::Loop;
 
 const DELAY: Duration = Duration::from_millis(200);
 const MIB: usize = 1 << 20;
-/// How late no tick is while something cold is sent: half of what a read would hold it for. On a machine that does nothing else
-/// it is a tenth of that, which docs/SENDFILE.md says how to see.
+/// The most that a timer may be late during a cold transfer: half of the time of one read.
+///
+/// On an idle machine it is a tenth of that. docs/SENDFILE.md shows how to measure it.
 const LATE: Duration = Duration::from_millis(100);
 
 /// Sends the whole of a file beside a ticker, and gives how late that was.
@@ -157,7 +158,8 @@ fn cold_file_without_prefetch_blocks_the_loop() {
 fn cold_file_on_disk_does_not_delay_timers() {
     let _test = test();
     let len = 16 * MIB + 1;
-    // The kernel reads ahead as well, and with a large setting of the disk it alone may do; of a file read at random it does not.
+    // The kernel reads ahead, too. With a large readahead setting it does all the work. It does not
+    // read ahead in a file with random advice.
     for reads in [Advice::Normal, Advice::Random] {
         let file = cold(len);
         fadvise(&file, 0, None, reads).expect("advice");

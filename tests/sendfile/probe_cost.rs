@@ -1,7 +1,7 @@
-//! What looking at the page cache costs a transfer from warm pages: side by side in one run, by CPU time of the sending thread.
+//! The CPU time that page-cache probes add to a transfer of warm pages.
 //!
 //! ```text
-//! cargo test --release --test prefetch_cost -- --nocapture
+//! cargo test --release --test sendfile probe_cost -- --nocapture
 //! ```
 
 use std::fs::File;
@@ -15,7 +15,8 @@ use sendloop::Socket;
 const LEN: usize = 128 << 20;
 const ROUNDS: usize = 15;
 
-/// CPU time of this thread and wall time for one transfer to a peer that throws away what it reads.
+/// Returns the CPU time of this thread and the wall time of one transfer. The peer discards the
+/// bytes.
 fn transfer(file: &File, prefetch: bool) -> [Duration; 2] {
     let event_loop = new_loop();
     let (near, mut far) = tcp();
@@ -61,6 +62,6 @@ fn probes_add_less_than_half_the_cpu_time_of_a_warm_transfer() {
     };
     let (cpu, wall) = (ratio(0), ratio(1));
     println!("with prefetch: {cpu:.3} of the CPU time, {wall:.3} of the wall time");
-    // A look at every page would be at 3; machines are noisy.
+    // A probe of every page would have a ratio of 3. The limit leaves room for a busy machine.
     assert!(cpu < 1.5, "{cpu}");
 }

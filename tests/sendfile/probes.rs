@@ -1,4 +1,4 @@
-//! Looking for a file's bytes in the page cache: what a look costs, and what it must not be believed.
+//! Page-cache probes: their cost, and the results that a transfer must not trust.
 
 use std::fs::File;
 use std::io::Write;
@@ -23,7 +23,8 @@ fn hole_in_cached_pages_is_found() {
     assert!(stats.sendfile_misses > 0, "{stats:?}");
 }
 
-/// The byte that a look does not find is read in by that look, and the next one would find it, with a hole before it.
+/// A probe that misses makes the kernel read its page. The next probe finds that page, with a hole
+/// before it.
 #[test]
 fn page_that_a_probe_read_does_not_count_for_the_range() {
     let _test = test();
@@ -32,31 +33,31 @@ fn page_that_a_probe_read_does_not_count_for_the_range() {
     }
     // In the first piece that is looked at, and in a later one.
     for cached in [128 << 10, 384 << 10] {
-        // A disk that is quick enough has the byte there before the look itself is over, now and then. Not each time.
+        // A fast disk sometimes reads the page before the probe returns, but not each time.
         let seldom = (0..8).any(|_| !loop_thread_reads(cached));
         assert!(seldom, "{cached}: the loop's thread reads");
     }
 }
 
-/// Whether the loop's thread waits for the disk, where the first bytes of a file are in the page cache.
+/// Returns whether the loop's thread reads from the disk if the first `cached` bytes are cached.
 fn loop_thread_reads(cached: usize) -> bool {
     let file = cold(4 * MIB);
     read_in(&file, 0..cached);
     let before = read_from_disk();
     let stats = sent(&file, 0, 4 * MIB);
     let read = read_from_disk().unwrap_or(0) - before.unwrap_or(0);
-    // Each look may have one page read.
+    // Each probe may read one page.
     stats.sendfile_misses == 0 || read > stats.sendfile_probes * 4096
 }
 
-/// Has another thread read what is in the range.
+/// Reads the range in another thread.
 fn read_in(file: &File, range: Range<usize>) {
     let mut room = vec![0; range.len()];
     let read = || file.read_exact_at(&mut room, range.start as u64);
     thread::scope(|scope| scope.spawn(read).join().expect("no panic")).expect("read");
 }
 
-/// Sends so many bytes over TCP, and tells what it took.
+/// Sends a number of bytes over TCP, and returns the loop's counters.
 #[track_caller]
 fn sent(file: &File, offset: usize, count: usize) -> Stats {
     let event_loop = new_loop();
@@ -85,7 +86,7 @@ fn large_cached_file_needs_few_probes_and_no_thread() {
     let stats = sent(&warm(16 * MIB), 0, 16 * MIB);
     assert_eq!(stats.sendfile_misses, 0, "{stats:?}");
     assert_eq!(stats.sendfile_prefetches, 0, "{stats:?}");
-    // Each wait for the socket may cost one look more.
+    // Each wait for the socket may cost one more probe.
     let looks = 16 + stats.sendfile_would_block;
     assert!(stats.sendfile_probes <= 5 * looks, "{stats:?}");
 }

@@ -1,4 +1,4 @@
-//! What was broken once in sending files, each named after what broke.
+//! Defects of earlier versions of sendfile. Each test states the correct behaviour.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -25,7 +25,7 @@ fn stream() -> (Socket<UnixStream>, UnixStream) {
     (near, far)
 }
 
-/// Reads what is there.
+/// Reads the available bytes.
 fn drain(mut far: &UnixStream) {
     let mut some = [0; 64 << 10];
     while let Ok(1..) = far.read(&mut some) {}
@@ -62,7 +62,7 @@ fn one_thread() -> Loop {
     event_loop.expect("a loop")
 }
 
-/// Waits until the executor of [`one_thread`] has done what it was given before.
+/// Waits until the executor of [`one_thread`] has done its earlier work.
 fn executor_is_through(event_loop: &Loop) {
     let (done, ended) = mpsc::channel();
     drop(event_loop.run_in_executor(move || done.send(())));
@@ -83,7 +83,7 @@ fn prefetched_file_is_sent_in_several_steps() {
     let transfer = event_loop.sock_sendfile(&near, &file).chunk(64 << 10);
     let most = max_sent_in_one_poll(&event_loop, transfer, 16 * MIB, || {
         drain(&far);
-        // So that the next block is there when this one is sent.
+        // The next block is in memory before this one is sent.
         executor_is_through(&event_loop);
     });
     // 2 MiB, and what the last step adds.
@@ -149,7 +149,7 @@ fn header_of_a_cancelled_transfer_is_sent_at_once() {
         times.push(start.elapsed());
         assert_eq!(&header, b"alone");
     }
-    // What the machine does beside this may make one or the other slow.
+    // Other load may make single rounds slow.
     let soonest = times.iter().min().expect("some");
     assert!(*soonest < Duration::from_millis(100), "{times:?}");
 }
@@ -205,7 +205,7 @@ fn direct_file_without_fallback_sends_nothing() {
         let (near, far) = stream();
         let transfer = event_loop.sock_sendfile(&near, &file).header(b"header");
         let transfer = transfer.prefetch(prefetch).fallback(false);
-        // One call would do, so that nobody asked what kind of file it is.
+        // One call would send everything, so the transfer did not inspect the file.
         let error = event_loop.run_until_complete(transfer.count(MIB as u64));
         let error = error.expect_err("O_DIRECT");
         let inner = error.get_ref().expect("an inner error");

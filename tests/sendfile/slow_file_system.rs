@@ -20,7 +20,7 @@ fn mounts() -> String {
     ours.collect()
 }
 
-/// How long a read of one byte takes, and how many requests it was.
+/// Reads one byte, and returns the time and the number of read requests.
 #[track_caller]
 fn read_one(fs: &SlowFs, file: &fs::File, offset: usize) -> (Duration, u64) {
     let (before, start) = (fs.reads(), Instant::now());
@@ -79,8 +79,8 @@ fn without_pages_every_read_is_slow() {
     }
 }
 
-/// No answer is the answer, whether the pages are there or not (Linux up to 6.18: FUSE sets no FMODE_NOWAIT). So for such a
-/// file a probe tells nothing, and one time is enough to ask.
+/// FUSE does not set FMODE_NOWAIT (Linux up to 6.18). So a probe fails whether the pages are cached
+/// or not, and one probe per file is enough.
 #[test]
 fn preadv2_nowait_is_not_supported() {
     let _test = test();

@@ -1,4 +1,4 @@
-//! A file whose server takes its time for all that it is asked, as one far away does: what its size is, what its kind is.
+//! A file whose server is slow for every request, also for the size and the kind.
 
 use std::fs::File;
 use std::os::unix::net::UnixStream;

@@ -16,10 +16,10 @@ use super::tally::Tally;
 use super::visit::{Counted, Visit};
 use crate::util::{new_loop, test_within};
 
-/// Where the server is.
+/// The variable with the server's address.
 const SERVER: &str = "SENDLOOP_SOAK_SERVER";
 
-/// How long the last visits may take after the end.
+/// The time that the last visits may take after the end.
 pub(super) const REST: Duration = Duration::from_secs(120);
 
 /// Has them come, and waits until the last is gone.
@@ -38,7 +38,7 @@ pub(super) fn send(addr: SocketAddr, plan: &Plan) -> Output {
     clients.expect("a process")
 }
 
-/// Not a test but the clients' process; where nobody sends it, it is done.
+/// Runs the clients if the environment names a server. It is not a test.
 #[test]
 fn clients_connect_and_leave() {
     let Ok(server) = env::var(SERVER) else {
@@ -79,7 +79,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// One visit after the other. Each has a seed of its own.
+    /// Makes one visit after the other, each with its own seed.
     async fn come_again(self: Rc<Self>, client: u64) {
         let pace = self.plan.pace();
         let mut rng = Rng::with_seed(!client);
@@ -105,8 +105,10 @@ impl Crowd {
         visit.behave().await
     }
 
-    /// A connection that ended under what its client did: the client was too slow, or the kernel has lost it in a full queue. Whether
-    /// the server ended it, the server says.
+    /// Records a connection that ended before its client did.
+    ///
+    /// The client was too slow, or the kernel dropped the connection in a full queue. The server's
+    /// tally has its own ends.
     fn note(&self, seed: u64, error: &io::Error) {
         match error.kind() {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => self.tally.count("reset"),

@@ -1,4 +1,4 @@
-//! More connections than descriptors: those that cannot be accepted wait in the listener's queue, and cost nothing.
+//! More connections than descriptors: the others wait in the listener's queue and use no CPU.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpStream};

@@ -11,10 +11,10 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sendloop::{LoopHandle, Socket};
 
-/// How long the loop may take to tell of what has come: some turns, on a machine that does other things as well.
+/// The time in which the loop must report an event, on a busy machine.
 const RESPITE: Duration = Duration::from_secs(1);
 
-/// What is said of a time-out that should not have been.
+/// The message of a time-out that should not have happened.
 const READY: &str = "the time is over, and the socket is ready";
 
 pub(super) struct Patience {
@@ -38,7 +38,8 @@ impl Patience {
         let in_time = self.event_loop.wait_for(operation.as_mut(), self.time);
         match in_time.await {
             Ok(result) => result,
-            // The operation waits still, and nobody polls it: what came at the last moment wakes it, and what was lost does not.
+            // The operation still waits, and no task polls it. A late event wakes it; a lost event
+            // does not.
             Err(_) if is_ready(sock, side) && self.is_woken().await => {
                 Err(io::ErrorKind::TimedOut.into())
             }
@@ -46,7 +47,7 @@ impl Patience {
         }
     }
 
-    /// Whether what this task waits for besides wakes it yet.
+    /// Returns whether another source has woken this task.
     async fn is_woken(&self) -> bool {
         let mut respite = pin!(self.event_loop.sleep(RESPITE));
         let mut polls = 0;
@@ -61,7 +62,9 @@ impl Patience {
     }
 }
 
-/// Where the socket is ready for what was awaited, the client was not slow: the loop has lost an event.
+/// Returns the error of a time-out.
+///
+/// If the socket is ready, the client was not slow: the loop has lost an event.
 pub(super) fn out_of_time(sock: &Socket<TcpStream>, side: PollFlags) -> io::Error {
     match is_ready(sock, side) {
         false => io::ErrorKind::TimedOut.into(),

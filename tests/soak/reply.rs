@@ -1,4 +1,4 @@
-//! What a client has of the reply, compared as it comes.
+//! Compares a reply with the expected bytes as it arrives.
 
 use super::request::{HEAD, REFUSED, Request};
 
@@ -33,7 +33,7 @@ impl Reply {
         self.received
     }
 
-    /// Takes what came next; false where that is not what should have come.
+    /// Takes the next piece. It returns false if the piece is wrong.
     pub(super) fn take(&mut self, piece: &[u8]) -> bool {
         if self.received == 0 && piece == REFUSED {
             self.refused = true;
@@ -48,7 +48,7 @@ impl Reply {
         !self.refused && head == head_is && (body.is_empty() || body_is == Some(body))
     }
 
-    /// What it is where nothing more comes.
+    /// Returns the outcome if no more bytes arrive.
     pub(super) fn outcome(&self, was_reset: bool) -> Outcome {
         match self.received {
             _ if self.refused => Outcome::Refused,

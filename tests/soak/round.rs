@@ -1,4 +1,4 @@
-//! A server on a loop, the clients, and what is left when they are gone.
+//! Runs a server on a loop and the clients, and compares the resources before and after.
 
 use std::rc::Rc;
 use std::thread;
@@ -20,8 +20,9 @@ use crate::util::{new_loop, run_until, test_within};
 /// The task that accepts and the one that watches.
 const OWN_TASKS: usize = 2;
 
-/// By how much memory may differ that is allocated after the second round, and by how much more for each task there was at a time:
-/// of its tables a loop keeps what it once needed.
+/// The most bytes that allocated memory may grow after the second round.
+///
+/// Each task of the peak adds a little, because a loop keeps the capacity of its tables.
 const NEAR: usize = 64 << 10;
 const KEPT: usize = 64;
 
@@ -48,7 +49,9 @@ impl Running {
         }
     }
 
-    /// Has the clients come for so long, and the server end with the last. Gives the clients' tally and what is held after it.
+    /// Runs the clients and the server for one round.
+    ///
+    /// It returns the clients' tally and the resources that are held after it.
     fn round(&self, plan: &Plan) -> (Tally, Held) {
         let (addr, plan) = (self.server.addr(), *plan);
         let clients = self.event_loop.run_in_executor(move || send(addr, &plan));
@@ -78,7 +81,8 @@ fn print(report: &str) -> usize {
     live().saturating_sub(before)
 }
 
-/// A short round first, for what is made once and kept: then the other must leave no more.
+/// Runs a short round first, which creates what the process keeps. The other round must leave no
+/// more.
 #[track_caller]
 fn soak(plan: Plan) {
     let _test = test_within(2 * (Duration::from_secs(plan.seconds) + REST));
@@ -119,7 +123,8 @@ fn soak(plan: Plan) {
     assert!(after.live <= between.live + kept, "memory");
     check_outcomes(&plan, &clients, &server.tally, lost);
     drop((running, clients, more_clients, report));
-    // The end of a loop does not wait for its executor's threads, and what they have is theirs until they end.
+    // A dropped loop does not wait for its executor's threads. They keep their resources until they
+    // end.
     let start = Instant::now();
     while threads() > alone && start.elapsed() < REST {
         thread::yield_now();

@@ -1,4 +1,4 @@
-//! The server: a task for each connection, and whatever it is asked for.
+//! The server: one task per connection, which serves every kind of request.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -19,10 +19,10 @@ use super::patience::{Patience, is_ready, out_of_time, was_ready};
 use super::request::{CONTENT, HEAD, LEN, REFUSED, Request, What};
 use super::tally::Tally;
 
-/// How long to leave the listener alone where there is no descriptor.
+/// The pause of the listener if there is no descriptor.
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
-/// A connection that nobody reads from holds what its buffers hold.
+/// The send buffer. A connection without a reader holds this much kernel memory.
 const SEND_BUFFER: usize = 16 << 10;
 
 /// As long as the system allows: of clients that find it full the kernel loses some.
@@ -30,7 +30,7 @@ const QUEUE: i32 = 16 << 10;
 
 const PIECE: usize = 4096;
 
-/// Where one of each is enough to know what is wrong.
+/// The number of problems that the server records.
 const MOST_PROBLEMS: usize = 20;
 
 pub(super) struct Server {
@@ -69,7 +69,7 @@ impl Server {
         self.listener.get_ref().local_addr().expect("bound")
     }
 
-    /// What must not have been.
+    /// Returns the recorded problems.
     pub(super) fn problems(&self) -> Vec<String> {
         self.problems.borrow().clone()
     }
@@ -81,7 +81,7 @@ impl Server {
         }
     }
 
-    /// Whether somebody waits to be accepted.
+    /// Returns whether a client waits in the listener's queue.
     pub(super) fn is_awaited(&self) -> bool {
         is_ready(&self.listener, PollFlags::IN)
     }
@@ -102,7 +102,7 @@ impl Server {
         }
     }
 
-    /// Notes the most of what is held, and has the disk read now and then.
+    /// Records the peak of held resources, and evicts the file now and then.
     pub(super) async fn watch(self: Rc<Self>) {
         loop {
             let held = Held::now(&self.event_loop);
@@ -138,7 +138,7 @@ impl Server {
         }
     }
 
-    /// What may go wrong, and what may not.
+    /// Records an error as expected or as a problem.
     fn note(&self, request: Option<Request>, error: io::Error) {
         let must_arrive = request.is_some_and(|request| request.must_arrive());
         let is_unread = request.is_none();
@@ -279,10 +279,10 @@ fn no_descriptor(error: &io::Error) -> bool {
 /// The file that is served.
 pub(super) fn file() -> tempfile::NamedTempFile {
     use std::io::Write;
-    // On a disk: what lives in memory is never read in, and may not know O_DIRECT.
+    // The file is on a disk. A file in memory needs no prefetch, and may not support O_DIRECT.
     let mut file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
     file.write_all(&CONTENT).expect("room");
-    // What is not written yet cannot be taken out of the page cache.
+    // The kernel cannot evict pages that are not written yet.
     file.as_file().sync_all().expect("written");
     file
 }

@@ -1,4 +1,4 @@
-//! One client's visit: what it asks for, and how it behaves.
+//! One client's visit: its request and its behaviour.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use super::plan::Pace;
 use super::reply::{Outcome, Reply};
 use super::request::{HEAD, LEN, Request, What};
 
-/// How often a client pauses that takes its time.
+/// The number of pauses of a slow client.
 const PAUSES: usize = 3;
 
 const PIECE: usize = 16 << 10;
@@ -30,7 +30,7 @@ pub(super) struct Visit<'a> {
     pace: Pace,
 }
 
-/// What is to be counted, and the bytes that came and were right.
+/// The name of the outcome, and the number of correct bytes.
 pub(super) type Counted = (&'static str, usize);
 
 impl<'a> Visit<'a> {
@@ -56,7 +56,7 @@ impl<'a> Visit<'a> {
         })
     }
 
-    /// Behaves. An error is the connection's end before the client had what it wanted.
+    /// Makes the visit. It fails if the connection ends before the client has its reply.
     pub(super) async fn behave(&mut self) -> io::Result<Counted> {
         match self.rng.u8(..100) {
             0..18 => self.read_all(false, false).await,
@@ -74,7 +74,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Says what is wrong and ends the process: the others' visits do not matter any more.
+    /// Prints the problem and ends the process, because the other visits no longer matter.
     fn fail(&self, what: &str) -> ! {
         eprintln!("seed {}: {what}", self.seed);
         exit(1);
@@ -146,7 +146,7 @@ impl<'a> Visit<'a> {
         Ok((what, reply.received()))
     }
 
-    /// Reads a little, and then nothing until the server must have lost patience.
+    /// Reads a little, and then nothing until the server's time-out.
     async fn stall(&mut self) -> io::Result<Counted> {
         let request = self.random_request().of_all();
         let mut reply = self.ask(&request).await?;
@@ -173,8 +173,10 @@ impl<'a> Visit<'a> {
         Ok((what, reply.received()))
     }
 
-    /// A connection of which the server's kernel has dropped its half in a full queue, with a SYN cookie, would never end: only
-    /// who sends something is told.
+    /// Sends nothing and waits for the server's time-out.
+    ///
+    /// With a SYN cookie, the server's kernel may drop its half in a full queue. Only a client that
+    /// sends something learns of that.
     async fn say_nothing(&mut self) -> io::Result<Counted> {
         let end = self.event_loop.sock_recv(&self.sock, 1);
         match self.event_loop.wait_for(end, LONG_PATIENCE).await {
@@ -199,7 +201,7 @@ impl<'a> Visit<'a> {
         Ok(("turned back", 0))
     }
 
-    /// Has what it sends sent back, with pauses.
+    /// Sends bytes with pauses, and reads them back.
     async fn chat(&mut self) -> io::Result<Counted> {
         let request = Request::random(&mut self.rng, What::Echo).that_must_arrive();
         self.ask(&request).await?;

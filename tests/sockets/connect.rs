@@ -1,4 +1,4 @@
-//! Connections: made, refused, given up, and taken.
+//! `sock_connect` and `sock_accept`: connected, refused, cancelled.
 #![allow(
     unsafe_code,
     reason = "flags of descriptors are asked for by libc alone"
@@ -67,7 +67,8 @@ fn tcp_connect_and_accept_return_the_peers_address() {
             .expect("sent");
         let received = event_loop.sock_recv(&client, 9).await;
         assert_eq!(received.expect("received"), b"hello");
-        // Linux takes the second call for the question how the first one went (connect(2), EALREADY) and the third for one too many.
+        // Linux treats the second call as a question about the first one (connect(2), EALREADY),
+        // and fails the third.
         let again = event_loop.sock_connect(&client, &addr).await;
         again
             .or_else(|error| is_connected_already(&error))
@@ -180,7 +181,8 @@ fn listen(listener: &impl AsFd, backlog: i32) {
     assert_eq!(answer, 0);
 }
 
-/// A port whose queue is full: connections to it stay in progress. What fills it comes along.
+/// Returns a port with a full queue, on which connections stay in progress. The streams fill the
+/// queue.
 fn full_port() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listen(&listener, 0);
@@ -245,7 +247,8 @@ fn late_refusal_reaches_the_connect_beside_a_reader() {
         let connected = event_loop.run_until_complete(waited);
         let connected = connected.unwrap_or_else(|_| panic!("hangs; with a reader: {with_reader}"));
         let error = connected.expect("no panic").expect_err("nobody listens");
-        // The system tells the reason once: where the reader took it, what is left is that there is no connection.
+        // The kernel reports the reason once. If the reader took it, the connect finds only that
+        // there is no connection.
         let refused = error.kind() == ErrorKind::ConnectionRefused;
         assert!(refused || with_reader, "{error:?}");
     }
@@ -396,7 +399,7 @@ fn shutdown_fails_a_pending_connect_beside_a_reader() {
             assert_eq!(reads.done(), !with_reader);
             let _ = client.get_ref().shutdown(how);
             if with_reader {
-                // The reader takes the error before the connect looks for it.
+                // The reader takes the error before the connect does.
                 drop(client.get_ref().take_error().expect("a socket"));
             }
             let waited = event_loop.wait_for(connects, Duration::from_secs(6));

@@ -1,5 +1,6 @@
-//! What is closed while the events of one batch are worked off: each gets what was sent to it and nothing of another's, though
-//! numbers are used again at once.
+//! Sockets that are closed while the loop handles one batch of events.
+//!
+//! Each task receives only its own bytes, although the kernel reuses descriptors at once.
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -12,7 +13,8 @@ use sendloop::{Loop, LoopHandle, Socket, Task};
 
 const MANY: usize = 40;
 
-/// One connection: a task that receives what is sent to it, checks that it is its own, and then ends some other connection.
+/// One connection. Its task receives bytes, checks that they are its own, and closes another
+/// connection.
 struct Connection {
     name: u32,
     task: Task<()>,
@@ -158,7 +160,7 @@ fn fd_callback_that_reuses_descriptors_calls_no_new_callback() {
     run_iteration(&event_loop);
     assert!(new.get() >= 1);
     drop((event_loop, far));
-    // What holds itself in a circle, the test ends itself.
+    // The test breaks the reference cycle.
     all.take();
 }
 
@@ -197,7 +199,7 @@ fn timer_may_close_a_socket_with_a_pending_event() {
     assert!(event_loop.stats().task_steps - steps <= MANY as u64);
     for mut far in far {
         let mut rest = Vec::new();
-        // Its peer is closed with what it did not read: a reset.
+        // The peer closes with unread bytes: a reset.
         let _ = far.read_to_end(&mut rest);
         assert!(rest.is_empty());
     }

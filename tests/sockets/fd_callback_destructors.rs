@@ -1,4 +1,4 @@
-//! What a destructor may do that a watcher's callback holds: ask for more, panic, look at what is left.
+//! Destructors of fd callbacks that call the loop or panic.
 
 use std::cell::{Cell, RefCell};
 use std::io::Write;

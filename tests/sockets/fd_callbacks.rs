@@ -1,4 +1,4 @@
-//! `add_reader` and `add_writer`: level-triggered, whatever the descriptor, safe to remove and to close from any callback.
+//! `add_reader` and `add_writer`: level-triggered, and safe to remove from any callback.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;

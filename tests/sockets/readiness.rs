@@ -865,7 +865,7 @@ fn no_wait_is_lost_in_any_order_of_events() {
             // Some tasks are slow to poll.
             waiters.retain_mut(|waiter| random.below(2) == 0 || !waiter.is_over());
         }
-        // What hangs is ended by the test's own limit.
+        // The test's own time limit ends a hang.
         while waiters.iter().any(|waiter| is_ready(waiter, &sockets)) {
             run_iteration(&event_loop);
             waiters.retain_mut(|waiter| !waiter.is_over());

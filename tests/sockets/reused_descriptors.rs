@@ -1,5 +1,4 @@
-//! A number that is another descriptor's by now: nothing that knew the first one disturbs the second, also where a duplicate of
-//! the first lives on.
+//! A reused descriptor gets no events of its former use, also if a duplicate of that is open.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -12,7 +11,8 @@ use crate::util::sock::*;
 use crate::util::*;
 use sendloop::{Loop, Socket};
 
-/// A pipe whose reader is watched, closed without telling the loop, and lives on as a duplicate: its number, and the calls.
+/// A pipe whose reader has an fd callback. It was closed without the loop's knowledge, and a
+/// duplicate is open.
 struct Ghost {
     number: RawFd,
     calls: Rc<Cell<u32>>,

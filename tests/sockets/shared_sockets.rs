@@ -1,4 +1,4 @@
-//! Sockets that several wait for, and waiting that is given up.
+//! Sockets that several tasks wait for, and waits that are cancelled.
 
 use std::cell::RefCell;
 use std::future::poll_fn;

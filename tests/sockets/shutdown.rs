@@ -1,5 +1,6 @@
-//! A wait ends if the socket is shut down under it, and an operation tries before it waits: what the socket can do at once is
-//! never waited for.
+//! Operations on a socket that is shut down.
+//!
+//! A wait ends if its socket is shut down. An operation tries before it waits.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -23,7 +24,7 @@ use socket2::SockRef;
 enum When {
     /// Before the loop knows the socket.
     Before,
-    /// While nobody waits, after somebody has waited; the loop may have seen the event.
+    /// No task waits, but a task has waited before. The loop may have seen the event.
     Between,
     /// While the operation waits.
     Under,
@@ -67,7 +68,8 @@ where
     ended.expect("no panic")
 }
 
-/// Checks the error of `operation` on sockets that are shut down for reading, or both ways, at each time.
+/// Checks the error of `operation` at each time, on sockets that are shut down for reading or both
+/// ways.
 #[track_caller]
 fn assert_fails<T, F, O>(kind: ErrorKind, make: impl Fn() -> T, operation: F)
 where
@@ -291,7 +293,7 @@ fn a_send_that_waits_fails_if_the_socket_is_shut_down() {
         near.get_ref().shutdown(how).expect("open");
         assert_broken(&event_loop, async { sends.await.expect("no panic") });
     }
-    // Of SHUT_WR on a full Unix socket Linux tells the poller nothing before the peer reads.
+    // Linux does not report SHUT_WR on a full Unix socket to the poller before the peer reads.
     let (near, _far) = unix();
     let near = Rc::new(near);
     let sends = stalled(&event_loop, &near);
@@ -326,7 +328,7 @@ fn send_after_shut_wr_fails_at_once_beside_a_waiter() {
     );
 }
 
-/// Some of what was sent is read: there is room then, but so little that the kernel announces none.
+/// Reads some bytes. The kernel does not report so little free room.
 fn read_some(mut far: &UnixStream) {
     far.read_exact(&mut vec![0; 100_000])
         .expect("so much was sent");

@@ -17,7 +17,8 @@ use socket2::SockRef;
 /// Sends much both ways at once, by tasks of one loop.
 fn both_ways<T: AsFd + 'static>(one: T, other: T, end: fn(&T)) {
     let event_loop = new_loop();
-    // Only what is sent is held small: a TCP receiver of a few KiB makes the system wait for its window, 200 ms at a time.
+    // Only the send buffers are small. With a TCP receive buffer of a few KiB, the sender waits 200
+    // ms for each window probe.
     for socket in [&one, &other] {
         SockRef::from(socket)
             .set_send_buffer_size(4096)

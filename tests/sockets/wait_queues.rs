@@ -1,5 +1,7 @@
-//! Several tasks that wait for one socket: an event wakes as many as can go on, no wake-up is lost, and a wait costs the same
-//! however many others there are.
+//! Several tasks that wait for one socket.
+//!
+//! An event wakes as many tasks as can proceed, and no wake-up is lost. The cost of a wait does not
+//! depend on the number of waiters.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -50,7 +52,7 @@ fn one_connection_wakes_one_of_a_thousand_accepting_tasks() {
     run_until(&event_loop, || accepted.borrow().len() == 1);
     (0..10).for_each(|_| run_iteration(&event_loop));
     let steps = event_loop.stats().task_steps - before;
-    // The one that accepts, and the next one, which looks for more.
+    // One step accepts, and the next waiter looks for another connection.
     assert!(steps <= 2, "{steps} steps for one connection");
     assert_eq!(accepted.borrow()[0].0, 0, "the first one waited longest");
     let clients: Vec<_> = (1..100)
@@ -208,8 +210,9 @@ fn an_fd_callback_and_tasks_of_one_socket_both_get_their_events() {
     assert_eq!(ended(&event_loop, later), b"g");
 }
 
-/// A random history of tasks that receive single bytes, are cancelled, or are left alone: no byte stays behind while a task
-/// waits for one.
+/// Plays a random history of tasks that receive single bytes, are cancelled, or are ignored.
+///
+/// No byte is left while a task waits for one.
 fn random_history(seed: u64) {
     let event_loop = new_loop();
     let (near, mut far) = pair();
@@ -265,7 +268,7 @@ fn random_history(seed: u64) {
                 tasks.len(),
                 sent - received.get()
             );
-            // What nobody waits for is taken away.
+            // The test reads the bytes that no task waits for.
             while sent > received.get() {
                 near.get_ref().read_exact_byte();
                 received.set(received.get() + 1);

@@ -62,7 +62,7 @@ pub fn scenario(name: &str, scenario: fn()) -> Scenario {
     }
 }
 
-/// Tells the parent something, from the child.
+/// Prints a line for the parent, in the child.
 pub fn print_line(what: &str) {
     // One write, so that the test harness cannot write in between.
     let line = format!("\n{MARK}{what}\n");

@@ -1,4 +1,4 @@
-//! A task that tells how often it was polled.
+//! A task that counts its polls.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 use super::run_iteration;
 use sendloop::{Loop, Task};
 
-/// A task that waits for ever and counts its steps, and its waker.
+/// Returns a task that never ends, its waker, and the count of its steps.
 pub fn counted(event_loop: &Loop) -> (Task<()>, Waker, Rc<Cell<u32>>) {
     let (steps, place) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None)));
     let (counts, keeps) = (steps.clone(), place.clone());

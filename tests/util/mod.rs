@@ -1,5 +1,5 @@
-//! What the tests share: a guard that counts and watches, files whose content shows a repeat or a gap, sockets with small
-//! buffers, and peers on threads of their own.
+//! Helpers for the tests: a guard, files with known content, sockets with small buffers, peer
+//! threads.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -54,7 +54,7 @@ impl Wake for WakeCount {
     }
 }
 
-/// Numbers that look random, the same in each run.
+/// A generator of pseudo-random numbers with a fixed seed.
 pub struct Random(pub u64);
 
 impl Random {
@@ -67,7 +67,7 @@ impl Random {
     }
 }
 
-/// One byte more than a round size: what is sent last is sent alone.
+/// One byte more than a round size, so that the last byte is sent alone.
 pub const ODD: usize = (256 << 10) + 1;
 
 /// A pipe's end to read from and its end to write to.
@@ -79,8 +79,10 @@ pub fn pipe() -> (File, File) {
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Held by each test: no other test of the binary runs meanwhile, open descriptors are counted before and after, and what
-/// hangs is ended.
+/// A guard that each test holds.
+///
+/// It lets one test of the binary run at a time, compares the open descriptors before and after,
+/// and aborts a hung test.
 pub struct Test {
     descriptors: usize,
     done: Arc<AtomicBool>,
@@ -109,7 +111,7 @@ pub fn test_within(patience: Duration) -> Test {
             }
         }
     });
-    // The C library opens one for a moment where a thread gives memory back, as that of the last test may just now.
+    // The C library opens a descriptor for a moment when an ending thread returns memory.
     let descriptors = (0..3).map(|_| descriptors()).min();
     Test {
         descriptors: descriptors.expect("three counts"),
@@ -118,7 +120,8 @@ pub fn test_within(patience: Duration) -> Test {
     }
 }
 
-/// How long any test may take, where the environment says so: each instruction is watched there.
+/// Returns the least time limit of a test from the environment. Valgrind and the sanitizers are
+/// slow.
 pub fn min_time_limit() -> Duration {
     let seconds = std::env::var("SENDLOOP_TEST_SECONDS").ok();
     let seconds = seconds.map(|text| text.parse().expect("a number of seconds"));
@@ -131,7 +134,7 @@ impl Drop for Test {
         if thread::panicking() {
             return;
         }
-        // A thread of the executor may still be ending a read that was given up.
+        // An executor thread may still run the read of a cancelled transfer.
         let start = Instant::now();
         while descriptors() != self.descriptors && start.elapsed() < Duration::from_secs(10) {
             thread::yield_now();
@@ -140,7 +143,7 @@ impl Drop for Test {
     }
 }
 
-/// How many descriptors this process has open.
+/// Returns the number of open descriptors of this process.
 pub fn descriptors() -> usize {
     let folder = if cfg!(target_os = "linux") {
         "/proc/self/fd"
@@ -150,8 +153,9 @@ pub fn descriptors() -> usize {
     fs::read_dir(folder).expect("a folder of them").count()
 }
 
-/// CPU time that this thread has used, and time for which it could have run while the system ran others. Only Linux tells; both
-/// are 0 elsewhere.
+/// Returns the CPU time of this thread, and the time for which it was ready but did not run.
+///
+/// Both are 0 on systems other than Linux.
 pub fn thread_times() -> (Duration, Duration) {
     if cfg!(not(target_os = "linux")) {
         return (Duration::ZERO, Duration::ZERO);
@@ -210,7 +214,9 @@ pub fn tcp() -> (TcpStream, TcpStream) {
     (one, listener.accept().expect("accepted").0)
 }
 
-/// Two connected TCP streams with buffers of 4 KiB, as far as the kernel goes along, the first as a socket of a loop.
+/// Returns two connected TCP streams with small buffers, the first one as a socket of a loop.
+///
+/// The tests ask for 4 KiB; the kernel may use more.
 pub fn narrow_tcp() -> (Socket<TcpStream>, TcpStream) {
     let (near, far) = tcp();
     SockRef::from(&near)
@@ -239,13 +245,13 @@ pub fn narrow_unix() -> (Socket<UnixStream>, UnixStream) {
 pub fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut all = Vec::new();
-        // A reset ends it as the end does: what came before it is what came.
+        // A reset ends the stream, too. The bytes before it count.
         let _ = from.read_to_end(&mut all);
         all
     })
 }
 
-/// Reads what is there by now, up to the end of the stream that the test has closed.
+/// Reads the available bytes, up to the end of the stream that the test has closed.
 pub fn read_rest(mut from: impl Read) -> Vec<u8> {
     let mut all = Vec::new();
     let _ = from.read_to_end(&mut all);
@@ -256,8 +262,9 @@ pub fn new_loop() -> Loop {
     Loop::new().expect("a loop")
 }
 
-/// A loop that ends the process at a panic of which it would tell its exception handler: what a test asserts in a destructor, or in
-/// a task whose result nobody takes, is not to be lost.
+/// Returns a loop whose exception handler aborts the process.
+///
+/// So no failed assertion in a destructor or a detached task is lost.
 pub fn strict_loop() -> Loop {
     let event_loop = new_loop();
     event_loop.set_exception_handler(|context| {
@@ -284,5 +291,5 @@ pub fn run_until(event_loop: &Loop, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Whether sendfile is answered with ENOSYS throughout, as a second run of the tests has it.
+/// True if sendfile(2) always fails with ENOSYS, as in the second run of the tests.
 pub const FORCED_FALLBACK: bool = cfg!(sendloop_force_fallback);

@@ -1,4 +1,4 @@
-//! What the tests of sockets share.
+//! Helpers for the tests of sockets.
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -28,7 +28,7 @@ pub fn receiver<T: AsFd + 'static>(
     task
 }
 
-/// What a task received; one that hangs fails.
+/// Returns the bytes that a task received. It panics if the task hangs.
 #[track_caller]
 pub fn result(event_loop: &Loop, task: Task<Vec<u8>>) -> Vec<u8> {
     let waited = event_loop.wait_for(task, Duration::from_secs(10));
