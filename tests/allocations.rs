@@ -1,4 +1,4 @@
-//! Tests that count allocated bytes with an allocator of their own.
+//! Tests that count allocated bytes with their own allocator.
 
 #[path = "util/live.rs"]
 mod live;

@@ -102,11 +102,11 @@ fn timer_that_cannot_be_created_leaves_no_timer_unserved() {
     setrlimit(Resource::Nofile, limit).expect("lowered");
     let _descriptor = event_loop.as_fd();
     let sleeper = event_loop.create_task(event_loop.sleep(Duration::from_millis(5)));
-    let turns = drive(&event_loop, || sleeper.done());
+    let iterations = drive(&event_loop, || sleeper.done());
     drop(restore);
-    assert!(!HAS_TIMER || turns > 2, "{turns} turns");
+    assert!(!HAS_TIMER || iterations > 2, "{iterations} iterations");
     let sleeper = event_loop.create_task(event_loop.sleep(Duration::from_millis(5)));
-    let turns = drive(&event_loop, || sleeper.done());
-    assert!(turns <= 4, "{turns} turns");
+    let iterations = drive(&event_loop, || sleeper.done());
+    assert!(iterations <= 4, "{iterations} iterations");
     assert_idle(&event_loop);
 }

@@ -40,7 +40,9 @@ extern "C" fn chain(signal: libc::c_int) {
     }
 }
 
-/// The address of `count`. In one place: the compiler may give a function several addresses.
+/// Returns the address of `count`.
+///
+/// Only this function takes it, because the compiler may give a function several addresses.
 #[inline(never)]
 fn counting() -> libc::sighandler_t {
     count as extern "C" fn(libc::c_int) as libc::sighandler_t
@@ -210,7 +212,7 @@ fn signal_hook_survives_the_loop() {
         let calls = caught(&event_loop);
         let came = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGNAL, came.clone()).expect("set");
-        // signal-hook calls the handler that it found, so the loop is still told.
+        // signal-hook calls the handler that it found, so the loop still gets the signal.
         raise(SIGNAL);
         assert!(came.swap(false, Ordering::SeqCst));
         run_until(&event_loop, || calls.get() == 1);
@@ -231,8 +233,7 @@ fn foreign_handler_may_call_ours_after_removal() {
         run_until(&event_loop, || calls.get() == 1);
         drop(event_loop);
         assert_foreign(chaining());
-        // Not even a number that is no signal does harm.
-        // SAFETY: it is the handler that sigaction returned.
+        // An invalid signal number does no harm either.
         let ours: extern "C" fn(libc::c_int) = unsafe { mem::transmute(ours) };
         for number in [0, -1, 64, 65, i32::MAX, i32::MIN] {
             ours(number);

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
     &["sendfile"],
 ];
 
-/// Imports inside one layer that are meant: who, of whom.
+/// The allowed imports inside one layer: the importing module, and the imported one.
 const WITHIN: [(&str, &str); 7] = [
     ("exceptions", "nesting"),
     ("error", "nesting"),

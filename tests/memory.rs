@@ -15,7 +15,7 @@ use util::*;
 const MILLION: u64 = 1_000_000;
 const HOUR: Duration = Duration::from_secs(3600);
 /// By how much resident memory may differ.
-const NEAR: u64 = 2 << 20;
+const MAX_DIFFERENCE: u64 = 2 << 20;
 
 /// Returns the resident memory in bytes, after the allocator has returned its free memory.
 fn resident() -> u64 {
@@ -33,7 +33,7 @@ fn resident() -> u64 {
 fn assert_memory_is_back(before: u64) {
     let after = resident();
     assert!(
-        after <= before + NEAR,
+        after <= before + MAX_DIFFERENCE,
         "{} KiB before, {} KiB after",
         before >> 10,
         after >> 10
@@ -66,7 +66,10 @@ fn million_cancelled_timers_release_their_memory() {
             event_loop.call_later(HOUR + Duration::from_micros(n % 1000), move || drop(held))
         })
         .collect();
-    assert!(resident() > before + 10 * NEAR, "it measures nothing");
+    assert!(
+        resident() > before + 10 * MAX_DIFFERENCE,
+        "it measures nothing"
+    );
     // The timers are cancelled out of order. Each must release its memory before the others are
     // cancelled.
     for n in 1..=MILLION {

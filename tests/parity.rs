@@ -81,7 +81,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     (
         "order/threadsafe_from_another_thread",
         "a b thread end end",
-        "the loop's own queue takes no lock: other threads' calls come in once a turn, behind what is queued by then",
+        "the loop's own queue takes no lock: other threads' calls come in once a turn, later what is queued by then",
     ),
     (
         "tasks/a_waiter_before_a_done_callback",
@@ -215,7 +215,7 @@ fn traces_and_scenarios_match_one_to_one() {
     assert!(missing.is_empty(), "only on one side: {missing:?}");
 }
 
-/// Which callbacks an `events` trace says are called: the reader and the writer.
+/// Returns whether an `events` trace calls the reader and the writer.
 #[cfg(target_os = "linux")]
 fn called(words: &str) -> [bool; 2] {
     let counts: Vec<&str> = words.split(['-', ' ']).collect();

@@ -131,7 +131,7 @@ extern "C" fn foreign(signal: libc::c_int) {
         // SAFETY: the kernel returned it as a handler without SA_SIGINFO.
         let former: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(former) };
         former(signal);
-        // No signal has these numbers.
+        // These signal numbers are invalid.
         [0, -1, 65, 1000]
             .into_iter()
             .for_each(|number| former(number));
@@ -321,7 +321,7 @@ fn loops_on_many_threads_leave_the_default_disposition_behind() {
     assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
 }
 
-/// Has each signal note its number when its callback runs.
+/// Records the number of each signal when its callback runs.
 fn noting(event_loop: &sendloop::Loop, signals: &[i32]) -> Rc<RefCell<Vec<i32>>> {
     let noted = Rc::new(RefCell::new(Vec::new()));
     for &signal in signals {
@@ -531,7 +531,9 @@ fn has_arrived(signal: &mut Signal) -> bool {
 /// Delivers the signals that were raised so far.
 #[track_caller]
 fn deliver(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
 }
 
 /// Receives a signal that must not be lost.

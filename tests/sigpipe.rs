@@ -43,7 +43,7 @@ fn send_to_a_closed_peer_fails_without_sigpipe() {
     let sent = event_loop.run_until_complete(event_loop.sock_sendall(&near, b"x"));
     assert_eq!(sent.expect_err("no peer").kind(), ErrorKind::BrokenPipe);
 
-    // The sends themselves raise none, whatever the disposition has become meanwhile.
+    // The sends raise no SIGPIPE, even with the default disposition.
     set_disposition(libc::SIG_DFL);
     let sent = event_loop.run_until_complete(event_loop.sock_sendall(&near, b"x"));
     assert_eq!(sent.expect_err("no peer").kind(), ErrorKind::BrokenPipe);

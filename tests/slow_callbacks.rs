@@ -79,7 +79,7 @@ fn line_below(after: u32) -> String {
 
 #[track_caller]
 fn run_slow_iteration(event_loop: &Loop) {
-    event_loop.run_once(Some(SLOW)).expect("a turn");
+    event_loop.run_once(Some(SLOW)).expect("an iteration");
 }
 
 /// One warning was heard, about that: made there, and how long it took.

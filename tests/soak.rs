@@ -21,7 +21,6 @@ mod soak {
     mod live;
     mod outcomes;
     mod overload;
-    mod patience;
     mod plan;
     mod queue;
     mod reply;
@@ -29,5 +28,6 @@ mod soak {
     mod round;
     mod server;
     mod tally;
+    mod time_limit;
     mod visit;
 }

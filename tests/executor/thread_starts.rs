@@ -163,7 +163,7 @@ fn next_timeout_includes_the_retry_of_a_refused_thread() {
             assert!(event_loop.next_timeout().is_some());
             event_loop
                 .run_once(event_loop.next_timeout())
-                .expect("a turn");
+                .expect("an iteration");
             assert!(event_loop.next_timeout().is_some());
             drop(none);
             run_until_told(&event_loop, &second);

@@ -14,7 +14,7 @@ thread_local! {
     /// The pairs that calls from other threads recorded.
     ///
     /// Such a call must be `Send`, so it cannot hold an `Rc`.
-    static CAME: RefCell<Vec<(u32, u32)>> = const { RefCell::new(Vec::new()) };
+    static CALLS: RefCell<Vec<(u32, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
 #[test]

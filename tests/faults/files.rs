@@ -47,7 +47,7 @@ async fn send<S: AsFd>(
     offset + moved.get()
 }
 
-/// Sends all of the file; each transfer that ends before goes on with the next, from where it came to.
+/// Sends the whole file. If a transfer ends early, the next one continues at its end.
 fn send_whole(
     scene: &Scene,
     options: impl for<'a> Fn(SendFile<'a, UnixStream, File>) -> SendFile<'a, UnixStream, File>,

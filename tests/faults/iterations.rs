@@ -1,4 +1,4 @@
-//! The loop itself: making it, its turns, timers, threads, signals, watched descriptors.
+//! The loop itself: creation, iterations, timers, threads, signals and fd callbacks.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -18,7 +18,7 @@ use crate::util::pipe;
 
 const ROUNDS: u32 = 12;
 
-/// Timers that note their numbers as they come: half of them two at a time, and made in another order.
+/// Starts timers out of order, which record their number.
 fn set_timers(scene: &Scene) -> Rc<RefCell<Vec<u32>>> {
     let fired = Rc::new(RefCell::new(Vec::new()));
     let start = scene.event_loop.time();

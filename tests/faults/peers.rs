@@ -12,7 +12,9 @@ pub(super) fn reader(from: impl Into<OwnedFd>) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || read_all(from))
 }
 
-/// The same, but stalls first: who does not sleep meanwhile makes a thousand calls.
+/// Reads like `reader`, but stalls first.
+///
+/// A sender that does not sleep meanwhile makes about a thousand calls.
 pub(super) fn stalled_reader(from: impl Into<OwnedFd>) -> JoinHandle<Vec<u8>> {
     let from = from.into();
     thread::spawn(move || {

@@ -24,7 +24,7 @@ use crate::util::{ODD, content, test};
 /// The number of retries of an operation.
 ///
 /// At most every third call fails, so more retries mean that one call always fails.
-const PATIENCE: usize = 60;
+const MAX_RETRIES: usize = 60;
 
 /// Opens a file without a call of openat, which one step refuses.
 pub(super) fn open(path: &str) -> File {
@@ -45,7 +45,7 @@ pub(super) struct Scene {
     met: RefCell<Vec<String>>,
 }
 
-/// Plays `step`; where the driver asks for it, once more, when that is ready.
+/// Plays `step`, and again under strace if the driver asks for it.
 pub(super) fn play(step: fn(&Scene)) {
     let _test = test();
     // The first run creates what lives for the whole process, such as the buffers of the standard
@@ -172,7 +172,7 @@ impl Scene {
     #[track_caller]
     pub(super) fn met(&self, what: impl Into<String>) {
         self.met.borrow_mut().push(what.into());
-        assert!(self.met.borrow().len() < PATIENCE, "it fails for ever");
+        assert!(self.met.borrow().len() < MAX_RETRIES, "it fails for ever");
     }
 
     pub(super) fn met_so_far(&self) -> usize {
@@ -208,9 +208,9 @@ impl Scene {
         }
     }
 
-    /// Runs an operation on `sock`. After an EAGAIN the kernel owes an edge. It does not know of
-    /// one that was made up, so where the driver makes them up, the socket is armed again every now
-    /// and then.
+    /// Runs an operation on `sock`, and arms the socket again from time to time.
+    ///
+    /// After an EAGAIN the kernel owes an edge. It does not know of an EAGAIN that strace made up.
     pub(super) async fn with_owed_edges<S: AsFd, T>(
         &self,
         sock: &Socket<S>,

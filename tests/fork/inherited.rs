@@ -296,7 +296,7 @@ fn child_leaves_the_timer_of_an_embedded_loop_alone() {
             drop(handle.sleep(Duration::from_secs(1)));
         });
         assert_eq!(poll(&mut fds, None), Ok(1));
-        parent.run_once(Some(Duration::ZERO)).expect("a turn");
+        parent.run_once(Some(Duration::ZERO)).expect("an iteration");
         assert!(fired.get(), "another timer");
         let _fired = timer;
         parent.call_later(Duration::from_millis(50), || {});

@@ -70,7 +70,7 @@ fn a_clock_that_a_child_inherits_moves_the_childs_loop() {
         in_child(*fork, || {
             let own = build().expect("a loop");
             let sleeper = own.create_task(own.sleep(Duration::from_secs(60)));
-            own.run_once(Some(Duration::ZERO)).expect("a turn");
+            own.run_once(Some(Duration::ZERO)).expect("an iteration");
             clock.advance(Duration::from_secs(60));
             own.run_until_complete(sleeper).expect("slept");
         });

@@ -121,7 +121,7 @@ fn is_readable(event_loop: &Loop) -> bool {
     poll(&mut asked, Some(&now)).expect("polled") == 1
 }
 
-/// Checks that the parent goes on after a child did `act`.
+/// Checks that the parent's loop works after a child did `act`.
 #[track_caller]
 fn parent_survives(act: impl Fn(&mut Scene)) {
     let _test = test();

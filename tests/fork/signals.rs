@@ -28,7 +28,9 @@ fn child_has_the_signal_dispositions_from_before_the_loop() {
     for fork in forks() {
         let event_loop = new_loop();
         let count = handler(&event_loop);
-        event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+        event_loop
+            .run_once(Some(Duration::ZERO))
+            .expect("an iteration");
         let events = event_loop.stats().events;
         assert_eq!(end_of(*fork, raise), End::Signal(SIGNAL));
         let mut inherited = Some(event_loop);
@@ -38,7 +40,9 @@ fn child_has_the_signal_dispositions_from_before_the_loop() {
         };
         assert_eq!(end_of(*fork, after_drop), End::Signal(SIGNAL));
         let event_loop = inherited.expect("the parent's");
-        event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+        event_loop
+            .run_once(Some(Duration::ZERO))
+            .expect("an iteration");
         assert_eq!(count.get(), 0);
         let news = event_loop.stats().events - events;
         assert_eq!(news, 0, "a byte came by the parent's pipe");

@@ -72,12 +72,17 @@ fn sleeps_in_one_task_end_in_order_of_their_deadlines() {
         })
         .collect();
     let order = event_loop.create_task(sleeps.collect::<Vec<u64>>());
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
     while !order.done() {
         clock.advance(Duration::from_millis(1));
-        // One turn wakes, the next polls. `FuturesUnordered` lets others run in between where many are ready.
+        // The first iteration wakes the task, and the next one polls it. `FuturesUnordered` yields
+        // if many futures are ready.
         for _ in 0..2 {
-            event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+            event_loop
+                .run_once(Some(Duration::ZERO))
+                .expect("an iteration");
         }
     }
     let order = event_loop.run_until_complete(order).expect("done");
@@ -204,7 +209,9 @@ fn a_waker_that_outlives_its_task_and_its_loop_does_nothing() {
     let (waiting, never) = (Oneshot::<()>::new(), Oneshot::<()>::new());
     let task = event_loop.create_task(waiting.clone().receive());
     event_loop.create_task(never.clone().receive());
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
     assert!(task.cancel());
     let later = thread::spawn(move || waiting.send(()));
     later.join().expect("sent");

@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use sendloop::{Loop, LoopHandle, Socket, Task};
 
-/// A server on a loop that the clients share: it answers with the path and the body that it was asked.
+/// A server on the loop of its clients, which answers with the path and the body of the request.
 struct Server {
     addr: SocketAddr,
     accepting: Task<()>,
@@ -87,7 +87,7 @@ async fn connect(event_loop: &LoopHandle, addr: SocketAddr) -> SendRequest<Full<
     sender
 }
 
-/// One request, whose answer must be its own: each has a path and a body that no other has.
+/// Sends one request with a unique path and body, and checks the response.
 async fn ask(sender: &mut SendRequest<Full<Bytes>>, name: u64, len: usize) {
     let body = content(name * 8, len);
     let request = Request::post(format!("/{name}"))

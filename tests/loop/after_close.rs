@@ -120,7 +120,7 @@ fn closing_a_loop_wakes_its_futures_on_another_loop() {
     let sleeps = other.create_task(handle.sleep(Duration::MAX));
     let waits = other.create_task(handle.wait_for(pending::<()>(), Duration::MAX));
     let joins = other.create_task(handle.create_task(pending::<()>()));
-    other.run_once(Some(Duration::ZERO)).expect("a turn");
+    other.run_once(Some(Duration::ZERO)).expect("an iteration");
     assert!(handle.stats().registered == 1 && other.stats().registered == 0);
     other.call_soon(move || drop(closing));
     other.run_until_complete(async {

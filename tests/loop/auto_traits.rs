@@ -96,7 +96,7 @@ auto_traits! {
     TimerHandle:                         NO   NO   YES,
 }
 
-/// The traits among the public names. They have no auto traits of their own.
+/// The traits among the public names, which have no auto traits.
 const TRAITS: [&str; 3] = ["Connect", "Datagram", "Listen"];
 
 /// The types and traits that the crate's root exports.
@@ -155,7 +155,7 @@ fn types_with_meaningful_drop_are_must_use() {
         ends.iter().any(|end| text.contains(end))
     };
     let names = exported().into_iter();
-    // A dropped `Task` goes on.
+    // A dropped `Task` keeps running.
     let futures = names.filter(|name| is_future(name) && *name != "Task");
     let all: Vec<&str> = futures.chain(NOT_TO_BE_DROPPED).collect();
     assert!(all.len() >= 8, "the futures were found: {all:?}");

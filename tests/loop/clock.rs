@@ -53,9 +53,9 @@ fn advance_in_a_callback_fires_in_the_next_iteration() {
     let fires = fired.clone();
     event_loop.call_later(SECOND, move || fires.set(true));
     event_loop.call_soon(move || clock.advance(SECOND));
-    event_loop.run_once(None).expect("a turn");
+    event_loop.run_once(None).expect("an iteration");
     assert!(!fired.get());
-    event_loop.run_once(None).expect("a turn");
+    event_loop.run_once(None).expect("an iteration");
     assert!(fired.get());
 }
 
@@ -269,7 +269,7 @@ fn paused_clock_does_not_jump_over_an_event_or_queued_work() {
             caller.join().expect("called").expect("open");
         });
         run_iteration(&event_loop);
-        event_loop.run_once(Some(SECOND)).expect("a turn");
+        event_loop.run_once(Some(SECOND)).expect("an iteration");
         assert_eq!(receiver.try_recv(), Ok(start));
         timer.cancel();
     }
@@ -320,17 +320,17 @@ fn run_once_jumps_at_most_its_timeout() {
     event_loop.run_until_idle().expect("idle");
     assert_eq!(clock.now(), start);
     assert_eq!(event_loop.next_timeout(), Some(SECOND * 5));
-    event_loop.run_once(Some(SECOND * 2)).expect("a turn");
+    event_loop.run_once(Some(SECOND * 2)).expect("an iteration");
     assert_eq!(clock.now() - start, SECOND * 2);
     event_loop
         .run_once(event_loop.next_timeout())
-        .expect("a turn");
+        .expect("an iteration");
     assert_eq!(clock.now() - start, SECOND * 5);
     assert!(fired.get());
     // Without a timer it waits in real time.
     event_loop
         .run_once(Some(Duration::from_millis(1)))
-        .expect("a turn");
+        .expect("an iteration");
     assert_eq!(clock.now() - start, SECOND * 5);
 }
 

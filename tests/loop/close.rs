@@ -1,4 +1,4 @@
-//! The end of a loop: everything that it held is dropped, whatever its destructors do.
+//! Closing a loop drops everything that it owns, whatever the destructors do.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -55,17 +55,19 @@ fn fill(event_loop: &Loop, held: &Rc<()>) {
 #[test]
 fn close_drops_reference_cycles_through_the_loop() {
     let _test = test();
-    for turns in 0..3 {
+    for iterations in 0..3 {
         let event_loop = new_loop();
         let (held, handle) = (Rc::new(()), event_loop.handle());
         fill(&event_loop, &held);
-        for _ in 0..turns {
-            event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+        for _ in 0..iterations {
+            event_loop
+                .run_once(Some(Duration::ZERO))
+                .expect("an iteration");
             fill(&event_loop, &held);
         }
         assert!(Rc::strong_count(&held) > 5);
         event_loop.close();
-        assert_eq!(Rc::strong_count(&held), 1, "after {turns} turns");
+        assert_eq!(Rc::strong_count(&held), 1, "after {iterations} iterations");
         assert!(handle.is_closed() && !handle.is_running());
         assert_eq!((handle.stats().tasks, handle.stats().registered), (0, 0));
     }

@@ -29,9 +29,9 @@ fn timers_fire_in_order_with_one_iteration_per_deadline() {
             fired.borrow_mut().push(n);
         });
     }
-    let turns = drive(&event_loop, || fired.borrow().len() == 5);
+    let iterations = drive(&event_loop, || fired.borrow().len() == 5);
     assert_eq!(*fired.borrow(), [1, 2, 3, 4, 5]);
-    assert!(turns <= 5, "{turns} turns");
+    assert!(iterations <= 5, "{iterations} iterations");
     assert_idle(&event_loop);
 }
 
@@ -96,8 +96,8 @@ fn more_events_than_one_poll_takes_are_all_served() {
     for peer in &peers {
         peer.get_ref().write_all(b"x").expect("room");
     }
-    let turns = drive(&event_loop, || received.get() == PAIRS);
-    assert!(turns <= 8, "{turns} turns");
+    let iterations = drive(&event_loop, || received.get() == PAIRS);
+    assert!(iterations <= 8, "{iterations} iterations");
     assert_idle(&event_loop);
 }
 
@@ -166,7 +166,7 @@ fn advancing_a_manual_clock_ends_the_poll() {
     let mover = thread::spawn(move || clock.advance(Duration::from_secs(3600)));
     let start = Instant::now();
     drive(&event_loop, || sleeper.done());
-    assert!(start.elapsed() < FOR_EVER, "it was not woken");
+    assert!(start.elapsed() < HANG_TIMEOUT, "it was not woken");
     mover.join().expect("moved");
 }
 
@@ -247,14 +247,14 @@ fn work_queued_outside_a_run_makes_the_descriptor_readable() {
         queue(&event_loop, ran.clone());
         for _ in 0..2 {
             assert!(
-                becomes_readable(&event_loop, FOR_EVER),
+                becomes_readable(&event_loop, HANG_TIMEOUT),
                 "{way}: not readable"
             );
         }
         assert!(!ran.get(), "{way}");
         // The end of a sleep wakes its task, which runs an iteration later.
-        let turns = drive(&event_loop, || ran.get());
-        assert_eq!(turns, 1 + usize::from(way == "a sleep"), "{way}");
+        let iterations = drive(&event_loop, || ran.get());
+        assert_eq!(iterations, 1 + usize::from(way == "a sleep"), "{way}");
         assert!(
             !becomes_readable(&event_loop, Duration::ZERO),
             "{way}: spins"
@@ -342,7 +342,7 @@ fn run_methods_leave_the_descriptor_as_run_once_does() {
     assert_idle(&event_loop);
     let handle = event_loop.handle();
     event_loop.run_until_complete(async { handle.call_later(Duration::from_millis(5), || {}) });
-    assert!(!HAS_TIMER || becomes_readable(&event_loop, FOR_EVER));
+    assert!(!HAS_TIMER || becomes_readable(&event_loop, HANG_TIMEOUT));
     event_loop.run_until_idle().expect("idle");
     assert_idle(&event_loop);
     // Work that the last iteration queues stays for the next run.
@@ -406,16 +406,16 @@ fn loop_inside_another_sendloop_wakes_its_reader() {
     outer
         .add_reader(&inner, move || is_due.set(true))
         .expect("registered");
-    let mut turns = 0;
+    let mut iterations = 0;
     while !task.done() {
-        outer.run_once(Some(FOR_EVER)).expect("a turn");
+        outer.run_once(Some(HANG_TIMEOUT)).expect("an iteration");
         // A callback of the outer loop cannot run the inner one: a loop runs on this thread.
         if due.take() {
             run_iteration(&inner);
-            turns += 1;
+            iterations += 1;
         }
     }
-    assert!(turns < 12, "{turns} turns");
+    assert!(iterations < 12, "{iterations} iterations");
     assert_eq!(inner.run_until_complete(task).expect("done"), 3);
     outer.run_until_idle().expect("idle");
     assert!(outer.remove_reader(&inner));
@@ -440,19 +440,19 @@ fn level_triggered_foreign_epoll_runs_the_loop() {
         }
     });
     let caller = thread::spawn(move || remote.call_soon_threadsafe(|| {}));
-    let limit = Timespec::try_from(FOR_EVER).expect("a time");
-    let mut turns = 0;
+    let limit = Timespec::try_from(HANG_TIMEOUT).expect("a time");
+    let mut iterations = 0;
     while ticks.get() < 5 {
         let mut events = Vec::with_capacity(4);
         let spare = rustix::buffer::spare_capacity(&mut events);
         epoll::wait(&foreign, spare, Some(&limit)).expect("waited");
         assert_eq!(events.len(), 1, "it hangs");
         run_iteration(&event_loop);
-        turns += 1;
+        iterations += 1;
     }
     caller.join().expect("called").expect("open");
     // One to begin, two for each sleep, one for the call.
-    assert!(turns <= 12, "{turns} turns");
+    assert!(iterations <= 12, "{iterations} iterations");
 }
 
 #[test]
@@ -466,7 +466,7 @@ fn paused_clock_makes_the_descriptor_readable_if_it_would_jump() {
     while !sleeper.done() {
         assert!(becomes_readable(&event_loop, Duration::ZERO));
         let jump = event_loop.next_timeout();
-        event_loop.run_once(jump).expect("a turn");
+        event_loop.run_once(jump).expect("an iteration");
     }
     assert_eq!(event_loop.time() - start, hour);
     // An executor job prevents the jump until it ends, even if no task waits for it.
@@ -476,5 +476,5 @@ fn paused_clock_makes_the_descriptor_readable_if_it_would_jump() {
     run_iteration(&event_loop);
     assert!(!becomes_readable(&event_loop, Duration::from_millis(20)));
     drop(release);
-    assert!(becomes_readable(&event_loop, FOR_EVER));
+    assert!(becomes_readable(&event_loop, HANG_TIMEOUT));
 }

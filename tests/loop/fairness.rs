@@ -96,7 +96,7 @@ fn a_task_that_is_always_ready_does_not_starve_a_timer() {
     });
 }
 
-/// 300 receives of one task, of which nothing comes but for the last.
+/// Makes 300 receives in one task. Only the last one gets bytes.
 async fn the_first_of_300(
     event_loop: &Loop,
     most_steps: u32,
@@ -139,11 +139,11 @@ fn task_with_more_pending_operations_than_its_budget_uses_no_cpu() {
     let nothing_comes = the_first_of_300(&event_loop, u32::MAX, |_| ());
     let waited = event_loop.wait_for(nothing_comes, Duration::from_millis(50));
     assert!(event_loop.run_until_complete(waited).is_err());
-    let turns = event_loop.stats().iterations;
-    assert!(turns < 10, "{turns} turns to wait once");
+    let iterations = event_loop.stats().iterations;
+    assert!(iterations < 10, "{iterations} iterations to wait once");
 }
 
-/// Awaits `ready_at_once` over and over, and checks that a callback gets its turn meanwhile.
+/// Awaits `ready_at_once` repeatedly, and checks that a callback runs meanwhile.
 #[track_caller]
 fn lets_a_callback_run(what: &str, event_loop: &Loop, mut ready_at_once: impl AsyncFnMut()) {
     let ran = Rc::new(Cell::new(false));
@@ -268,14 +268,14 @@ fn one_poll_moves_about_two_mebibytes_and_wakes_itself() {
 fn shares_bytes(what: &str, mut work: impl AsyncFnMut(&Loop) -> usize) {
     let event_loop = new_loop();
     event_loop.run_until_complete(async {
-        let (mut turns, mut moved, mut most) = (event_loop.stats().iterations, 0, 0);
-        let end = turns + 100;
-        while turns < end {
+        let (mut iterations, mut moved, mut most) = (event_loop.stats().iterations, 0, 0);
+        let end = iterations + 100;
+        while iterations < end {
             moved += work(&event_loop).await;
             let now = event_loop.stats().iterations;
             most = most.max(moved);
-            if now > turns {
-                (turns, moved) = (now, 0);
+            if now > iterations {
+                (iterations, moved) = (now, 0);
             }
         }
         assert!(
@@ -331,14 +331,14 @@ fn a_large_send_to_a_fast_reader_lets_the_loop_run_every_two_mebibytes() {
         total
     });
     let bytes = vec![1; 256 << 20];
-    let turns = event_loop.stats().iterations;
+    let iterations = event_loop.stats().iterations;
     event_loop.run_until_complete(async {
         event_loop.sock_sendall(&near, &bytes).await.expect("sent");
     });
-    let turns = event_loop.stats().iterations - turns;
+    let iterations = event_loop.stats().iterations - iterations;
     drop(near);
     assert_eq!(reads.join().expect("read"), bytes.len());
-    assert!(turns >= 256 / 2, "{turns} turns for 256 MiB");
+    assert!(iterations >= 256 / 2, "{iterations} iterations for 256 MiB");
 }
 
 #[test]

@@ -14,7 +14,8 @@ use sendloop::Remote;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The numbers of epoll_wait(2) and epoll_pwait(2). Both have the timeout as their fourth argument.
+/// The system call numbers of epoll_wait(2) and epoll_pwait(2), whose fourth argument is the
+/// timeout.
 const EPOLL_WAIT: &[&str] = if cfg!(target_arch = "x86_64") {
     &["232", "281"]
 } else if cfg!(target_arch = "aarch64") {

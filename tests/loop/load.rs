@@ -1,4 +1,4 @@
-//! A million of what a loop has: none is lost, and none comes out of order.
+//! A million calls and timers: none is lost, and the order is kept.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ fn million_remote_calls_run_in_order_per_thread() {
                 let (next, left) = (next.clone(), left.clone());
                 let call = move || {
                     let expected = next[thread].fetch_add(1, Ordering::Relaxed);
-                    // Not an assertion: that would only be told to the exception handler.
+                    // An assertion would only reach the exception handler.
                     if expected != n {
                         eprintln!("thread {thread}: {n} came where {expected} was due");
                         std::process::abort();
@@ -62,7 +62,9 @@ fn million_timers_fire_by_deadline_then_creation() {
     }
     for step in 1..=10 {
         clock.advance(Duration::from_micros(MILLION / 4 / 10));
-        event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+        event_loop
+            .run_once(Some(Duration::ZERO))
+            .expect("an iteration");
         assert_eq!(fired.borrow().len() as u64, MILLION / 10 * step);
     }
     let fired = fired.borrow();

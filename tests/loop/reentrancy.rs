@@ -11,29 +11,29 @@ use std::time::Duration;
 use crate::util::*;
 use sendloop::{Loop, Task, TaskError};
 
-type Place<T> = Rc<RefCell<Option<Task<T>>>>;
+type Slot<T> = Rc<RefCell<Option<Task<T>>>>;
 
-/// Makes a task that can be found in a place.
-fn placed<T: 'static, F: Future<Output = T> + 'static>(
+/// Creates a task that stores its own handle in a shared slot.
+fn spawn_in_slot<T: 'static, F: Future<Output = T> + 'static>(
     event_loop: &Loop,
-    body: impl FnOnce(Place<T>) -> F,
-) -> Place<T> {
-    let place = Place::default();
-    let task = event_loop.create_task(body(place.clone()));
-    place.replace(Some(task));
-    place
+    body: impl FnOnce(Slot<T>) -> F,
+) -> Slot<T> {
+    let slot = Slot::default();
+    let task = event_loop.create_task(body(slot.clone()));
+    slot.replace(Some(task));
+    slot
 }
 
-fn poll<T>(place: &Place<T>) -> Poll<Result<T, TaskError>> {
-    let mut place = place.borrow_mut();
-    let task = Pin::new(place.as_mut().expect("a task"));
+fn poll<T>(slot: &Slot<T>) -> Poll<Result<T, TaskError>> {
+    let mut slot = slot.borrow_mut();
+    let task = Pin::new(slot.as_mut().expect("a task"));
     task.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// A future that must stay where it was polled first, until it is dropped.
+/// A future that must not move between its first poll and its drop.
 struct Pinned {
     _held: Rc<()>,
-    place: Cell<Option<usize>>,
+    slot: Cell<Option<usize>>,
     ready: bool,
     _pinned: PhantomPinned,
 }
@@ -42,7 +42,7 @@ impl Pinned {
     fn new(held: &Rc<()>, ready: bool) -> Pinned {
         Pinned {
             _held: held.clone(),
-            place: Cell::new(None),
+            slot: Cell::new(None),
             ready,
             _pinned: PhantomPinned,
         }
@@ -54,7 +54,7 @@ impl Future for Pinned {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let here = std::ptr::from_ref(&*self).addr();
-        assert_eq!(self.place.replace(Some(here)).unwrap_or(here), here);
+        assert_eq!(self.slot.replace(Some(here)).unwrap_or(here), here);
         cx.waker().wake_by_ref();
         match self.ready {
             true => Poll::Ready(()),
@@ -66,7 +66,7 @@ impl Future for Pinned {
 impl Drop for Pinned {
     fn drop(&mut self) {
         let here = std::ptr::from_ref(self).addr();
-        assert_eq!(self.place.get().unwrap_or(here), here, "it was moved");
+        assert_eq!(self.slot.get().unwrap_or(here), here, "it was moved");
     }
 }
 
@@ -103,7 +103,7 @@ fn a_task_that_awaits_itself_waits_until_it_is_cancelled() {
     for cancelled in [true, false] {
         let event_loop = strict_loop();
         let inside = held.clone();
-        let place = placed(&event_loop, |me: Place<()>| async move {
+        let slot = spawn_in_slot(&event_loop, |me: Slot<()>| async move {
             let _inside = inside;
             poll_fn(|cx| {
                 let mut me = me.borrow_mut();
@@ -117,11 +117,11 @@ fn a_task_that_awaits_itself_waits_until_it_is_cancelled() {
         }
         assert_eq!(event_loop.stats().tasks, 1);
         if cancelled {
-            assert!(place.borrow().as_ref().expect("itself").cancel());
+            assert!(slot.borrow().as_ref().expect("itself").cancel());
             run_iteration(&event_loop);
         }
         drop(event_loop);
-        let ended = poll(&place).map(|result| result.is_err_and(|error| error.is_cancelled()));
+        let ended = poll(&slot).map(|result| result.is_err_and(|error| error.is_cancelled()));
         assert_eq!(ended, Poll::Ready(true));
         assert_eq!(Rc::strong_count(&held), 1);
     }
@@ -131,7 +131,7 @@ fn a_task_that_awaits_itself_waits_until_it_is_cancelled() {
 fn two_tasks_that_await_each_other_end_when_one_is_cancelled() {
     let _test = test();
     let event_loop = strict_loop();
-    let other: Place<bool> = Place::default();
+    let other: Slot<bool> = Slot::default();
     let awaited = other.clone();
     let one = event_loop.create_task(async move {
         let task = awaited.take().expect("a task");
@@ -159,12 +159,12 @@ fn a_handle_dropped_in_the_tasks_own_step_detaches_it() {
     let event_loop = strict_loop();
     let held = Rc::new(());
     let inside = held.clone();
-    let place = placed(&event_loop, |me: Place<Rc<()>>| async move {
+    let slot = spawn_in_slot(&event_loop, |me: Slot<Rc<()>>| async move {
         drop(me.take().expect("itself"));
         inside
     });
     run_iteration(&event_loop);
-    assert!(place.borrow().is_none());
+    assert!(slot.borrow().is_none());
     assert_eq!(Rc::strong_count(&held), 1, "nobody takes the result");
     assert_eq!(event_loop.stats().tasks, 0);
 }
@@ -176,7 +176,7 @@ fn future_destructor_sees_its_task_not_done_and_may_use_it() {
         let event_loop = strict_loop();
         let (held, told) = (Rc::new(()), Rc::new(Cell::new(0)));
         let (inside, tells) = (held.clone(), told.clone());
-        let place = placed(&event_loop, |me: Place<Rc<()>>| {
+        let slot = spawn_in_slot(&event_loop, |me: Slot<Rc<()>>| {
             let at_end = CallOnDrop(move || {
                 assert!(!me.borrow().as_ref().expect("itself").done());
                 assert!(poll(&me).is_pending());
@@ -200,7 +200,7 @@ fn future_destructor_sees_its_task_not_done_and_may_use_it() {
         run_iteration(&event_loop);
         run_iteration(&event_loop);
         assert_eq!(told.get(), u32::from(what == "adds a callback"));
-        match place.take() {
+        match slot.take() {
             None => assert_eq!(what, "drops the handle"),
             Some(task) => {
                 assert_eq!(task.cancelled(), what == "cancels");
@@ -220,25 +220,22 @@ fn destructor_of_an_overruled_result_may_use_its_task() {
         let event_loop = strict_loop();
         let seen = Rc::new(Cell::new(0));
         let sees = seen.clone();
-        let place = placed(
-            &event_loop,
-            |me: Place<Box<dyn std::any::Any>>| async move {
-                assert!(me.borrow().as_ref().expect("itself").cancel());
-                let result = CallOnDrop(move || {
-                    sees.set(sees.get() + 1);
-                    if drops {
-                        drop(me.take());
-                    } else if let Some(task) = &*me.borrow() {
-                        assert!(task.cancel() && !task.done());
-                    }
-                });
-                Box::new(result) as Box<dyn std::any::Any>
-            },
-        );
+        let slot = spawn_in_slot(&event_loop, |me: Slot<Box<dyn std::any::Any>>| async move {
+            assert!(me.borrow().as_ref().expect("itself").cancel());
+            let result = CallOnDrop(move || {
+                sees.set(sees.get() + 1);
+                if drops {
+                    drop(me.take());
+                } else if let Some(task) = &*me.borrow() {
+                    assert!(task.cancel() && !task.done());
+                }
+            });
+            Box::new(result) as Box<dyn std::any::Any>
+        });
         run_iteration(&event_loop);
         assert_eq!((seen.get(), event_loop.stats().tasks), (1, 0));
-        assert_eq!(place.borrow().is_none(), drops);
-        if let Some(task) = place.take() {
+        assert_eq!(slot.borrow().is_none(), drops);
+        if let Some(task) = slot.take() {
             assert!(task.cancelled());
         }
     }
@@ -271,7 +268,7 @@ fn destructor_of_an_untaken_result_may_spawn_and_cancel() {
 fn task_cancelled_in_its_own_step_ends_as_cancelled() {
     let _test = test();
     let event_loop = strict_loop();
-    let me: Place<()> = Place::default();
+    let me: Slot<()> = Slot::default();
     let hit = me.clone();
     let at_end = CallOnDrop(move || assert!(hit.borrow().as_ref().expect("a task").cancel()));
     let other = event_loop.create_task(async move {
@@ -281,7 +278,7 @@ fn task_cancelled_in_its_own_step_ends_as_cancelled() {
     let handle = event_loop.handle();
     let task = event_loop.create_task(async move {
         assert!(other.cancel());
-        // It is still being polled, and may go on to its next await.
+        // The future is still being polled, and may reach its next await.
         handle.sleep(Duration::ZERO).await;
         unreachable!("it was cancelled");
     });

@@ -14,17 +14,17 @@ use std::time::{Duration, Instant};
 use crate::util::*;
 use sendloop::{Clock, Loop, LoopHandle, Socket, get_running_loop};
 
-static PLACE: Mutex<Option<(String, u32)>> = Mutex::new(None);
+static LOCATION: Mutex<Option<(String, u32)>> = Mutex::new(None);
 
 /// Runs `f`, which panics, and checks the location of the panic.
 ///
 /// The location must be at most 12 lines below `first`.
 #[track_caller]
-fn panics_between(what: &str, first: u32, f: impl FnOnce() -> u32) {
+fn assert_panics_near(what: &str, first: u32, f: impl FnOnce() -> u32) {
     let before = panic::take_hook();
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(|at| (at.file().to_owned(), at.line()));
-        *PLACE.lock().expect("whole") = place;
+        *LOCATION.lock().expect("whole") = place;
     }));
     let panicked = catch_unwind(AssertUnwindSafe(f));
     panic::set_hook(before);
@@ -34,7 +34,7 @@ fn panics_between(what: &str, first: u32, f: impl FnOnce() -> u32) {
         None => payload.downcast_ref::<String>().expect("words").as_str(),
     };
     assert!(said.contains(what), "{said}");
-    let (file, line) = PLACE.lock().expect("whole").take().expect("a place");
+    let (file, line) = LOCATION.lock().expect("whole").take().expect("a place");
     assert_eq!(file, file!());
     assert!((first..first + 12).contains(&line), "line {line}");
 }
@@ -63,10 +63,10 @@ fn stop_before_a_run_allows_one_iteration() {
         event_loop.run_forever();
         assert_eq!(count.get(), round);
     }
-    let turns = event_loop.stats().iterations;
+    let iterations = event_loop.stats().iterations;
     event_loop.stop();
-    event_loop.run_once(None).expect("a turn");
-    assert_eq!(event_loop.stats().iterations, turns + 1);
+    event_loop.run_once(None).expect("an iteration");
+    assert_eq!(event_loop.stats().iterations, iterations + 1);
 }
 
 #[test]
@@ -123,7 +123,9 @@ fn callbacks_queued_by_the_completed_future_still_run() {
         borrowed.iter().sum()
     });
     assert_eq!((sum, ran.get()), (6, 11));
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
     assert_eq!(ran.get(), 111);
 }
 
@@ -133,19 +135,19 @@ fn second_run_on_a_thread_panics_at_its_caller() {
     let (event_loop, other) = (new_loop(), new_loop());
     let what = "already running";
     event_loop.run_until_complete(async {
-        panics_between(what, line!(), || {
+        assert_panics_near(what, line!(), || {
             event_loop.run_until_complete(pending::<()>());
             0
         });
-        panics_between(what, line!(), || {
+        assert_panics_near(what, line!(), || {
             other.run_forever();
             0
         });
-        panics_between(what, line!(), || {
+        assert_panics_near(what, line!(), || {
             let _ = other.run_once(Some(Duration::ZERO));
             0
         });
-        panics_between(what, line!(), || {
+        assert_panics_near(what, line!(), || {
             let _ = sendloop::run(async |_| ());
             0
         });
@@ -163,7 +165,7 @@ fn stop_before_completion_panics_at_the_caller() {
     let held = Rc::new(());
     for _ in 0..3 {
         event_loop.stop();
-        panics_between("stopped", line!(), || {
+        assert_panics_near("stopped", line!(), || {
             let inside = held.clone();
             event_loop.run_until_complete(async move {
                 pending::<()>().await;
@@ -176,7 +178,7 @@ fn stop_before_completion_panics_at_the_caller() {
         assert_usable(&event_loop);
     }
     let handle = event_loop.handle();
-    // Complete in the turn that it stopped.
+    // The future completes in the iteration that it stopped.
     event_loop.run_until_complete(async move { handle.stop() });
     assert_usable(&event_loop);
 }
@@ -213,7 +215,7 @@ fn get_running_loop_is_some_only_inside_a_run() {
         let handle = get_running_loop().expect("inside a callback");
         handle.call_soon(move || seen.set(7));
     });
-    event_loop.run_once(None).expect("a turn");
+    event_loop.run_once(None).expect("an iteration");
     assert!(get_running_loop().is_none());
     event_loop.run_until_complete(async {
         assert!(get_running_loop().is_some_and(|it| it.is_running()));
@@ -247,7 +249,9 @@ fn descriptor_and_next_timeout_show_when_an_iteration_is_due() {
     assert!(next > Duration::from_secs(3000) && next <= Duration::from_secs(3600));
     event_loop.call_soon(|| ());
     assert_eq!(event_loop.next_timeout(), Some(Duration::ZERO));
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
 
     let came = Arc::new(AtomicBool::new(false));
     let (remote, comes) = (event_loop.remote(), came.clone());
@@ -256,7 +260,9 @@ fn descriptor_and_next_timeout_show_when_an_iteration_is_due() {
     });
     assert!(readable(&event_loop, 30_000));
     assert!(!came.load(Ordering::Relaxed));
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
     assert!(came.load(Ordering::Relaxed) && !readable(&event_loop, 0));
     caller.join().expect("called").expect("open");
 }
@@ -264,7 +270,7 @@ fn descriptor_and_next_timeout_show_when_an_iteration_is_due() {
 #[test]
 fn run_once_waits_for_its_whole_timeout() {
     let _test = test();
-    // 2^32 ms, and a little more, is where a poller that counts milliseconds in 32 bits begins anew.
+    // A poller with 32-bit milliseconds would wrap around at 2^32 ms.
     let long = Duration::from_millis(1 << 32);
     for timeout in [None, Some(Duration::MAX), Some(long), Some(long * 3)] {
         let event_loop = new_loop();
@@ -273,12 +279,12 @@ fn run_once_waits_for_its_whole_timeout() {
         let (remote, comes, waits) = (event_loop.remote(), came.clone(), barrier.clone());
         let caller = thread::spawn(move || {
             waits.wait();
-            // Not to be waited for: it makes sure that a turn which does not wait is over before the call comes.
+            // An iteration that does not wait ends before this call arrives.
             thread::sleep(Duration::from_millis(20));
             remote.call_soon_threadsafe(move || comes.store(true, Ordering::Relaxed))
         });
         barrier.wait();
-        event_loop.run_once(timeout).expect("a turn");
+        event_loop.run_once(timeout).expect("an iteration");
         let waited = came.load(Ordering::Relaxed);
         caller.join().expect("called").expect("open");
         assert!(waited, "{timeout:?}: the turn ended with nothing done");
@@ -322,9 +328,9 @@ fn run_until_idle_runs_everything_that_is_ready_and_does_not_wait() {
     event_loop.run_until_idle().expect("idle");
     assert_eq!(*log.borrow(), ["due", "sent", "received"]);
     assert!(called.load(Ordering::Relaxed));
-    let turns = event_loop.stats().iterations;
+    let iterations = event_loop.stats().iterations;
     event_loop.run_until_idle().expect("idle");
-    assert_eq!(event_loop.stats().iterations, turns + 1);
+    assert_eq!(event_loop.stats().iterations, iterations + 1);
     assert_usable(&event_loop);
 }
 
@@ -378,7 +384,9 @@ fn run_until_idle_calls_each_fd_callback_at_most_once() {
     peer.join().expect("ended");
     // Other runs call it in each iteration, as before.
     for round in 25..28 {
-        event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+        event_loop
+            .run_once(Some(Duration::ZERO))
+            .expect("an iteration");
         assert_eq!((reads.get(), writes.get()), (round, round));
     }
     assert!(event_loop.remove_reader(&near) && event_loop.remove_writer(&near));
@@ -434,7 +442,7 @@ fn run_until_idle_inside_a_run_panics() {
     let _test = test();
     let event_loop = new_loop();
     event_loop.run_until_complete(async {
-        panics_between("already running", line!(), || {
+        assert_panics_near("already running", line!(), || {
             let _ = event_loop.run_until_idle();
             0
         });
@@ -465,7 +473,7 @@ fn builder_runs_main_with_its_settings() {
     assert_eq!(output.expect("it ran"), 7);
     assert_eq!(clock.now() - start, Duration::from_secs(3600));
     assert!(dropped.get());
-    panics_between("stopped", line!(), || {
+    assert_panics_near("stopped", line!(), || {
         let _ = Loop::builder().run(async |event_loop: LoopHandle| {
             event_loop.stop();
             pending::<()>().await;
@@ -496,7 +504,7 @@ fn shutdown_timeout_bounds_the_wait_for_executor_work() {
             });
             assert_eq!(output.expect("it ran"), 5);
             assert!(start.elapsed() >= limit);
-            // The thread goes on.
+            // The thread keeps running.
             drop(release);
             ends.recv().expect("it ended");
         }

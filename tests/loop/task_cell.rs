@@ -190,7 +190,7 @@ fn finish(scene: &Scene, end: End) {
         End::Cancel => drop(task.map(|task| task.borrow().cancel())),
         End::Take => {
             let taken = task.map(|task| poll(&task));
-            // The test drops the result itself, so the destructor's panic comes out here.
+            // The test drops the result itself, so the destructor's panic propagates to here.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(taken)));
         }
         End::DropHandle => {

@@ -226,7 +226,7 @@ fn panic_cancels_the_other_tasks_and_returns_every_result() {
     }
     group.create_task(ready(1));
     group.create_task(async { panic!("no") });
-    // It stands behind the panic in the queue, so it never begins.
+    // This task is queued after the one that panics, so it never starts.
     group.create_task(async { unreachable!("the panic cancels it") });
     run_iteration(&event_loop);
     assert_eq!(Rc::strong_count(&dropped), 1);

@@ -61,7 +61,7 @@ fn use_all(event_loop: &Loop) -> u32 {
     })
 }
 
-fn run_and_tell(sender: &Sender<u32>) {
+fn run_and_report(sender: &Sender<u32>) {
     let event_loop = new_loop();
     let sum = use_all(&event_loop);
     assert!(get_running_loop().is_none());
@@ -72,7 +72,7 @@ fn run_and_tell(sender: &Sender<u32>) {
 fn loop_runs_in_a_thread_local_destructor() {
     let _test = test();
     let (sender, receiver) = mpsc::channel();
-    let thread = thread::spawn(move || at_thread_end(move || run_and_tell(&sender)));
+    let thread = thread::spawn(move || at_thread_end(move || run_and_report(&sender)));
     thread.join().expect("no panic");
     assert_eq!(receiver.recv(), Ok(11));
 }
@@ -86,11 +86,11 @@ fn loop_runs_in_thread_local_destructors_of_any_order() {
             // The order of the destructors is that of the first uses, or the other way round.
             let (early, late) = (sender.clone(), sender);
             if is_first {
-                at_thread_end(move || run_and_tell(&early));
-                run_and_tell(&late);
+                at_thread_end(move || run_and_report(&early));
+                run_and_report(&late);
             } else {
-                run_and_tell(&late);
-                at_thread_end(move || run_and_tell(&early));
+                run_and_report(&late);
+                at_thread_end(move || run_and_report(&early));
             }
         });
         thread.join().expect("no panic");

@@ -11,10 +11,10 @@ use std::time::Duration;
 use crate::util::*;
 
 thread_local! {
-    /// The calls from other threads, by thread and number.
+    /// The calls from other threads, by thread and sequence number.
     ///
     /// Such a call must be `Send`, so it cannot hold an `Rc`.
-    static CAME: RefCell<Vec<(u32, u32)>> = const { RefCell::new(Vec::new()) };
+    static CALLS: RefCell<Vec<(u32, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
 #[test]
@@ -22,24 +22,24 @@ fn remote_calls_of_four_threads_run_in_order_per_thread() {
     let _test = test();
     const EACH: u32 = 50_000;
     let event_loop = new_loop();
-    CAME.take();
+    CALLS.take();
     let callers: Vec<_> = (0..4)
         .map(|caller| {
             let remote = event_loop.remote();
             thread::spawn(move || {
                 for n in 0..EACH {
-                    let call = move || CAME.with_borrow_mut(|came| came.push((caller, n)));
+                    let call = move || CALLS.with_borrow_mut(|came| came.push((caller, n)));
                     remote.call_soon_threadsafe(call).expect("open");
                 }
             })
         })
         .collect();
     let all = 4 * EACH as usize;
-    run_until(&event_loop, || CAME.with_borrow(Vec::len) == all);
+    run_until(&event_loop, || CALLS.with_borrow(Vec::len) == all);
     for caller in callers {
         caller.join().expect("called");
     }
-    let came = CAME.take();
+    let came = CALLS.take();
     for caller in 0..4 {
         let mine = came.iter().filter(|(by, _)| *by == caller);
         assert!(mine.map(|(_, n)| *n).eq(0..EACH));
@@ -50,21 +50,23 @@ fn remote_calls_of_four_threads_run_in_order_per_thread() {
 fn remote_call_from_the_loops_thread_keeps_queue_order() {
     let _test = test();
     let event_loop = new_loop();
-    CAME.take();
+    CALLS.take();
     let remote = event_loop.remote();
     for n in 0..10 {
-        let call = move || CAME.with_borrow_mut(|came| came.push((0, n)));
+        let call = move || CALLS.with_borrow_mut(|came| came.push((0, n)));
         if n % 2 == 0 {
             remote.call_soon_threadsafe(call).expect("open");
         } else {
             event_loop.call_soon(call);
         }
     }
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-    assert!(CAME.take().into_iter().map(|(_, n)| n).eq(0..10));
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
+    assert!(CALLS.take().into_iter().map(|(_, n)| n).eq(0..10));
 }
 
-/// A number that another thread increases, and the waker of the task that waits for it.
+/// A count that another thread increases, and the waker of the task that waits for it.
 #[derive(Default)]
 struct Shared {
     number: AtomicU64,

@@ -210,7 +210,8 @@ fn timer_cancelled_by_its_own_destructor_is_cancelled_once() {
         let (others_inside, counts) = (others.clone(), dropped.clone());
         let at_end = CallOnDrop(move || {
             counts.set(counts.get() + 1);
-            // The destructor of one cancels the next, and so on: sweeping comes in the middle of it.
+            // Each destructor cancels the next timer, so the sweep happens in the middle of a
+            // cancel.
             let next = others_inside.borrow_mut().pop();
             next.inspect(TimerHandle::cancel);
         });

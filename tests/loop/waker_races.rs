@@ -101,7 +101,7 @@ fn task_under_constant_wake_ups_runs_until_it_ends() {
     assert_eq!(event_loop.stats().tasks, 0);
 }
 
-/// Counts itself where it is dropped.
+/// Counts its drops.
 struct Counted(Arc<AtomicU64>);
 
 impl Drop for Counted {
@@ -140,7 +140,7 @@ fn remote_calls_are_dropped_once_during_close() {
             .collect();
         for _ in 0..round % 5 {
             let limit = Some(Duration::from_millis(5));
-            event_loop.run_once(limit).expect("a turn");
+            event_loop.run_once(limit).expect("an iteration");
         }
         drop(event_loop);
         let accepted = callers
@@ -161,7 +161,7 @@ fn loop_ids_are_reused_but_never_shared() {
     let gone = new_loop();
     let (_, stale, _) = counted(&gone);
     drop(gone);
-    // As many as there are numbers: those of both come by again.
+    // After this many loops, the closed loop's id was reused. The id of the live loop is skipped.
     let mut woken = 0;
     for _ in 0..=u16::MAX {
         let event_loop = new_loop();
@@ -170,7 +170,7 @@ fn loop_ids_are_reused_but_never_shared() {
         run_iteration(&event_loop);
         woken += steps.get() - 1;
     }
-    // Once it was that of the first task of a loop with that number, which bears it.
+    // The first task of the loop that reused the id got one stray wake-up, which is harmless.
     assert_eq!(woken, 1);
     assert_eq!(steps.get(), 1);
     let elsewhere = thread::spawn(move || waker.wake());
@@ -210,7 +210,7 @@ fn stale_waker_is_harmless_after_a_million_reuses_of_its_slot() {
     assert_eq!(event_loop.stats().tasks, 0);
 }
 
-/// A number that other threads raise, and the waker of the one task that waits for that.
+/// A count that other threads increase, and the waker of the task that waits for it.
 #[derive(Default)]
 struct Counter {
     number: AtomicU64,
@@ -220,7 +220,7 @@ struct Counter {
 impl Counter {
     fn raise(&self) {
         self.number.fetch_add(1, Ordering::Release);
-        // It stays: a wake-up too many is one that only the first message of a turn covers.
+        // The waker stays in place. An extra wake-up shares the message of the first one.
         if let Some(waker) = &*self.waker.lock().expect("whole") {
             waker.wake_by_ref();
         }

@@ -22,11 +22,11 @@ use crate::util::content;
 pub(crate) static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| content(0, LONGEST as usize + 64));
 
 /// The bytes of headers and other writers. They differ from the file and from each other.
-static OTHERS: LazyLock<Vec<u8>> = LazyLock::new(|| content(1 << 40, MOST_WRITERS * MOST_BYTES));
+static OTHERS: LazyLock<Vec<u8>> = LazyLock::new(|| content(1 << 40, MAX_WRITERS * MAX_BYTES));
 
-/// The bytes of the writer of this number, be they all or a header.
+/// Returns the bytes of one writer: all of them, or its header.
 pub(crate) fn bytes_of(writer: usize, len: usize) -> &'static [u8] {
-    &OTHERS[writer * MOST_BYTES..][..len]
+    &OTHERS[writer * MAX_BYTES..][..len]
 }
 
 /// A file whose content is that of [`FILE`] up to its length.
@@ -69,7 +69,7 @@ pub(crate) struct Received {
 
 impl Received {
     fn new() -> Received {
-        let most = MOST_WRITERS * (LONGEST as usize + MOST_BYTES) + MOST_PIECE;
+        let most = MAX_WRITERS * (LONGEST as usize + MAX_BYTES) + MAX_PIECE;
         Received {
             memory: vec![0xff; most],
             len: 0,
@@ -80,7 +80,7 @@ impl Received {
         &self.memory[..self.len]
     }
 
-    /// Room for the next bytes; none where more came than any case sends.
+    /// Returns room for the next bytes. It is empty after more bytes than any case sends.
     pub(crate) fn room(&mut self, most: usize) -> &mut [u8] {
         let end = self.memory.len().min(self.len + most);
         &mut self.memory[self.len..end]

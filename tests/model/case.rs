@@ -4,12 +4,12 @@
 pub(crate) const LONGEST: u64 = 8 << 20;
 
 /// A header, or the bytes of another writer, are at most so many.
-pub(crate) const MOST_BYTES: usize = 300_000;
+pub(crate) const MAX_BYTES: usize = 300_000;
 
-pub(crate) const MOST_WRITERS: usize = 3;
+pub(crate) const MAX_WRITERS: usize = 3;
 
 /// The peer reads at most so much at once.
-pub(crate) const MOST_PIECE: usize = 1 << 20;
+pub(crate) const MAX_PIECE: usize = 1 << 20;
 
 /// The length of a cold file: longer than a prefetch and the kernel's readahead.
 pub(crate) const COLD: u64 = (3 << 19) + 1;
@@ -27,7 +27,7 @@ pub(crate) struct Case {
     pub(crate) deeds: Vec<Deed>,
 }
 
-/// The place of the file.
+/// The file system of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Medium {
     /// A file system in memory, which needs one probe.
@@ -80,7 +80,7 @@ pub(crate) struct Writer {
     /// The first round in which it may begin.
     pub(crate) begins: u32,
     /// When it is dropped, unless it has ended.
-    pub(crate) given_up: Option<When>,
+    pub(crate) cancelled: Option<When>,
     pub(crate) what: What,
 }
 
@@ -110,7 +110,7 @@ pub(crate) enum When {
     Polls(u32),
     /// The file's bytes that the socket took.
     Sent(u64),
-    /// Bytes that the peer has read, of whatever kind.
+    /// The number of bytes that the peer has read.
     Received(u64),
 }
 

@@ -20,14 +20,14 @@ use crate::model::run::run;
 use crate::util::{FORCED_FALLBACK, descriptors, min_time_limit};
 
 /// The time after which a case counts as hung. A case takes about 100 µs, the largest one 50 ms.
-const HANGS: Duration = Duration::from_secs(20);
+const HANG_LIMIT: Duration = Duration::from_secs(20);
 
 /// The most bytes that allocated memory may grow after the first tenth of a run. Measured growth
 /// was within 240 bytes.
-const FLAT: usize = 8 << 10;
+const MAX_GROWTH: usize = 8 << 10;
 
 /// The time in which the executor must return its resources.
-const REST: Duration = Duration::from_secs(10);
+const SETTLE_TIME: Duration = Duration::from_secs(10);
 
 /// The cases of the seeds from `first` on.
 #[derive(Debug, Clone, Copy)]
@@ -63,11 +63,11 @@ pub(crate) fn try_all(cases: Cases) {
         first: cases.first + first.count,
         count: cases.count - first.count,
     });
-    at_rest(|| descriptors() == descriptors_before && live() < held + FLAT);
+    at_rest(|| descriptors() == descriptors_before && live() < held + MAX_GROWTH);
     assert_eq!(descriptors(), descriptors_before, "descriptors leaked");
     let grown = live().saturating_sub(held);
     assert!(
-        grown < FLAT,
+        grown < MAX_GROWTH,
         "{grown} bytes more than after the first tenth"
     );
     println!("{grown} bytes more than after the first tenth");
@@ -76,7 +76,7 @@ pub(crate) fn try_all(cases: Cases) {
 /// Waits for a condition, for a limited time.
 fn at_rest(is_so: impl Fn() -> bool) {
     let start = Instant::now();
-    while !is_so() && start.elapsed() < REST {
+    while !is_so() && start.elapsed() < SETTLE_TIME {
         thread::yield_now();
     }
 }
@@ -176,7 +176,7 @@ impl Shared {
     }
 
     fn end_what_hangs(&self) {
-        let hangs = HANGS.max(min_time_limit());
+        let hangs = HANG_LIMIT.max(min_time_limit());
         for place in &self.under_way {
             let under_way = *place.lock().expect("whole");
             if let Some((seed, _)) = under_way.filter(|(_, since)| since.elapsed() > hangs) {

@@ -18,9 +18,9 @@ pub(crate) enum Situation {
     /// Its file ended before its count.
     Short,
     /// The transfer was cancelled after it had sent some bytes of the file.
-    GivenUp,
+    Cancelled,
     /// The transfer was cancelled before the whole header was sent.
-    GivenUpInHeader,
+    CancelledInHeader,
     /// It met the peer's reset.
     Lost,
     /// Its arguments cannot be.
@@ -32,10 +32,10 @@ pub(crate) enum Situation {
     FellBack,
     /// The socket was full.
     Full,
-    /// The budget of a turn was spent.
+    /// The transfer used up the budget.
     Yielded,
     /// An executor thread prefetched a missing range.
-    ReadIn,
+    Prefetched,
     /// The fallback was not allowed and would have been needed.
     Unsupported,
 }
@@ -47,8 +47,8 @@ use Situation::*;
 const ALL: [Situation; 13] = [
     Through,
     Short,
-    GivenUp,
-    GivenUpInHeader,
+    Cancelled,
+    CancelledInHeader,
     Lost,
     Refused,
     Cut,
@@ -56,7 +56,7 @@ const ALL: [Situation; 13] = [
     FellBack,
     Full,
     Yielded,
-    ReadIn,
+    Prefetched,
     Unsupported,
 ];
 const EXPECTED: usize = if cfg!(target_os = "linux") && !FORCED_FALLBACK {
@@ -97,7 +97,7 @@ pub(crate) fn note_stats(before: &Stats, after: &Stats) {
         after.sendfile_fallbacks - before.sendfile_fallbacks,
     );
     met(
-        ReadIn,
+        Prefetched,
         after.sendfile_prefetches - before.sendfile_prefetches,
     );
 }
@@ -117,8 +117,8 @@ pub(crate) fn note_end(op: &Op<'_>, transfer: &Transfer) {
             ErrorKind::Unsupported => met(Unsupported, 1),
             _ => met(Lost, 1),
         },
-        Some(End::GivenUp) if sent > 0 => met(GivenUp, 1),
-        Some(End::GivenUp) if op.polls > 0 && transfer.header > 0 => met(GivenUpInHeader, 1),
+        Some(End::Cancelled) if sent > 0 => met(Cancelled, 1),
+        Some(End::Cancelled) if op.polls > 0 && transfer.header > 0 => met(CancelledInHeader, 1),
         _ => {}
     }
 }

@@ -22,11 +22,11 @@ use crate::model::situations::{Situation, met, note_end, note_stats};
 use crate::model::verdict::{Outcome, Part};
 use crate::model::writers::{Op, Scene};
 
-/// The most that one call moves, and what a transfer moves in a turn before others run.
+/// The most bytes that one call moves.
 const CAP: u64 = 1 << 20;
 const BUDGET: u64 = 2 << 20;
 
-/// Offsets that some file system's files cannot have: there the position stays where it was.
+/// The least offset that some file systems do not support. The position stays unchanged there.
 const BEYOND_FILES: u64 = 1 << 43;
 
 /// One case under way.
@@ -73,7 +73,9 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Until all writers have ended. Gives what must have been sent, and the peer where it is still there.
+    /// Plays until all writers have ended.
+    ///
+    /// It returns the expected bytes, and the peer if it is still open.
     pub(crate) async fn play(mut self) -> Verdict<(Vec<Part>, Option<Socket<OwnedFd>>)> {
         poll_fn(|cx| self.round(cx)).await?;
         self.count()?;
@@ -94,7 +96,7 @@ impl<'a> Stage<'a> {
                 self.poll_one(n, cx)?;
                 busy = true;
             }
-            self.give_up(n)?;
+            self.cancel_if_due(n)?;
         }
         self.act();
         busy |= self.read(cx)?;
@@ -116,7 +118,7 @@ impl<'a> Stage<'a> {
             .iter()
             .position(|op| op.polls == 0 && op.end.is_none());
         let Some(n) = next else { return Ok(false) };
-        if self.rounds > self.ops[n].writer.begins && !self.give_up(n)? {
+        if self.rounds > self.ops[n].writer.begins && !self.cancel_if_due(n)? {
             let size = self.scene.sample.len();
             let op = &mut self.ops[n];
             op.expectation = op
@@ -136,12 +138,12 @@ impl<'a> Stage<'a> {
         self.check_position(n, goes_on)
     }
 
-    fn give_up(&mut self, n: usize) -> Verdict<bool> {
-        let given_up = self.ops[n].give_up(self.received.bytes().len() as u64);
-        if given_up {
+    fn cancel_if_due(&mut self, n: usize) -> Verdict<bool> {
+        let cancelled = self.ops[n].cancel_if_due(self.received.bytes().len() as u64);
+        if cancelled {
             self.check_position(n, false)?;
         }
-        Ok(given_up)
+        Ok(cancelled)
     }
 
     /// Checks the position, which is set only when a started transfer ends.

@@ -41,7 +41,7 @@ impl Outcome<'_> {
                 (What::File(transfer), Some(End::Returned(result))) => {
                     self.judge_transfer(case, op, transfer, result)?;
                 }
-                (_, Some(End::GivenUp)) => judge_short(op)?,
+                (_, Some(End::Cancelled)) => judge_short(op)?,
                 (_, None) => prop_assert!(false, "a writer without an end"),
             }
         }
@@ -140,7 +140,9 @@ fn judge_short(op: &Op<'_>) -> Verdict {
     Ok(())
 }
 
-/// Holds what arrived against the parts: all of it, or a beginning where the connection was reset.
+/// Compares the received bytes with the parts.
+///
+/// After a reset, a prefix is enough.
 pub(crate) fn judge(received: &[u8], parts: &[Part], reset: bool) -> Verdict {
     let mut best = 0;
     if matches(received, parts, reset, (0, &mut best)) {
@@ -156,7 +158,9 @@ pub(crate) fn judge(received: &[u8], parts: &[Part], reset: bool) -> Verdict {
     )))
 }
 
-/// `at` is where in `received` the first part begins, and how far it was right at best.
+/// Matches the parts recursively.
+///
+/// `at` holds the offset of the first part in `received`, and the longest match so far.
 fn matches(received: &[u8], parts: &[Part], reset: bool, at: (usize, &mut usize)) -> bool {
     let (from, best) = at;
     let rest = &received[from..];

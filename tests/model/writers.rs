@@ -24,7 +24,7 @@ pub(crate) struct Meter {
     pub(crate) sent: Cell<u64>,
     /// The most that one step moved.
     pub(crate) longest: Cell<u64>,
-    /// It told of a step that moved nothing, or of one backwards.
+    /// True if `progress` was called without progress, or with a smaller total.
     pub(crate) stood: Cell<bool>,
 }
 
@@ -40,7 +40,7 @@ impl Meter {
 #[derive(Debug)]
 pub(crate) enum End {
     Returned(io::Result<u64>),
-    GivenUp,
+    Cancelled,
 }
 
 struct Alarm {
@@ -107,7 +107,7 @@ impl<'a> Op<'a> {
         self.end.is_none() && self.alarm.as_ref().is_some_and(rung)
     }
 
-    /// Polls it, and says whether it goes on.
+    /// Polls the writer, and returns whether it continues.
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> bool {
         let Some(future) = &mut self.future else {
             return false;
@@ -129,16 +129,16 @@ impl<'a> Op<'a> {
     }
 
     /// Drops the writer if it is due to be cancelled. It returns whether it did.
-    pub(crate) fn give_up(&mut self, received: u64) -> bool {
+    pub(crate) fn cancel_if_due(&mut self, received: u64) -> bool {
         let due = self.end.is_none()
-            && self.writer.given_up.is_some_and(|when| match when {
+            && self.writer.cancelled.is_some_and(|when| match when {
                 When::Polls(polls) => self.polls >= polls,
                 When::Sent(sent) => self.meter.sent.get() >= sent,
                 When::Received(bytes) => received >= bytes,
             });
         if due {
             self.future = None;
-            self.end = Some(End::GivenUp);
+            self.end = Some(End::Cancelled);
         }
         due
     }

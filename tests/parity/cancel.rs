@@ -77,7 +77,7 @@ async fn when_what_it_waits_for_is_there(s: Scene) {
     s.record(outcome(&mut task).await);
 }
 
-/// The place where a task finds itself.
+/// The slot in which a task finds its own handle.
 type Itself<T> = Rc<RefCell<Option<Task<T>>>>;
 
 /// Says whether a task that cancels itself has an effect.

@@ -54,7 +54,7 @@ fn a_stop_ends_after_its_turn(event_loop: &Loop, s: &Scene) {
     s.record("end");
 }
 
-/// Says a, and b a turn later.
+/// Records "a", and "b" an iteration later.
 fn a_then_b(s: &Scene) {
     s.record("a");
     s.call_soon(s.word("b"));

@@ -33,7 +33,7 @@ fn record(words: &Trace, word: impl Display) {
     words.push(word.to_string());
 }
 
-/// A scenario's loop and the words it has said. Callbacks and tasks keep clones.
+/// A scenario's loop and its recorded words. Callbacks and tasks keep clones.
 #[derive(Clone)]
 pub(crate) struct Scene {
     event_loop: LoopHandle,
@@ -65,7 +65,7 @@ impl Scene {
         record(&self.words, word);
     }
 
-    /// A callback that says a word.
+    /// Returns a callback that records a word.
     pub(crate) fn word(&self, word: &'static str) -> impl Fn() + Send + 'static {
         let words = self.words.clone();
         move || record(&words, word)
@@ -88,7 +88,7 @@ impl Scene {
         self.create_task(async move { body(scene).await })
     }
 
-    /// A task that says a word and a number so many times, a turn apart.
+    /// Spawns a task that records a word and a number in several iterations.
     pub(crate) fn counting(&self, word: &'static str, times: usize) -> Task<()> {
         self.task(async move |s| {
             for number in 0..times {
@@ -98,7 +98,7 @@ impl Scene {
         })
     }
 
-    /// A task that says what happens to it: started, ended, or cancelled.
+    /// Spawns a task that records its start, its end, or its cancellation.
     pub(crate) fn guarded<F: Future + 'static>(&self, future: F) -> Task<()> {
         self.task(async move |s| {
             s.record("start");
@@ -109,7 +109,7 @@ impl Scene {
         })
     }
 
-    /// Lets so many turns of the loop pass.
+    /// Waits for a number of iterations.
     pub(crate) async fn run_iterations(&self, count: usize) {
         for _ in 0..count {
             self.sleep(Duration::ZERO).await;

@@ -1,4 +1,4 @@
-//! Sending a file: how much, and where the file's position is afterwards.
+//! Sending a file: the number of bytes, and the file's position afterwards.
 
 use std::fs::File;
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
@@ -48,7 +48,7 @@ fn seek(mut file: &File, to: u64) {
     file.seek(SeekFrom::Start(to)).expect("a position");
 }
 
-/// Sends, and says how much it was and where the position is.
+/// Sends the file, and records the result and the position.
 async fn send<T: AsFd>(s: &Scene, transfer: SendFile<'_, T, File>, sent: &File) {
     match transfer.await {
         Ok(count) => s.record(format!("sent-{count}")),

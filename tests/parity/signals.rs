@@ -28,7 +28,7 @@ fn remove(s: &Scene) -> bool {
     s.remove_signal_handler(SIGNAL.as_raw())
 }
 
-/// A handler that says a word and counts.
+/// Returns a handler that records a word and a count.
 fn heard(s: &Scene, word: &'static str, times: &Rc<Cell<u32>>) -> impl FnMut() + 'static {
     let (s, times) = (s.clone(), times.clone());
     move || {
@@ -89,7 +89,7 @@ fn raise(signal: i32) {
     assert_eq!(unsafe { libc::raise(signal) }, 0);
 }
 
-/// Adds a handler that says a word and counts.
+/// Adds a handler that records a word and a count.
 fn add_heard(s: &Scene, signal: i32, word: &'static str, times: &Rc<Cell<u32>>) {
     let added = s.add_signal_handler(signal, heard(s, word, times));
     added.expect("it can be handled");

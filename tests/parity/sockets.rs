@@ -1,4 +1,4 @@
-//! Stream sockets: who gets what, and when.
+//! Stream sockets: which task receives which bytes, and when.
 
 use std::io::{ErrorKind, Write};
 use std::net::Shutdown;

@@ -117,7 +117,7 @@ async fn a_done_callback_added_after_the_end(s: Scene) {
     s.run_iterations(2).await;
 }
 
-/// That it compiles shows what the word says.
+/// The recorded word is true because this code compiles.
 async fn a_done_callback_has_an_argument(s: Scene) {
     let callback: Box<dyn FnOnce()> = Box::new(s.word("arguments-0"));
     let task = s.counting("task", 1);

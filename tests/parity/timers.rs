@@ -29,7 +29,7 @@ pub(crate) const ALL: &[&[Named]] = &[
     ],
 ];
 
-/// A callback that says a word and stops the loop.
+/// Returns a callback that records a word and stops the loop.
 fn last(s: &Scene, word: &'static str) -> impl FnOnce() + 'static {
     s.with(move |s| {
         s.record(word);
@@ -185,7 +185,8 @@ async fn a_sleeper_wakes_a_turn_after_its_timer(s: Scene) {
 async fn sleep_counts_from_the_first_await(s: Scene) {
     let sleep = s.sleep(millis(10));
     let start = s.time();
-    // A turn behind its timer, as a sleeper is: the order holds also where both are due at once.
+    // A callback one iteration after its timer, as a sleeper is. The order also holds if both are
+    // due at once.
     let timer = s.with(|s| {
         s.call_soon(s.word("timer"));
     });

@@ -52,7 +52,7 @@ fn add_writer(s: &Scene, sock: &Sock, callback: impl FnMut() + 'static) {
     s.add_writer(&**sock, callback).expect("it can be watched");
 }
 
-/// A callback that says a word and removes the reader.
+/// Returns a callback that records a word and removes the reader.
 fn once(s: &Scene, sock: &Sock, word: &'static str) -> impl FnMut() + 'static {
     let (s, sock) = (s.clone(), sock.clone());
     move || {

@@ -45,14 +45,14 @@ fn waiting_transfer_uses_no_cpu() {
     event_loop
         .run_until_complete(parked)
         .expect_err("nobody reads");
-    let (cpu, turns) = (thread_times().0, event_loop.stats().iterations);
+    let (cpu, iterations) = (thread_times().0, event_loop.stats().iterations);
     let parked = event_loop.wait_for(transfer, Duration::from_secs(2));
     event_loop
         .run_until_complete(parked)
         .expect_err("nobody reads");
     let used = thread_times().0 - cpu;
     assert!(used < Duration::from_millis(10), "{used:?} in two seconds");
-    assert!(event_loop.stats().iterations - turns < 10);
+    assert!(event_loop.stats().iterations - iterations < 10);
 }
 
 #[test]

@@ -26,7 +26,7 @@ where
     let (offset, len) = expected;
     assert_content(&received.join().expect("read"), offset, len);
     assert_eq!(sent.expect("sent"), len as u64);
-    // No file is as long as that, and no position can be: it stays where it was, and the result stands.
+    // No file has this length, and no position can be this large. So the position stays unchanged.
     let beyond = offset >= 1 << 43;
     let after = if beyond { 17 } else { offset + len as u64 };
     assert_eq!(position(&file), after);

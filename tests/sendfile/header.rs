@@ -146,9 +146,9 @@ fn cancel_in_the_header_sends_no_file_byte() {
     let mut told = Vec::new();
     let transfer = event_loop.sock_sendfile(&near, &file).header(&header);
     let transfer = transfer.offset(5).progress(|sent| told.push(sent));
-    let given_up = event_loop.wait_for(transfer, Duration::from_millis(20));
+    let cancelled = event_loop.wait_for(transfer, Duration::from_millis(20));
     event_loop
-        .run_until_complete(given_up)
+        .run_until_complete(cancelled)
         .expect_err("nobody reads");
     assert_eq!(position(&file), 5);
     assert!(told.is_empty(), "{told:?}");

@@ -19,7 +19,7 @@ fn run_iterations(event_loop: &Loop) {
     for _ in 0..20 {
         event_loop
             .run_once(Some(Duration::from_millis(1)))
-            .expect("a turn");
+            .expect("an iteration");
     }
 }
 

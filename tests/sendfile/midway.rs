@@ -1,4 +1,4 @@
-//! sendfile that stops to serve in the middle of a file: no byte is lost, and none comes twice.
+//! sendfile(2) that fails in the middle of a file: no byte is lost or sent twice.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -9,7 +9,7 @@ use sendloop::{SendfileNotAvailableError, SendfilePhase, Socket, Stats};
 
 const LEN: usize = (1 << 20) + 1;
 
-/// A file on a disk, where O_DIRECT is known.
+/// Creates a file on a disk, which supports O_DIRECT.
 fn on_disk() -> File {
     let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary file");
     file.write_all(&content(0, LEN)).expect("room");

@@ -25,7 +25,7 @@ const PAGE: usize = 4096;
 const PIECE: usize = 256 << 10;
 const LEN: usize = (3 << 20) + 1;
 
-/// The id of a user who owns no file of the tests.
+/// The id of a user who owns none of the files.
 const STRANGER: u32 = 12_345;
 
 /// A file of `LEN` bytes on one file system.
@@ -199,9 +199,7 @@ fn cold_file_of_another_user_is_never_read_by_the_loops_thread() {
     cold_file_is_read_by_the_executor(true);
 }
 
-/// Reads the whole file into pages of their own.
-///
-/// The kernel evicts a large folio as a whole or not at all.
+/// Reads the whole file into single pages.
 fn warm_page_by_page(file: &File) {
     evict(file, 0, LEN);
     fadvise(file, 0, None, Advice::Random).expect("advice");
@@ -400,7 +398,7 @@ fn refuse(calls: &[i64], errno: i32) {
     apply_filter(&program).expect("the kernel has seccomp");
 }
 
-/// cachestat(2): the number is the same on every machine of the tests.
+/// The system call number of cachestat(2), which is the same on all architectures of the tests.
 const SYS_CACHESTAT: i64 = 451;
 
 #[test]

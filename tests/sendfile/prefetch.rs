@@ -20,7 +20,7 @@ const MIB: usize = 1 << 20;
 /// The most that a timer may be late during a cold transfer: half of the time of one read.
 ///
 /// On an idle machine it is a tenth of that. docs/SENDFILE.md shows how to measure it.
-const LATE: Duration = Duration::from_millis(100);
+const MAX_LATENESS: Duration = Duration::from_millis(100);
 
 /// Sends the whole of a file beside a ticker, and gives how late that was.
 #[track_caller]
@@ -30,7 +30,7 @@ fn send_beside_ticker(event_loop: &Loop, file: &File, prefetch: bool) -> (Vec<u8
     let ticker = Ticker::start(event_loop);
     let transfer = event_loop.sock_sendfile(&near, file).prefetch(prefetch);
     let sent = event_loop.run_until_complete(transfer).expect("sent");
-    // The last tick may still wait to be told.
+    // The ticker may not have recorded its last tick yet.
     event_loop.run_until_complete(event_loop.sleep(Duration::from_millis(5)));
     drop(near);
     let received = received.join().expect("read");
@@ -51,7 +51,7 @@ fn slow_file_system_does_not_delay_timers() {
         let event_loop = new_loop();
         let (received, late) = send_beside_ticker(&event_loop, &fs.open(), true);
         assert_content(&received, 0, ODD);
-        assert!(late < LATE, "{pages:?}: {late:?}");
+        assert!(late < MAX_LATENESS, "{pages:?}: {late:?}");
         let stats = event_loop.stats();
         assert!(
             FORCED_FALLBACK || stats.fallbacks.no_answer == 1,
@@ -78,7 +78,7 @@ fn without_fallback_a_cold_range_is_prefetched_and_sent() {
     assert_eq!(sent, ODD as u64);
     drop(near);
     assert_content(&received.join().expect("read"), 0, ODD);
-    assert!(ticker.worst() < LATE, "{:?}", ticker.worst());
+    assert!(ticker.worst() < MAX_LATENESS, "{:?}", ticker.worst());
     let stats = event_loop.stats();
     assert_eq!(stats.sendfile_fallbacks, 0, "{stats:?}");
     assert!(stats.sendfile_prefetches > 1, "{stats:?}");
@@ -166,10 +166,10 @@ fn cold_file_on_disk_does_not_delay_timers() {
         let event_loop = new_loop();
         let (received, late) = send_beside_ticker(&event_loop, &file, true);
         assert_content(&received, 0, len);
-        assert!(late < LATE, "{late:?}");
+        assert!(late < MAX_LATENESS, "{late:?}");
         let stats = event_loop.stats();
         assert!(stats.sendfile_misses > 0, "{stats:?}");
-        // The fallback reads in threads itself.
+        // The fallback reads on executor threads anyway.
         let alone = matches!(reads, Advice::Random) && !FORCED_FALLBACK;
         assert!(!alone || stats.sendfile_prefetches > 1, "{stats:?}");
     }
@@ -186,9 +186,9 @@ fn cancel_during_prefetch_sends_nothing() {
     let (near, far) = unix();
     let file = fs.open();
     let transfer = event_loop.sock_sendfile(&near, &file).offset(5);
-    let given_up = event_loop.wait_for(transfer, Duration::from_millis(50));
+    let cancelled = event_loop.wait_for(transfer, Duration::from_millis(50));
     event_loop
-        .run_until_complete(given_up)
+        .run_until_complete(cancelled)
         .expect_err("it takes 200 ms");
     assert_eq!(position(&file), 5);
     drop(near);

@@ -31,7 +31,7 @@ fn page_that_a_probe_read_does_not_count_for_the_range() {
     if read_from_disk().is_none() {
         return;
     }
-    // In the first piece that is looked at, and in a later one.
+    // The end of the cached bytes lies in the first probed piece, and in a later one.
     for cached in [128 << 10, 384 << 10] {
         // A fast disk sometimes reads the page before the probe returns, but not each time.
         let seldom = (0..8).any(|_| !loop_thread_reads(cached));
@@ -42,7 +42,7 @@ fn page_that_a_probe_read_does_not_count_for_the_range() {
 /// Returns whether the loop's thread reads from the disk if the first `cached` bytes are cached.
 fn loop_thread_reads(cached: usize) -> bool {
     let file = cold(4 * MIB);
-    read_in(&file, 0..cached);
+    read_range(&file, 0..cached);
     let before = read_from_disk();
     let stats = sent(&file, 0, 4 * MIB);
     let read = read_from_disk().unwrap_or(0) - before.unwrap_or(0);
@@ -51,7 +51,7 @@ fn loop_thread_reads(cached: usize) -> bool {
 }
 
 /// Reads the range in another thread.
-fn read_in(file: &File, range: Range<usize>) {
+fn read_range(file: &File, range: Range<usize>) {
     let mut room = vec![0; range.len()];
     let read = || file.read_exact_at(&mut room, range.start as u64);
     thread::scope(|scope| scope.spawn(read).join().expect("no panic")).expect("read");

@@ -18,7 +18,7 @@ use sendloop::{Loop, SendFile, SendfileNotAvailableError, SendfilePhase, Socket}
 
 const MIB: usize = 1 << 20;
 
-/// A Unix pair whose far end is read where the test likes.
+/// Returns a Unix pair whose far end the test reads itself.
 fn stream() -> (Socket<UnixStream>, UnixStream) {
     let (near, far) = unix();
     far.set_nonblocking(true).expect("set");
@@ -63,7 +63,7 @@ fn one_thread() -> Loop {
 }
 
 /// Waits until the executor of [`one_thread`] has done its earlier work.
-fn executor_is_through(event_loop: &Loop) {
+fn wait_for_executor(event_loop: &Loop) {
     let (done, ended) = mpsc::channel();
     drop(event_loop.run_in_executor(move || done.send(())));
     ended.recv().expect("run");
@@ -84,7 +84,7 @@ fn prefetched_file_is_sent_in_several_steps() {
     let most = max_sent_in_one_poll(&event_loop, transfer, 16 * MIB, || {
         drain(&far);
         // The next block is in memory before this one is sent.
-        executor_is_through(&event_loop);
+        wait_for_executor(&event_loop);
     });
     // 2 MiB, and what the last step adds.
     assert!(most <= (2 << 20) + (64 << 10), "{most}");
@@ -127,7 +127,7 @@ fn busy(event_loop: &Loop) -> mpsc::Sender<()> {
 fn header_of_a_cancelled_transfer_is_sent_at_once() {
     let _test = test();
     let mut times = Vec::new();
-    for given_up in [false, true, false, true] {
+    for cancelled in [false, true, false, true] {
         let event_loop = one_thread();
         let _busy = busy(&event_loop);
         let (near, mut far) = tcp();
@@ -136,7 +136,7 @@ fn header_of_a_cancelled_transfer_is_sent_at_once() {
         let start = Instant::now();
         let transfer = event_loop.sock_sendfile(&near, &file).header(b"alone");
         let soon = Duration::from_millis(1);
-        if given_up {
+        if cancelled {
             let waited = event_loop.wait_for(transfer, soon);
             event_loop.run_until_complete(waited).expect_err("busy");
         } else {
@@ -188,7 +188,7 @@ fn slow_file_is_not_read_past_the_count() {
     let file = fs.open();
     let transfer = event_loop.sock_sendfile(&near, &file).count(4096);
     assert_eq!(event_loop.run_until_complete(transfer).expect("sent"), 4096);
-    executor_is_through(&event_loop);
+    wait_for_executor(&event_loop);
     assert_eq!(fs.reads(), 1);
     drop(near);
     assert_content(&read_rest(far), 0, 4096);
@@ -250,7 +250,7 @@ fn transfer_that_yields_in_its_first_poll_has_begun() {
     let noop = &mut Context::from_waker(Waker::noop());
     let transfer = || event_loop.sock_sendfile(&near, &file).offset(5).count(1);
     let begin = || Box::pin(transfer().into_future());
-    // One of so many finds the share of this step used up.
+    // After so many transfers, one begins when the budget of this step is used up.
     let first = (0..1000)
         .map(|_| begin())
         .find_map(|mut transfer| {
@@ -294,8 +294,8 @@ fn cancelled_transfers_close_descriptors_despite_a_busy_executor() {
     let before = descriptors();
     for _ in 0..20 {
         let transfer = event_loop.sock_sendfile(&near, &file);
-        let given_up = event_loop.wait_for(transfer, Duration::ZERO);
-        event_loop.run_until_complete(given_up).expect_err("busy");
+        let cancelled = event_loop.wait_for(transfer, Duration::ZERO);
+        event_loop.run_until_complete(cancelled).expect_err("busy");
     }
     assert_eq!(descriptors(), before);
 }

@@ -26,7 +26,7 @@ fn lateness_of(
     let ticker = Ticker::start(&event_loop);
     let transfer = event_loop.sock_sendfile(&near, &file).offset(offset);
     let sent = event_loop.run_until_complete(options(transfer));
-    // The last tick may still wait to be told.
+    // The ticker may not have recorded its last tick yet.
     event_loop.run_until_complete(event_loop.sleep(Duration::from_millis(5)));
     drop(near);
     let received = received.join().expect("read");
@@ -77,8 +77,8 @@ fn cancelled_prefetch_closes_its_file_on_an_executor_thread() {
     let ticker = Ticker::start(&event_loop);
     let transfer = event_loop.sock_sendfile(&near, &file);
     let transfer = event_loop.wait_for(transfer, Duration::from_millis(20));
-    let given_up = event_loop.run_until_complete(transfer);
-    given_up.expect_err("nobody reads the file");
+    let cancelled = event_loop.run_until_complete(transfer);
+    cancelled.expect_err("nobody reads the file");
     event_loop.run_until_complete(event_loop.sleep(Duration::from_millis(5)));
     let late = ticker.worst();
     tell.send(()).expect("it waits");

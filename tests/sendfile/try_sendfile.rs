@@ -133,7 +133,9 @@ fn try_sendfile_driven_by_add_writer_sends_a_file() {
     };
     event_loop.add_writer(&*near, step).expect("registered");
     run_until(&event_loop, || offset.get() == ODD as u64);
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
     assert!(failed.borrow().is_none());
     event_loop.remove_writer(&*near);
     drop(near);

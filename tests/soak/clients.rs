@@ -1,4 +1,4 @@
-//! The clients, in a process of their own: descriptors and memory of theirs are not the server's.
+//! The clients. Their process has its own descriptors and memory.
 
 use std::env;
 use std::io::{self, ErrorKind};
@@ -20,7 +20,7 @@ use crate::util::{new_loop, test_within};
 const SERVER: &str = "SENDLOOP_SOAK_SERVER";
 
 /// The time that the last visits may take after the end.
-pub(super) const REST: Duration = Duration::from_secs(120);
+pub(super) const LAST_VISITS: Duration = Duration::from_secs(120);
 
 /// Has them come, and waits until the last is gone.
 pub(super) fn send(addr: SocketAddr, plan: &Plan) -> Output {
@@ -45,7 +45,7 @@ fn clients_connect_and_leave() {
         return;
     };
     let plan = Plan::from_environment(0, 0, 0);
-    let _test = test_within(Duration::from_secs(plan.seconds) + REST);
+    let _test = test_within(Duration::from_secs(plan.seconds) + LAST_VISITS);
     let _limit = Limit::set(u64::MAX);
     assert!(
         Limit::now() > plan.clients + 64,
@@ -60,7 +60,7 @@ fn clients_connect_and_leave() {
         tally: Tally::default(),
     });
     let tasks: Vec<_> = (0..plan.clients)
-        .map(|client| event_loop.create_task(crowd.clone().come_again(client)))
+        .map(|client| event_loop.create_task(crowd.clone().visit_repeatedly(client)))
         .collect();
     event_loop.run_until_complete(async {
         for task in tasks {
@@ -80,7 +80,7 @@ struct Crowd {
 
 impl Crowd {
     /// Makes one visit after the other, each with its own seed.
-    async fn come_again(self: Rc<Self>, client: u64) {
+    async fn visit_repeatedly(self: Rc<Self>, client: u64) {
         let pace = self.plan.pace();
         let mut rng = Rng::with_seed(!client);
         let mut seed = (self.plan.seed << 48) + (client << 32);

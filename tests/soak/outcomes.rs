@@ -1,9 +1,9 @@
-//! The judge: what the clients met, against what the server says that it did.
+//! Compares the clients' outcomes with the server's tally.
 
 use super::plan::Plan;
 use super::tally::Tally;
 
-/// Clients that ask for nothing, and what the server says of them.
+/// The clients that send no request, and the server's names for their ends.
 const IDLE: [&str; 3] = ["silent", "fragments", "never noticed"];
 const IDLE_ENDED: [&str; 2] = ["said nothing in time", "asked for nothing"];
 

@@ -51,8 +51,8 @@ fn accept_without_descriptors_costs_no_cpu_and_heals() {
     let _test = test();
     let event_loop = new_loop();
     let file = file();
-    let patience = Duration::from_secs(60);
-    let server = Server::new(event_loop.handle(), file.path().to_owned(), patience);
+    let time_limit = Duration::from_secs(60);
+    let server = Server::new(event_loop.handle(), file.path().to_owned(), time_limit);
     let server = Rc::new(server);
     let accepting = event_loop.create_task(server.clone().serve());
     let sockets: Vec<_> = (0..CLIENTS)
@@ -74,10 +74,13 @@ fn accept_without_descriptors_costs_no_cpu_and_heals() {
     event_loop.run_until_complete(event_loop.sleep(WATCHED));
     let cpu = cpu_time() - cpu;
     let (tried, polls) = (tries() - tried, event_loop.stats().polls - polls);
-    println!("{tried} tries and {polls} turns in {WATCHED:?}, {cpu:?} of CPU time");
+    println!("{tried} tries and {polls} iterations in {WATCHED:?}, {cpu:?} of CPU time");
     assert!(tried > 0, "it was to be overloaded all the time");
     assert!(u128::from(tried) <= WATCHED.as_millis() / PAUSE.as_millis() + 1);
-    assert!(polls <= 3 * tried + 3, "{polls} turns for {tried} tries");
+    assert!(
+        polls <= 3 * tried + 3,
+        "{polls} iterations for {tried} tries"
+    );
     // It would be all of it if anything were tried again at once.
     assert!(cpu < WATCHED / 5, "{cpu:?} of CPU time");
     assert!(clients.iter().filter(|client| client.done()).count() == ROOM);

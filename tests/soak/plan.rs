@@ -18,7 +18,7 @@ pub(super) struct Plan {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// For how long the server has a client do nothing.
-    pub(super) patience: Duration,
+    pub(super) time_limit: Duration,
     /// The longest that a client pauses for.
     pause: Duration,
 }
@@ -68,8 +68,8 @@ impl Plan {
     /// With enough descriptors, as many clients as possible are connected at once. Otherwise
     /// clients leave soon, so that the queue moves.
     pub(super) fn pace(&self) -> Pace {
-        let millis = |patience, pause| Pace {
-            patience: Duration::from_millis(patience),
+        let millis = |time_limit, pause| Pace {
+            time_limit: Duration::from_millis(time_limit),
             pause: Duration::from_millis(pause),
         };
         match self.is_roomy() {

@@ -6,11 +6,11 @@ use super::request::{HEAD, REFUSED, Request};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Whole,
-    /// The server had no descriptor for a file, and said so.
+    /// The server reported that it had no descriptor for the file.
     Refused,
     /// It ended before everything had come.
     Cut,
-    /// A reset before anything came: the server has never known of this client, or no longer does.
+    /// A reset before the first byte: the server does not know this client.
     TurnedAway,
 }
 

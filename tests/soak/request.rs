@@ -40,7 +40,7 @@ const MUST_ARRIVE: u8 = 8;
 pub(super) struct Request {
     pub(super) what: What,
     ways: u8,
-    /// Milliseconds after which the server gives up; none if 0.
+    /// Milliseconds after which the server cancels its transfer, or 0.
     deadline: u16,
     offset: u32,
     count: u32,

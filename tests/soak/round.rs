@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sendloop::{Loop, Task};
 
-use super::clients::{REST, send};
+use super::clients::{LAST_VISITS, send};
 use super::held::{Held, threads};
 use super::limit::Limit;
 use super::live::live;
@@ -17,13 +17,13 @@ use super::server::{Server, file};
 use super::tally::Tally;
 use crate::util::{new_loop, run_until, test_within};
 
-/// The task that accepts and the one that watches.
+/// The number of the server's own tasks: one accepts, and one records the peak.
 const OWN_TASKS: usize = 2;
 
 /// The most bytes that allocated memory may grow after the second round.
 ///
 /// Each task of the peak adds a little, because a loop keeps the capacity of its tables.
-const NEAR: usize = 64 << 10;
+const MAX_DIFFERENCE: usize = 64 << 10;
 const KEPT: usize = 64;
 
 struct Running {
@@ -35,8 +35,8 @@ struct Running {
 impl Running {
     fn start(plan: &Plan, path: &std::path::Path) -> Running {
         let event_loop = new_loop();
-        let patience = plan.pace().patience;
-        let server = Server::new(event_loop.handle(), path.to_owned(), patience);
+        let time_limit = plan.pace().time_limit;
+        let server = Server::new(event_loop.handle(), path.to_owned(), time_limit);
         let server = Rc::new(server);
         let tasks = [
             event_loop.create_task(server.clone().serve()),
@@ -68,13 +68,13 @@ impl Running {
         run_until(&self.event_loop, || {
             let tasks = self.event_loop.stats().tasks;
             let is_over = tasks == OWN_TASKS && !self.server.is_awaited();
-            is_over || start.elapsed() > REST / 4
+            is_over || start.elapsed() > LAST_VISITS / 4
         });
         (Tally::parse(&said), Held::now(&self.event_loop))
     }
 }
 
-/// Gives the bytes that are allocated for it until the test's end, where it is kept back so long.
+/// Prints a report, and returns the bytes that the test harness allocates to capture it.
 fn print(report: &str) -> usize {
     let before = live();
     println!("{report}");
@@ -85,7 +85,7 @@ fn print(report: &str) -> usize {
 /// more.
 #[track_caller]
 fn soak(plan: Plan) {
-    let _test = test_within(2 * (Duration::from_secs(plan.seconds) + REST));
+    let _test = test_within(2 * (Duration::from_secs(plan.seconds) + LAST_VISITS));
     let file = file();
     let _limit = Limit::set(plan.descriptors);
     let (allocated, alone) = (live(), threads());
@@ -119,14 +119,14 @@ fn soak(plan: Plan) {
         assert_eq!(held.tasks, OWN_TASKS, "tasks");
         assert_eq!(held.registered, 1, "the listener alone is in the poller");
     }
-    let kept = NEAR + KEPT * server.peak.get().tasks;
+    let kept = MAX_DIFFERENCE + KEPT * server.peak.get().tasks;
     assert!(after.live <= between.live + kept, "memory");
     check_outcomes(&plan, &clients, &server.tally, lost);
     drop((running, clients, more_clients, report));
     // A dropped loop does not wait for its executor's threads. They keep their resources until they
     // end.
     let start = Instant::now();
-    while threads() > alone && start.elapsed() < REST {
+    while threads() > alone && start.elapsed() < LAST_VISITS {
         thread::yield_now();
     }
     let left = live().saturating_sub(allocated + kept_back);

@@ -160,7 +160,9 @@ fn connect_retries_a_unix_listener_with_a_full_queue() {
             })
         })
         .collect();
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
     assert!(event_loop.next_timeout().is_some(), "somebody asks again");
     event_loop.run_until_complete(async {
         for _ in 0..10 {
@@ -203,7 +205,9 @@ fn begin_connect(
 ) -> sendloop::Task<io::Result<()>> {
     let (handle, client) = (event_loop.handle(), client.clone());
     let task = event_loop.create_task(async move { handle.sock_connect(&client, &addr).await });
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
     assert!(!task.done(), "the queue is full");
     task
 }
@@ -239,7 +243,9 @@ fn late_refusal_reaches_the_connect_beside_a_reader() {
                 false => Ok(()),
             }
         });
-        event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+        event_loop
+            .run_once(Some(Duration::ZERO))
+            .expect("an iteration");
         assert_eq!(reads.done(), !with_reader);
         drop((listener, filling));
         // The system tries again after a second, and is refused then.
@@ -271,7 +277,9 @@ fn cancelled_connect(event_loop: &Loop, client: &Rc<Socket<TcpStream>>, addr: So
     let task = event_loop.create_task(async move { handle.sock_connect(&client, &addr).await });
     // It runs after the task's first step.
     event_loop.call_soon(move || assert!(task.cancel()));
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
 }
 
 #[test]
@@ -285,7 +293,9 @@ fn connect_after_a_refused_cancelled_one_starts_again() {
         cancelled_connect(&event_loop, &client, addr);
         match between {
             0 => {}
-            1 => event_loop.run_once(Some(Duration::ZERO)).expect("a turn"),
+            1 => event_loop
+                .run_once(Some(Duration::ZERO))
+                .expect("an iteration"),
             _ => drop(client.get_ref().take_error().expect("a socket")),
         }
         listener.listen(1).expect("bound");
@@ -395,7 +405,9 @@ fn shutdown_fails_a_pending_connect_beside_a_reader() {
                 }
             });
             // The reader waits before the connect does: it is polled first.
-            event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+            event_loop
+                .run_once(Some(Duration::ZERO))
+                .expect("an iteration");
             assert_eq!(reads.done(), !with_reader);
             let _ = client.get_ref().shutdown(how);
             if with_reader {

@@ -61,7 +61,7 @@ fn impossible_host_names_are_refused_before_the_lookup() {
             "{error}"
         );
     }
-    // The longest one that there can be is looked up.
+    // The longest valid name reaches the lookup.
     for host in ["x".repeat(253), "x".repeat(253) + "."] {
         let failed = event_loop.run_until_complete(event_loop.connect(&host, 80));
         let error = failed.expect_err("the executor is shut down");

@@ -22,7 +22,7 @@ struct Connection {
     far: UnixStream,
 }
 
-/// All connections, and the numbers by which they choose whom they end.
+/// All connections, and the random numbers that select which one to close.
 struct Field {
     places: RefCell<Vec<Option<Connection>>>,
     random: RefCell<Random>,
@@ -50,7 +50,7 @@ impl Field {
         }
     }
 
-    /// Closes a connection that is not the caller's, and puts a new one in its place.
+    /// Closes another connection, and puts a new one into its slot.
     fn end_one(self: &Rc<Field>, event_loop: &LoopHandle, caller: u32) {
         let victim = self.random.borrow_mut().below(MANY);
         let there = self.places.borrow_mut()[victim].take();

@@ -23,7 +23,7 @@ fn counter() -> (Rc<Cell<u32>>, impl FnMut() + 'static) {
 fn run_brief_iteration(event_loop: &sendloop::Loop) {
     event_loop
         .run_once(Some(Duration::from_millis(20)))
-        .expect("a turn");
+        .expect("an iteration");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn reused_descriptor_gets_no_events_of_the_closed_one() {
     event_loop.add_reader(&reader, count).expect("watched");
     let number = std::os::fd::AsRawFd::as_raw_fd(&reader);
     drop((reader, writer));
-    // The lowest free number is used again.
+    // The kernel reuses the lowest free descriptor.
     let (reader, mut writer) = pipe();
     assert_eq!(std::os::fd::AsRawFd::as_raw_fd(&reader), number);
     let (fresh, count) = counter();
@@ -275,7 +275,7 @@ fn urgent_tcp_data_calls_no_callback_and_costs_no_iterations() {
         let end = event_loop.call_later(Duration::from_millis(30), || {});
         let polls = event_loop.stats().polls;
         while event_loop.next_timeout().is_some() {
-            event_loop.run_once(None).expect("a turn");
+            event_loop.run_once(None).expect("an iteration");
         }
         // One for the timer and its callback each, and a few in which epoll reports nothing of interest.
         assert!(event_loop.stats().polls - polls < 10);

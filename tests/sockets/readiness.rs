@@ -1,6 +1,6 @@
-//! `readable` and `writable` on any descriptor, callbacks removed by number, and what `Socket::new`
-//! refuses.
-#![allow(unsafe_code, reason = "descriptors are closed behind the loop's back")]
+//! `readable` and `writable` on any descriptor, removal of callbacks by descriptor number, and the
+//! errors of `Socket::new`.
+#![allow(unsafe_code, reason = "descriptors are closed later the loop's back")]
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -268,7 +268,7 @@ fn cancelled_tasks_that_read_a_childs_output_leave_nothing_behind() {
     for _ in 0..5 {
         event_loop
             .run_once(Some(Duration::from_millis(5)))
-            .expect("a turn");
+            .expect("an iteration");
     }
     assert_eq!(event_loop.stats().registered, 20);
     for task in &tasks {
@@ -335,12 +335,12 @@ fn wait_continues_if_another_task_took_the_bytes() {
         assert_eq!(event_loop.stats().registered, 1);
         writer.write_all(b"x").expect("room");
         run_until(&event_loop, || got.get() == n);
-        // The others have looked, and do not keep the loop busy.
+        // The other tasks have tried, and do not keep the loop busy.
         (0..20).for_each(|_| run_iteration(&event_loop));
         let polls = event_loop.stats().polls;
         event_loop
             .run_once(Some(Duration::from_millis(10)))
-            .expect("a turn");
+            .expect("an iteration");
         assert_eq!((got.get(), event_loop.stats().polls - polls), (n, 1));
         let left = event_loop.next_timeout();
         assert_eq!(left, None);
@@ -504,7 +504,7 @@ fn closing_the_loop_ends_a_wait_with_an_error() {
     assert_eq!(woken.get(), 1);
 }
 
-/// Closes a descriptor by its number. The caller forgets its owner.
+/// Closes a descriptor. The caller forgets its owner.
 fn close_number(number: RawFd) {
     // SAFETY: the test forgets the owner.
     drop(unsafe { OwnedFd::from_raw_fd(number) });
@@ -650,7 +650,7 @@ fn remove_reader_raw_leaves_the_loops_own_descriptors_alone() {
     let numbers = [reader.as_raw_fd(), writer.as_raw_fd()];
     event_loop.add_reader(&reader, || {}).expect("watched");
     drop((reader, writer));
-    // The loop's signal pipe gets the numbers.
+    // The loop's signal pipe gets the closed descriptors.
     let calls = Rc::new(Cell::new(0));
     let counts = calls.clone();
     let count = move || counts.set(counts.get() + 1);

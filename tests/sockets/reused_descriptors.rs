@@ -13,20 +13,20 @@ use sendloop::{Loop, Socket};
 
 /// A pipe whose reader has an fd callback. It was closed without the loop's knowledge, and a
 /// duplicate is open.
-struct Ghost {
+struct StaleFd {
     number: RawFd,
     calls: Rc<Cell<u32>>,
     _dup: File,
     writer: File,
 }
 
-fn ghost(event_loop: &Loop) -> Ghost {
+fn ghost(event_loop: &Loop) -> StaleFd {
     let (reader, writer) = pipe();
     let calls = Rc::new(Cell::new(0));
     let counts = calls.clone();
     let count = move || counts.set(counts.get() + 1);
     event_loop.add_reader(&reader, count).expect("watched");
-    Ghost {
+    StaleFd {
         number: reader.as_raw_fd(),
         calls,
         _dup: reader.try_clone().expect("a dup"),
@@ -34,9 +34,9 @@ fn ghost(event_loop: &Loop) -> Ghost {
     }
 }
 
-/// A socket with the number of the ghost, and its peer.
+/// A socket that reuses the stale descriptor, and its peer.
 #[track_caller]
-fn with_number_of(ghost: &Ghost) -> (Rc<Socket<UnixStream>>, UnixStream) {
+fn with_fd_of(ghost: &StaleFd) -> (Rc<Socket<UnixStream>>, UnixStream) {
     let (near, far) = pair();
     assert_eq!(near.get_ref().as_raw_fd(), ghost.number);
     (near, far)
@@ -47,7 +47,7 @@ fn stale_fd_callback_takes_no_events_from_the_next_socket() {
     let _test = test();
     let event_loop = new_loop();
     let mut ghost = ghost(&event_loop);
-    let (near, mut far) = with_number_of(&ghost);
+    let (near, mut far) = with_fd_of(&ghost);
     let waits = receiver(&event_loop, &near, 10);
     ghost.writer.write_all(b"for the dup").expect("room");
     run_iteration(&event_loop);
@@ -64,8 +64,8 @@ fn due_fd_callback_of_a_reused_descriptor_takes_nothing() {
     let event_loop = new_loop();
     let mut ghost = ghost(&event_loop);
     ghost.writer.write_all(b"for the dup").expect("room");
-    let (near, mut far) = with_number_of(&ghost);
-    // Its first step is in front of the watcher's call in the line of the turn that finds the event.
+    let (near, mut far) = with_fd_of(&ghost);
+    // In the iteration that finds the event, the task's first step runs before the fd callback.
     let (handle, own) = (event_loop.handle(), near.clone());
     let waits =
         event_loop.create_task(async move { handle.sock_recv(&own, 10).await.expect("received") });
@@ -81,7 +81,7 @@ fn stale_registration_causes_no_iterations() {
     let _test = test();
     let event_loop = new_loop();
     let mut ghost = ghost(&event_loop);
-    let (near, far) = with_number_of(&ghost);
+    let (near, far) = with_fd_of(&ghost);
     receiver(&event_loop, &near, 10).cancel();
     drop((near, far));
     ghost.writer.write_all(b"for the dup").expect("room");

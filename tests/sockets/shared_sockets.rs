@@ -64,8 +64,8 @@ fn cancelled_recv_removes_its_waker_and_loses_nothing() {
     let counted = Arc::new(WakeCount::default());
     let waker = Waker::from(counted.clone());
     {
-        let mut given_up = pin!(event_loop.sock_recv(&near, 10));
-        let polled = given_up.as_mut().poll(&mut Context::from_waker(&waker));
+        let mut cancelled = pin!(event_loop.sock_recv(&near, 10));
+        let polled = cancelled.as_mut().poll(&mut Context::from_waker(&waker));
         assert!(polled.is_pending());
         assert_eq!(Arc::strong_count(&counted), 3);
     }

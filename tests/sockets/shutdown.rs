@@ -86,7 +86,7 @@ where
     }
 }
 
-/// The same for one that has nothing to say but the end.
+/// Checks an operation whose only sign of the shutdown is the end of the stream.
 #[track_caller]
 fn assert_ends<T, F>(make: impl Fn() -> T, operation: F)
 where

@@ -1,4 +1,4 @@
-//! Sockets that are closed while others wait, numbers that are used again, and sockets of two loops.
+//! Sockets that are closed during a wait, reused descriptors, and sockets of two loops.
 
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
@@ -18,10 +18,10 @@ fn reused_descriptor_gets_no_old_events() {
     for round in 0..100_u8 {
         let (near, mut far) = pair();
         let number = near.as_fd().as_raw_fd();
-        let given_up = receiver(&event_loop, &near, 10);
+        let cancelled = receiver(&event_loop, &near, 10);
         // Its event waits in the kernel when the socket is closed.
         far.write_all(b"late").expect("room");
-        given_up.cancel();
+        cancelled.cancel();
         let near = Rc::try_unwrap(near).expect("nobody else has it");
         let inside = near.into_inner();
         assert_eq!(event_loop.stats().registered, 1);

@@ -1,4 +1,4 @@
-//! The end of a stream arrives, behind all data and whatever the timing.
+//! The end of a stream arrives after all data, with any timing.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -69,7 +69,7 @@ fn data_and_end_arrive_together_or_apart() {
         });
         let received = event_loop.run_until_complete(async {
             if round % 3 > 0 {
-                // In the poller before anything comes.
+                // The socket is registered before any data arrives.
                 let early = event_loop.wait_for(event_loop.sock_recv(&near, 9), Duration::ZERO);
                 early.await.expect_err("nothing sent yet");
             }

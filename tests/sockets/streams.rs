@@ -178,13 +178,17 @@ fn poll_send_waits_for_a_running_sendall() {
     let (handle, whole) = (event_loop.handle(), near.clone());
     let whole =
         event_loop.create_task(async move { handle.sock_sendall(&whole, &[b'a'; ODD]).await });
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
     let (handle, adapter) = (event_loop.handle(), near.clone());
     let adapter = event_loop.create_task(async move {
         let sent = poll_fn(|cx| handle.poll_send(cx, &adapter, b"b"));
         assert_eq!(sent.await.expect("sent"), 1);
     });
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
     assert!(!whole.done() && !adapter.done());
     drop(near);
     let received = reader(far);

@@ -98,7 +98,7 @@ fn the_end_of_a_stream_wakes_all_its_readers_at_once() {
     assert!(tasks.iter().all(Task::done));
 }
 
-/// Polls `future` once and keeps it, so that it waits without anybody to go on with it.
+/// Polls `future` once and keeps it. No task polls it again.
 async fn hold<F: Future + Unpin>(mut future: F) -> F {
     let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut future).poll(cx).is_ready())).await;
     assert!(!polled, "nothing has come yet");
@@ -204,7 +204,7 @@ fn an_fd_callback_and_tasks_of_one_socket_both_get_their_events() {
     all.extend(tasks.into_iter().flat_map(|task| ended(&event_loop, task)));
     all.sort_unstable();
     assert_eq!(all, b"abcdef");
-    // Without the callback, the tasks go on as before.
+    // Without the callback, the tasks receive as before.
     let later = receiver(&event_loop, &near, 1);
     far.write_all(b"g").expect("room");
     assert_eq!(ended(&event_loop, later), b"g");

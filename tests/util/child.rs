@@ -1,4 +1,4 @@
-//! Scenarios that run in a child process of their own, because they change the process.
+//! Scenarios that change their process, so each runs in a child process.
 #![allow(unsafe_code, reason = "signals are set and sent by libc alone")]
 #![allow(
     dead_code,
@@ -72,7 +72,7 @@ pub fn print_line(what: &str) {
 }
 
 impl Scenario {
-    /// Waits until the child says exactly this.
+    /// Waits until the child prints exactly this line.
     #[track_caller]
     pub fn expect_line(&mut self, what: &str) {
         let mut line = String::new();

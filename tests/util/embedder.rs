@@ -15,7 +15,7 @@ use sendloop::Loop;
 use crate::util::run_iteration;
 
 /// The time within which the descriptor becomes readable, or a wake-up was lost.
-pub const FOR_EVER: Duration = Duration::from_secs(20);
+pub const HANG_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// True if a timer makes the descriptor readable. Elsewhere the embedder asks for `next_timeout`.
 pub const HAS_TIMER: bool = cfg!(any(target_os = "linux", target_os = "android"));
@@ -36,22 +36,23 @@ pub fn becomes_readable(event_loop: &Loop, limit: Duration) -> bool {
     is_readable(event_loop.as_fd(), limit)
 }
 
-/// Runs iterations until `done`, each after a poll(2) of the descriptor alone. Returns their
-/// number.
+/// Runs iterations until `done`, each after a poll(2) of the descriptor alone.
+///
+/// It returns the number of iterations.
 #[track_caller]
 pub fn drive(event_loop: &Loop, done: impl Fn() -> bool) -> usize {
-    let mut turns = 0;
+    let mut iterations = 0;
     while !done() {
         let timeout = event_loop.next_timeout().filter(|_| !HAS_TIMER);
-        let spoke = becomes_readable(event_loop, timeout.unwrap_or(FOR_EVER));
+        let spoke = becomes_readable(event_loop, timeout.unwrap_or(HANG_TIMEOUT));
         assert!(
             spoke || timeout.is_some(),
             "nothing made the descriptor readable"
         );
         run_iteration(event_loop);
-        turns += 1;
+        iterations += 1;
     }
-    turns
+    iterations
 }
 
 /// Asserts that the loop has nothing to do: no timeout, and a descriptor that is not readable.

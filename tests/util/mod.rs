@@ -24,7 +24,7 @@ use rustix::time::{ClockId, clock_gettime};
 use sendloop::{Loop, Socket};
 use socket2::SockRef;
 
-/// Calls a function where it is dropped.
+/// Calls a function on drop.
 pub struct CallOnDrop<F: FnMut()>(pub F);
 
 impl<F: FnMut()> Drop for CallOnDrop<F> {
@@ -95,17 +95,17 @@ pub fn test() -> Test {
 }
 
 /// The same for one that may take so long.
-pub fn test_within(patience: Duration) -> Test {
+pub fn test_within(time_limit: Duration) -> Test {
     let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let done = Arc::new(AtomicBool::new(false));
     let seen = done.clone();
     let name = thread::current().name().unwrap_or("a test").to_owned();
-    let patience = patience.max(min_time_limit());
+    let time_limit = time_limit.max(min_time_limit());
     thread::spawn(move || {
         let start = Instant::now();
         while !seen.load(Ordering::Relaxed) {
             thread::park_timeout(Duration::from_millis(100));
-            if start.elapsed() > patience {
+            if start.elapsed() > time_limit {
                 eprintln!("{name} hangs");
                 std::process::abort();
             }
@@ -241,7 +241,7 @@ pub fn narrow_unix() -> (Socket<UnixStream>, UnixStream) {
     (near, far)
 }
 
-/// Reads all that comes, on a thread.
+/// Reads everything on a thread.
 pub fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut all = Vec::new();
@@ -281,13 +281,13 @@ pub fn run_iteration(event_loop: &Loop) {
     ran.expect("an iteration");
 }
 
-/// Takes turns until `done`, without waiting longer than a few milliseconds in one.
+/// Runs iterations until `done`, each with a timeout of a few milliseconds.
 #[track_caller]
 pub fn run_until(event_loop: &Loop, mut done: impl FnMut() -> bool) {
     while !done() {
         event_loop
             .run_once(Some(Duration::from_millis(5)))
-            .expect("a turn");
+            .expect("an iteration");
     }
 }
 

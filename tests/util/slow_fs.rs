@@ -51,7 +51,7 @@ const READS: INodeNo = INodeNo(3);
 /// The time for which the kernel caches names and sizes.
 ///
 /// Only reads are slow, and nothing else waits for the server, unless a test asks for it.
-const FOR_EVER: Duration = Duration::from_secs(1 << 20);
+const CACHE_TIME: Duration = Duration::from_secs(1 << 20);
 
 /// How the kernel caches the pages of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +177,7 @@ fn mount_detached(device: &File) -> io::Result<OwnedFd> {
     Ok(root?)
 }
 
-/// The server, where [`SlowFs::mount`] has started it. Among the other tests it does nothing.
+/// Runs the server if [`SlowFs::mount`] has started it. Otherwise it does nothing.
 #[test]
 fn serve() {
     let Ok(serve) = env::var(SERVE) else { return };
@@ -193,7 +193,7 @@ fn serve() {
     let stdin = io::stdin();
     let device = stdin.as_fd().try_clone_to_owned().expect("the device");
     let mut config = Config::default();
-    // Reads that the kernel makes at once are slept through at once, and nothing else waits behind them.
+    // Each thread sleeps through one read, so concurrent reads do not wait for each other.
     config.n_threads = Some(16);
     let session = Session::from_fd(served, device, SessionACL::Owner, config).expect("a session");
     let served = session.spawn().expect("threads").join();
@@ -241,7 +241,7 @@ impl Served {
     /// For how long the size need not be asked for again.
     fn valid(&self) -> Duration {
         match self.attributes {
-            Duration::ZERO => FOR_EVER,
+            Duration::ZERO => CACHE_TIME,
             _ => Duration::ZERO,
         }
     }
@@ -259,7 +259,7 @@ impl Filesystem for Served {
     fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match name.to_str() {
             Some("file") => reply.entry(&self.valid(), &self.attr(FILE), Generation(0)),
-            Some("reads") => reply.entry(&FOR_EVER, &self.attr(READS), Generation(0)),
+            Some("reads") => reply.entry(&CACHE_TIME, &self.attr(READS), Generation(0)),
             _ => reply.error(Errno::ENOENT),
         }
     }
@@ -270,7 +270,7 @@ impl Filesystem for Served {
                 thread::sleep(self.attributes);
                 reply.attr(&self.valid(), &self.attr(ino));
             }
-            _ => reply.attr(&FOR_EVER, &self.attr(ino)),
+            _ => reply.attr(&CACHE_TIME, &self.attr(ino)),
         }
     }
 

@@ -39,7 +39,7 @@ pub fn result(event_loop: &Loop, task: Task<Vec<u8>>) -> Vec<u8> {
 /// One byte more than 2 MiB.
 pub const LARGE: usize = (2 << 20) + 1;
 
-/// All that comes until the end, in pieces of at most so many bytes.
+/// Reads everything up to the end of the stream, in pieces of limited size.
 pub async fn read_all<T: AsFd>(event_loop: &LoopHandle, from: &Socket<T>, piece: usize) -> Vec<u8> {
     let mut all = Vec::new();
     loop {

@@ -12,22 +12,22 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sendloop::{LoopHandle, Socket};
 
 /// The time in which the loop must report an event, on a busy machine.
-const RESPITE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The message of a time-out that should not have happened.
 const READY: &str = "the time is over, and the socket is ready";
 
-pub(super) struct Patience {
+pub(super) struct TimeLimit {
     event_loop: LoopHandle,
     pub(super) time: Duration,
 }
 
-impl Patience {
-    pub(super) fn new(event_loop: LoopHandle, time: Duration) -> Patience {
-        Patience { event_loop, time }
+impl TimeLimit {
+    pub(super) fn new(event_loop: LoopHandle, time: Duration) -> TimeLimit {
+        TimeLimit { event_loop, time }
     }
 
-    /// The operation, which waits for what `side` says, within the time.
+    /// Runs an operation that waits for `side`, within the time limit.
     pub(super) async fn with<T>(
         &self,
         sock: &Socket<TcpStream>,
@@ -43,13 +43,13 @@ impl Patience {
             Err(_) if is_ready(sock, side) && self.is_woken().await => {
                 Err(io::ErrorKind::TimedOut.into())
             }
-            Err(_) => Err(out_of_time(sock, side)),
+            Err(_) => Err(time_out_error(sock, side)),
         }
     }
 
     /// Returns whether another source has woken this task.
     async fn is_woken(&self) -> bool {
-        let mut respite = pin!(self.event_loop.sleep(RESPITE));
+        let mut respite = pin!(self.event_loop.sleep(GRACE));
         let mut polls = 0;
         poll_fn(|cx| {
             polls += 1;
@@ -65,7 +65,7 @@ impl Patience {
 /// Returns the error of a time-out.
 ///
 /// If the socket is ready, the client was not slow: the loop has lost an event.
-pub(super) fn out_of_time(sock: &Socket<TcpStream>, side: PollFlags) -> io::Error {
+pub(super) fn time_out_error(sock: &Socket<TcpStream>, side: PollFlags) -> io::Error {
     match is_ready(sock, side) {
         false => io::ErrorKind::TimedOut.into(),
         true => io::Error::new(io::ErrorKind::TimedOut, READY),
