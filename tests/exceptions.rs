@@ -10,10 +10,10 @@ use sendloop::{ExceptionContext, Loop, Socket};
 use util::*;
 
 fn listening(event_loop: &Loop) -> Rc<RefCell<Vec<String>>> {
-    let heard = Rc::new(RefCell::new(Vec::new()));
-    let ears = heard.clone();
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let ears = reports.clone();
     event_loop.set_exception_handler(move |context| ears.borrow_mut().push(context.to_string()));
-    heard
+    reports
 }
 
 struct PanicsWhenDropped;
@@ -28,23 +28,25 @@ impl Drop for PanicsWhenDropped {
 fn unretrieved_panic_is_reported_once_when_the_task_is_dropped() {
     let _test = test();
     let event_loop = new_loop();
-    let heard = listening(&event_loop);
+    let reports = listening(&event_loop);
     let kept = event_loop.create_task(async { panic!("kept") });
     let taken = event_loop.create_task(async { panic!("taken") });
     drop(event_loop.create_task(async { panic!("detached") }));
     event_loop.run_until_complete(taken).expect_err("a panic");
-    assert_eq!(heard.borrow().len(), 1);
-    assert!(heard.borrow()[0].contains("detached") && heard.borrow()[0].contains("exceptions.rs"));
+    assert_eq!(reports.borrow().len(), 1);
+    assert!(
+        reports.borrow()[0].contains("detached") && reports.borrow()[0].contains("exceptions.rs")
+    );
     drop(kept);
-    assert_eq!(heard.borrow().len(), 2);
-    assert!(heard.borrow()[1].contains("kept"));
+    assert_eq!(reports.borrow().len(), 2);
+    assert!(reports.borrow()[1].contains("kept"));
 }
 
 #[test]
 fn panics_in_destructors_are_reported_wherever_the_loop_drops() {
     let _test = test();
     let event_loop = new_loop();
-    let heard = listening(&event_loop);
+    let reports = listening(&event_loop);
     let bomb = PanicsWhenDropped;
     let task = event_loop.create_task(async move {
         let _bomb = bomb;
@@ -52,12 +54,12 @@ fn panics_in_destructors_are_reported_wherever_the_loop_drops() {
     });
     event_loop.run_until_complete(async {});
     assert!(task.cancel() && task.cancelled());
-    assert_eq!(heard.borrow().len(), 1);
+    assert_eq!(reports.borrow().len(), 1);
     let (soon, later) = (PanicsWhenDropped, PanicsWhenDropped);
     event_loop.call_soon(move || drop(soon));
     event_loop.call_later(std::time::Duration::from_secs(9), move || drop(later));
     drop(event_loop);
-    assert_eq!(heard.borrow().len(), 3);
+    assert_eq!(reports.borrow().len(), 3);
 }
 
 #[test]
@@ -99,9 +101,9 @@ fn replaced_handler_may_panic_in_its_destructor() {
 fn handler_receives_exceptions_that_the_program_reports() {
     let _test = test();
     let event_loop = new_loop();
-    let heard = listening(&event_loop);
+    let reports = listening(&event_loop);
     event_loop.call_exception_handler(ExceptionContext::new("mine"));
-    assert_eq!(*heard.borrow(), ["mine"]);
+    assert_eq!(*reports.borrow(), ["mine"]);
 }
 
 #[test]

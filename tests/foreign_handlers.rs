@@ -234,6 +234,7 @@ fn foreign_handler_may_call_ours_after_removal() {
         drop(event_loop);
         assert_foreign(chaining());
         // An invalid signal number does no harm either.
+        // SAFETY: it is the handler that sigaction returned.
         let ours: extern "C" fn(libc::c_int) = unsafe { mem::transmute(ours) };
         for number in [0, -1, 64, 65, i32::MAX, i32::MIN] {
             ours(number);

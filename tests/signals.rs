@@ -637,7 +637,7 @@ fn a_dropped_recv_loses_no_signal_and_keeps_no_waker() {
     let waited = event_loop.wait_for(signal.recv(), brief);
     event_loop
         .run_until_complete(waited)
-        .expect_err("nothing came");
+        .expect_err("no signal arrived");
 }
 
 #[test]

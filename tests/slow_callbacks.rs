@@ -72,7 +72,7 @@ fn hold() {
 
 /// The line of this call, as the log names it, and the one `after` lines below it.
 #[track_caller]
-fn line_below(after: u32) -> String {
+fn location_below(after: u32) -> String {
     let here = Location::caller();
     format!("{}:{}:", here.file(), here.line() + after)
 }
@@ -84,12 +84,18 @@ fn run_slow_iteration(event_loop: &Loop) {
 
 /// One warning was heard, about that: made there, and how long it took.
 #[track_caller]
-fn assert_one(what: &str, place: &str) {
-    let heard = logged();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    let expected = format!("WARN a {what} made at {place}");
-    assert!(heard[0].starts_with(&expected), "{heard:?}: not {place}");
-    assert!(heard[0].contains("held the loop for"), "{heard:?}");
+fn assert_one(what: &str, location: &str) {
+    let lines_logged = logged();
+    assert_eq!(lines_logged.len(), 1, "{lines_logged:?}");
+    let expected = format!("WARN a {what} made at {location}");
+    assert!(
+        lines_logged[0].starts_with(&expected),
+        "{lines_logged:?}: not {location}"
+    );
+    assert!(
+        lines_logged[0].contains("held the loop for"),
+        "{lines_logged:?}"
+    );
 }
 
 #[test]
@@ -97,20 +103,20 @@ fn slow_callback_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.call_soon(hold);
     run_slow_iteration(&event_loop);
-    assert_one("callback", &place);
+    assert_one("callback", &location);
 
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.call_later(Duration::from_millis(1), hold);
     run_until(&event_loop, || !lines().is_empty());
-    assert_one("callback", &place);
+    assert_one("callback", &location);
 
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.call_at(event_loop.time(), hold);
     run_slow_iteration(&event_loop);
-    assert_one("callback", &place);
+    assert_one("callback", &location);
 }
 
 #[test]
@@ -119,16 +125,16 @@ fn slow_fd_callback_is_logged_with_its_location() {
     listen();
     let event_loop = debug_loop(LIMIT);
     let (near, far) = Socket::pair().expect("a pair");
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.add_reader(&near, hold).expect("watched");
     far.get_ref().write_all(b"x").expect("room");
     run_slow_iteration(&event_loop);
-    assert_one("callback", &place);
+    assert_one("callback", &location);
     event_loop.remove_reader(&near);
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.add_writer(&near, hold).expect("watched");
     run_slow_iteration(&event_loop);
-    assert_one("callback", &place);
+    assert_one("callback", &location);
     event_loop.remove_writer(&near);
 }
 
@@ -143,18 +149,18 @@ fn slow_task_step_is_logged_with_the_tasks_location() {
         handle.sleep(Duration::ZERO).await;
         hold();
     };
-    let place = line_below(1);
+    let location = location_below(1);
     let task = event_loop.create_task(steps);
     run_slow_iteration(&event_loop);
-    assert_one("task", &place);
+    assert_one("task", &location);
     run_slow_iteration(&event_loop);
-    assert_one("task", &place);
+    assert_one("task", &location);
     assert!(task.done());
 
-    let place = line_below(1);
+    let location = location_below(1);
     task.add_done_callback(hold);
     run_slow_iteration(&event_loop);
-    assert_one("callback", &place);
+    assert_one("callback", &location);
 }
 
 #[test]
@@ -162,9 +168,9 @@ fn slow_step_of_the_main_future_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.run_until_complete(async { hold() });
-    assert_one("run_until_complete", &place);
+    assert_one("run_until_complete", &location);
 }
 
 #[test]
@@ -173,13 +179,13 @@ fn slow_callback_that_panics_is_logged_as_slow() {
     listen();
     let event_loop = debug_loop(LIMIT);
     event_loop.set_exception_handler(|_| {});
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.call_soon(|| {
         hold();
         panic!("slowly");
     });
     run_slow_iteration(&event_loop);
-    assert_one("callback", &place);
+    assert_one("callback", &location);
 }
 
 #[test]
@@ -188,11 +194,11 @@ fn slow_remote_call_is_logged_with_its_location() {
     listen();
     let event_loop = debug_loop(LIMIT);
     let remote = event_loop.remote();
-    let place = line_below(1);
+    let location = location_below(1);
     let call = move || remote.call_soon_threadsafe(hold).expect("open");
     thread::spawn(call).join().expect("called");
     run_slow_iteration(&event_loop);
-    assert_one("callback", &place);
+    assert_one("callback", &location);
 }
 
 #[test]
@@ -200,13 +206,13 @@ fn slow_signal_handler_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
-    let place = line_below(1);
+    let location = location_below(1);
     let set = event_loop.add_signal_handler(libc::SIGUSR1, hold);
     set.expect("set");
     let usr1 = rustix::process::Signal::USR1;
     rustix::process::kill_process(rustix::process::getpid(), usr1).expect("sent");
     // On a slow machine the loop's own callback, which hands signals on, may have a line too.
-    let expected = format!("WARN a callback made at {place}");
+    let expected = format!("WARN a callback made at {location}");
     let its_own = || {
         lines()
             .iter()
@@ -283,7 +289,7 @@ fn child_prints_its_debug_mode() {
     let by_hand = Loop::builder().debug(false).build().expect("a loop");
     assert!(!by_hand.get_debug());
     println!(
-        "debug: {}, {} heard",
+        "debug: {}, {} logged",
         event_loop.get_debug(),
         logged().len()
     );
@@ -303,10 +309,10 @@ fn environment_variable_enables_debug_mode() {
     };
     for on in ["1", "yes"] {
         let said = says(Some(on));
-        assert!(said.contains("debug: true, 1 heard"), "{on:?}: {said}");
+        assert!(said.contains("debug: true, 1 logged"), "{on:?}: {said}");
     }
     for off in [None, Some("0"), Some("")] {
         let said = says(off);
-        assert!(said.contains("debug: false, 0 heard"), "{off:?}: {said}");
+        assert!(said.contains("debug: false, 0 logged"), "{off:?}: {said}");
     }
 }

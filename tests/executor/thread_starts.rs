@@ -74,16 +74,16 @@ fn busy(event_loop: &Loop) -> (Sender<()>, Blocking<()>) {
     (go, work)
 }
 
-fn told(event_loop: &Loop) -> Receiver<()> {
-    let (tell, told) = mpsc::channel();
-    drop(event_loop.run_in_executor(move || tell.send(())));
-    told
+fn signal_from_executor(event_loop: &Loop) -> Receiver<()> {
+    let (sender, received) = mpsc::channel();
+    drop(event_loop.run_in_executor(move || sender.send(())));
+    received
 }
 
-/// Runs the loop until `told` has something.
+/// Runs the loop until `received` has something.
 #[track_caller]
-fn run_until_told(event_loop: &Loop, told: &Receiver<()>) {
-    run_until(event_loop, || told.try_recv().is_ok());
+fn run_until_received(event_loop: &Loop, received: &Receiver<()>) {
+    run_until(event_loop, || received.try_recv().is_ok());
 }
 
 #[track_caller]
@@ -137,13 +137,13 @@ fn loop_starts_a_refused_thread() {
         let event_loop = new_loop();
         let (go, first) = busy(&event_loop);
         let none = NoThreads::begin();
-        let second = told(&event_loop);
+        let second = signal_from_executor(&event_loop);
         let some = Duration::from_millis(30);
         event_loop.run_until_complete(event_loop.sleep(some));
         second.try_recv().expect_err("the only thread is busy");
         drop(none);
         // The test submits no more work, and the first job does not end.
-        run_until_told(&event_loop, &second);
+        run_until_received(&event_loop, &second);
         go.send(()).expect("it waits");
         event_loop.run_until_complete(first).expect("done");
         assert_eq!(event_loop.next_timeout(), None);
@@ -159,14 +159,14 @@ fn next_timeout_includes_the_retry_of_a_refused_thread() {
             let (_go, _first) = busy(&event_loop);
             assert_eq!(event_loop.next_timeout(), None);
             let none = NoThreads::begin();
-            let second = told(&event_loop);
+            let second = signal_from_executor(&event_loop);
             assert!(event_loop.next_timeout().is_some());
             event_loop
                 .run_once(event_loop.next_timeout())
                 .expect("an iteration");
             assert!(event_loop.next_timeout().is_some());
             drop(none);
-            run_until_told(&event_loop, &second);
+            run_until_received(&event_loop, &second);
             assert_eq!(event_loop.next_timeout(), None);
         },
     );
@@ -178,13 +178,13 @@ fn worker_starts_missing_threads() {
         let event_loop = new_loop();
         let (go, first) = busy(&event_loop);
         let none = NoThreads::begin();
-        let (tell, told) = mpsc::channel();
+        let (sender, received) = mpsc::channel();
         let (answer, answered) = mpsc::channel();
         // The two jobs wait for each other, so one thread is not enough. The loop does not run.
-        drop(event_loop.run_in_executor(move || tell.send(()).map(|()| answered.recv())));
+        drop(event_loop.run_in_executor(move || sender.send(()).map(|()| answered.recv())));
         let (met, meets) = mpsc::channel();
         drop(event_loop.run_in_executor(move || {
-            let came = told.recv();
+            let came = received.recv();
             let _ = answer.send(());
             met.send(came.is_ok())
         }));

@@ -144,12 +144,12 @@ fn executor_of_two_threads() {
             .run_until_complete(event_loop.run_in_executor(|| ()))
             .is_err()
         {}
-        let (tell, told) = mpsc::channel();
-        let waits = event_loop.run_in_executor(move || told.recv());
-        let tells = event_loop.run_in_executor(move || tell.send(5));
+        let (answer_sender, answered) = mpsc::channel();
+        let waits = event_loop.run_in_executor(move || answered.recv());
+        let sends = event_loop.run_in_executor(move || answer_sender.send(5));
         event_loop.run_until_complete(async {
             assert_eq!(waits.await.expect("it ran"), Ok(5));
-            tells.await.expect("it ran").expect("awaited");
+            sends.await.expect("it ran").expect("awaited");
             event_loop.shutdown_default_executor().await;
         });
     });
@@ -194,7 +194,7 @@ fn signals() {
 ///
 /// The loop must call it again for the next byte without a new event. `drive` runs the loop until
 /// the reader has all bytes.
-fn watch(scene: &Scene, drive: impl Fn(&Loop, &dyn Fn() -> bool)) {
+fn add_one_byte_reader(scene: &Scene, drive: impl Fn(&Loop, &dyn Fn() -> bool)) {
     let (reader, mut writer) = pipe();
     let bytes = Vec::from_iter(0..ROUNDS as u8);
     writer.write_all(&bytes).expect("written");
@@ -217,7 +217,7 @@ fn watch(scene: &Scene, drive: impl Fn(&Loop, &dyn Fn() -> bool)) {
 #[test]
 fn fd_callbacks() {
     play(|scene| {
-        watch(scene, |event_loop, done| {
+        add_one_byte_reader(scene, |event_loop, done| {
             while !done() {
                 event_loop.run_forever();
             }
@@ -238,7 +238,7 @@ fn embed(scene: &Scene, done: &dyn Fn() -> bool) {
 
 #[test]
 fn fd_callbacks_in_a_foreign_loop() {
-    play(|scene| watch(scene, |_, done| embed(scene, done)));
+    play(|scene| add_one_byte_reader(scene, |_, done| embed(scene, done)));
 }
 
 #[test]

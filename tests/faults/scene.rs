@@ -172,7 +172,7 @@ impl Scene {
     #[track_caller]
     pub(super) fn met(&self, what: impl Into<String>) {
         self.met.borrow_mut().push(what.into());
-        assert!(self.met.borrow().len() < MAX_RETRIES, "it fails for ever");
+        assert!(self.met.borrow().len() < MAX_RETRIES, "it always fails");
     }
 
     pub(super) fn met_so_far(&self) -> usize {

@@ -263,7 +263,7 @@ fn a_wait_that_a_child_drops_goes_on_in_the_parent() {
             let refused = own.run_until_complete(handle.readable(&reader));
             refused.expect_err("the parent's");
             let brief = own.wait_for(own.readable(&reader), Duration::from_millis(1));
-            own.run_until_complete(brief).expect_err("nothing came");
+            own.run_until_complete(brief).expect_err("no byte arrived");
         });
         let (event_loop, task) = inherited.expect("the parent's");
         writer.write_all(b"x").expect("room");

@@ -45,7 +45,7 @@ fn child_has_the_signal_dispositions_from_before_the_loop() {
             .expect("an iteration");
         assert_eq!(count.get(), 0);
         let news = event_loop.stats().events - events;
-        assert_eq!(news, 0, "a byte came by the parent's pipe");
+        assert_eq!(news, 0, "the parent's pipe has a byte");
         raise();
         run_until(&event_loop, || count.get() == 1);
     }

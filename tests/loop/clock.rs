@@ -153,7 +153,7 @@ fn wait_for_prefers_a_ready_result_to_the_timeout() {
     let task = event_loop.create_task(event_loop.wait_for(future, SECOND));
     run_iteration(&event_loop);
     clock.advance(SECOND);
-    promise.set_result(5).expect("somebody waits");
+    promise.set_result(5).expect("the future waits");
     let result = event_loop.run_until_complete(task).expect("a result");
     assert_eq!(result.expect("in time").expect("set"), 5);
 }
@@ -188,7 +188,7 @@ fn zero_timeout_returns_ready_data_repeatedly() {
         for n in 0..300 {
             let one = event_loop.wait_for(event_loop.sock_recv(&near, 1), Duration::ZERO);
             let one = one.await;
-            assert!(one.is_ok(), "byte {n} is there, and it says {one:?}");
+            assert!(one.is_ok(), "byte {n} is ready, but the result is {one:?}");
         }
     });
 }
@@ -228,7 +228,7 @@ fn paused_clock_jumps_in_spite_of_a_registered_descriptor() {
     event_loop.run_until_complete(async {
         let receive = event_loop.sock_recv(&near, 10);
         let waited = event_loop.wait_for(receive, hour).await;
-        assert_eq!(waited.expect_err("nothing comes"), TimeoutError);
+        assert_eq!(waited.expect_err("no byte arrives"), TimeoutError);
     });
     assert_eq!(clock.now() - start, hour);
     // The stall timer of a transfer goes by the same clock.

@@ -27,8 +27,8 @@ fn fill(event_loop: &Loop, held: &Rc<()>) {
 
     let (promise, future) = handle.create_future::<Rc<()>>();
     let (one, other) = Socket::pair().expect("a pair");
-    let place = Rc::new(RefCell::new(None));
-    let (inside, own, circle) = (held.clone(), handle.clone(), place.clone());
+    let slot = Rc::new(RefCell::new(None));
+    let (inside, own, circle) = (held.clone(), handle.clone(), slot.clone());
     let receives = handle.create_task(async move {
         let _all = (inside, circle, promise, other);
         own.sock_recv(&one, 10).await
@@ -40,7 +40,7 @@ fn fill(event_loop: &Loop, held: &Rc<()>) {
     });
     let (inside, own) = (held.clone(), handle.clone());
     waits.add_done_callback(move || drop((inside, own)));
-    place.replace(Some(waits));
+    slot.replace(Some(waits));
     let (inside, own) = (held.clone(), handle.clone());
     drop(handle.create_task(async move {
         own.sleep(Duration::MAX).await;

@@ -121,8 +121,8 @@ fn exception_context_shows_panic_and_callback_location() {
     event_loop.set_exception_handler(|context| {
         assert_shows(context, &["ExceptionContext("]);
         assert!(!context.message().is_empty());
-        let place = context.location().map(|place| place.file());
-        assert!(place.is_some_and(|file| file.ends_with("debug_output.rs")));
+        let location = context.location().map(|location| location.file());
+        assert!(location.is_some_and(|file| file.ends_with("debug_output.rs")));
         let said = context
             .panic()
             .and_then(|panic| panic.downcast_ref::<&str>());
@@ -152,7 +152,7 @@ fn polling_a_completed_future_panics() {
     let event_loop = Loop::new().expect("a loop");
     expect_refusal(&event_loop, event_loop.create_task(async {}));
     let (promise, promised) = event_loop.create_future();
-    promise.set_result(1).expect("somebody waits");
+    promise.set_result(1).expect("the future waits");
     expect_refusal(&event_loop, promised);
     expect_refusal(&event_loop, event_loop.run_in_executor(|| ()));
     let (near, _far) = Socket::pair().expect("a pair");

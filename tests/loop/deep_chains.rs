@@ -265,8 +265,8 @@ fn tasks_whose_guards_panic_are_all_dropped_and_all_reported() {
     let _test = test();
     on_a_small_stack(|| {
         let event_loop = new_loop();
-        let heard = Count::default();
-        let hears = heard.clone();
+        let reports = Count::default();
+        let hears = reports.clone();
         event_loop.set_exception_handler(move |_| hears.add());
         let length = 2_000;
         let tasks: Rc<RefCell<Vec<Task<()>>>> = Rc::default();
@@ -285,7 +285,7 @@ fn tasks_whose_guards_panic_are_all_dropped_and_all_reported() {
             tasks.borrow_mut().push(task);
         }
         assert!(tasks.borrow()[0].cancel());
-        assert_eq!(heard.get() as usize, length);
+        assert_eq!(reports.get() as usize, length);
         assert!(tasks.borrow().iter().all(Task::cancelled));
         tasks.take();
     });
@@ -341,7 +341,7 @@ fn callbacks_whose_destructors_panic_are_all_dropped() {
             all.borrow_mut().push(handle);
         }
         let cancel = AssertUnwindSafe(|| all.borrow()[0].cancel());
-        catch_unwind(cancel).expect_err("the first one's panic comes to its canceller");
+        catch_unwind(cancel).expect_err("the first panic reaches its canceller");
         assert_eq!(dropped.get(), 2_000);
         all.take();
     });

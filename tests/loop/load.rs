@@ -28,7 +28,7 @@ fn million_remote_calls_run_in_order_per_thread() {
                     let expected = next[thread].fetch_add(1, Ordering::Relaxed);
                     // An assertion would only reach the exception handler.
                     if expected != n {
-                        eprintln!("thread {thread}: {n} came where {expected} was due");
+                        eprintln!("thread {thread}: {n} instead of {expected}");
                         std::process::abort();
                     }
                     if left.fetch_sub(1, Ordering::Relaxed) == 1 {

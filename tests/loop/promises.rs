@@ -31,7 +31,7 @@ fn await_of_a_task_may_be_cancelled_and_repeated() {
             let waited = event_loop.wait_for(&mut task, Duration::from_millis(1));
             waited.await.expect_err("not set yet");
         }
-        promise.set_result("kept").expect("somebody waits");
+        promise.set_result("kept").expect("the future waits");
         let result = task.await.expect("a result");
         assert_eq!(result.expect("set"), "kept");
     });

@@ -165,7 +165,7 @@ fn a_handle_dropped_in_the_tasks_own_step_detaches_it() {
     });
     run_iteration(&event_loop);
     assert!(slot.borrow().is_none());
-    assert_eq!(Rc::strong_count(&held), 1, "nobody takes the result");
+    assert_eq!(Rc::strong_count(&held), 1, "no task takes the result");
     assert_eq!(event_loop.stats().tasks, 0);
 }
 
@@ -174,20 +174,20 @@ fn future_destructor_sees_its_task_not_done_and_may_use_it() {
     let _test = test();
     for what in ["looks", "cancels", "drops the handle", "adds a callback"] {
         let event_loop = strict_loop();
-        let (held, told) = (Rc::new(()), Rc::new(Cell::new(0)));
-        let (inside, tells) = (held.clone(), told.clone());
+        let (held, observed) = (Rc::new(()), Rc::new(Cell::new(0)));
+        let (inside, observer) = (held.clone(), observed.clone());
         let slot = spawn_in_slot(&event_loop, |me: Slot<Rc<()>>| {
             let at_end = CallOnDrop(move || {
                 assert!(!me.borrow().as_ref().expect("itself").done());
                 assert!(poll(&me).is_pending());
-                let tells = tells.clone();
+                let observer = observer.clone();
                 match what {
                     "cancels" => assert!(me.borrow().as_ref().expect("itself").cancel()),
                     "drops the handle" => drop(me.take()),
                     "adds a callback" => {
-                        let tell = move || tells.set(tells.get() + 1);
+                        let observe = move || observer.set(observer.get() + 1);
                         let me = me.borrow();
-                        me.as_ref().expect("itself").add_done_callback(tell);
+                        me.as_ref().expect("itself").add_done_callback(observe);
                     }
                     _ => {}
                 }
@@ -199,7 +199,7 @@ fn future_destructor_sees_its_task_not_done_and_may_use_it() {
         });
         run_iteration(&event_loop);
         run_iteration(&event_loop);
-        assert_eq!(told.get(), u32::from(what == "adds a callback"));
+        assert_eq!(observed.get(), u32::from(what == "adds a callback"));
         match slot.take() {
             None => assert_eq!(what, "drops the handle"),
             Some(task) => {
@@ -301,8 +301,8 @@ fn closes(what: &str, end: impl FnOnce(sendloop::LoopHandle, Rc<Loop>)) {
         pending::<()>().await;
         drop(one);
     });
-    let told = held.clone();
-    task.add_done_callback(move || drop(told));
+    let observed = held.clone();
+    task.add_done_callback(move || drop(observed));
     handle.call_soon(move || drop(two));
     handle.call_later(Duration::MAX, move || drop(three));
     end(handle.clone(), event_loop);

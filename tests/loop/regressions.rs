@@ -86,11 +86,11 @@ fn panicking_foreign_waker_does_not_lose_notifications() {
     assert!(polled.is_pending());
     far.get_ref().write_all(b"x").expect("room");
     for _ in 0..2 {
-        let (heard, remote) = (Arc::new(AtomicBool::new(false)), event_loop.remote());
-        let hears = heard.clone();
+        let (reports, remote) = (Arc::new(AtomicBool::new(false)), event_loop.remote());
+        let hears = reports.clone();
         let call = move || remote.call_soon_threadsafe(move || hears.store(true, Ordering::SeqCst));
         thread::spawn(call).join().expect("called").expect("open");
-        run_until(&event_loop, || heard.load(Ordering::SeqCst));
+        run_until(&event_loop, || reports.load(Ordering::SeqCst));
     }
 }
 
@@ -196,7 +196,7 @@ fn blocking_duplicate_does_not_let_a_transfer_block_the_loop() {
     // It would hang.
     event_loop
         .run_until_complete(waited)
-        .expect_err("nobody reads");
+        .expect_err("the peer does not read");
 }
 
 #[test]
@@ -275,7 +275,11 @@ fn fallback_with_instant_reads_yields_to_other_tasks() {
         polled
     }));
     assert_eq!(total.expect("sent"), 32 << 20);
-    assert!(longest.get() < 3 << 20, "{} bytes in a turn", longest.get());
+    assert!(
+        longest.get() < 3 << 20,
+        "{} bytes in an iteration",
+        longest.get()
+    );
     drop(transfer);
     drop(near);
     assert_eq!(received.join().expect("read").len(), 32 << 20);

@@ -23,8 +23,8 @@ static LOCATION: Mutex<Option<(String, u32)>> = Mutex::new(None);
 fn assert_panics_near(what: &str, first: u32, f: impl FnOnce() -> u32) {
     let before = panic::take_hook();
     panic::set_hook(Box::new(|info| {
-        let place = info.location().map(|at| (at.file().to_owned(), at.line()));
-        *LOCATION.lock().expect("whole") = place;
+        let location = info.location().map(|at| (at.file().to_owned(), at.line()));
+        *LOCATION.lock().expect("whole") = location;
     }));
     let panicked = catch_unwind(AssertUnwindSafe(f));
     panic::set_hook(before);
@@ -287,7 +287,7 @@ fn run_once_waits_for_its_whole_timeout() {
         event_loop.run_once(timeout).expect("an iteration");
         let waited = came.load(Ordering::Relaxed);
         caller.join().expect("called").expect("open");
-        assert!(waited, "{timeout:?}: the turn ended with nothing done");
+        assert!(waited, "{timeout:?}: the iteration ended without work");
     }
 }
 

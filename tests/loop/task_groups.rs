@@ -329,9 +329,9 @@ fn untaken_panic_is_reported_when_the_group_is_dropped() {
 fn a_task_drops_its_own_group() {
     let _test = test();
     let event_loop = strict_loop();
-    let place: Rc<RefCell<Option<TaskGroup<()>>>> = Rc::default();
+    let slot: Rc<RefCell<Option<TaskGroup<()>>>> = Rc::default();
     let group = event_loop.task_group();
-    let (inside, ran) = (place.clone(), Rc::new(Cell::new(0)));
+    let (inside, ran) = (slot.clone(), Rc::new(Cell::new(0)));
     let runs = ran.clone();
     group.create_task(async move {
         drop(inside.take());
@@ -340,7 +340,7 @@ fn a_task_drops_its_own_group() {
         runs.set(2);
     });
     group.create_task(pending());
-    place.replace(Some(group));
+    slot.replace(Some(group));
     run_iteration(&event_loop);
     assert_eq!((ran.get(), event_loop.stats().tasks), (1, 0));
 }
@@ -349,9 +349,9 @@ fn a_task_drops_its_own_group() {
 fn a_task_cancels_its_own_group() {
     let _test = test();
     let event_loop = strict_loop();
-    let place: Rc<RefCell<Option<TaskGroup<i32>>>> = Rc::default();
+    let slot: Rc<RefCell<Option<TaskGroup<i32>>>> = Rc::default();
     let group = event_loop.task_group();
-    let inside = place.clone();
+    let inside = slot.clone();
     group.create_task(async move {
         let group = inside.borrow();
         let group = group.as_ref().expect("its group");
@@ -361,9 +361,9 @@ fn a_task_cancels_its_own_group() {
         1
     });
     group.create_task(pending());
-    place.replace(Some(group));
+    slot.replace(Some(group));
     run_iteration(&event_loop);
-    let mut group = place.take().expect("its group");
+    let mut group = slot.take().expect("its group");
     let results = event_loop.run_until_complete(join_all(&mut group));
     assert_eq!(results, ["cancelled"; 3]);
 }

@@ -19,14 +19,14 @@ fn knowing_itself<F: Future<Output = i32> + 'static>(
     event_loop: &Loop,
     body: impl FnOnce(Rc<RefCell<Option<Task<i32>>>>) -> F,
 ) -> Rc<RefCell<Option<Task<i32>>>> {
-    let place: Rc<RefCell<Option<Task<i32>>>> = Rc::default();
-    let task = event_loop.create_task(body(place.clone()));
-    place.replace(Some(task));
-    place
+    let slot: Rc<RefCell<Option<Task<i32>>>> = Rc::default();
+    let task = event_loop.create_task(body(slot.clone()));
+    slot.replace(Some(task));
+    slot
 }
 
-fn cancel(place: &Rc<RefCell<Option<Task<i32>>>>) -> bool {
-    place.borrow().as_ref().expect("a task").cancel()
+fn cancel(slot: &Rc<RefCell<Option<Task<i32>>>>) -> bool {
+    slot.borrow().as_ref().expect("a task").cancel()
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn task_that_cancels_itself_ends_as_cancelled() {
         let event_loop = new_loop();
         let count = Rc::new(());
         let inside = count.clone();
-        let place = knowing_itself(&event_loop, |me| async move {
+        let slot = knowing_itself(&event_loop, |me| async move {
             let _inside = inside;
             assert!(cancel(&me) && cancel(&me));
             assert!(!me.borrow().as_ref().expect("itself").done());
@@ -116,7 +116,7 @@ fn task_that_cancels_itself_ends_as_cancelled() {
         });
         run_iteration(&event_loop);
         assert_eq!(Rc::strong_count(&count), 1, "{then}");
-        let task = place.take().expect("a task");
+        let task = slot.take().expect("a task");
         assert!(task.cancelled() && !task.cancel(), "{then}");
         let result = event_loop.run_until_complete(task);
         assert!(result.is_err_and(|error| error.is_cancelled()), "{then}");

@@ -34,7 +34,7 @@ fn close_wakes_sleepers_of_an_interrupted_iteration() {
     drop(closing);
     let waited = other.wait_for(sleeps, 10 * SECOND);
     let woken = other.run_until_complete(waited);
-    woken.expect("nobody woke it").expect("it is over");
+    woken.expect("it was not woken").expect("it is over");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn sleep_dropped_when_due_does_not_wake_its_slots_next_user() {
     assert_eq!(
         event_loop.stats().task_steps,
         steps,
-        "woken by another's alarm"
+        "woken by another timer entry"
     );
     assert!(fresh.borrow().iter().all(|task| !task.done()));
     clock.advance(Duration::from_nanos(1));

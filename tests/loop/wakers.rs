@@ -267,7 +267,7 @@ fn busy_iteration_polls_only_if_a_descriptor_is_registered() {
     let waits = event_loop.wait_for(event_loop.sock_recv(&one, 1), Duration::from_millis(1));
     event_loop
         .run_until_complete(waits)
-        .expect_err("nothing comes");
+        .expect_err("no byte arrives");
     let before = event_loop.stats().polls;
     event_loop.run_until_complete(yields(100));
     assert!(event_loop.stats().polls - before >= 100);
@@ -278,8 +278,8 @@ fn waker_keeps_neither_future_nor_result() {
     let _test = test();
     let event_loop = new_loop();
     let held = Rc::new(());
-    let place = Rc::new(RefCell::new(None));
-    let (inside, keeps) = (held.clone(), place.clone());
+    let slot = Rc::new(RefCell::new(None));
+    let (inside, keeps) = (held.clone(), slot.clone());
     let task = event_loop.create_task(async move {
         poll_fn(|cx| Poll::Ready(keeps.replace(Some(cx.waker().clone())))).await;
         drop(keeps);
@@ -290,7 +290,7 @@ fn waker_keeps_neither_future_nor_result() {
     task.cancel();
     drop(task);
     assert_eq!(Rc::strong_count(&held), 1);
-    place.take().expect("kept").wake();
+    slot.take().expect("kept").wake();
     run_iteration(&event_loop);
     drop(event_loop);
 }

@@ -24,7 +24,7 @@ pub(crate) struct Case {
     pub(crate) reader: Reader,
     /// In the order in which they begin: at most one in a round.
     pub(crate) writers: Vec<Writer>,
-    pub(crate) deeds: Vec<Deed>,
+    pub(crate) disturbances: Vec<Disturbance>,
 }
 
 /// The file system of the file.
@@ -116,7 +116,7 @@ pub(crate) enum When {
 
 /// A change in the middle of the case.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Deed {
+pub(crate) struct Disturbance {
     pub(crate) when: When,
     pub(crate) what: Act,
 }
@@ -147,10 +147,13 @@ impl Case {
 
     /// The longest that its file ever is.
     pub(crate) fn longest(&self) -> u64 {
-        let sizes = self.deeds.iter().map(|deed| match deed.what {
-            Act::Resize(size) => size,
-            Act::HalfClose | Act::Reset => 0,
-        });
+        let sizes = self
+            .disturbances
+            .iter()
+            .map(|disturbance| match disturbance.what {
+                Act::Resize(size) => size,
+                Act::HalfClose | Act::Reset => 0,
+            });
         sizes.fold(self.size, u64::max)
     }
 }

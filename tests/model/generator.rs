@@ -215,22 +215,22 @@ fn writers() -> impl Strategy<Value = Vec<RoughWriter>> {
     })
 }
 
-fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+fn disturbances() -> impl Strategy<Value = Vec<Disturbance>> {
     let act = prop_oneof![
         6 => bytes().prop_map(Act::Resize),
         1 => Just(Act::HalfClose),
         2 => Just(Act::Reset),
     ];
-    let deed = (when(), act).prop_map(|(when, what)| Deed { when, what });
+    let disturbance = (when(), act).prop_map(|(when, what)| Disturbance { when, what });
     prop_oneof![
         12 => Just(Vec::new()),
-        8 => vec(deed, 1..=2),
+        8 => vec(disturbance, 1..=2),
     ]
 }
 
 pub(crate) fn case() -> impl Strategy<Value = Case> {
-    (size(), writers(), bytes(), wire(), reader(), deeds()).prop_map(
-        |((medium, size), writers, position, wire, reader, deeds)| {
+    (size(), writers(), bytes(), wire(), reader(), disturbances()).prop_map(
+        |((medium, size), writers, position, wire, reader, disturbances)| {
             let finish = |(begins, cancelled, rough): RoughWriter| Writer {
                 begins,
                 cancelled,
@@ -243,7 +243,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
                 wire,
                 reader,
                 writers: writers.into_iter().map(finish).collect(),
-                deeds,
+                disturbances,
             })
         },
     )
@@ -252,8 +252,8 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
 /// Keeps a large case from taking tiny steps, and a cold file from changing.
 fn bounded(mut case: Case) -> Case {
     if case.medium.is_fixed() {
-        case.deeds
-            .retain(|deed| !matches!(deed.what, Act::Resize(_)));
+        case.disturbances
+            .retain(|disturbance| !matches!(disturbance.what, Act::Resize(_)));
     }
     let volume = case.volume();
     let step = volume / MAX_STEPS;
@@ -262,7 +262,8 @@ fn bounded(mut case: Case) -> Case {
         Kind::Tcp | Kind::Nagle => MAX_FILLINGS,
     };
     let least_buffer = (volume / fillings) as usize;
-    if !case.deeds.is_empty() || case.writers.iter().any(|writer| writer.cancelled.is_some()) {
+    if !case.disturbances.is_empty() || case.writers.iter().any(|writer| writer.cancelled.is_some())
+    {
         let narrow = case.wire.send_buffer.map_or(4096, |len| len.min(16_384));
         case.wire.send_buffer = Some(narrow);
     }

@@ -98,7 +98,7 @@ fn try_some(cases: Cases) {
         }
         shared.watch();
     });
-    if let Some(failure) = shared.failure.into_inner().expect("nobody panicked") {
+    if let Some(failure) = shared.failure.into_inner().expect("no thread panicked") {
         panic!("{failure}");
     }
 }
@@ -160,10 +160,10 @@ impl Shared {
         match tried {
             Ok(_) => Ok(()),
             Err(TestError::Fail(reason, case)) => Err(format!(
-                "{reason}\nsmallest case: {case:#?}\ntry it again: {}",
+                "{reason}\nsmallest case: {case:#?}\nto repeat it: {}",
                 replay(seed)
             )),
-            Err(error) => Err(format!("{error}\ntry it again: {}", replay(seed))),
+            Err(error) => Err(format!("{error}\nto repeat it: {}", replay(seed))),
         }
     }
 
@@ -181,8 +181,8 @@ impl Shared {
             let under_way = *place.lock().expect("whole");
             if let Some((seed, _)) = under_way.filter(|(_, since)| since.elapsed() > hangs) {
                 // Not by a macro: what that prints is kept back for the test's end.
-                let told = writeln!(io::stderr(), "it hangs\ntry it again: {}", replay(seed));
-                told.expect("somebody listens");
+                let told = writeln!(io::stderr(), "it hangs\nto repeat it: {}", replay(seed));
+                told.expect("the receiver is open");
                 std::process::abort();
             }
         }

@@ -15,7 +15,7 @@ use sendloop::{Socket, Stats};
 use socket2::SockRef;
 
 use crate::model::bench::Received;
-use crate::model::case::{Act, Case, Deed, Kind, Transfer, When};
+use crate::model::case::{Act, Case, Disturbance, Kind, Transfer, When};
 use crate::model::expectation::{Change, Expectation};
 use crate::model::run::{Verdict, end_at_once};
 use crate::model::situations::{Situation, met, note_end, note_stats};
@@ -35,7 +35,7 @@ pub(crate) struct Stage<'a> {
     scene: Scene<'a>,
     far: Option<Socket<OwnedFd>>,
     ops: Vec<Op<'a>>,
-    deeds: Vec<Deed>,
+    disturbances: Vec<Disturbance>,
     received: &'a mut Received,
     rounds: u32,
     /// The number of reads by the peer.
@@ -63,7 +63,7 @@ impl<'a> Stage<'a> {
             ops: writers
                 .map(|(n, writer)| Op::new(scene, n, writer))
                 .collect(),
-            deeds: case.deeds.clone(),
+            disturbances: case.disturbances.clone(),
             received,
             rounds: 0,
             reads: 0,
@@ -134,7 +134,7 @@ impl<'a> Stage<'a> {
         let before = op.meter.sent.get();
         let goes_on = op.poll(cx);
         let moved = op.meter.sent.get() - before;
-        prop_assert!(moved < BUDGET + CAP, "{moved} bytes in one turn");
+        prop_assert!(moved < BUDGET + CAP, "{moved} bytes in one iteration");
         self.check_position(n, goes_on)
     }
 
@@ -180,16 +180,16 @@ impl<'a> Stage<'a> {
         let polls = self.ops.iter().map(|op| op.polls).sum::<u32>();
         let sent = self.ops.iter().map(|op| op.meter.sent.get()).sum::<u64>();
         let received = self.received.bytes().len() as u64;
-        let is_due = |deed: &Deed| match deed.when {
+        let is_due = |disturbance: &Disturbance| match disturbance.when {
             When::Polls(n) => polls >= n,
             When::Sent(bytes) => sent >= bytes,
             When::Received(bytes) => received >= bytes,
         };
-        let deeds = mem::take(&mut self.deeds).into_iter();
-        let (due, later): (Vec<Deed>, _) = deeds.partition(is_due);
-        self.deeds = later;
-        for deed in due {
-            self.act_one(deed.what);
+        let disturbances = mem::take(&mut self.disturbances).into_iter();
+        let (due, later): (Vec<Disturbance>, _) = disturbances.partition(is_due);
+        self.disturbances = later;
+        for disturbance in due {
+            self.act_one(disturbance.what);
         }
     }
 

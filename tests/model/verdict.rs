@@ -71,7 +71,7 @@ impl Outcome<'_> {
                 prop_assert!(all || none, "it ended at {end}, not at {ends:?}");
             }
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                let resized = self.cut.is_some() || !case.deeds.is_empty();
+                let resized = self.cut.is_some() || !case.disturbances.is_empty();
                 prop_assert!(unsupported && (resized || !nothing), "{error}");
                 prop_assert_eq!(op.meter.sent.get(), 0);
             }

@@ -29,7 +29,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    fn tell(&self, sent: u64) {
+    fn record(&self, sent: u64) {
         let before = self.sent.replace(sent);
         let step = sent.saturating_sub(before);
         self.longest.set(self.longest.get().max(step));
@@ -43,12 +43,12 @@ pub(crate) enum End {
     Cancelled,
 }
 
-struct Alarm {
+struct WakeTimer {
     rung: AtomicBool,
     driver: Waker,
 }
 
-impl Wake for Alarm {
+impl Wake for WakeTimer {
     fn wake(self: Arc<Self>) {
         self.rung.store(true, Ordering::SeqCst);
         self.driver.wake_by_ref();
@@ -66,7 +66,7 @@ pub(crate) struct Op<'a> {
     /// The expectation of a transfer, from its first poll on.
     pub(crate) expectation: Option<Expectation>,
     future: Option<Sending<'a>>,
-    alarm: Option<Arc<Alarm>>,
+    wake_timer: Option<Arc<WakeTimer>>,
 }
 
 /// The objects that all writers of a case use.
@@ -91,7 +91,7 @@ impl<'a> Op<'a> {
             end: None,
             expectation: None,
             future: Some(future),
-            alarm: None,
+            wake_timer: None,
         }
     }
 
@@ -103,8 +103,8 @@ impl<'a> Op<'a> {
     }
 
     pub(crate) fn is_woken(&self) -> bool {
-        let rung = |alarm: &Arc<Alarm>| alarm.rung.load(Ordering::SeqCst);
-        self.end.is_none() && self.alarm.as_ref().is_some_and(rung)
+        let rung = |wake_timer: &Arc<WakeTimer>| wake_timer.rung.load(Ordering::SeqCst);
+        self.end.is_none() && self.wake_timer.as_ref().is_some_and(rung)
     }
 
     /// Polls the writer, and returns whether it continues.
@@ -113,14 +113,14 @@ impl<'a> Op<'a> {
             return false;
         };
         self.polls += 1;
-        let alarm = self.alarm.get_or_insert_with(|| {
-            Arc::new(Alarm {
+        let wake_timer = self.wake_timer.get_or_insert_with(|| {
+            Arc::new(WakeTimer {
                 rung: AtomicBool::new(false),
                 driver: cx.waker().clone(),
             })
         });
-        alarm.rung.store(false, Ordering::SeqCst);
-        let waker = Waker::from(alarm.clone());
+        wake_timer.rung.store(false, Ordering::SeqCst);
+        let waker = Waker::from(wake_timer.clone());
         if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             self.future = None;
             self.end = Some(End::Returned(result));
@@ -165,7 +165,7 @@ fn sendfile<'a>(
         .fallback(transfer.fallback)
         .prefetch(transfer.prefetch);
     let sending = sending.header(bytes_of(number, transfer.header));
-    let mut sending = sending.progress(move |sent| meter.tell(sent));
+    let mut sending = sending.progress(move |sent| meter.record(sent));
     if let Some(count) = transfer.count {
         sending = sending.count(count);
     }

@@ -29,7 +29,7 @@ pub(crate) use {mains, plain};
 type Trace = Arc<Mutex<Vec<String>>>;
 
 fn record(words: &Trace, word: impl Display) {
-    let mut words = words.lock().expect("nobody panics with it");
+    let mut words = words.lock().expect("not poisoned");
     words.push(word.to_string());
 }
 
@@ -57,7 +57,7 @@ impl Scene {
     }
 
     pub(crate) fn words(&self) -> String {
-        let words = self.words.lock().expect("nobody panics with it");
+        let words = self.words.lock().expect("not poisoned");
         words.join(" ")
     }
 

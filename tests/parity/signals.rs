@@ -29,7 +29,11 @@ fn remove(s: &Scene) -> bool {
 }
 
 /// Returns a handler that records a word and a count.
-fn heard(s: &Scene, word: &'static str, times: &Rc<Cell<u32>>) -> impl FnMut() + 'static {
+fn recording_handler(
+    s: &Scene,
+    word: &'static str,
+    times: &Rc<Cell<u32>>,
+) -> impl FnMut() + 'static {
     let (s, times) = (s.clone(), times.clone());
     move || {
         s.record(word);
@@ -50,7 +54,7 @@ async fn kill(s: &Scene, times: &Cell<u32>) {
 
 async fn a_signal_handler_runs_on_the_loop(s: Scene) {
     let times = Rc::default();
-    add(&s, heard(&s, "handler", &times));
+    add(&s, recording_handler(&s, "handler", &times));
     for _ in 0..2 {
         kill(&s, &times).await;
     }
@@ -61,7 +65,7 @@ async fn a_signal_handler_runs_on_the_loop(s: Scene) {
 async fn a_second_signal_handler_replaces_the_first(s: Scene) {
     let times = Rc::default();
     for word in ["first", "second"] {
-        add(&s, heard(&s, word, &times));
+        add(&s, recording_handler(&s, word, &times));
     }
     kill(&s, &times).await;
     s.record(remove(&s));
@@ -90,13 +94,13 @@ fn raise(signal: i32) {
 }
 
 /// Adds a handler that records a word and a count.
-fn add_heard(s: &Scene, signal: i32, word: &'static str, times: &Rc<Cell<u32>>) {
-    let added = s.add_signal_handler(signal, heard(s, word, times));
+fn add_recording_handler(s: &Scene, signal: i32, word: &'static str, times: &Rc<Cell<u32>>) {
+    let added = s.add_signal_handler(signal, recording_handler(s, word, times));
     added.expect("it can be handled");
 }
 
 /// Waits until so many signals were heard, a little longer than that.
-async fn all_heard(s: &Scene, times: &Cell<u32>, number: u32) {
+async fn all_signals_arrived(s: &Scene, times: &Cell<u32>, number: u32) {
     while times.get() < number {
         s.sleep(millis(1)).await;
     }
@@ -107,10 +111,10 @@ async fn signals_run_in_the_order_in_which_they_arrive(s: Scene) {
     let times = Rc::default();
     let (hup, usr1, usr2) = (libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2);
     for (signal, word) in [(hup, "hup"), (usr1, "usr1"), (usr2, "usr2")] {
-        add_heard(&s, signal, word, &times);
+        add_recording_handler(&s, signal, word, &times);
     }
     [usr2, hup, usr1, usr2, hup].into_iter().for_each(raise);
-    all_heard(&s, &times, 5).await;
+    all_signals_arrived(&s, &times, 5).await;
     for signal in [hup, usr1, usr2] {
         s.remove_signal_handler(signal);
     }
@@ -118,22 +122,22 @@ async fn signals_run_in_the_order_in_which_they_arrive(s: Scene) {
 
 async fn a_signal_is_ignored_if_its_handler_is_removed_before_its_delivery(s: Scene) {
     let times = Rc::default();
-    add_heard(&s, libc::SIGUSR1, "removed", &times);
-    add_heard(&s, libc::SIGUSR2, "kept", &times);
+    add_recording_handler(&s, libc::SIGUSR1, "removed", &times);
+    add_recording_handler(&s, libc::SIGUSR2, "kept", &times);
     raise(libc::SIGUSR1);
     raise(libc::SIGUSR2);
     s.record(s.remove_signal_handler(libc::SIGUSR1));
-    all_heard(&s, &times, 1).await;
+    all_signals_arrived(&s, &times, 1).await;
     s.remove_signal_handler(libc::SIGUSR2);
 }
 
 async fn a_signal_goes_to_the_handler_that_is_there_at_its_delivery(s: Scene) {
     let times = Rc::default();
-    add_heard(&s, libc::SIGUSR1, "removed", &times);
+    add_recording_handler(&s, libc::SIGUSR1, "removed", &times);
     raise(libc::SIGUSR1);
     s.record(s.remove_signal_handler(libc::SIGUSR1));
-    add_heard(&s, libc::SIGUSR1, "next", &times);
-    all_heard(&s, &times, 1).await;
+    add_recording_handler(&s, libc::SIGUSR1, "next", &times);
+    all_signals_arrived(&s, &times, 1).await;
     s.remove_signal_handler(libc::SIGUSR1);
 }
 
@@ -146,9 +150,9 @@ async fn a_queued_call_runs_after_its_handler_is_removed(s: Scene) {
     };
     let added = s.add_signal_handler(libc::SIGUSR1, first);
     added.expect("it can be handled");
-    add_heard(&s, libc::SIGUSR2, "second", &times);
+    add_recording_handler(&s, libc::SIGUSR2, "second", &times);
     raise(libc::SIGUSR1);
     raise(libc::SIGUSR2);
-    all_heard(&s, &times, 1).await;
+    all_signals_arrived(&s, &times, 1).await;
     s.remove_signal_handler(libc::SIGUSR1);
 }

@@ -45,11 +45,13 @@ fn receive(far: &Sock) -> String {
 }
 
 fn add_reader(s: &Scene, sock: &Sock, callback: impl FnMut() + 'static) {
-    s.add_reader(&**sock, callback).expect("it can be watched");
+    s.add_reader(&**sock, callback)
+        .expect("add_reader accepts it");
 }
 
 fn add_writer(s: &Scene, sock: &Sock, callback: impl FnMut() + 'static) {
-    s.add_writer(&**sock, callback).expect("it can be watched");
+    s.add_writer(&**sock, callback)
+        .expect("add_reader accepts it");
 }
 
 /// Returns a callback that records a word and removes the reader.

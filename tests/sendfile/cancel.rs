@@ -93,7 +93,7 @@ fn timeout_leaves_position_exact() {
     let timed_out = event_loop.wait_for(transfer, Duration::from_millis(30));
     event_loop
         .run_until_complete(timed_out)
-        .expect_err("nobody reads");
+        .expect_err("the peer does not read");
     let sent = position(&file);
     drop(near);
     assert_content(&read_rest(far), 0, sent as usize);

@@ -44,12 +44,12 @@ fn waiting_transfer_uses_no_cpu() {
     let parked = event_loop.wait_for(transfer.as_mut(), Duration::from_millis(100));
     event_loop
         .run_until_complete(parked)
-        .expect_err("nobody reads");
+        .expect_err("the peer does not read");
     let (cpu, iterations) = (thread_times().0, event_loop.stats().iterations);
     let parked = event_loop.wait_for(transfer, Duration::from_secs(2));
     event_loop
         .run_until_complete(parked)
-        .expect_err("nobody reads");
+        .expect_err("the peer does not read");
     let used = thread_times().0 - cpu;
     assert!(used < Duration::from_millis(10), "{used:?} in two seconds");
     assert!(event_loop.stats().iterations - iterations < 10);

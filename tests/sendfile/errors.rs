@@ -294,7 +294,9 @@ fn another_loop_cannot_wait_for_the_socket_until_the_first_is_closed() {
     let mut transfer = Box::pin(first.sock_sendfile(&near, &file).into_future());
     while first.stats().registered == 0 {
         let waited = first.wait_for(transfer.as_mut(), Duration::from_millis(1));
-        first.run_until_complete(waited).expect_err("nobody reads");
+        first
+            .run_until_complete(waited)
+            .expect_err("the peer does not read");
     }
     drop(transfer);
     let before = position(&file);

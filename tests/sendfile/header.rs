@@ -43,7 +43,7 @@ fn hundred_responses_without_nodelay_take_less_than_20_ms_each() {
             assert_eq!(sent, 5000);
         }
     });
-    let mut rounds = client.join().expect("all came");
+    let mut rounds = client.join().expect("all bytes");
     rounds.sort();
     println!("median {:?}, worst {:?}", rounds[50], rounds[99]);
     // A delayed header costs 40 ms in every round but the first. Other load may make single rounds
@@ -86,7 +86,7 @@ fn alone(count: Option<u64>, offset: u64) {
     assert_eq!(sent.expect("sent"), 0);
     assert_eq!(position(&file), offset);
     let mut bytes = [0; 5];
-    far.read_exact(&mut bytes).expect("it comes");
+    far.read_exact(&mut bytes).expect("it arrives");
     assert_eq!(&bytes, b"alone");
     assert!(start.elapsed() < 5 * SOON, "{:?}", start.elapsed());
 }
@@ -143,15 +143,15 @@ fn cancel_in_the_header_sends_no_file_byte() {
     let (near, far) = narrow_unix();
     let file = file(ODD);
     let header = content(0, ODD);
-    let mut told = Vec::new();
+    let mut totals = Vec::new();
     let transfer = event_loop.sock_sendfile(&near, &file).header(&header);
-    let transfer = transfer.offset(5).progress(|sent| told.push(sent));
+    let transfer = transfer.offset(5).progress(|sent| totals.push(sent));
     let cancelled = event_loop.wait_for(transfer, Duration::from_millis(20));
     event_loop
         .run_until_complete(cancelled)
-        .expect_err("nobody reads");
+        .expect_err("the peer does not read");
     assert_eq!(position(&file), 5);
-    assert!(told.is_empty(), "{told:?}");
+    assert!(totals.is_empty(), "{totals:?}");
     drop(near);
     let received = read_rest(far);
     assert!(!received.is_empty() && received.len() < ODD);

@@ -30,13 +30,13 @@ fn progress_is_called_after_each_step_and_ends_with_the_result() {
     let (near, far) = narrow_unix();
     let file = file(ODD);
     let received = reader(far);
-    let mut told = Vec::new();
+    let mut totals = Vec::new();
     let transfer = event_loop.sock_sendfile(&near, &file).offset(9);
-    let transfer = transfer.chunk(20_000).progress(|sent| told.push(sent));
+    let transfer = transfer.chunk(20_000).progress(|sent| totals.push(sent));
     let sent = event_loop.run_until_complete(transfer).expect("sent");
-    assert!(told.len() > 5, "{told:?}");
-    assert!(told.is_sorted_by(|a, b| a < b), "{told:?}");
-    assert_eq!((told.last(), sent), (Some(&sent), ODD as u64 - 9));
+    assert!(totals.len() > 5, "{totals:?}");
+    assert!(totals.is_sorted_by(|a, b| a < b), "{totals:?}");
+    assert_eq!((totals.last(), sent), (Some(&sent), ODD as u64 - 9));
     drop(near);
     received.join().expect("read");
 }
@@ -223,7 +223,9 @@ fn closing_the_loop_ends_a_stalled_transfer_on_another_loop() {
     let transfer = transfer.stall_timeout(Duration::from_secs(50));
     let mut transfer = std::pin::pin!(transfer.into_future());
     let parked = other.wait_for(transfer.as_mut(), Duration::from_millis(5));
-    other.run_until_complete(parked).expect_err("nobody reads");
+    other
+        .run_until_complete(parked)
+        .expect_err("the peer does not read");
     drop(event_loop);
     let error = other.run_until_complete(transfer).expect_err("closed");
     let inner = error.get_ref().expect("an inner error");

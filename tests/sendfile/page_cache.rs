@@ -200,6 +200,8 @@ fn cold_file_of_another_user_is_never_read_by_the_loops_thread() {
 }
 
 /// Reads the whole file into single pages.
+///
+/// The kernel evicts a large folio as a whole or not at all.
 fn warm_page_by_page(file: &File) {
     evict(file, 0, LEN);
     fadvise(file, 0, None, Advice::Random).expect("advice");

@@ -57,7 +57,10 @@ fn slow_file_system_does_not_delay_timers() {
             FORCED_FALLBACK || stats.fallbacks.no_answer == 1,
             "{stats:?}"
         );
-        assert_eq!(stats.sendfile_misses, 0, "it says nothing of its pages");
+        assert_eq!(
+            stats.sendfile_misses, 0,
+            "the file system supports no probe"
+        );
     }
 }
 

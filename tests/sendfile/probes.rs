@@ -87,8 +87,8 @@ fn large_cached_file_needs_few_probes_and_no_thread() {
     assert_eq!(stats.sendfile_misses, 0, "{stats:?}");
     assert_eq!(stats.sendfile_prefetches, 0, "{stats:?}");
     // Each wait for the socket may cost one more probe.
-    let looks = 16 + stats.sendfile_would_block;
-    assert!(stats.sendfile_probes <= 5 * looks, "{stats:?}");
+    let probes = 16 + stats.sendfile_would_block;
+    assert!(stats.sendfile_probes <= 5 * probes, "{stats:?}");
 }
 
 #[test]

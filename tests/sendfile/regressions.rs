@@ -40,11 +40,11 @@ fn max_sent_in_one_poll(
     mut after_step: impl FnMut(),
 ) -> u64 {
     let sent = Cell::new(0);
-    let told = |total| {
+    let on_progress = |total| {
         sent.set(total);
         after_step();
     };
-    let mut transfer = pin!(transfer.progress(told).into_future());
+    let mut transfer = pin!(transfer.progress(on_progress).into_future());
     let mut most = 0;
     let all = event_loop.run_until_complete(poll_fn(|cx| {
         let before = sent.get();
@@ -112,8 +112,8 @@ fn small_chunks_share_a_page_cache_probe() {
     max_sent_in_one_poll(&event_loop, transfer, MIB, || drain(&far));
     let stats = event_loop.stats();
     // Two for each 256 KiB, and some more after each wait for the socket.
-    let looks = 4 + stats.sendfile_would_block;
-    assert!(stats.sendfile_probes <= 3 * looks, "{stats:?}");
+    let probes = 4 + stats.sendfile_would_block;
+    assert!(stats.sendfile_probes <= 3 * probes, "{stats:?}");
 }
 
 /// Has the executor of [`one_thread`] do nothing until the value is dropped.
@@ -145,7 +145,7 @@ fn header_of_a_cancelled_transfer_is_sent_at_once() {
             assert_eq!(error.kind(), ErrorKind::TimedOut);
         }
         let mut header = [0; 5];
-        far.read_exact(&mut header).expect("it comes");
+        far.read_exact(&mut header).expect("it arrives");
         times.push(start.elapsed());
         assert_eq!(&header, b"alone");
     }
@@ -260,9 +260,9 @@ fn transfer_that_yields_in_its_first_poll_has_begun() {
                 .is_pending()
                 .then_some(transfer)
         })
-        .expect("a share has an end");
+        .expect("the budget is limited");
     let second = pin!(event_loop.sock_sendall(&near, b"x")).poll(noop);
-    assert!(second.is_pending(), "it stands in line");
+    assert!(second.is_pending(), "it waits for the write lock");
     (&file).seek(SeekFrom::Start(77)).expect("a position");
     drain(&far);
     drop(first);

@@ -70,18 +70,18 @@ fn cancelled_prefetch_closes_its_file_on_an_executor_thread() {
     }
     let fs = SlowFs::mount_slow_throughout(ODD as u64, DELAY);
     let event_loop = Loop::builder().executor_threads(1).build().expect("a loop");
-    let (tell, told) = mpsc::channel();
-    let busy = event_loop.run_in_executor(move || told.recv().expect("told"));
+    let (release, released) = mpsc::channel();
+    let busy = event_loop.run_in_executor(move || released.recv().expect("told"));
     let (near, _far) = unix();
     let file = fs.open();
     let ticker = Ticker::start(&event_loop);
     let transfer = event_loop.sock_sendfile(&near, &file);
     let transfer = event_loop.wait_for(transfer, Duration::from_millis(20));
     let cancelled = event_loop.run_until_complete(transfer);
-    cancelled.expect_err("nobody reads the file");
+    cancelled.expect_err("no thread reads the file");
     event_loop.run_until_complete(event_loop.sleep(Duration::from_millis(5)));
     let late = ticker.worst();
-    tell.send(()).expect("it waits");
+    release.send(()).expect("it waits");
     event_loop.run_until_complete(busy).expect("no panic");
     assert!(late < DELAY / 2, "{late:?}");
 }

@@ -46,7 +46,7 @@ fn check_descriptors(plan: &Plan, clients: &Tally, server: &Tally) {
     } else {
         assert!(refusals > 0, "it was meant to run out of descriptors");
     }
-    assert!(clients.get("refused") <= without, "refused by nobody");
+    assert!(clients.get("refused") <= without, "refused by no server");
 }
 
 /// Checks that the server or the kernel accounts for each connection that its client did not end.

@@ -40,7 +40,7 @@ impl Running {
         let server = Rc::new(server);
         let tasks = [
             event_loop.create_task(server.clone().serve()),
-            event_loop.create_task(server.clone().watch()),
+            event_loop.create_task(server.clone().record_peak()),
         ];
         Running {
             event_loop,

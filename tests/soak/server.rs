@@ -103,7 +103,7 @@ impl Server {
     }
 
     /// Records the peak of held resources, and evicts the file now and then.
-    pub(super) async fn watch(self: Rc<Self>) {
+    pub(super) async fn record_peak(self: Rc<Self>) {
         loop {
             let held = Held::now(&self.event_loop);
             self.peak.set(self.peak.get().max(held));

@@ -117,7 +117,7 @@ fn connect_to_a_closed_port_is_refused() {
     drop(listener);
     let client = Socket::tcp(&addr).expect("a socket");
     let refused = event_loop.run_until_complete(event_loop.sock_connect(&client, &addr));
-    let error = refused.expect_err("nobody listens");
+    let error = refused.expect_err("no listener");
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
 }
 
@@ -163,7 +163,10 @@ fn connect_retries_a_unix_listener_with_a_full_queue() {
     event_loop
         .run_once(Some(Duration::ZERO))
         .expect("an iteration");
-    assert!(event_loop.next_timeout().is_some(), "somebody asks again");
+    assert!(
+        event_loop.next_timeout().is_some(),
+        "the connect tries again"
+    );
     event_loop.run_until_complete(async {
         for _ in 0..10 {
             let (server, _) = event_loop.sock_accept(&listener).await.expect("accepted");
@@ -252,7 +255,7 @@ fn late_refusal_reaches_the_connect_beside_a_reader() {
         let waited = event_loop.wait_for(connects, Duration::from_secs(6));
         let connected = event_loop.run_until_complete(waited);
         let connected = connected.unwrap_or_else(|_| panic!("hangs; with a reader: {with_reader}"));
-        let error = connected.expect("no panic").expect_err("nobody listens");
+        let error = connected.expect("no panic").expect_err("no listener");
         // The kernel reports the reason once. If the reader took it, the connect finds only that
         // there is no connection.
         let refused = error.kind() == ErrorKind::ConnectionRefused;
@@ -359,7 +362,7 @@ fn a_refused_connect_fails_once_and_the_next_one_is_refused_again() {
     let client = Socket::tcp(&addr).expect("a socket");
     for _ in 0..3 {
         let refused = event_loop.run_until_complete(event_loop.sock_connect(&client, &addr));
-        let error = refused.expect_err("nobody listens");
+        let error = refused.expect_err("no listener");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     }
     listener.listen(1).expect("bound");

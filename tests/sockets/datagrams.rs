@@ -139,7 +139,7 @@ fn recvfrom_larger_than_memory_fails_with_an_error() {
     let socket = Socket::new(socket).expect("non-blocking");
     for most in [1 << 46, usize::MAX] {
         let received = event_loop.run_until_complete(event_loop.sock_recvfrom(&socket, most));
-        let error = received.expect_err("nobody has so much");
+        let error = received.expect_err("no machine has so much memory");
         assert_eq!(error.kind(), ErrorKind::OutOfMemory);
     }
 }

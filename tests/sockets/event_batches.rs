@@ -24,7 +24,7 @@ struct Connection {
 
 /// All connections, and the random numbers that select which one to close.
 struct Field {
-    places: RefCell<Vec<Option<Connection>>>,
+    slots: RefCell<Vec<Option<Connection>>>,
     random: RefCell<Random>,
     names: Cell<u32>,
     received: Cell<u32>,
@@ -53,20 +53,20 @@ impl Field {
     /// Closes another connection, and puts a new one into its slot.
     fn end_one(self: &Rc<Field>, event_loop: &LoopHandle, caller: u32) {
         let victim = self.random.borrow_mut().below(MANY);
-        let there = self.places.borrow_mut()[victim].take();
+        let there = self.slots.borrow_mut()[victim].take();
         let Some(connection) = there.filter(|connection| connection.name != caller) else {
             return;
         };
         connection.task.cancel();
         let socket = Rc::try_unwrap(connection.socket);
-        drop(socket.expect("nobody else has it"));
+        drop(socket.expect("the only owner"));
         drop(connection.far);
         let fresh = self.connect(event_loop);
-        self.places.borrow_mut()[victim] = Some(fresh);
+        self.slots.borrow_mut()[victim] = Some(fresh);
     }
 
     fn send_to_all(&self) {
-        for connection in self.places.borrow_mut().iter_mut().flatten() {
+        for connection in self.slots.borrow_mut().iter_mut().flatten() {
             // One that has received and ended is sent to in vain.
             let _ = connection.far.write_all(&connection.name.to_le_bytes());
         }
@@ -76,24 +76,24 @@ impl Field {
 /// Some rounds in which all are sent to at once.
 fn play(event_loop: &Loop, seed: u64) -> Rc<Field> {
     let field = Rc::new(Field {
-        places: RefCell::default(),
+        slots: RefCell::default(),
         random: RefCell::new(Random(seed)),
         names: Cell::new(0),
         received: Cell::new(0),
     });
     for _ in 0..MANY {
         let connection = field.connect(event_loop);
-        field.places.borrow_mut().push(Some(connection));
+        field.slots.borrow_mut().push(Some(connection));
     }
     run_iteration(event_loop);
     for _ in 0..10 {
         field.send_to_all();
         run_iteration(event_loop);
         run_iteration(event_loop);
-        for place in field.places.borrow_mut().iter_mut() {
-            let over = place.take_if(|connection| connection.task.done());
+        for slot in field.slots.borrow_mut().iter_mut() {
+            let over = slot.take_if(|connection| connection.task.done());
             let fresh = over.map(|_| field.connect(event_loop));
-            *place = fresh.or_else(|| place.take());
+            *slot = fresh.or_else(|| slot.take());
         }
         run_iteration(event_loop);
     }
@@ -107,7 +107,7 @@ fn tasks_that_close_each_others_sockets_receive_only_their_own_bytes() {
         let event_loop = strict_loop();
         let field = play(&event_loop, seed);
         assert!(field.received.get() > 10 * MANY as u32 / 4);
-        for connection in field.places.take().into_iter().flatten() {
+        for connection in field.slots.take().into_iter().flatten() {
             connection.task.cancel();
         }
         run_iteration(&event_loop);

@@ -73,8 +73,8 @@ fn readers_destructor_may_replace_the_writer() {
 fn panicking_callback_destructors_do_not_stop_other_drops() {
     let _test = test();
     let (event_loop, other) = (new_loop(), new_loop());
-    let heard = Rc::new(Cell::new(0));
-    let ears = heard.clone();
+    let reports = Rc::new(Cell::new(0));
+    let ears = reports.clone();
     event_loop.set_exception_handler(move |_| ears.set(ears.get() + 1));
     let held = Rc::new(());
     let loud = || {
@@ -91,7 +91,7 @@ fn panicking_callback_destructors_do_not_stop_other_drops() {
     let waits = other.create_task(async move { handle.sock_recv(&near, 1).await });
     run_iteration(&other);
     drop(event_loop);
-    assert_eq!((Rc::strong_count(&held), heard.get()), (1, 6));
+    assert_eq!((Rc::strong_count(&held), reports.get()), (1, 6));
     let result = other.run_until_complete(waits).expect("no panic");
     result.expect_err("the loop is closed");
 }
@@ -109,7 +109,7 @@ fn panicking_callback_destructor_keeps_other_callbacks() {
     let reader = holding(loud);
     event_loop.add_reader(&*near, reader).expect("watched");
     let remove = std::panic::AssertUnwindSafe(|| event_loop.remove_reader(&*near));
-    std::panic::catch_unwind(remove).expect_err("its panic comes to who removed it");
+    std::panic::catch_unwind(remove).expect_err("its panic reaches the remover");
     run_iteration(&event_loop);
     assert_eq!(calls.get(), 1);
     assert!(event_loop.remove_writer(&*near));
@@ -121,17 +121,19 @@ fn descriptor_is_unregistered_before_its_callback_is_dropped() {
     let event_loop = new_loop();
     let (near, mut far) = streams();
     let left = Rc::new(RefCell::new(Vec::new()));
-    let watcher = || {
+    let fd_callback = || {
         let (handle, left) = (event_loop.handle(), left.clone());
         let at_end = CallOnDrop(move || left.borrow_mut().push(handle.stats().registered));
         holding(at_end)
     };
-    event_loop.add_reader(&*near, watcher()).expect("watched");
+    event_loop
+        .add_reader(&*near, fd_callback())
+        .expect("watched");
     assert!(event_loop.remove_reader(&*near));
     // The same while it is called.
-    let (handle, own, watcher) = (event_loop.handle(), near.clone(), watcher());
+    let (handle, own, fd_callback) = (event_loop.handle(), near.clone(), fd_callback());
     let removes_itself = move || {
-        let _watcher = &watcher;
+        let _fd_callback = &fd_callback;
         assert!(handle.remove_reader(&*own));
     };
     event_loop

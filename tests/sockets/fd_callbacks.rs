@@ -153,8 +153,8 @@ fn reused_descriptor_gets_no_events_of_the_closed_one() {
 fn panic_in_a_reader_is_reported_and_keeps_it_registered() {
     let _test = test();
     let event_loop = new_loop();
-    let heard = Rc::new(Cell::new(0));
-    let ears = heard.clone();
+    let reports = Rc::new(Cell::new(0));
+    let ears = reports.clone();
     event_loop.set_exception_handler(move |_| ears.set(ears.get() + 1));
     let (reader, mut writer) = pipe();
     event_loop
@@ -163,7 +163,7 @@ fn panic_in_a_reader_is_reported_and_keeps_it_registered() {
     writer.write_all(b"x").expect("room");
     run_brief_iteration(&event_loop);
     run_brief_iteration(&event_loop);
-    assert_eq!(heard.get(), 2);
+    assert_eq!(reports.get(), 2);
     assert!(event_loop.remove_reader(&reader));
 }
 

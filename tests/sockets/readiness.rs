@@ -1,6 +1,6 @@
 //! `readable` and `writable` on any descriptor, removal of callbacks by descriptor number, and the
 //! errors of `Socket::new`.
-#![allow(unsafe_code, reason = "descriptors are closed later the loop's back")]
+#![allow(unsafe_code, reason = "descriptors are closed behind the loop's back")]
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -584,7 +584,7 @@ fn wait_for_bounds_a_wait() {
     let waited = event_loop.wait_for(event_loop.readable(&reader), brief);
     event_loop
         .run_until_complete(waited)
-        .expect_err("nothing came");
+        .expect_err("no byte arrived");
     assert_eq!(event_loop.stats().registered, 0);
 }
 

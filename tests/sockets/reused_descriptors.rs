@@ -20,7 +20,7 @@ struct StaleFd {
     writer: File,
 }
 
-fn ghost(event_loop: &Loop) -> StaleFd {
+fn stale(event_loop: &Loop) -> StaleFd {
     let (reader, writer) = pipe();
     let calls = Rc::new(Cell::new(0));
     let counts = calls.clone();
@@ -36,9 +36,9 @@ fn ghost(event_loop: &Loop) -> StaleFd {
 
 /// A socket that reuses the stale descriptor, and its peer.
 #[track_caller]
-fn with_fd_of(ghost: &StaleFd) -> (Rc<Socket<UnixStream>>, UnixStream) {
+fn with_fd_of(stale: &StaleFd) -> (Rc<Socket<UnixStream>>, UnixStream) {
     let (near, far) = pair();
-    assert_eq!(near.get_ref().as_raw_fd(), ghost.number);
+    assert_eq!(near.get_ref().as_raw_fd(), stale.number);
     (near, far)
 }
 
@@ -46,13 +46,13 @@ fn with_fd_of(ghost: &StaleFd) -> (Rc<Socket<UnixStream>>, UnixStream) {
 fn stale_fd_callback_takes_no_events_from_the_next_socket() {
     let _test = test();
     let event_loop = new_loop();
-    let mut ghost = ghost(&event_loop);
-    let (near, mut far) = with_fd_of(&ghost);
+    let mut stale = stale(&event_loop);
+    let (near, mut far) = with_fd_of(&stale);
     let waits = receiver(&event_loop, &near, 10);
-    ghost.writer.write_all(b"for the dup").expect("room");
+    stale.writer.write_all(b"for the dup").expect("room");
     run_iteration(&event_loop);
     run_iteration(&event_loop);
-    assert_eq!(ghost.calls.get(), 1);
+    assert_eq!(stale.calls.get(), 1);
     far.write_all(b"mine").expect("room");
     assert_eq!(result(&event_loop, waits), b"mine");
     drop(event_loop);
@@ -62,15 +62,15 @@ fn stale_fd_callback_takes_no_events_from_the_next_socket() {
 fn due_fd_callback_of_a_reused_descriptor_takes_nothing() {
     let _test = test();
     let event_loop = new_loop();
-    let mut ghost = ghost(&event_loop);
-    ghost.writer.write_all(b"for the dup").expect("room");
-    let (near, mut far) = with_fd_of(&ghost);
+    let mut stale = stale(&event_loop);
+    stale.writer.write_all(b"for the dup").expect("room");
+    let (near, mut far) = with_fd_of(&stale);
     // In the iteration that finds the event, the task's first step runs before the fd callback.
     let (handle, own) = (event_loop.handle(), near.clone());
     let waits =
         event_loop.create_task(async move { handle.sock_recv(&own, 10).await.expect("received") });
     run_iteration(&event_loop);
-    assert_eq!(ghost.calls.get(), 1);
+    assert_eq!(stale.calls.get(), 1);
     far.write_all(b"mine").expect("room");
     assert_eq!(result(&event_loop, waits), b"mine");
     drop(event_loop);
@@ -80,11 +80,11 @@ fn due_fd_callback_of_a_reused_descriptor_takes_nothing() {
 fn stale_registration_causes_no_iterations() {
     let _test = test();
     let event_loop = new_loop();
-    let mut ghost = ghost(&event_loop);
-    let (near, far) = with_fd_of(&ghost);
+    let mut stale = stale(&event_loop);
+    let (near, far) = with_fd_of(&stale);
     receiver(&event_loop, &near, 10).cancel();
     drop((near, far));
-    ghost.writer.write_all(b"for the dup").expect("room");
+    stale.writer.write_all(b"for the dup").expect("room");
     run_iteration(&event_loop);
     let events = event_loop.stats().events;
     for _ in 0..10 {

@@ -64,7 +64,7 @@ where
     }
     let waited = event_loop.wait_for(task, Duration::from_secs(5));
     let ended = event_loop.run_until_complete(waited);
-    let ended = ended.unwrap_or_else(|_| panic!("{how:?} {when:?}: it waits for ever"));
+    let ended = ended.unwrap_or_else(|_| panic!("{how:?} {when:?}: it hangs"));
     ended.expect("no panic")
 }
 
@@ -273,9 +273,7 @@ fn stalled<T: AsFd + 'static>(event_loop: &Loop, near: &Rc<Socket<T>>) -> Task<i
 #[track_caller]
 fn assert_broken<T>(event_loop: &Loop, future: impl Future<Output = io::Result<T>>) {
     let waited = event_loop.wait_for(future, Duration::from_secs(5));
-    let sent = event_loop
-        .run_until_complete(waited)
-        .expect("it waits for ever");
+    let sent = event_loop.run_until_complete(waited).expect("it hangs");
     assert_eq!(
         sent.map(drop).expect_err("shut").kind(),
         ErrorKind::BrokenPipe

@@ -22,7 +22,7 @@ fn reused_descriptor_gets_no_old_events() {
         // Its event waits in the kernel when the socket is closed.
         far.write_all(b"late").expect("room");
         cancelled.cancel();
-        let near = Rc::try_unwrap(near).expect("nobody else has it");
+        let near = Rc::try_unwrap(near).expect("the only owner");
         let inside = near.into_inner();
         assert_eq!(event_loop.stats().registered, 1);
         drop((inside, far));

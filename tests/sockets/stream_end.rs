@@ -80,7 +80,7 @@ fn data_and_end_arrive_together_or_apart() {
             }
             let rest = read_all(&event_loop, &near, 100);
             let rest = event_loop.wait_for(rest, Duration::from_secs(10)).await;
-            [first, rest.expect("the end comes")].concat()
+            [first, rest.expect("the end arrives")].concat()
         });
         assert_eq!(received, b"data", "round {round}");
         peer.join().expect("sent");

@@ -243,7 +243,7 @@ fn empty_send_reports_a_closed_peer() {
         // A full socket takes nothing at once.
         let bytes = vec![1; 1 << 20];
         let full = event_loop.wait_for(event_loop.sock_sendall(&near, &bytes), Duration::ZERO);
-        full.await.expect_err("nobody reads");
+        full.await.expect_err("the peer does not read");
         event_loop.sock_sendall(&near, b"").await.expect("a peer");
         drop(far);
         let error = event_loop.sock_sendall(&near, b"").await.expect_err("gone");

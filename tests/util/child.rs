@@ -83,7 +83,7 @@ impl Scenario {
             }
             line.clear();
         }
-        panic!("the child ended and did not say {what:?}");
+        panic!("the child ended without {what:?}");
     }
 
     /// Sends `signal` to the child and waits until one of its threads has taken it.

@@ -10,13 +10,13 @@ use sendloop::{Loop, Task};
 
 /// Returns a task that never ends, its waker, and the count of its steps.
 pub fn counted(event_loop: &Loop) -> (Task<()>, Waker, Rc<Cell<u32>>) {
-    let (steps, place) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None)));
-    let (counts, keeps) = (steps.clone(), place.clone());
+    let (steps, slot) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None)));
+    let (counts, keeps) = (steps.clone(), slot.clone());
     let task = event_loop.create_task(poll_fn(move |cx| {
         counts.set(counts.get() + 1);
         keeps.replace(Some(cx.waker().clone()));
         Poll::Pending
     }));
     run_iteration(event_loop);
-    (task, place.take().expect("polled"), steps)
+    (task, slot.take().expect("polled"), steps)
 }

@@ -47,8 +47,8 @@ pub fn evict(file: &File, offset: usize, len: usize) {
         fadvise(file, offset as u64, range, Advice::DontNeed).expect("advice");
         // The kernel keeps pages that are in use. A probe makes the kernel read its page, so these
         // offsets differ from those that a transfer probes.
-        let mut looks = (offset + (64 << 10).min(len / 2)..offset + len).step_by(128 << 10);
-        if !looks.any(|at| is_resident(file, at)) {
+        let mut probes = (offset + (64 << 10).min(len / 2)..offset + len).step_by(128 << 10);
+        if !probes.any(|at| is_resident(file, at)) {
             break;
         }
         let waited = start.elapsed();

@@ -19,7 +19,7 @@ pub struct Ticker {
 impl Ticker {
     pub fn start(event_loop: &Loop) -> Ticker {
         let late = Rc::new(RefCell::new(Vec::new()));
-        let (handle, told) = (event_loop.handle(), late.clone());
+        let (handle, recorded) = (event_loop.handle(), late.clone());
         let task = event_loop.create_task(async move {
             loop {
                 let (_, others) = thread_times();
@@ -27,7 +27,9 @@ impl Ticker {
                 handle.sleep(TICK).await;
                 // The time in which the kernel ran other programs does not count against the loop.
                 let others = thread_times().1 - others;
-                told.borrow_mut().push(due.elapsed().saturating_sub(others));
+                recorded
+                    .borrow_mut()
+                    .push(due.elapsed().saturating_sub(others));
             }
         });
         Ticker { late, task }
