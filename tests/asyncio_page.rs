@@ -94,7 +94,8 @@ fn public_function(line: &str) -> Option<&str> {
     Some(name(rest.strip_prefix("fn ")?))
 }
 
-/// All public functions of the sources: `Type::method`, and `sendloop::function` for those of no type.
+/// Returns all public functions of the sources: `Type::method`, or `sendloop::function` without a
+/// type.
 fn public() -> BTreeSet<String> {
     let mut texts = Vec::new();
     sources(&here("src"), &mut texts);

@@ -144,7 +144,8 @@ fn foreign_handler() -> usize {
 
 /// Installs a disposition as foreign code does, and returns the handler that it replaced.
 fn set_disposition(signal: i32, handler: usize) -> usize {
-    // SAFETY: all zero is a value of sigaction; the handler is `foreign`, or one that the kernel returned.
+    // SAFETY: an all-zero sigaction is valid. The handler is `foreign`, or one that the kernel
+    // returned.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         let mut before: libc::sigaction = std::mem::zeroed();

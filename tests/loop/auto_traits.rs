@@ -1,6 +1,6 @@
-//! The auto traits of every public type, checked when this file is compiled, and `must_use`.
+//! The auto traits of every public type, checked at compile time, and `must_use`.
 //!
-//! A change in this table breaks programs: a type that loses a trait, or that gains one by accident.
+//! A change in this table breaks programs: a type that loses a trait, or gains one by accident.
 
 use std::cell::Cell;
 use std::fs::{self, File};

@@ -11,9 +11,12 @@ use std::task::{Context, Waker};
 use crate::util::*;
 use sendloop::{Loop, LoopHandle, Socket};
 
+/// A loop and the socket to receive from.
+type Receive = (LoopHandle, Rc<Socket<UnixStream>>);
+
 thread_local! {
     static LAST_OWNER: RefCell<Option<Loop>> = const { RefCell::new(None) };
-    static RECEIVES: RefCell<Option<(LoopHandle, Rc<Socket<UnixStream>>)>> = const { RefCell::new(None) };
+    static RECEIVES: RefCell<Option<Receive>> = const { RefCell::new(None) };
 }
 
 #[test]

@@ -94,8 +94,10 @@ fn panicking_foreign_waker_does_not_lose_notifications() {
     }
 }
 
+type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
+
 thread_local! {
-    static HELD: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>> = const { RefCell::new(Vec::new()) };
+    static HELD: RefCell<Vec<LocalFuture>> = const { RefCell::new(Vec::new()) };
 }
 
 #[test]

@@ -162,7 +162,9 @@ impl Drop for Acts {
     }
 }
 
-/// The task's future. It is no `async` block, whose destructors would run during a panic's unwinding.
+/// The task's future.
+///
+/// It is no `async` block, because a panic would run that block's destructors while it unwinds.
 struct Body {
     case: Case,
     memory: Acts,

@@ -98,7 +98,10 @@ impl Outcome<'_> {
     }
 
     fn parts_of(&self, number: usize, op: &Op<'_>) -> Vec<Part> {
-        let is_error = |kind: ErrorKind| matches!(&op.end, Some(End::Returned(Err(error))) if error.kind() == kind);
+        let is_error = |kind: ErrorKind| match &op.end {
+            Some(End::Returned(Err(error))) => error.kind() == kind,
+            _ => false,
+        };
         let well = matches!(op.end, Some(End::Returned(Ok(_))));
         let plain = |len: usize, whole: bool| Part {
             bytes: bytes_of(number, len),
@@ -153,7 +156,7 @@ pub(crate) fn judge(received: &[u8], parts: &[Part], reset: bool) -> Verdict {
         .map(|part| (part.bytes.len(), part.whole))
         .collect();
     Err(TestCaseError::fail(format!(
-        "{} bytes arrived, and are right up to {best}; the parts' lengths, and whether they are whole: {lens:?}",
+        "{} bytes arrived, correct up to {best}; the parts' lengths, and if whole: {lens:?}",
         received.len()
     )))
 }

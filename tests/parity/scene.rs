@@ -19,7 +19,9 @@ macro_rules! plain {
 /// A list of scenarios that are the main task each.
 macro_rules! mains {
     ($($name:ident),* $(,)?) => {
-        &[$((stringify!($name), |event_loop, scene| event_loop.run_until_complete($name(scene.clone())))),*]
+        &[$((stringify!($name), |event_loop, scene| {
+            event_loop.run_until_complete($name(scene.clone()))
+        })),*]
     };
 }
 

@@ -53,7 +53,7 @@ fn cached_pages_are_slow_once_per_open() {
     if !slow_fs::available() {
         return;
     }
-    // Two pages: one request brings both, and nothing is read ahead that the second read would count.
+    // Two pages: one request reads both, and the kernel reads nothing ahead.
     let fs = SlowFs::mount(8192, DELAY, Pages::Cached);
     for _ in 0..2 {
         let file = fs.open();

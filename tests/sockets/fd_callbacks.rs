@@ -277,7 +277,7 @@ fn urgent_tcp_data_calls_no_callback_and_costs_no_iterations() {
         while event_loop.next_timeout().is_some() {
             event_loop.run_once(None).expect("an iteration");
         }
-        // One for the timer and its callback each, and a few in which epoll reports nothing of interest.
+        // One iteration each for the timer and its callback, and a few for irrelevant epoll events.
         assert!(event_loop.stats().polls - polls < 10);
         drop(end);
     }

@@ -85,7 +85,7 @@ fn dropped_woken_recv_takes_nothing_from_the_other() {
     let first = Rc::new(RefCell::new(Some(receiver(&event_loop, &near, 10))));
     let second = receiver(&event_loop, &near, 10);
     let hit = first.clone();
-    // Queued before the event is taken: when it runs, both have been woken and none has had its step.
+    // Queued before the event is handled: when it runs, both tasks are woken but have not run.
     event_loop.call_soon(move || assert!(hit.take().is_some_and(|task| task.cancel())));
     far.write_all(b"x").expect("room");
     run_iteration(&event_loop);

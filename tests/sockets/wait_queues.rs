@@ -147,7 +147,7 @@ fn cancelled_woken_tasks_pass_their_wake_up_on() {
     let (near, mut far) = pair();
     let tasks: Vec<_> = (0..5).map(|_| receiver(&event_loop, &near, 10)).collect();
     let last = receiver(&event_loop, &near, 10);
-    // Queued before the event: when it runs, the first task has been woken and has not had its step.
+    // Queued before the event: when it runs, the first task is woken but has not run.
     event_loop.call_soon(move || {
         for task in tasks {
             assert!(task.cancel());
