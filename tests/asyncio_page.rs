@@ -1,7 +1,12 @@
-//! What `docs/ASYNCIO.md` says is true: every name of asyncio's has a row, every name of ours exists, every method of the
-//! loop's is mentioned, and every row that says "same" names a test that is there.
+//! Checks the tables of `docs/ASYNCIO.md` against asyncio, `src/` and `tests/`.
 //!
-//! asyncio's names are in `tests/asyncio_page/names.txt`; `names.py` beside it records them.
+//! - Every asyncio name has a row.
+//! - Every function that the page names is public.
+//! - The page mentions every public method of the loop.
+//! - Every row that says "same" names a test that exists.
+//!
+//! The file `tests/asyncio_page/names.txt` lists asyncio's names; `names.py` beside it records
+//! them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +15,7 @@ use std::path::{Path, PathBuf};
 const PAGE: &str = include_str!("../docs/ASYNCIO.md");
 const NAMES: &str = include_str!("asyncio_page/names.txt");
 
-/// What the first cell of a row about asyncio begins with.
+/// The owners that the first cell of a row about asyncio may begin with.
 const OF_ASYNCIO: [&str; 6] = ["loop", "Handle", "TimerHandle", "Future", "Task", "asyncio"];
 
 /// A row of the page's tables that is about names of asyncio's.
@@ -89,7 +94,8 @@ fn public_function(line: &str) -> Option<&str> {
     Some(name(rest.strip_prefix("fn ")?))
 }
 
-/// All public functions of the sources: `Type::method`, and `sendloop::function` for those of no type.
+/// Returns all public functions of the sources: `Type::method`, or `sendloop::function` without a
+/// type.
 fn public() -> BTreeSet<String> {
     let mut texts = Vec::new();
     sources(&here("src"), &mut texts);
@@ -110,7 +116,9 @@ fn public() -> BTreeSet<String> {
     found
 }
 
-/// The functions that the page names as ours: `Type::method` or `sendloop::function`, outside its examples.
+/// Returns the functions that the page names as ours, outside its examples.
+///
+/// They have the form `Type::method` or `sendloop::function`.
 fn mentioned() -> BTreeSet<&'static str> {
     let mut in_example = false;
     let text = PAGE.lines().filter(|line| {
@@ -128,7 +136,7 @@ fn mentioned() -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn every_name_of_asyncios_has_one_row_and_every_row_a_name_of_asyncios() {
+fn every_asyncio_name_has_exactly_one_row() {
     let rows = rows();
     let mut on_page: Vec<_> = rows.iter().flat_map(|row| row.asyncio.clone()).collect();
     let mut recorded: Vec<_> = NAMES.lines().collect();
@@ -142,7 +150,7 @@ fn every_name_of_asyncios_has_one_row_and_every_row_a_name_of_asyncios() {
 }
 
 #[test]
-fn every_function_that_the_page_names_is_public_in_the_source() {
+fn every_function_on_the_page_is_public() {
     let public = public();
     let mentioned = mentioned();
     assert!(mentioned.len() > 50, "the page was read: {mentioned:?}");
@@ -181,7 +189,7 @@ fn a_verdict_is_one_of_three_words() {
     }
 }
 
-/// Whether `test` is in one of the test files `texts`, or is a scenario of the parity tests.
+/// Returns true if one of the files `texts` has the test, or if it is a parity scenario.
 fn is_there(test: &str, texts: &[String], traces: &str) -> bool {
     if test.contains('/') {
         let start = format!("{test}: ");
@@ -192,7 +200,7 @@ fn is_there(test: &str, texts: &[String], traces: &str) -> bool {
 }
 
 #[test]
-fn the_tests_that_rows_name_are_there_and_a_row_that_says_same_names_one() {
+fn named_tests_exist_and_same_rows_name_one() {
     let traces =
         fs::read_to_string(here("tests/parity/traces.txt")).expect("the parity tests' traces");
     for row in rows() {

@@ -1,4 +1,4 @@
-//! What nobody is left to hear of reaches the exception handler, once, and ends nothing.
+//! A panic that no task retrieves reaches the exception handler once.
 
 mod util;
 
@@ -10,10 +10,10 @@ use sendloop::{ExceptionContext, Loop, Socket};
 use util::*;
 
 fn listening(event_loop: &Loop) -> Rc<RefCell<Vec<String>>> {
-    let heard = Rc::new(RefCell::new(Vec::new()));
-    let ears = heard.clone();
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let ears = reports.clone();
     event_loop.set_exception_handler(move |context| ears.borrow_mut().push(context.to_string()));
-    heard
+    reports
 }
 
 struct PanicsWhenDropped;
@@ -25,26 +25,28 @@ impl Drop for PanicsWhenDropped {
 }
 
 #[test]
-fn a_task_whose_panic_nobody_took_is_reported_once_when_its_handle_goes() {
+fn unretrieved_panic_is_reported_once_when_the_task_is_dropped() {
     let _test = test();
     let event_loop = new_loop();
-    let heard = listening(&event_loop);
+    let reports = listening(&event_loop);
     let kept = event_loop.create_task(async { panic!("kept") });
     let taken = event_loop.create_task(async { panic!("taken") });
     drop(event_loop.create_task(async { panic!("detached") }));
     event_loop.run_until_complete(taken).expect_err("a panic");
-    assert_eq!(heard.borrow().len(), 1);
-    assert!(heard.borrow()[0].contains("detached") && heard.borrow()[0].contains("exceptions.rs"));
+    assert_eq!(reports.borrow().len(), 1);
+    assert!(
+        reports.borrow()[0].contains("detached") && reports.borrow()[0].contains("exceptions.rs")
+    );
     drop(kept);
-    assert_eq!(heard.borrow().len(), 2);
-    assert!(heard.borrow()[1].contains("kept"));
+    assert_eq!(reports.borrow().len(), 2);
+    assert!(reports.borrow()[1].contains("kept"));
 }
 
 #[test]
 fn panics_in_destructors_are_reported_wherever_the_loop_drops() {
     let _test = test();
     let event_loop = new_loop();
-    let heard = listening(&event_loop);
+    let reports = listening(&event_loop);
     let bomb = PanicsWhenDropped;
     let task = event_loop.create_task(async move {
         let _bomb = bomb;
@@ -52,16 +54,16 @@ fn panics_in_destructors_are_reported_wherever_the_loop_drops() {
     });
     event_loop.run_until_complete(async {});
     assert!(task.cancel() && task.cancelled());
-    assert_eq!(heard.borrow().len(), 1);
+    assert_eq!(reports.borrow().len(), 1);
     let (soon, later) = (PanicsWhenDropped, PanicsWhenDropped);
     event_loop.call_soon(move || drop(soon));
     event_loop.call_later(std::time::Duration::from_secs(9), move || drop(later));
     drop(event_loop);
-    assert_eq!(heard.borrow().len(), 3);
+    assert_eq!(reports.borrow().len(), 3);
 }
 
 #[test]
-fn a_handler_that_panics_or_causes_more_does_no_harm() {
+fn panic_in_the_exception_handler_is_harmless() {
     let _test = test();
     let event_loop = new_loop();
     let handle = event_loop.handle();
@@ -78,7 +80,7 @@ fn a_handler_that_panics_or_causes_more_does_no_harm() {
 }
 
 #[test]
-fn a_handler_that_has_another_take_its_place_and_panics_where_it_is_dropped_ends_nothing() {
+fn replaced_handler_may_panic_in_its_destructor() {
     let _test = test();
     let event_loop = new_loop();
     let (handle, bomb) = (event_loop.handle(), PanicsWhenDropped);
@@ -96,16 +98,16 @@ fn a_handler_that_has_another_take_its_place_and_panics_where_it_is_dropped_ends
 }
 
 #[test]
-fn the_handler_is_told_what_a_program_reports_itself() {
+fn handler_receives_exceptions_that_the_program_reports() {
     let _test = test();
     let event_loop = new_loop();
-    let heard = listening(&event_loop);
+    let reports = listening(&event_loop);
     event_loop.call_exception_handler(ExceptionContext::new("mine"));
-    assert_eq!(*heard.borrow(), ["mine"]);
+    assert_eq!(*reports.borrow(), ["mine"]);
 }
 
 #[test]
-fn debug_mode_refuses_a_socket_that_was_made_blocking() {
+fn debug_mode_refuses_blocking_sockets() {
     let _test = test();
     let event_loop = new_loop();
     assert!(!event_loop.get_debug());
@@ -180,7 +182,7 @@ fn scenario() {
     event_loop.run_until_complete(async {});
 }
 
-/// Runs the scenario in a process of its own, and returns what it writes about its exceptions.
+/// Runs the scenario in a new process, and returns the lines about its exceptions.
 #[track_caller]
 fn reported(name: &str, stderr: Stdio) -> Vec<String> {
     let binary = std::env::current_exe().expect("this binary");

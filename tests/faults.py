@@ -72,20 +72,20 @@ TCP = ("accept4",)
 READING_THIRDS = {"fcntl": "3+4"}
 # After the flags: its seals, a duplicate to ask for its file system, and one to read. All of these fail.
 ASKING_THIRDS = {"fcntl": "3+1"}
-LOOKING = "files::sendfile_that_looks_at_the_page_cache"
+LOOKING = "files::sendfile_that_probes_the_page_cache"
 STEPS = {
-    "making_loops": Step("turns::making_loops", more={"epoll_create1": rules.ERRORS}),
-    "timers": Step("turns::timers"),
-    "single_turns": Step("turns::single_turns"),
-    "threads": Step("turns::threads", more={"write": ["EINTR"]}),
-    "executor": Step("turns::executor", more={"clone3": [e for e in rules.ERRORS if e != "ENOMEM"]}),
-    "meeting": Step("turns::executor_of_two_threads", more={"clone3": rules.ERRORS}),
+    "making_loops": Step("iterations::create_and_drop_loops", more={"epoll_create1": rules.ERRORS}),
+    "timers": Step("iterations::timers"),
+    "single_turns": Step("iterations::single_iterations"),
+    "threads": Step("iterations::threads", more={"write": ["EINTR"]}),
+    "executor": Step("iterations::executor", more={"clone3": [e for e in rules.ERRORS if e != "ENOMEM"]}),
+    "meeting": Step("iterations::executor_of_two_threads", more={"clone3": rules.ERRORS}),
     # What is printed is written too.
-    "ticking": Step("turns::threads_beside_a_timer", more={"write": rules.ERRORS}, of={"write": "anon_inode:[eventfd]"}),
-    "signals": Step("turns::signals", more={"write": ["EINTR"], "socketpair": rules.ERRORS, "rt_sigaction": ["EINVAL"]}),
-    "watching": Step("turns::watching"),
-    "embedded": Step("turns::watching_in_a_foreign_loop"),
-    "embedded_timers": Step("turns::timers_in_a_foreign_loop",
+    "ticking": Step("iterations::threads_beside_a_timer", more={"write": rules.ERRORS}, of={"write": "anon_inode:[eventfd]"}),
+    "signals": Step("iterations::signals", more={"write": ["EINTR"], "socketpair": rules.ERRORS, "rt_sigaction": ["EINVAL"]}),
+    "watching": Step("iterations::fd_callbacks"),
+    "embedded": Step("iterations::fd_callbacks_in_a_foreign_loop"),
+    "embedded_timers": Step("iterations::timers_in_a_foreign_loop",
                             more={"timerfd_create": rules.ERRORS, "timerfd_settime": rules.ERRORS}),
     "accept": Step("streams::accept"),
     "connect": Step("streams::connect", more={"connect": rules.ERRORS}),

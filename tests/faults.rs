@@ -1,19 +1,21 @@
-//! What the loop's operations do while the kernel refuses. Run by itself, each test plays its step once, undisturbed; `faults.py`
-//! plays them under strace, which answers chosen system calls with errors, and knows what each step must then have met.
+//! Operations of the loop while the kernel refuses system calls.
 //!
-//! On Linux alone: strace is Linux's.
+//! Each test runs its step once without faults. `faults.py` runs the steps under strace, which
+//! fails chosen system calls, and checks the errors of each step.
+//!
+//! The tests are for Linux alone, as strace is.
 
 #![cfg(target_os = "linux")]
 
 mod util;
 
-/// Inline, so that the files lie in `tests/faults/`, where cargo does not take each for a test of its own.
+/// An inline module, because cargo would build files outside `tests/faults/` as tests.
 mod faults {
     mod files;
+    mod iterations;
     #[path = "../util/live.rs"]
     mod live;
     mod peers;
     mod scene;
     mod streams;
-    mod turns;
 }

@@ -40,7 +40,9 @@ extern "C" fn chain(signal: libc::c_int) {
     }
 }
 
-/// The address of `count`. In one place: the compiler may give a function several addresses.
+/// Returns the address of `count`.
+///
+/// Only this function takes it, because the compiler may give a function several addresses.
 #[inline(never)]
 fn counting() -> libc::sighandler_t {
     count as extern "C" fn(libc::c_int) as libc::sighandler_t
@@ -210,10 +212,10 @@ fn signal_hook_survives_the_loop() {
         let calls = caught(&event_loop);
         let came = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGNAL, came.clone()).expect("set");
-        // signal-hook calls the handler that it found, so the loop is still told.
+        // signal-hook calls the handler that it found, so the loop still gets the signal.
         raise(SIGNAL);
         assert!(came.swap(false, Ordering::SeqCst));
-        turn_until(&event_loop, || calls.get() == 1);
+        run_until(&event_loop, || calls.get() == 1);
         drop(event_loop);
         raise(SIGNAL);
         assert!(came.load(Ordering::SeqCst));
@@ -221,49 +223,44 @@ fn signal_hook_survives_the_loop() {
 }
 
 #[test]
-fn foreign_handler_may_call_ours_after_the_loop_let_go() {
-    survives(
-        "foreign_handler_may_call_ours_after_the_loop_let_go",
-        || {
-            let event_loop = new_loop();
-            let calls = caught(&event_loop);
-            let ours = set_action(SIGNAL, chaining()).sa_sigaction;
-            SAVED.store(ours, Ordering::SeqCst);
-            raise(SIGNAL);
-            turn_until(&event_loop, || calls.get() == 1);
-            drop(event_loop);
-            assert_foreign(chaining());
-            // Not even a number that is no signal does harm.
-            // SAFETY: it is the handler that sigaction returned.
-            let ours: extern "C" fn(libc::c_int) = unsafe { mem::transmute(ours) };
-            for number in [0, -1, 64, 65, i32::MAX, i32::MIN] {
-                ours(number);
-            }
-            assert_eq!(calls.get(), 1);
-        },
-    );
+fn foreign_handler_may_call_ours_after_removal() {
+    survives("foreign_handler_may_call_ours_after_removal", || {
+        let event_loop = new_loop();
+        let calls = caught(&event_loop);
+        let ours = set_action(SIGNAL, chaining()).sa_sigaction;
+        SAVED.store(ours, Ordering::SeqCst);
+        raise(SIGNAL);
+        run_until(&event_loop, || calls.get() == 1);
+        drop(event_loop);
+        assert_foreign(chaining());
+        // An invalid signal number does no harm either.
+        // SAFETY: it is the handler that sigaction returned.
+        let ours: extern "C" fn(libc::c_int) = unsafe { mem::transmute(ours) };
+        for number in [0, -1, 64, 65, i32::MAX, i32::MIN] {
+            ours(number);
+        }
+        assert_eq!(calls.get(), 1);
+    });
 }
 
 #[test]
-fn foreign_code_may_restore_ours_after_the_loop_let_go() {
-    survives(
-        "foreign_code_may_restore_ours_after_the_loop_let_go",
-        || {
-            let event_loop = new_loop();
-            caught(&event_loop);
-            let ours = set_action(SIGNAL, counting()).sa_sigaction;
-            drop(event_loop);
-            set_action(SIGNAL, ours);
-            raise(SIGNAL);
-            // The next loop catches the signal and restores what was there before the first.
-            let event_loop = new_loop();
-            let calls = caught(&event_loop);
-            raise(SIGNAL);
-            turn_until(&event_loop, || calls.get() == 1);
-            drop(event_loop);
-            assert_default();
-        },
-    );
+fn foreign_code_may_restore_our_handler_after_removal() {
+    survives("foreign_code_may_restore_our_handler_after_removal", || {
+        let event_loop = new_loop();
+        caught(&event_loop);
+        let ours = set_action(SIGNAL, counting()).sa_sigaction;
+        drop(event_loop);
+        set_action(SIGNAL, ours);
+        raise(SIGNAL);
+        // The next loop catches the signal, and restores the disposition from before the first
+        // loop.
+        let event_loop = new_loop();
+        let calls = caught(&event_loop);
+        raise(SIGNAL);
+        run_until(&event_loop, || calls.get() == 1);
+        drop(event_loop);
+        assert_default();
+    });
 }
 
 #[test]
@@ -301,7 +298,7 @@ fn adding_again_takes_the_signal_back_and_removal_restores_the_foreign_handler()
             let calls = caught(again);
             let before = CAUGHT.load(Ordering::SeqCst);
             raise(SIGNAL);
-            turn_until(again, || calls.get() == 1);
+            run_until(again, || calls.get() == 1);
             assert_eq!(CAUGHT.load(Ordering::SeqCst), before);
             drop(one);
             drop(other);

@@ -1,7 +1,7 @@
-//! A loop in a forked child: what the child inherits leaves the parent's loop alone, and a loop of
-//! its own works.
+//! Loops in a forked child.
 //!
-//! Each test forks by the C library and by the raw system call.
+//! An inherited loop in a child does not disturb the parent's loop, and a new loop works. Each test
+//! forks by the C library and by the raw system call.
 #![allow(
     unsafe_code,
     reason = "only libc can fork, and only unsafe code can be an allocator"

@@ -1,8 +1,8 @@
-//! Ctrl-C while `run` runs, and signals of other dispositions: each scenario is a process of its
-//! own, and gets real signals.
+//! Ctrl-C during `run`, and signals with other dispositions.
 //!
-//! The test starts this binary again, with the scenario's name in the environment. The scenario
-//! prints words, one a line, and the test sends a signal after it has read one.
+//! Each scenario runs in a new process and receives real signals. The test starts this binary
+//! again, with the scenario's name in the environment. The scenario prints one word per line, and
+//! the test sends a signal after each word.
 #![allow(
     unsafe_code,
     reason = "dispositions of signals are read and set by libc alone"
@@ -24,7 +24,7 @@ use util::*;
 
 const SCENARIO: &str = "SENDLOOP_SCENARIO";
 
-/// A scenario in a process of its own.
+/// A scenario in a new process.
 struct Scenario {
     child: Child,
     words: BufReader<ChildStdout>,
@@ -85,7 +85,7 @@ impl Scenario {
     }
 }
 
-fn say(word: &str) {
+fn print_word(word: &str) {
     println!("scenario: {word}");
 }
 
@@ -121,9 +121,9 @@ fn hang(event_loop: &LoopHandle) {
 
 fn busy_main() {
     let _ = sendloop::run(async |_| {
-        say("busy");
+        print_word("busy");
         spin_until_interrupted();
-        say("interrupted");
+        print_word("interrupted");
         loop {
             hint::spin_loop();
         }
@@ -133,9 +133,9 @@ fn busy_main() {
 fn busy_task() {
     let _ = sendloop::run(async |event_loop| {
         let task = event_loop.create_task(async {
-            say("busy");
+            print_word("busy");
             spin_until_interrupted();
-            say("interrupted");
+            print_word("interrupted");
             loop {
                 hint::spin_loop();
             }
@@ -147,13 +147,13 @@ fn busy_task() {
 /// A destructor that hangs while the first Ctrl-C drops main.
 fn busy_destructor() {
     let _ = sendloop::run(async |_| {
-        let _hangs = AtEnd(|| {
-            say("interrupted");
+        let _hangs = CallOnDrop(|| {
+            print_word("interrupted");
             loop {
                 hint::spin_loop();
             }
         });
-        say("busy");
+        print_word("busy");
         pending::<()>().await;
     });
 }
@@ -161,19 +161,19 @@ fn busy_destructor() {
 fn hung_executor_after_main() {
     let result = sendloop::run(async |event_loop| {
         hang(&event_loop);
-        say("ending");
+        print_word("ending");
         42
     });
     assert_eq!(result.expect("main has returned"), 42);
     assert_eq!(sigint(), libc::SIG_DFL);
-    say("returned");
+    print_word("returned");
 }
 
 fn hung_executor_after_interrupt() {
     let _ = sendloop::run(async |event_loop| {
         hang(&event_loop);
-        let _ending = AtEnd(|| say("interrupted"));
-        say("waiting");
+        let _ending = CallOnDrop(|| print_word("interrupted"));
+        print_word("waiting");
         pending::<()>().await;
     });
     unreachable!("the executor is waited for");
@@ -181,7 +181,7 @@ fn hung_executor_after_interrupt() {
 
 fn interrupted_main() {
     let result = sendloop::run(async |_| {
-        say("waiting");
+        print_word("waiting");
         pending::<()>().await;
     });
     let kind = result.expect_err("interrupted").kind();
@@ -189,7 +189,7 @@ fn interrupted_main() {
     assert_eq!(sigint(), libc::SIG_DFL);
     // A second run takes Ctrl-C again.
     let result = sendloop::run(async |_| {
-        say("again");
+        print_word("again");
         pending::<()>().await;
     });
     let kind = result.expect_err("interrupted").kind();
@@ -205,11 +205,11 @@ fn own_handler() {
             .add_signal_handler(libc::SIGINT, own)
             .expect("caught");
         for word in ["first", "second", "third"] {
-            say(word);
+            print_word(word);
             receiver.recv().await.expect("called");
         }
         assert!(event_loop.remove_signal_handler(libc::SIGINT));
-        say("removed");
+        print_word("removed");
         loop {
             hint::spin_loop();
         }
@@ -222,11 +222,11 @@ fn own_signal() {
     let result = sendloop::run(async |event_loop| {
         let mut signal = event_loop.signal(libc::SIGINT).expect("caught");
         for word in ["first", "second", "third"] {
-            say(word);
+            print_word(word);
             signal.recv().await.expect("open");
         }
         drop(signal);
-        say("removed");
+        print_word("removed");
         loop {
             hint::spin_loop();
         }
@@ -243,7 +243,7 @@ fn ignored() {
         event_loop
             .add_signal_handler(libc::SIGUSR1, told)
             .expect("caught");
-        say("ignoring");
+        print_word("ignoring");
         receiver.recv().await.expect("called");
         42
     });
@@ -251,8 +251,7 @@ fn ignored() {
     assert_eq!(sigint(), libc::SIG_IGN);
 }
 
-/// What docs/SENDFILE.md says of promise 11: only a disposition that the program changed later lets
-/// SIGPIPE kill.
+/// Promise 11 of docs/SENDFILE.md: SIGPIPE kills only if the program changed the disposition later.
 fn sigpipe_set_to_default_after_the_loop() {
     let event_loop = new_loop();
     // SAFETY: the default runs no code.
@@ -261,7 +260,7 @@ fn sigpipe_set_to_default_after_the_loop() {
     drop(far);
     let sent = event_loop.run_until_complete(event_loop.sock_sendall(&near, b"x"));
     assert_eq!(sent.expect_err("no peer").kind(), ErrorKind::BrokenPipe);
-    say("sent");
+    print_word("sent");
     // Another loop sets it to ignored again.
     let _other = new_loop();
     let file = file(ODD);
@@ -270,7 +269,7 @@ fn sigpipe_set_to_default_after_the_loop() {
     // SAFETY: as above.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     let _ = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file));
-    say("survived");
+    print_word("survived");
 }
 
 const TOGETHER: [i32; 6] = [
@@ -377,7 +376,7 @@ fn ctrl_c_ends_the_wait_for_the_executor() {
 }
 
 #[test]
-fn second_ctrl_c_ends_the_process_while_the_executor_is_waited_for() {
+fn second_ctrl_c_ends_the_process_during_executor_shutdown() {
     let _test = test();
     let mut scenario = Scenario::begin("hung_executor_after_interrupt");
     scenario.expect("waiting");
@@ -399,7 +398,7 @@ fn first_ctrl_c_interrupts_each_run() {
 }
 
 #[test]
-fn a_handler_of_mains_own_is_called_at_each_ctrl_c() {
+fn own_handler_is_called_at_each_ctrl_c() {
     let _test = test();
     for name in ["own_handler", "own_signal"] {
         let mut scenario = Scenario::begin(name);

@@ -1,9 +1,11 @@
-//! The structure that docs/DESIGN.md describes: imports point down, and only the lowest layer knows the system.
+//! The structure that docs/DESIGN.md describes.
+//!
+//! Imports point down, and only the lowest layer uses unsafe code and target conditions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the bottom up. A module may import from lower layers and from its own module, from nothing else.
+/// The layers from the bottom up. A module may import only from lower layers and from itself.
 const LAYERS: [&[&str]; 8] = [
     &["slots", "sys", "sync"],
     &["clock", "nesting", "error", "exceptions", "wait_queue"],
@@ -15,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
     &["sendfile"],
 ];
 
-/// Imports inside one layer that are meant: who, of whom.
+/// The allowed imports inside one layer: the importing module, and the imported one.
 const WITHIN: [(&str, &str); 7] = [
     ("exceptions", "nesting"),
     ("error", "nesting"),
@@ -45,7 +47,7 @@ fn modules() -> Vec<(String, PathBuf, String)> {
     assert!(found.len() > 20, "the sources were found");
     let named = found.into_iter().filter_map(|path| {
         let below = path.strip_prefix(&root).expect("below src").to_owned();
-        // Unit tests may use what they like.
+        // Unit tests may import from every layer.
         if below
             .iter()
             .any(|part| part == "tests" || part == "tests.rs" || part == "loom_tests.rs")
@@ -65,7 +67,7 @@ fn layer(module: &str) -> usize {
     place.unwrap_or_else(|| panic!("{module} is in no layer"))
 }
 
-/// The code of a file: no comments, and no unit tests, which may use what they like.
+/// Returns the numbered lines of code in a file, without comments and unit tests.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text
         .lines()
@@ -106,7 +108,7 @@ fn imports_point_down() {
 }
 
 #[test]
-fn only_sys_is_unsafe_and_knows_the_system() {
+fn only_sys_has_unsafe_code_and_target_conditions() {
     for (module, path, text) in modules() {
         for (number, line) in code(&text).filter(|_| module != "sys") {
             for word in [
@@ -123,7 +125,7 @@ fn only_sys_is_unsafe_and_knows_the_system() {
 }
 
 #[test]
-fn every_unsafe_block_says_why_it_is_sound() {
+fn every_unsafe_block_has_a_safety_comment() {
     for (_, path, text) in modules() {
         let lines: Vec<&str> = text.lines().collect();
         for (n, line) in lines.iter().enumerate() {

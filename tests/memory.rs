@@ -1,5 +1,7 @@
-//! Cancelled timers hold no memory. Alone in its binary: what other tests leave to the allocator would blur the measure. That is
-//! glibc's, which gives back what is free when it is told to.
+//! Cancelled timers hold no memory.
+//!
+//! The file has its own binary, because memory that other tests leave in the allocator would blur
+//! the measurement. Only glibc returns free memory to the kernel on request.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod util;
@@ -13,9 +15,9 @@ use util::*;
 const MILLION: u64 = 1_000_000;
 const HOUR: Duration = Duration::from_secs(3600);
 /// By how much resident memory may differ.
-const NEAR: u64 = 2 << 20;
+const MAX_DIFFERENCE: u64 = 2 << 20;
 
-/// Resident memory in bytes, after the allocator has given back what it can.
+/// Returns the resident memory in bytes, after the allocator has returned its free memory.
 fn resident() -> u64 {
     #[allow(unsafe_code, reason = "the standard library does not have it")]
     // SAFETY: it takes a number and has no conditions.
@@ -31,7 +33,7 @@ fn resident() -> u64 {
 fn assert_memory_is_back(before: u64) {
     let after = resident();
     assert!(
-        after <= before + NEAR,
+        after <= before + MAX_DIFFERENCE,
         "{} KiB before, {} KiB after",
         before >> 10,
         after >> 10
@@ -39,7 +41,7 @@ fn assert_memory_is_back(before: u64) {
 }
 
 #[test]
-fn a_million_timers_each_cancelled_when_it_is_made_leave_no_memory_behind() {
+fn million_timers_cancelled_at_once_leave_no_memory() {
     let _test = test();
     let event_loop = new_loop();
     let before = resident();
@@ -53,7 +55,7 @@ fn a_million_timers_each_cancelled_when_it_is_made_leave_no_memory_behind() {
 }
 
 #[test]
-fn a_million_timers_made_and_then_cancelled_give_their_memory_back() {
+fn million_cancelled_timers_release_their_memory() {
     let _test = test();
     let event_loop = new_loop();
     let before = resident();
@@ -64,8 +66,12 @@ fn a_million_timers_made_and_then_cancelled_give_their_memory_back() {
             event_loop.call_later(HOUR + Duration::from_micros(n % 1000), move || drop(held))
         })
         .collect();
-    assert!(resident() > before + 10 * NEAR, "it measures nothing");
-    // Out of order; none may keep what it holds until the others are cancelled.
+    assert!(
+        resident() > before + 10 * MAX_DIFFERENCE,
+        "it measures nothing"
+    );
+    // The timers are cancelled out of order. Each must release its memory before the others are
+    // cancelled.
     for n in 1..=MILLION {
         timers[(n * 7919 % MILLION) as usize].cancel();
         assert_eq!(Rc::strong_count(&held) as u64, 1 + MILLION - n);

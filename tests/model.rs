@@ -1,11 +1,12 @@
-//! Random transfers against a model: what must arrive, what must be returned, and where the file's position must be.
+//! Random transfers against a model of the received bytes, the result and the file's position.
 //!
-//! `SENDLOOP_MODEL_CASES` says how many (300 unless set), `SENDLOOP_MODEL_SEED` the first one's seed (0): the next have the next
-//! seeds, so that ranges can be shared out. One that fails is made small and printed with the command that tries it again.
+//! `SENDLOOP_MODEL_CASES` sets the number of cases (default: 300). `SENDLOOP_MODEL_SEED` sets the
+//! first case's seed (default: 0); the next cases have the next seeds. The test minimizes a failing
+//! case and prints the command that repeats it.
 
 mod util;
 
-/// Inline, so that the files lie in `tests/model/`, where cargo does not take each for a test of its own.
+/// An inline module, because cargo would build files outside `tests/model/` as tests.
 mod model {
     pub(crate) mod bench;
     pub(crate) mod case;
@@ -38,7 +39,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 }
 
 #[test]
-fn transfers_do_what_the_model_says() {
+fn transfers_match_the_model() {
     let cases = Cases {
         first: number("SENDLOOP_MODEL_SEED", 0),
         count: number("SENDLOOP_MODEL_CASES", 300),

@@ -1,7 +1,10 @@
-//! The order of things, as in CPython's asyncio: each scenario is written once in Python and once here, and says the same
-//! words in both. `tests/parity/record.py` recorded asyncio's in `tests/parity/traces.txt`; it says how to add one.
+//! Compares the order of events with CPython's asyncio.
 //!
-//! Where sendloop means to differ, [`DIFFERENCES`] says how and why.
+//! Each scenario exists in Python and in Rust, and records the same words in both.
+//! `tests/parity/record.py` recorded asyncio's traces in `tests/parity/traces.txt`; it explains how
+//! to add one.
+//!
+//! [`DIFFERENCES`] lists the intended differences with their reasons.
 
 mod util;
 
@@ -63,62 +66,62 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     (
         "order/a_task_as_main_lets_fewer_turns_run",
         "work a b end",
-        "what is run until it is complete is always a step of its own, which awaits the task and so sees its end a turn later",
+        "the main future is always its own step; it awaits the task and sees its end an iteration later",
     ),
     (
         "order/a_main_that_was_stopped_goes_on",
         "stopped end",
-        "the future may borrow what is around the call, so it cannot outlive it",
+        "the main future may borrow from its caller, so it cannot outlive the call",
     ),
     (
         "order/an_error_of_main_comes_out",
         "error queued end",
-        "a panic unwinds at once; what is queued stays for the next run",
+        "a panic unwinds at once; queued callbacks wait for the next run",
     ),
     (
         "order/threadsafe_from_another_thread",
         "a b thread end end",
-        "the loop's own queue takes no lock: other threads' calls come in once a turn, behind what is queued by then",
+        "the run queue takes no lock: remote calls join its end once an iteration",
     ),
     (
         "tasks/a_waiter_before_a_done_callback",
         "task-0 callback waiter",
-        "a task has one waiter, which is told last; only the callbacks have an order among themselves",
+        "a task has one waiter, which is woken last; only the callbacks are ordered",
     ),
     (
         "tasks/a_done_callback_has_an_argument",
         "task-0 arguments-0",
-        "the task may be awaited elsewhere, and its result is given once",
+        "the result goes to the task's awaiter alone",
     ),
     (
         "waits/wait_for_no_time_what_would_be_done_at_once",
         "work done",
-        "a future is polled once also in no time; asyncio makes it a task, which it cancels before its first step",
+        "a zero timeout still polls once; asyncio cancels its task before the first step",
     ),
     (
         "waits/wait_for_a_task_that_takes_too_long",
         "timeout work end",
-        "a dropped Task is detached; asyncio cancels what is waited for",
+        "a dropped Task is detached; asyncio cancels it",
     ),
     (
         "cancel/the_turn_in_which_it_ends",
         "start cleanup true-true true",
-        "the future is dropped at once; asyncio throws into it a turn later",
+        "the future is dropped at once; asyncio throws into it an iteration later",
     ),
     (
         "cancel/twice",
         "start cleanup true false false",
-        "after the first cancel it is done",
+        "the task is done after the first cancel",
     ),
     (
         "cancel/one_that_awaits_a_task",
         "start start cleanup outer-cancelled end",
-        "a dropped Task is detached; asyncio cancels what is waited for",
+        "a dropped Task is detached; asyncio cancels it",
     ),
     (
         "timers/six_equal_deadlines",
         "a b c d e f",
-        "in the order in which they were made; asyncio promises none, its heap shuffles more than three",
+        "equal deadlines keep their order; asyncio's heap promises none",
     ),
     (
         "timers/sleep_counts_from_the_first_await",
@@ -128,49 +131,50 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     (
         "sockets/the_turn_in_which_a_receiver_resumes",
         "wait turn-0 got-x turn-1 turn-2 turn-3",
-        "an event wakes the task; asyncio's runs a callback that sets a future that wakes the task, a turn later",
+        "an event wakes the task; asyncio's callback sets a future, which wakes it an iteration later",
     ),
     (
         "sockets/two_receivers_of_one_socket",
         "x y",
-        "nobody's waiting is stolen; asyncio forgets the first receiver for ever",
+        "both receivers keep waiting; asyncio forgets the first one",
     ),
     (
         "sockets/a_receiver_cancelled_two_turns_after_the_data_has_come",
         "wait got-x false",
-        "data is received in the step that returns it; asyncio receives it a turn before, and loses it to a cancellation then",
+        "data is received in the step that returns it; asyncio receives earlier, and a cancel loses it",
     ),
     (
         "sendfile/a_count_of_nothing",
         "sent-0 at-0",
-        "an empty body is no error",
+        "a count of 0 is no error",
     ),
     (
         "sendfile/an_offset_past_the_end",
         "sent-0 at-2000",
-        "every way out leaves the position at the offset and what was sent",
+        "the position is always the offset plus the bytes sent",
     ),
     (
         "sendfile/to_nobody",
         "broken at-0",
-        "an error of the connection is reported; asyncio falls back to reading, from the end where the position is, and succeeds",
+        "a connection error is reported; asyncio falls back to reading at the end and succeeds",
     ),
     (
         "sendfile/cancelled_midway",
         "cancelled position-exact-true",
-        "every way out leaves the position at what was sent",
+        "the position is always exact",
     ),
     (
         "connections/connecting_after_a_refusal",
         "ECONNREFUSED ECONNREFUSED connected",
-        "Linux answers the first connect(2) after a failed one with ECONNABORTED and begins nothing: it is called again",
+        "Linux fails the first connect(2) after a refusal with ECONNABORTED; sendloop calls it again",
     ),
 ];
 
 fn traces() -> BTreeMap<&'static str, &'static str> {
     let lines = TRACES.lines();
     let traces = lines.map(|line| line.split_once(": ").expect("`name: words`"));
-    // What the kernel reports of a descriptor differs between systems; Linux's was recorded.
+    // The kernel's reports about a descriptor differ between systems. The traces were recorded on
+    // Linux.
     let here = traces.filter(|(name, _)| cfg!(target_os = "linux") || !name.starts_with("events/"));
     here.collect()
 }
@@ -183,7 +187,7 @@ fn scenarios() -> impl Iterator<Item = (String, &'static Named)> {
 }
 
 #[test]
-fn every_scenario_goes_as_in_asyncio_or_as_the_differences_say() {
+fn every_scenario_matches_asyncio_or_a_listed_difference() {
     let _test = test();
     let traces = traces();
     let mut wrong = Vec::new();
@@ -204,14 +208,14 @@ fn every_scenario_goes_as_in_asyncio_or_as_the_differences_say() {
 }
 
 #[test]
-fn every_trace_has_a_scenario_and_every_scenario_a_trace() {
+fn traces_and_scenarios_match_one_to_one() {
     let recorded: BTreeSet<_> = traces().into_keys().map(str::to_owned).collect();
     let here: BTreeSet<_> = scenarios().map(|(name, _)| name).collect();
     let missing: Vec<_> = recorded.symmetric_difference(&here).collect();
     assert!(missing.is_empty(), "only on one side: {missing:?}");
 }
 
-/// Which callbacks an `events` trace says are called: the reader and the writer.
+/// Returns whether an `events` trace calls the reader and the writer.
 #[cfg(target_os = "linux")]
 fn called(words: &str) -> [bool; 2] {
     let counts: Vec<&str> = words.split(['-', ' ']).collect();
@@ -233,7 +237,7 @@ fn called(words: &str) -> [bool; 2] {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_table_of_events_says_what_was_recorded() {
+fn events_table_matches_the_recorded_traces() {
     let cell = |called| if called { "called" } else { "–" };
     let mut rows = 0;
     for (name, words) in traces() {
@@ -249,7 +253,7 @@ fn the_table_of_events_says_what_was_recorded() {
 }
 
 #[test]
-fn every_difference_is_still_one() {
+fn every_listed_difference_still_exists() {
     let traces = traces();
     for (name, words, reason) in DIFFERENCES {
         let asyncio = traces.get(name);

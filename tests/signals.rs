@@ -1,4 +1,6 @@
-//! Signals arrive on the loop; what happened at them before comes back. A binary of its own: signals are the process's.
+//! Signals run callbacks on the loop, and the former disposition returns afterwards.
+//!
+//! The file has its own binary, because signals belong to the process.
 #![allow(
     unsafe_code,
     reason = "raising signals and looking at their dispositions"
@@ -47,26 +49,26 @@ fn counting(event_loop: &sendloop::Loop, signal: i32) -> Rc<Cell<u32>> {
 }
 
 #[test]
-fn a_signal_is_a_callback_on_the_loop_as_often_as_it_came() {
+fn each_signal_runs_its_callback_once() {
     let _test = test();
     let event_loop = new_loop();
     let calls = counting(&event_loop, libc::SIGUSR1);
     (0..3).for_each(|_| raise(libc::SIGUSR1));
     assert_eq!(calls.get(), 0);
-    turn_until(&event_loop, || calls.get() == 3);
+    run_until(&event_loop, || calls.get() == 3);
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
     assert!(!event_loop.remove_signal_handler(libc::SIGUSR1));
     assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
 }
 
 #[test]
-fn destructors_of_handlers_that_panic_keep_nothing_from_being_put_back() {
+fn panicking_handler_destructors_do_not_stop_the_restore() {
     let _test = test();
     let event_loop = new_loop();
     let signals = [libc::SIGUSR1, libc::SIGUSR2];
     let held = Rc::new(());
     for signal in signals {
-        let (loud, held) = (AtEnd(|| panic!("as it should")), held.clone());
+        let (loud, held) = (CallOnDrop(|| panic!("as it should")), held.clone());
         let handler = move || {
             let _both = (&loud, &held);
         };
@@ -80,7 +82,7 @@ fn destructors_of_handlers_that_panic_keep_nothing_from_being_put_back() {
 }
 
 #[test]
-fn a_signal_to_another_thread_wakes_a_parked_loop() {
+fn signal_to_another_thread_wakes_a_waiting_loop() {
     let _test = test();
     let event_loop = new_loop();
     let handle = event_loop.handle();
@@ -96,7 +98,7 @@ fn a_signal_to_another_thread_wakes_a_parked_loop() {
 }
 
 #[test]
-fn several_loops_are_each_told_and_the_former_disposition_comes_back_with_the_last() {
+fn every_loop_gets_the_signal_and_the_last_restores_the_disposition() {
     let _test = test();
     // SAFETY: ignoring a signal runs no code.
     unsafe { libc::signal(libc::SIGUSR2, libc::SIG_IGN) };
@@ -106,11 +108,11 @@ fn several_loops_are_each_told_and_the_former_disposition_comes_back_with_the_la
         counting(&other, libc::SIGUSR2),
     );
     raise(libc::SIGUSR2);
-    turn_until(&one, || first.get() == 1);
-    turn_until(&other, || second.get() == 1);
+    run_until(&one, || first.get() == 1);
+    run_until(&other, || second.get() == 1);
     drop(one);
     raise(libc::SIGUSR2);
-    turn_until(&other, || second.get() == 2);
+    run_until(&other, || second.get() == 2);
     drop(other);
     assert_eq!(disposition(libc::SIGUSR2), libc::SIG_IGN);
     // SAFETY: no code of ours runs at the signal.
@@ -129,7 +131,7 @@ extern "C" fn foreign(signal: libc::c_int) {
         // SAFETY: the kernel returned it as a handler without SA_SIGINFO.
         let former: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(former) };
         former(signal);
-        // No signal has these numbers.
+        // These signal numbers are invalid.
         [0, -1, 65, 1000]
             .into_iter()
             .for_each(|number| former(number));
@@ -142,7 +144,8 @@ fn foreign_handler() -> usize {
 
 /// Installs a disposition as foreign code does, and returns the handler that it replaced.
 fn set_disposition(signal: i32, handler: usize) -> usize {
-    // SAFETY: all zero is a value of sigaction; the handler is `foreign`, or one that the kernel returned.
+    // SAFETY: an all-zero sigaction is valid. The handler is `foreign`, or one that the kernel
+    // returned.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         let mut before: libc::sigaction = std::mem::zeroed();
@@ -155,7 +158,7 @@ fn set_disposition(signal: i32, handler: usize) -> usize {
     }
 }
 
-/// Installs `foreign`, which calls the present handler from then on. The former count of its calls is forgotten.
+/// Installs `foreign`, which calls the present handler. It resets the count of former calls.
 fn install_foreign(signal: i32) -> usize {
     FOREIGN_CALLS.store(0, Ordering::SeqCst);
     let before = set_disposition(signal, foreign_handler());
@@ -179,13 +182,13 @@ fn removal_keeps_a_newer_foreign_handler() {
     let calls = counting(&event_loop, libc::SIGUSR1);
     install_foreign(libc::SIGUSR1);
     raise(libc::SIGUSR1);
-    turn_until(&event_loop, || calls.get() == 1);
+    run_until(&event_loop, || calls.get() == 1);
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
     assert_foreign_stays(libc::SIGUSR1);
 }
 
 #[test]
-fn a_loops_end_keeps_a_newer_foreign_handler() {
+fn loop_drop_keeps_a_newer_foreign_handler() {
     let _test = test();
     let event_loop = new_loop();
     for signal in [libc::SIGUSR1, libc::SIGUSR2] {
@@ -221,7 +224,8 @@ fn the_end_of_run_keeps_a_handler_that_main_installed() {
     let _test = test();
     let result = sendloop::run(async |_| {
         install_foreign(libc::SIGINT);
-        // The program handles SIGINT now: `run` is not interrupted, though the foreign handler calls the former one.
+        // The program handles SIGINT now, so `run` is not interrupted, although the foreign handler
+        // calls the former one.
         raise(libc::SIGINT);
         42
     });
@@ -231,7 +235,7 @@ fn the_end_of_run_keeps_a_handler_that_main_installed() {
 }
 
 #[test]
-fn a_handler_added_again_takes_the_signal_back_and_returns_it_to_the_foreign_one() {
+fn readded_handler_takes_the_signal_and_restores_the_foreign_one() {
     let _test = test();
     for again_on_another_loop in [false, true] {
         let (event_loop, other) = (new_loop(), new_loop());
@@ -246,7 +250,7 @@ fn a_handler_added_again_takes_the_signal_back_and_returns_it_to_the_foreign_one
         let calls = counting(again, libc::SIGUSR1);
         assert_eq!(disposition(libc::SIGUSR1), ours);
         raise(libc::SIGUSR1);
-        turn_until(again, || calls.get() == 1);
+        run_until(again, || calls.get() == 1);
         assert_eq!(FOREIGN_CALLS.load(Ordering::SeqCst), 0);
         drop(event_loop);
         drop(other);
@@ -255,14 +259,14 @@ fn a_handler_added_again_takes_the_signal_back_and_returns_it_to_the_foreign_one
 }
 
 #[test]
-fn a_handler_put_back_too_late_ignores_one_signal_and_restores_the_former_disposition() {
+fn handler_restored_too_late_ignores_one_signal() {
     let _test = test();
     for former in [libc::SIG_DFL, libc::SIG_IGN, foreign_handler()] {
         set_disposition(libc::SIGUSR1, former);
         CHAINED.store(libc::SIG_DFL, Ordering::SeqCst);
         let event_loop = new_loop();
         counting(&event_loop, libc::SIGUSR1);
-        // Foreign code that saves what it finds and restores that, but only after the loop has let go.
+        // Foreign code saves the handler, and restores it after the loop has removed its own.
         let saved = set_disposition(libc::SIGUSR1, libc::SIG_IGN);
         drop(event_loop);
         assert_eq!(disposition(libc::SIGUSR1), libc::SIG_IGN);
@@ -280,12 +284,12 @@ fn a_former_handler_called_after_the_loop_is_gone_does_nothing() {
     counting(&event_loop, libc::SIGUSR1);
     install_foreign(libc::SIGUSR1);
     drop(event_loop);
-    // The mailbox has another owner now, which did not ask for the signal.
+    // The signal slot has another owner now, which does not handle the signal.
     let event_loop = new_loop();
     let other = counting(&event_loop, libc::SIGUSR2);
     raise(libc::SIGUSR1);
     raise(libc::SIGUSR2);
-    turn_until(&event_loop, || other.get() == 1);
+    run_until(&event_loop, || other.get() == 1);
     drop(event_loop);
     assert_foreign_stays(libc::SIGUSR1);
 }
@@ -301,7 +305,7 @@ fn loops_on_many_threads_leave_the_default_disposition_behind() {
                 let own = new_loop();
                 let calls = counting(&own, libc::SIGUSR1);
                 raise(libc::SIGUSR1);
-                turn_until(&own, || calls.get() > 0);
+                run_until(&own, || calls.get() > 0);
                 if round % 2 == 0 {
                     assert!(own.remove_signal_handler(libc::SIGUSR1));
                 }
@@ -309,7 +313,7 @@ fn loops_on_many_threads_leave_the_default_disposition_behind() {
         })
     });
     let threads = Vec::from_iter(threads);
-    turn_until(&base, || calls.get() >= 800);
+    run_until(&base, || calls.get() >= 800);
     for thread in threads {
         thread.join().expect("ended");
     }
@@ -318,7 +322,7 @@ fn loops_on_many_threads_leave_the_default_disposition_behind() {
     assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
 }
 
-/// Has each signal note its number when its callback runs.
+/// Records the number of each signal when its callback runs.
 fn noting(event_loop: &sendloop::Loop, signals: &[i32]) -> Rc<RefCell<Vec<i32>>> {
     let noted = Rc::new(RefCell::new(Vec::new()));
     for &signal in signals {
@@ -340,7 +344,7 @@ fn signals_of_one_iteration_run_in_the_order_in_which_they_arrived() {
     for _ in 0..20 {
         let sent = Vec::from_iter((0..30).map(|_| signals[random.below(signals.len())]));
         sent.iter().for_each(|signal| raise(*signal));
-        turn_until(&event_loop, || noted.borrow().len() == sent.len());
+        run_until(&event_loop, || noted.borrow().len() == sent.len());
         assert_eq!(noted.take(), sent);
     }
 }
@@ -354,7 +358,7 @@ fn signals_beyond_the_pipes_room_are_all_called() {
     for _ in 0..5000 {
         signals.iter().rev().for_each(|signal| raise(*signal));
     }
-    turn_until(&event_loop, || noted.borrow().len() == 10_000);
+    run_until(&event_loop, || noted.borrow().len() == 10_000);
     let noted = noted.take();
     let first = noted.iter().filter(|signal| **signal == libc::SIGUSR1);
     assert_eq!(first.count(), 5000);
@@ -370,14 +374,14 @@ fn a_signal_whose_handler_was_removed_before_its_delivery_is_ignored() {
     raise(libc::SIGUSR1);
     raise(libc::SIGUSR2);
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
-    turn_until(&event_loop, || kept.get() == 1);
+    run_until(&event_loop, || kept.get() == 1);
     assert_eq!(removed.get(), 0);
     // As in asyncio, the handler that is there at delivery is the one that runs.
     counting(&event_loop, libc::SIGUSR1);
     raise(libc::SIGUSR1);
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
     let next = counting(&event_loop, libc::SIGUSR1);
-    turn_until(&event_loop, || next.get() == 1);
+    run_until(&event_loop, || next.get() == 1);
 }
 
 #[test]
@@ -392,7 +396,7 @@ fn a_queued_call_runs_though_an_earlier_one_removes_its_handler() {
         .expect("caught");
     raise(libc::SIGUSR1);
     raise(libc::SIGUSR2);
-    turn_until(&event_loop, || second.get() == 1);
+    run_until(&event_loop, || second.get() == 1);
     assert_eq!(disposition(libc::SIGUSR2), libc::SIG_DFL);
 }
 
@@ -411,7 +415,7 @@ fn removal_inside_run_does_not_touch_runs_own_handler() {
 }
 
 #[test]
-fn another_threads_handler_takes_ctrl_c_over() {
+fn handler_of_another_thread_replaces_ctrl_c() {
     let _test = test();
     let result = sendloop::run(async |event_loop| {
         let (told, tells) = std::sync::mpsc::channel();
@@ -419,7 +423,7 @@ fn another_threads_handler_takes_ctrl_c_over() {
             let own = new_loop();
             let calls = counting(&own, libc::SIGINT);
             told.send(()).expect("it waits");
-            turn_until(&own, || calls.get() == 1);
+            run_until(&own, || calls.get() == 1);
         });
         tells.recv().expect("caught");
         raise(libc::SIGINT);
@@ -433,7 +437,7 @@ fn another_threads_handler_takes_ctrl_c_over() {
 }
 
 #[test]
-fn what_cannot_be_caught_is_refused() {
+fn uncatchable_signals_are_refused() {
     let _test = test();
     let event_loop = new_loop();
     for signal in [
@@ -471,7 +475,7 @@ fn a_second_handler_replaces_the_first_and_may_remove_itself() {
         .add_signal_handler(libc::SIGUSR1, once)
         .expect("caught");
     raise(libc::SIGUSR1);
-    turn_until(&event_loop, || second.get() == 1);
+    run_until(&event_loop, || second.get() == 1);
     assert_eq!((first.get(), Rc::strong_count(&first)), (0, 1));
     assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
 }
@@ -498,7 +502,7 @@ fn ctrl_c_inside_run_drops_main_and_is_an_error() {
 }
 
 #[test]
-fn a_handler_of_mains_own_takes_ctrl_c_over() {
+fn own_handler_replaces_ctrl_c() {
     let _test = test();
     let result = sendloop::run(async |event_loop| {
         let (promise, future) = event_loop.create_future();
@@ -516,7 +520,7 @@ fn a_handler_of_mains_own_takes_ctrl_c_over() {
     assert_eq!(result.expect("not interrupted"), "own");
 }
 
-/// Whether `signal` has arrived. Takes it if it has.
+/// Takes the next signal. It returns false if none has arrived.
 fn has_arrived(signal: &mut Signal) -> bool {
     let polled = pin!(signal.recv()).poll(&mut Context::from_waker(Waker::noop()));
     match polled {
@@ -528,7 +532,9 @@ fn has_arrived(signal: &mut Signal) -> bool {
 /// Delivers the signals that were raised so far.
 #[track_caller]
 fn deliver(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
 }
 
 /// Receives a signal that must not be lost.
@@ -551,7 +557,7 @@ fn each_signal_object_and_the_handler_get_each_signal() {
         raise(libc::SIGUSR1);
         receive(&event_loop, &mut before);
         receive(&event_loop, &mut after);
-        turn_until(&event_loop, || calls.get() == n);
+        run_until(&event_loop, || calls.get() == n);
         assert!(
             ![&mut before, &mut after, &mut other]
                 .into_iter()
@@ -579,25 +585,25 @@ fn the_handler_outlives_the_signal_objects() {
     let calls = counting(&event_loop, libc::SIGUSR1);
     drop(signal);
     raise(libc::SIGUSR1);
-    turn_until(&event_loop, || calls.get() == 1);
+    run_until(&event_loop, || calls.get() == 1);
 }
 
 #[test]
-fn a_signal_object_does_not_get_what_came_before_it() {
+fn signal_object_ignores_earlier_signals() {
     let _test = test();
     let event_loop = new_loop();
     let calls = counting(&event_loop, libc::SIGUSR1);
     raise(libc::SIGUSR1);
     let mut signal = event_loop.signal(libc::SIGUSR1).expect("caught");
-    turn_until(&event_loop, || calls.get() == 1);
+    run_until(&event_loop, || calls.get() == 1);
     assert!(!has_arrived(&mut signal));
     raise(libc::SIGUSR1);
     receive(&event_loop, &mut signal);
-    turn_until(&event_loop, || calls.get() == 2);
+    run_until(&event_loop, || calls.get() == 2);
 }
 
 #[test]
-fn signals_that_come_before_recv_are_joined_and_not_lost() {
+fn signals_before_recv_are_merged_and_not_lost() {
     let _test = test();
     let event_loop = new_loop();
     let mut signal = event_loop.signal(libc::SIGUSR1).expect("caught");
@@ -615,7 +621,7 @@ fn a_dropped_recv_loses_no_signal_and_keeps_no_waker() {
     let _test = test();
     let event_loop = new_loop();
     let mut signal = event_loop.signal(libc::SIGUSR1).expect("caught");
-    let waker = std::sync::Arc::new(AtEnd(|| ()));
+    let waker = std::sync::Arc::new(CallOnDrop(|| ()));
     let counted = Waker::from(waker.clone());
     {
         let mut receives = pin!(signal.recv());
@@ -632,7 +638,7 @@ fn a_dropped_recv_loses_no_signal_and_keeps_no_waker() {
     let waited = event_loop.wait_for(signal.recv(), brief);
     event_loop
         .run_until_complete(waited)
-        .expect_err("nothing came");
+        .expect_err("no signal arrived");
 }
 
 #[test]
@@ -646,7 +652,7 @@ fn a_signal_object_keeps_a_newer_foreign_handler() {
 }
 
 #[test]
-fn a_signal_object_refuses_what_a_handler_refuses() {
+fn signal_object_refuses_the_same_signals_as_a_handler() {
     let _test = test();
     let event_loop = new_loop();
     let refused = [
@@ -708,7 +714,7 @@ fn the_end_of_a_loop_drops_tasks_that_wait_for_a_signal() {
 }
 
 #[test]
-fn a_signal_object_takes_ctrl_c_over_from_run() {
+fn signal_object_replaces_ctrl_c() {
     let _test = test();
     let result = sendloop::run(async |event_loop| {
         let mut signal = event_loop.signal(libc::SIGINT).expect("caught");
@@ -751,7 +757,7 @@ extern "C" fn note_stray(_: libc::c_int) {
 }
 
 #[test]
-fn no_signal_goes_to_the_former_handler_while_a_loop_wants_it() {
+fn former_handler_gets_no_signal_while_a_loop_handles_it() {
     let _test = test();
     set_disposition(
         libc::SIGUSR1,

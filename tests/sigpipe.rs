@@ -1,5 +1,6 @@
-//! SIGPIPE kills nobody who has made a loop, and a handler of the program's own is left alone. Alone in its binary: the
-//! disposition is the process's.
+//! A process with a loop survives SIGPIPE, and the loop keeps the program's own handler.
+//!
+//! The file has its own binary, because the disposition belongs to the process.
 #![allow(unsafe_code, reason = "dispositions of signals are set by libc alone")]
 
 mod util;
@@ -29,7 +30,7 @@ fn disposition() -> libc::sighandler_t {
 }
 
 #[test]
-fn a_peer_that_is_gone_is_an_error_and_no_signal() {
+fn send_to_a_closed_peer_fails_without_sigpipe() {
     let _test = test();
     set_disposition(libc::SIG_DFL);
     let event_loop = new_loop();
@@ -42,7 +43,7 @@ fn a_peer_that_is_gone_is_an_error_and_no_signal() {
     let sent = event_loop.run_until_complete(event_loop.sock_sendall(&near, b"x"));
     assert_eq!(sent.expect_err("no peer").kind(), ErrorKind::BrokenPipe);
 
-    // The sends themselves raise none, whatever the disposition has become meanwhile.
+    // The sends raise no SIGPIPE, even with the default disposition.
     set_disposition(libc::SIG_DFL);
     let sent = event_loop.run_until_complete(event_loop.sock_sendall(&near, b"x"));
     assert_eq!(sent.expect_err("no peer").kind(), ErrorKind::BrokenPipe);

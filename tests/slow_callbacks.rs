@@ -1,4 +1,6 @@
-//! Debug mode names what held the loop for too long, by the line that made it. Alone in its binary: it sets the logger.
+//! Debug mode logs slow callbacks with the location that created them.
+//!
+//! The file has its own binary, because it sets the logger.
 
 mod util;
 
@@ -14,7 +16,9 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use sendloop::{Loop, Socket};
 use util::*;
 
-/// What is slow here, and the limit that makes it so. What is to be fast has a limit that no machine is too slow for.
+/// The duration of a slow callback, and the limit for it.
+///
+/// Fast callbacks have a limit that every machine meets.
 const SLOW: Duration = Duration::from_millis(10);
 const LIMIT: Duration = Duration::from_millis(5);
 const FAR: Duration = Duration::from_secs(30);
@@ -52,7 +56,7 @@ fn listen() {
     lines().clear();
 }
 
-fn heard() -> Vec<String> {
+fn logged() -> Vec<String> {
     std::mem::take(&mut *lines())
 }
 
@@ -68,68 +72,74 @@ fn hold() {
 
 /// The line of this call, as the log names it, and the one `after` lines below it.
 #[track_caller]
-fn line_below(after: u32) -> String {
+fn location_below(after: u32) -> String {
     let here = Location::caller();
     format!("{}:{}:", here.file(), here.line() + after)
 }
 
 #[track_caller]
-fn turn(event_loop: &Loop) {
-    event_loop.run_once(Some(SLOW)).expect("a turn");
+fn run_slow_iteration(event_loop: &Loop) {
+    event_loop.run_once(Some(SLOW)).expect("an iteration");
 }
 
 /// One warning was heard, about that: made there, and how long it took.
 #[track_caller]
-fn assert_one(what: &str, place: &str) {
-    let heard = heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    let expected = format!("WARN a {what} made at {place}");
-    assert!(heard[0].starts_with(&expected), "{heard:?}: not {place}");
-    assert!(heard[0].contains("held the loop for"), "{heard:?}");
+fn assert_one(what: &str, location: &str) {
+    let lines_logged = logged();
+    assert_eq!(lines_logged.len(), 1, "{lines_logged:?}");
+    let expected = format!("WARN a {what} made at {location}");
+    assert!(
+        lines_logged[0].starts_with(&expected),
+        "{lines_logged:?}: not {location}"
+    );
+    assert!(
+        lines_logged[0].contains("held the loop for"),
+        "{lines_logged:?}"
+    );
 }
 
 #[test]
-fn a_slow_callback_is_logged_with_the_line_that_made_it() {
+fn slow_callback_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.call_soon(hold);
-    turn(&event_loop);
-    assert_one("callback", &place);
+    run_slow_iteration(&event_loop);
+    assert_one("callback", &location);
 
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.call_later(Duration::from_millis(1), hold);
-    turn_until(&event_loop, || !lines().is_empty());
-    assert_one("callback", &place);
+    run_until(&event_loop, || !lines().is_empty());
+    assert_one("callback", &location);
 
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.call_at(event_loop.time(), hold);
-    turn(&event_loop);
-    assert_one("callback", &place);
+    run_slow_iteration(&event_loop);
+    assert_one("callback", &location);
 }
 
 #[test]
-fn a_slow_callback_of_a_descriptor_is_logged_with_the_line_that_made_it() {
+fn slow_fd_callback_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
     let (near, far) = Socket::pair().expect("a pair");
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.add_reader(&near, hold).expect("watched");
     far.get_ref().write_all(b"x").expect("room");
-    turn(&event_loop);
-    assert_one("callback", &place);
+    run_slow_iteration(&event_loop);
+    assert_one("callback", &location);
     event_loop.remove_reader(&near);
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.add_writer(&near, hold).expect("watched");
-    turn(&event_loop);
-    assert_one("callback", &place);
+    run_slow_iteration(&event_loop);
+    assert_one("callback", &location);
     event_loop.remove_writer(&near);
 }
 
 #[test]
-fn each_slow_step_of_a_task_is_logged_with_the_line_that_made_the_task() {
+fn slow_task_step_is_logged_with_the_tasks_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
@@ -139,78 +149,78 @@ fn each_slow_step_of_a_task_is_logged_with_the_line_that_made_the_task() {
         handle.sleep(Duration::ZERO).await;
         hold();
     };
-    let place = line_below(1);
+    let location = location_below(1);
     let task = event_loop.create_task(steps);
-    turn(&event_loop);
-    assert_one("task", &place);
-    turn(&event_loop);
-    assert_one("task", &place);
+    run_slow_iteration(&event_loop);
+    assert_one("task", &location);
+    run_slow_iteration(&event_loop);
+    assert_one("task", &location);
     assert!(task.done());
 
-    let place = line_below(1);
+    let location = location_below(1);
     task.add_done_callback(hold);
-    turn(&event_loop);
-    assert_one("callback", &place);
+    run_slow_iteration(&event_loop);
+    assert_one("callback", &location);
 }
 
 #[test]
-fn a_slow_step_of_the_future_that_is_run_is_logged_with_the_line_that_runs_it() {
+fn slow_step_of_the_main_future_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.run_until_complete(async { hold() });
-    assert_one("run_until_complete", &place);
+    assert_one("run_until_complete", &location);
 }
 
 #[test]
-fn a_slow_callback_that_panics_is_logged_as_slow_too() {
+fn slow_callback_that_panics_is_logged_as_slow() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
     event_loop.set_exception_handler(|_| {});
-    let place = line_below(1);
+    let location = location_below(1);
     event_loop.call_soon(|| {
         hold();
         panic!("slowly");
     });
-    turn(&event_loop);
-    assert_one("callback", &place);
+    run_slow_iteration(&event_loop);
+    assert_one("callback", &location);
 }
 
 #[test]
-fn a_slow_call_from_another_thread_is_logged_with_the_line_that_made_it() {
+fn slow_remote_call_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
     let remote = event_loop.remote();
-    let place = line_below(1);
+    let location = location_below(1);
     let call = move || remote.call_soon_threadsafe(hold).expect("open");
     thread::spawn(call).join().expect("called");
-    turn(&event_loop);
-    assert_one("callback", &place);
+    run_slow_iteration(&event_loop);
+    assert_one("callback", &location);
 }
 
 #[test]
-fn a_slow_signal_handler_is_logged_with_the_line_that_made_it() {
+fn slow_signal_handler_is_logged_with_its_location() {
     let _test = test();
     listen();
     let event_loop = debug_loop(LIMIT);
-    let place = line_below(1);
+    let location = location_below(1);
     let set = event_loop.add_signal_handler(libc::SIGUSR1, hold);
     set.expect("set");
     let usr1 = rustix::process::Signal::USR1;
     rustix::process::kill_process(rustix::process::getpid(), usr1).expect("sent");
     // On a slow machine the loop's own callback, which hands signals on, may have a line too.
-    let expected = format!("WARN a callback made at {place}");
+    let expected = format!("WARN a callback made at {location}");
     let its_own = || {
         lines()
             .iter()
             .filter(|line| line.starts_with(&expected))
             .count()
     };
-    turn_until(&event_loop, || its_own() > 0);
-    assert_eq!(its_own(), 1, "{:?}", heard());
+    run_until(&event_loop, || its_own() > 0);
+    assert_eq!(its_own(), 1, "{:?}", logged());
 }
 
 /// A callback, a timer, a task and a future that is run: all of them slow.
@@ -219,7 +229,7 @@ fn hold_by_all_means(event_loop: &Loop) {
     event_loop.call_later(Duration::from_millis(1), hold);
     event_loop.create_task(async { hold() });
     event_loop.run_until_complete(async { hold() });
-    turn_until(event_loop, || event_loop.next_timeout().is_none());
+    run_until(event_loop, || event_loop.next_timeout().is_none());
 }
 
 #[test]
@@ -229,68 +239,68 @@ fn nothing_is_logged_when_debug_mode_is_off() {
     let event_loop = debug_loop(LIMIT);
     event_loop.set_debug(false);
     hold_by_all_means(&event_loop);
-    assert_eq!(heard(), Vec::<String>::new());
+    assert_eq!(logged(), Vec::<String>::new());
     event_loop.set_debug(true);
     hold_by_all_means(&event_loop);
-    assert_eq!(heard().len(), 4);
+    assert_eq!(logged().len(), 4);
 }
 
 #[test]
-fn nothing_is_logged_of_what_is_faster_than_the_limit() {
+fn fast_callbacks_are_not_logged() {
     let _test = test();
     listen();
     let event_loop = debug_loop(FAR);
     hold_by_all_means(&event_loop);
-    assert_eq!(heard(), Vec::<String>::new());
+    assert_eq!(logged(), Vec::<String>::new());
     // The limit may change at any time; at zero, everything is slow.
     event_loop.set_slow_callback_duration(Duration::ZERO);
     event_loop.call_soon(|| {});
-    turn(&event_loop);
-    assert_eq!(heard().len(), 1);
+    run_slow_iteration(&event_loop);
+    assert_eq!(logged().len(), 1);
 }
 
 #[test]
-fn the_limit_is_a_tenth_of_a_second_unless_it_is_set() {
+fn default_slow_callback_duration_is_100_ms() {
     let _test = test();
     listen();
     let event_loop = Loop::builder().debug(true).build().expect("a loop");
     let tenth = Duration::from_millis(100);
     event_loop.call_soon(move || thread::sleep(tenth));
-    turn(&event_loop);
-    assert_eq!(heard().len(), 1);
+    run_slow_iteration(&event_loop);
+    assert_eq!(logged().len(), 1);
     let start = Instant::now();
     event_loop.call_soon(move || thread::sleep(tenth / 2));
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     // On a machine that held it up for as long again, there is nothing to be seen.
     if start.elapsed() < tenth {
-        assert_eq!(heard(), Vec::<String>::new());
+        assert_eq!(logged(), Vec::<String>::new());
     }
 }
 
-/// In a process of its own, for the test below; here it says what it finds, and asks for nothing.
+/// Runs in a new process for the test below, and prints its state.
 #[test]
-fn child_says_what_its_environment_does() {
+fn child_prints_its_debug_mode() {
     let _test = test();
     listen();
     let event_loop = new_loop();
     event_loop.set_slow_callback_duration(LIMIT);
     event_loop.call_soon(hold);
-    turn(&event_loop);
+    run_slow_iteration(&event_loop);
     let by_hand = Loop::builder().debug(false).build().expect("a loop");
     assert!(!by_hand.get_debug());
-    println!("debug: {}, {} heard", event_loop.get_debug(), heard().len());
+    println!(
+        "debug: {}, {} logged",
+        event_loop.get_debug(),
+        logged().len()
+    );
 }
 
 #[test]
-fn the_environment_turns_debug_mode_on() {
+fn environment_variable_enables_debug_mode() {
     let _test = test();
     let says = |value: Option<&str>| {
         let mut child = Command::new(env::current_exe().expect("this binary"));
-        child.args([
-            "--exact",
-            "child_says_what_its_environment_does",
-            "--nocapture",
-        ]);
+        child.args(["--exact", "child_prints_its_debug_mode", "--nocapture"]);
         child.env_remove("SENDLOOP_DEBUG");
         child.envs(value.map(|value| ("SENDLOOP_DEBUG", value)));
         let output = child.output().expect("it runs");
@@ -299,10 +309,10 @@ fn the_environment_turns_debug_mode_on() {
     };
     for on in ["1", "yes"] {
         let said = says(Some(on));
-        assert!(said.contains("debug: true, 1 heard"), "{on:?}: {said}");
+        assert!(said.contains("debug: true, 1 logged"), "{on:?}: {said}");
     }
     for off in [None, Some("0"), Some("")] {
         let said = says(off);
-        assert!(said.contains("debug: false, 0 heard"), "{off:?}: {said}");
+        assert!(said.contains("debug: false, 0 logged"), "{off:?}: {said}");
     }
 }

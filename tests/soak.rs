@@ -1,15 +1,18 @@
-//! A server that is overrun: clients that come, send, stall, abort and go, thousands at a time, with descriptors for all of them and
-//! with far too few. What must arrive whole does; and at the end descriptors, memory and tasks are back where they were.
+//! An overloaded server.
 //!
-//! A few seconds and few clients unless told otherwise: `tests/long/soak.sh` has the long form.
+//! Thousands of clients connect, send, stall, abort and leave. The server has descriptors for all
+//! of them, or far too few. All promised bytes arrive, and at the end descriptors, memory and tasks
+//! are as before.
 //!
-//! On Linux alone: procfs tells what is held.
+//! By default a test has few clients and takes seconds; `tests/long/soak.sh` runs it longer.
+//!
+//! The tests are for Linux alone, because procfs counts what the process holds.
 
 #![cfg(target_os = "linux")]
 
 mod util;
 
-/// Inline, so that the files lie in `tests/soak/`, where cargo does not take each for a test of its own.
+/// An inline module, because cargo would build files outside `tests/soak/` as tests.
 mod soak {
     mod clients;
     mod held;
@@ -18,7 +21,6 @@ mod soak {
     mod live;
     mod outcomes;
     mod overload;
-    mod patience;
     mod plan;
     mod queue;
     mod reply;
@@ -26,5 +28,6 @@ mod soak {
     mod round;
     mod server;
     mod tally;
+    mod time_limit;
     mod visit;
 }

@@ -24,7 +24,9 @@ fn position(file: &File) -> u64 {
         .expect("a position")
 }
 
-/// One transfer from `offset` on, and where it came to. It says whether the position tells that, and notes its errors.
+/// Sends from `offset` on, and returns where the transfer ended.
+///
+/// It also returns whether the file's position agrees, and records the errors.
 async fn send<S: AsFd>(
     scene: &Scene,
     sock: &Socket<S>,
@@ -45,7 +47,7 @@ async fn send<S: AsFd>(
     offset + moved.get()
 }
 
-/// Sends all of the file; each transfer that ends before goes on with the next, from where it came to.
+/// Sends the whole file. If a transfer ends early, the next one continues at its end.
 fn send_whole(
     scene: &Scene,
     options: impl for<'a> Fn(SendFile<'a, UnixStream, File>) -> SendFile<'a, UnixStream, File>,
@@ -82,11 +84,11 @@ fn sendfile_without_the_fallback() {
 }
 
 #[test]
-fn sendfile_that_looks_at_the_page_cache() {
+fn sendfile_that_probes_the_page_cache() {
     play(|scene| send_whole(scene, |sending| sending.chunk(16 << 10)));
 }
 
-/// Counts that one call satisfies: nobody asks for the file's size.
+/// One call satisfies each count, so the transfer does not need the file's size.
 #[test]
 fn sendfile_of_small_parts() {
     play(|scene| {

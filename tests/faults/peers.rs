@@ -1,4 +1,4 @@
-//! The other ends, on threads of their own. They use read(2) and write(2) alone, which are not made to fail.
+//! The peers, on other threads. They use only read(2) and write(2), which strace does not fail.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,7 +12,9 @@ pub(super) fn reader(from: impl Into<OwnedFd>) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || read_all(from))
 }
 
-/// The same, but stalls first: who does not sleep meanwhile makes a thousand calls.
+/// Reads like `reader`, but stalls first.
+///
+/// A sender that does not sleep meanwhile makes about a thousand calls.
 pub(super) fn stalled_reader(from: impl Into<OwnedFd>) -> JoinHandle<Vec<u8>> {
     let from = from.into();
     thread::spawn(move || {

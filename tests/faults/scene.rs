@@ -1,4 +1,4 @@
-//! Where a step is played: a loop, a file, and a list of the errors that its operations were given.
+//! The scene of a step: a loop, a file, and the list of errors that its operations returned.
 
 use std::cell::RefCell;
 use std::env;
@@ -21,9 +21,10 @@ use sendloop::{Loop, SendfileNotAvailableError, Socket, TaskError};
 use super::live::live;
 use crate::util::{ODD, content, test};
 
-/// How often a step tries an operation again: every third call fails at most, so more means that
-/// one call fails for ever.
-const PATIENCE: usize = 60;
+/// The number of retries of an operation.
+///
+/// At most every third call fails, so more retries mean that one call always fails.
+const MAX_RETRIES: usize = 60;
 
 /// Opens a file without a call of openat, which one step refuses.
 pub(super) fn open(path: &str) -> File {
@@ -44,11 +45,11 @@ pub(super) struct Scene {
     met: RefCell<Vec<String>>,
 }
 
-/// Plays `step`; where the driver asks for it, once more, when that is ready.
+/// Plays `step`, and again under strace if the driver asks for it.
 pub(super) fn play(step: fn(&Scene)) {
     let _test = test();
-    // The first time pays for what is made once, as the buffers of the standard library. It has a
-    // thread of its own, as each thread remembers what it has asked the kernel about a mount.
+    // The first run creates what lives for the whole process, such as the buffers of the standard
+    // library. It has its own thread, because a thread remembers its probes of a mount.
     let first = move || {
         let first = Scene::new();
         step(&first);
@@ -61,7 +62,7 @@ pub(super) fn play(step: fn(&Scene)) {
     }
 }
 
-/// After the step the loop must have what is `kept` of it undisturbed.
+/// Plays the step under strace, and checks that the loop has the `kept` descriptors and tasks.
 fn play_under_strace(step: fn(&Scene), kept: (usize, usize)) {
     // An error means that the kernel has no such restriction.
     let _ = set_ptracer(PTracer::Any);
@@ -73,9 +74,9 @@ fn play_under_strace(step: fn(&Scene), kept: (usize, usize)) {
     input
         .read_line(&mut String::new())
         .expect("the driver's word");
-    let cpu = cpu_time();
+    let cpu = process_cpu_time();
     step(&scene);
-    let cpu = cpu_time() - cpu;
+    let cpu = process_cpu_time() - cpu;
     let met = scene.met.take();
     assert_eq!(scene.kept(), kept, "descriptors and tasks in the loop");
     drop(scene);
@@ -89,11 +90,11 @@ fn play_under_strace(step: fn(&Scene), kept: (usize, usize)) {
         "descriptors {}",
         left.descriptors.saturating_sub(before.descriptors)
     );
-    // What the harness does at its end is not the step's.
+    // The harness's own end is not part of the step.
     exit(0);
 }
 
-/// What the process has.
+/// The resources that the process holds.
 struct Held {
     memory: usize,
     descriptors: usize,
@@ -107,8 +108,9 @@ impl Held {
         }
     }
 
-    /// When the threads have let go what is theirs: no more than `before`, or what it is after a
-    /// while.
+    /// Waits until the process holds no more than `before`, and returns its resources.
+    ///
+    /// After a while it gives the threads no more time.
     fn settled(before: &Held) -> Held {
         let start = Instant::now();
         loop {
@@ -122,7 +124,7 @@ impl Held {
     }
 }
 
-fn cpu_time() -> Duration {
+fn process_cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
@@ -133,7 +135,7 @@ fn name(error: &io::Error) -> String {
         let inside: &(dyn Error + 'static) = inside;
         inside.downcast_ref::<SendfileNotAvailableError>()
     });
-    // What a `TaskError` is about is behind it.
+    // A `TaskError` has its cause as its source.
     let source = error.get_ref().filter(|inside| inside.is::<TaskError>());
     let source = source.and_then(|inside| inside.source()?.downcast_ref::<io::Error>());
     match (
@@ -170,7 +172,7 @@ impl Scene {
     #[track_caller]
     pub(super) fn met(&self, what: impl Into<String>) {
         self.met.borrow_mut().push(what.into());
-        assert!(self.met.borrow().len() < PATIENCE, "it fails for ever");
+        assert!(self.met.borrow().len() < MAX_RETRIES, "it always fails");
     }
 
     pub(super) fn met_so_far(&self) -> usize {
@@ -216,9 +218,9 @@ impl Scene {
         }
     }
 
-    /// Runs an operation on `sock`. After an EAGAIN the kernel owes an edge. It does not know of
-    /// one that was made up, so where the driver makes them up, the socket is armed again every now
-    /// and then.
+    /// Runs an operation on `sock`, and arms the socket again from time to time.
+    ///
+    /// After an EAGAIN the kernel owes an edge. It does not know of an EAGAIN that strace made up.
     pub(super) async fn with_owed_edges<S: AsFd, T>(
         &self,
         sock: &Socket<S>,

@@ -96,7 +96,8 @@ fn sendall_in_pieces() {
             Ok((Socket::new(near)?, far))
         });
         let reader = peers::reader(far);
-        // All of it fits into the socket's buffer, so that each piece is one call: one that fails has sent nothing.
+        // The socket's buffer has room for all bytes, so each piece is one call. A failed call has
+        // sent nothing.
         let all = content(0, 30_001);
         scene.event_loop.run_until_complete(async {
             for piece in all.chunks(1000) {

@@ -30,9 +30,9 @@ impl Fork {
         };
         assert!(pid >= 0, "{}", std::io::Error::last_os_error());
         if pid == 0 {
-            let patience = super::util::least_patience().as_secs().max(20) as u32;
+            let time_limit = super::util::min_time_limit().as_secs().max(20) as u32;
             // SAFETY: no pointers.
-            unsafe { libc::alarm(patience) };
+            unsafe { libc::alarm(time_limit) };
         }
         pid
     }

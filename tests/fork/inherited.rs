@@ -1,5 +1,4 @@
-//! What a child has inherited behaves as a closed loop's there: nothing waits for ever, and nothing
-//! is lost.
+//! An inherited loop behaves as a closed loop in the child: no wait hangs, and nothing is lost.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -12,11 +11,6 @@ use sendloop::{Loop, Socket};
 use super::child::{Fork, forks, in_child};
 use super::util::*;
 
-#[track_caller]
-fn turn(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-}
-
 #[test]
 fn dropping_an_inherited_loop_runs_destructors_and_closes_its_descriptors() {
     let _test = test();
@@ -26,7 +20,7 @@ fn dropping_an_inherited_loop_runs_destructors_and_closes_its_descriptors() {
         let dropped = Rc::new(Cell::new(0));
         let guard = || {
             let dropped = dropped.clone();
-            AtEnd(move || dropped.set(dropped.get() + 1))
+            CallOnDrop(move || dropped.set(dropped.get() + 1))
         };
         let handle = event_loop.as_ref().expect("a loop");
         let (in_task, in_callback, in_timer) = (guard(), guard(), guard());
@@ -41,7 +35,7 @@ fn dropping_an_inherited_loop_runs_destructors_and_closes_its_descriptors() {
                 let _held = &reader;
             })
             .expect("watched");
-        turn(handle);
+        run_iteration(handle);
         handle.call_soon(move || drop(in_callback));
         handle.call_later(Duration::from_secs(60), move || drop(in_timer));
         let file = tempfile::tempfile().expect("a file");
@@ -103,7 +97,7 @@ fn an_inherited_socket_works_with_a_loop_of_the_child() {
         let socket = Rc::new(socket);
         let (handle, receives) = (event_loop.handle(), socket.clone());
         let task = event_loop.create_task(async move { handle.sock_recv(&receives, 1).await });
-        turn(&event_loop);
+        run_iteration(&event_loop);
         in_child(*fork, || {
             let own = new_loop();
             let writer = far.try_clone().expect("a duplicate");
@@ -132,7 +126,7 @@ fn stalled(event_loop: &Loop) -> (Rc<Socket<std::os::unix::net::UnixStream>>, im
     let socket = Rc::new(socket);
     let (handle, sends) = (event_loop.handle(), socket.clone());
     event_loop.create_task(async move { handle.sock_sendall(&sends, &[1; 1 << 20]).await });
-    turn(event_loop);
+    run_iteration(event_loop);
     (socket, far)
 }
 
@@ -162,7 +156,7 @@ fn the_parents_writers_do_not_hold_the_write_lock_in_a_child() {
     }
 }
 
-/// Reads what is there; false if that is nothing.
+/// Reads the available bytes. It returns false if there are none.
 fn reads_some(far: &mut impl Read, bytes: &mut [u8]) -> bool {
     match far.read(bytes) {
         Ok(count) => count > 0,
@@ -208,7 +202,7 @@ fn cancel_handles_and_groups_of_an_inherited_loop_work_in_a_child() {
         for _ in 0..3 {
             group.create_task(std::future::pending::<()>());
         }
-        turn(&event_loop);
+        run_iteration(&event_loop);
         in_child(*fork, || {
             assert!(cancel_handle.cancel() && cancel_handle.cancelled());
             let own = new_loop();
@@ -259,7 +253,7 @@ fn a_wait_that_a_child_drops_goes_on_in_the_parent() {
         let reader = Rc::new(reader);
         let (handle, own) = (event_loop.handle(), reader.clone());
         let task = event_loop.create_task(async move { handle.readable(&own).await });
-        turn(&event_loop);
+        run_iteration(&event_loop);
         let mut inherited = Some((event_loop, task));
         in_child(*fork, || {
             let (event_loop, task) = inherited.take().expect("there");
@@ -269,7 +263,7 @@ fn a_wait_that_a_child_drops_goes_on_in_the_parent() {
             let refused = own.run_until_complete(handle.readable(&reader));
             refused.expect_err("the parent's");
             let brief = own.wait_for(own.readable(&reader), Duration::from_millis(1));
-            own.run_until_complete(brief).expect_err("nothing came");
+            own.run_until_complete(brief).expect_err("no byte arrived");
         });
         let (event_loop, task) = inherited.expect("the parent's");
         writer.write_all(b"x").expect("room");
@@ -302,7 +296,7 @@ fn child_leaves_the_timer_of_an_embedded_loop_alone() {
             drop(handle.sleep(Duration::from_secs(1)));
         });
         assert_eq!(poll(&mut fds, None), Ok(1));
-        parent.run_once(Some(Duration::ZERO)).expect("a turn");
+        parent.run_once(Some(Duration::ZERO)).expect("an iteration");
         assert!(fired.get(), "another timer");
         let _fired = timer;
         parent.call_later(Duration::from_millis(50), || {});

@@ -1,5 +1,4 @@
-//! A fork inside a callback or a task: the child goes on in the middle of an iteration of the
-//! parent's loop.
+//! A fork inside a callback or a task: the child continues in the middle of the parent's iteration.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,8 +32,9 @@ fn no_loop_runs_in_a_child_that_a_callback_forked_and_a_new_one_can() {
     }
 }
 
-/// Has `run` run a loop with a callback that forks and returns in the child as well. There `run`
-/// must end by a panic, or in an error, and leave the callbacks behind it to the parent.
+/// Runs a loop by `run`, with a callback that forks and returns in the child as well.
+///
+/// In the child, `run` must panic or fail, and run no later callback.
 #[track_caller]
 fn child_returns_into(fork: Fork, run: impl Fn(&sendloop::Loop) -> std::io::Result<()>) {
     let event_loop = new_loop();
@@ -59,13 +59,13 @@ fn child_returns_into(fork: Fork, run: impl Fn(&sendloop::Loop) -> std::io::Resu
             assert_works();
         });
     }
-    ran.expect("no panic").expect("a turn");
+    ran.expect("no panic").expect("an iteration");
     assert_eq!(wait(pid.get()), End::Code(0));
     event_loop.run_until_complete(event_loop.sleep(Duration::from_millis(1)));
 }
 
 #[test]
-fn a_child_that_returns_into_the_parents_iteration_goes_no_further() {
+fn child_that_returns_into_the_parents_iteration_panics() {
     let _test = test();
     for fork in forks() {
         child_returns_into(*fork, |event_loop| {

@@ -86,7 +86,7 @@ fn stopped_at(nth: u32, act: impl FnOnce() + Send + 'static, child: impl FnOnce(
     stopped
 }
 
-/// Checks all that a child may do to a loop that it inherited, and a loop of its own.
+/// Checks every call that a child may make on an inherited loop, and runs a new loop.
 fn child_goes_on(event_loop: &mut Option<sendloop::Loop>) {
     let inherited = event_loop.as_ref().expect("a loop");
     let remote = inherited.remote();
@@ -156,7 +156,7 @@ fn a_child_waits_for_no_lock_of_a_thread_that_uses_a_manual_clock() {
             let own = Loop::builder().clock(clock.clone()).build();
             let own = own.expect("a loop");
             let sleeper = own.create_task(own.sleep(Duration::from_secs(60)));
-            own.run_once(Some(Duration::ZERO)).expect("a turn");
+            own.run_once(Some(Duration::ZERO)).expect("an iteration");
             clock.advance(Duration::from_secs(60));
             own.run_until_complete(sleeper).expect("slept");
         };
@@ -202,7 +202,9 @@ fn a_child_goes_on_while_the_parents_threads_are_busy() {
             receiver.recv_timeout(Duration::from_secs(20)).expect("run");
         }
         let inherited = event_loop.as_ref().expect("a loop");
-        inherited.run_once(Some(Duration::ZERO)).expect("a turn");
+        inherited
+            .run_once(Some(Duration::ZERO))
+            .expect("an iteration");
     }
     is_over.store(true, Ordering::Relaxed);
     caller.join().expect("no panic");

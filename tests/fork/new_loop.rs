@@ -38,7 +38,7 @@ pub(crate) fn assert_works() {
 }
 
 #[test]
-fn a_new_loop_in_a_child_works_while_an_inherited_one_lives() {
+fn new_loop_works_beside_an_inherited_one() {
     let _test = test();
     for fork in forks() {
         let event_loop = new_loop();
@@ -70,7 +70,7 @@ fn a_clock_that_a_child_inherits_moves_the_childs_loop() {
         in_child(*fork, || {
             let own = build().expect("a loop");
             let sleeper = own.create_task(own.sleep(Duration::from_secs(60)));
-            own.run_once(Some(Duration::ZERO)).expect("a turn");
+            own.run_once(Some(Duration::ZERO)).expect("an iteration");
             clock.advance(Duration::from_secs(60));
             own.run_until_complete(sleeper).expect("slept");
         });

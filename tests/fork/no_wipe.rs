@@ -44,7 +44,7 @@ mod refused {
             len: steps.len() as u16,
             filter: steps.as_mut_ptr(),
         };
-        // SAFETY: the filter outlives the calls, and is of as many steps as `len` says.
+        // SAFETY: the filter outlives the calls, and has `len` steps.
         let refused = unsafe {
             libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
                 && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
@@ -56,7 +56,7 @@ mod refused {
     }
 
     #[test]
-    fn all_holds_without_wipeonfork_for_a_fork_by_libc() {
+    fn fork_tests_pass_without_wipeonfork() {
         if super::is_forced() {
             return;
         }

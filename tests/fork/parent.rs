@@ -1,4 +1,4 @@
-//! The parent's loop goes on, whatever the child does with what it inherited.
+//! The parent's loop works whatever the child does with its copy.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -59,7 +59,7 @@ impl Scene {
             Poll::<()>::Pending
         }));
         let timer = event_loop.call_later(Duration::from_secs(60), || {});
-        turn(&event_loop);
+        run_iteration(&event_loop);
         settle(&event_loop);
         let waker = place.take().expect("polled");
         let remote = event_loop.remote();
@@ -85,7 +85,7 @@ impl Scene {
         assert!(!is_readable(&event_loop), "something reached the parent");
         let calls = self.calls.get();
         self.writer.write_all(b"!").expect("room");
-        turn_until(&event_loop, || self.calls.get() > calls);
+        run_until(&event_loop, || self.calls.get() > calls);
         self.peer.write_all(b"hello").expect("room");
         let task = self.task.take().expect("the parent's");
         let received = event_loop.run_until_complete(task).expect("no panic");
@@ -97,7 +97,7 @@ impl Scene {
         std::thread::spawn(move || remote.call_soon_threadsafe(call).expect("open"))
             .join()
             .expect("called");
-        turn_until(&event_loop, || {
+        run_until(&event_loop, || {
             called.load(std::sync::atomic::Ordering::Relaxed)
         });
         let worked = event_loop.run_in_executor(|| 7);
@@ -105,15 +105,11 @@ impl Scene {
     }
 }
 
-fn turn(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-}
-
 /// Takes the events that are no news: a descriptor that was put into the poller, or armed again, is
 /// writable.
 fn settle(event_loop: &Loop) {
     while is_readable(event_loop) {
-        turn(event_loop);
+        run_iteration(event_loop);
     }
 }
 
@@ -125,7 +121,7 @@ fn is_readable(event_loop: &Loop) -> bool {
     poll(&mut asked, Some(&now)).expect("polled") == 1
 }
 
-/// Checks that the parent goes on after a child did `act`.
+/// Checks that the parent's loop works after a child did `act`.
 #[track_caller]
 fn parent_survives(act: impl Fn(&mut Scene)) {
     let _test = test();
@@ -211,7 +207,7 @@ fn running_an_inherited_loop_fails_and_takes_no_event_of_the_parents() {
             assert!(!event_loop.is_running() && event_loop.is_closed());
         });
         let event_loop = scene.event_loop.as_ref().expect("a loop");
-        turn_until(event_loop, || scene.calls.get() == 1);
+        run_until(event_loop, || scene.calls.get() == 1);
         settle(event_loop);
         scene.assert_alive();
     }

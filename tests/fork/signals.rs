@@ -23,12 +23,14 @@ fn handler(of: &sendloop::Loop) -> Rc<Cell<u32>> {
 }
 
 #[test]
-fn a_signal_in_a_child_does_what_it_did_before_the_parents_loop() {
+fn child_has_the_signal_dispositions_from_before_the_loop() {
     let _test = test();
     for fork in forks() {
         let event_loop = new_loop();
         let count = handler(&event_loop);
-        event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+        event_loop
+            .run_once(Some(Duration::ZERO))
+            .expect("an iteration");
         let events = event_loop.stats().events;
         assert_eq!(end_of(*fork, raise), End::Signal(SIGNAL));
         let mut inherited = Some(event_loop);
@@ -38,12 +40,14 @@ fn a_signal_in_a_child_does_what_it_did_before_the_parents_loop() {
         };
         assert_eq!(end_of(*fork, after_drop), End::Signal(SIGNAL));
         let event_loop = inherited.expect("the parent's");
-        event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+        event_loop
+            .run_once(Some(Duration::ZERO))
+            .expect("an iteration");
         assert_eq!(count.get(), 0);
         let news = event_loop.stats().events - events;
-        assert_eq!(news, 0, "a byte came by the parent's pipe");
+        assert_eq!(news, 0, "the parent's pipe has a byte");
         raise();
-        turn_until(&event_loop, || count.get() == 1);
+        run_until(&event_loop, || count.get() == 1);
     }
 }
 
@@ -58,11 +62,11 @@ fn a_childs_loop_gets_the_childs_signals() {
             let own = new_loop();
             let counted = handler(&own);
             raise();
-            turn_until(&own, || counted.get() == 1);
+            run_until(&own, || counted.get() == 1);
             // The end of the parent's loop takes nothing from the child's.
             drop(inherited.take());
             raise();
-            turn_until(&own, || counted.get() == 2);
+            run_until(&own, || counted.get() == 2);
             assert_eq!(count.get(), 0);
         });
         let removed = || {
@@ -74,7 +78,7 @@ fn a_childs_loop_gets_the_childs_signals() {
         assert_eq!(end_of(*fork, removed), End::Signal(SIGNAL));
         let event_loop = inherited.expect("the parent's");
         raise();
-        turn_until(&event_loop, || count.get() == 1);
+        run_until(&event_loop, || count.get() == 1);
     }
 }
 
@@ -99,7 +103,7 @@ fn ctrl_c_ends_a_run_in_a_child_of_a_run() {
 }
 
 #[test]
-fn a_signal_object_of_the_parent_fails_in_a_child_and_works_on_in_the_parent() {
+fn parents_signal_object_fails_in_the_child_only() {
     let _test = test();
     for fork in forks() {
         let event_loop = new_loop();

@@ -1,6 +1,6 @@
-//! Many children of a parent whose threads are busy: each runs a loop of its own to its end.
+//! Many children of a parent with busy threads. Each child runs a new loop to its end.
 //!
-//! `SENDLOOP_FORK_SECONDS` says how long each test forks (1 s unless set).
+//! `SENDLOOP_FORK_SECONDS` sets how long each test forks (default: 1 s).
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};

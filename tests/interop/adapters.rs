@@ -143,7 +143,7 @@ fn tokio_read_adds_to_a_buffer_that_is_not_initialized() {
 }
 
 #[test]
-fn stream_end_is_reported_each_time_and_a_half_close_leaves_reading_alone() {
+fn stream_end_repeats_and_half_close_keeps_reading() {
     let _test = test();
     let event_loop = new_loop();
     event_loop.run_until_complete(async {

@@ -35,36 +35,36 @@ aarch64_std() {
 # What qemu's emulation cannot do:
 without_qemu=(
   # It has no preadv2: nobody can be asked what is in memory, and the executor reads most files.
-  --skip looking_costs_a_warm_transfer_next_to_nothing
-  --skip a_gibibyte_takes_one_registration_and_leaves_the_ticker_its_time
-  --skip a_small_send_with_a_count_is_one_call_and_no_registration
-  --skip refused_midway_it_reads_on_from_where_it_is
-  --skip a_file_on_the_disk_that_is_cold_leaves_the_ticker_its_time
-  --skip a_hole_in_what_is_cached_is_found
-  --skip what_a_look_has_read_in_itself_is_not_taken_for_the_whole
-  --skip a_page_that_is_cached_costs_one_probe
-  --skip a_stall_timeout_ended_a_transfer_of_a_closed_loop_that_did_not_wait
-  --skip transfers_that_were_given_up_kept_descriptors_before_a_busy_executor
+  --skip probes_add_less_than_half_the_cpu_time_of_a_warm_transfer
+  --skip gibibyte_transfer_needs_one_registration_and_delays_no_timer
+  --skip small_transfer_needs_one_call_and_no_registration
+  --skip sendfile_refused_midway_continues_with_the_fallback
+  --skip cold_file_on_disk_does_not_delay_timers
+  --skip hole_in_cached_pages_is_found
+  --skip page_that_a_probe_read_does_not_count_for_the_range
+  --skip cached_page_needs_one_probe
+  --skip stall_timeout_does_not_end_a_ready_transfer_of_a_closed_loop
+  --skip cancelled_transfers_close_descriptors_despite_a_busy_executor
   # A FUSE file system of its own loses its mount.
-  --skip a_disk_that_does_not_answer_is_a_stall
-  --skip a_file_system_that_takes_200_ms_per_read_leaves_the_ticker_its_time
-  --skip a_loop_that_is_closed_while_a_file_is_read_in_leaves_the_position_exact
-  --skip given_up_while_it_is_read_in_nothing_was_sent
-  --skip what_was_read_ahead_is_sent_and_more_is_read_ahead
-  --skip where_reading_and_sending_is_not_allowed_it_is_read_in_and_sent
-  --skip without_prefetch_it_holds_the_loop
-  --skip a_slow_file_was_read_past_the_count
-  --skip it_is_not_asked_by_the_loops_thread
-  --skip without_prefetch_it_is
-  --skip giving_up_what_no_thread_had_begun_closed_it_on_the_loops_thread
-  --skip no_mount_is_to_be_seen_and_none_stays
-  --skip pages_that_are_kept_are_slow_once_for_each_open
-  --skip the_file_arrives_as_it_is_and_late
-  --skip the_probe_for_pages_is_not_supported
+  --skip unresponsive_disk_counts_as_a_stall
+  --skip slow_file_system_does_not_delay_timers
+  --skip loop_close_during_prefetch_leaves_position_exact
+  --skip cancel_during_prefetch_sends_nothing
+  --skip prefetched_range_is_sent_while_the_next_is_prefetched
+  --skip without_fallback_a_cold_range_is_prefetched_and_sent
+  --skip cold_file_without_prefetch_blocks_the_loop
+  --skip slow_file_is_not_read_past_the_count
+  --skip loop_thread_never_waits_for_a_slow_server
+  --skip without_prefetch_the_loop_thread_waits_for_a_slow_server
+  --skip cancelled_prefetch_closes_its_file_on_an_executor_thread
+  --skip mount_is_invisible_and_temporary
+  --skip cached_pages_are_slow_once_per_open
+  --skip slow_file_is_read_exactly_and_slowly
+  --skip preadv2_nowait_is_not_supported
   --skip without_pages_every_read_is_slow
   # A process that runs the same program once more is not emulated.
-  --skip the_environment_turns_debug_mode_on
-  --skip all_holds_without_wipeonfork_for_a_fork_by_libc
+  --skip environment_variable_enables_debug_mode
+  --skip fork_tests_pass_without_wipeonfork
   --skip soak::round::
   # The same, and a limit on the address space is not set.
   --skip idle_worker_takes_work_of_a_refused_thread
@@ -74,9 +74,9 @@ without_qemu=(
   --skip loop_starts_a_refused_thread
   --skip work_without_any_thread_fails_with_the_os_error
   # The processor's time is the emulator's too: 7 ms where it is 0.4.
-  --skip a_parked_transfer_uses_no_cpu
+  --skip waiting_transfer_uses_no_cpu
   # Its own memory is resident too.
-  --skip a_million_timers_made_and_then_cancelled_give_their_memory_back
+  --skip million_cancelled_timers_release_their_memory
 )
 
 aarch64() {

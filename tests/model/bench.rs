@@ -1,4 +1,4 @@
-//! What a thread keeps from case to case: its loop, its files, its port, its memory.
+//! The objects that a thread keeps from case to case: its loop, files, port and memory.
 
 use std::cell::{Cell, OnceCell};
 use std::fs::File;
@@ -18,15 +18,15 @@ use crate::model::case::*;
 use crate::model::mounts;
 use crate::util::content;
 
-/// What every file holds, as far as it reaches.
+/// The content of every file, up to its length.
 pub(crate) static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| content(0, LONGEST as usize + 64));
 
-/// What headers and other writers send: no part is like one of a file, or of another writer.
-static OTHERS: LazyLock<Vec<u8>> = LazyLock::new(|| content(1 << 40, MOST_WRITERS * MOST_BYTES));
+/// The bytes of headers and other writers. They differ from the file and from each other.
+static OTHERS: LazyLock<Vec<u8>> = LazyLock::new(|| content(1 << 40, MAX_WRITERS * MAX_BYTES));
 
-/// The bytes of the writer of this number, be they all or a header.
+/// Returns the bytes of one writer: all of them, or its header.
 pub(crate) fn bytes_of(writer: usize, len: usize) -> &'static [u8] {
-    &OTHERS[writer * MOST_BYTES..][..len]
+    &OTHERS[writer * MAX_BYTES..][..len]
 }
 
 /// A file whose content is that of [`FILE`] up to its length.
@@ -60,7 +60,7 @@ impl Sample {
     }
 }
 
-/// What the peer has read, in memory that is made once.
+/// The bytes that the peer has read, in memory that is allocated once.
 #[derive(Default)]
 pub(crate) struct Received {
     memory: Vec<u8>,
@@ -69,7 +69,7 @@ pub(crate) struct Received {
 
 impl Received {
     fn new() -> Received {
-        let most = MOST_WRITERS * (LONGEST as usize + MOST_BYTES) + MOST_PIECE;
+        let most = MAX_WRITERS * (LONGEST as usize + MAX_BYTES) + MAX_PIECE;
         Received {
             memory: vec![0xff; most],
             len: 0,
@@ -80,7 +80,7 @@ impl Received {
         &self.memory[..self.len]
     }
 
-    /// Room for the next bytes; none where more came than any case sends.
+    /// Returns room for the next bytes. It is empty after more bytes than any case sends.
     pub(crate) fn room(&mut self, most: usize) -> &mut [u8] {
         let end = self.memory.len().min(self.len + most);
         &mut self.memory[self.len..end]
@@ -177,7 +177,7 @@ fn on_disk() -> File {
     tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file")
 }
 
-/// What is not written yet cannot be taken out of the page cache.
+/// The kernel cannot evict pages that are not written yet.
 fn on_disk_for_good() -> Sample {
     let sample = Sample::new(on_disk());
     sample.resize(COLD);

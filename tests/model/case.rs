@@ -1,36 +1,36 @@
-//! What is tried: one file, one connection, some writers, and what is done to them meanwhile.
+//! One random case: a file, a connection, some writers, and the changes during the transfer.
 
 /// No file is made longer than this.
 pub(crate) const LONGEST: u64 = 8 << 20;
 
 /// A header, or the bytes of another writer, are at most so many.
-pub(crate) const MOST_BYTES: usize = 300_000;
+pub(crate) const MAX_BYTES: usize = 300_000;
 
-pub(crate) const MOST_WRITERS: usize = 3;
+pub(crate) const MAX_WRITERS: usize = 3;
 
 /// The peer reads at most so much at once.
-pub(crate) const MOST_PIECE: usize = 1 << 20;
+pub(crate) const MAX_PIECE: usize = 1 << 20;
 
-/// How long a cold file is: longer than what is read in, and than what is read ahead.
+/// The length of a cold file: longer than a prefetch and the kernel's readahead.
 pub(crate) const COLD: u64 = (3 << 19) + 1;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     pub(crate) medium: Medium,
     pub(crate) size: u64,
-    /// Where the file's position is before.
+    /// The file's position before the transfer.
     pub(crate) position: u64,
     pub(crate) wire: Wire,
     pub(crate) reader: Reader,
     /// In the order in which they begin: at most one in a round.
     pub(crate) writers: Vec<Writer>,
-    pub(crate) deeds: Vec<Deed>,
+    pub(crate) disturbances: Vec<Disturbance>,
 }
 
-/// Where the file is.
+/// The file system of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Medium {
-    /// A file system in memory, which is asked once.
+    /// A file system in memory, which needs one probe.
     Memory,
     /// A disk's, in the page cache.
     Disk,
@@ -45,7 +45,7 @@ pub(crate) enum Medium {
 }
 
 impl Medium {
-    /// Whether its file always is [`COLD`] bytes long and never changes.
+    /// Returns whether the file always has [`COLD`] bytes and never changes.
     pub(crate) fn is_fixed(self) -> bool {
         !matches!(self, Medium::Memory | Medium::Disk | Medium::Overlay)
     }
@@ -55,7 +55,7 @@ impl Medium {
 pub(crate) enum Kind {
     /// With TCP_NODELAY, as without it an unlucky case takes 40 ms for each step.
     Tcp,
-    /// TCP as it is unless told otherwise.
+    /// TCP with its default options.
     Nagle,
     Unix,
 }
@@ -80,7 +80,7 @@ pub(crate) struct Writer {
     /// The first round in which it may begin.
     pub(crate) begins: u32,
     /// When it is dropped, unless it has ended.
-    pub(crate) given_up: Option<When>,
+    pub(crate) cancelled: Option<When>,
     pub(crate) what: What,
 }
 
@@ -102,19 +102,21 @@ pub(crate) struct Transfer {
     pub(crate) update_position: bool,
 }
 
-/// After a poll, as soon as there were so many of these: the writer's own where a writer is given up, else those of all.
+/// The number of polls or received bytes after which something happens.
+///
+/// For a cancelled writer it counts the writer's own, otherwise those of all writers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum When {
     Polls(u32),
     /// The file's bytes that the socket took.
     Sent(u64),
-    /// Bytes that the peer has read, of whatever kind.
+    /// The number of bytes that the peer has read.
     Received(u64),
 }
 
-/// What happens once in the middle.
+/// A change in the middle of the case.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Deed {
+pub(crate) struct Disturbance {
     pub(crate) when: When,
     pub(crate) what: Act,
 }
@@ -125,7 +127,7 @@ pub(crate) enum Act {
     Resize(u64),
     /// The peer closes its sending side.
     HalfClose,
-    /// The peer is gone with what it has not read.
+    /// The peer closes with unread bytes.
     Reset,
 }
 
@@ -145,10 +147,13 @@ impl Case {
 
     /// The longest that its file ever is.
     pub(crate) fn longest(&self) -> u64 {
-        let sizes = self.deeds.iter().map(|deed| match deed.what {
-            Act::Resize(size) => size,
-            Act::HalfClose | Act::Reset => 0,
-        });
+        let sizes = self
+            .disturbances
+            .iter()
+            .map(|disturbance| match disturbance.what {
+                Act::Resize(size) => size,
+                Act::HalfClose | Act::Reset => 0,
+            });
         sizes.fold(self.size, u64::max)
     }
 }

@@ -1,36 +1,39 @@
-//! The model of one transfer: where in the file it must end, whatever happens meanwhile. It knows the promises, and nothing of
-//! how they are kept.
+//! The model of one transfer: the offset in the file at which it must end.
+//!
+//! It knows the promises, and nothing of the implementation.
 
 use std::ops::RangeInclusive;
 
 use crate::model::case::Transfer;
 
-/// Where a transfer that ends well may end. Usually one offset; two where the file changed so late that both are right.
+/// The offsets at which a successful transfer may end.
+///
+/// There are two if the file changed so late that both are correct.
 #[derive(Debug)]
 pub(crate) struct Expectation {
     offset: u64,
     count: Option<u64>,
-    /// What may have been read and not sent, where the fallback reads.
+    /// The bytes that the fallback may have read without sending them.
     block: u64,
     size: u64,
     least: u64,
     most: u64,
-    /// Where it may have found the file's end without having said so yet.
+    /// The offset at which the transfer may have found the file's end before it reported so.
     ended: Option<u64>,
 }
 
 /// A change of the file's size under a transfer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Change {
-    /// Where the transfer was.
+    /// The offset that the transfer had reached.
     pub(crate) at: u64,
     pub(crate) to: u64,
-    /// Whether the fallback may have bytes in memory.
+    /// True if the fallback may hold bytes in memory.
     pub(crate) reads: bool,
 }
 
 impl Expectation {
-    /// Of a transfer that begins now.
+    /// Creates the expectation of a transfer that begins now.
     pub(crate) fn new(transfer: &Transfer, size: u64) -> Expectation {
         let mut expectation = Expectation {
             offset: transfer.offset,
@@ -47,12 +50,12 @@ impl Expectation {
         expectation
     }
 
-    /// Where it must have ended to say that all went well.
+    /// Returns the offsets at which a successful transfer must end.
     pub(crate) fn ends(&self) -> RangeInclusive<u64> {
         self.least..=self.most
     }
 
-    /// Whether nothing of the file was ever there to be sent.
+    /// Returns whether the transfer never had a byte of the file to send.
     pub(crate) fn is_nothing(&self) -> bool {
         self.most == self.offset
     }
@@ -73,7 +76,7 @@ impl Expectation {
         self.size = to;
     }
 
-    /// Where it ends in a file of this size.
+    /// Returns the end of the transfer in a file of this size.
     fn end(&self, size: u64) -> u64 {
         let count = self.count.unwrap_or(u64::MAX);
         size.min(self.offset.saturating_add(count)).max(self.offset)

@@ -10,27 +10,29 @@ use crate::model::case::*;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// Pages, pipes, blocks of the fallback, the cap of a call and the budget of a turn.
+/// The sizes of pages, pipes and fallback blocks, the cap of a call and the budget.
 const SMALL_EDGES: [u64; 6] = [4 * KIB, 8 * KIB, 16 * KIB, 32 * KIB, 64 * KIB, 128 * KIB];
 const LARGE_EDGES: [u64; 6] = [256 * KIB, 512 * KIB, MIB, 2 * MIB, 3 * MIB, LONGEST - 1];
 
-/// A send buffer that takes more than the budget of a turn.
+/// A send buffer larger than the budget.
 const WIDE: usize = 4 << 20;
 
 /// The least is what the kernel makes of 1: some 4 KiB.
 const SEND_BUFFERS: [usize; 8] = [1, 1, 1, 1, 4096, 16_384, 65_536, WIDE];
 
-/// With less, as loopback's segments are of 64 KiB, a sender waits 200 ms each time to probe the window.
+/// Segments on loopback have 64 KiB. With a smaller buffer, a sender waits 200 ms for each window
+/// probe.
 const RECEIVE_BUFFERS: [usize; 4] = [65_536, 65_536, 262_144, 4 << 20];
 
 /// Offsets that few files or none reach, and the first that is refused.
 const FAR: [u64; 4] = [LONGEST + 9, i64::MAX as u64 - 1, i64::MAX as u64, 1 << 63];
 
 /// No transfer takes more steps than about this, no reader more reads.
-const MOST_STEPS: u64 = 200;
+const MAX_STEPS: u64 = 200;
 
-/// Nor does a TCP sender fill its buffer more often than about this: it may wait 40 ms each time for a delayed acknowledgement.
-const MOST_FILLINGS: u64 = 4;
+/// The most times that a TCP sender fills its buffer. Each time it may wait 40 ms for a delayed
+/// acknowledgement.
+const MAX_FILLINGS: u64 = 4;
 
 fn edges(edges: &'static [u64]) -> impl Strategy<Value = u64> {
     (select(edges), 0..3_u64).prop_map(|(edge, beside)| edge + beside - 1)
@@ -83,7 +85,7 @@ fn reader() -> impl Strategy<Value = Reader> {
         1..100_usize,
         100..10_000_usize,
         Just(65_536),
-        Just(MOST_PIECE)
+        Just(MAX_PIECE)
     ];
     let rest = prop_oneof![3 => Just(0), 1 => 1..4_u32, 1 => 4..20_u32];
     (piece, rest).prop_map(|(piece, rest)| Reader { piece, rest })
@@ -99,11 +101,13 @@ fn when() -> impl Strategy<Value = When> {
     ]
 }
 
-/// An offset or a count, where the file's size is not known yet: so each can be made smaller by itself.
+/// An offset or a count relative to the file, whose size is not known yet.
+///
+/// So proptest can shrink each one by itself.
 #[derive(Debug, Clone, Copy)]
 enum Spot {
     At(u64),
-    /// So many bytes before the end, or one behind it.
+    /// A number of bytes before the end, or one byte after it.
     BeforeEnd(u64),
 }
 
@@ -116,7 +120,7 @@ impl Spot {
     }
 }
 
-/// Offset and count, many of them where the file ends.
+/// Generates an offset and a count, often near the end of the file.
 fn part() -> impl Strategy<Value = (Spot, Option<Spot>)> {
     let offset = prop_oneof![
         50 => Just(Spot::At(0)),
@@ -136,7 +140,7 @@ fn part() -> impl Strategy<Value = (Spot, Option<Spot>)> {
     (offset, count)
 }
 
-/// What is written, where the file's size is not known yet.
+/// A writer before the file's size is known.
 #[derive(Debug, Clone)]
 enum Rough {
     Bytes(usize),
@@ -157,8 +161,8 @@ impl Rough {
 }
 
 fn transfer() -> impl Strategy<Value = Rough> {
-    let header = prop_oneof![8 => Just(0), 4 => 1..300_usize, 1 => 1..MOST_BYTES];
-    // Of tiny chunks so many go in a turn, if the socket has room.
+    let header = prop_oneof![8 => Just(0), 4 => 1..300_usize, 1 => 1..MAX_BYTES];
+    // One step sends many tiny chunks if the socket has room.
     let chunk = prop_oneof![
         200 => Just(None),
         40 => (1..100_u64).prop_map(Some),
@@ -190,7 +194,7 @@ fn transfer() -> impl Strategy<Value = Rough> {
     })
 }
 
-/// When it begins, when it is given up, and what it is.
+/// The start of a writer, its cancellation, and its kind.
 type RoughWriter = (u32, Option<When>, Rough);
 
 fn writer(what: impl Strategy<Value = Rough>) -> impl Strategy<Value = RoughWriter> {
@@ -198,11 +202,11 @@ fn writer(what: impl Strategy<Value = Rough>) -> impl Strategy<Value = RoughWrit
 }
 
 fn writers() -> impl Strategy<Value = Vec<RoughWriter>> {
-    let sendall = bytes().prop_map(|len| Rough::Bytes(len.min(MOST_BYTES as u64) as usize));
+    let sendall = bytes().prop_map(|len| Rough::Bytes(len.min(MAX_BYTES as u64) as usize));
     let other = prop_oneof![transfer(), sendall];
     let others = prop_oneof![
         13 => Just(Vec::new()),
-        7 => vec(writer(other), 1..MOST_WRITERS),
+        7 => vec(writer(other), 1..MAX_WRITERS),
     ];
     (writer(transfer()), others, any::<bool>()).prop_map(|(one, mut others, last)| {
         let place = if last { others.len() } else { 0 };
@@ -211,25 +215,25 @@ fn writers() -> impl Strategy<Value = Vec<RoughWriter>> {
     })
 }
 
-fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+fn disturbances() -> impl Strategy<Value = Vec<Disturbance>> {
     let act = prop_oneof![
         6 => bytes().prop_map(Act::Resize),
         1 => Just(Act::HalfClose),
         2 => Just(Act::Reset),
     ];
-    let deed = (when(), act).prop_map(|(when, what)| Deed { when, what });
+    let disturbance = (when(), act).prop_map(|(when, what)| Disturbance { when, what });
     prop_oneof![
         12 => Just(Vec::new()),
-        8 => vec(deed, 1..=2),
+        8 => vec(disturbance, 1..=2),
     ]
 }
 
 pub(crate) fn case() -> impl Strategy<Value = Case> {
-    (size(), writers(), bytes(), wire(), reader(), deeds()).prop_map(
-        |((medium, size), writers, position, wire, reader, deeds)| {
-            let finish = |(begins, given_up, rough): RoughWriter| Writer {
+    (size(), writers(), bytes(), wire(), reader(), disturbances()).prop_map(
+        |((medium, size), writers, position, wire, reader, disturbances)| {
+            let finish = |(begins, cancelled, rough): RoughWriter| Writer {
                 begins,
-                given_up,
+                cancelled,
                 what: rough.of(size),
             };
             bounded(Case {
@@ -239,7 +243,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
                 wire,
                 reader,
                 writers: writers.into_iter().map(finish).collect(),
-                deeds,
+                disturbances,
             })
         },
     )
@@ -248,17 +252,18 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
 /// Keeps a large case from taking tiny steps, and a cold file from changing.
 fn bounded(mut case: Case) -> Case {
     if case.medium.is_fixed() {
-        case.deeds
-            .retain(|deed| !matches!(deed.what, Act::Resize(_)));
+        case.disturbances
+            .retain(|disturbance| !matches!(disturbance.what, Act::Resize(_)));
     }
     let volume = case.volume();
-    let step = volume / MOST_STEPS;
+    let step = volume / MAX_STEPS;
     let fillings = match case.wire.kind {
-        Kind::Unix => MOST_STEPS,
-        Kind::Tcp | Kind::Nagle => MOST_FILLINGS,
+        Kind::Unix => MAX_STEPS,
+        Kind::Tcp | Kind::Nagle => MAX_FILLINGS,
     };
     let least_buffer = (volume / fillings) as usize;
-    if !case.deeds.is_empty() || case.writers.iter().any(|writer| writer.given_up.is_some()) {
+    if !case.disturbances.is_empty() || case.writers.iter().any(|writer| writer.cancelled.is_some())
+    {
         let narrow = case.wire.send_buffer.map_or(4096, |len| len.min(16_384));
         case.wire.send_buffer = Some(narrow);
     }
@@ -270,7 +275,7 @@ fn bounded(mut case: Case) -> Case {
     case.wire.send_buffer = case.wire.send_buffer.map(widened);
     case.reader.piece = case.reader.piece.max(step as usize + 1);
     let pieces = volume / case.reader.piece as u64 + 1;
-    case.reader.rest = case.reader.rest.min((2 * MOST_STEPS / pieces) as u32);
+    case.reader.rest = case.reader.rest.min((2 * MAX_STEPS / pieces) as u32);
     for writer in &mut case.writers {
         if let What::File(Transfer {
             chunk: Some(chunk @ 1..),

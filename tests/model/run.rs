@@ -9,14 +9,14 @@ use sendloop::{LoopHandle, Socket};
 use socket2::SockRef;
 
 use crate::model::bench::{Bench, Received};
-use crate::model::case::{Case, MOST_PIECE};
+use crate::model::case::{Case, MAX_PIECE};
 use crate::model::stage::Stage;
 use crate::model::verdict::judge;
 use crate::model::writers::Scene;
 
 pub(crate) type Verdict<T = ()> = Result<T, TestCaseError>;
 
-/// Carries the case out and says whether the model agrees.
+/// Runs the case, and compares it with the model.
 pub(crate) fn run(bench: &mut Bench, case: &Case) -> Verdict {
     let mut received = bench.received.take();
     received.clear();
@@ -52,7 +52,7 @@ async fn carry_out(bench: &Bench, case: &Case, received: &mut Received) -> Verdi
 /// Reads until the end, and ends the connection so that no port is kept waiting.
 async fn drain(event_loop: &LoopHandle, far: Socket<OwnedFd>, received: &mut Received) -> Verdict {
     loop {
-        let room = received.room(MOST_PIECE);
+        let room = received.room(MAX_PIECE);
         match event_loop.sock_recv_into(&far, room).await {
             Ok(0) => break,
             Ok(len) => received.add(len),
@@ -63,7 +63,7 @@ async fn drain(event_loop: &LoopHandle, far: Socket<OwnedFd>, received: &mut Rec
     Ok(())
 }
 
-/// What closes it next sends a reset, where it is TCP.
+/// Makes the next close of a TCP socket send a reset.
 pub(crate) fn end_at_once(far: &Socket<OwnedFd>) {
     let set = SockRef::from(far.get_ref()).set_linger(Some(Duration::ZERO));
     set.expect("any socket has it");

@@ -1,4 +1,6 @@
-//! Many cases on all cores: each thread has its own bench and takes the next seed. The first failure ends the run.
+//! Runs many cases on all cores.
+//!
+//! Each thread has its own bench and takes the next seed. The first failure ends the run.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -15,16 +17,17 @@ use crate::model::case::Case;
 use crate::model::generator;
 use crate::model::live::live;
 use crate::model::run::run;
-use crate::util::{FORCED_FALLBACK, descriptors, least_patience};
+use crate::util::{FORCED_FALLBACK, descriptors, min_time_limit};
 
-/// A case takes some 100 µs, the largest 50 ms: this long means for ever.
-const HANGS: Duration = Duration::from_secs(20);
+/// The time after which a case counts as hung. A case takes about 100 µs, the largest one 50 ms.
+const HANG_LIMIT: Duration = Duration::from_secs(20);
 
-/// By how much memory may grow that is allocated after the first tenth of a run: measured it was by nothing, give or take 240 bytes.
-const FLAT: usize = 8 << 10;
+/// The most bytes that allocated memory may grow after the first tenth of a run. Measured growth
+/// was within 240 bytes.
+const MAX_GROWTH: usize = 8 << 10;
 
-/// How long what was handed to the executor may take to be given back.
-const REST: Duration = Duration::from_secs(10);
+/// The time in which the executor must return its resources.
+const SETTLE_TIME: Duration = Duration::from_secs(10);
 
 /// The cases of the seeds from `first` on.
 #[derive(Debug, Clone, Copy)]
@@ -38,13 +41,15 @@ struct Shared {
     next: AtomicU64,
     /// Threads that are not through.
     running: AtomicUsize,
-    /// What each thread tries, and since when.
+    /// The case that each thread runs, and its start.
     under_way: Vec<Mutex<Option<(u64, Instant)>>>,
     failure: Mutex<Option<String>>,
 }
 
-/// Tries them all; panics with the first that fails, made small. The first tenth goes by itself: what is held behind it, when all
-/// threads and their benches are gone, is what was made once and kept, and the others must leave no more.
+/// Runs all cases. It panics with the first failing case, minimized.
+///
+/// The first tenth runs by itself. The memory that is held after it was allocated once for the
+/// process. The other cases must add nothing.
 pub(crate) fn try_all(cases: Cases) {
     let descriptors_before = descriptors();
     let first = Cases {
@@ -58,20 +63,20 @@ pub(crate) fn try_all(cases: Cases) {
         first: cases.first + first.count,
         count: cases.count - first.count,
     });
-    at_rest(|| descriptors() == descriptors_before && live() < held + FLAT);
+    at_rest(|| descriptors() == descriptors_before && live() < held + MAX_GROWTH);
     assert_eq!(descriptors(), descriptors_before, "descriptors leaked");
     let grown = live().saturating_sub(held);
     assert!(
-        grown < FLAT,
+        grown < MAX_GROWTH,
         "{grown} bytes more than after the first tenth"
     );
     println!("{grown} bytes more than after the first tenth");
 }
 
-/// Waits for this, but not for ever.
+/// Waits for a condition, for a limited time.
 fn at_rest(is_so: impl Fn() -> bool) {
     let start = Instant::now();
-    while !is_so() && start.elapsed() < REST {
+    while !is_so() && start.elapsed() < SETTLE_TIME {
         thread::yield_now();
     }
 }
@@ -93,7 +98,7 @@ fn try_some(cases: Cases) {
         }
         shared.watch();
     });
-    if let Some(failure) = shared.failure.into_inner().expect("nobody panicked") {
+    if let Some(failure) = shared.failure.into_inner().expect("no thread panicked") {
         panic!("{failure}");
     }
 }
@@ -134,7 +139,8 @@ impl Shared {
         (n < self.cases.count).then(|| self.cases.first + n)
     }
 
-    /// Where a case fails or panics its bench goes with it: what comes next is not to suffer from it.
+    /// Runs one case. If it fails or panics, its bench is dropped, so that it cannot disturb the
+    /// next case.
     fn try_one(
         &self,
         thread: usize,
@@ -154,10 +160,10 @@ impl Shared {
         match tried {
             Ok(_) => Ok(()),
             Err(TestError::Fail(reason, case)) => Err(format!(
-                "{reason}\nsmallest case: {case:#?}\ntry it again: {}",
+                "{reason}\nsmallest case: {case:#?}\nto repeat it: {}",
                 replay(seed)
             )),
-            Err(error) => Err(format!("{error}\ntry it again: {}", replay(seed))),
+            Err(error) => Err(format!("{error}\nto repeat it: {}", replay(seed))),
         }
     }
 
@@ -170,13 +176,13 @@ impl Shared {
     }
 
     fn end_what_hangs(&self) {
-        let hangs = HANGS.max(least_patience());
+        let hangs = HANG_LIMIT.max(min_time_limit());
         for place in &self.under_way {
             let under_way = *place.lock().expect("whole");
             if let Some((seed, _)) = under_way.filter(|(_, since)| since.elapsed() > hangs) {
                 // Not by a macro: what that prints is kept back for the test's end.
-                let told = writeln!(io::stderr(), "it hangs\ntry it again: {}", replay(seed));
-                told.expect("somebody listens");
+                let told = writeln!(io::stderr(), "it hangs\nto repeat it: {}", replay(seed));
+                told.expect("the receiver is open");
                 std::process::abort();
             }
         }

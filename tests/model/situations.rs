@@ -1,4 +1,6 @@
-//! What the cases came to, counted: so that a generator which no longer reaches something is noticed.
+//! Counts the situations that the cases reached.
+//!
+//! The test fails if the generator no longer reaches one of them.
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,38 +17,38 @@ pub(crate) enum Situation {
     Through,
     /// Its file ended before its count.
     Short,
-    /// It was given up with some of the file sent.
-    GivenUp,
-    /// It was given up with some or nothing of its header sent.
-    GivenUpInHeader,
+    /// The transfer was cancelled after it had sent some bytes of the file.
+    Cancelled,
+    /// The transfer was cancelled before the whole header was sent.
+    CancelledInHeader,
     /// It met the peer's reset.
     Lost,
     /// Its arguments cannot be.
     Refused,
-    /// Its file became shorter than what was sent of it.
+    /// The file became shorter than the bytes already sent.
     Cut,
     /// Its file became longer.
     Grown,
     FellBack,
     /// The socket was full.
     Full,
-    /// The budget of a turn was spent.
+    /// The transfer used up the budget.
     Yielded,
-    /// What was not in the page cache was read in.
-    ReadIn,
+    /// An executor thread prefetched a missing range.
+    Prefetched,
     /// The fallback was not allowed and would have been needed.
     Unsupported,
 }
 
 use Situation::*;
 
-/// Those that are met on every machine, and with sendfile refused too, come first; then those that Linux's sendfile meets, of files
-/// on a disk.
+/// The situations that every machine reaches come first, also without sendfile(2). The others need
+/// Linux's sendfile(2) and files on a disk.
 const ALL: [Situation; 13] = [
     Through,
     Short,
-    GivenUp,
-    GivenUpInHeader,
+    Cancelled,
+    CancelledInHeader,
     Lost,
     Refused,
     Cut,
@@ -54,7 +56,7 @@ const ALL: [Situation; 13] = [
     FellBack,
     Full,
     Yielded,
-    ReadIn,
+    Prefetched,
     Unsupported,
 ];
 const EXPECTED: usize = if cfg!(target_os = "linux") && !FORCED_FALLBACK {
@@ -95,7 +97,7 @@ pub(crate) fn note_stats(before: &Stats, after: &Stats) {
         after.sendfile_fallbacks - before.sendfile_fallbacks,
     );
     met(
-        ReadIn,
+        Prefetched,
         after.sendfile_prefetches - before.sendfile_prefetches,
     );
 }
@@ -115,8 +117,8 @@ pub(crate) fn note_end(op: &Op<'_>, transfer: &Transfer) {
             ErrorKind::Unsupported => met(Unsupported, 1),
             _ => met(Lost, 1),
         },
-        Some(End::GivenUp) if sent > 0 => met(GivenUp, 1),
-        Some(End::GivenUp) if op.polls > 0 && transfer.header > 0 => met(GivenUpInHeader, 1),
+        Some(End::Cancelled) if sent > 0 => met(Cancelled, 1),
+        Some(End::Cancelled) if op.polls > 0 && transfer.header > 0 => met(CancelledInHeader, 1),
         _ => {}
     }
 }

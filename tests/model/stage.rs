@@ -1,5 +1,7 @@
-//! One case, carried out in rounds on one thread: who was woken is polled, what is due is done, the peer reads. What no
-//! event moves is not moved, except what has only rounds to wait for.
+//! Runs one case in rounds on one thread.
+//!
+//! A round polls the woken writers, does what is due, and lets the peer read. Nothing moves without
+//! an event, except waits for a number of rounds.
 
 use std::future::poll_fn;
 use std::mem;
@@ -13,18 +15,18 @@ use sendloop::{Socket, Stats};
 use socket2::SockRef;
 
 use crate::model::bench::Received;
-use crate::model::case::{Act, Case, Deed, Kind, Transfer, When};
+use crate::model::case::{Act, Case, Disturbance, Kind, Transfer, When};
 use crate::model::expectation::{Change, Expectation};
 use crate::model::run::{Verdict, end_at_once};
 use crate::model::situations::{Situation, met, note_end, note_stats};
 use crate::model::verdict::{Outcome, Part};
 use crate::model::writers::{Op, Scene};
 
-/// The most that one call moves, and what a transfer moves in a turn before others run.
+/// The most bytes that one call moves.
 const CAP: u64 = 1 << 20;
 const BUDGET: u64 = 2 << 20;
 
-/// Offsets that some file system's files cannot have: there the position stays where it was.
+/// The least offset that some file systems do not support. The position stays unchanged there.
 const BEYOND_FILES: u64 = 1 << 43;
 
 /// One case under way.
@@ -33,12 +35,12 @@ pub(crate) struct Stage<'a> {
     scene: Scene<'a>,
     far: Option<Socket<OwnedFd>>,
     ops: Vec<Op<'a>>,
-    deeds: Vec<Deed>,
+    disturbances: Vec<Disturbance>,
     received: &'a mut Received,
     rounds: u32,
-    /// How often the peer read something.
+    /// The number of reads by the peer.
     reads: u32,
-    /// Where the file's position must be.
+    /// The expected position of the file.
     position: u64,
     /// The shortest that the file was cut to.
     cut: Option<u64>,
@@ -61,7 +63,7 @@ impl<'a> Stage<'a> {
             ops: writers
                 .map(|(n, writer)| Op::new(scene, n, writer))
                 .collect(),
-            deeds: case.deeds.clone(),
+            disturbances: case.disturbances.clone(),
             received,
             rounds: 0,
             reads: 0,
@@ -71,7 +73,9 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Until all writers have ended. Gives what must have been sent, and the peer where it is still there.
+    /// Plays until all writers have ended.
+    ///
+    /// It returns the expected bytes, and the peer if it is still open.
     pub(crate) async fn play(mut self) -> Verdict<(Vec<Part>, Option<Socket<OwnedFd>>)> {
         poll_fn(|cx| self.round(cx)).await?;
         self.count()?;
@@ -92,7 +96,7 @@ impl<'a> Stage<'a> {
                 self.poll_one(n, cx)?;
                 busy = true;
             }
-            self.give_up(n)?;
+            self.cancel_if_due(n)?;
         }
         self.act();
         busy |= self.read(cx)?;
@@ -105,15 +109,16 @@ impl<'a> Stage<'a> {
         Poll::Pending
     }
 
-    /// One writer a round begins, before the others are polled: so the order of the beginnings is that of the list. Says whether
-    /// there are more.
+    /// Starts one writer per round, before it polls the others. It returns whether there are more.
+    ///
+    /// So the writers start in the order of the list.
     fn begin_next(&mut self, cx: &Context<'_>) -> Verdict<bool> {
         let next = self
             .ops
             .iter()
             .position(|op| op.polls == 0 && op.end.is_none());
         let Some(n) = next else { return Ok(false) };
-        if self.rounds > self.ops[n].writer.begins && !self.give_up(n)? {
+        if self.rounds > self.ops[n].writer.begins && !self.cancel_if_due(n)? {
             let size = self.scene.sample.len();
             let op = &mut self.ops[n];
             op.expectation = op
@@ -129,20 +134,21 @@ impl<'a> Stage<'a> {
         let before = op.meter.sent.get();
         let goes_on = op.poll(cx);
         let moved = op.meter.sent.get() - before;
-        prop_assert!(moved < BUDGET + CAP, "{moved} bytes in one turn");
+        prop_assert!(moved < BUDGET + CAP, "{moved} bytes in one iteration");
         self.check_position(n, goes_on)
     }
 
-    fn give_up(&mut self, n: usize) -> Verdict<bool> {
-        let given_up = self.ops[n].give_up(self.received.bytes().len() as u64);
-        if given_up {
+    fn cancel_if_due(&mut self, n: usize) -> Verdict<bool> {
+        let cancelled = self.ops[n].cancel_if_due(self.received.bytes().len() as u64);
+        if cancelled {
             self.check_position(n, false)?;
         }
-        Ok(given_up)
+        Ok(cancelled)
     }
 
-    /// The position is set when a transfer that has begun ends, to the byte, and at no other time. A transfer that does not update
-    /// the position never sets it.
+    /// Checks the position, which is set only when a started transfer ends.
+    ///
+    /// A transfer that does not update the position never sets it.
     fn check_position(&mut self, n: usize, goes_on: bool) -> Verdict {
         let (op, position) = (&self.ops[n], self.scene.sample.position());
         let expected = match op.transfer() {
@@ -174,16 +180,16 @@ impl<'a> Stage<'a> {
         let polls = self.ops.iter().map(|op| op.polls).sum::<u32>();
         let sent = self.ops.iter().map(|op| op.meter.sent.get()).sum::<u64>();
         let received = self.received.bytes().len() as u64;
-        let is_due = |deed: &Deed| match deed.when {
+        let is_due = |disturbance: &Disturbance| match disturbance.when {
             When::Polls(n) => polls >= n,
             When::Sent(bytes) => sent >= bytes,
             When::Received(bytes) => received >= bytes,
         };
-        let deeds = mem::take(&mut self.deeds).into_iter();
-        let (due, later): (Vec<Deed>, _) = deeds.partition(is_due);
-        self.deeds = later;
-        for deed in due {
-            self.act_one(deed.what);
+        let disturbances = mem::take(&mut self.disturbances).into_iter();
+        let (due, later): (Vec<Disturbance>, _) = disturbances.partition(is_due);
+        self.disturbances = later;
+        for disturbance in due {
+            self.act_one(disturbance.what);
         }
     }
 
@@ -242,7 +248,7 @@ impl<'a> Stage<'a> {
         Ok(read.is_ready())
     }
 
-    /// What it took.
+    /// Checks the counters of the loop.
     fn count(&self) -> Verdict {
         let stats = self.scene.event_loop.stats();
         note_stats(&self.before, &stats);
@@ -278,7 +284,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Whether its arguments cannot be.
+/// Returns whether the transfer's arguments are invalid.
 pub(crate) fn is_refused(transfer: &Transfer) -> bool {
     transfer.offset > i64::MAX as u64 || transfer.chunk == Some(0)
 }

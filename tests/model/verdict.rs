@@ -1,4 +1,4 @@
-//! What came of a case, held against the model: how each writer ended, and every byte that arrived.
+//! Compares a case with the model: the end of each writer, and every received byte.
 
 use std::io::{Error, ErrorKind};
 
@@ -14,7 +14,8 @@ use crate::util::FORCED_FALLBACK;
 
 pub(crate) struct Outcome<'a> {
     pub(crate) ops: Vec<Op<'a>>,
-    /// From here on the file was cut off for a while: bytes that were in flight may arrive as zeros, as they alias its pages.
+    /// The file was truncated here for a while. Bytes in flight may arrive as zeros, because they
+    /// alias its pages.
     pub(crate) cut: Option<u64>,
     pub(crate) reset: bool,
 }
@@ -40,7 +41,7 @@ impl Outcome<'_> {
                 (What::File(transfer), Some(End::Returned(result))) => {
                     self.judge_transfer(case, op, transfer, result)?;
                 }
-                (_, Some(End::GivenUp)) => judge_short(op)?,
+                (_, Some(End::Cancelled)) => judge_short(op)?,
                 (_, None) => prop_assert!(false, "a writer without an end"),
             }
         }
@@ -70,7 +71,7 @@ impl Outcome<'_> {
                 prop_assert!(all || none, "it ended at {end}, not at {ends:?}");
             }
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                let resized = self.cut.is_some() || !case.deeds.is_empty();
+                let resized = self.cut.is_some() || !case.disturbances.is_empty();
                 prop_assert!(unsupported && (resized || !nothing), "{error}");
                 prop_assert_eq!(op.meter.sent.get(), 0);
             }
@@ -88,7 +89,7 @@ impl Outcome<'_> {
         Ok(())
     }
 
-    /// What must arrive, in order.
+    /// Returns the bytes that must arrive, in order.
     pub(crate) fn parts(&self) -> Vec<Part> {
         let begun = self.ops.iter().enumerate().filter(|(_, op)| op.polls > 0);
         begun
@@ -97,7 +98,10 @@ impl Outcome<'_> {
     }
 
     fn parts_of(&self, number: usize, op: &Op<'_>) -> Vec<Part> {
-        let is_error = |kind: ErrorKind| matches!(&op.end, Some(End::Returned(Err(error))) if error.kind() == kind);
+        let is_error = |kind: ErrorKind| match &op.end {
+            Some(End::Returned(Err(error))) => error.kind() == kind,
+            _ => false,
+        };
         let well = matches!(op.end, Some(End::Returned(Ok(_))));
         let plain = |len: usize, whole: bool| Part {
             bytes: bytes_of(number, len),
@@ -139,7 +143,9 @@ fn judge_short(op: &Op<'_>) -> Verdict {
     Ok(())
 }
 
-/// Holds what arrived against the parts: all of it, or a beginning where the connection was reset.
+/// Compares the received bytes with the parts.
+///
+/// After a reset, a prefix is enough.
 pub(crate) fn judge(received: &[u8], parts: &[Part], reset: bool) -> Verdict {
     let mut best = 0;
     if matches(received, parts, reset, (0, &mut best)) {
@@ -150,12 +156,14 @@ pub(crate) fn judge(received: &[u8], parts: &[Part], reset: bool) -> Verdict {
         .map(|part| (part.bytes.len(), part.whole))
         .collect();
     Err(TestCaseError::fail(format!(
-        "{} bytes arrived, and are right up to {best}; the parts' lengths, and whether they are whole: {lens:?}",
+        "{} bytes arrived, correct up to {best}; the parts' lengths, and if whole: {lens:?}",
         received.len()
     )))
 }
 
-/// `at` is where in `received` the first part begins, and how far it was right at best.
+/// Matches the parts recursively.
+///
+/// `at` holds the offset of the first part in `received`, and the longest match so far.
 fn matches(received: &[u8], parts: &[Part], reset: bool, at: (usize, &mut usize)) -> bool {
     let (from, best) = at;
     let rest = &received[from..];
@@ -177,7 +185,7 @@ fn matches(received: &[u8], parts: &[Part], reset: bool, at: (usize, &mut usize)
 }
 
 impl Part {
-    /// How many of the first bytes are right.
+    /// Returns the number of leading correct bytes.
     fn common(&self, received: &[u8]) -> usize {
         let len = self.bytes.len().min(received.len());
         if self.bytes[..len] == received[..len] {

@@ -1,5 +1,6 @@
-//! The case's writers as futures, each with a waker of its own: one that is not woken is not polled, so a wake that is
-//! lost shows.
+//! The case's writers as futures, each with its own waker.
+//!
+//! The stage polls only woken writers, so a lost wake-up shows.
 
 use std::cell::Cell;
 use std::io;
@@ -17,18 +18,18 @@ use crate::model::bench::{Sample, bytes_of};
 use crate::model::case::{Transfer, What, When, Writer};
 use crate::model::expectation::Expectation;
 
-/// What a transfer told of its progress.
+/// The calls of a transfer's `progress`.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     pub(crate) sent: Cell<u64>,
     /// The most that one step moved.
     pub(crate) longest: Cell<u64>,
-    /// It told of a step that moved nothing, or of one backwards.
+    /// True if `progress` was called without progress, or with a smaller total.
     pub(crate) stood: Cell<bool>,
 }
 
 impl Meter {
-    fn tell(&self, sent: u64) {
+    fn record(&self, sent: u64) {
         let before = self.sent.replace(sent);
         let step = sent.saturating_sub(before);
         self.longest.set(self.longest.get().max(step));
@@ -39,15 +40,15 @@ impl Meter {
 #[derive(Debug)]
 pub(crate) enum End {
     Returned(io::Result<u64>),
-    GivenUp,
+    Cancelled,
 }
 
-struct Alarm {
+struct WakeTimer {
     rung: AtomicBool,
     driver: Waker,
 }
 
-impl Wake for Alarm {
+impl Wake for WakeTimer {
     fn wake(self: Arc<Self>) {
         self.rung.store(true, Ordering::SeqCst);
         self.driver.wake_by_ref();
@@ -62,13 +63,13 @@ pub(crate) struct Op<'a> {
     pub(crate) meter: Rc<Meter>,
     pub(crate) polls: u32,
     pub(crate) end: Option<End>,
-    /// Of a transfer, from its first poll on.
+    /// The expectation of a transfer, from its first poll on.
     pub(crate) expectation: Option<Expectation>,
     future: Option<Sending<'a>>,
-    alarm: Option<Arc<Alarm>>,
+    wake_timer: Option<Arc<WakeTimer>>,
 }
 
-/// What all writers of a case use.
+/// The objects that all writers of a case use.
 #[derive(Clone, Copy)]
 pub(crate) struct Scene<'a> {
     pub(crate) event_loop: &'a LoopHandle,
@@ -90,7 +91,7 @@ impl<'a> Op<'a> {
             end: None,
             expectation: None,
             future: Some(future),
-            alarm: None,
+            wake_timer: None,
         }
     }
 
@@ -102,24 +103,24 @@ impl<'a> Op<'a> {
     }
 
     pub(crate) fn is_woken(&self) -> bool {
-        let rung = |alarm: &Arc<Alarm>| alarm.rung.load(Ordering::SeqCst);
-        self.end.is_none() && self.alarm.as_ref().is_some_and(rung)
+        let rung = |wake_timer: &Arc<WakeTimer>| wake_timer.rung.load(Ordering::SeqCst);
+        self.end.is_none() && self.wake_timer.as_ref().is_some_and(rung)
     }
 
-    /// Polls it, and says whether it goes on.
+    /// Polls the writer, and returns whether it continues.
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> bool {
         let Some(future) = &mut self.future else {
             return false;
         };
         self.polls += 1;
-        let alarm = self.alarm.get_or_insert_with(|| {
-            Arc::new(Alarm {
+        let wake_timer = self.wake_timer.get_or_insert_with(|| {
+            Arc::new(WakeTimer {
                 rung: AtomicBool::new(false),
                 driver: cx.waker().clone(),
             })
         });
-        alarm.rung.store(false, Ordering::SeqCst);
-        let waker = Waker::from(alarm.clone());
+        wake_timer.rung.store(false, Ordering::SeqCst);
+        let waker = Waker::from(wake_timer.clone());
         if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             self.future = None;
             self.end = Some(End::Returned(result));
@@ -127,17 +128,17 @@ impl<'a> Op<'a> {
         self.end.is_none()
     }
 
-    /// Drops it if its time has come, and says so.
-    pub(crate) fn give_up(&mut self, received: u64) -> bool {
+    /// Drops the writer if it is due to be cancelled. It returns whether it did.
+    pub(crate) fn cancel_if_due(&mut self, received: u64) -> bool {
         let due = self.end.is_none()
-            && self.writer.given_up.is_some_and(|when| match when {
+            && self.writer.cancelled.is_some_and(|when| match when {
                 When::Polls(polls) => self.polls >= polls,
                 When::Sent(sent) => self.meter.sent.get() >= sent,
                 When::Received(bytes) => received >= bytes,
             });
         if due {
             self.future = None;
-            self.end = Some(End::GivenUp);
+            self.end = Some(End::Cancelled);
         }
         due
     }
@@ -164,7 +165,7 @@ fn sendfile<'a>(
         .fallback(transfer.fallback)
         .prefetch(transfer.prefetch);
     let sending = sending.header(bytes_of(number, transfer.header));
-    let mut sending = sending.progress(move |sent| meter.tell(sent));
+    let mut sending = sending.progress(move |sent| meter.record(sent));
     if let Some(count) = transfer.count {
         sending = sending.count(count);
     }

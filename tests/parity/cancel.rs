@@ -28,78 +28,78 @@ pub(crate) const ALL: &[&[Named]] = &[mains![
 const LONG: Duration = Duration::from_secs(1);
 
 async fn before_its_first_step(s: Scene) {
-    let mut task = s.task(async |s| s.say("never"));
-    s.say(task.cancel());
+    let mut task = s.task(async |s| s.record("never"));
+    s.record(task.cancel());
     let came_to = outcome(&mut task).await;
-    s.say(format!("{came_to}-{}", task.cancelled()));
+    s.record(format!("{came_to}-{}", task.cancelled()));
 }
 
 async fn the_turn_in_which_it_ends(s: Scene) {
     let task = s.guarded(s.sleep(LONG));
-    s.turns(2).await;
+    s.run_iterations(2).await;
     let effect = task.cancel();
-    s.say(format!("{effect}-{}", task.done()));
-    s.turns(1).await;
-    s.say(task.done());
-    s.turns(1).await;
+    s.record(format!("{effect}-{}", task.done()));
+    s.run_iterations(1).await;
+    s.record(task.done());
+    s.run_iterations(1).await;
 }
 
 async fn while_it_sleeps(s: Scene) {
     let mut task = s.guarded(s.sleep(LONG));
-    s.turns(2).await;
+    s.run_iterations(2).await;
     task.cancel();
-    s.say(outcome(&mut task).await);
+    s.record(outcome(&mut task).await);
 }
 
 async fn while_it_yields(s: Scene) {
     let yielding = s.clone();
-    let mut task = s.guarded(async move { yielding.turns(10).await });
-    s.turns(3).await;
+    let mut task = s.guarded(async move { yielding.run_iterations(10).await });
+    s.run_iterations(3).await;
     task.cancel();
-    s.say(outcome(&mut task).await);
+    s.record(outcome(&mut task).await);
 }
 
 async fn while_it_waits_for_a_future(s: Scene) {
     let (promise, future) = s.create_future::<()>();
     let mut task = s.guarded(future);
-    s.turns(1).await;
+    s.run_iterations(1).await;
     task.cancel();
     let came_to = outcome(&mut task).await;
-    s.say(format!("{came_to}-{}", promise.cancelled()));
+    s.record(format!("{came_to}-{}", promise.cancelled()));
 }
 
 async fn when_what_it_waits_for_is_there(s: Scene) {
     let (promise, future) = s.create_future();
     let mut task = s.guarded(future);
-    s.turns(1).await;
+    s.run_iterations(1).await;
     promise.set_result(()).expect("awaited");
     task.cancel();
-    s.say(outcome(&mut task).await);
+    s.record(outcome(&mut task).await);
 }
 
-/// The place where a task finds itself.
+/// The slot in which a task finds its own handle.
 type Itself<T> = Rc<RefCell<Option<Task<T>>>>;
 
 /// Says whether a task that cancels itself has an effect.
 fn cancel_itself<T>(s: &Scene, itself: &Itself<T>) {
     let effect = itself.borrow().as_ref().is_some_and(Task::cancel);
-    s.say(format!("self-{effect}"));
+    s.record(format!("self-{effect}"));
 }
 
 async fn by_itself_before_it_awaits(s: Scene) {
     let itself = Itself::default();
     let inside = itself.clone();
     let task = s.task(async move |s| {
-        let _cleanup = s.at_drop("cleanup");
+        let _cleanup = s.record_on_drop("cleanup");
         cancel_itself(&s, &inside);
-        s.say("before");
-        s.turns(1).await;
-        s.say("never");
+        s.record("before");
+        s.run_iterations(1).await;
+        s.record("never");
     });
     *itself.borrow_mut() = Some(task);
-    s.turns(1).await;
+    s.run_iterations(1).await;
     let task = itself.borrow_mut().take();
-    s.say(outcome(&mut task.expect("it is set")).await);
+    s.record(outcome(&mut task.expect("it is set")).await);
 }
 
 async fn by_itself_before_it_returns(s: Scene) {
@@ -110,32 +110,32 @@ async fn by_itself_before_it_returns(s: Scene) {
         "value"
     });
     *itself.borrow_mut() = Some(task);
-    s.turns(4).await;
-    s.say(itself.borrow().as_ref().is_some_and(Task::cancelled));
+    s.run_iterations(4).await;
+    s.record(itself.borrow().as_ref().is_some_and(Task::cancelled));
 }
 
 async fn when_it_is_done(s: Scene) {
     let mut task = s.task(async |_| "value");
-    s.turns(2).await;
+    s.run_iterations(2).await;
     let effect = task.cancel();
-    s.say(format!("{effect}-{}", task.cancelled()));
-    s.say(outcome(&mut task).await);
+    s.record(format!("{effect}-{}", task.cancelled()));
+    s.record(outcome(&mut task).await);
 }
 
 async fn twice(s: Scene) {
     let task = s.guarded(s.sleep(LONG));
-    s.turns(2).await;
+    s.run_iterations(2).await;
     let (first, second) = (task.cancel(), task.cancel());
-    s.turns(3).await;
-    s.say(first);
-    s.say(second);
-    s.say(task.cancel());
+    s.run_iterations(3).await;
+    s.record(first);
+    s.record(second);
+    s.record(task.cancel());
 }
 
 async fn done_callbacks_and_who_awaits_it_are_told(s: Scene) {
     let task = Rc::new(RefCell::new(s.guarded(s.sleep(LONG))));
     let ended = task.clone();
-    let callback = s.with(move |s| s.say(format!("callback-{}", ended.borrow().cancelled())));
+    let callback = s.with(move |s| s.record(format!("callback-{}", ended.borrow().cancelled())));
     task.borrow().add_done_callback(callback);
     let awaited = task.clone();
     let waiter = s.task(async move |s| {
@@ -143,9 +143,9 @@ async fn done_callbacks_and_who_awaits_it_are_told(s: Scene) {
             let mut task = awaited.borrow_mut();
             std::pin::Pin::new(&mut *task).poll(cx)
         });
-        s.say(format!("waiter-{}", polled.await.expect_err("cancelled")));
+        s.record(format!("waiter-{}", polled.await.expect_err("cancelled")));
     });
-    s.turns(2).await;
+    s.run_iterations(2).await;
     task.borrow().cancel();
     joined(waiter).await;
 }
@@ -153,11 +153,11 @@ async fn done_callbacks_and_who_awaits_it_are_told(s: Scene) {
 async fn two_tasks_in_order(s: Scene) {
     let tasks = ["a", "b"].map(|word| {
         s.task(async move |s| {
-            let _cleanup = s.at_drop(word);
+            let _cleanup = s.record_on_drop(word);
             s.sleep(LONG).await;
         })
     });
-    s.turns(2).await;
+    s.run_iterations(2).await;
     for task in tasks.iter().rev() {
         task.cancel();
     }
@@ -170,23 +170,23 @@ async fn one_that_awaits_a_task(s: Scene) {
     let (promise, future) = s.create_future();
     let inner = s.guarded(future);
     let mut outer = s.guarded(inner);
-    s.turns(3).await;
+    s.run_iterations(3).await;
     outer.cancel();
-    s.say(format!("outer-{}", outcome(&mut outer).await));
+    s.record(format!("outer-{}", outcome(&mut outer).await));
     let _ = promise.set_result(());
-    s.turns(2).await;
+    s.run_iterations(2).await;
 }
 
 async fn one_that_is_in_wait_for(s: Scene) {
     let mut task = s.task(async |s| {
         let work = async {
-            s.say("start");
-            let _cleanup = s.at_drop("cleanup");
+            s.record("start");
+            let _cleanup = s.record_on_drop("cleanup");
             s.sleep(LONG).await;
         };
         s.wait_for(work, Duration::from_secs(10)).await
     });
-    s.turns(3).await;
+    s.run_iterations(3).await;
     task.cancel();
-    s.say(outcome(&mut task).await);
+    s.record(outcome(&mut task).await);
 }

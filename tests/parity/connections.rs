@@ -36,43 +36,43 @@ async fn accepting_waits_for_a_connection(s: Scene) {
     let path = folder.path().join("socket");
     let listener = Socket::new(UnixListener::bind(&path).expect("bound")).expect("non-blocking");
     let task = s.task(async move |s| {
-        s.say("accept");
+        s.record("accept");
         let (connection, _) = s.sock_accept(&listener).await.expect("no error");
-        s.say("accepted");
+        s.record("accepted");
         connection
     });
-    s.turns(2).await;
+    s.run_iterations(2).await;
     let client = Socket::unix().expect("a socket");
     s.call_soon(s.word("soon"));
     s.sock_connect(&client, &path).await.expect("accepted");
-    s.say("connected");
+    s.record("connected");
     let connection = joined(task).await;
     s.sock_sendall(&client, b"x").await.expect("no error");
     let data = s.sock_recv(&connection, 100).await.expect("no error");
-    s.say(format!("got-{}", String::from_utf8_lossy(&data)));
+    s.record(format!("got-{}", String::from_utf8_lossy(&data)));
 }
 
 async fn accepting_what_waits_takes_no_turn(s: Scene) {
     let listener = listening();
     let client = connected(&s, listener.get_ref()).await;
-    s.say("connected");
+    s.record("connected");
     s.call_soon(s.word("soon"));
     let (_connection, peer) = s.sock_accept(&listener).await.expect("no error");
     let same = peer == client.get_ref().local_addr().expect("connected");
-    s.say(format!("accepted-{same}"));
-    s.turns(1).await;
+    s.record(format!("accepted-{same}"));
+    s.run_iterations(1).await;
 }
 
 async fn a_cancelled_accept_leaves_the_connection(s: Scene) {
     let listener = std::rc::Rc::new(listening());
     let waiting = listener.clone();
     let mut task = s.task(async move |s| s.sock_accept(&waiting).await.is_ok());
-    s.turns(2).await;
+    s.run_iterations(2).await;
     task.cancel();
-    s.say(outcome(&mut task).await);
+    s.record(outcome(&mut task).await);
     let _client = connected(&s, listener.get_ref()).await;
     s.sock_accept(&listener).await.expect("no error");
-    s.say("accepted");
+    s.record("accepted");
 }
 
 async fn connecting_to_nobody(s: Scene) {
@@ -82,18 +82,18 @@ async fn connecting_to_nobody(s: Scene) {
     let client = Socket::tcp(&address).expect("a socket");
     let error = s.sock_connect(&client, &address).await;
     if error.expect_err("nobody").kind() == ErrorKind::ConnectionRefused {
-        s.say("ECONNREFUSED");
+        s.record("ECONNREFUSED");
     }
 }
 
-/// Connects, and says what came of it.
-async fn say_connected(s: &Scene, client: &Socket<TcpStream>, address: &SocketAddr) {
+/// Connects, and records the outcome.
+async fn record_connected(s: &Scene, client: &Socket<TcpStream>, address: &SocketAddr) {
     let connected = s.sock_connect(client, address).await;
     match connected.map_err(|error| error.raw_os_error()) {
-        Ok(()) => s.say("connected"),
-        Err(Some(libc::EISCONN)) => s.say("EISCONN"),
-        Err(Some(libc::ECONNREFUSED)) => s.say("ECONNREFUSED"),
-        Err(other) => s.say(format!("{other:?}")),
+        Ok(()) => s.record("connected"),
+        Err(Some(libc::EISCONN)) => s.record("EISCONN"),
+        Err(Some(libc::ECONNREFUSED)) => s.record("ECONNREFUSED"),
+        Err(other) => s.record(format!("{other:?}")),
     }
 }
 
@@ -112,7 +112,7 @@ async fn connecting_again(s: Scene) {
     let address = listener.get_ref().local_addr().expect("bound");
     let client = Socket::tcp(&address).expect("a socket");
     for _ in 0..3 {
-        say_connected(&s, &client, &address).await;
+        record_connected(&s, &client, &address).await;
     }
 }
 
@@ -120,18 +120,18 @@ async fn connecting_to_oneself(s: Scene) {
     let (client, address) = bound();
     let client = Socket::new(TcpStream::from(client)).expect("non-blocking");
     s.sock_connect(&client, &address).await.expect("connected");
-    s.say(client.get_ref().peer_addr().expect("connected") == address);
+    s.record(client.get_ref().peer_addr().expect("connected") == address);
     s.sock_sendall(&client, b"echo").await.expect("sent");
     let text = s.sock_recv(&client, 100).await.expect("received");
-    s.say(String::from_utf8_lossy(&text));
+    s.record(String::from_utf8_lossy(&text));
 }
 
 async fn connecting_after_a_refusal(s: Scene) {
     let (listener, address) = bound();
     let client = Socket::tcp(&address).expect("a socket");
     for _ in 0..2 {
-        say_connected(&s, &client, &address).await;
+        record_connected(&s, &client, &address).await;
     }
     listener.listen(1).expect("bound");
-    say_connected(&s, &client, &address).await;
+    record_connected(&s, &client, &address).await;
 }

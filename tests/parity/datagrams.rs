@@ -29,17 +29,17 @@ fn address(sock: &Sock) -> SocketAddr {
 async fn send(s: &Scene, near: &Sock, data: &str, far: &Sock) {
     let to = address(far);
     let sent = s.sock_sendto(near, data.as_bytes(), &to).await;
-    s.say(format!("sent-{}", sent.expect("no error")));
+    s.record(format!("sent-{}", sent.expect("no error")));
 }
 
 async fn receive(s: &Scene, sock: &Sock, most: usize, sender: SocketAddr) {
-    s.say("wait");
+    s.record("wait");
     let (data, peer) = s.sock_recvfrom(sock, most).await.expect("no error");
     let data = match String::from_utf8_lossy(&data) {
         data if data.is_empty() => "empty".into(),
         data => data,
     };
-    s.say(format!("got-{data}-{}", peer == sender));
+    s.record(format!("got-{data}-{}", peer == sender));
 }
 
 fn receiver(s: &Scene, far: &Sock, near: &Sock) -> Task<()> {
@@ -52,13 +52,13 @@ async fn a_datagram_that_is_there_takes_no_turn(s: Scene) {
     s.call_soon(s.word("soon"));
     send(&s, &near, "hello", &far).await;
     receive(&s, &far, 100, address(&near)).await;
-    s.turns(1).await;
+    s.run_iterations(1).await;
 }
 
 async fn receiving_a_datagram_waits(s: Scene) {
     let (near, far) = (sock(), sock());
     let task = receiver(&s, &far, &near);
-    s.turns(2).await;
+    s.run_iterations(2).await;
     send(&s, &near, "hello", &far).await;
     joined(task).await;
 }
@@ -86,9 +86,9 @@ async fn a_datagram_is_cut_and_its_rest_is_gone(s: Scene) {
 async fn a_cancelled_receiver_leaves_the_datagram(s: Scene) {
     let (near, far) = (sock(), sock());
     let mut task = receiver(&s, &far, &near);
-    s.turns(2).await;
+    s.run_iterations(2).await;
     task.cancel();
-    s.say(outcome(&mut task).await);
+    s.record(outcome(&mut task).await);
     let to = address(&far);
     s.sock_sendto(&near, b"x", &to).await.expect("no error");
     receive(&s, &far, 100, address(&near)).await;

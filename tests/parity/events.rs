@@ -94,7 +94,7 @@ pub(crate) const ALL: &[&[Named]] = &[cases![
     timerfd_expired,
 ]];
 
-/// How many iterations of the loop each registration lasts.
+/// The number of iterations that each registration lasts.
 const ITERATIONS: usize = 5;
 
 /// A descriptor, what must stay open meanwhile, and the events that poll(2) must report first.
@@ -123,10 +123,10 @@ fn pair(watched: impl Into<OwnedFd>, kept: impl Into<OwnedFd>, events: PollFlags
 async fn count_all(s: &Scene, case: Case) {
     await_events(&case.watched, case.events);
     let fd = &case.watched;
-    s.say(format!("reader-{}", count(s, fd, true, false).await[0]));
-    s.say(format!("writer-{}", count(s, fd, false, true).await[1]));
+    s.record(format!("reader-{}", count(s, fd, true, false).await[0]));
+    s.record(format!("writer-{}", count(s, fd, false, true).await[1]));
     let [reader, writer] = count(s, fd, true, true).await;
-    s.say(format!("both-{reader}-{writer}"));
+    s.record(format!("both-{reader}-{writer}"));
 }
 
 async fn count(s: &Scene, watched: &OwnedFd, reader: bool, writer: bool) -> [u32; 2] {
@@ -140,7 +140,7 @@ async fn count(s: &Scene, watched: &OwnedFd, reader: bool, writer: bool) -> [u32
     if writer {
         s.add_writer(watched, for_writer).expect("watched");
     }
-    s.turns(ITERATIONS).await;
+    s.run_iterations(ITERATIONS).await;
     s.remove_reader(watched);
     s.remove_writer(watched);
     calls.map(|calls| calls.get())

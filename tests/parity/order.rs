@@ -6,7 +6,7 @@ use std::thread;
 
 use sendloop::{Handle, Loop};
 
-use crate::scene::{Named, Scene, fail, fails, plain, run_for_one_stop};
+use crate::scene::{Named, Scene, fail, fails, plain, run_until_stopped};
 
 pub(crate) const ALL: &[&[Named]] = &[plain![
     callbacks_run_in_order,
@@ -33,17 +33,17 @@ fn callbacks_run_in_order(event_loop: &Loop, s: &Scene) {
     for word in ["a", "b", "c"] {
         s.call_soon(s.word(word));
     }
-    run_for_one_stop(event_loop, s);
+    run_until_stopped(event_loop, s);
 }
 
 fn what_a_callback_queues_runs_a_turn_later(event_loop: &Loop, s: &Scene) {
     s.soon(|s| {
-        s.say("a");
+        s.record("a");
         s.call_soon(s.word("a-next"));
     });
     s.call_soon(s.word("b"));
-    run_for_one_stop(event_loop, s);
-    run_for_one_stop(event_loop, s);
+    run_until_stopped(event_loop, s);
+    run_until_stopped(event_loop, s);
 }
 
 fn a_stop_ends_after_its_turn(event_loop: &Loop, s: &Scene) {
@@ -51,12 +51,12 @@ fn a_stop_ends_after_its_turn(event_loop: &Loop, s: &Scene) {
     s.soon(|s| s.stop());
     s.call_soon(s.word("b"));
     event_loop.run_forever();
-    s.say("end");
+    s.record("end");
 }
 
-/// Says a, and b a turn later.
+/// Records "a", and "b" an iteration later.
 fn a_then_b(s: &Scene) {
-    s.say("a");
+    s.record("a");
     s.call_soon(s.word("b"));
 }
 
@@ -64,51 +64,51 @@ fn a_stop_made_before_lets_one_turn_run(event_loop: &Loop, s: &Scene) {
     s.stop();
     s.soon(a_then_b);
     event_loop.run_forever();
-    s.say("end");
-    run_for_one_stop(event_loop, s);
+    s.record("end");
+    run_until_stopped(event_loop, s);
 }
 
 fn a_stop_made_before_does_not_wait(event_loop: &Loop, s: &Scene) {
     s.stop();
     s.stop();
     event_loop.run_forever();
-    s.say("end");
+    s.record("end");
     s.soon(|s| {
         s.soon(|s| {
-            s.say("second-turn");
+            s.record("second-turn");
             s.stop();
         });
     });
     event_loop.run_forever();
-    s.say("end");
+    s.record("end");
 }
 
 fn what_is_queued_runs_when_main_returns(event_loop: &Loop, s: &Scene) {
     event_loop.run_until_complete(async {
         s.soon(a_then_b);
-        s.say("main");
+        s.record("main");
     });
-    s.say("end");
-    event_loop.run_until_complete(s.turns(1));
-    s.say("end");
+    s.record("end");
+    event_loop.run_until_complete(s.run_iterations(1));
+    s.record("end");
 }
 
 fn a_task_as_main_lets_fewer_turns_run(event_loop: &Loop, s: &Scene) {
     let task = s.task(async |s| {
-        s.turns(1).await;
+        s.run_iterations(1).await;
         s.soon(a_then_b);
-        s.say("work");
+        s.record("work");
     });
     event_loop.run_until_complete(task).expect("no error");
-    s.say("end");
+    s.record("end");
 }
 
 fn tasks_go_on_in_the_next_run(event_loop: &Loop, s: &Scene) {
     let task = s.counting("work", 4);
-    event_loop.run_until_complete(s.turns(1));
-    s.say("end");
+    event_loop.run_until_complete(s.run_iterations(1));
+    s.record("end");
     event_loop.run_until_complete(task).expect("no error");
-    s.say("end");
+    s.record("end");
 }
 
 fn stopping_before_main_is_done(event_loop: &Loop, s: &Scene) {
@@ -117,30 +117,30 @@ fn stopping_before_main_is_done(event_loop: &Loop, s: &Scene) {
         std::future::pending::<()>().await;
     };
     if fails(|| event_loop.run_until_complete(main)) {
-        s.say("stopped");
+        s.record("stopped");
     }
-    event_loop.run_until_complete(async { s.say("again") });
+    event_loop.run_until_complete(async { s.record("again") });
 }
 
 fn a_main_that_was_stopped_goes_on(event_loop: &Loop, s: &Scene) {
     let main = async {
         s.stop();
-        s.turns(1).await;
-        s.say("main");
+        s.run_iterations(1).await;
+        s.record("main");
     };
     if fails(|| event_loop.run_until_complete(main)) {
-        s.say("stopped");
+        s.record("stopped");
     }
-    run_for_one_stop(event_loop, s);
+    run_until_stopped(event_loop, s);
 }
 
 fn an_error_in_a_callback_ends_nothing_else(event_loop: &Loop, s: &Scene) {
     s.soon(|s| {
-        s.say("bad");
+        s.record("bad");
         fail();
     });
     s.call_soon(s.word("b"));
-    run_for_one_stop(event_loop, s);
+    run_until_stopped(event_loop, s);
 }
 
 fn an_error_of_main_comes_out(event_loop: &Loop, s: &Scene) {
@@ -149,45 +149,45 @@ fn an_error_of_main_comes_out(event_loop: &Loop, s: &Scene) {
         fail();
     };
     if fails(|| event_loop.run_until_complete(main)) {
-        s.say("error");
+        s.record("error");
     }
-    run_for_one_stop(event_loop, s);
+    run_until_stopped(event_loop, s);
 }
 
 fn a_callback_cancels_the_next(event_loop: &Loop, s: &Scene) {
     let next: Rc<RefCell<Option<Handle>>> = Rc::default();
     let to_cancel = next.clone();
     s.soon(move |s| {
-        s.say("a");
+        s.record("a");
         to_cancel.borrow().as_ref().expect("it is set").cancel();
     });
     *next.borrow_mut() = Some(s.call_soon(s.word("b")));
     s.call_soon(s.word("c"));
-    run_for_one_stop(event_loop, s);
-    s.say(next.borrow().as_ref().expect("it is set").cancelled());
+    run_until_stopped(event_loop, s);
+    s.record(next.borrow().as_ref().expect("it is set").cancelled());
 }
 
 fn cancelling_a_callback_that_ran(event_loop: &Loop, s: &Scene) {
     let handle = s.call_soon(s.word("a"));
-    run_for_one_stop(event_loop, s);
-    s.say(handle.cancelled());
+    run_until_stopped(event_loop, s);
+    s.record(handle.cancelled());
     handle.cancel();
-    s.say(handle.cancelled());
+    s.record(handle.cancelled());
 }
 
 fn callbacks_and_tasks_stand_in_one_line(event_loop: &Loop, s: &Scene) {
     s.call_soon(s.word("a"));
-    let one = s.task(async |s| s.say("task1"));
+    let one = s.task(async |s| s.record("task1"));
     s.call_soon(s.word("b"));
-    let two = s.task(async |s| s.say("task2"));
-    run_for_one_stop(event_loop, s);
-    s.say(one.done() && two.done());
+    let two = s.task(async |s| s.record("task2"));
+    run_until_stopped(event_loop, s);
+    s.record(one.done() && two.done());
 }
 
 fn threadsafe_from_the_loops_thread_keeps_the_order(event_loop: &Loop, s: &Scene) {
     let remote = s.remote();
     s.soon(|s| {
-        s.say("a");
+        s.record("a");
         s.call_soon(s.word("d"));
         let sent = s.remote().call_soon_threadsafe(s.word("e"));
         sent.expect("the loop is open");
@@ -196,8 +196,8 @@ fn threadsafe_from_the_loops_thread_keeps_the_order(event_loop: &Loop, s: &Scene
     let sent = remote.call_soon_threadsafe(s.word("b"));
     sent.expect("the loop is open");
     s.call_soon(s.word("c"));
-    run_for_one_stop(event_loop, s);
-    run_for_one_stop(event_loop, s);
+    run_until_stopped(event_loop, s);
+    run_until_stopped(event_loop, s);
 }
 
 fn threadsafe_from_another_thread(event_loop: &Loop, s: &Scene) {
@@ -207,8 +207,8 @@ fn threadsafe_from_another_thread(event_loop: &Loop, s: &Scene) {
     let sent = thread.join().expect("no panic");
     sent.expect("the loop is open");
     s.call_soon(s.word("b"));
-    run_for_one_stop(event_loop, s);
-    run_for_one_stop(event_loop, s);
+    run_until_stopped(event_loop, s);
+    run_until_stopped(event_loop, s);
 }
 
 fn stop_from_a_callback_of_another_thread(event_loop: &Loop, s: &Scene) {
@@ -221,5 +221,5 @@ fn stop_from_a_callback_of_another_thread(event_loop: &Loop, s: &Scene) {
     event_loop.run_forever();
     let sent = thread.join().expect("no panic");
     sent.expect("the loop is open");
-    s.say("end");
+    s.record("end");
 }

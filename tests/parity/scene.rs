@@ -1,4 +1,4 @@
-//! What the scenarios are made of.
+//! The loop, tasks and recorder of the scenarios.
 
 use std::fmt::Display;
 use std::ops::Deref;
@@ -19,25 +19,27 @@ macro_rules! plain {
 /// A list of scenarios that are the main task each.
 macro_rules! mains {
     ($($name:ident),* $(,)?) => {
-        &[$((stringify!($name), |event_loop, scene| event_loop.run_until_complete($name(scene.clone())))),*]
+        &[$((stringify!($name), |event_loop, scene| {
+            event_loop.run_until_complete($name(scene.clone()))
+        })),*]
     };
 }
 
 pub(crate) use {mains, plain};
 
-/// What was said; other threads may hold it.
-type Words = Arc<Mutex<Vec<String>>>;
+/// The recorded words. Other threads may hold the list.
+type Trace = Arc<Mutex<Vec<String>>>;
 
-fn say(words: &Words, word: impl Display) {
-    let mut words = words.lock().expect("nobody panics with it");
+fn record(words: &Trace, word: impl Display) {
+    let mut words = words.lock().expect("not poisoned");
     words.push(word.to_string());
 }
 
-/// A scenario's loop and the words it has said. Callbacks and tasks keep clones.
+/// A scenario's loop and its recorded words. Callbacks and tasks keep clones.
 #[derive(Clone)]
 pub(crate) struct Scene {
     event_loop: LoopHandle,
-    words: Words,
+    words: Trace,
 }
 
 impl Deref for Scene {
@@ -52,23 +54,23 @@ impl Scene {
     pub(crate) fn new(event_loop: &Loop) -> Scene {
         Scene {
             event_loop: event_loop.handle(),
-            words: Words::default(),
+            words: Trace::default(),
         }
     }
 
     pub(crate) fn words(&self) -> String {
-        let words = self.words.lock().expect("nobody panics with it");
+        let words = self.words.lock().expect("not poisoned");
         words.join(" ")
     }
 
-    pub(crate) fn say(&self, word: impl Display) {
-        say(&self.words, word);
+    pub(crate) fn record(&self, word: impl Display) {
+        record(&self.words, word);
     }
 
-    /// A callback that says a word.
+    /// Returns a callback that records a word.
     pub(crate) fn word(&self, word: &'static str) -> impl Fn() + Send + 'static {
         let words = self.words.clone();
-        move || say(&words, word)
+        move || record(&words, word)
     }
 
     /// A callback that is given the scene.
@@ -88,58 +90,58 @@ impl Scene {
         self.create_task(async move { body(scene).await })
     }
 
-    /// A task that says a word and a number so many times, a turn apart.
+    /// Spawns a task that records a word and a number in several iterations.
     pub(crate) fn counting(&self, word: &'static str, times: usize) -> Task<()> {
         self.task(async move |s| {
             for number in 0..times {
-                s.say(format!("{word}-{number}"));
-                s.turns(1).await;
+                s.record(format!("{word}-{number}"));
+                s.run_iterations(1).await;
             }
         })
     }
 
-    /// A task that says what happens to it: started, ended, or cancelled.
+    /// Spawns a task that records its start, its end, or its cancellation.
     pub(crate) fn guarded<F: Future + 'static>(&self, future: F) -> Task<()> {
         self.task(async move |s| {
-            s.say("start");
-            let cleanup = s.at_drop("cleanup");
+            s.record("start");
+            let cleanup = s.record_on_drop("cleanup");
             future.await;
             cleanup.disarm();
-            s.say("end");
+            s.record("end");
         })
     }
 
-    /// Lets so many turns of the loop pass.
-    pub(crate) async fn turns(&self, number: usize) {
-        for _ in 0..number {
+    /// Waits for a number of iterations.
+    pub(crate) async fn run_iterations(&self, count: usize) {
+        for _ in 0..count {
             self.sleep(Duration::ZERO).await;
         }
     }
 
     /// Says the word when it is dropped: asyncio's `except CancelledError`.
-    pub(crate) fn at_drop(&self, word: &'static str) -> AtDrop {
-        AtDrop {
+    pub(crate) fn record_on_drop(&self, word: &'static str) -> RecordOnDrop {
+        RecordOnDrop {
             scene: Some(self.clone()),
             word,
         }
     }
 }
 
-pub(crate) struct AtDrop {
+pub(crate) struct RecordOnDrop {
     scene: Option<Scene>,
     word: &'static str,
 }
 
-impl AtDrop {
+impl RecordOnDrop {
     pub(crate) fn disarm(mut self) {
         self.scene = None;
     }
 }
 
-impl Drop for AtDrop {
+impl Drop for RecordOnDrop {
     fn drop(&mut self) {
         if let Some(scene) = &self.scene {
-            scene.say(self.word);
+            scene.record(self.word);
         }
     }
 }
@@ -148,7 +150,7 @@ pub(crate) fn millis(number: u64) -> Duration {
     Duration::from_millis(number)
 }
 
-/// What a task came to.
+/// Returns the outcome of a task.
 pub(crate) async fn outcome<T>(task: &mut Task<T>) -> &'static str {
     match task.await {
         Ok(_) => "value",
@@ -172,9 +174,9 @@ pub(crate) fn fails<T>(run: impl FnOnce() -> T) -> bool {
     catch_unwind(AssertUnwindSafe(run)).is_err()
 }
 
-/// Runs until a stop that is queued behind what is queued by now, and says that it has ended.
-pub(crate) fn run_for_one_stop(event_loop: &Loop, s: &Scene) {
+/// Runs until a stop that is queued after all present callbacks, and records the end.
+pub(crate) fn run_until_stopped(event_loop: &Loop, s: &Scene) {
     s.soon(|s| s.stop());
     event_loop.run_forever();
-    s.say("end");
+    s.record("end");
 }

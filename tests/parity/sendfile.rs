@@ -1,4 +1,4 @@
-//! Sending a file: how much, and where the file's position is afterwards.
+//! Sending a file: the number of bytes, and the file's position afterwards.
 
 use std::fs::File;
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
@@ -48,20 +48,20 @@ fn seek(mut file: &File, to: u64) {
     file.seek(SeekFrom::Start(to)).expect("a position");
 }
 
-/// Sends, and says how much it was and where the position is.
+/// Sends the file, and records the result and the position.
 async fn send<T: AsFd>(s: &Scene, transfer: SendFile<'_, T, File>, sent: &File) {
     match transfer.await {
-        Ok(count) => s.say(format!("sent-{count}")),
-        Err(error) if error.kind() == ErrorKind::InvalidInput => s.say("refused"),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => s.say("broken"),
-        Err(error) => s.say(error),
+        Ok(count) => s.record(format!("sent-{count}")),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => s.record("refused"),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => s.record("broken"),
+        Err(error) => s.record(error),
     }
-    s.say(format!("at-{}", position(sent)));
+    s.record(format!("at-{}", position(sent)));
 }
 
 async fn received(s: &Scene, far: &Sock, expected: &[u8]) {
     let data = s.sock_recv(far, 2000).await.expect("no error");
-    s.say(data == expected);
+    s.record(data == expected);
 }
 
 async fn a_whole_file(s: Scene) {
@@ -139,14 +139,14 @@ async fn more_than_fits(s: Scene) {
     let content = content().repeat(1000);
     let sent = file(&content);
     let task = s.task(async move |s| send(&s, s.sock_sendfile(&near, &sent), &sent).await);
-    s.turns(5).await;
-    s.say(format!("waits-{}", !task.done()));
+    s.run_iterations(5).await;
+    s.record(format!("waits-{}", !task.done()));
     let mut received = Vec::new();
     while received.len() < content.len() {
         received.extend(s.sock_recv(&far, 1 << 20).await.expect("no error"));
     }
     joined(task).await;
-    s.say(received == content);
+    s.record(received == content);
 }
 
 async fn cancelled_midway(s: Scene) {
@@ -155,9 +155,9 @@ async fn cancelled_midway(s: Scene) {
     seek(&sent, 5);
     let file = sent.clone();
     let mut task = s.task(async move |s| s.sock_sendfile(&near, &file).await.is_ok());
-    s.turns(5).await;
+    s.run_iterations(5).await;
     task.cancel();
-    s.say(outcome(&mut task).await);
+    s.record(outcome(&mut task).await);
     let mut received = 0;
     loop {
         match s.sock_recv(&far, 1 << 20).await.expect("no error").len() {
@@ -166,5 +166,5 @@ async fn cancelled_midway(s: Scene) {
         }
     }
     let exact = position(&sent) == received;
-    s.say(format!("position-exact-{exact}"));
+    s.record(format!("position-exact-{exact}"));
 }

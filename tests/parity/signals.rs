@@ -28,57 +28,61 @@ fn remove(s: &Scene) -> bool {
     s.remove_signal_handler(SIGNAL.as_raw())
 }
 
-/// A handler that says a word and counts.
-fn heard(s: &Scene, word: &'static str, times: &Rc<Cell<u32>>) -> impl FnMut() + 'static {
+/// Returns a handler that records a word and a count.
+fn recording_handler(
+    s: &Scene,
+    word: &'static str,
+    times: &Rc<Cell<u32>>,
+) -> impl FnMut() + 'static {
     let (s, times) = (s.clone(), times.clone());
     move || {
-        s.say(word);
+        s.record(word);
         times.set(times.get() + 1);
     }
 }
 
 /// Sends the signal and waits until a handler has heard it, a little longer than that.
 async fn kill(s: &Scene, times: &Cell<u32>) {
-    s.say("kill");
+    s.record("kill");
     let before = times.get();
     kill_process(getpid(), SIGNAL).expect("it is this process");
     while times.get() == before {
         s.sleep(millis(1)).await;
     }
-    s.turns(3).await;
+    s.run_iterations(3).await;
 }
 
 async fn a_signal_handler_runs_on_the_loop(s: Scene) {
     let times = Rc::default();
-    add(&s, heard(&s, "handler", &times));
+    add(&s, recording_handler(&s, "handler", &times));
     for _ in 0..2 {
         kill(&s, &times).await;
     }
-    s.say(remove(&s));
-    s.say(remove(&s));
+    s.record(remove(&s));
+    s.record(remove(&s));
 }
 
 async fn a_second_signal_handler_replaces_the_first(s: Scene) {
     let times = Rc::default();
     for word in ["first", "second"] {
-        add(&s, heard(&s, word, &times));
+        add(&s, recording_handler(&s, word, &times));
     }
     kill(&s, &times).await;
-    s.say(remove(&s));
+    s.record(remove(&s));
 }
 
 async fn a_signal_ends_a_wait(s: Scene) {
     let (promise, future) = s.create_future();
     let (inside, mut promise) = (s.clone(), Some(promise));
     let handler = move || {
-        inside.say("handler");
+        inside.record("handler");
         let promise = promise.take().expect("it is called once");
         promise.set_result("value").expect("awaited");
     };
     add(&s, handler);
     let timer = || kill_process(getpid(), SIGNAL).expect("it is this process");
     s.call_later(millis(5), timer);
-    s.say(format!("got-{}", future.await.expect("set")));
+    s.record(format!("got-{}", future.await.expect("set")));
     remove(&s);
 }
 
@@ -89,28 +93,28 @@ fn raise(signal: i32) {
     assert_eq!(unsafe { libc::raise(signal) }, 0);
 }
 
-/// Adds a handler that says a word and counts.
-fn add_heard(s: &Scene, signal: i32, word: &'static str, times: &Rc<Cell<u32>>) {
-    let added = s.add_signal_handler(signal, heard(s, word, times));
+/// Adds a handler that records a word and a count.
+fn add_recording_handler(s: &Scene, signal: i32, word: &'static str, times: &Rc<Cell<u32>>) {
+    let added = s.add_signal_handler(signal, recording_handler(s, word, times));
     added.expect("it can be handled");
 }
 
 /// Waits until so many signals were heard, a little longer than that.
-async fn all_heard(s: &Scene, times: &Cell<u32>, number: u32) {
+async fn all_signals_arrived(s: &Scene, times: &Cell<u32>, number: u32) {
     while times.get() < number {
         s.sleep(millis(1)).await;
     }
-    s.turns(3).await;
+    s.run_iterations(3).await;
 }
 
 async fn signals_run_in_the_order_in_which_they_arrive(s: Scene) {
     let times = Rc::default();
     let (hup, usr1, usr2) = (libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2);
     for (signal, word) in [(hup, "hup"), (usr1, "usr1"), (usr2, "usr2")] {
-        add_heard(&s, signal, word, &times);
+        add_recording_handler(&s, signal, word, &times);
     }
     [usr2, hup, usr1, usr2, hup].into_iter().for_each(raise);
-    all_heard(&s, &times, 5).await;
+    all_signals_arrived(&s, &times, 5).await;
     for signal in [hup, usr1, usr2] {
         s.remove_signal_handler(signal);
     }
@@ -118,22 +122,22 @@ async fn signals_run_in_the_order_in_which_they_arrive(s: Scene) {
 
 async fn a_signal_is_ignored_if_its_handler_is_removed_before_its_delivery(s: Scene) {
     let times = Rc::default();
-    add_heard(&s, libc::SIGUSR1, "removed", &times);
-    add_heard(&s, libc::SIGUSR2, "kept", &times);
+    add_recording_handler(&s, libc::SIGUSR1, "removed", &times);
+    add_recording_handler(&s, libc::SIGUSR2, "kept", &times);
     raise(libc::SIGUSR1);
     raise(libc::SIGUSR2);
-    s.say(s.remove_signal_handler(libc::SIGUSR1));
-    all_heard(&s, &times, 1).await;
+    s.record(s.remove_signal_handler(libc::SIGUSR1));
+    all_signals_arrived(&s, &times, 1).await;
     s.remove_signal_handler(libc::SIGUSR2);
 }
 
 async fn a_signal_goes_to_the_handler_that_is_there_at_its_delivery(s: Scene) {
     let times = Rc::default();
-    add_heard(&s, libc::SIGUSR1, "removed", &times);
+    add_recording_handler(&s, libc::SIGUSR1, "removed", &times);
     raise(libc::SIGUSR1);
-    s.say(s.remove_signal_handler(libc::SIGUSR1));
-    add_heard(&s, libc::SIGUSR1, "next", &times);
-    all_heard(&s, &times, 1).await;
+    s.record(s.remove_signal_handler(libc::SIGUSR1));
+    add_recording_handler(&s, libc::SIGUSR1, "next", &times);
+    all_signals_arrived(&s, &times, 1).await;
     s.remove_signal_handler(libc::SIGUSR1);
 }
 
@@ -142,13 +146,13 @@ async fn a_queued_call_runs_after_its_handler_is_removed(s: Scene) {
     let inside = s.clone();
     let first = move || {
         let removed = inside.remove_signal_handler(libc::SIGUSR2);
-        inside.say(format!("first-{removed}"));
+        inside.record(format!("first-{removed}"));
     };
     let added = s.add_signal_handler(libc::SIGUSR1, first);
     added.expect("it can be handled");
-    add_heard(&s, libc::SIGUSR2, "second", &times);
+    add_recording_handler(&s, libc::SIGUSR2, "second", &times);
     raise(libc::SIGUSR1);
     raise(libc::SIGUSR2);
-    all_heard(&s, &times, 1).await;
+    all_signals_arrived(&s, &times, 1).await;
     s.remove_signal_handler(libc::SIGUSR1);
 }

@@ -1,4 +1,4 @@
-//! Stream sockets: who gets what, and when.
+//! Stream sockets: which task receives which bytes, and when.
 
 use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
@@ -43,11 +43,11 @@ fn send(near: &Sock, data: &[u8]) {
 }
 
 async fn receive_some(s: &Scene, sock: &Sock, most: usize) {
-    s.say("wait");
+    s.record("wait");
     let data = s.sock_recv(sock, most).await.expect("no error");
     match &*data {
-        [] => s.say("got-end"),
-        data => s.say(format!("got-{}", String::from_utf8_lossy(data))),
+        [] => s.record("got-end"),
+        data => s.record(format!("got-{}", String::from_utf8_lossy(data))),
     }
 }
 
@@ -70,26 +70,26 @@ async fn receiving_what_is_there_takes_no_turn(s: Scene) {
     send(&near, b"x");
     s.call_soon(s.word("soon"));
     receive(&s, &far).await;
-    s.turns(1).await;
+    s.run_iterations(1).await;
 }
 
 async fn receiving_waits(s: Scene) {
     let (near, far) = pair();
     let task = receiver(&s, &far);
-    s.turns(2).await;
+    s.run_iterations(2).await;
     s.sock_sendall(&near, b"hello").await.expect("no error");
-    s.say("sent");
+    s.record("sent");
     joined(task).await;
 }
 
 async fn the_turn_in_which_a_receiver_resumes(s: Scene) {
     let (near, far) = pair();
     let task = receiver(&s, &far);
-    s.turns(2).await;
+    s.run_iterations(2).await;
     send(&near, b"x");
     for number in 0..4 {
-        s.turns(1).await;
-        s.say(format!("turn-{number}"));
+        s.run_iterations(1).await;
+        s.record(format!("turn-{number}"));
     }
     joined(task).await;
 }
@@ -106,9 +106,9 @@ async fn receiving_in_parts_then_the_end(s: Scene) {
 async fn the_end_wakes_a_receiver(s: Scene) {
     let (near, far) = pair();
     let task = receiver(&s, &far);
-    s.turns(2).await;
+    s.run_iterations(2).await;
     near.get_ref().shutdown(Shutdown::Write).expect("connected");
-    s.say("shut");
+    s.record("shut");
     joined(task).await;
 }
 
@@ -117,22 +117,22 @@ async fn sending_what_fits_takes_no_turn(s: Scene) {
     s.call_soon(s.word("soon"));
     s.sock_sendall(&near, b"x").await.expect("no error");
     s.sock_sendall(&near, b"").await.expect("no error");
-    s.say("sent");
+    s.record("sent");
     receive(&s, &far).await;
-    s.turns(1).await;
+    s.run_iterations(1).await;
 }
 
 async fn sending_waits_for_room(s: Scene) {
     let (near, far) = pair();
     let task = writer(&s, &near, vec![b'x'; BIG]);
-    s.turns(3).await;
-    s.say(format!("waits-{}", !task.done()));
+    s.run_iterations(3).await;
+    s.record(format!("waits-{}", !task.done()));
     let mut total = 0;
     while total < BIG {
         total += s.sock_recv(&far, BIG).await.expect("no error").len();
     }
     joined(task).await;
-    s.say(format!("sent-{}", total == BIG));
+    s.record(format!("sent-{}", total == BIG));
 }
 
 async fn sending_to_nobody(s: Scene) {
@@ -140,33 +140,33 @@ async fn sending_to_nobody(s: Scene) {
     drop(far);
     let error = s.sock_sendall(&near, b"x").await.expect_err("nobody");
     if error.kind() == ErrorKind::BrokenPipe {
-        s.say("broken");
+        s.record("broken");
     }
 }
 
 async fn sending_nothing_to_nobody(s: Scene) {
     let (near, far) = pair();
     s.sock_sendall(&near, b"").await.expect("a peer");
-    s.say("sent");
+    s.record("sent");
     drop(far);
     let error = s.sock_sendall(&near, b"").await;
     if error.expect_err("nobody").kind() == ErrorKind::BrokenPipe {
-        s.say("broken");
+        s.record("broken");
     }
 }
 
 async fn receiving_nothing_does_not_wait(s: Scene) {
     let (near, far) = pair();
-    s.soon(|s| s.say("soon"));
+    s.soon(|s| s.record("soon"));
     let got = s.sock_recv(&far, 0).await.expect("no error");
-    s.say(format!("got-{}", got.len()));
+    s.record(format!("got-{}", got.len()));
     let got = s.sock_recv_into(&far, &mut []).await.expect("no error");
-    s.say(format!("got-{got}"));
+    s.record(format!("got-{got}"));
     send(&near, b"x");
     let got = s.sock_recv(&far, 0).await.expect("no error");
-    s.say(format!("got-{}", got.len()));
+    s.record(format!("got-{}", got.len()));
     receive(&s, &far).await;
-    s.turns(1).await;
+    s.run_iterations(1).await;
 }
 
 async fn two_tasks_alternate(s: Scene) {
@@ -178,8 +178,8 @@ async fn two_tasks_alternate(s: Scene) {
             }
             for _ in 0..3 {
                 let received = s.sock_recv(&sock, 1).await.expect("no error");
-                s.say(format!("{word}-{}", char::from(received[0])));
-                // Nobody is left to hear the last one.
+                s.record(format!("{word}-{}", char::from(received[0])));
+                // The peer is gone when the last byte is sent.
                 let _ = s.sock_sendall(&sock, &[received[0] + 1]).await;
             }
         })
@@ -203,14 +203,14 @@ async fn two_receivers_of_one_socket(s: Scene) {
         let far = far.clone();
         s.task(async move |s| s.sock_recv(&far, 1).await.expect("no error"))
     });
-    s.turns(2).await;
+    s.run_iterations(2).await;
     send(&near, b"xy");
-    s.turns(8).await;
+    s.run_iterations(8).await;
     for task in tasks {
         if task.done() {
-            s.say(String::from_utf8_lossy(&joined(task).await));
+            s.record(String::from_utf8_lossy(&joined(task).await));
         } else {
-            s.say("waits");
+            s.record("waits");
         }
     }
 }
@@ -218,9 +218,9 @@ async fn two_receivers_of_one_socket(s: Scene) {
 async fn a_cancelled_receiver_leaves_the_data(s: Scene) {
     let (near, far) = pair();
     let mut task = receiver(&s, &far);
-    s.turns(2).await;
+    s.run_iterations(2).await;
     task.cancel();
-    s.say(outcome(&mut task).await);
+    s.record(outcome(&mut task).await);
     send(&near, b"x");
     receive(&s, &far).await;
 }
@@ -228,20 +228,20 @@ async fn a_cancelled_receiver_leaves_the_data(s: Scene) {
 async fn a_receiver_cancelled_when_the_data_has_come(s: Scene) {
     let (near, far) = pair();
     let mut task = receiver(&s, &far);
-    s.turns(2).await;
+    s.run_iterations(2).await;
     send(&near, b"x");
     task.cancel();
-    s.say(outcome(&mut task).await);
+    s.record(outcome(&mut task).await);
     receive(&s, &far).await;
 }
 
 async fn a_receiver_cancelled_two_turns_after_the_data_has_come(s: Scene) {
     let (near, far) = pair();
     let mut task = receiver(&s, &far);
-    s.turns(2).await;
+    s.run_iterations(2).await;
     send(&near, b"x");
-    s.turns(2).await;
-    s.say(task.cancel());
+    s.run_iterations(2).await;
+    s.record(task.cancel());
     if outcome(&mut task).await == "cancelled" {
         send(&near, b"next");
         receive(&s, &far).await;

@@ -1,4 +1,4 @@
-//! Tasks: their steps, what they wait for, their ends.
+//! Tasks: their steps, awaits and results.
 
 use crate::scene::{Named, Scene, fail, joined, mains};
 
@@ -22,7 +22,7 @@ pub(crate) const ALL: &[&[Named]] = &[mains![
 async fn a_new_task_starts_a_turn_later(s: Scene) {
     let task = s.counting("task", 1);
     s.call_soon(s.word("soon"));
-    s.say("made");
+    s.record("made");
     joined(task).await;
 }
 
@@ -37,18 +37,18 @@ async fn three_tasks_of_different_length(s: Scene) {
     for task in tasks {
         joined(task).await;
     }
-    s.say("end");
+    s.record("end");
 }
 
 async fn a_task_makes_tasks(s: Scene) {
     let outer = s.task(async |s| {
-        s.say("outer");
+        s.record("outer");
         let inner = ["x", "y"].map(|word| s.counting(word, 2));
-        s.say("made");
+        s.record("made");
         for task in inner {
             joined(task).await;
         }
-        s.say("outer-end");
+        s.record("outer-end");
     });
     joined(outer).await;
 }
@@ -57,13 +57,13 @@ async fn a_task_awaits_a_task(s: Scene) {
     let ticks = s.counting("tick", 7);
     let outer = s.task(async |s| {
         let inner = s.task(async |s| {
-            s.say("inner");
-            s.turns(2).await;
-            s.say("inner-end");
+            s.record("inner");
+            s.run_iterations(2).await;
+            s.record("inner-end");
             "value"
         });
-        s.say("outer");
-        s.say(format!("got-{}", joined(inner).await));
+        s.record("outer");
+        s.record(format!("got-{}", joined(inner).await));
     });
     joined(outer).await;
     joined(ticks).await;
@@ -71,11 +71,11 @@ async fn a_task_awaits_a_task(s: Scene) {
 
 async fn awaiting_a_done_task_takes_no_turn(s: Scene) {
     let task = s.counting("task", 1);
-    s.turns(3).await;
+    s.run_iterations(3).await;
     s.call_soon(s.word("soon"));
     joined(task).await;
-    s.say("got");
-    s.turns(1).await;
+    s.record("got");
+    s.run_iterations(1).await;
 }
 
 async fn done_callbacks_run_in_order(s: Scene) {
@@ -83,10 +83,10 @@ async fn done_callbacks_run_in_order(s: Scene) {
     for word in ["one", "two", "three"] {
         task.add_done_callback(s.word(word));
     }
-    s.turns(1).await;
+    s.run_iterations(1).await;
     joined(task).await;
-    s.say("awaited");
-    s.turns(1).await;
+    s.record("awaited");
+    s.run_iterations(1).await;
 }
 
 async fn a_waiter_before_a_done_callback(s: Scene) {
@@ -101,11 +101,11 @@ async fn a_waiter_before_a_done_callback(s: Scene) {
     let waiter = s.task(async move |s| {
         let end = poll_fn(|cx| Pin::new(&mut *awaited.borrow_mut()).poll(cx)).await;
         end.expect("the task ends");
-        s.say("waiter");
+        s.record("waiter");
     });
-    s.turns(1).await;
+    s.run_iterations(1).await;
     task.borrow().add_done_callback(s.word("callback"));
-    s.turns(3).await;
+    s.run_iterations(3).await;
     joined(waiter).await;
 }
 
@@ -113,33 +113,33 @@ async fn a_done_callback_added_after_the_end(s: Scene) {
     let mut task = s.counting("task", 1);
     (&mut task).await.expect("the task ends");
     task.add_done_callback(s.word("callback"));
-    s.say("added");
-    s.turns(2).await;
+    s.record("added");
+    s.run_iterations(2).await;
 }
 
-/// That it compiles shows what the word says.
+/// The recorded word is true because this code compiles.
 async fn a_done_callback_has_an_argument(s: Scene) {
     let callback: Box<dyn FnOnce()> = Box::new(s.word("arguments-0"));
     let task = s.counting("task", 1);
     task.add_done_callback(callback);
-    s.turns(4).await;
+    s.run_iterations(4).await;
 }
 
 async fn an_error_in_a_done_callback(s: Scene) {
     let task = s.counting("task", 1);
     task.add_done_callback(s.with(|s| {
-        s.say("bad");
+        s.record("bad");
         fail();
     }));
     task.add_done_callback(s.word("good"));
     joined(task).await;
-    s.turns(1).await;
-    s.say("end");
+    s.run_iterations(1).await;
+    s.record("end");
 }
 
 async fn an_error_in_a_task_reaches_who_awaits_it(s: Scene) {
     let mut task = s.task(async |s| {
-        s.say("bad");
+        s.record("bad");
         fail();
     });
     let error: sendloop::TaskError = match (&mut task).await {
@@ -147,25 +147,25 @@ async fn an_error_in_a_task_reaches_who_awaits_it(s: Scene) {
         Err(error) => error,
     };
     if error.is_panic() {
-        s.say(format!("error-{}-{}", task.done(), task.cancelled()));
+        s.record(format!("error-{}-{}", task.done(), task.cancelled()));
     }
 }
 
 async fn an_error_in_a_task_ends_no_other(s: Scene) {
     let task = s.task(async |s| {
-        s.say("bad");
+        s.record("bad");
         fail();
     });
     joined(s.counting("other", 2)).await;
-    s.say(task.done());
+    s.record(task.done());
 }
 
 async fn done_and_cancelled(s: Scene) {
     let task = s.counting("task", 1);
-    s.say(task.done());
-    s.turns(1).await;
-    s.say(task.done());
-    s.turns(1).await;
+    s.record(task.done());
+    s.run_iterations(1).await;
+    s.record(task.done());
+    s.run_iterations(1).await;
     let (done, cancelled, effect) = (task.done(), task.cancelled(), task.cancel());
-    s.say(format!("{done}-{cancelled}-{effect}"));
+    s.record(format!("{done}-{cancelled}-{effect}"));
 }

@@ -29,10 +29,10 @@ pub(crate) const ALL: &[&[Named]] = &[
     ],
 ];
 
-/// A callback that says a word and stops the loop.
+/// Returns a callback that records a word and stops the loop.
 fn last(s: &Scene, word: &'static str) -> impl FnOnce() + 'static {
     s.with(move |s| {
-        s.say(word);
+        s.record(word);
         s.stop();
     })
 }
@@ -68,7 +68,7 @@ fn a_cancelled_timer(event_loop: &Loop, s: &Scene) {
     let handle = s.call_at(start + millis(5), s.word("never"));
     s.call_at(start + millis(20), last(s, "later"));
     handle.cancel();
-    s.say(handle.cancelled());
+    s.record(handle.cancelled());
     event_loop.run_forever();
 }
 
@@ -77,14 +77,14 @@ fn a_timer_cancels_one_of_its_turn(event_loop: &Loop, s: &Scene) {
     let other: Rc<RefCell<Option<TimerHandle>>> = Rc::default();
     let (to_cancel, cancelled) = (other.clone(), other.clone());
     let first = s.with(move |s| {
-        s.say("a");
+        s.record("a");
         to_cancel.borrow().as_ref().expect("it is set").cancel();
     });
     s.call_at(when, first);
     *other.borrow_mut() = Some(s.call_at(when, s.word("never")));
     let later = s.with(move |s| {
         let cancelled = cancelled.borrow().as_ref().map(TimerHandle::cancelled);
-        s.say(format!("later-{}", cancelled.expect("it is set")));
+        s.record(format!("later-{}", cancelled.expect("it is set")));
         s.stop();
     });
     s.call_at(when + millis(15), later);
@@ -94,7 +94,7 @@ fn a_timer_cancels_one_of_its_turn(event_loop: &Loop, s: &Scene) {
 fn no_delay_is_behind_what_is_queued(event_loop: &Loop, s: &Scene) {
     s.call_later(Duration::ZERO, s.word("timer"));
     s.soon(|s| {
-        s.say("soon");
+        s.record("soon");
         s.call_soon(last(s, "next"));
     });
     event_loop.run_forever();
@@ -114,25 +114,25 @@ fn late_timers_run_in_one_turn(event_loop: &Loop, s: &Scene) {
     s.soon(|s| {
         let start = s.time();
         let second = s.with(|s| {
-            s.say("second");
+            s.record("second");
             s.call_soon(last(s, "second-next"));
         });
         let first = s.with(|s| {
-            s.say("first");
+            s.record("first");
             s.call_soon(s.word("first-next"));
         });
         s.call_at(start + millis(10), second);
         s.call_at(start + millis(5), first);
         s.call_soon(s.word("queued"));
         thread::sleep(millis(15));
-        s.say("held");
+        s.record("held");
     });
     event_loop.run_forever();
 }
 
 fn a_timer_sets_a_timer(event_loop: &Loop, s: &Scene) {
     let first = s.with(|s| {
-        s.say("first");
+        s.record("first");
         s.call_later(millis(5), last(s, "second"));
         s.call_soon(s.word("soon"));
     });
@@ -142,14 +142,14 @@ fn a_timer_sets_a_timer(event_loop: &Loop, s: &Scene) {
 
 fn a_timer_stops_the_loop(event_loop: &Loop, s: &Scene) {
     let first = s.with(|s| {
-        s.say("first");
+        s.record("first");
         s.call_later(millis(5), last(s, "second"));
         s.stop();
     });
     s.call_later(millis(5), first);
     for _ in 0..2 {
         event_loop.run_forever();
-        s.say("end");
+        s.record("end");
     }
 }
 
@@ -157,7 +157,7 @@ async fn sleepers_wake_by_deadline(s: Scene) {
     let tasks = [("short", 5), ("long", 30)].map(|(word, delay)| {
         s.task(async move |s| {
             s.sleep(millis(delay)).await;
-            s.say(word);
+            s.record(word);
         })
     });
     for task in tasks.into_iter().rev() {
@@ -168,30 +168,31 @@ async fn sleepers_wake_by_deadline(s: Scene) {
 async fn a_sleeper_wakes_a_turn_after_its_timer(s: Scene) {
     let task = s.task(async |s| {
         s.sleep(millis(5)).await;
-        s.say("awake");
+        s.record("awake");
     });
-    s.turns(1).await;
+    s.run_iterations(1).await;
     thread::sleep(millis(10));
     s.soon(|s| {
         s.soon(|s| {
-            s.say("second");
+            s.record("second");
             s.call_soon(s.word("third"));
         });
     });
     joined(task).await;
-    s.turns(2).await;
+    s.run_iterations(2).await;
 }
 
 async fn sleep_counts_from_the_first_await(s: Scene) {
     let sleep = s.sleep(millis(10));
     let start = s.time();
-    // A turn behind its timer, as a sleeper is: the order holds also where both are due at once.
+    // A callback one iteration after its timer, as a sleeper is. The order also holds if both are
+    // due at once.
     let timer = s.with(|s| {
         s.call_soon(s.word("timer"));
     });
     s.call_at(start + millis(25), timer);
     thread::sleep(millis(20));
     sleep.await;
-    s.say("slept");
+    s.record("slept");
     s.sleep(millis(30)).await;
 }

@@ -23,19 +23,19 @@ async fn a_future_set_before_it_is_awaited(s: Scene) {
     let (promise, future) = s.create_future();
     promise.set_result("value").expect("awaited");
     s.call_soon(s.word("soon"));
-    s.say(format!("got-{}", future.await.expect("set")));
-    s.turns(1).await;
+    s.record(format!("got-{}", future.await.expect("set")));
+    s.run_iterations(1).await;
 }
 
 async fn a_future_set_while_it_is_awaited(s: Scene) {
     let (promise, future) = s.create_future();
     let task = s.task(async |s| {
-        s.say("wait");
-        s.say(format!("got-{}", future.await.expect("set")));
+        s.record("wait");
+        s.record(format!("got-{}", future.await.expect("set")));
     });
-    s.turns(1).await;
+    s.run_iterations(1).await;
     let set = promise.set_result("value").is_ok();
-    s.say(format!("set-{set}"));
+    s.record(format!("set-{set}"));
     s.call_soon(s.word("soon"));
     joined(task).await;
 }
@@ -43,41 +43,41 @@ async fn a_future_set_while_it_is_awaited(s: Scene) {
 async fn a_future_set_by_a_timer(s: Scene) {
     let (promise, future) = s.create_future();
     let timer = s.with(|s| {
-        s.say("timer");
+        s.record("timer");
         promise.set_result("value").expect("awaited");
     });
     s.call_later(millis(5), timer);
-    s.say(format!("got-{}", future.await.expect("set")));
+    s.record(format!("got-{}", future.await.expect("set")));
 }
 
 async fn a_future_that_is_cancelled(s: Scene) {
     let (promise, future) = s.create_future::<()>();
     s.soon(|s| {
-        s.say("give-up");
+        s.record("give-up");
         drop(promise);
     });
     let error = future.await.expect_err("never set");
-    s.say(error);
+    s.record(error);
 }
 
 async fn wait_for_what_is_done_in_time(s: Scene) {
     let work = async {
         s.sleep(millis(5)).await;
-        s.say("work");
+        s.record("work");
         "value"
     };
     let result = s.wait_for(work, Duration::from_secs(10)).await;
-    s.say(result.expect("in time"));
+    s.record(result.expect("in time"));
 }
 
 async fn wait_for_what_takes_too_long(s: Scene) {
     let work = async {
-        s.say("work");
-        let _cleanup = s.at_drop("cleanup");
+        s.record("work");
+        let _cleanup = s.record_on_drop("cleanup");
         std::future::pending::<()>().await;
     };
     if let Err(TimeoutError) = s.wait_for(work, millis(10)).await {
-        s.say("timeout");
+        s.record("timeout");
     }
 }
 
@@ -85,21 +85,21 @@ async fn wait_for_no_time_what_is_done(s: Scene) {
     let (promise, future) = s.create_future();
     promise.set_result("value").expect("awaited");
     let result = s.wait_for(future, Duration::ZERO).await;
-    s.say(result.expect("in time").expect("set"));
+    s.record(result.expect("in time").expect("set"));
 }
 
 async fn wait_for_no_time_what_is_not_done(s: Scene) {
     let (promise, future) = s.create_future::<()>();
     if let Err(TimeoutError) = s.wait_for(future, Duration::ZERO).await {
-        s.say(format!("timeout-{}", promise.cancelled()));
+        s.record(format!("timeout-{}", promise.cancelled()));
     }
 }
 
 async fn wait_for_no_time_what_would_be_done_at_once(s: Scene) {
-    let work = async { s.say("work") };
+    let work = async { s.record("work") };
     match s.wait_for(work, Duration::ZERO).await {
-        Ok(()) => s.say("done"),
-        Err(TimeoutError) => s.say("timeout"),
+        Ok(()) => s.record("done"),
+        Err(TimeoutError) => s.record("timeout"),
     }
 }
 
@@ -107,12 +107,12 @@ async fn wait_for_a_task_that_takes_too_long(s: Scene) {
     let (promise, future) = s.create_future();
     let task = s.task(async |s| {
         future.await.expect("set");
-        s.say("work");
+        s.record("work");
     });
     if let Err(TimeoutError) = s.wait_for(task, millis(10)).await {
-        s.say("timeout");
+        s.record("timeout");
     }
     let _ = promise.set_result(());
-    s.turns(2).await;
-    s.say("end");
+    s.run_iterations(2).await;
+    s.record("end");
 }

@@ -37,7 +37,7 @@ fn send(near: &Sock, data: &[u8]) {
     near.get_ref().write_all(data).expect("room");
 }
 
-/// What can be received at once.
+/// Receives the available bytes.
 fn receive(far: &Sock) -> String {
     let mut data = [0; 100];
     let received = far.get_ref().read(&mut data).expect("it is readable");
@@ -45,18 +45,20 @@ fn receive(far: &Sock) -> String {
 }
 
 fn add_reader(s: &Scene, sock: &Sock, callback: impl FnMut() + 'static) {
-    s.add_reader(&**sock, callback).expect("it can be watched");
+    s.add_reader(&**sock, callback)
+        .expect("add_reader accepts it");
 }
 
 fn add_writer(s: &Scene, sock: &Sock, callback: impl FnMut() + 'static) {
-    s.add_writer(&**sock, callback).expect("it can be watched");
+    s.add_writer(&**sock, callback)
+        .expect("add_reader accepts it");
 }
 
-/// A callback that says a word and removes the reader.
+/// Returns a callback that records a word and removes the reader.
 fn once(s: &Scene, sock: &Sock, word: &'static str) -> impl FnMut() + 'static {
     let (s, sock) = (s.clone(), sock.clone());
     move || {
-        s.say(word);
+        s.record(word);
         s.remove_reader(&*sock);
     }
 }
@@ -66,22 +68,22 @@ async fn a_reader_is_called_each_turn(s: Scene) {
     add_reader(&s, &far, s.word("ready"));
     send(&near, b"x");
     for number in 0..3 {
-        s.turns(1).await;
-        s.say(format!("turn-{number}"));
+        s.run_iterations(1).await;
+        s.record(format!("turn-{number}"));
     }
-    s.say(s.remove_reader(&*far));
-    s.turns(2).await;
+    s.record(s.remove_reader(&*far));
+    s.run_iterations(2).await;
 }
 
 async fn a_reader_that_reads_is_called_once_for_each_send(s: Scene) {
     let (near, far) = pair();
     let (inside, sock) = (s.clone(), far.clone());
     add_reader(&s, &far, move || {
-        inside.say(format!("got-{}", receive(&sock)))
+        inside.record(format!("got-{}", receive(&sock)))
     });
     for data in [b"x", b"y"] {
         send(&near, data);
-        s.turns(3).await;
+        s.run_iterations(3).await;
     }
     s.remove_reader(&*far);
 }
@@ -91,14 +93,14 @@ async fn a_reader_is_called_at_the_end(s: Scene) {
     let (inside, sock) = (s.clone(), far.clone());
     let callback = move || {
         let end = receive(&sock).is_empty();
-        inside.say(if end { "end" } else { "data" });
+        inside.record(if end { "end" } else { "data" });
         inside.remove_reader(&*sock);
     };
     add_reader(&s, &far, callback);
-    s.turns(2).await;
-    s.say("close");
+    s.run_iterations(2).await;
+    s.record("close");
     drop(near);
-    s.turns(4).await;
+    s.run_iterations(4).await;
 }
 
 async fn a_second_reader_replaces_the_first(s: Scene) {
@@ -106,60 +108,60 @@ async fn a_second_reader_replaces_the_first(s: Scene) {
     add_reader(&s, &far, s.word("first"));
     add_reader(&s, &far, once(&s, &far, "second"));
     send(&near, b"x");
-    s.turns(3).await;
+    s.run_iterations(3).await;
 }
 
 async fn a_reader_replaces_itself(s: Scene) {
     let (near, far) = pair();
     let (inside, sock) = (s.clone(), far.clone());
     let first = move || {
-        inside.say("first");
+        inside.record("first");
         add_reader(&inside, &sock, once(&inside, &sock, "second"));
     };
     add_reader(&s, &far, first);
     send(&near, b"x");
-    s.turns(4).await;
+    s.run_iterations(4).await;
 }
 
 async fn a_reader_removes_itself(s: Scene) {
     let (near, far) = pair();
     let (inside, sock) = (s.clone(), far.clone());
-    let callback = move || inside.say(format!("ready-{}", inside.remove_reader(&*sock)));
+    let callback = move || inside.record(format!("ready-{}", inside.remove_reader(&*sock)));
     add_reader(&s, &far, callback);
     send(&near, b"x");
-    s.turns(4).await;
-    s.say("end");
+    s.run_iterations(4).await;
+    s.record("end");
 }
 
 async fn a_reader_removed_in_the_turn_in_which_it_is_due(s: Scene) {
     let (near, far) = pair();
     add_reader(&s, &far, s.word("never"));
     send(&near, b"x");
-    s.soon(move |s| s.say(format!("removed-{}", s.remove_reader(&*far))));
-    s.turns(3).await;
+    s.soon(move |s| s.record(format!("removed-{}", s.remove_reader(&*far))));
+    s.run_iterations(3).await;
 }
 
 async fn removing_says_whether_there_was_one(s: Scene) {
     let (_near, far) = pair();
     let reader = || s.remove_reader(&*far);
     let writer = || s.remove_writer(&*far);
-    s.say(format!("{}-{}", reader(), writer()));
+    s.record(format!("{}-{}", reader(), writer()));
     add_reader(&s, &far, s.word("never"));
-    s.say(format!("{}-{}-{}", writer(), reader(), reader()));
+    s.record(format!("{}-{}-{}", writer(), reader(), reader()));
     add_writer(&s, &far, s.word("never"));
-    s.say(format!("{}-{}-{}", reader(), writer(), writer()));
-    s.turns(2).await;
+    s.record(format!("{}-{}-{}", reader(), writer(), writer()));
+    s.run_iterations(2).await;
 }
 
 async fn a_writer_is_called_each_turn(s: Scene) {
     let (near, _far) = pair();
     add_writer(&s, &near, s.word("room"));
     for number in 0..3 {
-        s.turns(1).await;
-        s.say(format!("turn-{number}"));
+        s.run_iterations(1).await;
+        s.record(format!("turn-{number}"));
     }
-    s.say(s.remove_writer(&*near));
-    s.turns(2).await;
+    s.record(s.remove_writer(&*near));
+    s.run_iterations(2).await;
 }
 
 /// Calls until it would block.
@@ -175,18 +177,18 @@ fn until_blocked(mut call: impl FnMut() -> std::io::Result<usize>) {
 async fn a_writer_is_called_when_there_is_room_again(s: Scene) {
     let (near, far) = pair();
     until_blocked(|| near.get_ref().write(&[b'x'; 4096]));
-    s.say("full");
+    s.record("full");
     let (inside, sock) = (s.clone(), near.clone());
     let callback = move || {
-        inside.say("room");
+        inside.record("room");
         inside.remove_writer(&*sock);
     };
     add_writer(&s, &near, callback);
-    s.turns(3).await;
-    s.say("drain");
+    s.run_iterations(3).await;
+    s.record("drain");
     let mut buffer = vec![0; 1 << 20];
     until_blocked(|| far.get_ref().read(&mut buffer));
-    s.turns(3).await;
+    s.run_iterations(3).await;
 }
 
 async fn a_reader_comes_before_a_writer_of_the_same_socket(s: Scene) {
@@ -194,12 +196,12 @@ async fn a_reader_comes_before_a_writer_of_the_same_socket(s: Scene) {
     send(&far, b"x");
     let (inside, sock) = (s.clone(), near.clone());
     let writer = move || {
-        inside.say("writer");
+        inside.record("writer");
         inside.remove_writer(&*sock);
     };
     add_writer(&s, &near, writer);
     add_reader(&s, &near, once(&s, &near, "reader"));
-    s.turns(3).await;
+    s.run_iterations(3).await;
 }
 
 async fn a_reader_comes_before_a_timer_of_its_turn(s: Scene) {
@@ -209,20 +211,20 @@ async fn a_reader_comes_before_a_timer_of_its_turn(s: Scene) {
     send(&near, b"x");
     thread::sleep(millis(10));
     s.call_soon(s.word("queued"));
-    s.turns(3).await;
+    s.run_iterations(3).await;
 }
 
 async fn an_error_in_a_reader_does_not_remove_it(s: Scene) {
     let (near, far) = pair();
     let inside = s.clone();
     let bad = move || {
-        inside.say("bad");
+        inside.record("bad");
         fail();
     };
     add_reader(&s, &far, bad);
     send(&near, b"x");
-    s.turns(3).await;
-    s.say(s.remove_reader(&*far));
+    s.run_iterations(3).await;
+    s.record(s.remove_reader(&*far));
 }
 
 async fn a_reader_sets_a_future(s: Scene) {
@@ -236,5 +238,5 @@ async fn a_reader_sets_a_future(s: Scene) {
     };
     add_reader(&s, &far, callback);
     s.soon(move |_| send(&near, b"x"));
-    s.say(format!("got-{}", future.await.expect("set")));
+    s.record(format!("got-{}", future.await.expect("set")));
 }

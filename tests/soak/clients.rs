@@ -1,4 +1,4 @@
-//! The clients, in a process of their own: descriptors and memory of theirs are not the server's.
+//! The clients. Their process has its own descriptors and memory.
 
 use std::env;
 use std::io::{self, ErrorKind};
@@ -16,17 +16,21 @@ use super::tally::Tally;
 use super::visit::{Counted, Visit};
 use crate::util::{new_loop, test_within};
 
-/// Where the server is.
+/// The variable with the server's address.
 const SERVER: &str = "SENDLOOP_SOAK_SERVER";
 
-/// How long the last visits may take after the end.
-pub(super) const REST: Duration = Duration::from_secs(120);
+/// The time that the last visits may take after the end.
+pub(super) const LAST_VISITS: Duration = Duration::from_secs(120);
 
 /// Has them come, and waits until the last is gone.
 pub(super) fn send(addr: SocketAddr, plan: &Plan) -> Output {
     let (_, module) = module_path!().split_once("::").expect("the crate's name");
     let clients = Command::new(env::current_exe().expect("this program"))
-        .args(["--exact", &format!("{module}::come_and_go"), "--nocapture"])
+        .args([
+            "--exact",
+            &format!("{module}::clients_connect_and_leave"),
+            "--nocapture",
+        ])
         .env(SERVER, addr.to_string())
         .envs(plan.environment())
         .stdin(Stdio::null())
@@ -34,14 +38,14 @@ pub(super) fn send(addr: SocketAddr, plan: &Plan) -> Output {
     clients.expect("a process")
 }
 
-/// Not a test but the clients' process; where nobody sends it, it is done.
+/// Runs the clients if the environment names a server. It is not a test.
 #[test]
-fn come_and_go() {
+fn clients_connect_and_leave() {
     let Ok(server) = env::var(SERVER) else {
         return;
     };
     let plan = Plan::from_environment(0, 0, 0);
-    let _test = test_within(Duration::from_secs(plan.seconds) + REST);
+    let _test = test_within(Duration::from_secs(plan.seconds) + LAST_VISITS);
     let _limit = Limit::set(u64::MAX);
     assert!(
         Limit::now() > plan.clients + 64,
@@ -56,7 +60,7 @@ fn come_and_go() {
         tally: Tally::default(),
     });
     let tasks: Vec<_> = (0..plan.clients)
-        .map(|client| event_loop.create_task(crowd.clone().come_again(client)))
+        .map(|client| event_loop.create_task(crowd.clone().visit_repeatedly(client)))
         .collect();
     event_loop.run_until_complete(async {
         for task in tasks {
@@ -75,8 +79,8 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// One visit after the other. Each has a seed of its own.
-    async fn come_again(self: Rc<Self>, client: u64) {
+    /// Makes one visit after the other, each with its own seed.
+    async fn visit_repeatedly(self: Rc<Self>, client: u64) {
         let pace = self.plan.pace();
         let mut rng = Rng::with_seed(!client);
         let mut seed = (self.plan.seed << 48) + (client << 32);
@@ -101,8 +105,10 @@ impl Crowd {
         visit.behave().await
     }
 
-    /// A connection that ended under what its client did: the client was too slow, or the kernel has lost it in a full queue. Whether
-    /// the server ended it, the server says.
+    /// Records a connection that ended before its client did.
+    ///
+    /// The client was too slow, or the kernel dropped the connection in a full queue. The server's
+    /// tally has its own ends.
     fn note(&self, seed: u64, error: &io::Error) {
         match error.kind() {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => self.tally.count("reset"),

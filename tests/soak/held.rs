@@ -1,4 +1,4 @@
-//! What the process and its loop hold.
+//! The resources that the process and its loop hold.
 
 use std::fmt;
 use std::fs;
@@ -57,7 +57,7 @@ impl fmt::Display for Held {
     }
 }
 
-/// Where there is none left to look with, all are taken.
+/// If no descriptor is left to count with, all are in use.
 fn descriptors() -> usize {
     let open = fs::read_dir("/proc/self/fd").map(Iterator::count);
     open.unwrap_or(Limit::now() as usize)
@@ -71,7 +71,7 @@ pub(super) fn threads() -> usize {
     status("Threads:")
 }
 
-/// A number that the system tells of this process.
+/// Returns a number from the status of this process.
 fn status(name: &str) -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -1,14 +1,16 @@
-//! The judge: what the clients met, against what the server says that it did.
+//! Compares the clients' outcomes with the server's tally.
 
 use super::plan::Plan;
 use super::tally::Tally;
 
-/// Clients that ask for nothing, and what the server says of them.
+/// The clients that send no request, and the server's names for their ends.
 const IDLE: [&str; 3] = ["silent", "fragments", "never noticed"];
 const IDLE_ENDED: [&str; 2] = ["said nothing in time", "asked for nothing"];
 
-/// What must arrive does, but where a descriptor was missing. Both tallies are of the same visits, and `lost` are the connections
-/// that the kernel dropped meanwhile.
+/// Checks that all promised bytes arrived, unless a descriptor was missing.
+///
+/// Both tallies are of the same visits. `lost` counts the connections that the kernel dropped
+/// meanwhile.
 #[track_caller]
 pub(super) fn check_outcomes(plan: &Plan, clients: &Tally, server: &Tally, lost: u64) {
     check_met(clients);
@@ -44,14 +46,15 @@ fn check_descriptors(plan: &Plan, clients: &Tally, server: &Tally) {
     } else {
         assert!(refusals > 0, "it was meant to run out of descriptors");
     }
-    assert!(clients.get("refused") <= without, "refused by nobody");
+    assert!(clients.get("refused") <= without, "refused by no server");
 }
 
-/// Each connection that its client did not end has an end that the server or the kernel tells of. Those that ask for nothing are on
-/// both sides, as the server cannot know which of them would have asked.
+/// Checks that the server or the kernel accounts for each connection that its client did not end.
+///
+/// Clients that send no request count on both sides, because the server cannot know their request.
 #[track_caller]
 fn check_ends(clients: &Tally, server: &Tally, lost: u64) {
-    // Of what the kernel lost nothing ever comes, and no orderly end either.
+    // A connection that the kernel dropped sends nothing, and has no orderly end.
     let begun = clients.sum(&["ended early", "cut"]);
     let unasked = server.get("said nothing in time");
     let cut = server.get("cut") + unasked.saturating_sub(clients.get("silent"));
@@ -66,7 +69,8 @@ fn check_ends(clients: &Tally, server: &Tally, lost: u64) {
     );
 }
 
-/// A machine that does other things as well makes some clients slow that should not be. Of others the socket is ready.
+/// Checks time-outs. A busy machine slows some clients down. For other time-outs the socket is
+/// ready.
 #[track_caller]
 fn check_waits(clients: &Tally, server: &Tally) {
     assert_eq!(

@@ -1,4 +1,4 @@
-//! More connections than descriptors: those that cannot be accepted wait in the listener's queue, and cost nothing.
+//! More connections than descriptors: the others wait in the listener's queue and use no CPU.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpStream};
@@ -7,13 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use rustix::time::{ClockId, clock_gettime};
 use sendloop::{LoopHandle, Socket};
 
 use super::limit::Limit;
 use super::request::{Request, What};
 use super::server::{PAUSE, Server, file};
-use crate::util::{new_loop, test, turn_until};
+use crate::util::{cpu_time, new_loop, run_until, test};
 
 const CLIENTS: usize = 64;
 const ROOM: usize = 8;
@@ -41,12 +40,6 @@ async fn come(
     sock
 }
 
-/// This thread's, asked for without a descriptor.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
 /// A limit that leaves so many descriptors.
 fn leave(descriptors: usize) -> Limit {
     let lowest = File::open("/dev/null").expect("a descriptor").as_raw_fd();
@@ -58,8 +51,8 @@ fn accept_without_descriptors_costs_no_cpu_and_heals() {
     let _test = test();
     let event_loop = new_loop();
     let file = file();
-    let patience = Duration::from_secs(60);
-    let server = Server::new(event_loop.handle(), file.path().to_owned(), patience);
+    let time_limit = Duration::from_secs(60);
+    let server = Server::new(event_loop.handle(), file.path().to_owned(), time_limit);
     let server = Rc::new(server);
     let accepting = event_loop.create_task(server.clone().serve());
     let sockets: Vec<_> = (0..CLIENTS)
@@ -73,7 +66,7 @@ fn accept_without_descriptors_costs_no_cpu_and_heals() {
             .tally
             .get("times without a descriptor to accept with")
     };
-    turn_until(&event_loop, || {
+    run_until(&event_loop, || {
         tries() > 0 && clients.iter().filter(|client| client.done()).count() == ROOM
     });
 
@@ -81,20 +74,23 @@ fn accept_without_descriptors_costs_no_cpu_and_heals() {
     event_loop.run_until_complete(event_loop.sleep(WATCHED));
     let cpu = cpu_time() - cpu;
     let (tried, polls) = (tries() - tried, event_loop.stats().polls - polls);
-    println!("{tried} tries and {polls} turns in {WATCHED:?}, {cpu:?} of CPU time");
+    println!("{tried} tries and {polls} iterations in {WATCHED:?}, {cpu:?} of CPU time");
     assert!(tried > 0, "it was to be overloaded all the time");
     assert!(u128::from(tried) <= WATCHED.as_millis() / PAUSE.as_millis() + 1);
-    assert!(polls <= 3 * tried + 3, "{polls} turns for {tried} tries");
+    assert!(
+        polls <= 3 * tried + 3,
+        "{polls} iterations for {tried} tries"
+    );
     // It would be all of it if anything were tried again at once.
     assert!(cpu < WATCHED / 5, "{cpu:?} of CPU time");
     assert!(clients.iter().filter(|client| client.done()).count() == ROOM);
 
     // Each that goes makes room for one that waits.
-    turn_until(&event_loop, || {
+    run_until(&event_loop, || {
         clients.retain(|client| !client.done());
         clients.is_empty()
     });
-    turn_until(&event_loop, || event_loop.stats().tasks == 1);
+    run_until(&event_loop, || event_loop.stats().tasks == 1);
     assert_eq!(server.tally.get("served"), CLIENTS as u64);
     assert_eq!(server.problems(), [""; 0]);
     assert!(!accepting.done());

@@ -1,4 +1,4 @@
-//! How many, for how long, and with how many descriptors.
+//! The number of clients and descriptors, and the duration.
 
 use std::env;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use fastrand::Rng;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     pub(super) seconds: u64,
-    /// Of the server.
+    /// The server's descriptors.
     pub(super) descriptors: u64,
     pub(super) clients: u64,
     pub(super) seed: u64,
@@ -18,7 +18,7 @@ pub(super) struct Plan {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// For how long the server has a client do nothing.
-    pub(super) patience: Duration,
+    pub(super) time_limit: Duration,
     /// The longest that a client pauses for.
     pause: Duration,
 }
@@ -37,7 +37,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 }
 
 impl Plan {
-    /// What the environment says, which the clients' process has too.
+    /// Reads the plan from the environment. The clients' process has the same one.
     pub(super) fn from_environment(seconds: u64, descriptors: u64, clients: u64) -> Plan {
         Plan {
             seconds: number("SENDLOOP_SOAK_SECONDS", seconds),
@@ -56,15 +56,20 @@ impl Plan {
         ]
     }
 
-    /// Whether there are descriptors for all: each connection takes two, and a third while the executor reads.
+    /// Returns whether there are descriptors for all clients.
+    ///
+    /// Each connection takes two, and a third while the executor reads.
     pub(super) fn is_roomy(&self) -> bool {
         self.descriptors > 3 * self.clients + 100
     }
 
-    /// Where there is room, as many as can are to be there at the same time. Where there is none, the line is to move.
+    /// Returns the pace of the clients.
+    ///
+    /// With enough descriptors, as many clients as possible are connected at once. Otherwise
+    /// clients leave soon, so that the queue moves.
     pub(super) fn pace(&self) -> Pace {
-        let millis = |patience, pause| Pace {
-            patience: Duration::from_millis(patience),
+        let millis = |time_limit, pause| Pace {
+            time_limit: Duration::from_millis(time_limit),
             pause: Duration::from_millis(pause),
         };
         match self.is_roomy() {

@@ -1,8 +1,10 @@
-//! What the kernel has dropped of the connections to come, of which neither a server nor a loop ever knew.
+//! Connections that the kernel dropped before the server could accept them.
 
 use std::fs;
 
-/// How often a full queue cost one something, of all listeners since the system's start: at least once for each that was lost.
+/// Returns the drops of full queues, of all listeners since the system's start.
+///
+/// Each lost connection counts at least once.
 pub(super) fn dropped() -> u64 {
     let counters = fs::read_to_string("/proc/net/netstat").unwrap_or_default();
     let mut lines = counters.lines().filter(|line| line.starts_with("TcpExt:"));

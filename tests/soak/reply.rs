@@ -1,4 +1,4 @@
-//! What a client has of the reply, compared as it comes.
+//! Compares a reply with the expected bytes as it arrives.
 
 use super::request::{HEAD, REFUSED, Request};
 
@@ -6,11 +6,11 @@ use super::request::{HEAD, REFUSED, Request};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Whole,
-    /// The server had no descriptor for a file, and said so.
+    /// The server reported that it had no descriptor for the file.
     Refused,
     /// It ended before everything had come.
     Cut,
-    /// A reset before anything came: the server has never known of this client, or no longer does.
+    /// A reset before the first byte: the server does not know this client.
     TurnedAway,
 }
 
@@ -33,7 +33,7 @@ impl Reply {
         self.received
     }
 
-    /// Takes what came next; false where that is not what should have come.
+    /// Takes the next piece. It returns false if the piece is wrong.
     pub(super) fn take(&mut self, piece: &[u8]) -> bool {
         if self.received == 0 && piece == REFUSED {
             self.refused = true;
@@ -48,7 +48,7 @@ impl Reply {
         !self.refused && head == head_is && (body.is_empty() || body_is == Some(body))
     }
 
-    /// What it is where nothing more comes.
+    /// Returns the outcome if no more bytes arrive.
     pub(super) fn outcome(&self, was_reset: bool) -> Outcome {
         match self.received {
             _ if self.refused => Outcome::Refused,

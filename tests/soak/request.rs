@@ -1,4 +1,4 @@
-//! What a client asks for, in 16 bytes.
+//! A client's request, in 16 bytes.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use crate::util::content;
 
 pub(super) const LEN: usize = 16;
 
-/// What the server sends in front of what it was asked for.
+/// The bytes that the server sends before the requested ones.
 pub(super) const HEAD: &[u8] = b"+ here it comes: ";
 
-/// What it sends where it has no descriptor for a file.
+/// The reply if the server has no descriptor for a file.
 pub(super) const REFUSED: &[u8] = b"-";
 
-/// What the file has, and what is sent from memory and back.
+/// The content of the file, of replies from memory, and of uploads.
 pub(super) static CONTENT: LazyLock<Vec<u8>> = LazyLock::new(|| content(0, (1 << 20) + 1));
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ const MUST_ARRIVE: u8 = 8;
 pub(super) struct Request {
     pub(super) what: What,
     ways: u8,
-    /// Milliseconds after which the server gives up; none if 0.
+    /// Milliseconds after which the server cancels its transfer, or 0.
     deadline: u16,
     offset: u32,
     count: u32,
@@ -75,7 +75,7 @@ impl Request {
         self
     }
 
-    pub(super) fn given_up_after(mut self, millis: u16) -> Request {
+    pub(super) fn cancel_after(mut self, millis: u16) -> Request {
         self.deadline = millis;
         self
     }

@@ -1,4 +1,4 @@
-//! A server on a loop, the clients, and what is left when they are gone.
+//! Runs a server on a loop and the clients, and compares the resources before and after.
 
 use std::rc::Rc;
 use std::thread;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sendloop::{Loop, Task};
 
-use super::clients::{REST, send};
+use super::clients::{LAST_VISITS, send};
 use super::held::{Held, threads};
 use super::limit::Limit;
 use super::live::live;
@@ -15,14 +15,15 @@ use super::plan::Plan;
 use super::queue::dropped;
 use super::server::{Server, file};
 use super::tally::Tally;
-use crate::util::{new_loop, test_within, turn_until};
+use crate::util::{new_loop, run_until, test_within};
 
-/// The task that accepts and the one that watches.
+/// The number of the server's own tasks: one accepts, and one records the peak.
 const OWN_TASKS: usize = 2;
 
-/// By how much memory may differ that is allocated after the second round, and by how much more for each task there was at a time:
-/// of its tables a loop keeps what it once needed.
-const NEAR: usize = 64 << 10;
+/// The most bytes that allocated memory may grow after the second round.
+///
+/// Each task of the peak adds a little, because a loop keeps the capacity of its tables.
+const MAX_DIFFERENCE: usize = 64 << 10;
 const KEPT: usize = 64;
 
 struct Running {
@@ -34,12 +35,12 @@ struct Running {
 impl Running {
     fn start(plan: &Plan, path: &std::path::Path) -> Running {
         let event_loop = new_loop();
-        let patience = plan.pace().patience;
-        let server = Server::new(event_loop.handle(), path.to_owned(), patience);
+        let time_limit = plan.pace().time_limit;
+        let server = Server::new(event_loop.handle(), path.to_owned(), time_limit);
         let server = Rc::new(server);
         let tasks = [
             event_loop.create_task(server.clone().serve()),
-            event_loop.create_task(server.clone().watch()),
+            event_loop.create_task(server.clone().record_peak()),
         ];
         Running {
             event_loop,
@@ -48,7 +49,9 @@ impl Running {
         }
     }
 
-    /// Has the clients come for so long, and the server end with the last. Gives the clients' tally and what is held after it.
+    /// Runs the clients and the server for one round.
+    ///
+    /// It returns the clients' tally and the resources that are held after it.
     fn round(&self, plan: &Plan) -> (Tally, Held) {
         let (addr, plan) = (self.server.addr(), *plan);
         let clients = self.event_loop.run_in_executor(move || send(addr, &plan));
@@ -62,26 +65,27 @@ impl Running {
             String::from_utf8_lossy(&output.stderr)
         );
         let start = Instant::now();
-        turn_until(&self.event_loop, || {
+        run_until(&self.event_loop, || {
             let tasks = self.event_loop.stats().tasks;
             let is_over = tasks == OWN_TASKS && !self.server.is_awaited();
-            is_over || start.elapsed() > REST / 4
+            is_over || start.elapsed() > LAST_VISITS / 4
         });
         (Tally::parse(&said), Held::now(&self.event_loop))
     }
 }
 
-/// Gives the bytes that are allocated for it until the test's end, where it is kept back so long.
+/// Prints a report, and returns the bytes that the test harness allocates to capture it.
 fn print(report: &str) -> usize {
     let before = live();
     println!("{report}");
     live().saturating_sub(before)
 }
 
-/// A short round first, for what is made once and kept: then the other must leave no more.
+/// Runs a short round first, which creates what the process keeps. The other round must leave no
+/// more.
 #[track_caller]
 fn soak(plan: Plan) {
-    let _test = test_within(2 * (Duration::from_secs(plan.seconds) + REST));
+    let _test = test_within(2 * (Duration::from_secs(plan.seconds) + LAST_VISITS));
     let file = file();
     let _limit = Limit::set(plan.descriptors);
     let (allocated, alone) = (live(), threads());
@@ -115,13 +119,14 @@ fn soak(plan: Plan) {
         assert_eq!(held.tasks, OWN_TASKS, "tasks");
         assert_eq!(held.registered, 1, "the listener alone is in the poller");
     }
-    let kept = NEAR + KEPT * server.peak.get().tasks;
+    let kept = MAX_DIFFERENCE + KEPT * server.peak.get().tasks;
     assert!(after.live <= between.live + kept, "memory");
     check_outcomes(&plan, &clients, &server.tally, lost);
     drop((running, clients, more_clients, report));
-    // The end of a loop does not wait for its executor's threads, and what they have is theirs until they end.
+    // A dropped loop does not wait for its executor's threads. They keep their resources until they
+    // end.
     let start = Instant::now();
-    while threads() > alone && start.elapsed() < REST {
+    while threads() > alone && start.elapsed() < LAST_VISITS {
         thread::yield_now();
     }
     let left = live().saturating_sub(allocated + kept_back);

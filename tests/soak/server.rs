@@ -1,4 +1,4 @@
-//! The server: a task for each connection, and whatever it is asked for.
+//! The server: one task per connection, which serves every kind of request.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -15,14 +15,14 @@ use sendloop::{LoopHandle, Socket};
 use socket2::SockRef;
 
 use super::held::Held;
-use super::patience::{Patience, is_ready, out_of_time, was_ready};
 use super::request::{CONTENT, HEAD, LEN, REFUSED, Request, What};
 use super::tally::Tally;
+use super::time_limit::{TimeLimit, is_ready, time_out_error, was_ready};
 
-/// How long to leave the listener alone where there is no descriptor.
+/// The pause of the listener if there is no descriptor.
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
-/// A connection that nobody reads from holds what its buffers hold.
+/// The send buffer. A connection without a reader holds this much kernel memory.
 const SEND_BUFFER: usize = 16 << 10;
 
 /// As long as the system allows: of clients that find it full the kernel loses some.
@@ -30,15 +30,15 @@ const QUEUE: i32 = 16 << 10;
 
 const PIECE: usize = 4096;
 
-/// Where one of each is enough to know what is wrong.
-const MOST_PROBLEMS: usize = 20;
+/// The number of problems that the server records.
+const MAX_PROBLEMS: usize = 20;
 
 pub(super) struct Server {
     pub(super) event_loop: LoopHandle,
     pub(super) tally: Tally,
     pub(super) peak: Cell<Held>,
     problems: RefCell<Vec<String>>,
-    patience: Patience,
+    time_limit: TimeLimit,
     listener: Socket<TcpListener>,
     path: PathBuf,
     /// The same file, to take it out of the page cache.
@@ -46,9 +46,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(event_loop: LoopHandle, path: PathBuf, patience: Duration) -> Server {
+    pub(super) fn new(event_loop: LoopHandle, path: PathBuf, time_limit: Duration) -> Server {
         let file = File::open(&path).expect("the file");
-        let patience = Patience::new(event_loop.clone(), patience);
+        let time_limit = TimeLimit::new(event_loop.clone(), time_limit);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         SockRef::from(&listener)
             .listen(QUEUE)
@@ -58,7 +58,7 @@ impl Server {
             tally: Tally::default(),
             peak: Cell::default(),
             problems: RefCell::default(),
-            patience,
+            time_limit,
             listener: Socket::new(listener).expect("non-blocking"),
             path,
             file,
@@ -69,19 +69,19 @@ impl Server {
         self.listener.get_ref().local_addr().expect("bound")
     }
 
-    /// What must not have been.
+    /// Returns the recorded problems.
     pub(super) fn problems(&self) -> Vec<String> {
         self.problems.borrow().clone()
     }
 
     fn problem(&self, what: String) {
         let mut problems = self.problems.borrow_mut();
-        if problems.len() < MOST_PROBLEMS {
+        if problems.len() < MAX_PROBLEMS {
             problems.push(what);
         }
     }
 
-    /// Whether somebody waits to be accepted.
+    /// Returns whether a client waits in the listener's queue.
     pub(super) fn is_awaited(&self) -> bool {
         is_ready(&self.listener, PollFlags::IN)
     }
@@ -89,7 +89,7 @@ impl Server {
     pub(super) async fn serve(self: Rc<Self>) {
         loop {
             match self.event_loop.sock_accept(&self.listener).await {
-                Ok((sock, _)) => self.clone().welcome(sock),
+                Ok((sock, _)) => self.clone().spawn_connection(sock),
                 Err(error) => {
                     self.tally
                         .count("times without a descriptor to accept with");
@@ -102,8 +102,8 @@ impl Server {
         }
     }
 
-    /// Notes the most of what is held, and has the disk read now and then.
-    pub(super) async fn watch(self: Rc<Self>) {
+    /// Records the peak of held resources, and evicts the file now and then.
+    pub(super) async fn record_peak(self: Rc<Self>) {
         loop {
             let held = Held::now(&self.event_loop);
             self.peak.set(self.peak.get().max(held));
@@ -112,13 +112,13 @@ impl Server {
         }
     }
 
-    fn welcome(self: Rc<Self>, sock: Socket<TcpStream>) {
+    fn spawn_connection(self: Rc<Self>, sock: Socket<TcpStream>) {
         self.tally.count("accepted");
         let event_loop = self.event_loop.clone();
-        event_loop.create_task(Box::pin(async move { self.attend(sock).await }));
+        event_loop.create_task(Box::pin(async move { self.serve_connection(sock).await }));
     }
 
-    async fn attend(&self, sock: Socket<TcpStream>) {
+    async fn serve_connection(&self, sock: Socket<TcpStream>) {
         SockRef::from(&sock)
             .set_send_buffer_size(SEND_BUFFER)
             .expect("set");
@@ -138,7 +138,7 @@ impl Server {
         }
     }
 
-    /// What may go wrong, and what may not.
+    /// Records an error as expected or as a problem.
     fn note(&self, request: Option<Request>, error: io::Error) {
         let must_arrive = request.is_some_and(|request| request.must_arrive());
         let is_unread = request.is_none();
@@ -170,7 +170,7 @@ impl Server {
         while len < LEN {
             let rest = &mut bytes[len..];
             let receiving = self.event_loop.sock_recv_into(sock, rest);
-            match self.patience.with(sock, PollFlags::IN, receiving).await? {
+            match self.time_limit.with(sock, PollFlags::IN, receiving).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 received => len += received,
             }
@@ -180,13 +180,13 @@ impl Server {
 
     async fn send_all(&self, sock: &Socket<TcpStream>, bytes: &[u8]) -> io::Result<()> {
         let sending = self.event_loop.sock_sendall(sock, bytes);
-        self.patience.with(sock, PollFlags::OUT, sending).await
+        self.time_limit.with(sock, PollFlags::OUT, sending).await
     }
 
     async fn echo(&self, sock: &Socket<TcpStream>) -> io::Result<()> {
         loop {
             let receiving = self.event_loop.sock_recv(sock, PIECE);
-            let piece = self.patience.with(sock, PollFlags::IN, receiving).await?;
+            let piece = self.time_limit.with(sock, PollFlags::IN, receiving).await?;
             if piece.is_empty() {
                 return Ok(());
             }
@@ -198,7 +198,7 @@ impl Server {
         let mut rest = request.bytes();
         while !rest.is_empty() {
             let receiving = self.event_loop.sock_recv(sock, PIECE);
-            let piece = self.patience.with(sock, PollFlags::IN, receiving).await?;
+            let piece = self.time_limit.with(sock, PollFlags::IN, receiving).await?;
             if piece.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -242,7 +242,7 @@ impl Server {
         let transfer = self.event_loop.sock_sendfile(sock, &file);
         let transfer = transfer.offset(request.offset()).count(request.count());
         let transfer = transfer.prefetch(request.prefetch()).header(header);
-        let transfer = transfer.stall_timeout(self.patience.time);
+        let transfer = transfer.stall_timeout(self.time_limit.time);
         let result = match request.deadline() {
             None => Some(transfer.await),
             Some(deadline) => self.event_loop.wait_for(transfer, deadline).await.ok(),
@@ -250,7 +250,7 @@ impl Server {
         self.check_position(request, &result, &file);
         match result {
             Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(out_of_time(sock, PollFlags::OUT))
+                Err(time_out_error(sock, PollFlags::OUT))
             }
             Some(sent) => sent.map(drop),
             None => {
@@ -279,10 +279,10 @@ fn no_descriptor(error: &io::Error) -> bool {
 /// The file that is served.
 pub(super) fn file() -> tempfile::NamedTempFile {
     use std::io::Write;
-    // On a disk: what lives in memory is never read in, and may not know O_DIRECT.
+    // The file is on a disk. A file in memory needs no prefetch, and may not support O_DIRECT.
     let mut file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
     file.write_all(&CONTENT).expect("room");
-    // What is not written yet cannot be taken out of the page cache.
+    // The kernel cannot evict pages that are not written yet.
     file.as_file().sync_all().expect("written");
     file
 }

@@ -1,4 +1,4 @@
-//! How often what happened.
+//! Counts of outcomes by name.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! One client's visit: what it asks for, and how it behaves.
+//! One client's visit: its request and its behaviour.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -14,13 +14,13 @@ use super::plan::Pace;
 use super::reply::{Outcome, Reply};
 use super::request::{HEAD, LEN, Request, What};
 
-/// How often a client pauses that takes its time.
+/// The number of pauses of a slow client.
 const PAUSES: usize = 3;
 
 const PIECE: usize = 16 << 10;
 
 /// More than the server's, and the time that passes in the queue.
-const LONG_PATIENCE: Duration = Duration::from_secs(30);
+const LONG_TIME_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) struct Visit<'a> {
     event_loop: &'a LoopHandle,
@@ -30,7 +30,7 @@ pub(super) struct Visit<'a> {
     pace: Pace,
 }
 
-/// What is to be counted, and the bytes that came and were right.
+/// The name of the outcome, and the number of correct bytes.
 pub(super) type Counted = (&'static str, usize);
 
 impl<'a> Visit<'a> {
@@ -56,7 +56,7 @@ impl<'a> Visit<'a> {
         })
     }
 
-    /// Behaves. An error is the connection's end before the client had what it wanted.
+    /// Makes the visit. It fails if the connection ends before the client has its reply.
     pub(super) async fn behave(&mut self) -> io::Result<Counted> {
         match self.rng.u8(..100) {
             0..18 => self.read_all(false, false).await,
@@ -65,16 +65,16 @@ impl<'a> Visit<'a> {
             34..44 => self.stall().await,
             44..54 => self.leave_midway(true).await,
             54..62 => self.leave_midway(false).await,
-            62..67 => self.say_nothing().await,
-            67..71 => self.say_too_little().await,
+            62..67 => self.send_nothing().await,
+            67..71 => self.send_too_little().await,
             71..76 => self.turn_back(),
             76..90 => self.chat().await,
             90..95 => self.upload().await,
-            _ => self.be_given_up().await,
+            _ => self.let_server_cancel().await,
         }
     }
 
-    /// Says what is wrong and ends the process: the others' visits do not matter any more.
+    /// Prints the problem and ends the process, because the other visits no longer matter.
     fn fail(&self, what: &str) -> ! {
         eprintln!("seed {}: {what}", self.seed);
         exit(1);
@@ -96,7 +96,9 @@ impl<'a> Visit<'a> {
         self.event_loop.sleep(pause).await;
     }
 
-    /// Reads until so many bytes have come, or the end. Says whether the end was a reset, where it came.
+    /// Reads up to `enough` bytes or the end.
+    ///
+    /// At the end it returns whether that was a reset.
     async fn read(&mut self, reply: &mut Reply, enough: usize) -> Option<bool> {
         while reply.received() < enough {
             match self.event_loop.sock_recv(&self.sock, PIECE).await {
@@ -121,7 +123,7 @@ impl<'a> Visit<'a> {
         self.read(reply, enough).await
     }
 
-    /// The end comes after all that was asked for.
+    /// Reads everything, up to the end of the stream.
     async fn read_to_end(&mut self, reply: &mut Reply) -> Outcome {
         let was_reset = self.read(reply, usize::MAX).await;
         reply.outcome(was_reset == Some(true))
@@ -146,13 +148,13 @@ impl<'a> Visit<'a> {
         Ok((what, reply.received()))
     }
 
-    /// Reads a little, and then nothing until the server must have lost patience.
+    /// Reads a little, and then nothing until the server's time-out.
     async fn stall(&mut self) -> io::Result<Counted> {
         let request = self.random_request().of_all();
         let mut reply = self.ask(&request).await?;
         let enough = self.rng.usize(..4096);
         self.read(&mut reply, enough).await;
-        self.event_loop.sleep(self.pace.patience).await;
+        self.event_loop.sleep(self.pace.time_limit).await;
         self.pause().await;
         let what = match self.read_to_end(&mut reply).await {
             Outcome::Whole => "stalled with all in the buffers",
@@ -173,11 +175,13 @@ impl<'a> Visit<'a> {
         Ok((what, reply.received()))
     }
 
-    /// A connection of which the server's kernel has dropped its half in a full queue, with a SYN cookie, would never end: only
-    /// who sends something is told.
-    async fn say_nothing(&mut self) -> io::Result<Counted> {
+    /// Sends nothing and waits for the server's time-out.
+    ///
+    /// With a SYN cookie, the server's kernel may drop its half in a full queue. Only a client that
+    /// sends something learns of that.
+    async fn send_nothing(&mut self) -> io::Result<Counted> {
         let end = self.event_loop.sock_recv(&self.sock, 1);
-        match self.event_loop.wait_for(end, LONG_PATIENCE).await {
+        match self.event_loop.wait_for(end, LONG_TIME_LIMIT).await {
             Ok(end) => match end?.as_slice() {
                 [] => Ok(("silent", 0)),
                 _ => self.fail("an answer to no question"),
@@ -186,7 +190,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    async fn say_too_little(&mut self) -> io::Result<Counted> {
+    async fn send_too_little(&mut self) -> io::Result<Counted> {
         let bytes = self.random_request().encode();
         let some = &bytes[..self.rng.usize(1..LEN)];
         self.event_loop.sock_sendall(&self.sock, some).await?;
@@ -199,7 +203,7 @@ impl<'a> Visit<'a> {
         Ok(("turned back", 0))
     }
 
-    /// Has what it sends sent back, with pauses.
+    /// Sends bytes with pauses, and reads them back.
     async fn chat(&mut self) -> io::Result<Counted> {
         let request = Request::random(&mut self.rng, What::Echo).that_must_arrive();
         self.ask(&request).await?;
@@ -207,17 +211,17 @@ impl<'a> Visit<'a> {
         for said in all.chunks(all.len() / 8 + 1) {
             self.pause().await;
             let sent = self.event_loop.sock_sendall(&self.sock, said);
-            let (sent, heard) = join(sent, self.hear(said)).await;
+            let (sent, heard) = join(sent, self.read_once(said)).await;
             sent.and(heard)?;
         }
         self.sock.get_ref().shutdown(Shutdown::Write)?;
-        match self.say_nothing().await? {
+        match self.send_nothing().await? {
             ("silent", _) => Ok(("echoed", all.len())),
             unended => Ok(unended),
         }
     }
 
-    async fn hear(&self, said: &[u8]) -> io::Result<()> {
+    async fn read_once(&self, said: &[u8]) -> io::Result<()> {
         let mut rest = said;
         while !rest.is_empty() {
             let piece = self.event_loop.sock_recv(&self.sock, rest.len()).await?;
@@ -235,14 +239,14 @@ impl<'a> Visit<'a> {
         self.ask(&request).await?;
         let all = request.bytes();
         self.event_loop.sock_sendall(&self.sock, all).await?;
-        self.hear(HEAD).await?;
+        self.read_once(HEAD).await?;
         Ok(("uploaded", all.len()))
     }
 
-    /// The server gives up its transfer in the middle.
-    async fn be_given_up(&mut self) -> io::Result<Counted> {
+    /// The server cancels its transfer in the middle.
+    async fn let_server_cancel(&mut self) -> io::Result<Counted> {
         let millis = self.rng.u16(1..50);
-        let request = Request::random(&mut self.rng, What::File).given_up_after(millis);
+        let request = Request::random(&mut self.rng, What::File).cancel_after(millis);
         let mut reply = self.ask(&request).await?;
         self.read_slowly(&mut reply, HEAD.len() + request.bytes().len())
             .await;

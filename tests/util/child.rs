@@ -1,4 +1,4 @@
-//! Scenarios that run in a child process of their own, because they change the process.
+//! Scenarios that change their process, so each runs in a child process.
 #![allow(unsafe_code, reason = "signals are set and sent by libc alone")]
 #![allow(
     dead_code,
@@ -62,8 +62,8 @@ pub fn scenario(name: &str, scenario: fn()) -> Scenario {
     }
 }
 
-/// Tells the parent something, from the child.
-pub fn say(what: &str) {
+/// Prints a line for the parent, in the child.
+pub fn print_line(what: &str) {
     // One write, so that the test harness cannot write in between.
     let line = format!("\n{MARK}{what}\n");
     let mut out = std::io::stdout().lock();
@@ -72,9 +72,9 @@ pub fn say(what: &str) {
 }
 
 impl Scenario {
-    /// Waits until the child says exactly this.
+    /// Waits until the child prints exactly this line.
     #[track_caller]
-    pub fn says(&mut self, what: &str) {
+    pub fn expect_line(&mut self, what: &str) {
         let mut line = String::new();
         while self.lines.read_line(&mut line).expect("readable") > 0 {
             if let Some(said) = line.trim_end().strip_prefix(MARK) {
@@ -83,7 +83,7 @@ impl Scenario {
             }
             line.clear();
         }
-        panic!("the child ended and did not say {what:?}");
+        panic!("the child ended without {what:?}");
     }
 
     /// Sends `signal` to the child and waits until one of its threads has taken it.

@@ -19,13 +19,15 @@ use crate::util::content;
 pub fn warm(len: usize) -> File {
     let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary file");
     file.write_all(&content(0, len)).expect("room");
-    // What is not written to the disk yet cannot leave the page cache.
+    // The kernel cannot evict pages that are not written yet.
     fdatasync(&file).expect("written");
     file
 }
 
-/// A file on the disk, not in the page cache. The kernel reads nothing ahead of it: from a disk that is quick enough all would be there
-/// after the first look.
+/// Creates a file on the disk whose pages are not in the page cache.
+///
+/// The advice turns the kernel's readahead off. With it, a fast disk would read the whole file
+/// after the first probe.
 pub fn cold(len: usize) -> File {
     let file = warm(len);
     evict(&file, 0, len);
@@ -33,19 +35,20 @@ pub fn cold(len: usize) -> File {
     file
 }
 
-/// Has so many bytes from `offset` on leave the page cache. Those of a file that was sent over TCP may stay: the kernel puts off the
-/// freeing of buffers that refer to them, until the processor has other traffic.
+/// Evicts a range from the page cache.
+///
+/// Pages that were sent over TCP may stay for a while, because the kernel frees its buffers lazily.
 pub fn evict(file: &File, offset: usize, len: usize) {
     let range = NonZeroU64::new(len as u64);
     let start = Instant::now();
-    // Or each look below would have megabytes of what has left read in again: as many as the disk is set to.
+    // Without this advice, each probe below would make the kernel read megabytes ahead.
     fadvise(file, 0, None, Advice::Random).expect("advice");
     loop {
         fadvise(file, offset as u64, range, Advice::DontNeed).expect("advice");
-        // The kernel keeps pages that are in use just then, as by its own watching of memory. A look has its page read in, so
-        // these are others than those that a transfer looks at.
-        let mut looks = (offset + (64 << 10).min(len / 2)..offset + len).step_by(128 << 10);
-        if !looks.any(|at| is_resident(file, at)) {
+        // The kernel keeps pages that are in use. A probe makes the kernel read its page, so these
+        // offsets differ from those that a transfer probes.
+        let mut probes = (offset + (64 << 10).min(len / 2)..offset + len).step_by(128 << 10);
+        if !probes.any(|at| is_resident(file, at)) {
             break;
         }
         let waited = start.elapsed();
@@ -58,4 +61,15 @@ fn is_resident(file: &File, offset: usize) -> bool {
     let mut byte = [0];
     let room = &mut [IoSliceMut::new(&mut byte)];
     preadv2(file, room, offset as u64, ReadWriteFlags::NOWAIT).is_ok()
+}
+
+/// Returns the bytes that this thread has read from a disk so far.
+///
+/// It returns `None` if the kernel does not count them.
+pub fn read_from_disk() -> Option<u64> {
+    let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+    let read = counts
+        .lines()
+        .find_map(|line| line.strip_prefix("read_bytes: "))?;
+    read.parse().ok()
 }

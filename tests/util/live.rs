@@ -1,4 +1,4 @@
-//! The system's allocator, which counts what is not given back.
+//! An allocator that counts the live bytes.
 #![allow(unsafe_code, reason = "an allocator is unsafe to implement")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -26,7 +26,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// How many bytes are allocated now.
+/// Returns the number of allocated bytes.
 pub(crate) fn live() -> usize {
     LIVE.load(Ordering::Relaxed)
 }

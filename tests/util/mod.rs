@@ -1,5 +1,5 @@
-//! What the tests share: a guard that counts and watches, files whose content shows a repeat or a gap, sockets with small
-//! buffers, and peers on threads of their own.
+//! Helpers for the tests: a guard, files with known content, sockets with small buffers, peer
+//! threads.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -14,30 +14,47 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use sendloop::{Loop, Socket};
 use socket2::SockRef;
 
-/// Calls a function where it is dropped.
-pub struct AtEnd<F: FnMut()>(pub F);
+/// Calls a function on drop.
+pub struct CallOnDrop<F: FnMut()>(pub F);
 
-impl<F: FnMut()> Drop for AtEnd<F> {
+impl<F: FnMut()> Drop for CallOnDrop<F> {
     fn drop(&mut self) {
         (self.0)();
     }
 }
 
 /// As a waker it does nothing but that.
-impl<F: FnMut() + Send + Sync + 'static> Wake for AtEnd<F> {
+impl<F: FnMut() + Send + Sync + 'static> Wake for CallOnDrop<F> {
     fn wake(self: Arc<Self>) {}
 }
 
-/// Numbers that look random, the same in each run.
+/// A waker that counts its wake-ups.
+#[derive(Default)]
+pub struct WakeCount(AtomicUsize);
+
+impl WakeCount {
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for WakeCount {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A generator of pseudo-random numbers with a fixed seed.
 pub struct Random(pub u64);
 
 impl Random {
@@ -50,7 +67,7 @@ impl Random {
     }
 }
 
-/// One byte more than a round size: what is sent last is sent alone.
+/// One byte more than a round size, so that the last byte is sent alone.
 pub const ODD: usize = (256 << 10) + 1;
 
 /// A pipe's end to read from and its end to write to.
@@ -62,8 +79,10 @@ pub fn pipe() -> (File, File) {
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Held by each test: no other test of the binary runs meanwhile, open descriptors are counted before and after, and what
-/// hangs is ended.
+/// A guard that each test holds.
+///
+/// It lets one test of the binary run at a time, compares the open descriptors before and after,
+/// and aborts a hung test.
 pub struct Test {
     descriptors: usize,
     done: Arc<AtomicBool>,
@@ -76,23 +95,23 @@ pub fn test() -> Test {
 }
 
 /// The same for one that may take so long.
-pub fn test_within(patience: Duration) -> Test {
+pub fn test_within(time_limit: Duration) -> Test {
     let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let done = Arc::new(AtomicBool::new(false));
     let seen = done.clone();
     let name = thread::current().name().unwrap_or("a test").to_owned();
-    let patience = patience.max(least_patience());
+    let time_limit = time_limit.max(min_time_limit());
     thread::spawn(move || {
         let start = Instant::now();
         while !seen.load(Ordering::Relaxed) {
             thread::park_timeout(Duration::from_millis(100));
-            if start.elapsed() > patience {
+            if start.elapsed() > time_limit {
                 eprintln!("{name} hangs");
                 std::process::abort();
             }
         }
     });
-    // The C library opens one for a moment where a thread gives memory back, as that of the last test may just now.
+    // The C library opens a descriptor for a moment when an ending thread returns memory.
     let descriptors = (0..3).map(|_| descriptors()).min();
     Test {
         descriptors: descriptors.expect("three counts"),
@@ -101,8 +120,9 @@ pub fn test_within(patience: Duration) -> Test {
     }
 }
 
-/// How long any test may take, where the environment says so: each instruction is watched there.
-pub fn least_patience() -> Duration {
+/// Returns the least time limit of a test from the environment. Valgrind and the sanitizers are
+/// slow.
+pub fn min_time_limit() -> Duration {
     let seconds = std::env::var("SENDLOOP_TEST_SECONDS").ok();
     let seconds = seconds.map(|text| text.parse().expect("a number of seconds"));
     Duration::from_secs(seconds.unwrap_or(0))
@@ -114,7 +134,7 @@ impl Drop for Test {
         if thread::panicking() {
             return;
         }
-        // A thread of the executor may still be ending a read that was given up.
+        // An executor thread may still run the read of a cancelled transfer.
         let start = Instant::now();
         while descriptors() != self.descriptors && start.elapsed() < Duration::from_secs(10) {
             thread::yield_now();
@@ -123,7 +143,7 @@ impl Drop for Test {
     }
 }
 
-/// How many descriptors this process has open.
+/// Returns the number of open descriptors of this process.
 pub fn descriptors() -> usize {
     let folder = if cfg!(target_os = "linux") {
         "/proc/self/fd"
@@ -133,8 +153,9 @@ pub fn descriptors() -> usize {
     fs::read_dir(folder).expect("a folder of them").count()
 }
 
-/// CPU time that this thread has used, and time for which it could have run while the system ran others. Only Linux tells; both
-/// are 0 elsewhere.
+/// Returns the CPU time of this thread, and the time for which it was ready but did not run.
+///
+/// Both are 0 on systems other than Linux.
 pub fn thread_times() -> (Duration, Duration) {
     if cfg!(not(target_os = "linux")) {
         return (Duration::ZERO, Duration::ZERO);
@@ -144,6 +165,12 @@ pub fn thread_times() -> (Duration, Duration) {
     let mut fields = text.split(' ').map(nanos);
     let mut next = || fields.next().expect("a field");
     (next(), next())
+}
+
+/// Returns the CPU time that this thread has used. The call needs no descriptor.
+pub fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// `len` bytes from `offset` on, of content that has no period shorter than 2^61 bytes.
@@ -187,7 +214,9 @@ pub fn tcp() -> (TcpStream, TcpStream) {
     (one, listener.accept().expect("accepted").0)
 }
 
-/// Two connected TCP streams with buffers of 4 KiB, as far as the kernel goes along, the first as a socket of a loop.
+/// Returns two connected TCP streams with small buffers, the first one as a socket of a loop.
+///
+/// The tests ask for 4 KiB; the kernel may use more.
 pub fn narrow_tcp() -> (Socket<TcpStream>, TcpStream) {
     let (near, far) = tcp();
     SockRef::from(&near)
@@ -212,17 +241,17 @@ pub fn narrow_unix() -> (Socket<UnixStream>, UnixStream) {
     (near, far)
 }
 
-/// Reads all that comes, on a thread.
+/// Reads everything on a thread.
 pub fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut all = Vec::new();
-        // A reset ends it as the end does: what came before it is what came.
+        // A reset ends the stream, too. The bytes before it count.
         let _ = from.read_to_end(&mut all);
         all
     })
 }
 
-/// Reads what is there by now, up to the end of the stream that the test has closed.
+/// Reads the available bytes, up to the end of the stream that the test has closed.
 pub fn read_rest(mut from: impl Read) -> Vec<u8> {
     let mut all = Vec::new();
     let _ = from.read_to_end(&mut all);
@@ -233,8 +262,9 @@ pub fn new_loop() -> Loop {
     Loop::new().expect("a loop")
 }
 
-/// A loop that ends the process at a panic of which it would tell its exception handler: what a test asserts in a destructor, or in
-/// a task whose result nobody takes, is not to be lost.
+/// Returns a loop whose exception handler aborts the process.
+///
+/// So no failed assertion in a destructor or a detached task is lost.
 pub fn strict_loop() -> Loop {
     let event_loop = new_loop();
     event_loop.set_exception_handler(|context| {
@@ -244,15 +274,22 @@ pub fn strict_loop() -> Loop {
     event_loop
 }
 
-/// Takes turns until `done`, without waiting longer than a few milliseconds in one.
+/// Runs one iteration of the loop without waiting.
 #[track_caller]
-pub fn turn_until(event_loop: &Loop, mut done: impl FnMut() -> bool) {
+pub fn run_iteration(event_loop: &Loop) {
+    let ran = event_loop.run_once(Some(Duration::ZERO));
+    ran.expect("an iteration");
+}
+
+/// Runs iterations until `done`, each with a timeout of a few milliseconds.
+#[track_caller]
+pub fn run_until(event_loop: &Loop, mut done: impl FnMut() -> bool) {
     while !done() {
         event_loop
             .run_once(Some(Duration::from_millis(5)))
-            .expect("a turn");
+            .expect("an iteration");
     }
 }
 
-/// Whether sendfile is answered with ENOSYS throughout, as a second run of the tests has it.
+/// True if sendfile(2) always fails with ENOSYS, as in the second run of the tests.
 pub const FORCED_FALLBACK: bool = cfg!(sendloop_force_fallback);

@@ -1,18 +1,20 @@
-//! A file system whose reads take as long as a test says: one file, served over FUSE.
+//! A file system with slow reads: one file, served over FUSE.
 //!
-//! # Who serves
+//! # The server
 //!
-//! A process of its own: this test binary once more, running the one test below. A process that serves itself can hang for ever.
-//! Its threads are killed in any order when it ends, and one that waits for an answer cannot be killed (fs/fuse/dev.c,
-//! `request_wait_answer`), so the thread that would answer may be gone and the device stay open.
+//! The server is another process: this test binary again, which runs the one test below. A process
+//! that serves itself can hang without end. The kernel kills its threads in any order, and a thread
+//! that waits for a reply cannot be killed (fs/fuse/dev.c, `request_wait_answer`). So the serving
+//! thread may be gone while the device stays open.
 //!
-//! # Nothing stays behind
+//! # Cleanup
 //!
-//! The file system is mounted, opened and detached at once: no mount is left to be undone. It lives as long as a descriptor of it
-//! is open, so it ends with the test, also by a panic or a kill; the server's next request then is the end. Where the server dies
-//! first, the kernel fails what was asked of it.
+//! The test mounts, opens and detaches the file system at once, so no mount is left. The file
+//! system lives as long as one of its descriptors, so it ends with the test, also after a panic or
+//! a kill. The server's next request then reports the end. If the server dies first, the kernel
+//! fails the pending requests.
 //!
-//! It takes root and `/dev/fuse`.
+//! It needs root and `/dev/fuse`.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -39,33 +41,37 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::util::content;
 
-/// How the server is told what to serve.
+/// The variable with the parameters of the server.
 const SERVE: &str = "SENDLOOP_SLOW_FS";
 
 const FILE: INodeNo = INodeNo(2);
-/// How many reads of the other were served, in decimal.
+/// The file with the number of served reads, in decimal.
 const READS: INodeNo = INodeNo(3);
 
-/// Names and sizes are asked for once: what is slow is reading, and nothing else may wait for the server, unless a test says so.
-const FOR_EVER: Duration = Duration::from_secs(1 << 20);
+/// The time for which the kernel caches names and sizes.
+///
+/// Only reads are slow, and nothing else waits for the server, unless a test asks for it.
+const CACHE_TIME: Duration = Duration::from_secs(1 << 20);
 
-/// Whether the pages of the file are kept by the kernel.
+/// How the kernel caches the pages of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pages {
-    /// They are, until the file is opened the next time: each `open` finds it cold, and makes it cold for all who have it open.
+    /// The kernel caches pages until the next `open`, which evicts them for all open files.
     Cached,
     /// `FOPEN_DIRECT_IO`: every read is a request.
     Direct,
 }
 
-/// One slow file of [`content`]. Dropped, it waits until the last descriptor of the file is closed, but not for long.
+/// One slow file of [`content`].
+///
+/// Its drop waits for a limited time until the last descriptor of the file is closed.
 #[derive(Debug)]
 pub struct SlowFs {
     root: Option<OwnedFd>,
     server: Child,
 }
 
-/// Whether there can be such file systems here. Says so where there cannot.
+/// Returns whether this machine supports such file systems. It prints the reason if not.
 pub fn available() -> bool {
     let available = rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists();
     if !available {
@@ -82,7 +88,7 @@ impl SlowFs {
         SlowFs::serving(&format!("{len} {} {direct} 0", delay.as_nanos()))
     }
 
-    /// One where `delay` is what it takes to be told the file's size too, each time, and the file system's kind.
+    /// Mounts a file system on which `delay` also applies to each query of the size and the kind.
     #[track_caller]
     pub fn mount_slow_throughout(len: u64, delay: Duration) -> SlowFs {
         let delay = delay.as_nanos();
@@ -110,7 +116,7 @@ impl SlowFs {
         }
     }
 
-    /// Where the file is; for other processes too.
+    /// Returns the file's path, which works for other processes, too.
     pub fn path(&self) -> PathBuf {
         self.named("file")
     }
@@ -119,8 +125,10 @@ impl SlowFs {
         File::open(self.path()).expect("the file")
     }
 
-    /// How many read requests were served by now. Linux 6.18 asks for 128 KiB with one and reads ahead where pages are kept (a cold
-    /// MiB is 8 requests and takes 4 delays), and for up to 1 MiB where they are not.
+    /// Returns the number of served read requests.
+    ///
+    /// Linux 6.18 asks for 128 KiB per request with cached pages, and reads ahead: a cold MiB is 8
+    /// requests and takes 4 delays. Without cached pages it asks for up to 1 MiB.
     pub fn reads(&self) -> u64 {
         let reads = fs::read_to_string(self.named("reads")).expect("the count");
         reads.parse().expect("a number")
@@ -169,7 +177,7 @@ fn mount_detached(device: &File) -> io::Result<OwnedFd> {
     Ok(root?)
 }
 
-/// The server, where [`SlowFs::mount`] has started it. Among the other tests it does nothing.
+/// Runs the server if [`SlowFs::mount`] has started it. Otherwise it does nothing.
 #[test]
 fn serve() {
     let Ok(serve) = env::var(SERVE) else { return };
@@ -185,12 +193,12 @@ fn serve() {
     let stdin = io::stdin();
     let device = stdin.as_fd().try_clone_to_owned().expect("the device");
     let mut config = Config::default();
-    // Reads that the kernel makes at once are slept through at once, and nothing else waits behind them.
+    // Each thread sleeps through one read, so concurrent reads do not wait for each other.
     config.n_threads = Some(16);
     let session = Session::from_fd(served, device, SessionACL::Owner, config).expect("a session");
     let served = session.spawn().expect("threads").join();
     if let Err(error) = served {
-        // What a thread hears that asks for the next request at the moment of the end.
+        // The kernel returns this to a thread that asks for a request at the moment of the end.
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted, "{error}");
     }
 }
@@ -199,7 +207,7 @@ struct Served {
     len: u64,
     delay: Duration,
     direct: bool,
-    /// What it takes to tell the size and the kind.
+    /// The delay of queries of the size and the kind.
     attributes: Duration,
     reads: AtomicU64,
 }
@@ -233,12 +241,12 @@ impl Served {
     /// For how long the size need not be asked for again.
     fn valid(&self) -> Duration {
         match self.attributes {
-            Duration::ZERO => FOR_EVER,
+            Duration::ZERO => CACHE_TIME,
             _ => Duration::ZERO,
         }
     }
 
-    /// What a read of the file gives, the delay later.
+    /// Returns the bytes of a read after the delay.
     fn read_slowly(&self, offset: u64, size: u32) -> Vec<u8> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         thread::sleep(self.delay);
@@ -251,7 +259,7 @@ impl Filesystem for Served {
     fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match name.to_str() {
             Some("file") => reply.entry(&self.valid(), &self.attr(FILE), Generation(0)),
-            Some("reads") => reply.entry(&FOR_EVER, &self.attr(READS), Generation(0)),
+            Some("reads") => reply.entry(&CACHE_TIME, &self.attr(READS), Generation(0)),
             _ => reply.error(Errno::ENOENT),
         }
     }
@@ -262,7 +270,7 @@ impl Filesystem for Served {
                 thread::sleep(self.attributes);
                 reply.attr(&self.valid(), &self.attr(ino));
             }
-            _ => reply.attr(&FOR_EVER, &self.attr(ino)),
+            _ => reply.attr(&CACHE_TIME, &self.attr(ino)),
         }
     }
 

@@ -1,17 +1,12 @@
-//! What the tests of sockets share.
+//! Helpers for the tests of sockets.
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::run_iteration;
 use sendloop::{Loop, LoopHandle, Socket, Task};
-
-/// One turn, without waiting.
-#[track_caller]
-pub fn turn(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
-}
 
 /// A socket of a loop and a blocking stream.
 pub fn pair() -> (Rc<Socket<UnixStream>>, UnixStream) {
@@ -29,11 +24,11 @@ pub fn receiver<T: AsFd + 'static>(
     let (handle, from) = (event_loop.handle(), from.clone());
     let task = event_loop
         .create_task(async move { handle.sock_recv(&from, most).await.expect("received") });
-    turn(event_loop);
+    run_iteration(event_loop);
     task
 }
 
-/// What a task received; one that hangs fails.
+/// Returns the bytes that a task received. It panics if the task hangs.
 #[track_caller]
 pub fn result(event_loop: &Loop, task: Task<Vec<u8>>) -> Vec<u8> {
     let waited = event_loop.wait_for(task, Duration::from_secs(10));
@@ -44,7 +39,7 @@ pub fn result(event_loop: &Loop, task: Task<Vec<u8>>) -> Vec<u8> {
 /// One byte more than 2 MiB.
 pub const LARGE: usize = (2 << 20) + 1;
 
-/// All that comes until the end, in pieces of at most so many bytes.
+/// Reads everything up to the end of the stream, in pieces of limited size.
 pub async fn read_all<T: AsFd>(event_loop: &LoopHandle, from: &Socket<T>, piece: usize) -> Vec<u8> {
     let mut all = Vec::new();
     loop {

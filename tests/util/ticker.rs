@@ -1,4 +1,4 @@
-//! A task that wants to run each millisecond, and tells how late it was.
+//! A task that runs each millisecond and records its lateness.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,15 +19,17 @@ pub struct Ticker {
 impl Ticker {
     pub fn start(event_loop: &Loop) -> Ticker {
         let late = Rc::new(RefCell::new(Vec::new()));
-        let (handle, told) = (event_loop.handle(), late.clone());
+        let (handle, recorded) = (event_loop.handle(), late.clone());
         let task = event_loop.create_task(async move {
             loop {
                 let (_, others) = thread_times();
                 let due = Instant::now() + TICK;
                 handle.sleep(TICK).await;
-                // What the system gave to other programs meanwhile is not the loop's.
+                // The time in which the kernel ran other programs does not count against the loop.
                 let others = thread_times().1 - others;
-                told.borrow_mut().push(due.elapsed().saturating_sub(others));
+                recorded
+                    .borrow_mut()
+                    .push(due.elapsed().saturating_sub(others));
             }
         });
         Ticker { late, task }

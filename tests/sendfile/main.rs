@@ -1,0 +1,55 @@
+//! `sock_sendfile` and `try_sendfile`.
+
+#[cfg(target_os = "linux")]
+#[path = "../util/disk.rs"]
+mod disk;
+#[cfg(target_os = "linux")]
+#[path = "../util/mounts.rs"]
+mod mounts;
+#[cfg(target_os = "linux")]
+#[path = "../util/slow_fs.rs"]
+mod slow_fs;
+#[path = "../util/mod.rs"]
+mod util;
+
+mod cancel;
+mod conduct;
+mod content;
+mod errors;
+mod header;
+mod limits;
+#[cfg(target_os = "linux")]
+mod midway;
+#[cfg(target_os = "linux")]
+mod page_cache;
+mod position;
+#[cfg(target_os = "linux")]
+mod prefetch;
+#[cfg(target_os = "linux")]
+mod probe_cost;
+#[cfg(target_os = "linux")]
+mod probes;
+#[cfg(target_os = "linux")]
+mod regressions;
+#[cfg(target_os = "linux")]
+mod slow_file_system;
+#[cfg(target_os = "linux")]
+mod slow_server;
+mod try_sendfile;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use sendloop::{Loop, Socket, Task};
+
+/// Starts a task that sends the whole file and then drops the socket.
+fn start_transfer<T: AsFd + 'static>(
+    event_loop: &Loop,
+    near: Socket<T>,
+    file: &Rc<File>,
+) -> Task<io::Result<u64>> {
+    let (handle, file) = (event_loop.handle(), file.clone());
+    event_loop.create_task(async move { handle.sock_sendfile(&near, &file).await })
+}

@@ -1,0 +1,43 @@
+//! Sockets that are bound to ports which the kernel chooses.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses a part of this"
+)]
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Socket as Plain, Type};
+
+/// Two loopback addresses, one of each family, with a port that the kernel chooses.
+pub fn loopbacks() -> [SocketAddr; 2] {
+    ["127.0.0.1:0", "[::1]:0"].map(|text| text.parse().expect("an address"))
+}
+
+/// A bound socket, which does not listen yet.
+#[track_caller]
+pub fn bound(addr: SocketAddr, kind: Type) -> (Plain, SocketAddr) {
+    let sock = Plain::new(Domain::for_address(addr), kind, None).expect("a socket");
+    sock.bind(&addr.into()).expect("a port");
+    let addr = sock.local_addr().expect("bound").as_socket();
+    (sock, addr.expect("an IP address"))
+}
+
+/// A port whose queue is full: connections to it stay in progress. The streams fill the queue.
+pub fn full_port() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
+    let (listener, addr) = bound(loopbacks()[0], Type::STREAM);
+    listener.listen(0).expect("bound");
+    let brief = Duration::from_millis(50);
+    let fill = || TcpStream::connect_timeout(&addr, brief).ok();
+    let filling = std::iter::from_fn(fill).collect();
+    (listener.into(), addr, filling)
+}
+
+/// The error of the first address in an error of `connect`.
+#[track_caller]
+pub fn first_cause(error: &std::io::Error) -> &std::io::Error {
+    let first = error.get_ref().and_then(|error| error.source());
+    let first = first.and_then(|first| first.downcast_ref());
+    first.expect("the error of the first address")
+}
