@@ -162,7 +162,7 @@ impl Builder {
             .subscribe(&clock_waker)
             .inspect_err(|_| drop(inbox.close()))?;
         let run_queue = RunQueue::new(inbox.id(), clock_waker.clone());
-        let threads = self.executor_threads.unwrap_or_else(Pool::usual_threads);
+        let threads = self.executor_threads.unwrap_or_else(Pool::default_threads);
         let inner = Inner {
             tasks: Rc::new(Tasks::new(run_queue.clone())),
             run_queue,

@@ -20,7 +20,7 @@ use crate::error::drop_bounded;
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
 use crate::reactor::{Attachment, Direction};
-use crate::run_queue::{Callback, DROPPED};
+use crate::run_queue::{Callback, DROPPING_CALLBACK};
 
 /// A callback that is called for each event, until it is cancelled.
 struct FdCallback {
@@ -89,7 +89,7 @@ impl Callback for FdCallback {
         // In this order: the callback may own the descriptor, which leaves the poller before it is closed.
         drop(self.attachment.take());
         if let Some(body) = self.body.take() {
-            drop_bounded(Kind::Cancel, DROPPED, body);
+            drop_bounded(Kind::Cancel, DROPPING_CALLBACK, body);
         }
     }
 

@@ -122,10 +122,10 @@ impl Inner {
             match message {
                 Message::Call(callback, location) => {
                     self.run_queue
-                        .push(Rc::new(Call::made_at(location, callback)));
+                        .push(Rc::new(Call::with_location(location, callback)));
                 }
-                Message::Wake(number) => self.run_queue.wake(number),
-                Message::Wakeup => {}
+                Message::WakeTask(number) => self.run_queue.wake(number),
+                Message::WakeLoop => {}
                 Message::Stop => self.stopping.set(true),
             }
         }

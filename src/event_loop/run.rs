@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::iteration::Driver;
 use super::{Builder, Inner, Loop, LoopHandle};
 use crate::error::INHERITED;
-use crate::nesting::Fresh;
+use crate::nesting::SeparateLevels;
 use crate::reactor::{RETRY_INTERVAL, shorter};
 use crate::run_queue::Runnable;
 use crate::task::PromiseFuture;
@@ -175,7 +175,7 @@ fn poll_interrupt(interrupt: &mut Option<PromiseFuture<()>>, cx: &mut Context<'_
 /// The time in which a loop is in one of its running methods.
 struct Running<'a>(
     &'a Inner,
-    #[expect(dead_code, reason = "its end is its use")] Fresh,
+    #[expect(dead_code, reason = "its end is its use")] SeparateLevels,
 );
 
 impl Drop for Running<'_> {
@@ -453,7 +453,7 @@ impl Loop {
         drop(inherited);
         self.inner.running.set(true);
         self.inner.run_queue.notify_next(false);
-        Running(&self.inner, Fresh::enter())
+        Running(&self.inner, SeparateLevels::enter())
     }
 }
 

@@ -355,7 +355,7 @@ impl Remote {
         let location = Location::caller();
         self.call_soon_threadsafe(move || {
             if let Some(event_loop) = get_running_loop() {
-                let callback = Rc::new(Call::made_at(location, callback));
+                let callback = Rc::new(Call::with_location(location, callback));
                 event_loop.add_timer(event_loop.deadline(delay), callback);
             }
         })

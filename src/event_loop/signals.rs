@@ -15,7 +15,7 @@ use super::LoopHandle;
 use crate::error::{drop_bounded, wake};
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
-use crate::run_queue::{Call, Callback, DROPPED, RunQueue};
+use crate::run_queue::{Call, Callback, DROPPING_CALLBACK, RunQueue};
 use crate::slots::{Key, Slots};
 use crate::sys::signal::{self, SignalSlot};
 use crate::task::{Promise, PromiseFuture};
@@ -54,7 +54,7 @@ impl Signals {
             let Some((body, location)) = self.handlers.borrow().get(&signal).cloned() else {
                 continue;
             };
-            run_queue.push(Rc::new(Call::made_at(location, move || {
+            run_queue.push(Rc::new(Call::with_location(location, move || {
                 // A handler that runs the loop from inside itself does not get its own next signal
                 // there.
                 if let Ok(mut body) = body.try_borrow_mut() {
@@ -172,7 +172,7 @@ impl LoopHandle {
         let entry = (body, Location::caller());
         let handlers = &self.inner.signals.handlers;
         let before = handlers.borrow_mut().insert(signal, entry);
-        drop_bounded(Kind::Cancel, DROPPED, before);
+        drop_bounded(Kind::Cancel, DROPPING_CALLBACK, before);
         Ok(())
     }
 
@@ -198,7 +198,7 @@ impl LoopHandle {
             return false;
         }
         self.inner.signals.release(signal);
-        drop_bounded(Kind::Cancel, DROPPED, body);
+        drop_bounded(Kind::Cancel, DROPPING_CALLBACK, body);
         true
     }
 

@@ -12,7 +12,7 @@ use super::handle::Join;
 use crate::error::{TaskError, wake};
 use crate::exceptions::{ExceptionContext, Exceptions};
 use crate::nesting::{self, Kind};
-use crate::run_queue::{Callback, RunQueue, Step, Stepped, TaskHeader};
+use crate::run_queue::{Callback, RunQueue, Step, StepOutcome, TaskHeader};
 use crate::sys::task_cell::{FutureOrOutput, WithHeader};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,10 +117,10 @@ type CellOf<F> = FutureOrOutput<F, TaskResult<<F as Future>::Output>>;
 type TaskResult<T> = Result<T, TaskError>;
 
 impl<F: Future + 'static> Step for TaskCell<F> {
-    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> Stepped {
+    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> StepOutcome {
         let state = self.get_ref().head();
         if state.phase.get() != Phase::Idle {
-            return Stepped::Task;
+            return StepOutcome::Done;
         }
         state.phase.set(Phase::Running);
         let (mut value, cx) = (None, &mut Context::from_waker(waker));
@@ -145,7 +145,7 @@ impl<F: Future + 'static> Step for TaskCell<F> {
             (None, Ok(())) if state.phase.get() == Phase::Running => state.phase.set(Phase::Idle),
             (None, Ok(())) => end(self, header, TaskError::cancelled()),
         }
-        Stepped::Task
+        StepOutcome::Done
     }
 
     fn cancel(self: Pin<&Self>, header: &TaskHeader) -> bool {
@@ -218,7 +218,7 @@ fn settle<F: Future + 'static>(
         cell.set(result);
     }
     // In between no code of the user's runs: a link finds its task until the task has ended.
-    state.run_queue.dismiss(header);
+    state.run_queue.unregister(header);
     state.end(cancelled, panicked);
     if state.detached.get() {
         dispose::<F>(state, header, &cell);

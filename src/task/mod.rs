@@ -40,7 +40,7 @@ pub(crate) use promise::promise;
 pub use promise::{Promise, PromiseFuture};
 
 use crate::remote;
-use crate::run_queue::{self, RunQueue, Runnable, Step, Stepped, TaskHeader};
+use crate::run_queue::{self, RunQueue, Runnable, Step, StepOutcome, TaskHeader};
 use crate::sys::task_cell::{FutureOrOutput, WithHeader};
 use crate::sys::waker::{self, WakesNumber};
 use cell::{TaskCell, TaskState};
@@ -60,8 +60,8 @@ impl WakesNumber for TaskWaker {
 struct Root;
 
 impl Step for Root {
-    fn step(self: Pin<&Self>, _: &TaskHeader, _: &Waker) -> Stepped {
-        Stepped::Root
+    fn step(self: Pin<&Self>, _: &TaskHeader, _: &Waker) -> StepOutcome {
+        StepOutcome::PollRoot
     }
 
     fn cancel(self: Pin<&Self>, _: &TaskHeader) -> bool {
@@ -87,7 +87,7 @@ impl Tasks {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.run_queue.tasks()
+        self.run_queue.task_count()
     }
 
     pub(crate) fn steps(&self) -> u64 {
@@ -106,7 +106,7 @@ impl Tasks {
             self.run_queue.register(&task);
             task.as_ref().body().cancel(task.head());
         } else {
-            self.run_queue.admit(task.clone());
+            self.run_queue.register_and_queue(task.clone());
         }
         Task::new(task)
     }
@@ -115,21 +115,21 @@ impl Tasks {
     #[track_caller]
     pub(crate) fn create_root(&self) -> Runnable {
         let root: Runnable = WithHeader::pin(TaskHeader::new(), Root);
-        self.run_queue.admit(root.clone());
+        self.run_queue.register_and_queue(root.clone());
         root
     }
 
     pub(crate) fn remove_root(&self, root: &Runnable) {
-        self.run_queue.dismiss(root.head());
+        self.run_queue.unregister(root.head());
     }
 
     /// Polls a task once, or has `root` polled, and says what it was. One that has ended meanwhile was in the line for nothing.
     pub(crate) fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) -> &'static str {
         if let Some(key) = task.head().key() {
-            let waker = waker::of_number::<TaskWaker>(self.run_queue.id().number(key));
+            let waker = waker::of_number::<TaskWaker>(self.run_queue.id().waker_number(key));
             match task.as_ref().body().step(task.head(), &waker) {
-                Stepped::Task => self.steps.set(self.steps.get() + 1),
-                Stepped::Root => {
+                StepOutcome::Done => self.steps.set(self.steps.get() + 1),
+                StepOutcome::PollRoot => {
                     root(&waker);
                     return "run_until_complete";
                 }
