@@ -1,6 +1,6 @@
 //! Every interleaving of a loop with threads that call it, wake its tasks, or run its work.
 //!
-//! After a lost message or wake-up the loop waits for ever. No thread of the model can go on then,
+//! If a message or wake-up is lost, the loop waits without end. Then no thread of the model can go on,
 //! which fails the model.
 
 use std::cell::{Cell, RefCell};
@@ -23,7 +23,9 @@ fn new_loop(threads: usize) -> Loop {
 
 #[track_caller]
 fn run_iteration(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
 }
 
 /// Calls the loop from another thread. The last of `all` calls stops the loop.
@@ -82,12 +84,12 @@ fn next_iteration_takes_messages_of_a_failed_wake() {
             let (remote, came) = (event_loop.remote(), came.clone());
             thread(move || call(remote, came, 3))
         });
-        turn(&event_loop);
+        run_iteration(&event_loop);
         for caller in callers {
             caller.join().expect("no panic");
         }
-        turn(&event_loop);
-        turn(&event_loop);
+        run_iteration(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!(came.load(Ordering::Relaxed), 2);
     });
 }
@@ -109,7 +111,7 @@ fn close_runs_or_drops_a_concurrent_call() {
         });
         // This remote outlives the loop and must hold no message.
         let remote = event_loop.remote();
-        turn(&event_loop);
+        run_iteration(&event_loop);
         drop(event_loop);
         let called = caller.join().expect("no panic");
         assert!(called || ran.load(Ordering::Relaxed) == 0);
@@ -134,10 +136,10 @@ impl Flags {
         }
     }
 
-    /// Ready if the first `many` flags are set.
-    fn poll(&self, waker: &Waker, many: usize) -> Poll<()> {
+    /// Ready if the first `count` flags are set.
+    fn poll(&self, waker: &Waker, count: usize) -> Poll<()> {
         *self.waker.lock().expect("whole") = Some(waker.clone());
-        let mut set = self.set[..many].iter();
+        let mut set = self.set[..count].iter();
         match set.all(|set| set.load(Ordering::Relaxed)) {
             true => Poll::Ready(()),
             false => Poll::Pending,
@@ -187,7 +189,7 @@ fn wake_after_the_end_of_a_task_is_ignored() {
             leaves.replace(Some(cx.waker().clone()));
             Poll::<()>::Pending
         }));
-        turn(&event_loop);
+        run_iteration(&event_loop);
         let waker = waker.take().expect("it was polled");
         let other = thread(move || {
             waker.wake_by_ref();
@@ -201,8 +203,8 @@ fn wake_after_the_end_of_a_task_is_ignored() {
             counts.set(counts.get() + 1);
             Poll::<()>::Pending
         }));
-        turn(&event_loop);
-        turn(&event_loop);
+        run_iteration(&event_loop);
+        run_iteration(&event_loop);
         assert_eq!((polls.get(), Rc::strong_count(&held)), (1, 1));
         drop(event_loop);
         assert!(second.cancelled());
@@ -252,7 +254,7 @@ fn close_does_not_wait_for_the_executor() {
         let inside = held.clone();
         let work = event_loop.run_in_executor(move || inside);
         let task = event_loop.create_task(async move { drop(work.await) });
-        turn(&event_loop);
+        run_iteration(&event_loop);
         let handle = event_loop.handle();
         drop(event_loop);
         assert!(task.done());

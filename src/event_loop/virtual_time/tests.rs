@@ -40,7 +40,9 @@ fn new_loop(clock: &Clock) -> Loop {
 /// Runs the loop for longer than the limit, and returns the lines that it logs.
 fn logged(event_loop: &Loop) -> Vec<String> {
     for _ in 0..8 {
-        event_loop.run_once(Some(LIMIT / 4)).expect("an iteration");
+        event_loop
+            .run_once(Some(STANDSTILL_LIMIT / 4))
+            .expect("an iteration");
     }
     mem::take(&mut LINES.lock().expect("whole"))
 }
@@ -54,7 +56,7 @@ fn here() -> &'static Location<'static> {
 }
 
 #[test]
-fn manual_clock_that_nobody_advances_is_logged_once() {
+fn stalled_manual_clock_is_logged_once() {
     log::set_logger(&Capture).expect("the only logger");
     log::set_max_level(LevelFilter::Warn);
     let ways: [SetTimer; 3] = [
@@ -76,7 +78,7 @@ fn manual_clock_that_nobody_advances_is_logged_once() {
         assert!(lines[0].contains(&location), "{lines:?} without {location}");
         assert_eq!(logged(&event_loop), [""; 0]);
     }
-    // One wait that is long, with the descriptor of Ctrl-C alone.
+    // One long wait, with only the descriptor for Ctrl-C.
     let event_loop = new_loop(&Clock::manual());
     let _interrupt = event_loop.interrupt().expect("registered");
     event_loop.call_later(HOUR, || {});
@@ -90,7 +92,7 @@ fn manual_clock_that_nobody_advances_is_logged_once() {
     not_logged();
 }
 
-/// The cases in which something else may wake the loop.
+/// Checks that a loop logs nothing if something else may wake it.
 fn not_logged() {
     for clock in [Clock::real(), Clock::manual()] {
         let event_loop = new_loop(&clock);
@@ -113,9 +115,13 @@ fn not_logged() {
     let event_loop = new_loop(&clock);
     event_loop.call_later(HOUR, || {});
     for _ in 0..4 {
-        event_loop.run_once(Some(LIMIT / 2)).expect("an iteration");
+        event_loop
+            .run_once(Some(STANDSTILL_LIMIT / 2))
+            .expect("an iteration");
         clock.advance(Duration::from_secs(1));
-        event_loop.run_once(Some(LIMIT / 2)).expect("an iteration");
+        event_loop
+            .run_once(Some(STANDSTILL_LIMIT / 2))
+            .expect("an iteration");
     }
     assert_eq!(mem::take(&mut *LINES.lock().expect("whole")), [""; 0]);
 
