@@ -110,8 +110,8 @@ impl Inner {
         }
         if let Some(location) = self.timers.next_location() {
             log::warn!(
-                "the loop has waited {waited:.0?} for its manual clock; advance the clock to fire its next \
-                 timer, which was set at {location}"
+                "the loop has waited {waited:.0?} for its manual clock; advance the \
+                 clock to fire its next timer, which was set at {location}"
             );
         }
     }
