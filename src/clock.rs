@@ -1,4 +1,4 @@
-//! The time that a loop goes by.
+//! The clock of a loop.
 
 use std::fmt;
 use std::io;
@@ -12,14 +12,14 @@ use crate::sys::fork::PerProcess;
 
 /// The clock of a loop: the machine's monotonic clock, or virtual time for tests.
 ///
-/// All timers of a loop use its clock: `call_later`, `sleep`, `wait_for`, `stall_timeout`. Clones
-/// of a clock are one clock.
+/// All timers of a loop use its clock: `call_later`, `sleep`, `wait_for`, `stall_timeout`. All
+/// clones of a clock share one time.
 ///
 /// - [`Clock::real`] is the machine's clock and the default.
 /// - [`Clock::manual`] stands still until a test [advances](Clock::advance) it. A test of an hour's
 ///   timeout takes no time and has one outcome.
-/// - [`Clock::paused`] also jumps to the next timer by itself when the loop is idle, as tokio's
-///   paused clock does.
+/// - [`Clock::paused`] also jumps to the next timer when the loop is idle, like tokio's paused
+///   clock.
 ///
 /// asyncio has no such clock.
 ///
@@ -61,37 +61,38 @@ use crate::sys::fork::PerProcess;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Clock(Source);
+pub struct Clock(ClockKind);
 
 #[derive(Clone)]
-enum Source {
+enum ClockKind {
     Real,
-    Manual(Arc<Manual>),
+    Manual(Arc<ManualClock>),
 }
 
-struct Manual {
+struct ManualClock {
     start: Instant,
-    /// True if the loop moves it when it is idle.
+    /// True if an idle loop moves the clock.
     jumps: bool,
-    /// A thread of the parent may hold the lock for ever in a forked child, so each process has one.
-    state: PerProcess<Mutex<State>>,
-    /// The elapsed nanoseconds, for a forked child.
+    /// One for each process: in a forked child, a lock that a thread of the parent held is never
+    /// released.
+    state: PerProcess<Mutex<ManualState>>,
+    /// The elapsed nanoseconds, from which a forked child continues.
     elapsed: AtomicU64,
 }
 
-struct State {
+struct ManualState {
     elapsed: Duration,
-    /// True if a loop uses or used it.
+    /// True if a loop uses or used the clock.
     used: bool,
-    /// Loops that go by this clock. A loop that waits for a timer must look again when the time has moved.
+    /// The wakers of the loops that use the clock. They must check their timers after an advance.
     wakers: Vec<Waker>,
 }
 
-impl Manual {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // A forked child cannot wake the loops of its parent, so it knows none of them.
+impl ManualClock {
+    fn state(&self) -> MutexGuard<'_, ManualState> {
+        // A forked child cannot wake the loops of its parent, so its list starts empty.
         let state = self.state.get(|_| {
-            Mutex::new(State {
+            Mutex::new(ManualState {
                 elapsed: Duration::from_nanos(self.elapsed.load(Ordering::Acquire)),
                 used: false,
                 wakers: Vec::new(),
@@ -100,7 +101,7 @@ impl Manual {
         state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_elapsed(&self, state: &mut State, elapsed: Duration) {
+    fn set_elapsed(&self, state: &mut ManualState, elapsed: Duration) {
         state.elapsed = elapsed;
         let nanoseconds = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         self.elapsed.store(nanoseconds, Ordering::Release);
@@ -122,15 +123,15 @@ impl Clock {
     /// # }
     /// ```
     pub fn real() -> Clock {
-        Clock(Source::Real)
+        Clock(ClockKind::Real)
     }
 
     /// Creates a clock that stands still until it is [advanced](Clock::advance).
     ///
     /// Several loops may use one manual clock.
     ///
-    /// If a loop has waited for its own timers for 10 s of real time, it logs a warning with the
-    /// place that set the next timer. It logs this once, and only if no executor work and no
+    /// If a loop waits only for its timers for 10 s of real time, it logs a warning with the
+    /// location that set the next timer. It logs this once, and only if no executor work and no
     /// registered descriptor could wake it.
     ///
     /// # Examples
@@ -189,7 +190,7 @@ impl Clock {
     }
 
     fn stopped(jumps: bool) -> Clock {
-        Clock(Source::Manual(Arc::new(Manual {
+        Clock(ClockKind::Manual(Arc::new(ManualClock {
             start: Instant::now(),
             jumps,
             state: PerProcess::new(),
@@ -212,8 +213,8 @@ impl Clock {
     /// ```
     pub fn now(&self) -> Instant {
         match &self.0 {
-            Source::Real => Instant::now(),
-            Source::Manual(manual) => manual.start + manual.state().elapsed,
+            ClockKind::Real => Instant::now(),
+            ClockKind::Manual(manual) => manual.start + manual.state().elapsed,
         }
     }
 
@@ -224,7 +225,7 @@ impl Clock {
     ///
     /// # Panics
     ///
-    /// If this is the real clock, or if the time would no longer fit an [`Instant`].
+    /// If this is the real clock, or if an [`Instant`] cannot hold the new time.
     ///
     /// # Examples
     ///
@@ -246,14 +247,14 @@ impl Clock {
     /// # }
     /// ```
     pub fn advance(&self, by: Duration) {
-        let Source::Manual(manual) = &self.0 else {
+        let ClockKind::Manual(manual) = &self.0 else {
             panic!("the real clock cannot be advanced");
         };
         let wakers = {
             let mut state = manual.state();
             let elapsed = state.elapsed.checked_add(by);
             let fits = elapsed.filter(|elapsed| manual.start.checked_add(*elapsed).is_some());
-            let elapsed = fits.expect("the time of the clock fits an Instant");
+            let elapsed = fits.expect("an Instant holds the new time");
             manual.set_elapsed(&mut state, elapsed);
             state.wakers.clone()
         };
@@ -261,17 +262,17 @@ impl Clock {
     }
 
     pub(crate) fn is_real(&self) -> bool {
-        matches!(self.0, Source::Real)
+        matches!(self.0, ClockKind::Real)
     }
 
     /// Returns whether an idle loop moves this clock.
     pub(crate) fn jumps(&self) -> bool {
-        matches!(&self.0, Source::Manual(manual) if manual.jumps)
+        matches!(&self.0, ClockKind::Manual(manual) if manual.jumps)
     }
 
     /// Moves a paused clock to `when`, unless an advance has moved it further.
     pub(crate) fn jump_to(&self, when: Instant) {
-        if let Source::Manual(manual) = &self.0 {
+        if let ClockKind::Manual(manual) = &self.0 {
             let mut state = manual.state();
             let elapsed = when.saturating_duration_since(manual.start);
             let elapsed = state.elapsed.max(elapsed);
@@ -281,9 +282,9 @@ impl Clock {
 
     /// Registers a loop, whose `waker` is woken at each advance.
     ///
-    /// Fails with `InvalidInput` if the clock is paused and another loop uses it.
+    /// Fails with `InvalidInput` if the clock is paused and another loop uses or used it.
     pub(crate) fn subscribe(&self, waker: &Waker) -> io::Result<()> {
-        if let Source::Manual(manual) = &self.0 {
+        if let ClockKind::Manual(manual) = &self.0 {
             let mut state = manual.state();
             if mem::replace(&mut state.used, true) && manual.jumps {
                 let what = "a paused clock serves one loop: create a clock for each loop";
@@ -295,7 +296,7 @@ impl Clock {
     }
 
     pub(crate) fn unsubscribe(&self, waker: &Waker) {
-        if let Source::Manual(manual) = &self.0 {
+        if let ClockKind::Manual(manual) = &self.0 {
             let mut state = manual.state();
             state.wakers.retain(|known| !known.will_wake(waker));
         }
@@ -311,9 +312,9 @@ impl Default for Clock {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
-            Source::Real => "Clock::real",
-            Source::Manual(manual) if manual.jumps => "Clock::paused",
-            Source::Manual(_) => "Clock::manual",
+            ClockKind::Real => "Clock::real",
+            ClockKind::Manual(manual) if manual.jumps => "Clock::paused",
+            ClockKind::Manual(_) => "Clock::manual",
         })
     }
 }

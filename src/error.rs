@@ -1,4 +1,4 @@
-//! The crate's error types, and helpers that contain panics.
+//! The crate's error types, and helpers that catch panics.
 
 use std::any::Any;
 use std::error::Error;
@@ -36,13 +36,13 @@ use crate::nesting::{self, Kind};
 /// ```
 #[doc(alias = "JoinError")]
 pub struct TaskError {
-    reason: Reason,
+    reason: TaskErrorKind,
 }
 
-enum Reason {
+enum TaskErrorKind {
     Cancelled,
     ShutDown,
-    /// The mutex makes the error `Sync`: a panic payload need not be.
+    /// The mutex makes the error `Sync`, although a panic payload may not be.
     Panic(Box<Mutex<Payload>>),
     NoThread(io::Error),
 }
@@ -52,31 +52,31 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 
 impl TaskError {
     pub(crate) fn cancelled() -> TaskError {
-        let reason = Reason::Cancelled;
+        let reason = TaskErrorKind::Cancelled;
         TaskError { reason }
     }
 
-    /// The executor was shut down, or its loop closed, before the work was submitted.
+    /// The error of work that was submitted after the executor was shut down or its loop closed.
     pub(crate) fn shut_down() -> TaskError {
-        let reason = Reason::ShutDown;
+        let reason = TaskErrorKind::ShutDown;
         TaskError { reason }
     }
 
     pub(crate) fn panic(payload: Payload) -> TaskError {
-        let reason = Reason::Panic(Box::new(Mutex::new(payload)));
+        let reason = TaskErrorKind::Panic(Box::new(Mutex::new(payload)));
         TaskError { reason }
     }
 
-    /// The executor has no thread, and the system refused to start one.
+    /// The error of work of an executor that has no thread and could not start one.
     pub(crate) fn no_thread(error: io::Error) -> TaskError {
-        let reason = Reason::NoThread(error);
+        let reason = TaskErrorKind::NoThread(error);
         TaskError { reason }
     }
 
     /// Returns true if the work was cancelled.
     ///
-    /// That is so if the task was cancelled, the promise was dropped, the loop was closed, or the
-    /// executor was shut down.
+    /// The reason is a cancelled task, a dropped promise, a closed loop, or an executor that was shut
+    /// down.
     ///
     /// # Examples
     ///
@@ -87,7 +87,10 @@ impl TaskError {
     /// assert!(event_loop.run_until_complete(task).unwrap_err().is_cancelled());
     /// ```
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.reason, Reason::Cancelled | Reason::ShutDown)
+        matches!(
+            self.reason,
+            TaskErrorKind::Cancelled | TaskErrorKind::ShutDown
+        )
     }
 
     /// Returns true if the task or the executor work panicked.
@@ -102,14 +105,14 @@ impl TaskError {
     /// assert_eq!(error.to_string(), "panicked: no");
     /// ```
     pub fn is_panic(&self) -> bool {
-        matches!(self.reason, Reason::Panic(_))
+        matches!(self.reason, TaskErrorKind::Panic(_))
     }
 
     /// Returns the panic's payload, for [`std::panic::resume_unwind`] or a downcast.
     ///
     /// # Panics
     ///
-    /// If the error is not a panic. Ask [`is_panic`](TaskError::is_panic) first.
+    /// If the error is not a panic. Check [`is_panic`](TaskError::is_panic) first.
     ///
     /// # Examples
     ///
@@ -134,7 +137,7 @@ impl TaskError {
     /// Returns the panic's payload, or the error itself if it is not a panic.
     pub(crate) fn try_into_panic(self) -> Result<Payload, TaskError> {
         match self.reason {
-            Reason::Panic(payload) => {
+            TaskErrorKind::Panic(payload) => {
                 Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
             }
             reason => Err(TaskError { reason }),
@@ -145,10 +148,10 @@ impl TaskError {
 impl fmt::Debug for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
-            Reason::Cancelled => f.write_str("Cancelled"),
-            Reason::ShutDown => f.write_str("ShutDown"),
-            Reason::Panic(payload) => write!(f, "Panic({:?})", message_of(payload)),
-            Reason::NoThread(error) => f.debug_tuple("NoThread").field(error).finish(),
+            TaskErrorKind::Cancelled => f.write_str("Cancelled"),
+            TaskErrorKind::ShutDown => f.write_str("ShutDown"),
+            TaskErrorKind::Panic(payload) => write!(f, "Panic({:?})", message_of(payload)),
+            TaskErrorKind::NoThread(error) => f.debug_tuple("NoThread").field(error).finish(),
         }
     }
 }
@@ -156,10 +159,12 @@ impl fmt::Debug for TaskError {
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
-            Reason::Cancelled => f.write_str("cancelled"),
-            Reason::ShutDown => f.write_str("cancelled: the executor is shut down"),
-            Reason::Panic(payload) => write!(f, "panicked: {}", message_of(payload)),
-            Reason::NoThread(error) => write!(f, "the executor cannot start a thread: {error}"),
+            TaskErrorKind::Cancelled => f.write_str("cancelled"),
+            TaskErrorKind::ShutDown => f.write_str("cancelled: the executor is shut down"),
+            TaskErrorKind::Panic(payload) => write!(f, "panicked: {}", message_of(payload)),
+            TaskErrorKind::NoThread(error) => {
+                write!(f, "the executor cannot start a thread: {error}")
+            }
         }
     }
 }
@@ -168,7 +173,7 @@ impl fmt::Display for TaskError {
 impl Error for TaskError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.reason {
-            Reason::NoThread(error) => Some(error),
+            TaskErrorKind::NoThread(error) => Some(error),
             _ => None,
         }
     }
@@ -205,26 +210,27 @@ pub(crate) fn report_panic(when: &str, payload: Payload) {
     discard(payload);
 }
 
-/// Drops a panic payload, which may panic as it is dropped, with a payload that may panic in turn.
-/// After eight of them the payload is leaked.
+/// Drops a panic payload.
+///
+/// Its destructor may panic with another payload, and so on. This leaks the ninth payload.
 pub(crate) fn discard(mut payload: Payload) {
     for _ in 0..8 {
         match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             Ok(()) => return,
-            Err(again) => payload = again,
+            Err(next) => payload = next,
         }
     }
     mem::forget(payload);
 }
 
-/// Runs user code and logs its panic, so that the caller goes on.
+/// Runs user code, and logs its panic.
 pub(crate) fn log_panic(when: &str, f: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
         report_panic(when, panic);
     }
 }
 
-/// Wakes a waker. A foreign waker may panic, which must not keep the next one from being woken.
+/// Wakes a waker, and logs its panic, so that the caller can wake the next one.
 pub(crate) fn wake(waker: Waker) {
     let wake = || log_panic("in a waker", || waker.wake());
     if nesting::is_full(Kind::Wake) {
@@ -234,9 +240,9 @@ pub(crate) fn wake(waker: Waker) {
     }
 }
 
-/// Drops a value whose destructor may set off more of its kind, on bounded stack.
+/// Drops a value on bounded stack, as its destructor may drop more values of its kind.
 ///
-/// The destructor's panic comes out of here. If the drop has to be queued, its panic is logged.
+/// The destructor's panic unwinds to the caller. If the drop must be queued, its panic is logged.
 #[inline]
 pub(crate) fn drop_bounded<T: 'static>(kind: Kind, when: &'static str, value: T) {
     if !mem::needs_drop::<T>() {
@@ -249,7 +255,7 @@ pub(crate) fn drop_bounded<T: 'static>(kind: Kind, when: &'static str, value: T)
     }
 }
 
-/// The error of [`wait_for`](crate::LoopHandle::wait_for) if the time runs out.
+/// The error of [`wait_for`](crate::LoopHandle::wait_for) after its timeout.
 ///
 /// It converts into an `io::Error` of kind `TimedOut`.
 ///
@@ -286,7 +292,7 @@ impl From<TimeoutError> for io::Error {
     }
 }
 
-/// The error of an operation that needs a loop which is closed.
+/// The error of an operation that needs a loop that is closed.
 ///
 /// If an operation of a closed loop would have to wait, it fails with an `io::Error` of kind `Other`
 /// that wraps this.
@@ -316,30 +322,30 @@ impl From<LoopClosedError> for io::Error {
     }
 }
 
-/// The text of the error or panic of a loop that a forked child has inherited.
+/// The text of the error or panic of a loop that a forked child inherited.
 pub(crate) const INHERITED: &str = "this event loop belongs to the parent process: a forked child \
-     cannot run or use it, and needs a loop of its own";
+     cannot run or use it; create another loop in the child";
 
 #[cold]
 pub(crate) fn inherited() -> io::Error {
     io::Error::other(INHERITED)
 }
 
-/// The progress of a transfer at the time at which sendfile(2) could not serve it.
+/// The progress of a transfer when sendfile(2) turned out to be unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendfilePhase {
-    /// The file is of a kind that sendfile does not serve, so there was no call. Neither the header
-    /// nor a byte of the file was sent.
+    /// sendfile does not support this kind of file, so the transfer made no call. It sent neither
+    /// the header nor a byte of the file.
     Inspect,
-    /// The kernel refused the first call. The header was sent, but no byte of the file.
+    /// The kernel refused the first call. The transfer sent the header, but no byte of the file.
     Begin,
-    /// The kernel refused a later call, or the file changed to a kind that sendfile does not serve.
-    /// [`sent`](SendfileNotAvailableError::sent) bytes of the file were sent.
+    /// The kernel refused a later call, or the file changed to a kind that sendfile does not support.
+    /// The transfer sent [`sent`](SendfileNotAvailableError::sent) bytes of the file.
     Midway,
 }
 
-/// The error of a transfer without a fallback if sendfile(2) cannot serve the file or the socket.
+/// The error of a transfer without a fallback if sendfile(2) does not support the file or the socket.
 ///
 /// [`sock_sendfile`](crate::LoopHandle::sock_sendfile) with `.fallback(false)` and
 /// [`try_sendfile`](crate::LoopHandle::try_sendfile) return it inside an `io::Error` of kind
@@ -375,7 +381,8 @@ impl SendfileNotAvailableError {
 
     /// Returns the errno of the system call, or `None` if there was no call.
     ///
-    /// There is none for a file of a kind that sendfile does not serve, as one opened with `O_DIRECT`.
+    /// The transfer makes no call for a kind of file that sendfile does not support. A file that was
+    /// opened with `O_DIRECT` is one.
     ///
     /// # Examples
     ///
@@ -397,7 +404,7 @@ impl SendfileNotAvailableError {
         self.errno
     }
 
-    /// Returns how far the transfer was.
+    /// Returns how far the transfer had come.
     ///
     /// # Examples
     ///
@@ -446,7 +453,7 @@ impl fmt::Display for SendfileNotAvailableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sendfile is not available for this file and socket")?;
         if self.phase == SendfilePhase::Midway {
-            write!(f, " behind {} bytes", self.sent)?;
+            write!(f, " after {} bytes", self.sent)?;
         }
         match self.errno {
             Some(errno) => write!(f, ": {}", io::Error::from_raw_os_error(errno)),

@@ -1,5 +1,7 @@
-//! What no caller is left to hear of: panics in callbacks, in tasks whose result nobody takes, in destructors that must not
-//! stop what is going on around them.
+//! The exception handler, which gets the panics that no caller can get.
+//!
+//! These are panics in callbacks, in tasks whose result is not awaited, and in destructors that the
+//! loop runs.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -67,7 +69,7 @@ impl ExceptionContext {
         self
     }
 
-    /// Returns what happened.
+    /// Returns the message, which describes the exception.
     ///
     /// # Examples
     ///
@@ -106,7 +108,7 @@ impl ExceptionContext {
         self.panic.as_deref()
     }
 
-    /// Returns where the callback or the task was created, if that is known.
+    /// Returns the location that created the callback or the task, if it is known.
     ///
     /// # Examples
     ///
@@ -126,7 +128,7 @@ impl ExceptionContext {
     }
 }
 
-/// What was panicked with may panic as it is dropped.
+/// Drops the panic's payload, whose destructor may panic too.
 impl Drop for ExceptionContext {
     fn drop(&mut self) {
         if let Some(panic) = self.panic.take() {
@@ -154,44 +156,46 @@ impl fmt::Debug for ExceptionContext {
     }
 }
 
-/// The default: logs, or writes to standard error if the log is off, as it is without a logger.
+/// Logs the context: the default handler.
+///
+/// If the log is off, or the program has no logger, this writes to standard error.
 pub(crate) fn log_exception(context: &ExceptionContext) {
     if log::max_level() > LevelFilter::Off {
         return log::error!("{context}");
     }
-    // One write, so that lines of several threads do not mix. A closed standard error is no reason
-    // to panic.
+    // One write keeps the lines of several threads apart. `eprintln!` would panic if standard error
+    // is closed.
     let line = format!("sendloop: {context}\n");
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
 #[derive(Default)]
-enum State {
+enum HandlerState {
     #[default]
     Default,
     Set(Handler),
-    /// The handler is being called, and what it causes itself goes to the log.
-    Calling,
+    /// The handler runs. Exceptions that it causes go to the log.
+    Running,
 }
 
 /// A loop's exception handler.
 #[derive(Default)]
 pub(crate) struct Exceptions {
-    state: RefCell<State>,
+    state: RefCell<HandlerState>,
 }
 
 impl Exceptions {
     pub(crate) fn set(&self, handler: Option<Handler>) {
-        let state = handler.map_or(State::Default, State::Set);
-        let before = self.state.replace(state);
+        let state = handler.map_or(HandlerState::Default, HandlerState::Set);
+        let old_state = self.state.replace(state);
         let when = "while an exception handler was dropped";
-        drop_bounded(Kind::Drop, when, before);
+        drop_bounded(Kind::Drop, when, old_state);
     }
 
-    /// Calls the handler. Its own panic goes to the log, and no further.
+    /// Calls the handler, and logs its panic.
     pub(crate) fn report(&self, context: &ExceptionContext) {
-        let mut handler = match self.state.replace(State::Calling) {
-            State::Set(handler) => handler,
+        let mut handler = match self.state.replace(HandlerState::Running) {
+            HandlerState::Set(handler) => handler,
             other => {
                 *self.state.borrow_mut() = other;
                 return log_exception(context);
@@ -205,23 +209,23 @@ impl Exceptions {
             );
         }
         let mut state = self.state.borrow_mut();
-        // Unless it has set another meanwhile.
-        if matches!(*state, State::Calling) {
-            *state = State::Set(handler);
+        // The handler may have set another one.
+        if matches!(*state, HandlerState::Running) {
+            *state = HandlerState::Set(handler);
             return;
         }
         drop(state);
         log_panic("while an exception handler was dropped", || drop(handler));
     }
 
-    /// Runs code of the user's whose panic must go no further.
+    /// Runs user code, and reports its panic.
     pub(crate) fn contain(&self, message: &str, f: impl FnOnce()) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
             self.report(&ExceptionContext::new(message).with_panic(panic));
         }
     }
 
-    /// Forgets the handler, as it may hold what holds the loop.
+    /// Drops the handler, which may own a handle of the loop.
     pub(crate) fn close(&self) {
         let handler = mem::take(&mut *self.state.borrow_mut());
         log_panic("while an exception handler was dropped", || drop(handler));

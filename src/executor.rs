@@ -1,4 +1,4 @@
-//! Work that blocks, on the threads of the executor.
+//! Methods that run blocking work on the executor's threads.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -15,20 +15,18 @@ use crate::pool::{Blocking, LentFile};
 use crate::sys::{names, uninterrupted};
 
 impl LoopHandle {
-    /// Has a thread of the executor run `work`, from now on, whether the result is awaited or not.
+    /// Runs `work` on a thread of the executor.
     ///
-    /// The executor starts threads on demand, at most
-    /// [`executor_threads`](crate::Builder::executor_threads). If the system refuses another thread,
-    /// the work stays queued, and the loop retries every 10 ms.
+    /// The work starts at once, whether the result is awaited or not. The executor starts threads on
+    /// demand, at most [`executor_threads`](crate::Builder::executor_threads). If the system refuses
+    /// another thread, the work stays queued, and the loop retries every 10 ms.
     ///
     /// # Errors
     ///
-    /// A [`TaskError`], which is
-    ///
-    /// - [a panic](TaskError::is_panic) if the work panicked;
-    /// - [cancelled](TaskError::is_cancelled) if the loop was closed or the executor shut down before;
-    /// - neither if the executor has no thread and the system refuses one. The error's `source()` is
-    ///   then the system's `io::Error`.
+    /// - [A panic](TaskError::is_panic) if the work panicked.
+    /// - [Cancelled](TaskError::is_cancelled) if the loop was closed or the executor shut down before.
+    /// - A [`TaskError`] that is neither if the executor has no thread and the system refuses one. The
+    ///   error's `source()` is the system's `io::Error`.
     ///
     /// The executor drops work that it does not run. [`run`](crate::run) also drops the work that is
     /// still queued at its end.
@@ -37,7 +35,7 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the result leaves the work to end on its own.
+    /// Dropping the future does not stop the work.
     ///
     /// # Examples
     ///
@@ -60,30 +58,35 @@ impl LoopHandle {
         result
     }
 
-    /// [`run_in_executor`](LoopHandle::run_in_executor) for what is of no use without the result.
+    /// Runs `work` like [`run_in_executor`](LoopHandle::run_in_executor), but drops it with its future
+    /// if no thread has begun it.
     pub(crate) fn run_cancel_on_drop<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> CancelOnDrop<T> {
-        let work: Work<T> = Arc::new(Mutex::new(Some(Box::new(work))));
-        let unbegun = work.clone();
-        // Taken out before it runs: whoever gives it up does not wait for its end.
-        let result = self.run_in_executor(move || take(&unbegun).map(|work| work()));
+        let work: SharedWork<T> = Arc::new(Mutex::new(Some(Box::new(work))));
+        let queued = work.clone();
+        // The thread runs the work without the lock, so dropping the future does not wait for it.
+        let result = self.run_in_executor(move || take(&queued).map(|work| work()));
         CancelOnDrop { work, result }
     }
 
-    /// A duplicate of the file for such work. `slow` is one whose closing may wait, as its system asks a server: a thread of the executor
-    /// does that, when one is free. Any other is closed at once by who lets go of it, and piles up before no busy executor.
-    pub(crate) fn lend(&self, file: BorrowedFd<'_>, slow: bool) -> io::Result<LentFile> {
+    /// Duplicates a file for executor work.
+    ///
+    /// If `is_slow`, closing the file may wait for a server, so an executor thread does it when one
+    /// is free. Other files are closed at once, so they do not accumulate while the executor is busy.
+    pub(crate) fn lend(&self, file: BorrowedFd<'_>, is_slow: bool) -> io::Result<LentFile> {
         let file = uninterrupted(|| file.try_clone_to_owned())?;
-        Ok(self.pool().lend(file.into(), slow))
+        Ok(self.pool().lend(file.into(), is_slow))
     }
 
-    /// Takes no more work into the executor, and waits for what it has.
+    /// Shuts the executor down, and waits for its running and queued work.
+    ///
+    /// The result of later work is [cancelled](TaskError::is_cancelled).
     ///
     /// # Cancel safety
     ///
-    /// Dropping it leaves the executor shut down.
+    /// Dropping the future leaves the executor shut down.
     ///
     /// # Examples
     ///
@@ -103,12 +106,14 @@ impl LoopHandle {
         poll_fn(|cx| self.pool().poll_ended(cx)).await;
     }
 
-    /// Looks up the addresses of a host, with `port` in each, in the resolver's order.
+    /// Resolves a host to its addresses, with `port` in each, in the resolver's order.
     ///
     /// `host` is a name or an IP address. The lookup starts when the future is first polled. The
-    /// future is `'static`, so it can be a task. asyncio returns tuples of five values. This returns
-    /// the addresses alone, and takes no family, protocol or flags.
-    /// [`connect`](LoopHandle::connect) looks a host up and connects to it.
+    /// future is `'static`, so it can be a task. [`connect`](LoopHandle::connect) resolves a host and
+    /// connects to it.
+    ///
+    /// asyncio returns tuples of five values. This returns only the addresses, and takes no family,
+    /// protocol or flags.
     ///
     /// # Errors
     ///
@@ -118,7 +123,7 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops a lookup that has not begun. One that has begun ends on its thread.
+    /// Dropping the future cancels a lookup that has not begun. One that has begun ends on its thread.
     ///
     /// # Examples
     ///
@@ -139,15 +144,16 @@ impl LoopHandle {
         let (event_loop, host) = (self.clone(), host.to_owned());
         async move {
             if host.contains('\0') {
-                let what = format!("cannot look up {host:?}: a host name has no zero byte");
+                let what =
+                    format!("cannot look up {host:?}: a host name must not contain a zero byte");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
-            let look_up = move || resolve(&host, port);
-            event_loop.outcome(event_loop.run_cancel_on_drop(look_up).await)
+            let lookup = move || resolve(&host, port);
+            event_loop.io_result(event_loop.run_cancel_on_drop(lookup).await)
         }
     }
 
-    /// Looks up the names of an address's host and service. It returns numbers if there are none.
+    /// Resolves an address to the names of its host and service, or to numbers if it has none.
     ///
     /// # Errors
     ///
@@ -156,7 +162,7 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops a lookup that has not begun. One that has begun ends on its thread.
+    /// Dropping the future cancels a lookup that has not begun. One that has begun ends on its thread.
     ///
     /// # Examples
     ///
@@ -175,14 +181,15 @@ impl LoopHandle {
     ) -> impl Future<Output = io::Result<(String, String)>> + use<> {
         let event_loop = self.clone();
         async move {
-            let look_up = event_loop.run_cancel_on_drop(move || names::name_of(&addr));
-            event_loop.outcome(look_up.await)
+            let lookup = event_loop.run_cancel_on_drop(move || names::name_of(&addr));
+            event_loop.io_result(lookup.await)
         }
     }
 
-    /// Converts the result of executor work that does I/O. If the work was cancelled, the error
-    /// tells a closed loop from an executor that was shut down.
-    fn outcome<T>(&self, result: Result<io::Result<T>, TaskError>) -> io::Result<T> {
+    /// Converts the result of executor work that does I/O.
+    ///
+    /// If the work was cancelled because the loop is closed, the error is [`LoopClosedError`].
+    fn io_result<T>(&self, result: Result<io::Result<T>, TaskError>) -> io::Result<T> {
         match result {
             Ok(result) => result,
             Err(error) if error.is_cancelled() && self.is_closed() => Err(LoopClosedError.into()),
@@ -202,26 +209,32 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-type Body<T> = Box<dyn FnOnce() -> T + Send>;
-type Work<T> = Arc<Mutex<Option<Body<T>>>>;
+type BoxedWork<T> = Box<dyn FnOnce() -> T + Send>;
+type SharedWork<T> = Arc<Mutex<Option<BoxedWork<T>>>>;
 
-/// The work of an [`CancelOnDrop`], locked. In a forked child `None` if a thread of the parent held the
-/// lock.
-fn lock<T>(work: &Work<T>, is_inherited: bool) -> Option<MutexGuard<'_, Option<Body<T>>>> {
+/// Locks the work of a [`CancelOnDrop`].
+///
+/// Returns `None` in a forked child if a thread of the parent held the lock.
+fn lock<T>(
+    work: &SharedWork<T>,
+    is_inherited: bool,
+) -> Option<MutexGuard<'_, Option<BoxedWork<T>>>> {
     if is_inherited {
         return work.try_lock().ok();
     }
     Some(work.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn take<T>(work: &Work<T>) -> Option<Body<T>> {
+fn take<T>(work: &SharedWork<T>) -> Option<BoxedWork<T>> {
     lock(work, false)?.take()
 }
 
-/// The result of work in the executor that nobody does for its own sake. Dropping it drops the work with all that it holds, where
-/// it has not begun: the executor may be busy for long, and what is given up again and again would pile up before it.
+/// The result of executor work that is of no use without the result.
+///
+/// Dropping it drops the work if no thread has begun it. Otherwise cancelled work would accumulate
+/// while the executor is busy.
 pub(crate) struct CancelOnDrop<T> {
-    work: Work<T>,
+    work: SharedWork<T>,
     result: Blocking<Option<T>>,
 }
 

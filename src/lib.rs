@@ -63,9 +63,9 @@
 //! - [`docs::asyncio`] compares each method of asyncio.
 //! - [`docs::sendfile`] lists the promises of `sock_sendfile`, each with its test.
 //! - [`docs::design`] has the floor plan and the reasons.
-//! - [`docs::reliability`] and [`docs::benchmarks`] have the proofs and the figures.
-//! - [`docs::security`] says what you may rely on.
-//! - [`docs::file_server`] describes the example that is a program of its own.
+//! - [`docs::reliability`] describes the tests, and [`docs::benchmarks`] has the measurements.
+//! - [`docs::security`] lists what you may rely on.
+//! - [`docs::file_server`] describes the HTTP file server in `examples/file_server/`.
 
 #[cfg(not(unix))]
 compile_error!("sendloop needs a Unix system");
@@ -109,7 +109,7 @@ pub use socket::Socket;
 pub use sys::address::RawAddress;
 pub use task::{CancelHandle, Promise, PromiseFuture, Task, TaskGroup};
 
-/// Longer texts: nothing here but documentation.
+/// The project's longer documents; these modules hold no code.
 pub mod docs {
     #[doc = include_str!("../docs/ASYNCIO.md")]
     pub mod asyncio {}
@@ -129,7 +129,7 @@ pub mod docs {
     pub mod sendfile {}
 }
 
-/// The README's code runs as a test.
+/// Runs the README's code as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -1,8 +1,8 @@
 //! Bounds the stack of destructors that set off more destructors.
 //!
 //! A guard inside a task may cancel the next task, whose guard cancels the next one, and so on.
-//! Each of these cancellations drops a future before it returns, so a long chain would overflow
-//! the stack. This module counts how deep a thread is inside such actions:
+//! Each of these cancellations drops a future before it returns, so a long chain would overflow the
+//! stack. This module counts the nested actions of a thread:
 //!
 //! 1. [`run`] performs an action one level deeper.
 //! 2. If [`is_full`] holds, the caller passes the action to [`queue`] instead of performing it.
@@ -16,12 +16,12 @@ use std::mem::{self, ManuallyDrop};
 
 use crate::sync::thread_local;
 
-/// How many actions of one kind may run inside the outermost one. `Task::cancel` documents it.
+/// The number of actions of one kind that may nest in the outermost one. `Task::cancel` documents it.
 const MAX_NESTED: u32 = 32;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
-    /// Drops what was cancelled.
+    /// Drops a cancelled future or callback.
     Cancel,
     /// Drops a result or a waker.
     Drop,
@@ -37,22 +37,22 @@ thread_local! {
 }
 
 thread_local! {
-    /// It has no destructor, so it also works while the thread ends. An empty one holds no memory.
+    /// It has no destructor, so it works while the thread ends. An empty queue holds no memory.
     static QUEUE: ManuallyDrop<RefCell<Queue>> =
         const { ManuallyDrop::new(RefCell::new(VecDeque::new())) };
 }
 
-/// Whether the next action of this kind must be queued.
+/// Returns whether the next action of this kind must be queued.
 pub(crate) fn is_full(kind: Kind) -> bool {
     DEPTHS.with(Cell::get)[kind as usize] > MAX_NESTED
 }
 
-/// Leaves an action to the outermost [`run`]. The action must contain its own panic.
+/// Queues an action for the outermost [`run`]. The action must catch its own panic.
 pub(crate) fn queue(action: impl FnOnce() + 'static) {
     QUEUE.with(|queue| queue.borrow_mut().push_back(Box::new(action)));
 }
 
-/// Performs an action one level deeper, and the queue after it if this is the outermost level.
+/// Performs an action one level deeper. The outermost level then performs the queue.
 pub(crate) fn run<T>(kind: Kind, action: impl FnOnce() -> T) -> T {
     let _level = Level::enter(kind);
     action()
@@ -94,30 +94,29 @@ fn perform_queue() {
             None => break,
         }
     }
-    // A queue that was used gives its memory back.
+    // Frees the memory of the queue.
     drop(QUEUE.with(|queue| mem::take(&mut *queue.borrow_mut())));
 }
 
-/// A loop that runs: the levels around it do not count inside.
+/// The levels of a loop that runs, which start from zero.
 ///
-/// A destructor may run a loop, and that loop's tasks rely on what `cancel` promises them.
-pub(crate) struct Fresh {
+/// A destructor may run a loop. `cancel` promises that loop's tasks 32 levels of their own.
+pub(crate) struct SeparateLevels {
     before: Depths,
-    /// The actions that the levels around the loop have queued. They wait for the end of those
-    /// levels, outside of this loop.
+    /// The actions that were queued before the loop ran. They wait until the outer levels end.
     queue: Queue,
 }
 
-impl Fresh {
-    pub(crate) fn enter() -> Fresh {
-        Fresh {
+impl SeparateLevels {
+    pub(crate) fn enter() -> SeparateLevels {
+        SeparateLevels {
             before: DEPTHS.with(|it| it.replace([0; 3])),
             queue: QUEUE.with(|queue| mem::take(&mut *queue.borrow_mut())),
         }
     }
 }
 
-impl Drop for Fresh {
+impl Drop for SeparateLevels {
     fn drop(&mut self) {
         DEPTHS.with(|it| it.set(self.before));
         QUEUE.with(|queue| {

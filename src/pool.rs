@@ -1,13 +1,16 @@
-//! Threads for work that blocks: as many as are needed, up to a limit, and none before the first
-//! piece of work.
+//! The executor's threads, for work that blocks.
+//!
+//! The pool starts a thread if a job has no idle one, up to a limit. Before the first job there is
+//! none. A thread ends only with its pool, as work comes in bursts.
 //!
 //! # If a thread does not start
 //!
-//! The kernel may refuse a thread (`RLIMIT_NPROC`, a cgroup limit, no memory), often for a moment only.
+//! The kernel may refuse a thread (`RLIMIT_NPROC`, a cgroup limit, no memory), often only for a
+//! moment.
 //!
 //! - If the pool has no thread at all, the job fails with that error.
-//! - Otherwise the job stays queued, and the pool is *short* of threads: a job has no idle thread.
-//!   Each worker that takes a job retries, and the loop retries every [`RETRY_INTERVAL`].
+//! - Otherwise the job stays queued, and the pool is *short* of threads. Each thread that takes a
+//!   job retries the start, and the loop retries it every [`RETRY_INTERVAL`].
 
 #[cfg(all(test, sendloop_loom))]
 mod loom_tests;
@@ -32,68 +35,68 @@ use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread
 use crate::sys::fork::Process;
 use crate::sys::uninterrupted;
 
-/// Work for a thread of the pool.
+/// One piece of work for a thread of the pool.
 struct Job {
-    /// Runs if it is called with `Ok`, and fails with the error otherwise.
+    /// Runs if its argument is `Ok`; otherwise its result is that error.
     work: Box<dyn FnOnce(Result<(), TaskError>) + Send>,
-    /// It only closes a file, which may take long: a thread of the pool does it in any case.
-    closes: bool,
+    /// True if the job only closes a file, which may be slow. The pool never drops such a job.
+    closes_file: bool,
 }
 
-/// The time between two tries of the loop to start a missing thread. No time passes in a model.
+/// The time between two attempts of the loop to start a missing thread. No time passes in a model.
 const RETRY_INTERVAL: Duration = match cfg!(all(test, sendloop_loom)) {
     false => Duration::from_millis(10),
     true => Duration::ZERO,
 };
 
-/// A thread that has had nothing to do for good ends with its pool, not before: work comes in bursts.
 #[derive(Default)]
-struct State {
+struct PoolState {
     jobs: VecDeque<Job>,
-    /// A thread that has nothing to do ends with its pool, not before: work comes in bursts.
+    /// All threads that have not ended, those that are starting included.
     threads: usize,
-    /// The threads that run no job: those that wait, are starting, or are about to look for a job.
+    /// The threads that run no job: they wait, are starting, or are about to take one.
     idle: usize,
     closed: bool,
     /// The time at which the loop retries, if the pool is short of threads.
     retry_at: Option<Instant>,
     /// Woken when the last thread has ended.
-    ended: Vec<Waker>,
+    ended_wakers: Vec<Waker>,
     /// Woken when no job is queued or running.
     idle_wakers: Vec<Waker>,
 }
 
-impl State {
+impl PoolState {
     fn is_busy(&self) -> bool {
         !self.jobs.is_empty() || self.threads > self.idle
     }
 }
 
-struct Shared {
-    state: Mutex<State>,
-    work: Condvar,
-    /// How many threads there may be.
-    most: usize,
-    /// Whether `retry_at` is set. Only changes under the lock.
+struct PoolShared {
+    state: Mutex<PoolState>,
+    /// Notified if a job is queued or the pool is closed.
+    changed: Condvar,
+    max_threads: usize,
+    /// True if `retry_at` is set. It changes only under the lock.
     short: AtomicBool,
     /// The process that the threads belong to.
     process: Process,
 }
 
 thread_local! {
-    /// Whether this is a thread of a pool.
-    static WORKS: Cell<bool> = const { Cell::new(false) };
+    /// True on the threads of a pool.
+    static IS_POOL_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Jobs run without the lock and their panics are caught: what is inside is whole in any case.
+impl PoolShared {
+    fn state(&self) -> MutexGuard<'_, PoolState> {
+        // Jobs run without the lock, and no code under the lock panics midway. So a poisoned state
+        // is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The life of one thread.
-    fn work_off(self: &Arc<Shared>) {
-        WORKS.with(|works| works.set(true));
+    /// Runs jobs until the pool is closed and its queue is empty: the main function of a thread.
+    fn run_jobs(self: &Arc<PoolShared>) {
+        IS_POOL_THREAD.with(|is_pool_thread| is_pool_thread.set(true));
         let mut state = self.state();
         loop {
             if let Some(job) = state.jobs.pop_front() {
@@ -101,12 +104,13 @@ impl Shared {
                 let failed = self.start_missing_threads(&mut state);
                 drop(state);
                 failed.into_iter().for_each(log_failed_start);
-                // Its panic is caught inside; but what it gives may be dropped here, where nobody wants it, and panic.
+                // The job catches the panic of its work. If its `Blocking` is gone, the job drops the
+                // result here, and that may panic too.
                 log_panic("while the result of work was dropped", || {
                     (job.work)(Ok(()))
                 });
-                // The job has forked and returns in the child too, which has no other thread and
-                // leaves the queue alone.
+                // If the job forked, it returns in the child too. The child has no other thread of
+                // the pool and leaves the queue alone.
                 if !self.process.is_current() {
                     return;
                 }
@@ -121,19 +125,19 @@ impl Shared {
             } else if state.closed {
                 break;
             } else {
-                let woken = self.work.wait(state);
+                let woken = self.changed.wait(state);
                 state = woken.unwrap_or_else(PoisonError::into_inner);
             }
         }
         state.idle -= 1;
         state.threads -= 1;
-        let last = state.threads == 0;
-        let ended = last.then(|| mem::take(&mut state.ended));
+        let is_last = state.threads == 0;
+        let wakers = is_last.then(|| mem::take(&mut state.ended_wakers));
         drop(state);
-        ended.into_iter().flatten().for_each(wake);
+        wakers.into_iter().flatten().for_each(wake);
     }
 
-    fn submit(self: &Arc<Shared>, job: Job) {
+    fn submit(self: &Arc<PoolShared>, job: Job) {
         if !self.process.is_current() {
             return drop(job);
         }
@@ -144,7 +148,7 @@ impl Shared {
         }
         state.jobs.push_back(job);
         let failed = self.start_missing_threads(&mut state);
-        // A pool without threads has no other job, as each was refused like this one.
+        // A pool without threads has no other job: it refused each of them like this one.
         let refused = match state.threads {
             0 => state.jobs.pop_back(),
             _ => None,
@@ -153,14 +157,15 @@ impl Shared {
         match (failed, refused) {
             (Some(error), Some(job)) => refuse(job, TaskError::no_thread(error)),
             (failed, _) => {
-                self.work.notify_one();
+                self.changed.notify_one();
                 failed.into_iter().for_each(log_failed_start);
             }
         }
     }
 
-    /// In a forked child, which has no thread to run them. If a thread of the parent held the lock,
-    /// they stay.
+    /// Drops the queued jobs in a forked child, which has no thread to run them.
+    ///
+    /// If a thread of the parent held the lock at the fork, the jobs stay.
     fn drop_inherited_jobs(&self) {
         let jobs = self
             .state
@@ -173,12 +178,12 @@ impl Shared {
 
     /// Starts threads until each job has an idle one or the limit is reached.
     ///
-    /// Returns the first error; later ones are retries, which nobody needs in the log.
-    fn start_missing_threads(self: &Arc<Shared>, state: &mut State) -> Option<io::Error> {
+    /// Returns the error of the first failure, for the log, but not the errors of retries.
+    fn start_missing_threads(self: &Arc<PoolShared>, state: &mut PoolState) -> Option<io::Error> {
         let retrying = state.retry_at.take().is_some();
-        while state.jobs.len() > state.idle && state.threads < self.most {
-            // A thread that is ending still counts against the limits for a moment, so try twice.
-            // Without any thread the caller reports the first error instead.
+        while state.jobs.len() > state.idle && state.threads < self.max_threads {
+            // A thread that is ending counts against the kernel's limits for a moment longer, so the
+            // pool tries twice. If it has no thread at all, the job fails with the first error.
             let started = match self.start(state) {
                 Err(_) if state.threads > 0 => self.start(state),
                 started => started,
@@ -195,10 +200,10 @@ impl Shared {
         None
     }
 
-    fn start(self: &Arc<Shared>, state: &mut State) -> io::Result<()> {
+    fn start(self: &Arc<PoolShared>, state: &mut PoolState) -> io::Result<()> {
         uninterrupted(|| {
             let shared = self.clone();
-            start_thread(move || shared.work_off())
+            start_thread(move || shared.run_jobs())
         })?;
         state.threads += 1;
         state.idle += 1;
@@ -206,14 +211,16 @@ impl Shared {
     }
 }
 
-/// Ends a job that no thread will run. Dropping its work may submit more.
+/// Fails a job that no thread will run. Dropping its work may submit more jobs.
 fn refuse(job: Job, error: TaskError) {
     drop_nested("while a refused job was dropped", move || {
         (job.work)(Err(error));
     });
 }
 
-/// Performs an action that drops foreign values, on bounded stack: they may own more of their kind.
+/// Performs an action that drops a user's values, on bounded stack.
+///
+/// The values may own more values of their kind.
 fn drop_nested(when: &'static str, action: impl FnOnce() + 'static) {
     match nesting::is_full(Kind::Drop) {
         true => nesting::queue(move || log_panic(when, action)),
@@ -221,30 +228,32 @@ fn drop_nested(when: &'static str, action: impl FnOnce() + 'static) {
     }
 }
 
-/// Must be called without the pool's lock, as a logger is foreign code.
+/// Logs a failed start. The caller must not hold the pool's lock, as a logger is foreign code.
 fn log_failed_start(error: io::Error) {
     log::warn!("the executor cannot start another thread and retries: {error}");
 }
 
 pub(crate) struct Pool {
-    shared: Arc<Shared>,
+    shared: Arc<PoolShared>,
 }
 
 impl Pool {
-    pub(crate) fn new(most: usize) -> Pool {
+    pub(crate) fn new(max_threads: usize) -> Pool {
         Pool {
-            shared: Arc::new(Shared {
+            shared: Arc::new(PoolShared {
                 state: Mutex::default(),
-                work: Condvar::new(),
-                most: most.max(1),
+                changed: Condvar::new(),
+                max_threads: max_threads.max(1),
                 short: AtomicBool::new(false),
                 process: Process::current(),
             }),
         }
     }
 
-    /// asyncio's number: enough for work that mostly waits, bounded on large machines.
-    pub(crate) fn usual_threads() -> usize {
+    /// Returns asyncio's default number of threads.
+    ///
+    /// It suits work that mostly waits, and is bounded on large machines.
+    pub(crate) fn default_threads() -> usize {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         (cores + 4).min(32)
     }
@@ -254,18 +263,18 @@ impl Pool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
-        let cell = Arc::new(SharedOutcome {
-            outcome: Mutex::new(Outcome::Pending(None)),
+        let cell = Arc::new(OutcomeCell {
+            outcome: Mutex::new(JobOutcome::Pending(None)),
             process: Process::current(),
         });
-        let report = Report(cell.clone());
+        let sender = ResultSender(cell.clone());
         let work = move |may_run: Result<(), TaskError>| match may_run {
-            Ok(()) => report.send(catch_unwind(AssertUnwindSafe(work))),
-            Err(error) => report.end(Err(error)),
+            Ok(()) => sender.send(catch_unwind(AssertUnwindSafe(work)).map_err(TaskError::panic)),
+            Err(error) => sender.send(Err(error)),
         };
         self.shared.submit(Job {
             work: Box::new(work),
-            closes: false,
+            closes_file: false,
         });
         Blocking {
             cell,
@@ -299,14 +308,14 @@ impl Pool {
     /// Retries to start threads if the pool is short of them and a retry is due.
     pub(crate) fn start_missing_threads(&self) {
         if self.retry_timeout() == Some(Duration::ZERO) {
-            // The first failure was logged.
+            // The pool has logged the first failure.
             let _ = self.shared.start_missing_threads(&mut self.shared.state());
         }
     }
 
-    /// A file for work in the pool. A `slow` one is closed by a thread of the pool, whoever lets go of it.
-    pub(crate) fn lend(&self, file: File, slow: bool) -> LentFile {
-        let pool = if slow {
+    /// Wraps a file for work in the pool. If `is_slow`, only a thread of the pool closes the file.
+    pub(crate) fn lend(&self, file: File, is_slow: bool) -> LentFile {
+        let pool = if is_slow {
             Arc::downgrade(&self.shared)
         } else {
             Weak::new()
@@ -317,17 +326,18 @@ impl Pool {
         }
     }
 
-    /// Takes no more work. What is queued is still run; threads end when there is no more.
+    /// Refuses more work. The threads still run the queued jobs, and end after them.
     pub(crate) fn close(&self) {
         if !self.shared.process.is_current() {
             return self.shared.drop_inherited_jobs();
         }
         self.shared.state().closed = true;
-        self.shared.work.notify_all();
+        self.shared.changed.notify_all();
     }
 
-    /// Drops the work that has not begun because every thread is busy. Work that a free thread is
-    /// about to begin counts as begun.
+    /// Drops the work that has not begun because every thread is busy.
+    ///
+    /// Work that an idle thread is about to begin counts as begun.
     pub(crate) fn drop_queued(&self) {
         if !self.shared.process.is_current() {
             return;
@@ -335,7 +345,8 @@ impl Pool {
         let mut state = self.shared.state();
         let begun = state.idle.min(state.jobs.len());
         let queued = state.jobs.split_off(begun);
-        let (kept, dropped): (Vec<Job>, Vec<Job>) = queued.into_iter().partition(|job| job.closes);
+        let (kept, dropped): (Vec<Job>, Vec<Job>) =
+            queued.into_iter().partition(|job| job.closes_file);
         state.jobs.extend(kept);
         drop(state);
         for job in dropped {
@@ -343,18 +354,19 @@ impl Pool {
         }
     }
 
-    /// After [`close`](Pool::close): ready when the last thread is through.
+    /// Polls for the end of the last thread, after [`close`](Pool::close).
     pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
         if !self.shared.process.is_current() {
             return Poll::Ready(());
         }
-        let mine = cx.waker().clone();
+        let new_waker = cx.waker().clone();
         let mut state = self.shared.state();
         if state.threads == 0 {
             return Poll::Ready(());
         }
-        if !state.ended.iter().any(|waker| waker.will_wake(&mine)) {
-            state.ended.push(mine);
+        let wakers = &mut state.ended_wakers;
+        if !wakers.iter().any(|waker| waker.will_wake(&new_waker)) {
+            wakers.push(new_waker);
         }
         Poll::Pending
     }
@@ -376,29 +388,35 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// See [`Pool::lend`]. Where there is no pool any more, who lets go of it closes it.
+/// A file from [`Pool::lend`].
+///
+/// If it is slow to close, dropping it queues a job that closes it. A thread of a pool closes it at
+/// once, and so does the dropping thread if the pool is gone.
 pub(crate) struct LentFile {
     file: Option<File>,
-    pool: Weak<Shared>,
+    pool: Weak<PoolShared>,
 }
 
 impl Deref for LentFile {
     type Target = File;
 
     fn deref(&self) -> &File {
-        self.file.as_ref().expect("there until it is dropped")
+        self.file.as_ref().expect("present until the drop")
     }
 }
 
 impl Drop for LentFile {
     fn drop(&mut self) {
         let file = self.file.take();
-        if WORKS.with(Cell::get) {
+        if IS_POOL_THREAD.with(Cell::get) {
             return;
         }
         if let Some(pool) = self.pool.upgrade() {
             let work = Box::new(move |_| drop(file));
-            pool.submit(Job { work, closes: true });
+            pool.submit(Job {
+                work,
+                closes_file: true,
+            });
         }
     }
 }
@@ -409,20 +427,20 @@ impl fmt::Debug for LentFile {
     }
 }
 
-enum Outcome<T> {
+enum JobOutcome<T> {
     Pending(Option<Waker>),
     Ended(Result<T, TaskError>),
     Taken,
 }
 
-struct SharedOutcome<T> {
-    outcome: Mutex<Outcome<T>>,
+struct OutcomeCell<T> {
+    outcome: Mutex<JobOutcome<T>>,
     process: Process,
 }
 
-impl<T> SharedOutcome<T> {
-    /// In a forked child `None` if a thread of the parent held the lock.
-    fn lock(&self) -> Option<MutexGuard<'_, Outcome<T>>> {
+impl<T> OutcomeCell<T> {
+    /// Locks the outcome. Returns `None` in a forked child if a thread of the parent held the lock.
+    fn lock(&self) -> Option<MutexGuard<'_, JobOutcome<T>>> {
         if !self.process.is_current() {
             return self.outcome.try_lock().ok();
         }
@@ -430,23 +448,19 @@ impl<T> SharedOutcome<T> {
     }
 }
 
-/// The working end of a [`Blocking`]: dropped without a result, it says cancelled.
-struct Report<T>(Arc<SharedOutcome<T>>);
+/// The job's end of a [`Blocking`]. If it is dropped without a result, the result is cancelled.
+struct ResultSender<T>(Arc<OutcomeCell<T>>);
 
-impl<T> Report<T> {
-    fn send(&self, result: thread::Result<T>) {
-        self.end(result.map_err(TaskError::panic));
-    }
-
-    fn end(&self, result: Result<T, TaskError>) {
+impl<T> ResultSender<T> {
+    fn send(&self, result: Result<T, TaskError>) {
         let Some(mut outcome) = self.0.lock() else {
             return;
         };
-        let Outcome::Pending(waker) = &mut *outcome else {
+        let JobOutcome::Pending(waker) = &mut *outcome else {
             return;
         };
         let waker = waker.take();
-        *outcome = Outcome::Ended(result);
+        *outcome = JobOutcome::Ended(result);
         drop(outcome);
         if let Some(waker) = waker {
             wake(waker);
@@ -454,15 +468,15 @@ impl<T> Report<T> {
     }
 }
 
-impl<T> Drop for Report<T> {
+impl<T> Drop for ResultSender<T> {
     fn drop(&mut self) {
-        self.end(Err(TaskError::cancelled()));
+        self.send(Err(TaskError::cancelled()));
     }
 }
 
-/// The result of work in the executor, as [`run_in_executor`](crate::LoopHandle::run_in_executor) gives it.
+/// The result of executor work, from [`run_in_executor`](crate::LoopHandle::run_in_executor).
 ///
-/// Dropping it leaves the work to end on its own; its result is dropped then.
+/// Dropping it does not stop the work; the executor drops the result at its end.
 ///
 /// # Examples
 ///
@@ -474,8 +488,9 @@ impl<T> Drop for Report<T> {
 #[doc(alias = "JoinHandle")]
 #[must_use = "the work runs without it, but its result and its panic are lost"]
 pub struct Blocking<T> {
-    cell: Arc<SharedOutcome<T>>,
-    /// Drops a result that nobody takes. A queue of such actions takes only `'static` values.
+    cell: Arc<OutcomeCell<T>>,
+    /// Drops a result that was not awaited. `Drop` for every `T` cannot queue it, as that needs
+    /// `T: 'static`.
     discard: fn(Result<T, TaskError>),
 }
 
@@ -493,24 +508,26 @@ impl<T> Future for Blocking<T> {
     ///
     /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Cloning and dropping a waker may run foreign code: not under the lock.
-        let mine = cx.waker().clone();
+        // Cloning and dropping a waker may run foreign code, so the lock is not held then.
+        let new_waker = cx.waker().clone();
         let Some(mut outcome) = self.cell.lock() else {
             return Poll::Ready(Err(TaskError::cancelled()));
         };
         match &mut *outcome {
-            Outcome::Pending(_) if self.is_inherited() => Poll::Ready(Err(TaskError::cancelled())),
-            Outcome::Pending(waker) => {
-                let before = waker.replace(mine);
+            JobOutcome::Pending(_) if self.is_inherited() => {
+                Poll::Ready(Err(TaskError::cancelled()))
+            }
+            JobOutcome::Pending(waker) => {
+                let old_waker = waker.replace(new_waker);
                 drop(outcome);
-                drop(before);
+                drop(old_waker);
                 Poll::Pending
             }
-            Outcome::Ended(_) => match mem::replace(&mut *outcome, Outcome::Taken) {
-                Outcome::Ended(result) => Poll::Ready(result),
+            JobOutcome::Ended(_) => match mem::replace(&mut *outcome, JobOutcome::Taken) {
+                JobOutcome::Ended(result) => Poll::Ready(result),
                 _ => Poll::Pending,
             },
-            Outcome::Taken => panic!("a Blocking was polled after it was ready"),
+            JobOutcome::Taken => panic!("a Blocking was polled after it was ready"),
         }
     }
 }
@@ -518,11 +535,11 @@ impl<T> Future for Blocking<T> {
 impl<T> Drop for Blocking<T> {
     fn drop(&mut self) {
         let outcome = self.cell.lock().map(|mut outcome| match &*outcome {
-            Outcome::Ended(_) => mem::replace(&mut *outcome, Outcome::Taken),
-            _ => Outcome::Taken,
+            JobOutcome::Ended(_) => mem::replace(&mut *outcome, JobOutcome::Taken),
+            _ => JobOutcome::Taken,
         });
         // The lock is released before the result is dropped.
-        if let Some(Outcome::Ended(result)) = outcome {
+        if let Some(JobOutcome::Ended(result)) = outcome {
             (self.discard)(result);
         }
     }
@@ -531,7 +548,7 @@ impl<T> Drop for Blocking<T> {
 impl<T> fmt::Debug for Blocking<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = self.cell.lock();
-        let ended = outcome.is_some_and(|outcome| !matches!(*outcome, Outcome::Pending(_)));
+        let ended = outcome.is_some_and(|outcome| !matches!(*outcome, JobOutcome::Pending(_)));
         f.debug_struct("Blocking").field("done", &ended).finish()
     }
 }

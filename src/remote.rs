@@ -1,8 +1,9 @@
-//! The one inbox through which other threads reach a loop.
+//! The inbox through which other threads reach a loop, and the public handle to it.
 //!
-//! Whoever is outside leaves a [`Message`] in the open and, if it was empty before, wakes the poller: however many messages
-//! come between two turns, one system call announces them. The loop empties the open when the poller says so. When the loop
-//! closes, open and poller's waker go at once, so that a inbox that outlives its loop holds no descriptor.
+//! A thread sends a [`Message`]. If the loop was not notified of an earlier one, the thread wakes the
+//! poller. So one system call is enough for all messages between two iterations. The loop takes the
+//! messages after the poller reports the wake-up. A closing loop drops the messages and the poller's
+//! waker, so an inbox that outlives its loop holds no descriptor.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -21,23 +22,26 @@ use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PollWaker, RwLock, sh
 use crate::sys::fork::{PerProcess, Process, drop_inherited_poller};
 use crate::sys::uninterrupted;
 
-/// What may come through the inbox.
+/// A message from another thread.
 pub(crate) enum Message {
     Call(Box<dyn FnOnce() + Send>, &'static Location<'static>),
-    /// The task of a waker, by its number.
-    Wake(u64),
-    /// Nothing but to look again: the clock has moved.
-    Wakeup,
+    /// Wakes the task of a waker's number.
+    WakeTask(u64),
+    /// Makes the loop run an iteration, as after an advance of its clock.
+    WakeLoop,
     Stop,
 }
 
-/// For how many tasks that are woken there always is room.
+/// The capacity of the set of woken tasks that the inbox always keeps.
 const MIN_WOKEN_CAPACITY: usize = 100;
 
 struct OpenInbox {
     messages: Vec<Message>,
-    /// The tasks among the messages. Who finds its own here has written what the task is to see before it took the lock, and
-    /// the loop takes the lock before the step: the message that is there covers it.
+    /// The numbers of the `WakeTask` messages. A second one for the same task is not needed:
+    ///
+    /// 1. The waking thread writes its data, and then takes the lock.
+    /// 2. The loop takes the lock for the first message, and then polls the task, which sees the
+    ///    data.
     woken: HashSet<u64>,
     poller: Arc<PollWaker>,
 }
@@ -45,44 +49,46 @@ struct OpenInbox {
 pub(crate) struct Inbox {
     id: LoopId,
     process: Process,
-    /// `None` once the loop is closed.
+    /// `None` after the loop was closed.
     open: Mutex<Option<OpenInbox>>,
-    /// Whether the poller was woken for what is there, or is about to be. Changes under the lock alone.
+    /// True if the poller was woken for the messages, or is about to be. It changes only under the
+    /// lock.
     notified: AtomicBool,
-    /// Whether the poller could not be woken for what is there: the next turn looks by itself.
+    /// True if the poller could not be woken. The next iteration takes the messages without an event.
     notify_failed: AtomicBool,
 }
 
 type Inboxes = RwLock<BTreeMap<u16, Arc<Inbox>>>;
 
 shared_static! {
-    /// The inboxes of the loops that live, for wakers, which know no more than a number.
+    /// The inboxes of the open loops. A waker holds only a number, and finds its inbox here.
     static INBOXES: PerProcess<Inboxes> = PerProcess::new();
 }
 
-/// The inboxes of the loops of this process.
+/// Returns the inboxes of this process's loops.
 fn inboxes() -> &'static Inboxes {
     INBOXES.get(|_| RwLock::new(BTreeMap::new()))
 }
 
-/// Wakes the task that `number` names from outside its loop's thread. A closed loop has no tasks: nobody is left to be woken.
+/// Wakes the task of a waker's number from another thread. A closed loop has no tasks to wake.
 pub(crate) fn wake(number: u64) {
     let inboxes = inboxes().read().unwrap_or_else(PoisonError::into_inner);
     let inbox = inboxes.get(&LoopId::of(number).0).cloned();
     drop(inboxes);
     if let Some(inbox) = inbox {
-        let _ = inbox.send(Message::Wake(number));
+        let _ = inbox.send(Message::WakeTask(number));
     }
 }
 
 impl Inbox {
-    /// Makes a loop's inbox and makes it known until [`close`](Inbox::close).
+    /// Creates a loop's inbox. Wakers find it until [`close`](Inbox::close).
     pub(crate) fn new(poller: PollWaker) -> io::Result<Arc<Inbox>> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let mut inboxes = inboxes().write().unwrap_or_else(PoisonError::into_inner);
         let mut numbers = (0..=u16::MAX).map(|_| NEXT.fetch_add(1, Ordering::Relaxed));
         let number = numbers.find(|number| !inboxes.contains_key(number));
-        let number = number.ok_or_else(|| io::Error::other("65,536 loops are open"))?;
+        let number = number
+            .ok_or_else(|| io::Error::other("cannot create a loop: 65,536 loops are open"))?;
         let inbox = Arc::new(Inbox {
             id: LoopId(number),
             process: Process::current(),
@@ -103,11 +109,14 @@ impl Inbox {
     }
 
     fn open(&self) -> MutexGuard<'_, Option<OpenInbox>> {
-        // Nothing panics while it holds the lock but by exhausted memory; what is inside is whole in any case.
+        // No code under the lock panics midway, so a poisoned state is consistent.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves a message. A closed loop's is dropped, after the lock is released: it may hold the user's destructors.
+    /// Sends a message, and wakes the poller unless the loop is notified.
+    ///
+    /// If the loop is closed, this drops the message without the lock, as that runs the user's
+    /// destructors.
     pub(crate) fn send(&self, message: Message) -> Result<(), LoopClosedError> {
         if !self.process.is_current() {
             return Err(LoopClosedError);
@@ -119,57 +128,57 @@ impl Inbox {
             return Err(LoopClosedError);
         };
         match message {
-            Message::Wake(number) if !open.woken.insert(number) => return Ok(()),
+            Message::WakeTask(number) if !open.woken.insert(number) => return Ok(()),
             message => open.messages.push(message),
         }
         if self.notified.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         let poller = open.poller.clone();
-        // The loop may run at once, on this core, and would find the lock taken.
+        // The loop may run at once, on this core, and would wait for the lock.
         drop(guard);
         if let Err(error) = uninterrupted(|| poller.wake()) {
-            log::error!("a loop could not be woken: {error}");
-            // The next message tries again, and the next turn looks.
-            let _inbox = self.open();
+            log::error!("cannot wake a loop for a message from another thread: {error}");
+            // The next message retries, and the next iteration takes the messages.
+            let _guard = self.open();
             self.notified.store(false, Ordering::Relaxed);
             self.notify_failed.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Whether something was left, or is about to be notified.
+    /// Returns whether the poller was woken for messages, or is about to be.
     pub(crate) fn is_notified(&self) -> bool {
         self.notified.load(Ordering::Relaxed)
     }
 
-    /// Whether something was left that the poller does not tell of.
+    /// Returns whether there are messages of which the poller does not report.
     pub(crate) fn has_failed_to_notify(&self) -> bool {
         self.notify_failed.load(Ordering::Relaxed)
     }
 
-    /// Returns whether a message waits.
+    /// Returns whether the inbox has messages.
     pub(crate) fn has_messages(&self) -> bool {
         self.is_notified() || self.has_failed_to_notify()
     }
 
-    /// Takes all that was left, in the order in which it came; `spare` becomes the empty open.
+    /// Takes all messages, in the order in which they were sent. `spare` collects the next ones.
     pub(crate) fn take(&self, spare: Vec<Message>) -> Vec<Message> {
         match &mut *self.open() {
             Some(open) => {
                 self.notified.store(false, Ordering::Relaxed);
                 self.notify_failed.store(false, Ordering::Relaxed);
-                let many = open.woken.len();
+                let woken = open.woken.len();
                 open.woken.clear();
-                // Clearing takes time by the room that there is, and after a burst that is much.
-                open.woken.shrink_to(2 * many + MIN_WOKEN_CAPACITY);
+                // The time that `clear` takes grows with the capacity, which is large after a burst.
+                open.woken.shrink_to(2 * woken + MIN_WOKEN_CAPACITY);
                 mem::replace(&mut open.messages, spare)
             }
             None => spare,
         }
     }
 
-    /// Refuses all that comes later, and gives back what is there: dropping it runs the user's destructors.
+    /// Closes the inbox and returns its messages. Dropping them runs the user's destructors.
     pub(crate) fn close(&self) -> Vec<Message> {
         if !self.process.is_current() {
             return self.close_inherited();
@@ -182,8 +191,9 @@ impl Inbox {
         open.map_or_else(Vec::new, |open| open.messages)
     }
 
-    /// The same in a forked child, where a thread of the parent may have held the lock: then what
-    /// it guards is left alone.
+    /// Closes the inbox in a forked child.
+    ///
+    /// If a thread of the parent held the lock at the fork, the messages stay.
     fn close_inherited(&self) -> Vec<Message> {
         let open = self.open.try_lock().ok().and_then(|mut it| it.take());
         open.map_or_else(Vec::new, |open| {
@@ -192,16 +202,16 @@ impl Inbox {
         })
     }
 
-    /// True in a forked child, of a inbox that it inherited.
+    /// Returns whether the loop is closed. An inbox that a forked child inherited is closed there.
     pub(crate) fn is_closed(&self) -> bool {
         !self.process.is_current() || self.open().is_none()
     }
 }
 
-/// As a waker, the inbox makes its loop take a turn.
+/// As a waker, the inbox makes its loop run an iteration.
 impl Wake for Inbox {
     fn wake(self: Arc<Self>) {
-        let _ = self.send(Message::Wakeup);
+        let _ = self.send(Message::WakeLoop);
     }
 }
 
@@ -241,9 +251,9 @@ impl Remote {
     /// Calls `callback` on the loop's thread, in the next iteration.
     ///
     /// The calls of one thread run in the order in which they were made. For a call after a delay
-    /// there is [`call_later_threadsafe`](Remote::call_later_threadsafe).
+    /// use [`call_later_threadsafe`](Remote::call_later_threadsafe).
     ///
-    /// The difference from asyncio: there is no handle to cancel the call.
+    /// The difference from asyncio: no handle cancels the call.
     ///
     /// # Examples
     ///
@@ -273,13 +283,13 @@ impl Remote {
     ///
     /// # Errors
     ///
-    /// [`LoopClosedError`] if the loop is closed. The callback was dropped then.
+    /// [`LoopClosedError`] if the loop is closed. The callback is dropped then.
     #[track_caller]
     pub fn call_soon_threadsafe(
         &self,
         callback: impl FnOnce() + Send + 'static,
     ) -> Result<(), LoopClosedError> {
-        // On the loop's own thread it takes its location in the line at once, as in asyncio.
+        // On the loop's own thread the callback is queued at once, as in asyncio.
         match run_queue::local(self.inbox.id()) {
             Some(run_queue) if !self.inbox.is_closed() => {
                 run_queue.push(Rc::new(Call::new(callback)));
@@ -294,7 +304,7 @@ impl Remote {
 
     /// Stops the loop as [`LoopHandle::stop`](crate::LoopHandle::stop) does, from another thread.
     ///
-    /// On a closed loop there is nothing to stop.
+    /// On a closed loop it has no effect.
     ///
     /// # Examples
     ///

@@ -1,10 +1,11 @@
-//! The run queue: what the next turn of a loop runs, first in, first out, callbacks and task steps in one line, as asyncio has it;
-//! and the loop's tasks, as who wakes one finds them.
+//! The run queue: callbacks and tasks that run in the next iteration, first in, first out.
 //!
-//! A task's waker may be on any thread and cannot hold the queue, which is of one thread. It holds the queue's [`LoopId`] and
-//! asks [`local`] for it: on the loop's own thread that finds the queue in a thread local, without a lock or a system call,
-//! whether the loop runs at that moment or not. Elsewhere it finds nothing, and the wake-up goes through the
-//! [`Inbox`](crate::remote::Inbox).
+//! As in asyncio, one queue holds both. The module also holds the table of the loop's tasks.
+//!
+//! A task's waker may be on any thread, but the queue stays on the loop's thread. So the waker holds
+//! the [`LoopId`] and calls [`wake_local`]. On the loop's thread that finds the queue in a thread
+//! local, without a lock or a system call, whether the loop runs or not. On another thread it finds
+//! nothing, and the wake-up goes through the [`Inbox`](crate::remote::Inbox).
 
 #[cfg(sendloop_shuffle)]
 mod shuffle;
@@ -27,47 +28,50 @@ use crate::sync::thread_local;
 use crate::sys::fork::Process;
 use crate::sys::task_cell::WithHeader;
 
-/// A task's key in its waker's number, whose upper 16 bits are its loop's. A waker that is kept until 2^20 other tasks have had
-/// the location of its own would wake the next one for nothing, which a future must bear in any case.
-const WAKER: Packing = Packing::new(28, 20);
+/// The layout of a task's key in its waker's number, below the 16 bits of the loop's id.
+///
+/// The generation has 20 bits. If a waker is kept while its task's slot is reused 2^20 times, it
+/// wakes the slot's present task. That is harmless: every future must bear a spurious wake-up.
+const WAKER_PACKING: Packing = Packing::new(28, 20);
 const LOOP_SHIFT: u32 = 48;
 
-/// Names a loop among those that live in its process. The number of a closed loop is used again, at the earliest when 65,535
-/// others have been given out.
+/// The id of an open loop in its process.
+///
+/// The id of a closed loop is reused, after 65,535 others at the earliest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LoopId(pub(crate) u16);
 
 impl LoopId {
-    /// The loop of the task that a waker's number names.
+    /// Returns the loop of a waker's number.
     pub(crate) fn of(number: u64) -> LoopId {
         LoopId((number >> LOOP_SHIFT) as u16)
     }
 
-    /// The number for the waker of one of this loop's tasks.
-    pub(crate) fn number(self, task: Key) -> u64 {
-        u64::from(self.0) << LOOP_SHIFT | task.pack(WAKER)
+    /// Returns the number for the waker of a task of this loop.
+    pub(crate) fn waker_number(self, task: Key) -> u64 {
+        u64::from(self.0) << LOOP_SHIFT | task.pack(WAKER_PACKING)
     }
 }
 
-/// A call that the loop has been asked for: it runs at most once, and may be called off until then.
+/// A callback in the run queue, which can be cancelled until it runs.
 pub(crate) trait Callback {
-    /// Runs it, unless it ran or was cancelled before.
+    /// Runs the callback, unless it is used up or cancelled.
     fn run(&self);
-    /// Drops what it would have run.
+    /// Drops the closure.
     fn cancel(&self);
     fn is_cancelled(&self) -> bool;
-    /// Returns whether an event calls it now.
+    /// Returns whether an event may queue it now.
     fn is_due(&self) -> bool {
         true
     }
-    /// What asked for it, to be named where it takes too long.
+    /// Returns the location that created the callback, for logs.
     fn location(&self) -> &'static Location<'static>;
 }
 
-/// The log names this if the destructor of a cancelled callback panics.
-pub(crate) const DROPPED: &str = "while a cancelled callback was dropped";
+/// The log's text for a panic in the destructor of a cancelled callback.
+pub(crate) const DROPPING_CALLBACK: &str = "while a cancelled callback was dropped";
 
-/// The [`Callback`] of a closure.
+/// The [`Callback`] of a closure that runs once.
 pub(crate) struct Call<F> {
     body: Cell<Option<F>>,
     cancelled: Cell<bool>,
@@ -77,10 +81,10 @@ pub(crate) struct Call<F> {
 impl<F: FnOnce()> Call<F> {
     #[track_caller]
     pub(crate) fn new(body: F) -> Call<F> {
-        Call::made_at(Location::caller(), body)
+        Call::with_location(Location::caller(), body)
     }
 
-    pub(crate) fn made_at(location: &'static Location<'static>, body: F) -> Call<F> {
+    pub(crate) fn with_location(location: &'static Location<'static>, body: F) -> Call<F> {
         Call {
             body: Cell::new(Some(body)),
             cancelled: Cell::new(false),
@@ -99,7 +103,7 @@ impl<F: FnOnce() + 'static> Callback for Call<F> {
     fn cancel(&self) {
         self.cancelled.set(true);
         if let Some(body) = self.body.take() {
-            drop_bounded(Kind::Cancel, DROPPED, body);
+            drop_bounded(Kind::Cancel, DROPPING_CALLBACK, body);
         }
     }
 
@@ -112,12 +116,12 @@ impl<F: FnOnce() + 'static> Callback for Call<F> {
     }
 }
 
-/// What the queue knows of a task.
+/// The part of a task cell that the run queue uses.
 pub(crate) struct TaskHeader {
     key: Cell<Option<Key>>,
-    /// Whether the task is in the line.
+    /// True while the task is in the queue.
     queued: Cell<bool>,
-    /// What made it, to be named where it takes too long.
+    /// The location that created the task, for logs.
     pub(crate) location: &'static Location<'static>,
 }
 
@@ -131,37 +135,37 @@ impl TaskHeader {
         }
     }
 
-    /// Where it is found, as long as it is one of the loop's tasks.
+    /// Returns the task's key in the table of tasks, or `None` after its end.
     pub(crate) fn key(&self) -> Option<Key> {
         self.key.get()
     }
 }
 
-/// What came of a step.
-pub(crate) enum Stepped {
-    /// A task was polled, or had ended before.
-    Task,
-    /// The future that the loop runs until it is complete has to be polled.
-    Root,
+/// The outcome of a step.
+pub(crate) enum StepOutcome {
+    /// The task was polled, or had ended before.
+    Done,
+    /// The caller must poll the future of `run_until_complete`.
+    PollRoot,
 }
 
-/// A task as the loop has it: without its type.
+/// A task as the loop sees it, without the type of its future.
 pub(crate) trait Step {
-    /// Polls it once.
-    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> Stepped;
-    /// Cancels it; false if it has ended.
+    /// Polls the task once.
+    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> StepOutcome;
+    /// Cancels the task. Returns false if it had ended already.
     fn cancel(self: Pin<&Self>, header: &TaskHeader) -> bool;
-    /// Drops the future of a task that was cancelled while it did not run, and ends the task.
+    /// Drops the future of a cancelled task that is not being polled, and ends the task.
     fn end_cancelled(self: Pin<&Self>, header: &TaskHeader);
 }
 
 pub(crate) type Runnable = Pin<Rc<WithHeader<TaskHeader, dyn Step>>>;
 
-/// One thing to run.
+/// An entry of the run queue.
 pub(crate) enum Entry {
     Task(Runnable),
     Callback(Rc<dyn Callback>),
-    /// An timer_waker is due.
+    /// A timer waker that is due, by its key.
     TimerWaker(Key),
 }
 
@@ -172,17 +176,19 @@ pub(crate) struct RunQueue {
     closed: Cell<bool>,
     process: Process,
     exceptions: Exceptions,
-    /// Makes the loop's descriptor readable.
+    /// Makes the loop's descriptor readable, for a loop that embeds this one.
     embedder: Waker,
-    /// Whether the next work that is queued wakes `embedder`.
-    notifies: Cell<bool>,
+    /// True if the next entry that is queued wakes `embedder`.
+    notifies_embedder: Cell<bool>,
     #[cfg(sendloop_shuffle)]
     shuffle: shuffle::Shuffle,
 }
 
 thread_local! {
-    /// The queues of the loops that live on this thread; nearly always one. Without a destructor,
-    /// as a loop may live in that of another thread local. The last loop frees its memory.
+    /// The queues of the open loops of this thread, nearly always one.
+    ///
+    /// It has no destructor, as the destructor of another thread local may use a loop. The last
+    /// loop frees the memory.
     static LOCAL: RefCell<ManuallyDrop<Vec<Rc<RunQueue>>>> =
         const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
@@ -191,35 +197,38 @@ fn with_local<T>(id: LoopId, f: impl FnOnce(&Rc<RunQueue>) -> T) -> Option<T> {
     LOCAL.with(|queues| queues.borrow().iter().find(|queue| queue.id == id).map(f))
 }
 
-/// Takes the queues out of this thread's that `is_kept` refuses.
+/// Removes this thread's queues that `is_kept` refuses.
 fn retain_local(is_kept: impl Fn(&RunQueue) -> bool) {
-    let gone: Vec<Rc<RunQueue>> = LOCAL.with(|queues| {
+    let removed: Vec<Rc<RunQueue>> = LOCAL.with(|queues| {
         let mut queues = queues.borrow_mut();
-        let (kept, gone) = mem::take(&mut **queues)
+        let (kept, removed) = mem::take(&mut **queues)
             .into_iter()
             .partition(|queue| is_kept(queue));
         **queues = kept;
-        gone
+        removed
     });
-    drop(gone);
+    drop(removed);
 }
 
-/// The queue of the loop `id` if that lives on this thread.
+/// Returns the queue of the loop `id` if it is on this thread.
 pub(crate) fn local(id: LoopId) -> Option<Rc<RunQueue>> {
     with_local(id, Rc::clone)
 }
 
-/// Queues a step of the task that `number` names, if its loop lives on this thread; no code of the user's runs.
+/// Queues the task of a waker's number if its loop is on this thread. Runs no code of the user's.
+///
+/// Returns false if the loop is not on this thread.
 pub(crate) fn wake_local(number: u64) -> bool {
-    with_local(LoopId::of(number), |ready| ready.wake(number)).is_some()
+    with_local(LoopId::of(number), |queue| queue.wake(number)).is_some()
 }
 
 impl RunQueue {
-    /// Makes the queue of a new loop and makes it known on this thread until [`close`](RunQueue::close).
+    /// Creates the queue of a new loop. [`local`] finds it on this thread until
+    /// [`close`](RunQueue::close).
     ///
-    /// `embedder` is woken as [`notify_next`](RunQueue::notify_next) says.
+    /// [`notify_next`](RunQueue::notify_next) decides when the queue wakes `embedder`.
     pub(crate) fn new(id: LoopId, embedder: Waker) -> Rc<RunQueue> {
-        let ready = Rc::new(RunQueue {
+        let run_queue = Rc::new(RunQueue {
             id,
             queue: RefCell::new(VecDeque::new()),
             tasks: RefCell::new(Slots::new()),
@@ -227,31 +236,31 @@ impl RunQueue {
             process: Process::current(),
             exceptions: Exceptions::default(),
             embedder,
-            notifies: Cell::new(false),
+            notifies_embedder: Cell::new(false),
             #[cfg(sendloop_shuffle)]
             shuffle: shuffle::Shuffle::from_environment(),
         });
-        // In a forked child: the id of a new loop may be that of one of the parent's loops.
+        // In a forked child, a new loop may get the id of one of the parent's loops.
         retain_local(|queue| queue.process.is_current());
-        LOCAL.with(|queues| queues.borrow_mut().push(ready.clone()));
-        ready
+        LOCAL.with(|queues| queues.borrow_mut().push(run_queue.clone()));
+        run_queue
     }
 
     pub(crate) fn id(&self) -> LoopId {
         self.id
     }
 
-    /// Returns whether this is a forked child, which has the queue from its parent.
+    /// Returns whether this is a forked child that inherited the queue.
     pub(crate) fn is_inherited(&self) -> bool {
         !self.process.is_current()
     }
 
-    /// The loop's exception handler, for all that hands work to this queue.
+    /// Returns the loop's exception handler.
     pub(crate) fn exceptions(&self) -> &Exceptions {
         &self.exceptions
     }
 
-    /// How much there is for the turn that begins: what is queued from here on is for the next one.
+    /// Returns the number of entries for this iteration. Later entries are for the next one.
     pub(crate) fn begin_iteration(&self) -> usize {
         #[cfg(sendloop_shuffle)]
         self.shuffle.mix(&mut self.queue.borrow_mut());
@@ -262,46 +271,46 @@ impl RunQueue {
         self.queue.borrow().is_empty()
     }
 
-    /// How many tasks the loop has.
-    pub(crate) fn tasks(&self) -> usize {
+    pub(crate) fn task_count(&self) -> usize {
         self.tasks.borrow().len()
     }
 
-    /// Sets whether the next work that is queued wakes the embedder. Later work does not: the
-    /// descriptor is readable by then.
-    pub(crate) fn notify_next(&self, notifies: bool) {
-        self.notifies.set(notifies);
+    /// Sets whether the next entry wakes the embedder.
+    ///
+    /// Entries after that one do not wake it, as the descriptor is readable by then.
+    pub(crate) fn notify_next(&self, notifies_embedder: bool) {
+        self.notifies_embedder.set(notifies_embedder);
     }
 
     #[inline]
     fn enqueue(&self, entry: Entry) {
         self.queue.borrow_mut().push_back(entry);
-        if self.notifies.get() {
-            self.notifies.set(false);
+        if self.notifies_embedder.get() {
+            self.notifies_embedder.set(false);
             self.embedder.wake_by_ref();
         }
     }
 
-    /// Makes `task` one of the loop's.
+    /// Adds `task` to the table of tasks.
     pub(crate) fn register(&self, task: &Runnable) {
         let key = self.tasks.borrow_mut().insert(task.clone());
         task.head().key.set(Some(key));
     }
 
-    /// Returns the task of this key, until it is dismissed.
+    /// Returns the task with this key, until [`unregister`](RunQueue::unregister) removes it.
     pub(crate) fn task(&self, key: Key) -> Option<Runnable> {
         self.tasks.borrow().get(key).cloned()
     }
 
-    /// Makes `task` one of the loop's, and queues its first step.
-    pub(crate) fn admit(&self, task: Runnable) {
+    /// Adds `task` to the table of tasks and to the queue.
+    pub(crate) fn register_and_queue(&self, task: Runnable) {
         self.register(&task);
         task.head().queued.set(true);
         self.enqueue(Entry::Task(task));
     }
 
-    /// What was a task of the loop's is none any more: whoever wakes it finds nobody.
-    pub(crate) fn dismiss(&self, header: &TaskHeader) {
+    /// Removes a task from the table of tasks, so that stale wakers are ignored.
+    pub(crate) fn unregister(&self, header: &TaskHeader) {
         let task = header
             .key
             .take()
@@ -309,26 +318,26 @@ impl RunQueue {
         drop(task);
     }
 
-    /// The tasks that there are now, for going through them while they come and go.
+    /// Returns the present tasks. The caller may add and remove tasks while it visits them.
     pub(crate) fn all_tasks(&self) -> Vec<Runnable> {
         self.tasks.borrow().values().cloned().collect()
     }
 
-    /// Queues a step of the task that `number` names. One that has ended is nobody.
+    /// Queues the task of a waker's number, unless the task has ended.
     pub(crate) fn wake(&self, number: u64) {
-        if let Some(task) = self.tasks.borrow().get_packed(number, WAKER) {
+        if let Some(task) = self.tasks.borrow().get_packed(number, WAKER_PACKING) {
             self.push_task(task);
         }
     }
 
-    /// Puts a task's step at the end of the line, unless it stands there already.
+    /// Queues a task, unless it is in the queue.
     fn push_task(&self, task: &Runnable) {
         if !self.closed.get() && !task.head().queued.replace(true) {
             self.enqueue(Entry::Task(task.clone()));
         }
     }
 
-    /// Puts a callback at the end of the line; a closed loop's queue cancels it instead.
+    /// Queues a callback. A closed queue cancels it instead.
     pub(crate) fn push(&self, callback: Rc<dyn Callback>) {
         if self.closed.get() || self.is_inherited() {
             return callback.cancel();
@@ -336,12 +345,12 @@ impl RunQueue {
         self.enqueue(Entry::Callback(callback));
     }
 
-    /// Puts an timer_waker at the end of the line.
-    pub(crate) fn push_timer_waker(&self, timer_waker: Key) {
-        self.enqueue(Entry::TimerWaker(timer_waker));
+    /// Queues a timer waker that is due.
+    pub(crate) fn push_timer_waker(&self, key: Key) {
+        self.enqueue(Entry::TimerWaker(key));
     }
 
-    /// Takes what is first in the line. A task that is woken from here on will stand in it again.
+    /// Removes the first entry. A task that is woken from here on is queued again.
     pub(crate) fn pop(&self) -> Option<Entry> {
         let entry = self.queue.borrow_mut().pop_front();
         if let Some(Entry::Task(task)) = &entry {
@@ -350,10 +359,10 @@ impl RunQueue {
         entry
     }
 
-    /// Cancels what is queued and all that comes later, and forgets the queue on this thread.
+    /// Cancels queued and later callbacks, and removes the queue from this thread.
     pub(crate) fn close(&self) {
         self.closed.set(true);
-        // A cancelled callback's destructor is the user's code: the queue is not borrowed while it runs.
+        // A callback's destructor may use the queue, so the queue is not borrowed while it runs.
         while let Some(entry) = self.pop() {
             if let Entry::Callback(callback) = entry {
                 self.exceptions

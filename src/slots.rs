@@ -1,10 +1,11 @@
-//! An arena whose keys carry a generation: a key outlives its value and then finds nothing, also where the place has been
-//! taken again.
+//! An arena whose keys carry a generation.
 //!
-//! Everything that comes back from outside (an event of the poller, a wake-up, a cancellation) names what it is for by such a
-//! key, so that what comes too late reaches nobody instead of the next one in line.
+//! A key may outlive its value. It then finds nothing, even if another value has its slot. Events of
+//! the poller, wake-ups and cancellations carry such keys, so a late one is ignored.
 
-/// Names one value in one [`Slots`], once: the generation of its place changes with each value that leaves.
+/// The key of one value in one [`Slots`].
+///
+/// The generation of a slot changes each time a value is removed, so no later value has this key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Key {
     index: u32,
@@ -12,14 +13,14 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The key as a number, without the upper bits of its generation where they do not fit.
+    /// Packs the key into a number. Bits of the generation that do not fit are lost.
     pub(crate) fn pack(self, packing: Packing) -> u64 {
         let generation = u64::from(self.generation) & mask(packing.generation);
         generation << packing.index | u64::from(self.index)
     }
 }
 
-/// How many bits of a number are for a key's index, the lowest ones, and how many for its generation.
+/// The layout of a packed key: the bits of the index, the lowest ones, and those of the generation.
 #[derive(Clone, Copy)]
 pub(crate) struct Packing {
     index: u32,
@@ -37,10 +38,10 @@ const fn mask(bits: u32) -> u64 {
     (1 << bits) - 1
 }
 
-/// How many values there may be at once: an index is of 28 bits, of 20 where that is too much for a pointer.
+/// The most values at once. An index has 28 bits, or 20 if pointers have only 32.
 const MAX_LEN: usize = (1 << if usize::BITS >= 64 { 28 } else { 20 }) - 1;
 
-/// With no more slots than these it is not worth giving their memory back.
+/// An empty arena keeps the memory of up to this many slots.
 const MIN_SHRINK: usize = 1024;
 
 #[derive(Debug)]
@@ -54,8 +55,8 @@ pub(crate) struct Slots<T> {
     slots: Vec<(u32, Slot<T>)>,
     free: Option<u32>,
     taken: usize,
-    /// The generation of a new place: no key of one that is gone has it.
-    fresh: u32,
+    /// The generation of a new slot. No key of a freed slot has it.
+    first_generation: u32,
 }
 
 impl<T> Default for Slots<T> {
@@ -70,7 +71,7 @@ impl<T> Slots<T> {
             slots: Vec::new(),
             free: None,
             taken: 0,
-            fresh: 0,
+            first_generation: 0,
         }
     }
 
@@ -84,19 +85,19 @@ impl<T> Slots<T> {
             let index = self.slots.len() as u32;
             assert!(
                 self.slots.len() < MAX_LEN,
-                "no more than {MAX_LEN} values at once"
+                "the arena has no room for more than {MAX_LEN} values"
             );
-            self.slots.push((self.fresh, Slot::Taken(value)));
+            self.slots.push((self.first_generation, Slot::Taken(value)));
             return Key {
                 index,
-                generation: self.fresh,
+                generation: self.first_generation,
             };
         };
-        let (generation, place) = &mut self.slots[index as usize];
-        if let Slot::Free { next } = *place {
+        let (generation, slot) = &mut self.slots[index as usize];
+        if let Slot::Free { next } = *slot {
             self.free = next;
         }
-        *place = Slot::Taken(value);
+        *slot = Slot::Taken(value);
         Key {
             index,
             generation: *generation,
@@ -110,7 +111,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// [`get`](Slots::get) by what [`Key::pack`] made of the key.
+    /// Returns the value of a key that [`Key::pack`] packed.
     pub(crate) fn get_packed(&self, number: u64, packing: Packing) -> Option<&T> {
         let generation = number >> packing.index & mask(packing.generation);
         match self.slots.get((number & mask(packing.index)) as usize) {
@@ -132,14 +133,14 @@ impl<T> Slots<T> {
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
-        let (generation, place) = &mut self.slots[key.index as usize];
-        let old = std::mem::replace(place, Slot::Free { next: self.free });
-        // Reused 2^32 times, a place hands out an old key again. Nothing holds one for that long.
+        let (generation, slot) = &mut self.slots[key.index as usize];
+        let old = std::mem::replace(slot, Slot::Free { next: self.free });
+        // After 2^32 reuses a slot has an old generation again. No key is kept for that long.
         *generation = generation.wrapping_add(1);
         self.free = Some(key.index);
         self.taken -= 1;
         if self.taken == 0 && self.slots.len() > MIN_SHRINK {
-            self.give_back();
+            self.free_memory();
         }
         match old {
             Slot::Taken(value) => Some(value),
@@ -147,23 +148,25 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Gives the memory of all slots back, none of which is taken.
-    fn give_back(&mut self) {
+    /// Frees the memory of all slots. None of them may be taken.
+    fn free_memory(&mut self) {
         let generations = self.slots.iter().map(|(generation, _)| *generation);
-        self.fresh = generations.fold(self.fresh, u32::max).wrapping_add(1);
+        self.first_generation = generations
+            .fold(self.first_generation, u32::max)
+            .wrapping_add(1);
         self.slots = Vec::new();
         self.free = None;
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().filter_map(|(_, place)| match place {
+        self.slots.iter().filter_map(|(_, slot)| match slot {
             Slot::Taken(value) => Some(value),
             Slot::Free { .. } => None,
         })
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.slots.iter_mut().filter_map(|(_, place)| match place {
+        self.slots.iter_mut().filter_map(|(_, slot)| match slot {
             Slot::Taken(value) => Some(value),
             Slot::Free { .. } => None,
         })

@@ -1,8 +1,8 @@
 //! Locks, atomics, thread starts and the poller's wait: those of `std` and mio, or those of a model.
 //!
 //! In unit tests with `--cfg sendloop_loom`, `loom` provides them. It runs a test once for every
-//! interleaving of its threads (`tests/long/interleavings.sh`). The modules `pool`, `ready` and
-//! `remote`, through which threads meet, import them from here.
+//! interleaving of its threads (`tests/long/interleavings.sh`). The modules that several threads
+//! use, as `pool` and `remote`, import them from here.
 
 #[cfg(not(all(test, sendloop_loom)))]
 pub(crate) use real::*;

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_manual_clock_moves_only_when_advanced_and_its_clones_with_it() {
+fn manual_clock_and_its_clones_move_only_when_advanced() {
     let clock = Clock::manual();
     let start = clock.now();
     assert_eq!(clock.now(), start);
@@ -11,6 +11,6 @@ fn a_manual_clock_moves_only_when_advanced_and_its_clones_with_it() {
 
 #[test]
 #[should_panic(expected = "real clock")]
-fn the_real_clock_cannot_be_advanced() {
+fn advance_of_the_real_clock_panics() {
     Clock::real().advance(Duration::ZERO);
 }

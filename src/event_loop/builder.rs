@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::debug::Debug;
+use super::debug::DebugMode;
 use super::embedding::Embedding;
 use super::fd_callbacks::FdCallbacks;
 use super::stats::Counters;
@@ -50,8 +50,9 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Sets how many threads the executor may have: at least 1. The default is asyncio's,
-    /// min(32, cores + 4).
+    /// Sets the most threads of the executor, at least 1.
+    ///
+    /// The default is asyncio's: min(32, cores + 4).
     ///
     /// # Examples
     ///
@@ -66,16 +67,16 @@ impl Builder {
     /// # }
     /// ```
     #[doc(alias = "max_blocking_threads")]
-    pub fn executor_threads(mut self, most: usize) -> Builder {
-        self.executor_threads = Some(most);
+    pub fn executor_threads(mut self, max: usize) -> Builder {
+        self.executor_threads = Some(max);
         self
     }
 
     /// Bounds the wait for executor work at the end of [`run`](Builder::run).
     ///
-    /// It is real time, whatever the loop's clock. When it is over, `run` returns the output of
-    /// `main`, and threads that still work go on until the process ends. Zero waits for nothing.
-    /// Without this setting `run` waits until the work that has begun is done, as asyncio does.
+    /// The limit is real time, whatever the loop's clock. After it `run` returns the output of
+    /// `main`, and busy threads go on until the process ends. With zero, `run` does not wait. Without
+    /// this setting it waits until the work that has begun is done, as asyncio does.
     ///
     /// Only `run` uses it. Dropping or closing a [`Loop`] never waits for the executor.
     ///
@@ -96,7 +97,7 @@ impl Builder {
         self
     }
 
-    /// Sets the clock of the loop. The default is [`Clock::real`]; [`Clock`] has examples.
+    /// Sets the clock of the loop. The default is [`Clock::real`].
     ///
     /// # Examples
     ///
@@ -118,7 +119,7 @@ impl Builder {
         self
     }
 
-    /// WriteLock [debug mode](LoopHandle::set_debug) on or off from the start.
+    /// Turns [debug mode](LoopHandle::set_debug) on or off from the start.
     ///
     /// The default is on if the environment variable `SENDLOOP_DEBUG` is neither empty nor 0.
     ///
@@ -136,12 +137,12 @@ impl Builder {
         self
     }
 
-    /// Creates the loop. See [`Loop::new`] for what it does to SIGPIPE.
+    /// Creates the loop. Like [`Loop::new`], this may set SIGPIPE to ignored.
     ///
     /// # Errors
     ///
-    /// Any OS error, as when no descriptor is left for a poller. `InvalidInput` if the clock is
-    /// [paused](Clock::paused) and was given to another loop before.
+    /// Any OS error, for example if the process is out of descriptors. `InvalidInput` if the clock is
+    /// [paused](Clock::paused) and another loop uses or used it.
     ///
     /// # Examples
     ///
@@ -162,7 +163,7 @@ impl Builder {
             .subscribe(&clock_waker)
             .inspect_err(|_| drop(inbox.close()))?;
         let run_queue = RunQueue::new(inbox.id(), clock_waker.clone());
-        let threads = self.executor_threads.unwrap_or_else(Pool::usual_threads);
+        let threads = self.executor_threads.unwrap_or_else(Pool::default_threads);
         let inner = Inner {
             tasks: Rc::new(Tasks::new(run_queue.clone())),
             run_queue,
@@ -182,7 +183,7 @@ impl Builder {
             next_budget: Cell::new(BUDGET / 4),
             yields: Cell::new(0),
             counters: Counters::default(),
-            debug: Debug::new(self.debug),
+            debug: DebugMode::new(self.debug),
             fd_callbacks: FdCallbacks::default(),
             signals: Rc::default(),
         };

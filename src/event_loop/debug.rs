@@ -9,29 +9,30 @@ use std::time::{Duration, Instant};
 use super::LoopHandle;
 use crate::exceptions::{ExceptionContext, log_exception};
 
-/// asyncio's limit.
-const SLOW: Duration = Duration::from_millis(100);
+/// The default duration from which debug mode logs a callback: asyncio's.
+const SLOW_CALLBACK: Duration = Duration::from_millis(100);
 
-pub(crate) struct Debug {
+pub(crate) struct DebugMode {
     on: Cell<bool>,
     slow: Cell<Duration>,
 }
 
-impl Debug {
-    pub(super) fn new(on: Option<bool>) -> Debug {
+impl DebugMode {
+    pub(super) fn new(on: Option<bool>) -> DebugMode {
         let by_environment =
             || env::var_os("SENDLOOP_DEBUG").is_some_and(|value| !value.is_empty() && value != "0");
-        Debug {
+        DebugMode {
             on: Cell::new(on.unwrap_or_else(by_environment)),
-            slow: Cell::new(SLOW),
+            slow: Cell::new(SLOW_CALLBACK),
         }
     }
 
-    /// The time, where it is wanted: by the machine's clock, whatever the loop's is.
+    /// Returns the real time in debug mode, whatever the loop's clock.
     pub(super) fn start(&self) -> Option<Instant> {
         self.on.get().then(Instant::now)
     }
 
+    /// Logs a callback or a step that began at `start` if it was slow.
     pub(super) fn end(&self, start: Option<Instant>, what: &str, location: &Location<'_>) {
         let Some(took) = start.map(|start| start.elapsed()) else {
             return;
@@ -43,10 +44,10 @@ impl Debug {
 }
 
 impl LoopHandle {
-    /// WriteLock debug mode on or off.
+    /// Turns debug mode on or off.
     ///
-    /// In debug mode the loop logs a warning for each callback and each step of a task that takes
-    /// too long, with the location in the program that created it.
+    /// In debug mode the loop logs a warning for each slow callback and each slow step of a task,
+    /// with the location that created it.
     /// [`set_slow_callback_duration`](LoopHandle::set_slow_callback_duration) sets the limit. An
     /// operation on a socket that the program made blocking fails with `InvalidInput`.
     ///
@@ -101,14 +102,15 @@ impl LoopHandle {
         self.inner.debug.slow.set(limit);
     }
 
-    /// Calls `handler` for each exception that has no caller to go to.
+    /// Calls `handler` for each panic that no caller can get.
     ///
-    /// That is a panic in a callback, in a task whose result nobody takes (once, when its handle is
-    /// gone), or in a destructor that the loop runs. None of these ends the loop.
+    /// These are a panic in a callback, in a destructor that the loop runs, and in a task whose result
+    /// is not awaited. The last is reported when the [`Task`](crate::Task) is gone. None of these
+    /// panics ends the loop.
     ///
-    /// The handler replaces [`default_exception_handler`](LoopHandle::default_exception_handler),
-    /// and may call it. That also reports a panic of the handler, and exceptions that it causes.
-    /// asyncio passes the loop as well: keep a handle.
+    /// The handler replaces [`default_exception_handler`](LoopHandle::default_exception_handler), and
+    /// may call it. The default handler also reports a panic of the handler, and exceptions that the
+    /// handler causes. asyncio passes the loop to the handler. Here, let it own a [`LoopHandle`].
     ///
     /// # Examples
     ///
@@ -117,12 +119,12 @@ impl LoopHandle {
     ///
     /// # fn main() -> std::io::Result<()> {
     /// let event_loop = sendloop::Loop::new()?;
-    /// let heard = Rc::new(RefCell::new(Vec::new()));
-    /// let ears = heard.clone();
-    /// event_loop.set_exception_handler(move |context| ears.borrow_mut().push(context.to_string()));
+    /// let texts = Rc::new(RefCell::new(Vec::new()));
+    /// let pushed = texts.clone();
+    /// event_loop.set_exception_handler(move |context| pushed.borrow_mut().push(context.to_string()));
     /// event_loop.call_soon(|| panic!("oh"));
     /// event_loop.run_until_complete(async {});
-    /// assert!(heard.borrow()[0].starts_with("panic in a callback: oh"));
+    /// assert!(texts.borrow()[0].starts_with("panic in a callback: oh"));
     /// # Ok(())
     /// # }
     /// ```
@@ -176,9 +178,9 @@ impl LoopHandle {
 
     /// Logs the context as an error. The loop does this unless another handler is set.
     ///
-    /// If the log is off, it writes one line to standard error instead. The log is off
-    /// (`log::max_level()`) until the program installs a logger, or if it sets the level to `Off`.
-    /// A logger that filters the record out does not cause that line.
+    /// If `log::max_level()` is `Off`, this writes one line to standard error instead. The level is
+    /// `Off` until the program installs a logger. A logger that filters the record out does not cause
+    /// that line.
     ///
     /// # Examples
     ///

@@ -4,8 +4,8 @@
 //!
 //! 1. The descriptor is the poller's, so it is readable while an event waits.
 //! 2. From its first use on, it is also readable while an iteration is due for another reason. A
-//!    change outside of a run calls [`update_descriptor`](Inner::update_descriptor), or goes
-//!    through the run queue.
+//!    change outside of a run calls [`update_descriptor`](Inner::update_descriptor), or queues an
+//!    entry in the run queue.
 //! 3. For work that is due now, the loop notifies itself as another thread would. For a timer, it
 //!    sets a timerfd that is registered with the poller.
 //! 4. Both are edge-triggered, so the next poll takes the event. Each run ends with an update. A
@@ -46,14 +46,14 @@ impl Inner {
         }
         if let Err(error) = self.create_timer() {
             log::warn!(
-                "cannot create a timer for a loop's descriptor: {error}; it is readable while the \
-                 loop has timers, until this succeeds"
+                "cannot create a timer for a loop's descriptor: {error}; until a retry succeeds, the \
+                 descriptor is readable while the loop has timers"
             );
         }
         self.update_descriptor();
     }
 
-    /// Updates the descriptor after a change of what is due.
+    /// Updates the descriptor after a change of the due work.
     #[inline]
     pub(super) fn update_descriptor(&self) {
         if self.embedding.is_on.get() && !self.running.get() {
@@ -89,8 +89,8 @@ impl Inner {
         }
         match self.try_set_timer(deadline) {
             Ok(()) => self.embedding.deadline.set(deadline),
-            // The next iteration retries. That costs CPU time, but a lost timer would hang the
-            // program.
+            // The next iteration retries. That costs CPU time, but without the timer the program
+            // would hang.
             Err(_) => self.notify_embedder(),
         }
     }

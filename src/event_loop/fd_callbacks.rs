@@ -1,11 +1,11 @@
 //! Callbacks on descriptors: `add_reader` and `add_writer`.
 //!
-//! asyncio calls them each turn while the descriptor is ready. The poller here says it once, so after each call the descriptor is
-//! armed again: if it still is ready, the next poll says so, and the callback is called in the next turn. Where it is not, there
-//! is no event and no cost.
+//! asyncio calls them in each iteration while the descriptor is ready. This poller is edge-triggered
+//! and reports an event once. So each call first rearms the descriptor: if it is still ready, the next
+//! poll reports it, and the callback runs in the next iteration. Otherwise there is no event.
 //!
-//! A callback may remove itself, or another that is due in the same turn, or close the descriptor: what was removed is
-//! cancelled, and a cancelled callback is not called.
+//! A callback may remove itself or another one that is due in the same iteration, or close the
+//! descriptor. Removing cancels the callback, and the loop never calls a cancelled one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -20,17 +20,17 @@ use crate::error::drop_bounded;
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
 use crate::reactor::{Attachment, Direction};
-use crate::run_queue::{Callback, DROPPED};
+use crate::run_queue::{Callback, DROPPING_CALLBACK};
 
-/// A callback that is called for each event, until it is cancelled.
+/// A callback that runs for each event, until it is cancelled.
 struct FdCallback {
-    /// Out while it is called: it may remove itself, and be dropped then.
+    /// `None` while it runs, so that it can remove itself.
     body: RefCell<Option<Box<dyn FnMut()>>>,
     cancelled: Cell<bool>,
-    /// Until it is cancelled.
+    /// `None` after it was cancelled.
     attachment: RefCell<Option<Rc<Attachment>>>,
     location: &'static Location<'static>,
-    /// The last [`Once`](crate::reactor::Once) in which it was called.
+    /// The number of the last [`Once`](crate::reactor::Once) in which it ran.
     once: Cell<u64>,
 }
 
@@ -39,9 +39,7 @@ impl FdCallback {
     fn present_once(&self) -> u64 {
         self.attachment.borrow().as_ref().map_or(0, |it| it.once())
     }
-}
 
-impl FdCallback {
     #[track_caller]
     fn new(body: Box<dyn FnMut()>, attachment: Rc<Attachment>) -> FdCallback {
         FdCallback {
@@ -54,13 +52,15 @@ impl FdCallback {
     }
 }
 
-/// A callback's callback while it is called; its end puts it back, also where it panics, unless it was removed meanwhile.
-struct Calling<'a> {
+/// The closure of a callback that runs.
+///
+/// Dropping it puts the closure back, also after a panic, unless the callback was cancelled.
+struct TakenBody<'a> {
     callback: &'a FdCallback,
     body: Option<Box<dyn FnMut()>>,
 }
 
-impl Drop for Calling<'_> {
+impl Drop for TakenBody<'_> {
     fn drop(&mut self) {
         if !self.callback.cancelled.get() {
             self.callback.body.replace(self.body.take());
@@ -71,12 +71,13 @@ impl Drop for Calling<'_> {
 impl Callback for FdCallback {
     fn run(&self) {
         self.once.set(self.present_once());
-        let mut calling = Calling {
+        let mut taken = TakenBody {
             callback: self,
             body: self.body.take(),
         };
-        if let Some(body) = &mut calling.body {
-            // The poller looks at the descriptor when it is asked, not now: what the call takes away is not notified again.
+        if let Some(body) = &mut taken.body {
+            // The poller checks the descriptor at the next poll, not now. So it does not report data
+            // that this call reads.
             if let Some(attachment) = &*self.attachment.borrow() {
                 attachment.rearm();
             }
@@ -86,10 +87,11 @@ impl Callback for FdCallback {
 
     fn cancel(&self) {
         self.cancelled.set(true);
-        // In this order: the callback may own the descriptor, which leaves the poller before it is closed.
+        // The order matters: the closure may own the descriptor, which must leave the poller before
+        // it is closed.
         drop(self.attachment.take());
         if let Some(body) = self.body.take() {
-            drop_bounded(Kind::Cancel, DROPPED, body);
+            drop_bounded(Kind::Cancel, DROPPING_CALLBACK, body);
         }
     }
 
@@ -107,7 +109,7 @@ impl Callback for FdCallback {
     }
 }
 
-/// What is watched of one descriptor.
+/// The callbacks of one descriptor.
 struct FdEntry {
     attachment: Rc<Attachment>,
     callbacks: [Option<Rc<FdCallback>>; 2],
@@ -125,7 +127,9 @@ impl FdEntry {
         Rc::ptr_eq(self.attachment.source(), attachment.source())
     }
 
-    /// Gives back who watched before. Cancelling it runs a destructor of the user's, which may ask for more: that comes last.
+    /// Sets the callback of a direction, and returns the old one.
+    ///
+    /// The caller cancels the old one last: its destructor is user code, which may use the loop.
     fn set(
         &mut self,
         direction: Direction,
@@ -141,26 +145,26 @@ impl FdEntry {
         std::mem::replace(&mut self.callbacks[direction as usize], callback)
     }
 
-    /// Gives back all who watched.
+    /// Removes both callbacks, and returns them.
     fn end(mut self) -> impl Iterator<Item = Rc<FdCallback>> {
         let both = [Direction::Read, Direction::Write].map(|direction| self.set(direction, None));
         both.into_iter().flatten()
     }
 
-    fn is_over(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.callbacks.iter().all(Option::is_none)
     }
 }
 
-/// All that is watched, by the descriptor's number.
+/// The callbacks of all descriptors, by the descriptor's number.
 #[derive(Default)]
 pub(crate) struct FdCallbacks {
     table: RefCell<HashMap<RawFd, FdEntry>>,
 }
 
 impl FdCallbacks {
-    fn put(&self, fd: RawFd, watch: FdEntry) {
-        self.table.borrow_mut().insert(fd, watch);
+    fn put(&self, fd: RawFd, entry: FdEntry) {
+        self.table.borrow_mut().insert(fd, entry);
     }
 
     fn take(&self, fd: RawFd) -> Option<FdEntry> {
@@ -190,7 +194,7 @@ impl LoopHandle {
     /// [removed](LoopHandle::remove_reader). A second callback replaces the first.
     ///
     /// asyncio's selector loop calls it for the same events; the [page about
-    /// asyncio](crate::docs::asyncio) has a table. Urgent TCP data does not call it.
+    /// asyncio](crate::docs::asyncio) has a table. Urgent TCP data is no such event.
     ///
     /// The descriptor may be a pipe, a terminal, a socket, an eventfd, a timerfd or an inotify. It
     /// may also be one that a [`Socket`](crate::Socket) has registered with the loop. Remove the
@@ -305,13 +309,13 @@ impl LoopHandle {
     /// Drops the callback that [`add_reader`](LoopHandle::add_reader) added for this number, and
     /// returns whether there was one.
     ///
-    /// Use it if the descriptor may be closed already. If the number names another descriptor by
-    /// now, a [`Socket`](crate::Socket) or a [`readable`](LoopHandle::readable) of that one goes
-    /// on. Only a callback that was added for the new descriptor takes the old one's location, and is
-    /// removed.
+    /// Use it if the descriptor may be closed already. Another descriptor may have the number by now.
+    /// Then a [`Socket`](crate::Socket) or a [`readable`](LoopHandle::readable) of that one goes on.
+    /// But if the program added a callback for the new descriptor, that callback has replaced the old
+    /// one, and is removed.
     ///
-    /// If a duplicate of the closed descriptor is open, the kernel keeps the registration. It calls
-    /// nothing any more. asyncio's `remove_reader` takes a number too.
+    /// If a duplicate of the closed descriptor is open, the kernel keeps the registration, which has
+    /// no effect. asyncio's `remove_reader` takes a number too.
     ///
     /// # Examples
     ///
@@ -358,8 +362,8 @@ impl LoopHandle {
 
     /// Calls `body` while `fd` is readable, until the callback is cancelled.
     ///
-    /// This is for the loop's own descriptors. The callback is in no table, so no number that the
-    /// program passes can remove it.
+    /// This is for the loop's own descriptors. The callback is in no table, so the program cannot
+    /// remove it.
     #[track_caller]
     pub(super) fn add_internal_reader(
         &self,
@@ -384,29 +388,30 @@ impl LoopHandle {
             return Err(self.closed_error());
         }
         let fd = fd.as_fd();
-        // Also where it is watched already: that arms it again, and shows whether it still is the same descriptor.
+        // This also rearms a descriptor that has a callback, and finds out whether its number names
+        // another descriptor by now.
         let attachment = Rc::new(self.inner.reactor.attach(fd)?);
-        let (mut watch, stale) = match self.inner.fd_callbacks.take(fd.as_raw_fd()) {
-            Some(watch) if watch.is_of(&attachment) => (watch, None),
+        let (mut entry, stale) = match self.inner.fd_callbacks.take(fd.as_raw_fd()) {
+            Some(entry) if entry.is_of(&attachment) => (entry, None),
             stale => (FdEntry::new(attachment), stale),
         };
-        let callback = Rc::new(FdCallback::new(body, watch.attachment.clone()));
-        let before = watch.set(direction, Some(callback));
-        self.inner.fd_callbacks.put(fd.as_raw_fd(), watch);
+        let callback = Rc::new(FdCallback::new(body, entry.attachment.clone()));
+        let replaced = entry.set(direction, Some(callback));
+        self.inner.fd_callbacks.put(fd.as_raw_fd(), entry);
         let stale = stale.into_iter().flat_map(FdEntry::end);
-        stale.chain(before).for_each(|before| before.cancel());
+        stale.chain(replaced).for_each(|callback| callback.cancel());
         Ok(())
     }
 
     fn remove_callback(&self, direction: Direction, fd: RawFd) -> bool {
-        let Some(mut watch) = self.inner.fd_callbacks.take(fd) else {
+        let Some(mut entry) = self.inner.fd_callbacks.take(fd) else {
             return false;
         };
-        let before = watch.set(direction, None);
-        match watch.is_over() {
-            true => drop(watch),
-            false => self.inner.fd_callbacks.put(fd, watch),
+        let removed = entry.set(direction, None);
+        match entry.is_empty() {
+            true => drop(entry),
+            false => self.inner.fd_callbacks.put(fd, entry),
         }
-        before.inspect(|before| before.cancel()).is_some()
+        removed.inspect(|callback| callback.cancel()).is_some()
     }
 }

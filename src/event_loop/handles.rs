@@ -1,4 +1,4 @@
-//! What the user holds of a callback that is to come.
+//! The handles to queued callbacks and timers.
 
 use std::fmt;
 use std::rc::Rc;
@@ -18,10 +18,10 @@ impl Handle {
         Handle { callback }
     }
 
-    /// Drops the callback, now; it will not be called. Nothing happens where it has been.
+    /// Cancels the callback and drops it at once. If the callback has run, this has no effect.
     ///
-    /// If destructors cancel further callbacks, more than 32 levels deep, the outermost call drops
-    /// the deeper ones before it returns, as [`Task::cancel`](crate::Task::cancel) does.
+    /// Its destructor may cancel more callbacks. Beyond 32 levels, the outermost call drops the deeper
+    /// ones before it returns, as [`Task::cancel`](crate::Task::cancel) does.
     ///
     /// # Examples
     ///
@@ -38,7 +38,7 @@ impl Handle {
         self.callback.cancel();
     }
 
-    /// Whether it was cancelled, by [`cancel`](Handle::cancel) or because its loop is closed.
+    /// Returns true if [`cancel`](Handle::cancel) or a closed loop cancelled the callback.
     ///
     /// # Examples
     ///
@@ -57,7 +57,7 @@ impl Handle {
     }
 }
 
-/// A callback that is to be called at some time, from [`call_later`](LoopHandle::call_later) or
+/// A callback with a deadline, from [`call_later`](LoopHandle::call_later) or
 /// [`call_at`](LoopHandle::call_at). Dropping it does not cancel.
 #[derive(Clone)]
 pub struct TimerHandle {
@@ -75,7 +75,7 @@ impl TimerHandle {
         }
     }
 
-    /// Drops the callback, now and not at its deadline; it will not be called. Nothing happens where it has been.
+    /// Cancels the callback and drops it at once. If the callback has run, this has no effect.
     ///
     /// Deeply nested cancellations are bounded as [`Handle::cancel`] describes.
     ///
@@ -97,7 +97,7 @@ impl TimerHandle {
         self.event_loop.update_descriptor();
     }
 
-    /// Whether it was cancelled, by [`cancel`](TimerHandle::cancel) or because its loop is closed.
+    /// Returns true if [`cancel`](TimerHandle::cancel) or a closed loop cancelled the callback.
     ///
     /// # Examples
     ///
@@ -116,7 +116,7 @@ impl TimerHandle {
         self.callback.is_cancelled()
     }
 
-    /// The time at which it is to be called.
+    /// Returns the deadline.
     ///
     /// # Examples
     ///

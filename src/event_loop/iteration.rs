@@ -1,6 +1,6 @@
-//! One turn of the loop, and the only location that runs the user's callbacks and polls the user's futures.
+//! One iteration of the loop. Only this module runs the user's callbacks and polls the tasks.
 //!
-//! The order is asyncio's, which its users know: events before timers, both behind what was queued earlier.
+//! The order is asyncio's: entries that were queued earlier, then those of events, then due timers.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,20 +15,21 @@ use crate::remote::Message;
 use crate::run_queue::{Call, Callback, Entry, Runnable};
 use crate::timers::Due;
 
-/// Who has the loop take a turn.
+/// The caller of an iteration.
 pub(super) enum Driver {
-    /// The loop itself, one turn after the other.
+    /// A run of the loop, which begins the next iteration at once.
     Loop,
-    /// Somebody who waits for the loop's descriptor between turns, and in one for this time at most.
+    /// Code that polls the loop's descriptor between iterations, and waits at most this long in one.
     Embedder(Option<Duration>),
 }
 
 impl Inner {
-    /// Waits until something is to be done, and runs what is to be done then, but not what that asks for.
+    /// Waits for work, and runs it. Work that is queued meanwhile is for the next iteration.
     ///
-    /// Returns whether it ran anything, or more events may wait.
+    /// Returns whether it ran anything, or more events may be pending.
     ///
-    /// `root` polls the future that is run until it is complete. Its panic comes out of here, and leaves the loop as it was.
+    /// `root` polls the future of `run_until_complete`. Its panic unwinds to the caller, and the loop
+    /// stays usable.
     pub(super) fn run_iteration(
         &self,
         driver: Driver,
@@ -36,7 +37,8 @@ impl Inner {
     ) -> io::Result<bool> {
         self.counters.iterations.add(1);
         let events = self.reactor.events_seen();
-        // Without the poller what is known is still to be done: it fails for want of memory, and that may pass.
+        // If the poller fails, the iteration still runs timers and queued work. The usual reason is a
+        // lack of memory, which may pass.
         let polled = self.poll(driver);
         if *polled.as_ref().unwrap_or(&true) || self.inbox.has_failed_to_notify() {
             self.read_messages();
@@ -45,21 +47,21 @@ impl Inner {
         self.pool.start_missing_threads();
         let queued = self.run_queue.begin_iteration();
         for _ in 0..queued {
-            self.renew_budget();
+            self.start_budget();
             match self.run_queue.pop() {
                 Some(Entry::Callback(callback)) => self.call(&*callback),
                 Some(Entry::Task(task)) => self.step(&task, root),
                 Some(Entry::TimerWaker(entry)) => self.timers.fire(entry),
                 None => break,
             }
-            // It may have forked. What is queued is the parent's, not the child's.
+            // The entry may have forked. The rest of the queue belongs to the parent.
             self.check_process()?;
         }
         let events = self.reactor.events_seen() - events;
         polled.map(|_| queued > 0 || events >= EVENTS_AT_ONCE as u64)
     }
 
-    /// Takes what the poller has, after waiting for it. True where the inbox was knocked at.
+    /// Waits for events and dispatches them. Returns true if another thread notified the loop.
     fn poll(&self, driver: Driver) -> io::Result<bool> {
         let limit = match driver {
             Driver::Loop if self.can_skip_poll() => return Ok(false),
@@ -74,32 +76,35 @@ impl Inner {
             .poll(shorter(limit, self.real_poll_timeout()), &self.run_queue)
     }
 
-    /// Whether there is something to do, and nothing that the poller could add: where no descriptor is in it, nothing comes but
-    /// through the inbox. An embedder's poller is asked all the same: a knock that was heard already would keep its descriptor
-    /// readable.
+    /// Returns whether there is work, and a poll can find no event.
+    ///
+    /// Without a registered descriptor the only possible event is a notification from another thread.
+    /// An embedder's iteration polls in any case: an event that is not taken keeps the loop's
+    /// descriptor readable.
     fn can_skip_poll(&self) -> bool {
         let is_empty = self.reactor.registered() == 0 && !self.inbox.is_notified();
         is_empty && self.real_poll_timeout() == Some(Duration::ZERO)
     }
 
-    /// A callback's panic ends the callback and nothing else.
+    /// Runs a callback, and reports its panic.
     fn call(&self, callback: &dyn Callback) {
-        let watch = self.debug.start();
+        let start = self.debug.start();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback.run())) {
             let context = ExceptionContext::new("panic in a callback").with_panic(panic);
             let context = context.with_location(callback.location());
             self.run_queue.exceptions().report(&context);
         }
-        self.debug.end(watch, "callback", callback.location());
+        self.debug.end(start, "callback", callback.location());
     }
 
     fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) {
-        let watch = self.debug.start();
+        let start = self.debug.start();
         let what = self.tasks.step(task, root);
-        self.debug.end(watch, what, task.head().location);
+        self.debug.end(start, what, task.head().location);
     }
 
-    /// How long there is nothing to do but for what comes from outside; `None` is for ever.
+    /// Returns the time until the next timer, zero if work is queued, or `None` if only an event can
+    /// bring work.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
         if !self.run_queue.is_empty() || self.stopping.get() {
             return Some(Duration::ZERO);
@@ -108,13 +113,13 @@ impl Inner {
         Some(next.saturating_duration_since(self.clock.now()))
     }
 
-    /// What of that is to be waited in real time. A manual clock reaches no deadline by itself; it
-    /// wakes the loop when it is advanced.
+    /// Returns the real time that a poll may wait.
+    ///
+    /// A manual clock reaches no deadline in real time. It wakes the loop when it is advanced.
     pub(super) fn real_poll_timeout(&self) -> Option<Duration> {
-        let poll_timeout = self.poll_timeout();
-        let poll_timeout =
-            poll_timeout.filter(|poll_timeout| poll_timeout.is_zero() || self.clock.is_real());
-        shorter(poll_timeout, self.pool.retry_timeout())
+        let timeout = self.poll_timeout();
+        let real_timeout = timeout.filter(|timeout| timeout.is_zero() || self.clock.is_real());
+        shorter(real_timeout, self.pool.retry_timeout())
     }
 
     pub(super) fn read_messages(&self) {
@@ -122,10 +127,10 @@ impl Inner {
             match message {
                 Message::Call(callback, location) => {
                     self.run_queue
-                        .push(Rc::new(Call::made_at(location, callback)));
+                        .push(Rc::new(Call::with_location(location, callback)));
                 }
-                Message::Wake(number) => self.run_queue.wake(number),
-                Message::Wakeup => {}
+                Message::WakeTask(number) => self.run_queue.wake(number),
+                Message::WakeLoop => {}
                 Message::Stop => self.stopping.set(true),
             }
         }

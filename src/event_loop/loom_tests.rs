@@ -1,6 +1,6 @@
 //! Every interleaving of a loop with threads that call it, wake its tasks, or run its work.
 //!
-//! After a lost message or wake-up the loop waits for ever. No thread of the model can go on then,
+//! If a message or wake-up is lost, the loop waits without end. Then no thread of the model can go on,
 //! which fails the model.
 
 use std::cell::{Cell, RefCell};
@@ -23,7 +23,9 @@ fn new_loop(threads: usize) -> Loop {
 
 #[track_caller]
 fn run_iteration(event_loop: &Loop) {
-    event_loop.run_once(Some(Duration::ZERO)).expect("a turn");
+    event_loop
+        .run_once(Some(Duration::ZERO))
+        .expect("an iteration");
 }
 
 /// Calls the loop from another thread. The last of `all` calls stops the loop.
@@ -134,10 +136,10 @@ impl Flags {
         }
     }
 
-    /// Ready if the first `many` flags are set.
-    fn poll(&self, waker: &Waker, many: usize) -> Poll<()> {
+    /// Ready if the first `count` flags are set.
+    fn poll(&self, waker: &Waker, count: usize) -> Poll<()> {
         *self.waker.lock().expect("whole") = Some(waker.clone());
-        let mut set = self.set[..many].iter();
+        let mut set = self.set[..count].iter();
         match set.all(|set| set.load(Ordering::Relaxed)) {
             true => Poll::Ready(()),
             false => Poll::Pending,

@@ -1,8 +1,9 @@
-//! The loop itself: what it is made of, who owns it, and who may use it.
+//! The loop: its parts, its owner, and its handles.
 //!
-//! [`Loop`] is the owner: it runs the loop, and its end closes it. [`LoopHandle`] is everybody else: tasks and callbacks keep
-//! clones of it. As only the owner has the methods that run the loop, a task cannot run the loop that runs it. And as the owner
-//! is one value, its end is one moment, at which everything that holds handles of the loop, in circles or not, is dropped.
+//! [`Loop`] is the owner. It runs the loop, and dropping it closes the loop. Tasks and callbacks keep
+//! clones of the [`LoopHandle`]. Only the owner has the methods that run the loop, so a task cannot
+//! run its own loop. Closing drops all tasks and callbacks, and so breaks their reference cycles with
+//! the loop.
 
 #[cfg(all(test, sendloop_loom))]
 mod loom_tests;
@@ -49,19 +50,20 @@ use crate::run_queue::RunQueue;
 use crate::sys::fork::{Process, drop_inherited_poller};
 use crate::task::Tasks;
 use crate::timers::Timers;
-use debug::Debug;
+use debug::DebugMode;
 use embedding::Embedding;
 use fd_callbacks::FdCallbacks;
 use signals::Signals;
 use stats::Counters;
 use virtual_time::{NEVER, Standstill};
 
-/// How many operations a task may finish in one step before it must let others run: one that is always ready at once would
-/// otherwise keep the loop for itself.
+/// The operations that a task may finish in one step before it must let others run.
+///
+/// Otherwise an operation that is always ready would block the other tasks.
 const BUDGET: u32 = 128;
 
-/// How many bytes that the kernel moves cost as much as one more operation: a budget is 2 MiB.
-const BYTES_PER_UNIT: u64 = 16 << 10;
+/// The bytes that cost as much as one operation. So a budget is 2 MiB.
+const BYTES_PER_OPERATION: u64 = 16 << 10;
 
 /// The most bytes that one system call moves.
 pub(crate) const MAX_PER_CALL: usize = 1 << 20;
@@ -75,29 +77,29 @@ pub(crate) struct Inner {
     pool: Pool,
     inbox: Arc<Inbox>,
     clock: Clock,
-    /// Makes the loop run an iteration, as a message of another thread does.
+    /// Makes the loop run an iteration, as a message from another thread does.
     clock_waker: Waker,
     standstill: Standstill,
     embedding: Embedding,
-    /// The process that made the loop, the only one that may run it.
+    /// The process that created the loop. No other process may run it.
     process: Process,
     running: Cell<bool>,
     stopping: Cell<bool>,
     closed: Cell<bool>,
     budget: Cell<u32>,
-    /// The budget that follows in the same step when this one is used up.
+    /// The next budget in the same step, after this one is used up.
     next_budget: Cell<u32>,
-    /// How often a step had used its share up.
+    /// The number of times that a step used its budget up.
     yields: Cell<u64>,
     counters: Counters,
-    debug: Debug,
+    debug: DebugMode,
     fd_callbacks: FdCallbacks,
     signals: Rc<Signals>,
 }
 
 impl Inner {
-    /// Gives the next callback or step of a task its budget.
-    fn renew_budget(&self) {
+    /// Sets the budget of the next callback or step of a task.
+    fn start_budget(&self) {
         self.budget.set(BUDGET);
         self.next_budget.set(BUDGET / 4);
     }
@@ -115,10 +117,10 @@ impl Inner {
         if self.closed.replace(true) {
             return;
         }
-        // New work is refused from here on, so that destructors which ask for more find an end.
+        // From here on the loop refuses new work, so a destructor cannot prolong the close.
         self.pool.close();
         let messages = self.inbox.close();
-        // In a forked child a thread of the parent may have held the clock's lock.
+        // In a forked child the clock knows no loop of the parent.
         if self.process.is_current() {
             self.clock.unsubscribe(&self.clock_waker);
         }
@@ -138,41 +140,43 @@ impl Inner {
     }
 }
 
-/// An event loop: the owner, which runs it, and whose end closes it.
+/// An event loop: the owner, which runs the loop and closes it when it is dropped.
 ///
-/// It dereferences to [`LoopHandle`], which has the methods that make work for the loop. A loop is of one thread: neither it
-/// nor its handle is `Send`; other threads reach it by [`remote`](LoopHandle::remote).
+/// It dereferences to [`LoopHandle`], which has all methods that do not run the loop. The loop and its
+/// handles stay on one thread, so neither is `Send`. Other threads use a
+/// [`remote`](LoopHandle::remote).
 ///
-/// Dropping the loop drops every task, callback and timer, also where they hold handles of this loop. On a closed loop
-/// nothing panics and nothing waits for ever: `call_soon`, `call_later` and `create_task` drop what they are given, operations
-/// that would have to wait fail with [`LoopClosedError`]. Threads of the executor are not waited for.
+/// Dropping the loop drops every task, callback and timer, even if they hold handles of this loop. It
+/// does not wait for the executor's threads. A closed loop never panics and never waits without end:
+///
+/// - `call_soon`, `call_later` and `create_task` drop their argument.
+/// - Operations that would have to wait fail with [`LoopClosedError`].
 ///
 /// # Forked child
 ///
-/// A process that is forked inherits the loops of its parent. In the child such a loop is closed:
+/// A forked process inherits the loops of its parent. In the child such a loop is closed:
 ///
-/// - `run_until_complete` and `run_forever` panic, and [`run_once`](Loop::run_once) fails. So does
-///   the run in whose callback or task the process was forked, after that callback or step: the
-///   rest of the iteration is the parent's.
+/// - `run_until_complete` and `run_forever` panic, and [`run_once`](Loop::run_once) fails. If a
+///   callback or a task forks, the child's run ends in the same way after that callback or step.
 /// - Dropping the loop, a socket, a task or a callback runs its destructor and closes the child's
 ///   descriptors. The parent's loop keeps its registrations.
 /// - Wakers, handles and [`Remote`]s do not reach the parent's loop. Executor work is cancelled.
-/// - A signal that only the parent's loop handles does in the child what it did before, if that was
-///   its default.
+/// - A signal that only the parent's loop handles has its default effect in the child, if it had
+///   that before.
 ///
-/// A new loop in the child works, and may use the sockets that the child has inherited. Nothing of
-/// the library in the child waits for a lock or a thread of the parent.
+/// A new loop in the child works, and may use the sockets that the child inherited. In the child, the
+/// library never waits for a lock or a thread of the parent.
 ///
-/// Other code may wait for ever in a child if the parent has more threads:
+/// Other code may hang in a child if the parent has more threads:
 ///
 /// - `std::thread::spawn`, also in executor work: another thread may have held std's lock.
 /// - [`getaddrinfo`](LoopHandle::getaddrinfo) of a name, and
 ///   [`getnameinfo`](LoopHandle::getnameinfo): the C library does not reset the resolver's locks.
 ///   An address such as `127.0.0.1` needs no lookup.
-/// - After a fork by the raw system call also every allocation, if another thread allocated then.
+/// - Every allocation after a fork by the raw system call, if another thread allocated at that time.
 ///
-/// On Linux since 4.14 a fork by the raw system call is noticed too. Elsewhere only `fork` of the C
-/// library is.
+/// On Linux since 4.14 the library also detects a fork by the raw system call. Elsewhere it detects
+/// only the `fork` of the C library.
 ///
 /// # Examples
 ///
@@ -191,7 +195,7 @@ impl Inner {
 /// # }
 /// ```
 ///
-/// Only the owner can run a loop; a task holds a handle, and with that this does not compile:
+/// Only the owner can run a loop. A task holds a handle, so this does not compile:
 ///
 /// ```compile_fail
 /// # let event_loop = sendloop::Loop::new().unwrap();
@@ -201,21 +205,21 @@ impl Inner {
 #[doc(alias("Runtime", "LocalExecutor", "LocalSet"))]
 pub struct Loop {
     handle: LoopHandle,
-    /// The poller's descriptor, for [`AsFd`]. There until the loop is dropped.
+    /// The poller's descriptor, for [`AsFd`]. `None` only during the drop.
     descriptor: Option<OwnedFd>,
 }
 
 impl Loop {
     /// Creates a loop with the default settings.
     ///
-    /// This also sets SIGPIPE to ignored if it is at its default, for the whole process:
-    /// sendfile(2) to a peer that went away would kill it. Rust's own runtime does the same before
-    /// `main`. Nothing sets it back. If the program sets SIGPIPE to its default later, a sendfile
-    /// to such a peer kills the process, until another loop is created.
+    /// If SIGPIPE is at its default, this sets it to ignored, for the whole process. Otherwise a
+    /// sendfile(2) to a peer that went away would kill the process. Rust's own runtime does the same
+    /// before `main`. The loop never restores the default. If the program does, such a sendfile kills
+    /// the process, until the program creates another loop.
     ///
     /// # Errors
     ///
-    /// Any OS error, as when no descriptor is left for a poller.
+    /// Any OS error, for example if the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -295,21 +299,20 @@ impl Drop for Loop {
     }
 }
 
-/// A descriptor that is readable when an iteration is due; for [embedding](Loop::run_once).
+/// The loop's descriptor, which is readable when an iteration is due, for [embedding](Loop::run_once).
 impl AsFd for Loop {
     /// Returns the loop's descriptor, for another loop to poll for readability.
     ///
     /// From the first call on, the descriptor is readable while
     ///
-    /// - an event waits, or a call or a wake-up of another thread;
-    /// - work is queued, also if that happens between two iterations: a task that was created,
-    ///   woken or cancelled, a callback, a [`stop`](LoopHandle::stop);
+    /// - an event is pending, or a call or a wake-up from another thread;
+    /// - work is queued, also between two iterations: a task that was created, woken or cancelled, a
+    ///   callback, a [`stop`](LoopHandle::stop);
     /// - a timer is due, or a [manual clock](crate::Clock::manual) was advanced;
     /// - a [paused clock](crate::Clock::paused) would jump.
     ///
-    /// An iteration that does all of this makes it unreadable again. The other loop needs no
-    /// timeout of its own. With a paused clock call `run_once(event_loop.next_timeout())`, which
-    /// jumps.
+    /// An iteration that does all of this makes it unreadable again. The other loop needs no timeout
+    /// for this one. With a paused clock call `run_once(event_loop.next_timeout())`, which jumps.
     ///
     /// The first call creates a timerfd. If that fails, the loop logs a warning, and retries in
     /// each iteration. Until it succeeds, the descriptor is readable while the loop has timers.
@@ -317,8 +320,8 @@ impl AsFd for Loop {
     /// # Platform
     ///
     /// The timer needs Linux. Elsewhere a timer that falls due does not make the descriptor
-    /// readable: wait at most [`next_timeout`](Loop::next_timeout), and ask for it right before
-    /// each wait.
+    /// readable. Call [`next_timeout`](Loop::next_timeout) right before each wait, and wait at most
+    /// that long.
     ///
     /// # Examples
     ///
@@ -341,7 +344,7 @@ impl AsFd for Loop {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.embed();
         let descriptor = self.descriptor.as_ref();
-        descriptor.expect("there until it is dropped").as_fd()
+        descriptor.expect("present until the drop").as_fd()
     }
 }
 
@@ -351,8 +354,10 @@ impl fmt::Debug for Loop {
     }
 }
 
-/// The use of a [`Loop`]: everything but running it. `Clone`, of one thread, and usable after the loop is closed, when it does
-/// nothing.
+/// A cloneable handle to a [`Loop`], for everything except running it.
+///
+/// It stays on the loop's thread. It may outlive the loop: on a closed loop its methods do nothing or
+/// fail, as [`Loop`] describes.
 #[derive(Clone)]
 pub struct LoopHandle {
     inner: Rc<Inner>,
@@ -377,7 +382,7 @@ impl LoopHandle {
 
     /// Returns whether the loop is closed, by [`Loop::close`] or because it was dropped.
     ///
-    /// A loop that a forked child has inherited is closed there.
+    /// A loop that a forked child inherited is closed there.
     ///
     /// # Examples
     ///
@@ -395,7 +400,7 @@ impl LoopHandle {
         self.inner.closed.get() || !self.inner.process.is_current()
     }
 
-    /// The reason for which a loop that [is closed](LoopHandle::is_closed) takes no work.
+    /// Returns the error of an operation on a loop that [is closed](LoopHandle::is_closed).
     pub(crate) fn closed_error(&self) -> io::Error {
         match self.inner.process.is_current() {
             true => LoopClosedError.into(),
@@ -405,7 +410,7 @@ impl LoopHandle {
 
     /// Returns the present time of the loop's [clock](crate::Clock).
     ///
-    /// asyncio counts seconds from an arbitrary start; here it is an `Instant`.
+    /// It is an [`Instant`]. asyncio counts seconds from an arbitrary start.
     ///
     /// # Examples
     ///
@@ -454,22 +459,24 @@ impl LoopHandle {
         &self.inner.counters
     }
 
-    /// Asked before an operation. If the running step has used its budget up, this wakes the task and is pending.
+    /// Polls the budget before an operation. If the running step has used its budget up, this wakes
+    /// the task and is pending.
     ///
-    /// That one operation pays for all: the next ones get a smaller budget, a quarter of the last. So no operation is passed
-    /// over for ever if a task polls many of them, though together they move little more than one budget. And if the step is
-    /// not one of this loop's, nobody else would renew the budget.
+    /// Only that one operation is pending. The next ones in the step share a quarter of the budget,
+    /// then a quarter of that, and so on. So an operation gets its chance even if the task polls many
+    /// of them, and together they exceed one budget only a little. This also renews the budget of a
+    /// step that runs on another loop.
     #[inline]
     pub(crate) fn poll_budget(&self, cx: &Context<'_>) -> Poll<()> {
         if self.inner.budget.get() > 0 {
             return Poll::Ready(());
         }
-        self.renew_budget(cx);
+        self.shrink_budget(cx);
         Poll::Pending
     }
 
     #[cold]
-    fn renew_budget(&self, cx: &Context<'_>) {
+    fn shrink_budget(&self, cx: &Context<'_>) {
         let next = self.inner.next_budget.get().max(1);
         self.inner.budget.set(next);
         self.inner.next_budget.set(next / 4);
@@ -477,24 +484,27 @@ impl LoopHandle {
         cx.waker().wake_by_ref();
     }
 
-    /// Counts an operation that was ready, and moved so many bytes. One that waits lets others run as it is.
+    /// Consumes the budget for an operation that was ready and moved `bytes`.
+    ///
+    /// An operation that waits consumes nothing, as it lets others run.
     #[inline]
     pub(crate) fn consume_budget(&self, bytes: u64) {
-        let cost = 1 + (bytes / BYTES_PER_UNIT).min(u64::from(BUDGET)) as u32;
+        let cost = 1 + (bytes / BYTES_PER_OPERATION).min(u64::from(BUDGET)) as u32;
         let left = self.inner.budget.get().saturating_sub(cost);
         self.inner.budget.set(left);
     }
 
-    /// The most bytes that the next call may send: what is left of the budget, and [`MAX_PER_CALL`].
+    /// Returns the most bytes that the next call may send: the rest of the budget, but at most
+    /// [`MAX_PER_CALL`].
     pub(crate) fn sendable(&self) -> usize {
-        let left = u64::from(self.inner.budget.get()) * BYTES_PER_UNIT;
+        let left = u64::from(self.inner.budget.get()) * BYTES_PER_OPERATION;
         left.min(MAX_PER_CALL as u64) as usize
     }
 
-    /// `after` from now; a time that no `Instant` can say is one that never comes.
-    pub(crate) fn deadline(&self, after: Duration) -> Instant {
+    /// Returns the time after `delay`. If an `Instant` cannot hold it, that is a time that never comes.
+    pub(crate) fn deadline(&self, delay: Duration) -> Instant {
         let now = self.time();
-        now.checked_add(after).unwrap_or_else(|| now + NEVER * 10)
+        now.checked_add(delay).unwrap_or_else(|| now + NEVER * 10)
     }
 }
 

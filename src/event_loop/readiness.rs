@@ -1,8 +1,8 @@
 //! Waiting for a descriptor: `readable` and `writable`.
 //!
-//! A wait asks poll(2) first and registers the descriptor only if it is not ready. So a ready
+//! A wait calls poll(2) first, and registers the descriptor only if it is not ready. So a ready
 //! descriptor costs one system call, and a file that epoll refuses is ready at once. After an event
-//! the wait asks poll(2) again, as another task may have taken what there was.
+//! the wait calls poll(2) again, as another task may have read the data.
 
 use std::fmt;
 use std::io;
@@ -23,7 +23,7 @@ pub struct Readiness<'a> {
     /// The events for poll(2).
     events: libc::c_short,
     wait: WaitGuard,
-    /// While it waits.
+    /// `Some` while the future waits.
     attachment: Option<Attachment>,
 }
 
@@ -45,7 +45,8 @@ impl Readiness<'_> {
         self.wait(cx)
     }
 
-    /// Waits for the next event. Ready only with an error: the loop cannot wait for the descriptor.
+    /// Waits for the next event. This is ready only with an error, if the loop cannot register the
+    /// descriptor.
     fn wait(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let attachment = match self.attachment.take() {
             Some(attachment) => attachment,
@@ -86,7 +87,7 @@ impl LoopHandle {
     ///
     /// The descriptor may be any that epoll takes: a pipe, a terminal, an eventfd, a timerfd, a
     /// pidfd, an inotify, or a socket of another crate. Use it for the output of a child process.
-    /// It need not be non-blocking. A regular file is always ready, as poll(2) has it.
+    /// It need not be non-blocking. A regular file is always ready, as in poll(2).
     ///
     /// An end or an error counts as readable; the read that follows reports it. The wait is
     /// level-triggered: if there is something to read, the future is ready at once. Several tasks
@@ -94,8 +95,8 @@ impl LoopHandle {
     /// a [`Socket`](crate::Socket). All of them are woken, so a task that reads should expect
     /// `WouldBlock` if another task may read first, and should make the descriptor non-blocking.
     ///
-    /// The future borrows the descriptor, which thus stays open. asyncio has no such call: a
-    /// program adds a reader that sets a future.
+    /// The future borrows the descriptor, so the descriptor stays open. asyncio has no such call;
+    /// programs add a reader that sets a future.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Running the loop: until a future is complete, until it is stopped, or for one turn.
+//! The methods that run the loop: until a future is complete, until a stop, or for one iteration.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -12,24 +12,26 @@ use std::time::{Duration, Instant};
 use super::iteration::Driver;
 use super::{Builder, Inner, Loop, LoopHandle};
 use crate::error::INHERITED;
-use crate::nesting::Fresh;
+use crate::nesting::SeparateLevels;
 use crate::reactor::{RETRY_INTERVAL, shorter};
 use crate::run_queue::Runnable;
 use crate::task::PromiseFuture;
 
-/// The iterations after which [`Loop::run_until_idle`] fails.
+/// The number of iterations after which [`Loop::run_until_idle`] fails.
 const MAX_ITERATIONS: u32 = 10_000;
 
 thread_local! {
-    /// Without a destructor, as a loop may run in that of another thread local. `Running` empties
-    /// it.
+    /// The running loop of this thread, which `Running` sets and clears.
+    ///
+    /// It has no destructor, as a loop may run in the destructor of another thread local.
     static RUNNING: RefCell<ManuallyDrop<Option<LoopHandle>>> =
         const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
-/// Returns the loop that runs on this thread: inside tasks and callbacks, the one that runs them.
+/// Returns the loop that runs on this thread.
 ///
-/// In a forked child the parent's loop does not run, as in asyncio.
+/// Inside a task or a callback that is its own loop. In a forked child the parent's loop does not
+/// count as running, as in asyncio.
 ///
 /// # Examples
 ///
@@ -52,9 +54,9 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 ///
 /// For other settings use [`Builder::run`].
 ///
-/// After `main`, `run` cancels the tasks that are left and waits for executor work that has
-/// begun. It drops work that is still queued because every thread is busy; the result of that work
-/// is cancelled. asyncio runs the queue to its end, so unawaited work keeps a program alive.
+/// After `main`, `run` cancels the remaining tasks and waits for executor work that has begun. It
+/// drops work that is still queued because every thread is busy: its result is cancelled. The
+/// difference from asyncio: asyncio runs all queued work, so unawaited work keeps a program alive.
 ///
 /// # Ctrl-C
 ///
@@ -63,7 +65,7 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 /// [`add_signal_handler`](LoopHandle::add_signal_handler) or sigaction(2), that handler takes over.
 ///
 /// - The first Ctrl-C drops `main` and all tasks, and `run` fails with `Interrupted`. The loop does
-///   this between two steps, so a `main` that never yields goes on.
+///   this between two steps, so it cannot end a `main` that never yields.
 /// - The second Ctrl-C ends the process, even if `main` never yields. The signal handler itself
 ///   restores the default disposition at the first one.
 /// - If the first Ctrl-C comes after `main` has returned, it ends the wait for the executor. `run`
@@ -72,13 +74,13 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 ///
 /// # Errors
 ///
-/// What the system says where no loop can be made; `Interrupted` at Ctrl-C. What `main` returns
-/// comes back inside `Ok`.
+/// Any OS error from the creation of the loop; `Interrupted` at Ctrl-C. An error that `main` returns
+/// is inside the `Ok`.
 ///
 /// # Panics
 ///
-/// If a loop is already running on this thread, if the loop is stopped before `main` is done, and
-/// with what `main` panics with.
+/// If a loop is already running on this thread, if the loop is stopped before `main` is complete, or
+/// if `main` panics.
 ///
 /// # Examples
 ///
@@ -122,7 +124,7 @@ pub fn run<T>(main: impl AsyncFnOnce(LoopHandle) -> T) -> io::Result<T> {
 impl Builder {
     /// Creates a loop with these settings, runs `main` on it, and closes it: [`run`] with settings.
     ///
-    /// It ends as [`run`] does, and has its rules for Ctrl-C.
+    /// It ends like [`run`], and has the same rules for Ctrl-C.
     /// [`shutdown_timeout`](Builder::shutdown_timeout) bounds the wait for executor work at the
     /// end.
     ///
@@ -176,7 +178,7 @@ impl Builder {
     }
 }
 
-/// Ready once, at the first Ctrl-C. Pending for ever if the program handles SIGINT itself.
+/// Polls for the first Ctrl-C, and is ready once. If the program handles SIGINT, it is never ready.
 fn poll_interrupt(interrupt: &mut Option<PromiseFuture<()>>, cx: &mut Context<'_>) -> Poll<()> {
     let Some(future) = interrupt else {
         return Poll::Pending;
@@ -187,15 +189,15 @@ fn poll_interrupt(interrupt: &mut Option<PromiseFuture<()>>, cx: &mut Context<'_
     *interrupt = None;
     match result {
         Ok(()) => Poll::Ready(()),
-        // The program has added a handler of its own meanwhile.
+        // The program has added a handler for SIGINT.
         Err(_) => Poll::Pending,
     }
 }
 
-/// The time in which a loop is in one of its running methods.
+/// The guard of a loop that is in one of its running methods.
 struct Running<'a>(
     &'a Inner,
-    #[expect(dead_code, reason = "its end is its use")] Fresh,
+    #[expect(dead_code, reason = "dropping it restores the levels")] SeparateLevels,
 );
 
 impl Drop for Running<'_> {
@@ -208,13 +210,13 @@ impl Drop for Running<'_> {
     }
 }
 
-/// The location of the future that is run until it is complete; its end makes late wake-ups reach nobody.
-struct Root<'a> {
+/// The task of `run_until_complete`. Dropping it unregisters the task, so stale wakers are ignored.
+struct RootGuard<'a> {
     inner: &'a Inner,
     task: Runnable,
 }
 
-impl Drop for Root<'_> {
+impl Drop for RootGuard<'_> {
     fn drop(&mut self) {
         self.inner.tasks.remove_root(&self.task);
     }
@@ -223,14 +225,18 @@ impl Drop for Root<'_> {
 impl Loop {
     /// Runs the loop until `future` is complete, and returns its output.
     ///
-    /// The future may borrow what is around this call, and need not be `Send`. As in asyncio, what it has queued when it
-    /// completes still runs; tasks that are not done stay, and go on when the loop runs again.
+    /// The future may borrow local variables, and need not be `Send`. As in asyncio, callbacks that it
+    /// has queued still run after it completes. Tasks that are not done stay, and go on when the loop
+    /// runs again.
     ///
     /// # Panics
     ///
-    /// If a loop is already running on this thread; in a forked child, if the loop is its parent's;
-    /// if the loop is [stopped](LoopHandle::stop) before the future is complete;
-    /// and with the future's own panic. The loop stays usable.
+    /// - If a loop is already running on this thread.
+    /// - If the loop is [stopped](LoopHandle::stop) before the future is complete.
+    /// - If the future panics.
+    /// - In a forked child, if the loop is its parent's.
+    ///
+    /// The loop stays usable.
     ///
     /// # Examples
     ///
@@ -252,7 +258,7 @@ impl Loop {
         }
     }
 
-    /// Waits until the executor has ended, but at most `limit` of real time, and ends at Ctrl-C.
+    /// Waits for the end of the executor's threads, for at most `limit` of real time, or until Ctrl-C.
     #[track_caller]
     fn wait_for_executor(
         &self,
@@ -264,25 +270,26 @@ impl Loop {
             Poll::Pending => self.inner.pool.poll_ended(cx),
         });
         let end = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let is_over = || end.is_some_and(|end| Instant::now() >= end);
-        // A `stop` that comes now has nothing to stop.
-        while self.try_run(&mut ended, end).is_none() && !is_over() {}
+        let has_timed_out = || end.is_some_and(|end| Instant::now() >= end);
+        // A `stop` at this time must not end the wait.
+        while self.try_run(&mut ended, end).is_none() && !has_timed_out() {}
     }
 
-    /// [`run_until_complete`](Loop::run_until_complete), but returns `None` if the loop is stopped
-    /// before, or runs until `end` in real time.
+    /// Runs the loop like [`run_until_complete`](Loop::run_until_complete), but returns `None` at a
+    /// stop, or at `end` in real time.
     #[track_caller]
     fn try_run<F: Future>(&self, future: F, end: Option<Instant>) -> Option<F::Output> {
         let running = self.enter();
         let inner = running.0;
-        let root = Root {
+        let root = RootGuard {
             inner,
             task: inner.tasks.create_root(),
         };
         let mut future = pin!(future);
         let mut output = None;
         let mut step = |waker: &Waker| {
-            // Complete since an earlier turn: what was queued then has had its turn now.
+            // The future was complete in the last iteration. The entries that were queued before its
+            // end have run since.
             if output.is_some() {
                 return inner.stopping.set(true);
             }
@@ -302,8 +309,7 @@ impl Loop {
     ///
     /// # Panics
     ///
-    /// If a loop is already running on this thread, and in a forked child, if the loop is its
-    /// parent's.
+    /// If a loop is already running on this thread. In a forked child, if the loop is its parent's.
     ///
     /// # Examples
     ///
@@ -324,7 +330,7 @@ impl Loop {
         running.0.run_until_stopped(None, &mut |_| {});
     }
 
-    /// Runs one iteration of the loop, waiting at most `timeout` for something to do.
+    /// Runs one iteration of the loop, waiting at most `timeout` for an event.
     ///
     /// `None` waits without a limit. This embeds the loop in another one: poll
     /// [this loop's descriptor](Loop#method.as_fd) for readability, then call
@@ -333,16 +339,16 @@ impl Loop {
     /// With a [paused clock](crate::Clock::paused), the clock jumps at most `timeout` instead of a
     /// wait. `run_once(event_loop.next_timeout())` jumps to the next timer.
     ///
-    /// asyncio has no such method: `stop` before `run_forever` comes close.
+    /// asyncio has no such method. Its `stop` before `run_forever` has nearly the same effect.
     ///
     /// # Errors
     ///
-    /// Any error of the poller, after the iteration has done what needs no event. An interrupted
-    /// wait is no error. In a forked child it fails if the loop is its parent's.
+    /// Any error of the poller, after the iteration has run timers and queued work. An interrupted wait
+    /// is no error. In a forked child it fails if the loop is its parent's.
     ///
     /// # Panics
     ///
-    /// If a loop is already running on this thread, as it is inside a task or a callback.
+    /// If a loop is already running on this thread: for example, inside a task or a callback.
     ///
     /// # Examples
     ///
@@ -369,28 +375,29 @@ impl Loop {
         ran.map(drop)
     }
 
-    /// Runs iterations until nothing is ready now, without waiting. For tests and frame loops.
+    /// Runs iterations until nothing is ready, without waiting. For tests and frame loops.
     ///
-    /// It returns after an iteration that polls without waiting and finds nothing to run. Tasks may
-    /// still wait for a timer or a later event.
+    /// It returns after an iteration that finds nothing to run. Tasks may still wait for a timer or a
+    /// later event.
     ///
     /// - Each callback of [`add_reader`](LoopHandle::add_reader) and
-    ///   [`add_writer`](LoopHandle::add_writer) runs at most once, however long its descriptor
-    ///   stays ready. Signals are delivered at most once.
-    /// - A [`stop`](LoopHandle::stop), before it or meanwhile, ends it after the iteration.
+    ///   [`add_writer`](LoopHandle::add_writer) runs at most once, even if its descriptor stays ready.
+    ///   Signals are delivered at most once.
+    /// - A [`stop`](LoopHandle::stop), made before or meanwhile, ends it after the iteration.
     /// - A [paused clock](crate::Clock::paused) does not jump: no time passes for the loop.
     ///
     /// asyncio has no such method.
     ///
     /// # Errors
     ///
-    /// - `WouldBlock` after 10,000 iterations, as with a task that yields for ever. Nothing is
-    ///   lost: the next run goes on from there.
-    /// - Any error of the poller; in a forked child, if the loop is its parent's.
+    /// - `WouldBlock` after 10,000 iterations, for example if a task always yields. No work is lost:
+    ///   the next run goes on from there.
+    /// - Any error of the poller.
+    /// - In a forked child, an error if the loop is its parent's.
     ///
     /// # Panics
     ///
-    /// If a loop is already running on this thread, as it is inside a task or a callback.
+    /// If a loop is already running on this thread: for example, inside a task or a callback.
     ///
     /// # Examples
     ///
@@ -434,13 +441,13 @@ impl Loop {
 
     /// Returns the time from now until an iteration is due.
     ///
-    /// It is zero if work is queued, the time until the next timer, or `None` if only an event, a
-    /// call of another thread or a signal can cause one. A loop that polls
+    /// It is zero if work is queued, and otherwise the time until the next timer. It is `None` if only
+    /// I/O, a call from another thread or a signal can cause an iteration. A loop that polls
     /// [the descriptor](Loop#method.as_fd) needs it only on systems other than Linux, right before
     /// each wait.
     ///
-    /// It is the time of the loop's clock: with a [paused clock](crate::Clock::paused) the jump
-    /// that `run_once(event_loop.next_timeout())` makes.
+    /// It counts by the loop's clock. With a [paused clock](crate::Clock::paused),
+    /// `run_once(event_loop.next_timeout())` jumps by it.
     ///
     /// # Examples
     ///
@@ -466,14 +473,14 @@ impl Loop {
     #[track_caller]
     fn enter(&self) -> Running<'_> {
         assert!(self.inner.process.is_current(), "{INHERITED}");
-        let before = get_running_loop().is_some();
-        assert!(!before, "a loop is already running on this thread");
+        let is_running = get_running_loop().is_some();
+        assert!(!is_running, "a loop is already running on this thread");
         let handle = Some(self.handle());
         let inherited = RUNNING.with(|running| mem::replace(&mut **running.borrow_mut(), handle));
         drop(inherited);
         self.inner.running.set(true);
         self.inner.run_queue.notify_next(false);
-        Running(&self.inner, Fresh::enter())
+        Running(&self.inner, SeparateLevels::enter())
     }
 }
 
@@ -486,8 +493,9 @@ impl Inner {
             let driver = left.map_or(Driver::Loop, |left| Driver::Embedder(Some(left)));
             if let Err(error) = self.run_iteration(driver, root) {
                 assert!(self.process.is_current(), "{INHERITED}");
-                // The poller fails only for want of memory. Timers and other threads must still be served, but not at full speed.
-                log::error!("the poller failed: {error}");
+                // The poller fails only if memory is short. The loop must still serve timers and other
+                // threads, but must not spin.
+                log::error!("the poller of a loop failed, and the loop retries: {error}");
                 thread::sleep(RETRY_INTERVAL);
             }
             if self.stopping.get() || left == Some(Duration::ZERO) {

@@ -1,4 +1,4 @@
-//! Making work for the loop: callbacks, timers, tasks, promises.
+//! The methods that create work for the loop: callbacks, timers, tasks, promises.
 
 use std::future::poll_fn;
 use std::panic::Location;
@@ -19,8 +19,8 @@ impl LoopHandle {
     /// Callbacks and steps of tasks run in the order in which they were queued. A callback that is
     /// queued during an iteration runs in the next one.
     ///
-    /// Its panic goes to the [exception handler](LoopHandle::set_exception_handler) and ends
-    /// nothing else. On a closed loop the callback is dropped, and the handle reports cancelled.
+    /// If it panics, the loop calls the [exception handler](LoopHandle::set_exception_handler) and goes
+    /// on. On a closed loop the callback is dropped, and the handle reports cancelled.
     ///
     /// # Examples
     ///
@@ -102,11 +102,11 @@ impl LoopHandle {
         self.update_descriptor();
     }
 
-    /// Runs a future on the loop as a task of its own, from the next iteration on.
+    /// Runs a future on the loop as a task, from the next iteration on.
     ///
-    /// The future need not be `Send`, but owns what it uses. Its panic becomes the task's result. On
-    /// a closed loop the future is dropped, and the task ends as cancelled. Whatever converts into a
-    /// future is converted in this call.
+    /// The future need not be `Send`, but must not borrow local variables. If it panics, the panic is
+    /// the task's result. On a closed loop the future is dropped, and the task ends as cancelled. This
+    /// call itself converts the argument with `into_future`.
     ///
     /// # Examples
     ///
@@ -152,9 +152,10 @@ impl LoopHandle {
         TaskGroup::new(&self.inner.tasks)
     }
 
-    /// A result that is set by hand, and the future that waits for it: asyncio's `create_future`, in two halves. They may be
-    /// dropped in any order. If the promise is dropped without a result, the future fails with a
-    /// [`TaskError`](crate::TaskError) that is cancelled.
+    /// Creates a promise, and the future that waits for its result: asyncio's `create_future`.
+    ///
+    /// The two halves may be dropped in any order. If the promise is dropped without a result, the
+    /// future fails with a [`TaskError`](crate::TaskError) that is cancelled.
     ///
     /// # Examples
     ///
@@ -176,11 +177,12 @@ impl LoopHandle {
         promise()
     }
 
-    /// Waits for `delay`, counted from this call. `Duration::ZERO` lets others run for one
-    /// iteration.
+    /// Waits for `delay`, counted from this call.
     ///
-    /// The difference from asyncio: it has no result, and the time counts from the call, not from
-    /// the first await. On a closed loop it does not wait.
+    /// `Duration::ZERO` lets other tasks run for one iteration. On a closed loop it does not wait.
+    ///
+    /// The difference from asyncio: it has no result, and the time counts from the call, not from the
+    /// first await.
     ///
     /// # Cancel safety
     ///
@@ -206,7 +208,7 @@ impl LoopHandle {
 
     /// Waits until `deadline` by the loop's [`time`](LoopHandle::time), never less.
     ///
-    /// A deadline in the past lets the others run for one iteration. On a closed loop it does not
+    /// A deadline in the past lets other tasks run for one iteration. On a closed loop it does not
     /// wait. asyncio has no such function.
     ///
     /// # Cancel safety
@@ -242,12 +244,17 @@ impl LoopHandle {
 
     /// Awaits `future` for at most `timeout` by the loop's clock, counted from this call.
     ///
-    /// A future that is ready when its time runs out has not timed out. With `Duration::ZERO` it is polled once.
-    /// A closed loop has no timers, so it polls the future once, whatever the timeout.
+    /// If the future is ready when the time runs out, its output is returned. With `Duration::ZERO` the
+    /// future is polled once. A closed loop has no timers, so there the future is polled once, whatever
+    /// the timeout.
     ///
     /// # Errors
     ///
-    /// [`TimeoutError`]: the time ran out or the loop is closed, and the future was dropped.
+    /// [`TimeoutError`] if the time ran out or the loop is closed. The future is dropped then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the inner future and its timer.
     ///
     /// # Examples
     ///
@@ -279,7 +286,7 @@ impl LoopHandle {
                 match future.as_mut().poll(cx) {
                     Poll::Ready(output) => return Poll::Ready(Ok(output)),
                     Poll::Pending if !timeout.is_zero() => {}
-                    // It has not said what it has to say: it let others run first.
+                    // The future may be ready: it has only used its budget up.
                     Poll::Pending if event_loop.inner.yields.get() != yields => {
                         return Poll::Pending;
                     }
@@ -291,7 +298,7 @@ impl LoopHandle {
         }
     }
 
-    /// Ends the loop's run after the present iteration.
+    /// Stops the loop after the present iteration.
     ///
     /// A stop before a run lets exactly one iteration run, as in asyncio. From other threads use
     /// [`Remote::stop`].
@@ -316,16 +323,16 @@ impl LoopHandle {
 impl Remote {
     /// Calls `callback` on the loop's thread after `delay`, never earlier.
     ///
-    /// The delay is of the loop's clock. It counts from the iteration in which the loop takes the
-    /// call, which is the next one. asyncio has no such method.
+    /// The delay counts by the loop's clock, from the next iteration, in which the loop takes the call.
+    /// asyncio has no such method.
     ///
-    /// There is no handle to cancel the call. To cancel it, or to start a task, use
-    /// [`call_soon_threadsafe`](Remote::call_soon_threadsafe) with a closure that gets the loop
-    /// from [`get_running_loop`].
+    /// No handle cancels the call. To cancel it, or to start a task, use
+    /// [`call_soon_threadsafe`](Remote::call_soon_threadsafe) with a closure that gets the loop from
+    /// [`get_running_loop`].
     ///
     /// # Errors
     ///
-    /// [`LoopClosedError`] if the loop is closed. The callback was dropped then.
+    /// [`LoopClosedError`] if the loop is closed. The callback is dropped then.
     ///
     /// # Examples
     ///
@@ -355,7 +362,7 @@ impl Remote {
         let location = Location::caller();
         self.call_soon_threadsafe(move || {
             if let Some(event_loop) = get_running_loop() {
-                let callback = Rc::new(Call::made_at(location, callback));
+                let callback = Rc::new(Call::with_location(location, callback));
                 event_loop.add_timer(event_loop.deadline(delay), callback);
             }
         })

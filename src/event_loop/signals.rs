@@ -1,4 +1,4 @@
-//! Signals as callbacks of the loop.
+//! Signals: callbacks of the loop, and the `Signal` that a task awaits.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -15,48 +15,46 @@ use super::LoopHandle;
 use crate::error::{drop_bounded, wake};
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
-use crate::run_queue::{Call, Callback, DROPPED, RunQueue};
+use crate::run_queue::{Call, Callback, DROPPING_CALLBACK, RunQueue};
 use crate::slots::{Key, Slots};
 use crate::sys::signal::{self, SignalSlot};
 use crate::task::{Promise, PromiseFuture};
 
-type Body = Rc<RefCell<dyn FnMut()>>;
-type Caller = &'static Location<'static>;
+type SignalCallback = Rc<RefCell<dyn FnMut()>>;
 
 /// The signals that one loop catches.
 #[derive(Default)]
 pub(crate) struct Signals {
-    /// From the first handler on, until the loop is closed.
+    /// Set from the first handler on, until the loop is closed.
     slot: RefCell<Option<Rc<SignalSlot>>>,
     /// The fd callback that empties the slot.
     incoming: Cell<Option<Rc<dyn Callback>>>,
-    handlers: RefCell<HashMap<i32, (Body, Caller)>>,
-    /// One for each [`Signal`].
+    handlers: RefCell<HashMap<i32, (SignalCallback, &'static Location<'static>)>>,
+    /// One listener for each [`Signal`].
     listeners: RefCell<HashMap<i32, Slots<Rc<Listener>>>>,
-    /// Kept at the first Ctrl-C, for [`run`](crate::run).
+    /// Set at the first Ctrl-C, for [`run`](crate::run).
     interrupt: Cell<Option<Promise<()>>>,
 }
 
-/// What the loop knows of one [`Signal`].
+/// The loop's part of one [`Signal`].
 #[derive(Default)]
 struct Listener {
-    /// Whether the signal arrived since the last `recv` returned.
+    /// True if the signal arrived after the last `recv` returned.
     arrived: Cell<bool>,
     waker: Cell<Option<Waker>>,
 }
 
 impl Signals {
-    /// Queues a call for each signal that arrived, in the order in which they arrived, and wakes
-    /// the tasks that wait for it. A signal that is not handled any more is ignored.
+    /// Queues a callback for each signal that arrived, in the order of arrival, and wakes the tasks
+    /// that wait for it. A signal without a handler is ignored.
     fn deliver(&self, slot: &SignalSlot, run_queue: &RunQueue) {
         for signal in slot.take() {
-            self.announce(signal);
+            self.wake_listeners(signal);
             let Some((body, location)) = self.handlers.borrow().get(&signal).cloned() else {
                 continue;
             };
-            run_queue.push(Rc::new(Call::made_at(location, move || {
-                // A handler that runs the loop from inside itself does not get its own next signal
-                // there.
+            run_queue.push(Rc::new(Call::with_location(location, move || {
+                // A loop does not run inside its own handler, so this borrow succeeds.
                 if let Ok(mut body) = body.try_borrow_mut() {
                     body();
                 }
@@ -71,7 +69,7 @@ impl Signals {
     }
 
     /// Wakes the tasks that wait for `signal`.
-    fn announce(&self, signal: i32) {
+    fn wake_listeners(&self, signal: i32) {
         let mut wakers = Vec::new();
         if let Some(listeners) = self.listeners.borrow().get(&signal) {
             for listener in listeners.values() {
@@ -82,7 +80,7 @@ impl Signals {
         wakers.into_iter().for_each(wake);
     }
 
-    /// Lets go of a signal unless a handler or a [`Signal`] still needs it.
+    /// Stops catching a signal, unless a handler or a [`Signal`] needs it.
     fn release(&self, signal: i32) {
         let is_needed = self.handlers.borrow().contains_key(&signal)
             || self.listeners.borrow().contains_key(&signal);
@@ -91,8 +89,7 @@ impl Signals {
         }
     }
 
-    /// Returns whether a descriptor is registered for Ctrl-C alone, not for a signal of the
-    /// program's.
+    /// Returns whether the signal slot is registered only for Ctrl-C, for no signal of the program.
     pub(super) fn has_only_interrupt(&self) -> bool {
         let is_used = !self.handlers.borrow().is_empty() || !self.listeners.borrow().is_empty();
         self.slot.borrow().is_some() && !is_used
@@ -103,10 +100,12 @@ impl Signals {
             exceptions.contain("panic while a callback was dropped", || drop(handler));
         }
         drop(self.interrupt.take());
-        // To find the loop closed.
+        // The woken tasks find the loop closed.
         let signals: Vec<i32> = self.listeners.borrow().keys().copied().collect();
-        signals.into_iter().for_each(|signal| self.announce(signal));
-        // In this order: the pipe leaves the poller before it is closed.
+        signals
+            .into_iter()
+            .for_each(|signal| self.wake_listeners(signal));
+        // The order matters: the pipe must leave the poller before it is closed.
         if let Some(incoming) = self.incoming.take() {
             incoming.cancel();
         }
@@ -133,13 +132,13 @@ impl LoopHandle {
     /// Several loops may catch one signal: each calls its callback. Any thread's loop may do this;
     /// asyncio allows it only on the main thread.
     ///
-    /// The former disposition comes back when the last callback of the signal is
-    /// [removed](LoopHandle::remove_signal_handler) or its loop is closed. If the program installs
-    /// a handler of its own with sigaction(2) meanwhile, that handler stays. It may call the
-    /// handler that it replaced: the callbacks still run then. Another `add_signal_handler` takes
-    /// the signal again, and gives it back to that handler.
+    /// The loop restores the former disposition when the last callback of the signal is
+    /// [removed](LoopHandle::remove_signal_handler) or its loop is closed. If the program has
+    /// installed another handler with sigaction(2) meanwhile, that handler stays. It may call the
+    /// handler that it replaced: the callbacks still run then. Another `add_signal_handler` catches
+    /// the signal again, and its removal restores that handler.
     ///
-    /// A callback for SIGINT replaces what [`run`](crate::run) does at Ctrl-C.
+    /// A callback for SIGINT replaces the Ctrl-C handling of [`run`](crate::run).
     ///
     /// # Errors
     ///
@@ -168,11 +167,11 @@ impl LoopHandle {
         callback: impl FnMut() + 'static,
     ) -> io::Result<()> {
         self.catch_signal(signal)?;
-        let body: Body = Rc::new(RefCell::new(callback));
+        let body: SignalCallback = Rc::new(RefCell::new(callback));
         let entry = (body, Location::caller());
         let handlers = &self.inner.signals.handlers;
         let before = handlers.borrow_mut().insert(signal, entry);
-        drop_bounded(Kind::Cancel, DROPPED, before);
+        drop_bounded(Kind::Cancel, DROPPING_CALLBACK, before);
         Ok(())
     }
 
@@ -198,17 +197,17 @@ impl LoopHandle {
             return false;
         }
         self.inner.signals.release(signal);
-        drop_bounded(Kind::Cancel, DROPPED, body);
+        drop_bounded(Kind::Cancel, DROPPING_CALLBACK, body);
         true
     }
 
     /// Returns a [`Signal`], by which a task waits for `signal`.
     ///
     /// Several of them and one [handler](LoopHandle::add_signal_handler) may exist for one signal,
-    /// and each gets it. The former disposition comes back when the last of them is dropped,
-    /// removed or closed with its loop, as `add_signal_handler` describes.
+    /// and each gets it. After the last of them is gone, the loop restores the former disposition, as
+    /// `add_signal_handler` describes.
     ///
-    /// A `Signal` for SIGINT replaces what [`run`](crate::run) does at Ctrl-C, like a handler.
+    /// Like a handler, a `Signal` for SIGINT replaces the Ctrl-C handling of [`run`](crate::run).
     /// After it is dropped, Ctrl-C ends the process. asyncio has no such method.
     ///
     /// # Errors
@@ -247,7 +246,7 @@ impl LoopHandle {
         })
     }
 
-    /// Catches `signal`. One for SIGINT takes Ctrl-C over from [`run`](crate::run).
+    /// Catches `signal`. For SIGINT this ends the Ctrl-C handling of [`run`](crate::run).
     fn catch_signal(&self, signal: i32) -> io::Result<Rc<SignalSlot>> {
         if self.is_closed() {
             return Err(self.closed_error());
@@ -260,7 +259,7 @@ impl LoopHandle {
         Ok(slot)
     }
 
-    /// Returns a future that is ready at the first Ctrl-C, or `None` if the program handles or
+    /// Returns a future that is run_queue at the first Ctrl-C, or `None` if the program handles or
     /// ignores SIGINT itself. The second Ctrl-C has its default effect. The future fails if the
     /// program adds a handler meanwhile.
     pub(super) fn interrupt(&self) -> io::Result<Option<PromiseFuture<()>>> {
@@ -277,9 +276,9 @@ impl LoopHandle {
             return Ok(slot.clone());
         }
         let slot = Rc::new(SignalSlot::new()?);
-        let (signals, ready) = (self.inner.signals.clone(), self.inner.run_queue.clone());
+        let (signals, run_queue) = (self.inner.signals.clone(), self.inner.run_queue.clone());
         let own = slot.clone();
-        let deliver = Box::new(move || signals.deliver(&own, &ready));
+        let deliver = Box::new(move || signals.deliver(&own, &run_queue));
         let incoming = self.add_internal_reader(slot.as_fd(), deliver)?;
         self.inner.signals.incoming.set(Some(incoming));
         *self.inner.signals.slot.borrow_mut() = Some(slot.clone());
@@ -287,7 +286,7 @@ impl LoopHandle {
     }
 }
 
-/// A signal that a task waits for, from [`LoopHandle::signal`].
+/// A signal for which a task waits, from [`LoopHandle::signal`].
 #[must_use = "a signal is caught only until this is dropped"]
 pub struct Signal {
     event_loop: LoopHandle,
@@ -299,9 +298,8 @@ pub struct Signal {
 impl Signal {
     /// Waits until the signal arrives.
     ///
-    /// A signal that arrived since this `Signal` was made, or since the last `recv` returned, ends
-    /// the wait at once. Like the kernel, this joins signals that arrive before the next `recv`
-    /// into one.
+    /// If the signal arrived since this `Signal` was created, or since the last `recv` returned, the
+    /// wait ends at once. Several arrivals before the next `recv` count as one, as in the kernel.
     ///
     /// # Errors
     ///
@@ -340,7 +338,7 @@ impl Signal {
     }
 }
 
-/// The last one of a signal gives the former disposition back.
+/// The last `Signal` or handler of a signal restores the former disposition.
 impl Drop for Signal {
     fn drop(&mut self) {
         let signals = &self.event_loop.inner.signals;

@@ -1,4 +1,4 @@
-//! Waiting for a time.
+//! The future of `sleep` and `sleep_until`.
 
 use std::fmt;
 use std::panic::Location;
@@ -9,23 +9,23 @@ use std::time::{Duration, Instant};
 use super::{LoopHandle, get_running_loop};
 use crate::slots::Key;
 
-enum State {
-    /// One turn is to pass, and no time.
+enum SleepState {
+    /// Lets one iteration pass, without a timer.
     Yield,
-    Wait(Wait),
+    Wait(TimerWait),
     Over,
 }
 
-/// Waiting for a time. The first poll sets the entry.
-struct Wait {
+/// A wait for a deadline. The first poll adds the timer entry.
+struct TimerWait {
     deadline: Instant,
     entry: Option<Key>,
     event_loop: LoopHandle,
-    /// What asked for it.
+    /// The location that called `sleep`, for logs.
     location: &'static Location<'static>,
 }
 
-impl Wait {
+impl TimerWait {
     fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         if self.event_loop.is_closed() {
             return match is_left_running(&self.event_loop) {
@@ -47,18 +47,19 @@ impl Wait {
     }
 }
 
-impl Drop for Wait {
+impl Drop for TimerWait {
     fn drop(&mut self) {
         if let Some(entry) = self.entry {
-            self.event_loop.inner.timers.forget(entry);
+            self.event_loop.inner.timers.remove_waker(entry);
             self.event_loop.update_descriptor();
         }
     }
 }
 
-/// Returns whether this is a forked child in which a task of the parent's loop goes on. A closed
-/// loop does not wait. But this task must, so that it returns to the parent's loop, which panics
-/// then.
+/// Returns whether this is a forked child in which a task of the parent's loop goes on.
+///
+/// A sleep on a closed loop does not wait. But this one must, so that the task returns to the
+/// parent's loop, which panics then.
 #[cold]
 fn is_left_running(event_loop: &LoopHandle) -> bool {
     event_loop.inner.running.get() && get_running_loop().is_none()
@@ -68,7 +69,7 @@ fn is_left_running(event_loop: &LoopHandle) -> bool {
 #[must_use = "a sleep does nothing unless it is awaited"]
 #[doc(alias = "Timer")]
 pub struct Sleep {
-    state: State,
+    state: SleepState,
 }
 
 impl Sleep {
@@ -79,15 +80,15 @@ impl Sleep {
             return Sleep::until(event_loop, event_loop.deadline(delay));
         }
         let state = match event_loop.is_closed() && !is_left_running(event_loop) {
-            true => State::Over,
-            false => State::Yield,
+            true => SleepState::Over,
+            false => SleepState::Yield,
         };
         Sleep { state }
     }
 
     #[track_caller]
     pub(super) fn until(event_loop: &LoopHandle, deadline: Instant) -> Sleep {
-        let state = State::Wait(Wait {
+        let state = SleepState::Wait(TimerWait {
             deadline,
             entry: None,
             event_loop: event_loop.clone(),
@@ -103,16 +104,16 @@ impl Future for Sleep {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.state {
-            State::Yield => {
-                self.state = State::Over;
+            SleepState::Yield => {
+                self.state = SleepState::Over;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            State::Over => Poll::Ready(()),
-            State::Wait(wait) => {
+            SleepState::Over => Poll::Ready(()),
+            SleepState::Wait(wait) => {
                 let polled = wait.poll(cx);
                 if polled.is_ready() {
-                    self.state = State::Over;
+                    self.state = SleepState::Over;
                 }
                 polled
             }
@@ -123,10 +124,10 @@ impl Future for Sleep {
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
-            State::Yield => "yields",
-            State::Wait(Wait { entry: None, .. }) => "not begun",
-            State::Wait(_) => "waits",
-            State::Over => "over",
+            SleepState::Yield => "yields",
+            SleepState::Wait(TimerWait { entry: None, .. }) => "not begun",
+            SleepState::Wait(_) => "waits",
+            SleepState::Over => "over",
         };
         f.debug_tuple("Sleep").field(&state).finish()
     }

@@ -1,4 +1,4 @@
-//! What a loop has done so far, in numbers.
+//! A loop's counters.
 
 use std::cell::Cell;
 
@@ -36,16 +36,16 @@ pub(crate) struct Counters {
     no_answer: Counter,
 }
 
-/// Why a transfer reads and sends.
+/// The reason why a transfer falls back to reading and sending.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fallback {
-    /// sendfile said so, with this error.
+    /// sendfile(2) failed with this errno.
     Refused(i32),
-    /// What the file is.
+    /// sendfile does not support this kind of file.
     Uncached,
-    /// sendfile sent nothing of what was owed.
+    /// sendfile(2) returned 0 although the transfer owed bytes.
     Nothing,
-    /// The file's system does not tell what is in memory.
+    /// The file system cannot be probed for pages in memory.
     NoAnswer,
 }
 
@@ -76,29 +76,31 @@ impl Counters {
     }
 }
 
-/// Transfers that went on, or began, by reading and sending, by what made them.
+/// The number of transfers that fell back to reading and sending, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Fallbacks {
-    /// The file system, or the kind of file: EINVAL, ESPIPE.
+    /// sendfile(2) refused the file system or the kind of file: EINVAL, ESPIPE.
     pub refused: u64,
-    /// The kernel has no such call, or this platform's is not used: ENOSYS.
+    /// The kernel has no sendfile(2), or the library does not use the platform's: ENOSYS.
     pub no_such_call: u64,
-    /// The socket's protocol: EOPNOTSUPP.
+    /// sendfile(2) refused the socket's protocol: EOPNOTSUPP.
     pub socket: u64,
-    /// A filter on system calls: EPERM.
+    /// A filter on system calls refused sendfile(2): EPERM.
     pub forbidden: u64,
-    /// The call was not made: the file is none that it serves (`O_DIRECT`, a device, a pipe).
+    /// sendfile does not support this kind of file (`O_DIRECT`, a device, a pipe), so there was no
+    /// call.
     pub uncached: u64,
-    /// The call sent nothing of what was owed: the file's end, where it is truncated, or a file that sendfile cannot see into.
+    /// sendfile(2) returned 0 although the transfer owed bytes. The file was truncated, or sendfile
+    /// cannot read it.
     pub nothing_sent: u64,
-    /// The file system does not tell what is in memory, and may take as long as it likes (FUSE, NFS, overlayfs): see
-    /// [`prefetch`](crate::SendFile::prefetch).
+    /// The page cache of the file system cannot be probed, so a call might block the loop for any
+    /// time, as with FUSE and NFS. See [`prefetch`](crate::SendFile::prefetch).
     pub no_answer: u64,
 }
 
 impl Fallbacks {
-    /// All of them.
+    /// Returns the sum of all reasons.
     ///
     /// # Examples
     ///
@@ -116,46 +118,46 @@ impl Fallbacks {
     }
 }
 
-/// What a loop has done since it was made, and what it holds now; from [`LoopHandle::stats`].
+/// The counters of a loop since its creation, from [`LoopHandle::stats`].
 #[doc(alias = "RuntimeMetrics")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// WriteLock taken.
+    /// Iterations of the loop.
     pub iterations: u64,
-    /// Times that the kernel was asked for events: once in a turn, but not where there is something to do and no descriptor in
-    /// the poller.
+    /// Polls for events. An iteration polls once, or not at all if work is queued and no descriptor is
+    /// registered.
     pub polls: u64,
-    /// Events that the poller gave.
+    /// Events that the poller reported.
     pub events: u64,
-    /// Tasks that are not done.
+    /// Tasks that have not ended, at present.
     pub tasks: usize,
     /// Steps of tasks: polls of their futures.
     pub task_steps: u64,
-    /// Descriptors in the poller now.
+    /// Descriptors that are registered with the poller, at present.
     pub registered: usize,
-    /// Changes made to the poller: calls of epoll_ctl(2) or its like.
+    /// Changes to the registrations: calls of epoll_ctl(2) or the platform's equivalent.
     pub registrations: u64,
     /// Calls of sendfile(2).
     pub sendfile_calls: u64,
-    /// Those that found the socket full.
+    /// Calls of sendfile(2) that failed with EAGAIN because the socket was full.
     pub sendfile_would_block: u64,
-    /// Times that a transfer let others run although it could have gone on.
+    /// Times that a transfer used its budget up and let other tasks run.
     pub sendfile_yields: u64,
-    /// System calls that asked the page cache for a byte of what was to be sent.
+    /// System calls that probed the page cache for bytes to send.
     pub sendfile_probes: u64,
-    /// Chunks that were not there, and had to be read in before they were sent.
+    /// Probed ranges that were not in the page cache and had to be prefetched.
     pub sendfile_misses: u64,
-    /// Pieces of files that the executor was given to read in, those ahead of need included.
+    /// Ranges that the executor prefetched, readahead included.
     pub sendfile_prefetches: u64,
-    /// Transfers that went on, or began, by reading and sending: all of [`fallbacks`](Stats::fallbacks).
+    /// Transfers that fell back to reading and sending: the sum of [`fallbacks`](Stats::fallbacks).
     pub sendfile_fallbacks: u64,
-    /// The same by reason.
+    /// The fallbacks by reason.
     pub fallbacks: Fallbacks,
 }
 
 impl LoopHandle {
-    /// What the loop has done so far, in numbers.
+    /// Returns the loop's counters.
     ///
     /// # Examples
     ///

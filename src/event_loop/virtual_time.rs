@@ -1,5 +1,6 @@
-//! Polling with a clock that is not the machine's: a paused clock jumps to the next timer, a manual
-//! one waits for an advance.
+//! Polling with a manual or a paused clock.
+//!
+//! A paused clock jumps to the next timer. A manual one waits for an advance.
 
 use std::cell::Cell;
 use std::io;
@@ -8,27 +9,26 @@ use std::time::{Duration, Instant};
 use super::Inner;
 use crate::reactor::shorter;
 
-/// A paused clock does not jump to a timer that is this far away: it stands for one that never
-/// fires.
+/// The delay of a timer that never fires. A paused clock does not jump that far.
 pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// The real time after which a loop logs that its manual clock stands still.
-const LIMIT: Duration = match cfg!(test) {
+const STANDSTILL_LIMIT: Duration = match cfg!(test) {
     false => Duration::from_secs(10),
     true => Duration::from_millis(20),
 };
 
-/// The time that a loop has waited for a manual clock.
+/// The real time that a loop has waited for its manual clock.
 #[derive(Default)]
 pub(super) struct Standstill {
     waited: Cell<Duration>,
-    /// The clock's time since then.
+    /// The clock's time during that wait.
     clock: Cell<Option<Instant>>,
     is_logged: Cell<bool>,
 }
 
 impl Standstill {
-    /// Returns how long the loop has waited since the clock came to `now`.
+    /// Returns the wait since the clock moved to `now`.
     fn waited_at(&self, now: Instant) -> Duration {
         if self.clock.replace(Some(now)) != Some(now) {
             self.waited.set(Duration::ZERO);
@@ -40,12 +40,13 @@ impl Standstill {
 impl Inner {
     /// Polls the reactor, for at most `limit`, and reads the messages of other threads.
     pub(super) fn poll_in_virtual_time(&self, limit: Option<Duration>) -> io::Result<()> {
-        // A job wakes its task before it counts as done. So after this the poll finds that wake-up.
+        // A job wakes its task before it counts as done. So if `jump` finds the executor idle, the poll
+        // below finds the wake-ups of all jobs.
         let jump = self.jump(limit);
-        let until_log = self.time_until_log();
+        let time_until_log = self.time_until_log();
         let timeout = match jump {
             Some(_) => Some(Duration::ZERO),
-            None => shorter(shorter(limit, self.real_poll_timeout()), until_log),
+            None => shorter(shorter(limit, self.real_poll_timeout()), time_until_log),
         };
         let start = Instant::now();
         let events = self.reactor.events_seen();
@@ -53,21 +54,22 @@ impl Inner {
         if is_notified || self.inbox.has_failed_to_notify() {
             self.read_messages();
         }
-        // A notification alone is no event: an embedder's loop notifies itself.
+        // A notification does not count as an event, as an embedded loop notifies itself.
         let events = self.reactor.events_seen() - events - u64::from(is_notified);
         let is_idle = events == 0
             && self.poll_timeout() != Some(Duration::ZERO)
             && !self.inbox.has_messages();
         match jump {
             Some(when) if is_idle => self.clock.jump_to(when),
-            None if is_idle && until_log.is_some() => self.count_wait(start.elapsed()),
+            None if is_idle && time_until_log.is_some() => self.count_wait(start.elapsed()),
             _ => self.standstill.waited.set(Duration::ZERO),
         }
         Ok(())
     }
 
-    /// Returns the time to which a paused clock jumps if a poll finds nothing. That is the next
-    /// timer, but at most `limit` from now.
+    /// Returns the time to which a paused clock jumps if a poll finds no event.
+    ///
+    /// That is the deadline of the next timer, but at most `limit` from now.
     pub(super) fn jump(&self, limit: Option<Duration>) -> Option<Instant> {
         if !self.clock.jumps() || self.reactor.poll_timeout() == Some(Duration::ZERO) {
             return None;
@@ -79,20 +81,20 @@ impl Inner {
         may_jump.then(|| now + by)
     }
 
-    /// Returns how long the loop may still wait before it logs that its manual clock stands still.
+    /// Returns the time until the loop logs that its manual clock stands still.
     fn time_until_log(&self) -> Option<Duration> {
         let standstill = &self.standstill;
-        if standstill.is_logged.get() || self.clock.jumps() || !self.waits_for_its_timers_alone() {
+        if standstill.is_logged.get() || self.clock.jumps() || !self.waits_only_for_timers() {
             return None;
         }
         let waited = standstill.waited_at(self.clock.now());
-        Some(LIMIT.saturating_sub(waited))
+        Some(STANDSTILL_LIMIT.saturating_sub(waited))
     }
 
-    fn waits_for_its_timers_alone(&self) -> bool {
-        let own = usize::from(self.signals.has_only_interrupt());
+    fn waits_only_for_timers(&self) -> bool {
+        let for_interrupt = usize::from(self.signals.has_only_interrupt());
         self.poll_timeout().is_some_and(|wait| !wait.is_zero())
-            && self.reactor.registered() == own
+            && self.reactor.registered() == for_interrupt
             && !self.pool.is_busy(&self.clock_waker)
     }
 
@@ -103,13 +105,13 @@ impl Inner {
             standstill.waited.set(standstill.waited.get() + wait);
         }
         let waited = standstill.waited_at(now);
-        if waited < LIMIT || standstill.is_logged.replace(true) {
+        if waited < STANDSTILL_LIMIT || standstill.is_logged.replace(true) {
             return;
         }
         if let Some(location) = self.timers.next_location() {
             log::warn!(
-                "the loop has waited {waited:.0?} for its manual clock, which nobody advances; its \
-                 next timer was set at {location}"
+                "the loop has waited {waited:.0?} for its manual clock; advance the \
+                 clock to fire its next timer, which was set at {location}"
             );
         }
     }

@@ -3,7 +3,7 @@ use std::rc::Rc;
 
 use super::*;
 
-/// Nests so many actions of a kind inside the outermost one, and counts those that were queued.
+/// Nests `left` actions of a kind in an outermost one, and counts those that were queued.
 fn nest(kind: Kind, left: u32, queued: &Rc<Cell<u32>>) {
     if is_full(kind) {
         queued.set(queued.get() + 1);
@@ -35,7 +35,7 @@ fn kinds_are_counted_apart() {
 }
 
 #[test]
-fn the_outermost_action_performs_the_queue_in_order_before_it_unwinds() {
+fn outermost_action_performs_the_queue_in_order_before_it_unwinds() {
     let performed = Rc::new(RefCell::new(Vec::new()));
     let panics = AssertUnwindSafe(|| {
         run(Kind::Drop, || {
@@ -44,7 +44,7 @@ fn the_outermost_action_performs_the_queue_in_order_before_it_unwinds() {
                 queue(move || performed.borrow_mut().push(number));
             }
             assert!(performed.borrow().is_empty());
-            panic!("as it should");
+            panic!("intended");
         });
     });
     catch_unwind(panics).expect_err("it panics");
@@ -54,11 +54,11 @@ fn the_outermost_action_performs_the_queue_in_order_before_it_unwinds() {
 }
 
 #[test]
-fn a_loop_inside_starts_from_no_depth() {
+fn nested_loop_starts_at_level_zero() {
     run(Kind::Cancel, || {
-        let fresh = Fresh::enter();
+        let levels = SeparateLevels::enter();
         assert_eq!(DEPTHS.with(Cell::get), [0; 3]);
-        drop(fresh);
+        drop(levels);
         assert_eq!(DEPTHS.with(Cell::get), [1, 0, 0]);
     });
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::Pool;
 use crate::error::TaskError;
-use crate::sync::model::{Signal, block_on, explore, refuse_threads, thread};
+use crate::sync::model::{Flag, block_on, explore, refuse_threads, thread};
 use crate::sync::{AtomicUsize, Ordering};
 
 /// Closes the pool and waits for its threads.
@@ -32,15 +32,15 @@ fn one_thread_runs_all_jobs_and_ends() {
 fn two_threads_run_jobs_that_wait_for_each_other() {
     explore(Some(4), || {
         let pool = Pool::new(2);
-        let (here, there) = (Arc::new(Signal::default()), Arc::new(Signal::default()));
-        let (tell, told) = (here.clone(), there.clone());
+        let (first_runs, second_runs) = (Arc::new(Flag::default()), Arc::new(Flag::default()));
+        let (set_first, await_second) = (first_runs.clone(), second_runs.clone());
         let one = pool.run(move || {
-            tell.set();
-            told.wait();
+            set_first.set();
+            await_second.wait();
         });
         let two = pool.run(move || {
-            there.set();
-            here.wait();
+            second_runs.set();
+            first_runs.wait();
         });
         block_on(one).expect("ran");
         block_on(two).expect("ran");
@@ -82,15 +82,15 @@ fn close_runs_or_cancels_a_concurrent_job() {
 
 /// Polls a future as a loop does, which starts missing threads in each iteration.
 fn drive<T>(pool: &Pool, future: impl Future<Output = T>) -> T {
-    let signal = Arc::new(Signal::default());
-    let waker = Waker::from(signal.clone());
+    let flag = Arc::new(Flag::default());
+    let waker = Waker::from(flag.clone());
     let mut future = pin!(future);
     loop {
         pool.start_missing_threads();
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
             Poll::Pending if pool.retry_timeout().is_some() => {}
-            Poll::Pending => signal.wait(),
+            Poll::Pending => flag.wait(),
         }
     }
 }
@@ -99,11 +99,11 @@ fn drive<T>(pool: &Pool, future: impl Future<Output = T>) -> T {
 fn second_thread_starts_after_refusals() {
     explore(Some(3), || {
         let pool = Pool::new(2);
-        let go = Arc::new(Signal::default());
-        let gone = go.clone();
+        let go = Arc::new(Flag::default());
+        let waits = go.clone();
         // The first job ends after the second one, whose first three thread starts fail.
         refuse_threads(1, 3);
-        let one = pool.run(move || gone.wait());
+        let one = pool.run(move || waits.wait());
         let two = pool.run(move || go.set());
         drive(&pool, two).expect("ran");
         drive(&pool, one).expect("ran");

@@ -1,8 +1,9 @@
-//! Tasks in any order, under the private `--cfg sendloop_shuffle`: so that tests find who depends on the order in which tasks are
-//! polled, which no program may.
+//! A random order of tasks, under the private `--cfg sendloop_shuffle`.
 //!
-//! What a turn runs stays what it was, and callbacks and alarms stay in their order; where the tasks stand among them is
-//! drawn anew for each turn. The environment variable `SENDLOOP_SHUFFLE` is the seed, a number; the same seed is the same order.
+//! No program may depend on the order in which tasks are polled, and this finds code that does. Each
+//! iteration runs the same entries, and callbacks and timer wakers keep their order. The tasks get
+//! random places among them. The environment variable `SENDLOOP_SHUFFLE` is the seed, a number. One
+//! seed gives one order.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -15,7 +16,7 @@ pub(super) struct Shuffle {
 }
 
 impl Shuffle {
-    /// Each loop draws the same numbers, so that a test has the same order whatever ran before it.
+    /// Reads the seed. Each loop starts from it, so a test's order does not depend on earlier tests.
     pub(super) fn from_environment() -> Shuffle {
         let seed = env::var("SENDLOOP_SHUFFLE").unwrap_or_else(|_| "0".to_owned());
         let seed = seed.parse().expect("SENDLOOP_SHUFFLE is a number");
@@ -24,14 +25,14 @@ impl Shuffle {
         }
     }
 
-    pub(super) fn mix(&self, line: &mut VecDeque<Entry>) {
+    pub(super) fn mix(&self, queue: &mut VecDeque<Entry>) {
         let is_task = |entry: &Entry| matches!(entry, Entry::Task(_));
         let (mut tasks, mut others): (VecDeque<Entry>, VecDeque<Entry>) =
-            line.drain(..).partition(is_task);
+            queue.drain(..).partition(is_task);
         while !tasks.is_empty() || !others.is_empty() {
             let drawn = self.below(tasks.len() + others.len());
             let task = tasks.swap_remove_back(drawn);
-            line.extend(task.or_else(|| others.pop_front()));
+            queue.extend(task.or_else(|| others.pop_front()));
         }
     }
 
@@ -39,7 +40,7 @@ impl Shuffle {
         (self.next() % end as u64) as usize
     }
 
-    /// splitmix64: also neighbouring seeds have nothing in common.
+    /// Returns the next number of splitmix64, in which even adjacent seeds are uncorrelated.
     fn next(&self) -> u64 {
         let state = self.state.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
         self.state.set(state);

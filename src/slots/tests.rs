@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_key_finds_its_value_until_it_is_removed() {
+fn key_finds_its_value_until_it_is_removed() {
     let mut slots = Slots::new();
     let a = slots.insert("a");
     let b = slots.insert("b");
@@ -13,7 +13,7 @@ fn a_key_finds_its_value_until_it_is_removed() {
 }
 
 #[test]
-fn a_place_taken_again_does_not_answer_to_the_old_key() {
+fn old_key_finds_nothing_in_a_reused_slot() {
     let mut slots = Slots::new();
     let old = slots.insert(1);
     slots.remove(old);
@@ -26,7 +26,7 @@ fn a_place_taken_again_does_not_answer_to_the_old_key() {
 }
 
 #[test]
-fn places_are_used_again_last_freed_first() {
+fn freed_slots_are_reused() {
     let mut slots = Slots::new();
     let keys: Vec<Key> = (0..10).map(|n| slots.insert(n)).collect();
     for key in &keys {
@@ -40,7 +40,7 @@ fn places_are_used_again_last_freed_first() {
 }
 
 #[test]
-fn the_memory_of_many_is_given_back_and_their_keys_find_nothing_new() {
+fn empty_arena_frees_its_memory_and_old_keys_find_nothing() {
     let mut slots = Slots::new();
     let fill = |slots: &mut Slots<usize>| -> Vec<Key> {
         (0..=MIN_SHRINK).map(|n| slots.insert(n)).collect()
@@ -58,7 +58,7 @@ fn the_memory_of_many_is_given_back_and_their_keys_find_nothing_new() {
 }
 
 #[test]
-fn a_key_survives_the_way_through_a_number() {
+fn packed_key_finds_its_value() {
     const PACKING: Packing = Packing::new(28, 4);
     let mut slots = Slots::new();
     slots.insert(0);
@@ -68,7 +68,7 @@ fn a_key_survives_the_way_through_a_number() {
     assert_eq!(slots.get_packed(new.pack(PACKING), PACKING), Some(&2));
     assert_eq!(slots.get_packed(old.pack(PACKING), PACKING), None);
     assert_eq!(slots.get_packed(u64::MAX, PACKING), None);
-    // Sixteen later, four bits say the same again.
+    // After sixteen reuses, the four bits of the generation are the same again.
     let mut last = new;
     for _ in 0..16 {
         slots.remove(last);

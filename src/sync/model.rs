@@ -1,4 +1,4 @@
-//! The names of [`sync`](super) in a model, and helpers for models.
+//! Loom's versions of the names in [`sync`](super), and helpers for models.
 //!
 //! A model runs the real code: loops with their pollers, tasks and executors. Only locks,
 //! conditions, atomics and the poller's wait are modelled. The poller's only event is another
@@ -18,8 +18,8 @@ use mio::{Events, Poll, Registry, Token};
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, RwLock};
 
-/// The stack of a thread. A loop needs more than loom's default.
-const STACK: usize = 1 << 18;
+/// The stack size of a thread. A loop needs more than loom's default.
+const STACK_SIZE: usize = 1 << 18;
 
 macro_rules! shared_static {
     ($(#[$doc:meta])* static $name:ident: $of:ty = $value:expr;) => {
@@ -31,7 +31,7 @@ macro_rules! shared_static {
 }
 pub(crate) use shared_static;
 
-/// Loom's takes no `const`.
+/// Accepts `const`, which loom's macro does not.
 macro_rules! model_local {
     ($(#[$doc:meta])* static $name:ident: $of:ty = const { $value:expr };) => {
         loom::thread_local! {
@@ -43,7 +43,7 @@ macro_rules! model_local {
 pub(crate) use model_local as thread_local;
 
 std::thread_local! {
-    /// The number of thread starts that still succeed, and the number that fail then.
+    /// The number of thread starts that succeed, and of those after them that fail.
     ///
     /// All threads of a model run on one system thread.
     static STARTS: Cell<(usize, usize)> = const { Cell::new((usize::MAX, 0)) };
@@ -61,43 +61,44 @@ pub(crate) fn fail_wakes(succeeded: usize, failed: usize) {
     WAKES.set((succeeded, failed));
 }
 
-fn next(plan: &Cell<(usize, usize)>) -> io::Result<()> {
-    match plan.get() {
+/// Counts one attempt, and fails if it is one of those that must fail.
+fn attempt(left: &Cell<(usize, usize)>) -> io::Result<()> {
+    match left.get() {
         (0, 0) => Ok(()),
-        (0, refused) => {
-            plan.set((0, refused - 1));
+        (0, failures) => {
+            left.set((0, failures - 1));
             Err(io::Error::from_raw_os_error(libc::EAGAIN))
         }
-        (good, refused) => {
-            plan.set((good - 1, refused));
+        (successes, failures) => {
+            left.set((successes - 1, failures));
             Ok(())
         }
     }
 }
 
-pub(crate) fn start_thread(life: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    STARTS.with(next)?;
-    spawn("sendloop-worker", life).map(drop)
+pub(crate) fn start_thread(main: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    STARTS.with(attempt)?;
+    spawn("sendloop-worker", main).map(drop)
 }
 
 fn spawn<T: Send + 'static>(
     name: &str,
-    life: impl FnOnce() -> T + Send + 'static,
+    main: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<thread::JoinHandle<T>> {
     let thread = thread::Builder::new().name(name.to_owned());
-    thread.stack_size(STACK).spawn(life)
+    thread.stack_size(STACK_SIZE).spawn(main)
 }
 
 /// Starts a thread of the model.
 pub(crate) fn thread<T: Send + 'static>(
-    life: impl FnOnce() -> T + Send + 'static,
+    main: impl FnOnce() -> T + Send + 'static,
 ) -> thread::JoinHandle<T> {
-    spawn("model", life).expect("a thread")
+    spawn("model", main).expect("a thread")
 }
 
 /// Runs `case` once for every interleaving of its threads.
 ///
-/// `preemptions` limits how often a thread that could go on is interrupted.
+/// `preemptions` limits how often the model interrupts a thread that could go on.
 pub(crate) fn explore(preemptions: Option<usize>, case: fn()) {
     let mut builder = Builder::new();
     builder.max_branches = 100_000;
@@ -127,7 +128,7 @@ impl PollWaker {
     }
 
     pub(crate) fn wake(&self) -> io::Result<()> {
-        WAKES.with(next)?;
+        WAKES.with(attempt)?;
         let (woken, condition) = &*POLLER;
         let mut woken = woken.lock().expect("whole");
         self.0.wake()?;
@@ -154,12 +155,12 @@ pub(crate) fn poll(
 
 /// A flag that a waker sets and a thread waits for.
 #[derive(Default)]
-pub(crate) struct Signal {
+pub(crate) struct Flag {
     set: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Signal {
+impl Flag {
     pub(crate) fn set(&self) {
         *self.set.lock().expect("whole") = true;
         self.changed.notify_all();
@@ -174,21 +175,21 @@ impl Signal {
     }
 }
 
-impl Wake for Signal {
+impl Wake for Flag {
     fn wake(self: Arc<Self>) {
         self.set();
     }
 }
 
-/// Polls a future until it is ready. After a lost wake-up all threads wait, which fails the model.
+/// Polls a future until it is ready. If a wake-up is lost, all threads wait, which fails the model.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let signal = Arc::new(Signal::default());
-    let waker = Waker::from(signal.clone());
+    let flag = Arc::new(Flag::default());
+    let waker = Waker::from(flag.clone());
     let mut future = pin!(future);
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             std::task::Poll::Ready(output) => return output,
-            std::task::Poll::Pending => signal.wait(),
+            std::task::Poll::Pending => flag.wait(),
         }
     }
 }

@@ -7,14 +7,14 @@ use std::rc::Rc;
 use crate::run_queue::{Callback, RunQueue};
 use crate::slots::Key;
 
-/// Called when a task of a group has ended, with whether it panicked.
+/// Called when a task of a group has ended. The argument is true if the task panicked.
 type GroupCallback = Box<dyn FnOnce(bool)>;
 
-/// The part of a task that its cancel handles share, and whom its end concerns.
+/// The part of a task that its cancel handles share, with the callbacks for its end.
 ///
-/// It finds the task by its key among the tasks of the loop, so it keeps neither the future nor the
-/// result. A task has one only if it needs it.
-pub(super) struct Link {
+/// It finds the task by its key in the loop's table of tasks, so it keeps neither the future nor the
+/// result alive. A task has a link only if it needs one.
+pub(super) struct TaskLink {
     /// The loop's queue and the task's key there, until the task has ended.
     task: RefCell<Option<(Rc<RunQueue>, Key)>>,
     cancelled: Cell<bool>,
@@ -22,9 +22,9 @@ pub(super) struct Link {
     group: Cell<Option<GroupCallback>>,
 }
 
-impl Link {
-    pub(super) fn new(task: Option<(Rc<RunQueue>, Key)>, cancelled: bool) -> Link {
-        Link {
+impl TaskLink {
+    pub(super) fn new(task: Option<(Rc<RunQueue>, Key)>, cancelled: bool) -> TaskLink {
+        TaskLink {
             task: RefCell::new(task),
             cancelled: Cell::new(cancelled),
             callbacks: RefCell::default(),
@@ -47,12 +47,12 @@ impl Link {
         self.callbacks.borrow_mut().push(callback);
     }
 
-    /// Calls `ended` when the task ends, and tells it whether the task panicked.
+    /// Calls `ended` at the task's end. Its argument is true if the task panicked.
     pub(super) fn set_group(&self, ended: impl FnOnce(bool) + 'static) {
         self.group.set(Some(Box::new(ended)));
     }
 
-    /// Queues the callbacks and tells the group. The task's key is invalid from here on.
+    /// Queues the callbacks and calls the group. The link cannot find the task after this.
     pub(super) fn end(&self, cancelled: bool, panicked: bool) {
         self.cancelled.set(cancelled);
         let Some((run_queue, _)) = self.task.take() else {
@@ -69,14 +69,14 @@ impl Link {
 
 /// A handle that cancels a task, from [`Task::cancel_handle`](crate::Task::cancel_handle).
 ///
-/// It cancels a task whose [`Task`](crate::Task) is awaited elsewhere or was dropped. Its clones
-/// name the same task. It keeps neither the future nor the result: once the task has ended, it
+/// It cancels a task whose [`Task`](crate::Task) is awaited elsewhere or was dropped. All its clones
+/// cancel the same task. It keeps neither the future nor the result alive: after the task's end, it
 /// holds about 100 bytes. Dropping it does not cancel the task.
 ///
-/// It works in the task itself, in destructors, and after the loop is closed. It stays on the
-/// loop's thread, as the task does; another thread can cancel the task through
-/// [`Remote::call_soon_threadsafe`](crate::Remote::call_soon_threadsafe) and a table of handles
-/// on the loop's thread, or through a channel that a task on the loop receives from.
+/// It works in the task itself, in destructors, and after the loop is closed. It stays on the loop's
+/// thread, like the task. To cancel a task from another thread, keep a table of handles on the
+/// loop's thread and use [`Remote::call_soon_threadsafe`](crate::Remote::call_soon_threadsafe). Or
+/// send the request through a channel to a task of the loop.
 ///
 /// # Examples
 ///
@@ -95,11 +95,11 @@ impl Link {
 #[derive(Clone)]
 #[doc(alias = "AbortHandle")]
 pub struct CancelHandle {
-    link: Rc<Link>,
+    link: Rc<TaskLink>,
 }
 
 impl CancelHandle {
-    pub(super) fn new(link: Rc<Link>) -> CancelHandle {
+    pub(super) fn new(link: Rc<TaskLink>) -> CancelHandle {
         CancelHandle { link }
     }
 

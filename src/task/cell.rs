@@ -1,4 +1,4 @@
-//! What a task is: its future, and then its result, in one location; who waits for it; how far it is.
+//! The state of a task, and its steps from the first poll to the end.
 
 use std::cell::Cell;
 use std::mem;
@@ -7,35 +7,36 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::cancel::Link;
+use super::cancel::TaskLink;
 use super::handle::Join;
 use crate::error::{TaskError, wake};
 use crate::exceptions::{ExceptionContext, Exceptions};
 use crate::nesting::{self, Kind};
-use crate::run_queue::{Callback, RunQueue, Step, Stepped, TaskHeader};
+use crate::run_queue::{Callback, RunQueue, Step, StepOutcome, TaskHeader};
 use crate::sys::task_cell::{FutureOrOutput, WithHeader};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
-    /// It waits for its step.
+    /// The task waits for its next step.
     Idle,
-    /// It is being polled, or its future dropped.
+    /// The loop polls the task, or drops its future after the last poll.
     Running,
-    /// It was cancelled meanwhile.
+    /// The task was cancelled, but has not ended.
     Cancelling,
     Ended {
         cancelled: bool,
     },
 }
 
-/// What is known of a task, whatever its types.
+/// The part of a task cell that does not depend on the types of the future and the result.
 pub(super) struct TaskState {
     phase: Cell<Phase>,
-    /// Nobody will take the result: it was taken, or the handle is gone.
+    /// True if the result was taken, or the [`Task`](super::Task) was dropped.
     detached: Cell<bool>,
+    /// The waker of the task that awaits this one.
     joiner: Cell<Option<Waker>>,
-    /// Made at the first cancel handle or callback, so that a task without is small.
-    link: Cell<Option<Rc<Link>>>,
+    /// Created for the first cancel handle or callback, so that other tasks stay small.
+    link: Cell<Option<Rc<TaskLink>>>,
     run_queue: Rc<RunQueue>,
 }
 
@@ -58,7 +59,7 @@ impl TaskState {
         self.phase.get() == Phase::Ended { cancelled: true }
     }
 
-    /// Returns whether this is a forked child, and the task is of a loop that it inherited.
+    /// Returns whether this is a forked child that inherited the task.
     pub(super) fn is_inherited(&self) -> bool {
         self.run_queue.is_inherited()
     }
@@ -67,12 +68,12 @@ impl TaskState {
         keep_waker(&self.joiner, waker);
     }
 
-    /// Returns the task's link, which its handles share until it has ended.
-    pub(super) fn link(&self, header: &TaskHeader) -> Rc<Link> {
+    /// Returns the task's link, and creates it if there is none.
+    pub(super) fn link(&self, header: &TaskHeader) -> Rc<TaskLink> {
         let link = self.link.take().unwrap_or_else(|| {
             let key = header.key().filter(|_| !self.is_ended());
             let task = key.map(|key| (self.run_queue.clone(), key));
-            Rc::new(Link::new(task, self.is_cancelled()))
+            Rc::new(TaskLink::new(task, self.is_cancelled()))
         });
         self.link.set(Some(link.clone()));
         link
@@ -86,7 +87,7 @@ impl TaskState {
         }
     }
 
-    /// Tells whom it concerns that the task has ended.
+    /// Marks the task as ended, ends its link, and wakes the task that awaits it.
     fn end(&self, cancelled: bool, panicked: bool) {
         self.phase.set(Phase::Ended { cancelled });
         if let Some(link) = self.link.take() {
@@ -100,39 +101,40 @@ impl TaskState {
 
 /// Keeps a clone of `waker` in `slot`, unless the waker there wakes the same task.
 pub(super) fn keep_waker(slot: &Cell<Option<Waker>>, waker: &Waker) {
-    let before = slot.take();
-    let same = before.as_ref().is_some_and(|it| it.will_wake(waker));
-    slot.set(before);
-    if !same {
-        // Cloning and dropping a waker may run foreign code, which may wake: there always is a waker then.
-        let mine = waker.clone();
-        drop(slot.replace(Some(mine)));
+    let old_waker = slot.take();
+    let is_same = old_waker.as_ref().is_some_and(|it| it.will_wake(waker));
+    slot.set(old_waker);
+    if !is_same {
+        // Cloning and dropping a waker may run foreign code, which may wake the slot's waker. So the
+        // slot is not empty then.
+        let new_waker = waker.clone();
+        drop(slot.replace(Some(new_waker)));
     }
 }
 
-/// The body of a task: what is known of it, and the location of its future and its result.
-pub(super) type TaskCell<F> = WithHeader<TaskState, CellOf<F>>;
+/// A task cell without its header: the state, and the future or output.
+pub(super) type TaskBody<F> = WithHeader<TaskState, TaskContent<F>>;
 
-type CellOf<F> = FutureOrOutput<F, TaskResult<<F as Future>::Output>>;
+type TaskContent<F> = FutureOrOutput<F, TaskResult<<F as Future>::Output>>;
 type TaskResult<T> = Result<T, TaskError>;
 
-impl<F: Future + 'static> Step for TaskCell<F> {
-    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> Stepped {
+impl<F: Future + 'static> Step for TaskBody<F> {
+    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> StepOutcome {
         let state = self.get_ref().head();
         if state.phase.get() != Phase::Idle {
-            return Stepped::Task;
+            return StepOutcome::Done;
         }
         state.phase.set(Phase::Running);
         let (mut value, cx) = (None, &mut Context::from_waker(waker));
-        let stepped = catch_unwind(AssertUnwindSafe(|| {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
             if let Some(Poll::Ready(ready)) = self.body().poll(cx) {
                 value = Some(ready);
                 self.body().clear();
             }
         }));
-        match (value, stepped) {
-            (Some(value), dropped) => {
-                if let Err(panic) = dropped {
+        match (value, polled) {
+            (Some(value), future_dropped) => {
+                if let Err(panic) = future_dropped {
                     let context = ExceptionContext::new(PANIC_IN_DROP);
                     state
                         .run_queue
@@ -145,7 +147,7 @@ impl<F: Future + 'static> Step for TaskCell<F> {
             (None, Ok(())) if state.phase.get() == Phase::Running => state.phase.set(Phase::Idle),
             (None, Ok(())) => end(self, header, TaskError::cancelled()),
         }
-        Stepped::Task
+        StepOutcome::Done
     }
 
     fn cancel(self: Pin<&Self>, header: &TaskHeader) -> bool {
@@ -174,7 +176,7 @@ impl<F: Future + 'static> Step for TaskCell<F> {
     }
 }
 
-impl<F: Future + 'static> Join<F::Output> for TaskCell<F> {
+impl<F: Future + 'static> Join<F::Output> for TaskBody<F> {
     fn state(&self) -> &TaskState {
         self.head()
     }
@@ -194,41 +196,41 @@ impl<F: Future + 'static> Join<F::Output> for TaskCell<F> {
 
 const PANIC_IN_DROP: &str = "panic while a task's future was dropped";
 
-/// The end of a task that has no result: its future is dropped first.
-fn end<F: Future + 'static>(work: Pin<&TaskCell<F>>, header: &TaskHeader, error: TaskError) {
-    let exceptions = work.get_ref().head().run_queue.exceptions();
-    exceptions.contain(PANIC_IN_DROP, || work.body().clear());
-    settle(work, header, Err(error));
+/// Drops the future of a task that has no output, and ends the task with `error`.
+fn end<F: Future + 'static>(task: Pin<&TaskBody<F>>, header: &TaskHeader, error: TaskError) {
+    let exceptions = task.get_ref().head().run_queue.exceptions();
+    exceptions.contain(PANIC_IN_DROP, || task.body().clear());
+    settle(task, header, Err(error));
 }
 
-/// Behind the end of its future, a task's result is settled, and who waits for it is told.
+/// Ends a task whose future was dropped: stores the result and wakes the awaiting task.
 fn settle<F: Future + 'static>(
-    work: Pin<&TaskCell<F>>,
+    task: Pin<&TaskBody<F>>,
     header: &TaskHeader,
     result: TaskResult<F::Output>,
 ) {
-    let (state, cell) = (work.get_ref().head(), work.body());
-    // Asked only now: a destructor of the future's may have cancelled it too.
+    let (state, content) = (task.get_ref().head(), task.body());
+    // Read only now, as a destructor in the future may have cancelled the task.
     let cancelled = state.phase.get() == Phase::Cancelling;
     let panicked = !cancelled && result.as_ref().is_err_and(TaskError::is_panic);
     if cancelled {
-        overrule(state, header, result);
-        cell.set(Err(TaskError::cancelled()));
+        report_overruled(state, header, result);
+        content.set(Err(TaskError::cancelled()));
     } else {
-        cell.set(result);
+        content.set(result);
     }
-    // In between no code of the user's runs: a link finds its task until the task has ended.
-    state.run_queue.dismiss(header);
+    // No user code runs between these two calls, so a link finds its task until the task has ended.
+    state.run_queue.unregister(header);
     state.end(cancelled, panicked);
     if state.detached.get() {
-        dispose::<F>(state, header, &cell);
+        dispose::<F>(state, header, &content);
     }
 }
 
-/// A cancellation in the last step wins over what the step came to.
-fn overrule<T>(state: &TaskState, header: &TaskHeader, result: TaskResult<T>) {
+/// Drops the result of a task that was cancelled in its last step, and reports a panic.
+fn report_overruled<T>(state: &TaskState, header: &TaskHeader, result: TaskResult<T>) {
     let message = "panic in a task that was being cancelled";
-    discard(
+    report_or_drop(
         state.run_queue.exceptions(),
         header.location,
         message,
@@ -236,9 +238,9 @@ fn overrule<T>(state: &TaskState, header: &TaskHeader, result: TaskResult<T>) {
     );
 }
 
-/// Disposes of a result that nobody took, on bounded stack.
-fn dispose<F: Future + 'static>(state: &TaskState, header: &TaskHeader, cell: &CellOf<F>) {
-    let Some(result) = cell.take() else {
+/// Drops a result that was not awaited, on bounded stack, and reports a panic.
+fn dispose<F: Future + 'static>(state: &TaskState, header: &TaskHeader, content: &TaskContent<F>) {
+    let Some(result) = content.take() else {
         return;
     };
     if result.is_ok() && !mem::needs_drop::<F::Output>() {
@@ -247,17 +249,17 @@ fn dispose<F: Future + 'static>(state: &TaskState, header: &TaskHeader, cell: &C
     let message = "panic in a task whose result nobody took";
     if nesting::is_full(Kind::Drop) {
         let (run_queue, location) = (state.run_queue.clone(), header.location);
-        nesting::queue(move || discard(run_queue.exceptions(), location, message, result));
+        nesting::queue(move || report_or_drop(run_queue.exceptions(), location, message, result));
     } else {
         let exceptions = state.run_queue.exceptions();
         nesting::run(Kind::Drop, || {
-            discard(exceptions, header.location, message, result)
+            report_or_drop(exceptions, header.location, message, result)
         });
     }
 }
 
-/// Reports a panic with `message`, and contains the destructor of any other result.
-fn discard<T>(
+/// Reports a panic with `message`, or drops another result and reports its destructor's panic.
+fn report_or_drop<T>(
     exceptions: &Exceptions,
     location: &'static Location<'static>,
     message: &'static str,

@@ -1,7 +1,7 @@
 //! Task groups: asyncio's `TaskGroup`.
 //!
-//! The group owns the [`Task`]s. A task that ends tells the group its key, so neither a task nor a
-//! result costs more if the group has many tasks.
+//! The group owns the [`Task`]s. At its end a task passes its key to the group. So a task and a result
+//! cost the same however many tasks the group has.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,20 +11,21 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::cancel::{CancelHandle, Link};
+use super::cancel::{CancelHandle, TaskLink};
 use super::cell::keep_waker;
 use super::{Task, Tasks};
 use crate::error::{TaskError, wake};
 use crate::slots::{Key, Slots};
 
-/// The tasks of a group. A task that runs refers to them weakly.
+/// The tasks of a group. A running task has a weak reference to them.
 struct Members<T> {
-    /// The tasks whose result was not taken.
+    /// The tasks whose result `join_next` has not returned.
     tasks: RefCell<Slots<Task<T>>>,
-    /// Those of them that have ended, in that order.
+    /// The keys of those that have ended, in the order of their ends.
     ended: RefCell<VecDeque<Key>>,
-    /// A task panicked, or the group was cancelled: a new task is cancelled at once.
+    /// True if a task panicked or the group was cancelled. A new task is cancelled at once then.
     shut_down: Cell<bool>,
+    /// The waker of the task that waits in `join_next`.
     joiner: Cell<Option<Waker>>,
 }
 
@@ -41,10 +42,10 @@ impl<T> Members<T> {
 
     fn cancel(&self) {
         self.shut_down.set(true);
-        // A destructor may create another task: the tasks are not borrowed while it runs.
+        // A destructor may create another task, so the tasks are not borrowed while it runs.
         let tasks = self.tasks.borrow();
         let live = tasks.values().filter(|task| !task.done());
-        let links: Vec<Rc<Link>> = live.map(Task::link).collect();
+        let links: Vec<Rc<TaskLink>> = live.map(Task::link).collect();
         drop(tasks);
         for link in links {
             link.cancel();
@@ -58,13 +59,13 @@ impl<T> Members<T> {
 /// tasks end, and the group keeps a result until then. If a task panics, the group cancels the
 /// others. Dropping the group cancels its tasks, so no task outlives the function that owns it.
 ///
-/// After a panic or [`cancel`](TaskGroup::cancel) the group is shut down: a task that is added then
-/// is cancelled at once, and its result says so. A task that is cancelled alone, through its
-/// [`CancelHandle`], leaves the others alone.
+/// After a panic or [`cancel`](TaskGroup::cancel) the group is shut down. It then cancels each new
+/// task at once, and the result of that task is cancelled. A [`CancelHandle`] cancels one task and
+/// leaves the others alone.
 ///
-/// The difference from asyncio: an `Err` that a task returns cancels nothing; only a panic does. To
-/// end the group at the first `Err`, return from the function that owns it, as the example does. The
-/// group does not wait for its tasks when it is dropped, as `cancel` has ended them before it returns.
+/// The difference from asyncio: only a panic cancels the group. An `Err` that a task returns does
+/// not. To end the group at the first `Err`, return from the function that owns it, as the example
+/// does. Dropping the group does not wait, as it ends the tasks at once.
 ///
 /// # Examples
 ///
@@ -182,12 +183,12 @@ impl<T> TaskGroup<T> {
 
     /// Waits for the next task that ends and returns its result, or `None` if the group is empty.
     ///
-    /// Results come in the order in which the tasks end. None is left out: after a cancellation too,
-    /// each task gives one.
+    /// Results come in the order in which the tasks end. Each task gives one, even if it is
+    /// cancelled.
     ///
     /// # Errors
     ///
-    /// A [`TaskError`] inside `Some` if the task panicked or was cancelled. The loop's end cancels
+    /// A [`TaskError`] inside `Some` if the task panicked or was cancelled. Closing the loop cancels
     /// the tasks, so it ends the wait.
     ///
     /// # Cancel safety
@@ -216,8 +217,8 @@ impl<T> TaskGroup<T> {
 
     /// Polls for the result that [`join_next`](TaskGroup::join_next) waits for.
     ///
-    /// The last call's waker is woken. As nothing is borrowed between two calls, a task can add to
-    /// its own group.
+    /// The group wakes the waker of the last call. A call borrows the group only while it runs, so a
+    /// task can add tasks to its own group.
     ///
     /// # Examples
     ///
@@ -245,7 +246,7 @@ impl<T> TaskGroup<T> {
     /// ```
     pub fn poll_join_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
         let members = &*self.members;
-        // In a forked child nothing else would ever end a task of the parent's.
+        // In a forked child no loop ends a task of the parent.
         if self.spawner.run_queue.is_inherited() && !members.shut_down.get() {
             members.cancel();
         }
@@ -263,8 +264,8 @@ impl<T> TaskGroup<T> {
 
     /// Cancels all tasks and shuts the group down.
     ///
-    /// The futures are dropped before this returns, as [`Task::cancel`] does it; a task that calls
-    /// this ends at its next await. [`join_next`](TaskGroup::join_next) still returns every result.
+    /// Like [`Task::cancel`], this drops the futures before it returns. A task that calls this ends at
+    /// its next await. [`join_next`](TaskGroup::join_next) still returns every result.
     ///
     /// # Examples
     ///
@@ -303,7 +304,7 @@ impl<T> TaskGroup<T> {
         self.members.tasks.borrow().len()
     }
 
-    /// Returns true if every result was returned, or if there was no task.
+    /// Returns true if `join_next` has returned every result.
     ///
     /// # Examples
     ///

@@ -1,22 +1,22 @@
-//! The handle of a task.
+//! The handle that a user gets for a task.
 
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::cancel::{CancelHandle, Link};
+use super::cancel::{CancelHandle, TaskLink};
 use super::cell::TaskState;
 use crate::error::TaskError;
 use crate::run_queue::{Call, Step, TaskHeader};
 use crate::sys::task_cell::WithHeader;
 
-/// A task as its handle has it: with the type of its result, without that of its future.
+/// A task as its handle sees it: with the type of its result, without the type of its future.
 pub(super) trait Join<T>: Step {
     fn state(&self) -> &TaskState;
-    /// The result, once.
+    /// Takes the result. Returns `None` if the task has not ended or the result was taken.
     fn take(self: Pin<&Self>) -> Option<Result<T, TaskError>>;
-    /// The handle is gone: nobody will take the result.
+    /// Drops the result, now or at the task's end, as the handle is gone.
     fn detach(self: Pin<&Self>, header: &TaskHeader);
 }
 
@@ -25,8 +25,8 @@ pub(super) trait Join<T>: Step {
 /// Awaiting it returns the output of the task's future, or a [`TaskError`] if the task was cancelled
 /// or panicked. Dropping it detaches the task, which goes on.
 ///
-/// The difference from asyncio: the loop owns its tasks. asyncio holds them weakly, so a dropped one
-/// may vanish.
+/// The difference from asyncio: the loop owns its tasks. asyncio keeps weak references, so a task
+/// that the program does not keep may disappear.
 ///
 /// # Cancel safety
 ///
@@ -49,26 +49,25 @@ pub(super) trait Join<T>: Step {
 /// ```
 #[doc(alias = "JoinHandle")]
 pub struct Task<T> {
-    work: Pin<Rc<WithHeader<TaskHeader, dyn Join<T>>>>,
+    cell: Pin<Rc<WithHeader<TaskHeader, dyn Join<T>>>>,
 }
 
 impl<T> Task<T> {
-    pub(super) fn new(work: Pin<Rc<WithHeader<TaskHeader, dyn Join<T>>>>) -> Task<T> {
-        Task { work }
+    pub(super) fn new(cell: Pin<Rc<WithHeader<TaskHeader, dyn Join<T>>>>) -> Task<T> {
+        Task { cell }
     }
 
     fn state(&self) -> &TaskState {
-        Pin::get_ref(self.work.as_ref().body()).state()
+        Pin::get_ref(self.cell.as_ref().body()).state()
     }
 
-    pub(super) fn link(&self) -> Rc<Link> {
-        self.state().link(self.work.head())
+    pub(super) fn link(&self) -> Rc<TaskLink> {
+        self.state().link(self.cell.head())
     }
 
-    /// Returns a handle that cancels this task, also while another task awaits it.
+    /// Returns a handle that can cancel this task while another task awaits it.
     ///
-    /// The difference from asyncio: awaiting a `Task` consumes or borrows it, so cancelling it from
-    /// elsewhere needs a handle of its own.
+    /// asyncio needs no such handle. Here, awaiting a `Task` consumes or borrows it.
     ///
     /// # Examples
     ///
@@ -96,11 +95,11 @@ impl<T> Task<T> {
     ///
     /// A destructor of the future may cancel the next task, and so on. Up to 32 such nested
     /// cancellations drop their futures before they return. Deeper ones are queued, so that a chain
-    /// of any length needs a bounded stack. The outermost call drops them before it returns, also
-    /// if a destructor panics.
+    /// of any length needs a bounded stack. The outermost call drops them before it returns, even if
+    /// a destructor panics.
     ///
-    /// The difference from asyncio: nothing is raised inside the task, so it cannot refuse. Its
-    /// cleanup belongs into destructors. asyncio's task ends one iteration later.
+    /// The difference from asyncio: the task gets no exception, so it cannot refuse. Put its cleanup
+    /// into destructors. asyncio's task ends one iteration later.
     ///
     /// # Examples
     ///
@@ -112,7 +111,7 @@ impl<T> Task<T> {
     /// ```
     #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
-        let task = self.work.as_ref();
+        let task = self.cell.as_ref();
         task.body().cancel(task.get_ref().head())
     }
 
@@ -165,7 +164,7 @@ impl<T> Task<T> {
     #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce() + 'static) {
         self.state()
-            .on_end(self.work.head(), Rc::new(Call::new(callback)));
+            .on_end(self.cell.head(), Rc::new(Call::new(callback)));
     }
 }
 
@@ -176,28 +175,28 @@ impl<T> Future for Task<T> {
     ///
     /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // In a forked child nothing else would ever end a task of the parent's.
+        // In a forked child no loop ends a task of the parent.
         if !self.done() && self.state().is_inherited() {
             self.cancel();
         }
         if !self.done() {
             self.state().set_joiner(cx.waker());
-            // Its end came with the waker's clone.
+            // Cloning the waker may have ended the task.
             if !self.done() {
                 return Poll::Pending;
             }
         }
-        match self.work.as_ref().body().take() {
+        match self.cell.as_ref().body().take() {
             Some(result) => Poll::Ready(result),
             None => panic!("a Task was polled after it was ready"),
         }
     }
 }
 
-/// What nobody took goes with who could have taken it.
+/// Detaches the task, and drops its result if it has ended.
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        let task = self.work.as_ref();
+        let task = self.cell.as_ref();
         task.body().detach(task.get_ref().head());
     }
 }

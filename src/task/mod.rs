@@ -2,24 +2,41 @@
 //!
 //! # Who holds what
 //!
-//! A task is one allocation: what the run queue knows of it ([`TaskHeader`]), what its handle asks ([`cell`]), and the location where
-//! first its future is and then its result. The loop has it among its tasks until it ends, the line has it while it stands there,
-//! and the [`Task`] that the user got has it to the end. A [`Link`](cancel::Link) is what a [`CancelHandle`] and a [`TaskGroup`] have
-//! of a task: it finds the task by its key until that ends, and keeps neither a future nor a result alive. A waker is a number ([`TaskWaker`]): from whatever thread and however
-//! late, it keeps neither a future nor a result alive, and finds nobody where the task has ended.
+//! A task is one allocation, the task cell. It has three parts:
+//!
+//! - [`TaskHeader`]: the task's key, and whether it is queued. The run queue uses it.
+//! - [`TaskState`]: the phase, the waker of the awaiting task, and the link.
+//! - [`FutureOrOutput`]: the future, and after its end the result.
+//!
+//! These hold a task cell:
+//!
+//! - the loop's table of tasks, until the task has ended;
+//! - the run queue, while the task is queued;
+//! - the user's [`Task`], until it is dropped.
+//!
+//! These only refer to a task, and keep neither its future nor its result alive:
+//!
+//! - A [`CancelHandle`] and a [`TaskGroup`] share a [`TaskLink`](cancel::TaskLink), which finds the
+//!   task by its key until the task has ended.
+//! - A waker is a number ([`TaskWaker`]), which any thread may keep. After the task's end it finds
+//!   no task.
 //!
 //! # The states of a task
 //!
 //! ```text
-//!            step                 Pending
-//!   Idle ───────────▶ Running ───────────────▶ Idle
-//!    │ cancel            │ cancel, from inside the step
-//!    ▼                   ▼
-//!   Cancelling      Cancelling ──▶ ended when the step returns, as cancelled whatever it returned
+//!            step             pending
+//!   Idle ───────────▶ Running ───────────▶ Idle
+//!    │                  │   │
+//!    │ cancel           │   │ ready or panic
+//!    │                  │   └──────────────▶ Ended
+//!    │                  │ cancel, from inside the step
+//!    ▼                  ▼
+//!   Cancelling       Cancelling ───────────▶ Ended as cancelled, after the step returns
 //!    │
-//!    ▼
-//!   Ended: the future is dropped first, then the result settled, then who waits for it is told
+//!    └─────────────────────────────────────▶ Ended as cancelled
 //! ```
+//!
+//! At its end a task drops its future, then stores its result, and then wakes the awaiting task.
 
 mod cancel;
 mod cell;
@@ -40,12 +57,14 @@ pub(crate) use promise::promise;
 pub use promise::{Promise, PromiseFuture};
 
 use crate::remote;
-use crate::run_queue::{self, RunQueue, Runnable, Step, Stepped, TaskHeader};
+use crate::run_queue::{self, RunQueue, Runnable, Step, StepOutcome, TaskHeader};
 use crate::sys::task_cell::{FutureOrOutput, WithHeader};
 use crate::sys::waker::{self, WakeById};
-use cell::{TaskCell, TaskState};
+use cell::{TaskBody, TaskState};
 
-/// What it is to wake a task: from any thread, at any time, also after the task and the loop are gone.
+/// Wakes tasks by their numbers.
+///
+/// A waker works on any thread, and after the task's end and the loop's.
 struct TaskWaker;
 
 impl WakeById for TaskWaker {
@@ -56,12 +75,12 @@ impl WakeById for TaskWaker {
     }
 }
 
-/// The location of the future that the loop runs until it is complete: it is with who runs it.
-struct Root;
+/// The task of `run_until_complete`, whose future the caller of [`Tasks::step`] polls.
+struct RootTask;
 
-impl Step for Root {
-    fn step(self: Pin<&Self>, _: &TaskHeader, _: &Waker) -> Stepped {
-        Stepped::Root
+impl Step for RootTask {
+    fn step(self: Pin<&Self>, _: &TaskHeader, _: &Waker) -> StepOutcome {
+        StepOutcome::PollRoot
     }
 
     fn cancel(self: Pin<&Self>, _: &TaskHeader) -> bool {
@@ -87,49 +106,51 @@ impl Tasks {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.run_queue.tasks()
+        self.run_queue.task_count()
     }
 
     pub(crate) fn steps(&self) -> u64 {
         self.steps.get()
     }
 
-    /// Takes a future in and queues its first step. A closed loop's is dropped at once and ends as cancelled.
+    /// Creates a task and queues its first step. On a closed loop the task is cancelled at once.
     #[track_caller]
     pub(crate) fn create<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
         let state = TaskState::new(self.run_queue.clone());
-        let cell = FutureOrOutput::new(future);
-        let task: Pin<Rc<WithHeader<TaskHeader, TaskCell<F>>>> =
-            WithHeader::pin(TaskHeader::new(), WithHeader::new(state, cell));
+        let content = FutureOrOutput::new(future);
+        let task: Pin<Rc<WithHeader<TaskHeader, TaskBody<F>>>> =
+            WithHeader::pin(TaskHeader::new(), WithHeader::new(state, content));
         if self.closed.get() || self.run_queue.is_inherited() {
             let task: Runnable = task.clone();
             self.run_queue.register(&task);
             task.as_ref().body().cancel(task.head());
         } else {
-            self.run_queue.admit(task.clone());
+            self.run_queue.register_and_queue(task.clone());
         }
         Task::new(task)
     }
 
-    /// A location for the future that the loop runs until it is complete, its first step queued.
+    /// Creates the task of `run_until_complete`, and queues its first step.
     #[track_caller]
     pub(crate) fn create_root(&self) -> Runnable {
-        let root: Runnable = WithHeader::pin(TaskHeader::new(), Root);
-        self.run_queue.admit(root.clone());
+        let root: Runnable = WithHeader::pin(TaskHeader::new(), RootTask);
+        self.run_queue.register_and_queue(root.clone());
         root
     }
 
     pub(crate) fn remove_root(&self, root: &Runnable) {
-        self.run_queue.dismiss(root.head());
+        self.run_queue.unregister(root.head());
     }
 
-    /// Polls a task once, or has `root` polled, and says what it was. One that has ended meanwhile was in the line for nothing.
+    /// Polls a task once, unless it has ended. For the task of `run_until_complete`, this calls `root`.
+    ///
+    /// Returns the kind of the task, for the log of debug mode.
     pub(crate) fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) -> &'static str {
         if let Some(key) = task.head().key() {
-            let waker = waker::from_id::<TaskWaker>(self.run_queue.id().number(key));
+            let waker = waker::from_id::<TaskWaker>(self.run_queue.id().waker_number(key));
             match task.as_ref().body().step(task.head(), &waker) {
-                Stepped::Task => self.steps.set(self.steps.get() + 1),
-                Stepped::Root => {
+                StepOutcome::Done => self.steps.set(self.steps.get() + 1),
+                StepOutcome::PollRoot => {
                     root(&waker);
                     return "run_until_complete";
                 }
@@ -138,14 +159,14 @@ impl Tasks {
         "task"
     }
 
-    /// Cancels all tasks but the one that is being polled, for the last of a program that returns from its main task.
+    /// Cancels all tasks. A task that is being polled ends after its step.
     pub(crate) fn cancel_all(&self) {
         for task in self.run_queue.all_tasks() {
             task.as_ref().body().cancel(task.head());
         }
     }
 
-    /// Cancels all tasks, and all that come later at once.
+    /// Cancels all tasks, and from now on each new task at once.
     pub(crate) fn close(&self) {
         self.closed.set(true);
         self.cancel_all();

@@ -1,4 +1,4 @@
-//! A result that is set by hand: asyncio's `Future`, in two halves.
+//! A result that the program sets: asyncio's `Future`, in two halves.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,16 +10,16 @@ use std::task::{Context, Poll, Waker};
 use crate::error::{TaskError, drop_bounded, wake};
 use crate::nesting::Kind;
 
-enum State<T> {
+enum PromiseState<T> {
     Pending(Option<Waker>),
     Done(Result<T, TaskError>),
     Taken,
 }
 
-type Shared<T> = RefCell<State<T>>;
+type SharedState<T> = RefCell<PromiseState<T>>;
 
 pub(crate) fn promise<T: 'static>() -> (Promise<T>, PromiseFuture<T>) {
-    let shared = Rc::new(RefCell::new(State::Pending(None)));
+    let shared = Rc::new(RefCell::new(PromiseState::Pending(None)));
     let promise = Promise {
         shared: Rc::downgrade(&shared),
     };
@@ -27,23 +27,24 @@ pub(crate) fn promise<T: 'static>() -> (Promise<T>, PromiseFuture<T>) {
     (promise, PromiseFuture { shared, dispose })
 }
 
-/// Settles what is pending; what is settled stays as it is.
-fn settle<T>(shared: &Shared<T>, result: Result<T, TaskError>) {
+/// Stores the result and wakes the awaiting task, unless there is a result.
+fn settle<T>(shared: &SharedState<T>, result: Result<T, TaskError>) {
     let mut state = shared.borrow_mut();
-    let State::Pending(waiter) = &mut *state else {
+    let PromiseState::Pending(waker) = &mut *state else {
         return;
     };
-    let waiter = waiter.take();
-    *state = State::Done(result);
+    let waker = waker.take();
+    *state = PromiseState::Done(result);
     drop(state);
-    if let Some(waker) = waiter {
+    if let Some(waker) = waker {
         wake(waker);
     }
 }
 
 /// The half of [`create_future`](crate::LoopHandle::create_future) that sets the result.
 ///
-/// If it is dropped without a result, the other half fails with a [`TaskError`] that is cancelled.
+/// If it is dropped without a result, the other half fails with a
+/// [cancelled](TaskError::is_cancelled) [`TaskError`].
 ///
 /// # Examples
 ///
@@ -56,7 +57,7 @@ fn settle<T>(shared: &Shared<T>, result: Result<T, TaskError>) {
 #[doc(alias("oneshot", "Sender"))]
 #[must_use = "dropping a promise without a result cancels its future"]
 pub struct Promise<T> {
-    shared: Weak<Shared<T>>,
+    shared: Weak<SharedState<T>>,
 }
 
 impl<T> Promise<T> {
@@ -125,10 +126,10 @@ impl<T> Drop for Promise<T> {
 /// assert!(event_loop.run_until_complete(future).unwrap_err().is_cancelled());
 /// ```
 #[doc(alias("oneshot", "Receiver"))]
-#[must_use = "dropping the future tells its promise that the result is not wanted"]
+#[must_use = "if the future is dropped, no task receives the result"]
 pub struct PromiseFuture<T> {
-    shared: Rc<Shared<T>>,
-    /// Drops a result that was not awaited: it may hold the future that gives the next one.
+    shared: Rc<SharedState<T>>,
+    /// Drops a result that was not awaited, on bounded stack: it may own another such future.
     dispose: fn(Result<T, TaskError>),
 }
 
@@ -145,7 +146,7 @@ impl<T> PromiseFuture<T> {
     /// assert!(future.done());
     /// ```
     pub fn done(&self) -> bool {
-        !matches!(*self.shared.borrow(), State::Pending(_))
+        !matches!(*self.shared.borrow(), PromiseState::Pending(_))
     }
 }
 
@@ -156,29 +157,31 @@ impl<T> Future for PromiseFuture<T> {
     ///
     /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Cloning and dropping a waker may run foreign code: nothing is borrowed then.
-        let mine = cx.waker().clone();
+        // Cloning and dropping a waker may run foreign code, so the state is not borrowed then.
+        let new_waker = cx.waker().clone();
         let mut state = self.shared.borrow_mut();
-        match mem::replace(&mut *state, State::Taken) {
-            State::Pending(before) => {
-                *state = State::Pending(Some(mine));
+        match mem::replace(&mut *state, PromiseState::Taken) {
+            PromiseState::Pending(old_waker) => {
+                *state = PromiseState::Pending(Some(new_waker));
                 drop(state);
-                drop(before);
+                drop(old_waker);
                 Poll::Pending
             }
-            State::Done(result) => Poll::Ready(result),
-            State::Taken => panic!("a PromiseFuture was polled after it was ready"),
+            PromiseState::Done(result) => Poll::Ready(result),
+            PromiseState::Taken => panic!("a PromiseFuture was polled after it was ready"),
         }
     }
 }
 
 impl<T> Drop for PromiseFuture<T> {
     fn drop(&mut self) {
-        let state = self.shared.replace(State::Taken);
+        let state = self.shared.replace(PromiseState::Taken);
         match state {
-            State::Pending(waker) => drop_bounded(Kind::Drop, "while a waker was dropped", waker),
-            State::Done(result) => (self.dispose)(result),
-            State::Taken => {}
+            PromiseState::Pending(waker) => {
+                drop_bounded(Kind::Drop, "while a waker was dropped", waker)
+            }
+            PromiseState::Done(result) => (self.dispose)(result),
+            PromiseState::Taken => {}
         }
     }
 }

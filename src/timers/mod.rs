@@ -1,8 +1,10 @@
-//! What is to be called at some time, in the order of deadlines, equal ones in the order in which they were made.
+//! Timer entries: callbacks and wakers with a deadline.
 //!
-//! A cancelled timer's callback is dropped at once; its location among those that wait, which is a few words, stays until it comes
-//! up or until the cancelled ones are more than half, when all of them are swept out together. So setting and cancelling stay
-//! cheap and a million cancelled timers hold no memory.
+//! Entries fire by deadline, and by creation if deadlines are equal.
+//!
+//! Cancelling an entry drops its callback at once. The entry itself, which is small, stays in the
+//! queue until its deadline, or until half of the queue is cancelled. Then one sweep removes all
+//! cancelled entries. So setting and cancelling are cheap, and cancelled entries do not accumulate.
 
 mod queue;
 mod wakers;
@@ -22,13 +24,13 @@ use crate::slots::Key;
 use queue::{Timer, TimerQueue};
 use wakers::TimerWakers;
 
-/// Below this number of cancelled timers sweeping is not worth it; asyncio has the same number.
+/// The number of cancelled entries from which a sweep is worth it, as in asyncio.
 const MIN_SWEEP: usize = 100;
 
-/// What is to be done at some time.
+/// The action of a timer entry.
 pub(crate) enum Due {
     Callback(Rc<dyn Callback>),
-    /// Somebody is to be woken: [`Timers::fire`].
+    /// A waker, which [`Timers::fire`] wakes.
     Waker(Key),
 }
 
@@ -36,14 +38,17 @@ pub(crate) enum Due {
 pub(crate) struct Timers {
     queue: RefCell<TimerQueue>,
     wakers: RefCell<TimerWakers>,
-    made: Cell<u64>,
-    /// How many of those that wait are cancelled.
+    /// The number of entries that were ever added.
+    added: Cell<u64>,
+    /// The number of entries in the queue that are cancelled.
     cancelled: Cell<usize>,
     closed: Cell<bool>,
 }
 
 impl Timers {
-    /// Has `callback` handed back by [`pop_due`](Timers::pop_due) at `when`; after [`close`](Timers::close) it is cancelled.
+    /// Adds a callback, which [`pop_due`](Timers::pop_due) returns from `when` on.
+    ///
+    /// After [`close`](Timers::close) this cancels it.
     pub(crate) fn add(&self, when: Instant, callback: Rc<dyn Callback>) {
         if self.closed.get() {
             return callback.cancel();
@@ -51,7 +56,9 @@ impl Timers {
         self.push(when, Due::Callback(callback));
     }
 
-    /// Has `waker` woken at `when`, until [`forget`](Timers::forget). It needs no memory of its own, as a callback does.
+    /// Adds a waker, which [`pop_due`](Timers::pop_due) returns from `when` on.
+    ///
+    /// Unlike a callback, it needs no allocation.
     pub(crate) fn add_waker(
         &self,
         when: Instant,
@@ -63,28 +70,22 @@ impl Timers {
         key
     }
 
-    /// Whether the entry has rung; where it has not, it is this waker's from here on.
+    /// Returns whether the entry has fired. If not, it keeps `waker` instead of its present one.
     pub(crate) fn has_fired(&self, entry: Key, waker: &Waker) -> bool {
-        // Cloning and dropping a waker may run foreign code: nothing is borrowed then.
+        // Cloning and dropping a waker may run foreign code, so nothing is borrowed then.
         let waker = waker.clone();
-        let before = self.wakers.borrow_mut().renew(entry, waker);
-        match before {
-            Some(before) => {
-                drop(before);
-                false
-            }
-            None => true,
-        }
+        let old_waker = self.wakers.borrow_mut().replace(entry, waker);
+        old_waker.map(drop).is_none()
     }
 
-    /// Wakes who waits for an entry that was handed back.
+    /// Wakes the waker of an entry that [`pop_due`](Timers::pop_due) returned.
     pub(crate) fn fire(&self, entry: Key) {
         let waker = self.wakers.borrow_mut().fire(entry);
         waker.into_iter().for_each(wake);
     }
 
-    /// Nobody waits for the entry any more.
-    pub(crate) fn forget(&self, entry: Key) {
+    /// Removes the waker of an entry, whether it has fired or not.
+    pub(crate) fn remove_waker(&self, entry: Key) {
         let waker = self.wakers.borrow_mut().remove(entry);
         if let Some(waker) = waker {
             self.count_cancelled();
@@ -93,13 +94,15 @@ impl Timers {
     }
 
     fn push(&self, when: Instant, due: Due) {
-        let number = self.made.get();
-        self.made.set(number + 1);
+        let number = self.added.get();
+        self.added.set(number + 1);
         self.queue.borrow_mut().push(Timer { when, number, due });
     }
 
-    /// Cancels a callback that [`add`](Timers::add) was given. Where it has been handed back already, the count of the cancelled
-    /// is one too high until the next sweep, which then comes earlier and does no harm.
+    /// Cancels a callback that [`add`](Timers::add) added.
+    ///
+    /// If its entry has left the queue, the count is one too high until the next sweep. That sweep
+    /// then comes earlier, which is harmless.
     pub(crate) fn cancel(&self, callback: &dyn Callback) {
         if !callback.is_cancelled() {
             callback.cancel();
@@ -124,7 +127,7 @@ impl Timers {
         if cancelled * 2 < queue.len() {
             return;
         }
-        // Dropping these runs no code of the user's: their callbacks are gone since they were cancelled.
+        // Dropping these entries runs no user code, as cancelling dropped their callbacks.
         queue.retain(|timer| !self.is_cancelled(timer));
         self.cancelled.set(0);
     }
@@ -134,7 +137,7 @@ impl Timers {
         self.cancelled.set(cancelled.saturating_sub(1));
     }
 
-    /// The earliest deadline that somebody still waits for.
+    /// Returns the earliest deadline of the entries that are not cancelled.
     pub(crate) fn next(&self) -> Option<Instant> {
         let mut queue = self.queue.borrow_mut();
         while queue.pop_if(|timer| self.is_cancelled(timer)).is_some() {
@@ -143,7 +146,7 @@ impl Timers {
         queue.peek().map(|timer| timer.when)
     }
 
-    /// Returns the location in the program that set the earliest timer.
+    /// Returns the location in the program that set the next timer.
     pub(crate) fn next_location(&self) -> Option<&'static Location<'static>> {
         self.next()?;
         match &self.queue.borrow().peek()?.due {
@@ -152,7 +155,7 @@ impl Timers {
         }
     }
 
-    /// Hands back the earliest that was due at `now`; it may have been cancelled.
+    /// Removes the earliest entry if it is due at `now`. It may be cancelled.
     pub(crate) fn pop_due(&self, now: Instant) -> Option<Due> {
         let timer = self.queue.borrow_mut().pop_if(|timer| timer.when <= now)?;
         if self.cancelled.get() > 0 && self.is_cancelled(&timer) {
@@ -161,19 +164,21 @@ impl Timers {
         Some(timer.due)
     }
 
-    /// Cancels all timers, and all that come later at once. Who waits for an entry is woken, to find the loop closed.
+    /// Cancels all present and later callbacks, and wakes all wakers.
+    ///
+    /// The woken tasks find the loop closed.
     pub(crate) fn close(&self, exceptions: &Exceptions) {
         self.closed.set(true);
         let queue = self.queue.take();
         self.cancelled.set(0);
-        // The destructors are the user's code: nothing is borrowed while they run.
+        // The destructors are user code, so nothing is borrowed while they run.
         for timer in queue.iter() {
             if let Due::Callback(callback) = &timer.due {
                 let cancel = || callback.cancel();
                 exceptions.contain("panic while a callback was dropped", cancel);
             }
         }
-        // Also those that were handed back and are still to fire: nobody will fire them any more.
+        // This includes the wakers that `pop_due` returned and that have not fired.
         let wakers = self.wakers.borrow_mut().fire_all();
         wakers.into_iter().for_each(wake);
     }

@@ -1,7 +1,7 @@
 //! Timer entries in order of deadline, and of creation for equal deadlines.
 //!
 //! A bucket holds the entries of about one millisecond. So an insertion searches only the buckets,
-//! and what a bucket has to sort fits into the CPU's caches, even with a million entries. Most
+//! and the entries that a bucket sorts fit into the CPU's caches, even with a million entries. Most
 //! entries need no sorting: a program uses few delays, and entries of one delay arrive in order.
 
 use std::cmp::Ordering;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Due;
 
-/// The entries for which a bucket keeps memory that it does not need.
+/// The number of entries for which a sweep leaves a bucket unused memory.
 const MAX_SPARE: usize = 128;
 
 /// Returns the number of a deadline's bucket, which is 2^20 ns wide.
@@ -91,7 +91,7 @@ pub(super) struct TimerQueue {
     /// Buckets count from here. Earlier deadlines share the first bucket.
     start: Instant,
     buckets: BTreeMap<u64, Bucket>,
-    /// An empty bucket, so that the next one needs no memory of its own.
+    /// An empty bucket, whose memory the next new bucket reuses.
     spare: Bucket,
     len: usize,
 }

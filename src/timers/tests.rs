@@ -20,7 +20,7 @@ fn run_due(timers: &Timers, now: Instant) {
 }
 
 #[test]
-fn timers_come_in_order_of_deadline_and_equal_ones_as_they_were_made() {
+fn timers_fire_by_deadline_and_then_by_creation() {
     let (timers, log, start) = (Timers::default(), Rc::default(), Instant::now());
     for (after, name) in [(3, 30), (1, 10), (3, 31), (2, 20), (1, 11), (3, 32)] {
         add(&timers, start + Duration::from_secs(after), &log, name);
@@ -34,7 +34,7 @@ fn timers_come_in_order_of_deadline_and_equal_ones_as_they_were_made() {
 }
 
 #[test]
-fn a_cancelled_timer_frees_what_it_held_at_once() {
+fn cancelled_timer_drops_its_callback_at_once() {
     let timers = Timers::default();
     let held = Rc::new(());
     let inside = held.clone();
@@ -60,7 +60,7 @@ fn cancelled_timers_do_not_pile_up() {
 }
 
 #[test]
-fn timers_that_are_closed_cancel_what_they_have_and_what_they_get() {
+fn close_cancels_present_and_later_timers() {
     let (timers, log, start) = (Timers::default(), Rc::default(), Instant::now());
     let before = add(&timers, start, &log, 1);
     timers.close(&Exceptions::default());
@@ -71,24 +71,24 @@ fn timers_that_are_closed_cancel_what_they_have_and_what_they_get() {
 }
 
 #[test]
-fn an_alarm_rings_once_and_one_that_is_forgotten_never() {
+fn timer_waker_fires_once_and_never_after_its_removal() {
     let (timers, start) = (Timers::default(), Instant::now());
     let waker = Waker::noop();
-    let (heard, forgotten) = (
+    let (kept, removed) = (
         timers.add_waker(start, waker.clone(), Location::caller()),
         timers.add_waker(start, waker.clone(), Location::caller()),
     );
-    assert!(!timers.has_fired(heard, waker));
-    timers.forget(forgotten);
+    assert!(!timers.has_fired(kept, waker));
+    timers.remove_waker(removed);
     run_due(&timers, start);
-    assert!(timers.has_fired(heard, waker));
-    timers.forget(heard);
+    assert!(timers.has_fired(kept, waker));
+    timers.remove_waker(kept);
     assert_eq!(timers.cancelled.get(), 0);
     assert_eq!(timers.wakers.borrow().len(), 0);
 }
 
 #[test]
-fn forgotten_alarms_do_not_pile_up() {
+fn removed_timer_wakers_do_not_pile_up() {
     let (timers, start) = (Timers::default(), Instant::now());
     for _ in 0..100_000 {
         let entry = timers.add_waker(
@@ -96,7 +96,7 @@ fn forgotten_alarms_do_not_pile_up() {
             Waker::noop().clone(),
             Location::caller(),
         );
-        timers.forget(entry);
+        timers.remove_waker(entry);
         assert!(timers.queue.borrow().len() <= 2 * MIN_SWEEP);
     }
     assert_eq!(timers.wakers.borrow().len(), 0);

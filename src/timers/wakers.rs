@@ -1,4 +1,4 @@
-//! Who is woken at some time: a waker in a location that is used again, so that setting an alarm asks for no memory.
+//! The wakers of timer entries, in an arena, so that a sleep does not allocate.
 
 use std::mem;
 use std::panic::Location;
@@ -34,20 +34,20 @@ impl TimerWakers {
         self.wakers.get(key).is_some()
     }
 
-    /// Gives the waker that was to be woken before, where the alarm has not rung.
-    pub(super) fn renew(&mut self, key: Key, waker: Waker) -> Option<Waker> {
+    /// Replaces the waker, unless it has fired, and returns the old one.
+    pub(super) fn replace(&mut self, key: Key, waker: Waker) -> Option<Waker> {
         match self.wakers.get_mut(key) {
-            Some(TimerWaker::Set(before, _)) => Some(mem::replace(before, waker)),
+            Some(TimerWaker::Set(present, _)) => Some(mem::replace(present, waker)),
             _ => None,
         }
     }
 
-    /// The waker to be woken now.
+    /// Takes the waker of an entry that fires.
     pub(super) fn fire(&mut self, key: Key) -> Option<Waker> {
         self.wakers.get_mut(key)?.fire()
     }
 
-    /// All wakers that are to be woken at some time.
+    /// Takes all wakers that have not fired.
     pub(super) fn fire_all(&mut self) -> Vec<Waker> {
         self.wakers
             .values_mut()
@@ -55,7 +55,7 @@ impl TimerWakers {
             .collect()
     }
 
-    /// Returns the location that set the alarm, unless it has rung.
+    /// Returns the location that set the timer, unless it has fired.
     pub(super) fn location(&self, key: Key) -> Option<&'static Location<'static>> {
         match self.wakers.get(key)? {
             TimerWaker::Set(_, location) => Some(location),
@@ -63,7 +63,7 @@ impl TimerWakers {
         }
     }
 
-    /// The waker that will not be woken.
+    /// Frees the slot of a waker, and returns the waker if it has not fired.
     pub(super) fn remove(&mut self, key: Key) -> Option<Waker> {
         match self.wakers.remove(key)? {
             TimerWaker::Set(waker, _) => Some(waker),

@@ -41,7 +41,9 @@ fn new_loop(clock: &Clock) -> Loop {
 /// Runs the loop for longer than the limit, and returns the lines that it logs.
 fn logged(event_loop: &Loop) -> Vec<String> {
     for _ in 0..8 {
-        event_loop.run_once(Some(LIMIT / 4)).expect("an iteration");
+        event_loop
+            .run_once(Some(STANDSTILL_LIMIT / 4))
+            .expect("an iteration");
     }
     mem::take(&mut LINES.lock().expect("whole"))
 }
@@ -55,7 +57,7 @@ fn here() -> &'static Location<'static> {
 }
 
 #[test]
-fn manual_clock_that_nobody_advances_is_logged_once() {
+fn stalled_manual_clock_is_logged_once() {
     log::set_logger(&Capture).expect("the only logger");
     log::set_max_level(LevelFilter::Warn);
     let ways: [SetTimer; 3] = [
@@ -77,7 +79,7 @@ fn manual_clock_that_nobody_advances_is_logged_once() {
         assert!(lines[0].contains(&location), "{lines:?} without {location}");
         assert_eq!(logged(&event_loop), [""; 0]);
     }
-    // One wait that is long, with the descriptor of Ctrl-C alone.
+    // One long wait, with only the descriptor for Ctrl-C.
     let event_loop = new_loop(&Clock::manual());
     let _interrupt = event_loop.interrupt().expect("registered");
     event_loop.call_later(HOUR, || {});
@@ -91,7 +93,7 @@ fn manual_clock_that_nobody_advances_is_logged_once() {
     not_logged();
 }
 
-/// The cases in which something else may wake the loop.
+/// Checks that a loop logs nothing if something else may wake it.
 fn not_logged() {
     for clock in [Clock::real(), Clock::manual()] {
         let event_loop = new_loop(&clock);
@@ -116,7 +118,7 @@ fn not_logged() {
     event_loop.call_later(HOUR, || {});
     let wait_half = || {
         event_loop.inner.time_until_log();
-        event_loop.inner.count_wait(LIMIT / 2);
+        event_loop.inner.count_wait(STANDSTILL_LIMIT / 2);
     };
     for _ in 0..4 {
         wait_half();

@@ -11,7 +11,7 @@ fn timer(start: Instant, delay_us: u64, number: u64) -> Timer {
     }
 }
 
-/// A small generator, so that each run is the same.
+/// A small pseudo-random generator, so that each run is the same.
 fn random(state: &mut u64) -> u64 {
     *state = state
         .wrapping_mul(6_364_136_223_846_793_005)
