@@ -75,8 +75,8 @@ impl TaskError {
 
     /// Returns true if the work was cancelled.
     ///
-    /// The reason is a cancelled task, a dropped promise, a closed loop, or an executor that was shut
-    /// down.
+    /// The reason is a cancelled task, a dropped promise, a closed loop, or an executor that was
+    /// shut down.
     ///
     /// # Examples
     ///
@@ -294,8 +294,8 @@ impl From<TimeoutError> for io::Error {
 
 /// The error of an operation that needs a loop that is closed.
 ///
-/// If an operation of a closed loop would have to wait, it fails with an `io::Error` of kind `Other`
-/// that wraps this.
+/// If an operation of a closed loop would have to wait, it fails with an `io::Error` of kind
+/// `Other` that wraps this.
 ///
 /// # Examples
 ///
@@ -340,12 +340,13 @@ pub enum SendfilePhase {
     Inspect,
     /// The kernel refused the first call. The transfer sent the header, but no byte of the file.
     Begin,
-    /// The kernel refused a later call, or the file changed to a kind that sendfile does not support.
-    /// The transfer sent [`sent`](SendfileNotAvailableError::sent) bytes of the file.
+    /// The kernel refused a later call, or the file changed to a kind that sendfile does not
+    /// support. The transfer sent [`sent`](SendfileNotAvailableError::sent) bytes of the file.
     Midway,
 }
 
-/// The error of a transfer without a fallback if sendfile(2) does not support the file or the socket.
+/// The error of a transfer without a fallback if sendfile(2) does not support the file or the
+/// socket.
 ///
 /// [`sock_sendfile`](crate::LoopHandle::sock_sendfile) with `.fallback(false)` and
 /// [`try_sendfile`](crate::LoopHandle::try_sendfile) return it inside an `io::Error` of kind
@@ -381,8 +382,8 @@ impl SendfileNotAvailableError {
 
     /// Returns the errno of the system call, or `None` if there was no call.
     ///
-    /// The transfer makes no call for a kind of file that sendfile does not support. A file that was
-    /// opened with `O_DIRECT` is one.
+    /// The transfer makes no call for a kind of file that sendfile does not support. A file that
+    /// was opened with `O_DIRECT` is one.
     ///
     /// # Examples
     ///

@@ -17,21 +17,23 @@ use crate::sys::{names, uninterrupted};
 impl LoopHandle {
     /// Runs `work` on a thread of the executor.
     ///
-    /// The work starts at once, whether the result is awaited or not. The executor starts threads on
-    /// demand, at most [`executor_threads`](crate::Builder::executor_threads). If the system refuses
-    /// another thread, the work stays queued, and the loop retries every 10 ms.
+    /// The work starts at once, whether the result is awaited or not. The executor starts threads
+    /// on demand, at most [`executor_threads`](crate::Builder::executor_threads). If the system
+    /// refuses another thread, the work stays queued, and the loop retries every 10 ms.
     ///
     /// # Errors
     ///
     /// - [A panic](TaskError::is_panic) if the work panicked.
-    /// - [Cancelled](TaskError::is_cancelled) if the loop was closed or the executor shut down before.
-    /// - A [`TaskError`] that is neither if the executor has no thread and the system refuses one. The
-    ///   error's `source()` is the system's `io::Error`.
+    /// - [Cancelled](TaskError::is_cancelled) if the loop was closed or the executor shut down
+    ///   before.
+    /// - A [`TaskError`] that is neither if the executor has no thread and the system refuses one.
+    ///   The error's `source()` is the system's `io::Error`.
     ///
-    /// The executor drops work that it does not run. [`run`](crate::run) also drops the work that is
-    /// still queued at its end.
+    /// The executor drops work that it does not run. [`run`](crate::run) also drops the work that
+    /// is still queued at its end.
     ///
-    /// Closing the loop does not wait for work that runs: a thread that hangs would hang the program.
+    /// Closing the loop does not wait for work that runs: a thread that hangs would hang the
+    /// program.
     ///
     /// # Cancel safety
     ///
@@ -58,8 +60,8 @@ impl LoopHandle {
         result
     }
 
-    /// Runs `work` like [`run_in_executor`](LoopHandle::run_in_executor), but drops it with its future
-    /// if no thread has begun it.
+    /// Runs `work` like [`run_in_executor`](LoopHandle::run_in_executor), but drops it with its
+    /// future if no thread has begun it.
     pub(crate) fn run_cancel_on_drop<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -74,7 +76,8 @@ impl LoopHandle {
     /// Duplicates a file for executor work.
     ///
     /// If `is_slow`, closing the file may wait for a server, so an executor thread does it when one
-    /// is free. Other files are closed at once, so they do not accumulate while the executor is busy.
+    /// is free. Other files are closed at once, so they do not accumulate while the executor is
+    /// busy.
     pub(crate) fn lend(&self, file: BorrowedFd<'_>, is_slow: bool) -> io::Result<LentFile> {
         let file = uninterrupted(|| file.try_clone_to_owned())?;
         Ok(self.pool().lend(file.into(), is_slow))
@@ -109,8 +112,8 @@ impl LoopHandle {
     /// Resolves a host to its addresses, with `port` in each, in the resolver's order.
     ///
     /// `host` is a name or an IP address. The lookup starts when the future is first polled. The
-    /// future is `'static`, so it can be a task. [`connect`](LoopHandle::connect) resolves a host and
-    /// connects to it.
+    /// future is `'static`, so it can be a task. [`connect`](LoopHandle::connect) resolves a host
+    /// and connects to it.
     ///
     /// asyncio returns tuples of five values. This returns only the addresses, and takes no family,
     /// protocol or flags.
@@ -123,7 +126,8 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels a lookup that has not begun. One that has begun ends on its thread.
+    /// Dropping the future cancels a lookup that has not begun. One that has begun ends on its
+    /// thread.
     ///
     /// # Examples
     ///
@@ -162,7 +166,8 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels a lookup that has not begun. One that has begun ends on its thread.
+    /// Dropping the future cancels a lookup that has not begun. One that has begun ends on its
+    /// thread.
     ///
     /// # Examples
     ///

@@ -16,7 +16,8 @@ use std::mem::{self, ManuallyDrop};
 
 use crate::sync::thread_local;
 
-/// The number of actions of one kind that may nest in the outermost one. `Task::cancel` documents it.
+/// The number of actions of one kind that may nest in the outermost one. `Task::cancel` documents
+/// it.
 const MAX_NESTED: u32 = 32;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -104,8 +104,8 @@ impl PoolShared {
                 let failed = self.start_missing_threads(&mut state);
                 drop(state);
                 failed.into_iter().for_each(log_failed_start);
-                // The job catches the panic of its work. If its `Blocking` is gone, the job drops the
-                // result here, and that may panic too.
+                // The job catches the panic of its work. If its `Blocking` is gone, the job drops
+                // the result here, and that may panic too.
                 log_panic("while the result of work was dropped", || {
                     (job.work)(Ok(()))
                 });
@@ -182,8 +182,8 @@ impl PoolShared {
     fn start_missing_threads(self: &Arc<PoolShared>, state: &mut PoolState) -> Option<io::Error> {
         let retrying = state.retry_at.take().is_some();
         while state.jobs.len() > state.idle && state.threads < self.max_threads {
-            // A thread that is ending counts against the kernel's limits for a moment longer, so the
-            // pool tries twice. If it has no thread at all, the job fails with the first error.
+            // A thread that is ending counts against the kernel's limits for a moment longer, so
+            // the pool tries twice. If it has no thread at all, the job fails with the first error.
             let started = match self.start(state) {
                 Err(_) if state.threads > 0 => self.start(state),
                 started => started,

@@ -1,9 +1,9 @@
 //! The inbox through which other threads reach a loop, and the public handle to it.
 //!
-//! A thread sends a [`Message`]. If the loop was not notified of an earlier one, the thread wakes the
-//! poller. So one system call is enough for all messages between two iterations. The loop takes the
-//! messages after the poller reports the wake-up. A closing loop drops the messages and the poller's
-//! waker, so an inbox that outlives its loop holds no descriptor.
+//! A thread sends a [`Message`]. If the loop was not notified of an earlier one, the thread wakes
+//! the poller. So one system call is enough for all messages between two iterations. The loop takes
+//! the messages after the poller reports the wake-up. A closing loop drops the messages and the
+//! poller's waker, so an inbox that outlives its loop holds no descriptor.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -54,7 +54,8 @@ pub(crate) struct Inbox {
     /// True if the poller was woken for the messages, or is about to be. It changes only under the
     /// lock.
     notified: AtomicBool,
-    /// True if the poller could not be woken. The next iteration takes the messages without an event.
+    /// True if the poller could not be woken. The next iteration takes the messages without an
+    /// event.
     notify_failed: AtomicBool,
 }
 
@@ -170,7 +171,8 @@ impl Inbox {
                 self.notify_failed.store(false, Ordering::Relaxed);
                 let woken = open.woken.len();
                 open.woken.clear();
-                // The time that `clear` takes grows with the capacity, which is large after a burst.
+                // The time that `clear` takes grows with the capacity, which is large after a
+                // burst.
                 open.woken.shrink_to(2 * woken + MIN_WOKEN_CAPACITY);
                 mem::replace(&mut open.messages, spare)
             }

@@ -2,10 +2,10 @@
 //!
 //! As in asyncio, one queue holds both. The module also holds the table of the loop's tasks.
 //!
-//! A task's waker may be on any thread, but the queue stays on the loop's thread. So the waker holds
-//! the [`LoopId`] and calls [`wake_local`]. On the loop's thread that finds the queue in a thread
-//! local, without a lock or a system call, whether the loop runs or not. On another thread it finds
-//! nothing, and the wake-up goes through the [`Inbox`](crate::remote::Inbox).
+//! A task's waker may be on any thread, but the queue stays on the loop's thread. So the waker
+//! holds the [`LoopId`] and calls [`wake_local`]. On the loop's thread that finds the queue in a
+//! thread local, without a lock or a system call, whether the loop runs or not. On another thread
+//! it finds nothing, and the wake-up goes through the [`Inbox`](crate::remote::Inbox).
 
 #[cfg(sendloop_shuffle)]
 mod shuffle;

@@ -1,7 +1,7 @@
 //! An arena whose keys carry a generation.
 //!
-//! A key may outlive its value. It then finds nothing, even if another value has its slot. Events of
-//! the poller, wake-ups and cancellations carry such keys, so a late one is ignored.
+//! A key may outlive its value. It then finds nothing, even if another value has its slot. Events
+//! of the poller, wake-ups and cancellations carry such keys, so a late one is ignored.
 
 /// The key of one value in one [`Slots`].
 ///

@@ -1,4 +1,5 @@
-//! Locks, atomics, thread starts and the poller's wait: those of `std` and mio, or those of a model.
+//! Locks, atomics, thread starts and the poller's wait: those of `std` and mio, or those of a
+//! model.
 //!
 //! In unit tests with `--cfg sendloop_loom`, `loom` provides them. It runs a test once for every
 //! interleaving of its threads (`tests/long/interleavings.sh`). The modules that several threads

@@ -75,8 +75,8 @@ impl Builder {
     /// Bounds the wait for executor work at the end of [`run`](Builder::run).
     ///
     /// The limit is real time, whatever the loop's clock. After it `run` returns the output of
-    /// `main`, and busy threads go on until the process ends. With zero, `run` does not wait. Without
-    /// this setting it waits until the work that has begun is done, as asyncio does.
+    /// `main`, and busy threads go on until the process ends. With zero, `run` does not wait.
+    /// Without this setting it waits until the work that has begun is done, as asyncio does.
     ///
     /// Only `run` uses it. Dropping or closing a [`Loop`] never waits for the executor.
     ///
@@ -141,8 +141,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Any OS error, for example if the process is out of descriptors. `InvalidInput` if the clock is
-    /// [paused](Clock::paused) and another loop uses or used it.
+    /// Any OS error, for example if the process is out of descriptors. `InvalidInput` if the clock
+    /// is [paused](Clock::paused) and another loop uses or used it.
     ///
     /// # Examples
     ///

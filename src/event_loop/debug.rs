@@ -104,13 +104,14 @@ impl LoopHandle {
 
     /// Calls `handler` for each panic that no caller can get.
     ///
-    /// These are a panic in a callback, in a destructor that the loop runs, and in a task whose result
-    /// is not awaited. The last is reported when the [`Task`](crate::Task) is gone. None of these
-    /// panics ends the loop.
+    /// These are a panic in a callback, in a destructor that the loop runs, and in a task whose
+    /// result is not awaited. The last is reported when the [`Task`](crate::Task) is gone. None of
+    /// these panics ends the loop.
     ///
-    /// The handler replaces [`default_exception_handler`](LoopHandle::default_exception_handler), and
-    /// may call it. The default handler also reports a panic of the handler, and exceptions that the
-    /// handler causes. asyncio passes the loop to the handler. Here, let it own a [`LoopHandle`].
+    /// The handler replaces [`default_exception_handler`](LoopHandle::default_exception_handler),
+    /// and may call it. The default handler also reports a panic of the handler, and exceptions
+    /// that the handler causes. asyncio passes the loop to the handler. Here, let it own a
+    /// [`LoopHandle`].
     ///
     /// # Examples
     ///
@@ -121,7 +122,9 @@ impl LoopHandle {
     /// let event_loop = sendloop::Loop::new()?;
     /// let texts = Rc::new(RefCell::new(Vec::new()));
     /// let pushed = texts.clone();
-    /// event_loop.set_exception_handler(move |context| pushed.borrow_mut().push(context.to_string()));
+    /// event_loop.set_exception_handler(move |context| {
+    ///     pushed.borrow_mut().push(context.to_string());
+    /// });
     /// event_loop.call_soon(|| panic!("oh"));
     /// event_loop.run_until_complete(async {});
     /// assert!(texts.borrow()[0].starts_with("panic in a callback: oh"));
@@ -179,8 +182,8 @@ impl LoopHandle {
     /// Logs the context as an error. The loop does this unless another handler is set.
     ///
     /// If `log::max_level()` is `Off`, this writes one line to standard error instead. The level is
-    /// `Off` until the program installs a logger. A logger that filters the record out does not cause
-    /// that line.
+    /// `Off` until the program installs a logger. A logger that filters the record out does not
+    /// cause that line.
     ///
     /// # Examples
     ///

@@ -46,8 +46,8 @@ impl Inner {
         }
         if let Err(error) = self.create_timer() {
             log::warn!(
-                "cannot create a timer for a loop's descriptor: {error}; until a retry succeeds, the \
-                 descriptor is readable while the loop has timers"
+                "cannot create a timer for a loop's descriptor: {error}; until a retry \
+                 succeeds, the descriptor is readable while the loop has timers"
             );
         }
         self.update_descriptor();

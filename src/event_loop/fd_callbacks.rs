@@ -1,8 +1,9 @@
 //! Callbacks on descriptors: `add_reader` and `add_writer`.
 //!
-//! asyncio calls them in each iteration while the descriptor is ready. This poller is edge-triggered
-//! and reports an event once. So each call first rearms the descriptor: if it is still ready, the next
-//! poll reports it, and the callback runs in the next iteration. Otherwise there is no event.
+//! asyncio calls them in each iteration while the descriptor is ready. This poller is
+//! edge-triggered and reports an event once. So each call first rearms the descriptor: if it is
+//! still ready, the next poll reports it, and the callback runs in the next iteration. Otherwise
+//! there is no event.
 //!
 //! A callback may remove itself or another one that is due in the same iteration, or close the
 //! descriptor. Removing cancels the callback, and the loop never calls a cancelled one.
@@ -76,8 +77,8 @@ impl Callback for FdCallback {
             body: self.body.take(),
         };
         if let Some(body) = &mut taken.body {
-            // The poller checks the descriptor at the next poll, not now. So it does not report data
-            // that this call reads.
+            // The poller checks the descriptor at the next poll, not now. So it does not report
+            // data that this call reads.
             if let Some(attachment) = &*self.attachment.borrow() {
                 attachment.rearm();
             }
@@ -200,14 +201,14 @@ impl LoopHandle {
     /// may also be one that a [`Socket`](crate::Socket) has registered with the loop. Remove the
     /// callback before you close the descriptor, as in asyncio. Any callback may do both.
     ///
-    /// A task should use [`readable`](LoopHandle::readable) instead: a cancelled task then leaves no
-    /// callback behind.
+    /// A task should use [`readable`](LoopHandle::readable) instead: a cancelled task then leaves
+    /// no callback behind.
     ///
     /// # Errors
     ///
-    /// `PermissionDenied` for a regular file or a directory: they are always ready, and epoll refuses
-    /// them. [`LoopClosedError`](crate::LoopClosedError) on a closed loop. The callback is dropped
-    /// then.
+    /// `PermissionDenied` for a regular file or a directory: they are always ready, and epoll
+    /// refuses them. [`LoopClosedError`](crate::LoopClosedError) on a closed loop. The callback is
+    /// dropped then.
     ///
     /// # Examples
     ///
@@ -238,8 +239,9 @@ impl LoopHandle {
         self.add_callback(Direction::Read, fd, Box::new(callback))
     }
 
-    /// Calls `callback` in each iteration in which the descriptor is writable or failed, until it is
-    /// [removed](LoopHandle::remove_writer); otherwise as [`add_reader`](LoopHandle::add_reader).
+    /// Calls `callback` in each iteration in which the descriptor is writable or failed, until it
+    /// is [removed](LoopHandle::remove_writer); otherwise as
+    /// [`add_reader`](LoopHandle::add_reader).
     ///
     /// # Errors
     ///
@@ -309,13 +311,13 @@ impl LoopHandle {
     /// Drops the callback that [`add_reader`](LoopHandle::add_reader) added for this number, and
     /// returns whether there was one.
     ///
-    /// Use it if the descriptor may be closed already. Another descriptor may have the number by now.
-    /// Then a [`Socket`](crate::Socket) or a [`readable`](LoopHandle::readable) of that one goes on.
-    /// But if the program added a callback for the new descriptor, that callback has replaced the old
-    /// one, and is removed.
+    /// Use it if the descriptor may be closed already. Another descriptor may have the number by
+    /// now. Then a [`Socket`](crate::Socket) or a [`readable`](LoopHandle::readable) of that one
+    /// goes on. But if the program added a callback for the new descriptor, that callback has
+    /// replaced the old one, and is removed.
     ///
-    /// If a duplicate of the closed descriptor is open, the kernel keeps the registration, which has
-    /// no effect. asyncio's `remove_reader` takes a number too.
+    /// If a duplicate of the closed descriptor is open, the kernel keeps the registration, which
+    /// has no effect. asyncio's `remove_reader` takes a number too.
     ///
     /// # Examples
     ///

@@ -20,8 +20,8 @@ impl Handle {
 
     /// Cancels the callback and drops it at once. If the callback has run, this has no effect.
     ///
-    /// Its destructor may cancel more callbacks. Beyond 32 levels, the outermost call drops the deeper
-    /// ones before it returns, as [`Task::cancel`](crate::Task::cancel) does.
+    /// Its destructor may cancel more callbacks. Beyond 32 levels, the outermost call drops the
+    /// deeper ones before it returns, as [`Task::cancel`](crate::Task::cancel) does.
     ///
     /// # Examples
     ///

@@ -19,7 +19,8 @@ use crate::timers::Due;
 pub(super) enum Driver {
     /// A run of the loop, which begins the next iteration at once.
     Loop,
-    /// Code that polls the loop's descriptor between iterations, and waits at most this long in one.
+    /// Code that polls the loop's descriptor between iterations, and waits at most this long in
+    /// one.
     Embedder(Option<Duration>),
 }
 
@@ -28,8 +29,8 @@ impl Inner {
     ///
     /// Returns whether it ran anything, or more events may be pending.
     ///
-    /// `root` polls the future of `run_until_complete`. Its panic unwinds to the caller, and the loop
-    /// stays usable.
+    /// `root` polls the future of `run_until_complete`. Its panic unwinds to the caller, and the
+    /// loop stays usable.
     pub(super) fn run_iteration(
         &self,
         driver: Driver,
@@ -37,8 +38,8 @@ impl Inner {
     ) -> io::Result<bool> {
         self.counters.iterations.add(1);
         let events = self.reactor.events_seen();
-        // If the poller fails, the iteration still runs timers and queued work. The usual reason is a
-        // lack of memory, which may pass.
+        // If the poller fails, the iteration still runs timers and queued work. The usual reason is
+        // a lack of memory, which may pass.
         let polled = self.poll(driver);
         if *polled.as_ref().unwrap_or(&true) || self.inbox.has_failed_to_notify() {
             self.read_messages();
@@ -78,9 +79,9 @@ impl Inner {
 
     /// Returns whether there is work, and a poll can find no event.
     ///
-    /// Without a registered descriptor the only possible event is a notification from another thread.
-    /// An embedder's iteration polls in any case: an event that is not taken keeps the loop's
-    /// descriptor readable.
+    /// Without a registered descriptor the only possible event is a notification from another
+    /// thread. An embedder's iteration polls in any case: an event that is not taken keeps the
+    /// loop's descriptor readable.
     fn can_skip_poll(&self) -> bool {
         let is_empty = self.reactor.registered() == 0 && !self.inbox.is_notified();
         is_empty && self.real_poll_timeout() == Some(Duration::ZERO)
@@ -103,8 +104,8 @@ impl Inner {
         self.debug.end(start, what, task.head().location);
     }
 
-    /// Returns the time until the next timer, zero if work is queued, or `None` if only an event can
-    /// bring work.
+    /// Returns the time until the next timer, zero if work is queued, or `None` if only an event
+    /// can bring work.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
         if !self.run_queue.is_empty() || self.stopping.get() {
             return Some(Duration::ZERO);

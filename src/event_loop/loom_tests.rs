@@ -1,7 +1,7 @@
 //! Every interleaving of a loop with threads that call it, wake its tasks, or run its work.
 //!
-//! If a message or wake-up is lost, the loop waits without end. Then no thread of the model can go on,
-//! which fails the model.
+//! If a message or wake-up is lost, the loop waits without end. Then no thread of the model can go
+//! on, which fails the model.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;

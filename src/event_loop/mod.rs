@@ -1,9 +1,9 @@
 //! The loop: its parts, its owner, and its handles.
 //!
-//! [`Loop`] is the owner. It runs the loop, and dropping it closes the loop. Tasks and callbacks keep
-//! clones of the [`LoopHandle`]. Only the owner has the methods that run the loop, so a task cannot
-//! run its own loop. Closing drops all tasks and callbacks, and so breaks their reference cycles with
-//! the loop.
+//! [`Loop`] is the owner. It runs the loop, and dropping it closes the loop. Tasks and callbacks
+//! keep clones of the [`LoopHandle`]. Only the owner has the methods that run the loop, so a task
+//! cannot run its own loop. Closing drops all tasks and callbacks, and so breaks their reference
+//! cycles with the loop.
 
 #[cfg(all(test, sendloop_loom))]
 mod loom_tests;
@@ -142,12 +142,13 @@ impl Inner {
 
 /// An event loop: the owner, which runs the loop and closes it when it is dropped.
 ///
-/// It dereferences to [`LoopHandle`], which has all methods that do not run the loop. The loop and its
-/// handles stay on one thread, so neither is `Send`. Other threads use a
+/// It dereferences to [`LoopHandle`], which has all methods that do not run the loop. The loop and
+/// its handles stay on one thread, so neither is `Send`. Other threads use a
 /// [`remote`](LoopHandle::remote).
 ///
-/// Dropping the loop drops every task, callback and timer, even if they hold handles of this loop. It
-/// does not wait for the executor's threads. A closed loop never panics and never waits without end:
+/// Dropping the loop drops every task, callback and timer, even if they hold handles of this loop.
+/// It does not wait for the executor's threads. A closed loop never panics and never waits without
+/// end:
 ///
 /// - `call_soon`, `call_later` and `create_task` drop their argument.
 /// - Operations that would have to wait fail with [`LoopClosedError`].
@@ -164,8 +165,8 @@ impl Inner {
 /// - A signal that only the parent's loop handles has its default effect in the child, if it had
 ///   that before.
 ///
-/// A new loop in the child works, and may use the sockets that the child inherited. In the child, the
-/// library never waits for a lock or a thread of the parent.
+/// A new loop in the child works, and may use the sockets that the child inherited. In the child,
+/// the library never waits for a lock or a thread of the parent.
 ///
 /// Other code may hang in a child if the parent has more threads:
 ///
@@ -173,7 +174,8 @@ impl Inner {
 /// - [`getaddrinfo`](LoopHandle::getaddrinfo) of a name, and
 ///   [`getnameinfo`](LoopHandle::getnameinfo): the C library does not reset the resolver's locks.
 ///   An address such as `127.0.0.1` needs no lookup.
-/// - Every allocation after a fork by the raw system call, if another thread allocated at that time.
+/// - Every allocation after a fork by the raw system call, if another thread allocated at that
+///   time.
 ///
 /// On Linux since 4.14 the library also detects a fork by the raw system call. Elsewhere it detects
 /// only the `fork` of the C library.
@@ -213,9 +215,9 @@ impl Loop {
     /// Creates a loop with the default settings.
     ///
     /// If SIGPIPE is at its default, this sets it to ignored, for the whole process. Otherwise a
-    /// sendfile(2) to a peer that went away would kill the process. Rust's own runtime does the same
-    /// before `main`. The loop never restores the default. If the program does, such a sendfile kills
-    /// the process, until the program creates another loop.
+    /// sendfile(2) to a peer that went away would kill the process. Rust's own runtime does the
+    /// same before `main`. The loop never restores the default. If the program does, such a
+    /// sendfile kills the process, until the program creates another loop.
     ///
     /// # Errors
     ///
@@ -299,20 +301,22 @@ impl Drop for Loop {
     }
 }
 
-/// The loop's descriptor, which is readable when an iteration is due, for [embedding](Loop::run_once).
+/// The loop's descriptor, which is readable when an iteration is due, for
+/// [embedding](Loop::run_once).
 impl AsFd for Loop {
     /// Returns the loop's descriptor, for another loop to poll for readability.
     ///
     /// From the first call on, the descriptor is readable while
     ///
     /// - an event is pending, or a call or a wake-up from another thread;
-    /// - work is queued, also between two iterations: a task that was created, woken or cancelled, a
-    ///   callback, a [`stop`](LoopHandle::stop);
+    /// - work is queued, also between two iterations: a task that was created, woken or cancelled,
+    ///   a callback, a [`stop`](LoopHandle::stop);
     /// - a timer is due, or a [manual clock](crate::Clock::manual) was advanced;
     /// - a [paused clock](crate::Clock::paused) would jump.
     ///
-    /// An iteration that does all of this makes it unreadable again. The other loop needs no timeout
-    /// for this one. With a paused clock call `run_once(event_loop.next_timeout())`, which jumps.
+    /// An iteration that does all of this makes it unreadable again. The other loop needs no
+    /// timeout for this one. With a paused clock call `run_once(event_loop.next_timeout())`, which
+    /// jumps.
     ///
     /// The first call creates a timerfd. If that fails, the loop logs a warning, and retries in
     /// each iteration. Until it succeeds, the descriptor is readable while the loop has timers.
@@ -356,8 +360,8 @@ impl fmt::Debug for Loop {
 
 /// A cloneable handle to a [`Loop`], for everything except running it.
 ///
-/// It stays on the loop's thread. It may outlive the loop: on a closed loop its methods do nothing or
-/// fail, as [`Loop`] describes.
+/// It stays on the loop's thread. It may outlive the loop: on a closed loop its methods do nothing
+/// or fail, as [`Loop`] describes.
 #[derive(Clone)]
 pub struct LoopHandle {
     inner: Rc<Inner>,
@@ -463,9 +467,9 @@ impl LoopHandle {
     /// the task and is pending.
     ///
     /// Only that one operation is pending. The next ones in the step share a quarter of the budget,
-    /// then a quarter of that, and so on. So an operation gets its chance even if the task polls many
-    /// of them, and together they exceed one budget only a little. This also renews the budget of a
-    /// step that runs on another loop.
+    /// then a quarter of that, and so on. So an operation gets its chance even if the task polls
+    /// many of them, and together they exceed one budget only a little. This also renews the budget
+    /// of a step that runs on another loop.
     #[inline]
     pub(crate) fn poll_budget(&self, cx: &Context<'_>) -> Poll<()> {
         if self.inner.budget.get() > 0 {
@@ -501,7 +505,8 @@ impl LoopHandle {
         left.min(MAX_PER_CALL as u64) as usize
     }
 
-    /// Returns the time after `delay`. If an `Instant` cannot hold it, that is a time that never comes.
+    /// Returns the time after `delay`. If an `Instant` cannot hold it, that is a time that never
+    /// comes.
     pub(crate) fn deadline(&self, delay: Duration) -> Instant {
         let now = self.time();
         now.checked_add(delay).unwrap_or_else(|| now + NEVER * 10)

@@ -74,13 +74,13 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 ///
 /// # Errors
 ///
-/// Any OS error from the creation of the loop; `Interrupted` at Ctrl-C. An error that `main` returns
-/// is inside the `Ok`.
+/// Any OS error from the creation of the loop; `Interrupted` at Ctrl-C. An error that `main`
+/// returns is inside the `Ok`.
 ///
 /// # Panics
 ///
-/// If a loop is already running on this thread, if the loop is stopped before `main` is complete, or
-/// if `main` panics.
+/// If a loop is already running on this thread, if the loop is stopped before `main` is complete,
+/// or if `main` panics.
 ///
 /// # Examples
 ///
@@ -225,9 +225,9 @@ impl Drop for RootGuard<'_> {
 impl Loop {
     /// Runs the loop until `future` is complete, and returns its output.
     ///
-    /// The future may borrow local variables, and need not be `Send`. As in asyncio, callbacks that it
-    /// has queued still run after it completes. Tasks that are not done stay, and go on when the loop
-    /// runs again.
+    /// The future may borrow local variables, and need not be `Send`. As in asyncio, callbacks that
+    /// it has queued still run after it completes. Tasks that are not done stay, and go on when the
+    /// loop runs again.
     ///
     /// # Panics
     ///
@@ -258,7 +258,8 @@ impl Loop {
         }
     }
 
-    /// Waits for the end of the executor's threads, for at most `limit` of real time, or until Ctrl-C.
+    /// Waits for the end of the executor's threads, for at most `limit` of real time, or until
+    /// Ctrl-C.
     #[track_caller]
     fn wait_for_executor(
         &self,
@@ -288,8 +289,8 @@ impl Loop {
         let mut future = pin!(future);
         let mut output = None;
         let mut step = |waker: &Waker| {
-            // The future was complete in the last iteration. The entries that were queued before its
-            // end have run since.
+            // The future was complete in the last iteration. The entries that were queued before
+            // its end have run since.
             if output.is_some() {
                 return inner.stopping.set(true);
             }
@@ -343,8 +344,8 @@ impl Loop {
     ///
     /// # Errors
     ///
-    /// Any error of the poller, after the iteration has run timers and queued work. An interrupted wait
-    /// is no error. In a forked child it fails if the loop is its parent's.
+    /// Any error of the poller, after the iteration has run timers and queued work. An interrupted
+    /// wait is no error. In a forked child it fails if the loop is its parent's.
     ///
     /// # Panics
     ///
@@ -377,12 +378,12 @@ impl Loop {
 
     /// Runs iterations until nothing is ready, without waiting. For tests and frame loops.
     ///
-    /// It returns after an iteration that finds nothing to run. Tasks may still wait for a timer or a
-    /// later event.
+    /// It returns after an iteration that finds nothing to run. Tasks may still wait for a timer or
+    /// a later event.
     ///
     /// - Each callback of [`add_reader`](LoopHandle::add_reader) and
-    ///   [`add_writer`](LoopHandle::add_writer) runs at most once, even if its descriptor stays ready.
-    ///   Signals are delivered at most once.
+    ///   [`add_writer`](LoopHandle::add_writer) runs at most once, even if its descriptor stays
+    ///   ready. Signals are delivered at most once.
     /// - A [`stop`](LoopHandle::stop), made before or meanwhile, ends it after the iteration.
     /// - A [paused clock](crate::Clock::paused) does not jump: no time passes for the loop.
     ///
@@ -390,8 +391,8 @@ impl Loop {
     ///
     /// # Errors
     ///
-    /// - `WouldBlock` after 10,000 iterations, for example if a task always yields. No work is lost:
-    ///   the next run goes on from there.
+    /// - `WouldBlock` after 10,000 iterations, for example if a task always yields. No work is
+    ///   lost: the next run goes on from there.
     /// - Any error of the poller.
     /// - In a forked child, an error if the loop is its parent's.
     ///
@@ -441,8 +442,8 @@ impl Loop {
 
     /// Returns the time from now until an iteration is due.
     ///
-    /// It is zero if work is queued, and otherwise the time until the next timer. It is `None` if only
-    /// I/O, a call from another thread or a signal can cause an iteration. A loop that polls
+    /// It is zero if work is queued, and otherwise the time until the next timer. It is `None` if
+    /// only I/O, a call from another thread or a signal can cause an iteration. A loop that polls
     /// [the descriptor](Loop#method.as_fd) needs it only on systems other than Linux, right before
     /// each wait.
     ///
@@ -493,8 +494,8 @@ impl Inner {
             let driver = left.map_or(Driver::Loop, |left| Driver::Embedder(Some(left)));
             if let Err(error) = self.run_iteration(driver, root) {
                 assert!(self.process.is_current(), "{INHERITED}");
-                // The poller fails only if memory is short. The loop must still serve timers and other
-                // threads, but must not spin.
+                // The poller fails only if memory is short. The loop must still serve timers and
+                // other threads, but must not spin.
                 log::error!("the poller of a loop failed, and the loop retries: {error}");
                 thread::sleep(RETRY_INTERVAL);
             }

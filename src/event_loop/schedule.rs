@@ -19,8 +19,8 @@ impl LoopHandle {
     /// Callbacks and steps of tasks run in the order in which they were queued. A callback that is
     /// queued during an iteration runs in the next one.
     ///
-    /// If it panics, the loop calls the [exception handler](LoopHandle::set_exception_handler) and goes
-    /// on. On a closed loop the callback is dropped, and the handle reports cancelled.
+    /// If it panics, the loop calls the [exception handler](LoopHandle::set_exception_handler) and
+    /// goes on. On a closed loop the callback is dropped, and the handle reports cancelled.
     ///
     /// # Examples
     ///
@@ -104,9 +104,9 @@ impl LoopHandle {
 
     /// Runs a future on the loop as a task, from the next iteration on.
     ///
-    /// The future need not be `Send`, but must not borrow local variables. If it panics, the panic is
-    /// the task's result. On a closed loop the future is dropped, and the task ends as cancelled. This
-    /// call itself converts the argument with `into_future`.
+    /// The future need not be `Send`, but must not borrow local variables. If it panics, the panic
+    /// is the task's result. On a closed loop the future is dropped, and the task ends as
+    /// cancelled. This call itself converts the argument with `into_future`.
     ///
     /// # Examples
     ///
@@ -181,8 +181,8 @@ impl LoopHandle {
     ///
     /// `Duration::ZERO` lets other tasks run for one iteration. On a closed loop it does not wait.
     ///
-    /// The difference from asyncio: it has no result, and the time counts from the call, not from the
-    /// first await.
+    /// The difference from asyncio: it has no result, and the time counts from the call, not from
+    /// the first await.
     ///
     /// # Cancel safety
     ///
@@ -244,9 +244,9 @@ impl LoopHandle {
 
     /// Awaits `future` for at most `timeout` by the loop's clock, counted from this call.
     ///
-    /// If the future is ready when the time runs out, its output is returned. With `Duration::ZERO` the
-    /// future is polled once. A closed loop has no timers, so there the future is polled once, whatever
-    /// the timeout.
+    /// If the future is ready when the time runs out, its output is returned. With `Duration::ZERO`
+    /// the future is polled once. A closed loop has no timers, so there the future is polled once,
+    /// whatever the timeout.
     ///
     /// # Errors
     ///
@@ -264,7 +264,8 @@ impl LoopHandle {
     /// # fn main() -> std::io::Result<()> {
     /// let event_loop = sendloop::Loop::new()?;
     /// let never = std::future::pending::<()>();
-    /// let result = event_loop.run_until_complete(event_loop.wait_for(never, Duration::from_millis(1)));
+    /// let waiting = event_loop.wait_for(never, Duration::from_millis(1));
+    /// let result = event_loop.run_until_complete(waiting);
     /// assert_eq!(result, Err(sendloop::TimeoutError));
     /// # Ok(())
     /// # }
@@ -323,12 +324,12 @@ impl LoopHandle {
 impl Remote {
     /// Calls `callback` on the loop's thread after `delay`, never earlier.
     ///
-    /// The delay counts by the loop's clock, from the next iteration, in which the loop takes the call.
-    /// asyncio has no such method.
+    /// The delay counts by the loop's clock, from the next iteration, in which the loop takes the
+    /// call. asyncio has no such method.
     ///
     /// No handle cancels the call. To cancel it, or to start a task, use
-    /// [`call_soon_threadsafe`](Remote::call_soon_threadsafe) with a closure that gets the loop from
-    /// [`get_running_loop`].
+    /// [`call_soon_threadsafe`](Remote::call_soon_threadsafe) with a closure that gets the loop
+    /// from [`get_running_loop`].
     ///
     /// # Errors
     ///

@@ -204,8 +204,8 @@ impl LoopHandle {
     /// Returns a [`Signal`], by which a task waits for `signal`.
     ///
     /// Several of them and one [handler](LoopHandle::add_signal_handler) may exist for one signal,
-    /// and each gets it. After the last of them is gone, the loop restores the former disposition, as
-    /// `add_signal_handler` describes.
+    /// and each gets it. After the last of them is gone, the loop restores the former disposition,
+    /// as `add_signal_handler` describes.
     ///
     /// Like a handler, a `Signal` for SIGINT replaces the Ctrl-C handling of [`run`](crate::run).
     /// After it is dropped, Ctrl-C ends the process. asyncio has no such method.
@@ -298,8 +298,9 @@ pub struct Signal {
 impl Signal {
     /// Waits until the signal arrives.
     ///
-    /// If the signal arrived since this `Signal` was created, or since the last `recv` returned, the
-    /// wait ends at once. Several arrivals before the next `recv` count as one, as in the kernel.
+    /// If the signal arrived since this `Signal` was created, or since the last `recv` returned,
+    /// the wait ends at once. Several arrivals before the next `recv` count as one, as in the
+    /// kernel.
     ///
     /// # Errors
     ///

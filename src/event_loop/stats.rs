@@ -125,8 +125,8 @@ impl Fallbacks {
 pub struct Stats {
     /// Iterations of the loop.
     pub iterations: u64,
-    /// Polls for events. An iteration polls once, or not at all if work is queued and no descriptor is
-    /// registered.
+    /// Polls for events. An iteration polls once, or not at all if work is queued and no descriptor
+    /// is registered.
     pub polls: u64,
     /// Events that the poller reported.
     pub events: u64,

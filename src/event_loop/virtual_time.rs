@@ -40,8 +40,8 @@ impl Standstill {
 impl Inner {
     /// Polls the reactor, for at most `limit`, and reads the messages of other threads.
     pub(super) fn poll_in_virtual_time(&self, limit: Option<Duration>) -> io::Result<()> {
-        // A job wakes its task before it counts as done. So if `jump` finds the executor idle, the poll
-        // below finds the wake-ups of all jobs.
+        // A job wakes its task before it counts as done. So if `jump` finds the executor idle, the
+        // poll below finds the wake-ups of all jobs.
         let jump = self.jump(limit);
         let time_until_log = self.time_until_log();
         let timeout = match jump {

@@ -1,9 +1,9 @@
 //! A random order of tasks, under the private `--cfg sendloop_shuffle`.
 //!
-//! No program may depend on the order in which tasks are polled, and this finds code that does. Each
-//! iteration runs the same entries, and callbacks and timer wakers keep their order. The tasks get
-//! random places among them. The environment variable `SENDLOOP_SHUFFLE` is the seed, a number. One
-//! seed gives one order.
+//! No program may depend on the order in which tasks are polled, and this finds code that does.
+//! Each iteration runs the same entries, and callbacks and timer wakers keep their order. The tasks
+//! get random places among them. The environment variable `SENDLOOP_SHUFFLE` is the seed, a number.
+//! One seed gives one order.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -16,7 +16,8 @@ pub(super) struct Shuffle {
 }
 
 impl Shuffle {
-    /// Reads the seed. Each loop starts from it, so a test's order does not depend on earlier tests.
+    /// Reads the seed. Each loop starts from it, so a test's order does not depend on earlier
+    /// tests.
     pub(super) fn from_environment() -> Shuffle {
         let seed = env::var("SENDLOOP_SHUFFLE").unwrap_or_else(|_| "0".to_owned());
         let seed = seed.parse().expect("SENDLOOP_SHUFFLE is a number");

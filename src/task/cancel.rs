@@ -12,8 +12,8 @@ type GroupCallback = Box<dyn FnOnce(bool)>;
 
 /// The part of a task that its cancel handles share, with the callbacks for its end.
 ///
-/// It finds the task by its key in the loop's table of tasks, so it keeps neither the future nor the
-/// result alive. A task has a link only if it needs one.
+/// It finds the task by its key in the loop's table of tasks, so it keeps neither the future nor
+/// the result alive. A task has a link only if it needs one.
 pub(super) struct TaskLink {
     /// The loop's queue and the task's key there, until the task has ended.
     task: RefCell<Option<(Rc<RunQueue>, Key)>>,
@@ -69,14 +69,14 @@ impl TaskLink {
 
 /// A handle that cancels a task, from [`Task::cancel_handle`](crate::Task::cancel_handle).
 ///
-/// It cancels a task whose [`Task`](crate::Task) is awaited elsewhere or was dropped. All its clones
-/// cancel the same task. It keeps neither the future nor the result alive: after the task's end, it
-/// holds about 100 bytes. Dropping it does not cancel the task.
+/// It cancels a task whose [`Task`](crate::Task) is awaited elsewhere or was dropped. All its
+/// clones cancel the same task. It keeps neither the future nor the result alive: after the task's
+/// end, it holds about 100 bytes. Dropping it does not cancel the task.
 ///
-/// It works in the task itself, in destructors, and after the loop is closed. It stays on the loop's
-/// thread, like the task. To cancel a task from another thread, keep a table of handles on the
-/// loop's thread and use [`Remote::call_soon_threadsafe`](crate::Remote::call_soon_threadsafe). Or
-/// send the request through a channel to a task of the loop.
+/// It works in the task itself, in destructors, and after the loop is closed. It stays on the
+/// loop's thread, like the task. To cancel a task from another thread, keep a table of handles on
+/// the loop's thread and use [`Remote::call_soon_threadsafe`](crate::Remote::call_soon_threadsafe).
+/// Or send the request through a channel to a task of the loop.
 ///
 /// # Examples
 ///

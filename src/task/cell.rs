@@ -105,8 +105,8 @@ pub(super) fn keep_waker(slot: &Cell<Option<Waker>>, waker: &Waker) {
     let is_same = old_waker.as_ref().is_some_and(|it| it.will_wake(waker));
     slot.set(old_waker);
     if !is_same {
-        // Cloning and dropping a waker may run foreign code, which may wake the slot's waker. So the
-        // slot is not empty then.
+        // Cloning and dropping a waker may run foreign code, which may wake the slot's waker. So
+        // the slot is not empty then.
         let new_waker = waker.clone();
         drop(slot.replace(Some(new_waker)));
     }

@@ -1,7 +1,7 @@
 //! Task groups: asyncio's `TaskGroup`.
 //!
-//! The group owns the [`Task`]s. At its end a task passes its key to the group. So a task and a result
-//! cost the same however many tasks the group has.
+//! The group owns the [`Task`]s. At its end a task passes its key to the group. So a task and a
+//! result cost the same however many tasks the group has.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -188,8 +188,8 @@ impl<T> TaskGroup<T> {
     ///
     /// # Errors
     ///
-    /// A [`TaskError`] inside `Some` if the task panicked or was cancelled. Closing the loop cancels
-    /// the tasks, so it ends the wait.
+    /// A [`TaskError`] inside `Some` if the task panicked or was cancelled. Closing the loop
+    /// cancels the tasks, so it ends the wait.
     ///
     /// # Cancel safety
     ///
@@ -217,8 +217,8 @@ impl<T> TaskGroup<T> {
 
     /// Polls for the result that [`join_next`](TaskGroup::join_next) waits for.
     ///
-    /// The group wakes the waker of the last call. A call borrows the group only while it runs, so a
-    /// task can add tasks to its own group.
+    /// The group wakes the waker of the last call. A call borrows the group only while it runs, so
+    /// a task can add tasks to its own group.
     ///
     /// # Examples
     ///
@@ -264,8 +264,8 @@ impl<T> TaskGroup<T> {
 
     /// Cancels all tasks and shuts the group down.
     ///
-    /// Like [`Task::cancel`], this drops the futures before it returns. A task that calls this ends at
-    /// its next await. [`join_next`](TaskGroup::join_next) still returns every result.
+    /// Like [`Task::cancel`], this drops the futures before it returns. A task that calls this ends
+    /// at its next await. [`join_next`](TaskGroup::join_next) still returns every result.
     ///
     /// # Examples
     ///
@@ -284,7 +284,8 @@ impl<T> TaskGroup<T> {
         self.members.cancel();
     }
 
-    /// Returns the number of tasks whose result [`join_next`](TaskGroup::join_next) has not returned.
+    /// Returns the number of tasks whose result [`join_next`](TaskGroup::join_next) has not
+    /// returned.
     ///
     /// # Examples
     ///

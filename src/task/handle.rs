@@ -22,8 +22,8 @@ pub(super) trait Join<T>: Step {
 
 /// A handle to a task, from [`create_task`](crate::LoopHandle::create_task).
 ///
-/// Awaiting it returns the output of the task's future, or a [`TaskError`] if the task was cancelled
-/// or panicked. Dropping it detaches the task, which goes on.
+/// Awaiting it returns the output of the task's future, or a [`TaskError`] if the task was
+/// cancelled or panicked. Dropping it detaches the task, which goes on.
 ///
 /// The difference from asyncio: the loop owns its tasks. asyncio keeps weak references, so a task
 /// that the program does not keep may disappear.
@@ -95,11 +95,11 @@ impl<T> Task<T> {
     ///
     /// A destructor of the future may cancel the next task, and so on. Up to 32 such nested
     /// cancellations drop their futures before they return. Deeper ones are queued, so that a chain
-    /// of any length needs a bounded stack. The outermost call drops them before it returns, even if
-    /// a destructor panics.
+    /// of any length needs a bounded stack. The outermost call drops them before it returns, even
+    /// if a destructor panics.
     ///
-    /// The difference from asyncio: the task gets no exception, so it cannot refuse. Put its cleanup
-    /// into destructors. asyncio's task ends one iteration later.
+    /// The difference from asyncio: the task gets no exception, so it cannot refuse. Put its
+    /// cleanup into destructors. asyncio's task ends one iteration later.
     ///
     /// # Examples
     ///

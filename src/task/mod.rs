@@ -142,7 +142,8 @@ impl Tasks {
         self.run_queue.unregister(root.head());
     }
 
-    /// Polls a task once, unless it has ended. For the task of `run_until_complete`, this calls `root`.
+    /// Polls a task once, unless it has ended. For the task of `run_until_complete`, this calls
+    /// `root`.
     ///
     /// Returns the kind of the task, for the log of debug mode.
     pub(crate) fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) -> &'static str {
