@@ -100,10 +100,8 @@ impl<T: AsFd> Socket<T> {
         let is_stream = sys::socket_type(io.as_fd())? == libc::SOCK_STREAM;
         sys::set_nonblocking(io.as_fd())?;
         // The kind of a stream takes more calls, and few operations need it.
-        Ok(Socket::adopt(
-            io,
-            (!is_stream).then_some(SocketKind::Datagram),
-        ))
+        let kind = (!is_stream).then_some(SocketKind::Datagram);
+        Ok(Socket::adopt(io, kind))
     }
 
     /// Creates a socket from a non-blocking `io`, with its kind if the caller knows it.
@@ -319,10 +317,8 @@ impl Socket<TcpStream> {
             SocketAddr::V4(_) => libc::AF_INET,
             SocketAddr::V6(_) => libc::AF_INET6,
         };
-        Ok(Socket::adopt(
-            sys::stream(family)?.into(),
-            Some(SocketKind::Tcp),
-        ))
+        let io = sys::stream(family)?.into();
+        Ok(Socket::adopt(io, Some(SocketKind::Tcp)))
     }
 }
 
@@ -352,10 +348,8 @@ impl Socket<UnixStream> {
     /// # }
     /// ```
     pub fn unix() -> io::Result<Socket<UnixStream>> {
-        Ok(Socket::adopt(
-            sys::stream(libc::AF_UNIX)?.into(),
-            Some(SocketKind::Stream),
-        ))
+        let io = sys::stream(libc::AF_UNIX)?.into();
+        Ok(Socket::adopt(io, Some(SocketKind::Stream)))
     }
 
     /// Creates two Unix stream sockets that are connected to each other.

@@ -139,10 +139,8 @@ impl FdEntry {
         let as_callback = callback
             .clone()
             .map(|callback| callback as Rc<dyn Callback>);
-        self.attachment
-            .source()
-            .state(direction)
-            .set_callback(as_callback);
+        let state = self.attachment.source().state(direction);
+        state.set_callback(as_callback);
         std::mem::replace(&mut self.callbacks[direction as usize], callback)
     }
 

@@ -358,12 +358,8 @@ impl Reactor {
     ///
     /// No event comes for a descriptor that must be rearmed, nor for a holder that has not tried.
     pub(crate) fn poll_timeout(&self) -> Option<Duration> {
-        if self
-            .holder_checks
-            .borrow()
-            .iter()
-            .any(HolderCheck::is_pending)
-        {
+        let checks = self.holder_checks.borrow();
+        if checks.iter().any(HolderCheck::is_pending) {
             return Some(Duration::ZERO);
         }
         (!self.unarmed.borrow().is_empty()).then_some(RETRY_INTERVAL)
@@ -410,9 +406,9 @@ impl Reactor {
         self.retry_unarmed();
         let timeout = shorter(timeout, self.poll_timeout());
         let mut wakeups = self.wakeups.take();
-        self.holder_checks
-            .borrow_mut()
-            .retain_mut(|holder_check| holder_check.check(&mut wakeups));
+        let mut checks = self.holder_checks.borrow_mut();
+        checks.retain_mut(|check| check.check(&mut wakeups));
+        drop(checks);
         let polled = self.collect(timeout, &mut wakeups);
         self.holder_checks
             .borrow_mut()

@@ -58,24 +58,16 @@ pub(super) fn send(
     outcome
 }
 
-/// Sends a part of the header.
+/// Sends a part of the header or of a block.
 ///
 /// With `more`, the kernel fills the last segment up with bytes of the file. That saves a packet.
 /// It also saves the 40 ms for which Nagle's algorithm waits for the peer's delayed
 /// acknowledgement.
-pub(super) fn send_header(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> SendOutcome {
-    match more {
-        true => sent(sys::socket::send_more(socket, bytes)),
-        false => sent(sys::socket::send(socket, bytes)),
-    }
-}
-
-/// Sends a part of a block.
-pub(super) fn send_block(socket: BorrowedFd<'_>, bytes: &[u8]) -> SendOutcome {
-    sent(sys::socket::send(socket, bytes))
-}
-
-fn sent(result: io::Result<usize>) -> SendOutcome {
+pub(super) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> SendOutcome {
+    let result = match more {
+        true => sys::socket::send_more(socket, bytes),
+        false => sys::socket::send(socket, bytes),
+    };
     match result {
         Ok(0) => SendOutcome::Nothing,
         Ok(sent) => SendOutcome::Sent(sent),

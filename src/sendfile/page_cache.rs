@@ -630,9 +630,8 @@ impl PageCache {
     fn missing(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Option<Vec<Range<u64>>> {
         file.event_loop.counters().sendfile_probes.add(1);
         let mut pages = [0; size_of::<kernel::Pages>()];
-        let count =
-            kernel::resident_pages(file.fd, window.start, window.end - window.start, &mut pages)
-                .ok()?;
+        let (start, len) = (window.start, window.end - window.start);
+        let count = kernel::resident_pages(file.fd, start, len, &mut pages).ok()?;
         let missing = missing_ranges(window, &pages[..count], kernel::page_size());
         if !missing.is_empty() {
             self.is_truthful = true;

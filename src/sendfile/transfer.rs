@@ -253,7 +253,7 @@ impl<'a> Transfer<'a> {
         loop {
             match self.machine().action() {
                 Action::SendHeader { part, more } => {
-                    let outcome = native::send_header(socket.as_fd(), &self.header[part], more);
+                    let outcome = native::send_bytes(socket.as_fd(), &self.header[part], more);
                     self.on_outcome(event_loop, outcome);
                 }
                 Action::Stat { sync } => self.stat(socket.as_fd(), sync),
@@ -263,7 +263,7 @@ impl<'a> Transfer<'a> {
                 Action::Read(range) => ready!(self.poll_read(event_loop, range, cx))?,
                 Action::SendBlock(part) => {
                     let reader = self.reader.as_ref().expect("a block was read");
-                    let outcome = native::send_block(socket.as_fd(), reader.bytes(part));
+                    let outcome = native::send_bytes(socket.as_fd(), reader.bytes(part), false);
                     self.on_outcome(event_loop, outcome);
                 }
                 Action::Wait => {
