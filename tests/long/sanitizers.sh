@@ -79,11 +79,11 @@ with_thread() {
 
 # Where there is to be no descriptor, valgrind accepts the connection nevertheless, and closes it. And it runs one thread at a time, at
 # a thirtieth of the speed: how late a ticker may be, and what CPU time is nearly none, is not for it. For vgdb it would hold a
-# descriptor that it closes in a forked child. It knows neither cachestat nor seccomp, which `page_cache` needs.
+# descriptor that it closes in a forked child. It knows neither cachestat nor seccomp, which `page_cache_files` needs.
 with_valgrind() {
   local skips=(
     "${skips[@]}"
-    --skip page_cache::
+    --skip page_cache_files::
     --skip soak::overload::accept_without_descriptors_costs_no_cpu_and_heals
     --skip soak::round::few_descriptors
     --skip waiting_transfer_uses_no_cpu
