@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Which lines of src/ the tests run: tests/long/coverage.sh [--write]
-# Prints a table by file, and what lines are not covered; with --write the table goes into docs/RELIABILITY.md. Wants cargo-llvm-cov
-# and Debian's llvm-22 (the toolchain's own llvm-tools will do as well); installs what is missing.
+# Measures which lines of src/ the tests run: tests/long/coverage.sh [--write]
+# Prints a table by file, and the uncovered lines. With --write it updates the table in
+# docs/RELIABILITY.md. The script installs cargo-llvm-cov and Debian's llvm-22 if they are missing;
+# the toolchain's llvm-tools work, too.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
