@@ -10,7 +10,7 @@ for name in src tests examples docs README.md CHANGELOG.md SECURITY.md; do
   ln -sfn "$root/$name" "$place/$name"
 done
 cp Cargo.lock "$place"
-# Without what these tests do not use: it takes long to build, and some of it wants a newer libc.
+# Removes dev-dependencies that these tests do not use. They build slowly, and some need a newer libc.
 sed -E '/^(async-tungstenite|bytesize|calloop|fuser|http-body-util|httparse|httpdate|hyper|indicatif|jiff|lexopt|mime_guess|percent-encoding|proptest|tokio|tokio-rustls) = /d' \
   Cargo.toml >"$place/Cargo.toml"
 cd "$place"

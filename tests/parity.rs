@@ -17,6 +17,8 @@ mod datagrams;
 #[cfg(target_os = "linux")]
 #[path = "parity/events.rs"]
 mod events;
+#[path = "parity/fd_callbacks.rs"]
+mod fd_callbacks;
 #[path = "parity/order.rs"]
 mod order;
 #[path = "parity/scene.rs"]
@@ -33,8 +35,6 @@ mod tasks;
 mod timers;
 #[path = "parity/waits.rs"]
 mod waits;
-#[path = "parity/watch.rs"]
-mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ const GROUPS: &[(&str, &[&[Named]])] = &[
     ("sockets", sockets::ALL),
     ("connections", connections::ALL),
     ("sendfile", sendfile::ALL),
-    ("watch", watch::ALL),
+    ("fd_callbacks", fd_callbacks::ALL),
     ("signals", signals::ALL),
     ("datagrams", datagrams::ALL),
     #[cfg(target_os = "linux")]
@@ -64,17 +64,17 @@ const GROUPS: &[(&str, &[&[Named]])] = &[
 /// Scenario, its words here, and why they are not asyncio's.
 const DIFFERENCES: &[(&str, &str, &str)] = &[
     (
-        "order/a_task_as_main_lets_fewer_turns_run",
+        "order/a_task_as_main_runs_fewer_iterations",
         "work a b end",
         "the main future is always its own step; it awaits the task and sees its end an iteration later",
     ),
     (
-        "order/a_main_that_was_stopped_goes_on",
+        "order/a_stopped_main_continues",
         "stopped end",
         "the main future may borrow from its caller, so it cannot outlive the call",
     ),
     (
-        "order/an_error_of_main_comes_out",
+        "order/an_error_of_main_propagates",
         "error queued end",
         "a panic unwinds at once; queued callbacks wait for the next run",
     ),
@@ -94,17 +94,17 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "the result goes to the task's awaiter alone",
     ),
     (
-        "waits/wait_for_no_time_what_would_be_done_at_once",
+        "waits/zero_timeout_of_a_ready_coroutine",
         "work done",
         "a zero timeout still polls once; asyncio cancels its task before the first step",
     ),
     (
-        "waits/wait_for_a_task_that_takes_too_long",
+        "waits/wait_for_times_out_on_a_task",
         "timeout work end",
         "a dropped Task is detached; asyncio cancels it",
     ),
     (
-        "cancel/the_turn_in_which_it_ends",
+        "cancel/in_the_iteration_in_which_it_ends",
         "start cleanup true-true true",
         "the future is dropped at once; asyncio throws into it an iteration later",
     ),
@@ -129,7 +129,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "sleep counts from the call",
     ),
     (
-        "sockets/the_turn_in_which_a_receiver_resumes",
+        "sockets/the_iteration_in_which_a_receiver_resumes",
         "wait turn-0 got-x turn-1 turn-2 turn-3",
         "an event wakes the task; asyncio's callback sets a future, which wakes it an iteration later",
     ),
@@ -139,12 +139,12 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "both receivers keep waiting; asyncio forgets the first one",
     ),
     (
-        "sockets/a_receiver_cancelled_two_turns_after_the_data_has_come",
+        "sockets/a_receiver_cancelled_two_iterations_after_data_arrived",
         "wait got-x false",
         "data is received in the step that returns it; asyncio receives earlier, and a cancel loses it",
     ),
     (
-        "sendfile/a_count_of_nothing",
+        "sendfile/a_count_of_zero",
         "sent-0 at-0",
         "a count of 0 is no error",
     ),
@@ -154,7 +154,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "the position is always the offset plus the bytes sent",
     ),
     (
-        "sendfile/to_nobody",
+        "sendfile/to_a_closed_peer",
         "broken at-0",
         "a connection error is reported; asyncio falls back to reading at the end and succeeds",
     ),

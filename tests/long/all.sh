@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# All that takes too long for each change, two parts at a time, as most of it waits or runs one test after the other: about an hour.
+# Runs the checks that take too long for each change, two parts at a time: about an hour.
 #   tests/long/all.sh [PART...]      as "sanitizers leak"; all unless named
-# Each part's output is in target/long/; that of a part that failed is shown.
+# Each part writes its output to target/long/. The script prints the output of a failed part.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# A shell that starts this in the background has it ignore Ctrl-C. Tests of Ctrl-C would inherit that.
+# A background job of a shell ignores Ctrl-C, and the tests of Ctrl-C would inherit that.
 if [[ $(trap -p INT) == *"''"* ]]; then
   exec env --default-signal=INT "tests/long/$(basename "$0")" "$@"
 fi

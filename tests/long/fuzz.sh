@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # libFuzzer against the example file_server, with the address sanitizer: tests/long/fuzz.sh [SECONDS [TARGET...]]
-# Each target takes as many seconds (300 unless said), as many at a time as there are cores. What it finds is a file in fuzz/artifacts/; add
-# it to tests/fuzz/seeds/ when it is mended. Wants g++ and a nightly toolchain.
+# Each target runs for SECONDS (default: 300), one target per core. A finding is a file in
+# fuzz/artifacts/; add it to tests/fuzz/seeds/ after the fix. Needs g++ and a nightly toolchain.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-300}
 [ $# -gt 0 ] && shift
 [ $# -gt 0 ] || set -- range condition target request connection
 
-# As cargo-fuzz builds.
+# The flags of cargo-fuzz.
 export RUSTFLAGS="--cfg fuzzing -Zsanitizer=address -Cpasses=sancov-module -Ccodegen-units=1
   -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
   -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"

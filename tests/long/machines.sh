@@ -16,7 +16,7 @@ need() { # PACKAGE...
   dpkg -s "$@" >/dev/null 2>&1 || DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
 }
 
-# Debian's own, by a state of apt's that is ours: dpkg's architectures stay as they are.
+# Downloads Debian's package with a private apt state, so that dpkg's architectures stay unchanged.
 aarch64_std() {
   local libs=$newest/root/usr/lib/rustlib apt=$cache/apt mirror options
   [ -d "$libs/aarch64-unknown-linux-gnu" ] && return
@@ -32,9 +32,9 @@ aarch64_std() {
   rm -rf "$apt"
 }
 
-# What qemu's emulation cannot do:
+# Tests that qemu's emulation cannot run:
 without_qemu=(
-  # It has no preadv2: nobody can be asked what is in memory, and the executor reads most files.
+  # It has no preadv2, so the executor reads most files.
   --skip probes_add_less_than_half_the_cpu_time_of_a_warm_transfer
   --skip gibibyte_transfer_needs_one_registration_and_delays_no_timer
   --skip small_transfer_needs_one_call_and_no_registration
@@ -45,7 +45,7 @@ without_qemu=(
   --skip cached_page_needs_one_probe
   --skip stall_timeout_does_not_end_a_ready_transfer_of_a_closed_loop
   --skip cancelled_transfers_close_descriptors_despite_a_busy_executor
-  # A FUSE file system of its own loses its mount.
+  # The tests' FUSE file system loses its mount.
   --skip unresponsive_disk_counts_as_a_stall
   --skip slow_file_system_does_not_delay_timers
   --skip loop_close_during_prefetch_leaves_position_exact
@@ -62,20 +62,20 @@ without_qemu=(
   --skip slow_file_is_read_exactly_and_slowly
   --skip preadv2_nowait_is_not_supported
   --skip without_pages_every_read_is_slow
-  # A process that runs the same program once more is not emulated.
+  # qemu does not emulate a process that starts its program again.
   --skip environment_variable_enables_debug_mode
   --skip fork_tests_pass_without_wipeonfork
   --skip soak::round::
-  # The same, and a limit on the address space is not set.
+  # The same, and qemu sets no limit on the address space.
   --skip idle_worker_takes_work_of_a_refused_thread
   --skip worker_starts_missing_threads
   --skip next_timeout_includes_the_retry_of_a_refused_thread
   --skip lookups_without_any_thread_fail_with_the_os_error
   --skip loop_starts_a_refused_thread
   --skip work_without_any_thread_fails_with_the_os_error
-  # The processor's time is the emulator's too: 7 ms where it is 0.4.
+  # The CPU time includes the emulator's: 7 ms instead of 0.4.
   --skip waiting_transfer_uses_no_cpu
-  # Its own memory is resident too.
+  # The resident memory includes the emulator's.
   --skip million_cancelled_timers_release_their_memory
 )
 
@@ -85,12 +85,12 @@ aarch64() {
   aarch64_std
   compile_with "$newest"
   export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-  # By the environment, which the processes have too that tests start.
+  # The environment also reaches the processes that tests start.
   export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=qemu-aarch64
   cargo test --locked --no-fail-fast --lib --tests --target aarch64-unknown-linux-gnu -- "${without_qemu[@]}"
 }
 
-# Debian's libgcc_eh.a is for glibc 2.35 and later, and calls _dl_find_object, which musl has not.
+# Debian's libgcc_eh.a needs glibc 2.35 and calls _dl_find_object, which musl does not have.
 shim() { # FOLDER
   mkdir -p "$1"
   cat >"$1/find_object.c" <<'C'
@@ -121,7 +121,7 @@ int _dl_find_object(void *at, struct found *found) {
     struct question question = { (uintptr_t)at, found };
     return dl_iterate_phdr(look, &question) == 1 ? 0 : -1;
 }
-/* It refers to these weakly, and calls address 0 where nobody else does. */
+/* libgcc refers to these weakly, and calls address 0 if nothing else links them. */
 __attribute__((used)) static void *const kept[] = { (void *)pthread_once, (void *)pthread_mutex_lock, (void *)pthread_mutex_unlock,
     (void *)pthread_key_create, (void *)pthread_getspecific, (void *)pthread_setspecific };
 C
@@ -142,7 +142,7 @@ musl() {
   cargo test --locked --no-fail-fast --lib --tests --target x86_64-unknown-linux-musl
 }
 
-# What Cargo.toml declares, which Debian has.
+# Checks with the Rust version that Cargo.toml declares.
 oldest() {
   local declared
   declared=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests with tasks polled in any order (src/run_queue/shuffle.rs):
-#   tests/long/order.sh [SEEDS]      seeds 1 to 200 unless said
+#   tests/long/order.sh [SEEDS]      runs seeds 1 to SEEDS (default: 200)
 # The modules in which tasks meet run once with each seed. All other tests take long and have few tasks at a time, so they run with
 # the first two seeds. To see a failure again, run the named binary with SENDLOOP_SHUFFLE set to the seed.
 set -euo pipefail
@@ -18,30 +18,30 @@ declare -A many=(
   [executor]="work::"
   [exceptions]=""
 )
-# No loop runs in these (layers, asyncio_page), or it runs in a program of its own (file_server, file_server_index).
+# No loop runs in layers and asyncio_page. The file servers run in another process.
 none="layers asyncio_page file_server file_server_index"
-# What asserts the order that the cfg takes away.
+# Tests that assert the order that the cfg shuffles.
 skipped=(
-  # Task steps stand in one line with each other and with callbacks.
+  # Tasks and callbacks share one queue.
   tasks_and_callbacks_share_one_queue
   events_precede_timers_and_follow_queued_callbacks
   tasks_that_yield_alternate
   every_scenario_matches_asyncio_or_a_listed_difference
-  # Who is polled first, begins first: writers take turns in that order, and each of these says what order that was.
+  # The writer that is polled first gets the write lock first. These tests assert that order.
   writers_get_the_write_lock_in_the_order_of_their_start
   headers_and_files_of_concurrent_writers_do_not_interleave
   sends_of_two_tasks_do_not_interleave
   stall_timeout_excludes_the_wait_for_the_write_lock
-  # One that stands in front in the line has to run first, to cancel the other.
+  # The first task in the queue has to run first, to cancel the other.
   event_of_a_socket_closed_in_its_batch_is_ignored
   dropped_woken_recv_takes_nothing_from_the_other
-  # The task that began to wait first is served first.
+  # The task that waits longest is woken first.
   one_connection_wakes_one_of_a_thousand_accepting_tasks
   early_reader_takes_no_wake_up_from_waiters
   cancelled_woken_tasks_pass_their_wake_up_on
   # A callback has to cancel the task after its first step.
   pending_connect_does_not_read_so_error
-  # The ticker, a task, has to have begun before the loop is held.
+  # The ticker, a task, has to run before the transfer blocks the loop.
   cold_file_without_prefetch_blocks_the_loop
   without_prefetch_the_loop_thread_waits_for_a_slow_server
 )

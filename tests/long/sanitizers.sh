@@ -1,22 +1,21 @@
 #!/usr/bin/env bash
 # Runs the tests under the sanitizers and valgrind:
-#   tests/long/sanitizers.sh [address] [leak] [thread] [valgrind]      all four unless named
+#   tests/long/sanitizers.sh [address] [leak] [thread] [valgrind]      the default is all four
 #
-# Wants a nightly toolchain for the first two (`rustup toolchain add nightly`) and Debian's valgrind. The thread sanitizer
-# sees all that happens only where the standard library is built with it too: from the nightly's own source
-# (`rustup component add rust-src --toolchain nightly`) or, where that is not to be had, from what
-# tests/toolchain.sh unpacks.
+# The first two need a nightly toolchain (`rustup toolchain add nightly`); valgrind is Debian's. The
+# thread sanitizer needs a standard library that is built with it: from the nightly's source
+# (`rustup component add rust-src --toolchain nightly`), or from what tests/toolchain.sh unpacks.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 target=x86_64-unknown-linux-gnu
-# What asks for more memory than there is has an error, as of the system's allocator.
+# An allocation beyond the memory fails, as with the system's allocator.
 export {ASAN,LSAN,TSAN}_OPTIONS=allocator_may_return_null=1
-# A test that takes a second takes a minute here.
+# The sanitizers slow a test down from a second to a minute.
 export SENDLOOP_TEST_SECONDS=3000 RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 [ $# -gt 0 ] || set -- address leak thread valgrind
 
-# The script leaves these binaries out. No loop runs in layers and asyncio_page. The loop of file_server and file_server_index
-# runs in a program that is not built here. Resident memory (memory) is another number here.
+# The script leaves these binaries out. No loop runs in layers and asyncio_page. The file servers run
+# in a program that is not built here. The sanitizers change the resident memory (memory).
 tests=()
 for test in tests/*.rs tests/*/main.rs; do
   test=${test%/main.rs}
@@ -38,7 +37,7 @@ skips=(
   --skip stale_waker_is_harmless_after_a_million_reuses_of_its_slot
 )
 
-run() { # WHAT CARGO... : the tests, in a folder of their own
+run() { # WHAT CARGO... : runs the tests in their own target directory
   local what=$1
   shift
   printf '\n== %s\n' "$what"
@@ -62,7 +61,7 @@ without() { # TEST
   tests=("${kept[@]}")
 }
 
-# Not `fork`: a forked child of a process with threads may start no thread here.
+# Without `fork`: under the thread sanitizer, a forked child of a threaded process cannot start threads.
 with_thread() {
   without fork
   if [ -d "$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library" ]; then
@@ -77,13 +76,14 @@ with_thread() {
   RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=thread run thread cargo test -Zbuild-std
 }
 
-# Where there is to be no descriptor, valgrind accepts the connection nevertheless, and closes it. And it runs one thread at a time, at
-# a thirtieth of the speed: how late a ticker may be, and what CPU time is nearly none, is not for it. For vgdb it would hold a
-# descriptor that it closes in a forked child. It knows neither cachestat nor seccomp, which `page_cache` needs.
+# valgrind accepts and closes a connection even if the process may open no descriptor. It runs one
+# thread at a time at a thirtieth of the speed, so tests of lateness and CPU time fail. For vgdb it
+# would hold a descriptor that it closes in a forked child. It supports neither cachestat nor
+# seccomp, which `page_cache_files` needs.
 with_valgrind() {
   local skips=(
     "${skips[@]}"
-    --skip page_cache::
+    --skip page_cache_files::
     --skip soak::overload::accept_without_descriptors_costs_no_cpu_and_heals
     --skip soak::round::few_descriptors
     --skip waiting_transfer_uses_no_cpu
@@ -95,6 +95,6 @@ with_valgrind() {
 }
 
 failed=()
-# Each in a shell of its own, with its own compiler.
+# Each one runs in a subshell, because it selects its compiler.
 for what; do ("with_$what") || failed+=("$what"); done
 [ ${#failed[@]} -eq 0 ] || { echo "not clean: ${failed[*]}"; exit 1; }

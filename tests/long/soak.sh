@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The soak of tests/soak.rs in its long form: ten minutes with 5,000 clients at a time, by a server with 256 descriptors and by one
-# with 20,000; both at once. SENDLOOP_SOAK_SECONDS and SENDLOOP_SOAK_CLIENTS say otherwise.
+# Runs tests/soak.rs for ten minutes with 5,000 concurrent clients. Two servers run at once, with 256
+# and with 20,000 descriptors. SENDLOOP_SOAK_SECONDS and SENDLOOP_SOAK_CLIENTS change the numbers.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export SENDLOOP_SOAK_SECONDS=${SENDLOOP_SOAK_SECONDS-600} SENDLOOP_SOAK_CLIENTS=${SENDLOOP_SOAK_CLIENTS-5000}
@@ -8,8 +8,8 @@ cargo test --locked --release --quiet --test soak --no-run
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Connections that nobody reads from hold kernel memory, of which there is so much for all of them (net.ipv4.tcp_mem). A network of
-# our own has a network's segments and small buffers, and a queue for all who come.
+# Connections without a reader hold kernel memory, which net.ipv4.tcp_mem limits. The script makes a
+# network namespace with usual segments, small buffers, and a listener queue for all clients.
 narrow='ip link set lo up mtu 1500 && echo 16384 >/proc/sys/net/core/somaxconn && echo 4096 16384 32768 >/proc/sys/net/ipv4/tcp_wmem &&
   echo 4096 16384 32768 >/proc/sys/net/ipv4/tcp_rmem && exec "$@"'
 apart=(unshare --net sh -c "$narrow" sh)

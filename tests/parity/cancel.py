@@ -27,7 +27,7 @@ async def before_its_first_step(loop, say):
 
 
 @scenario
-async def the_turn_in_which_it_ends(loop, say):
+async def in_the_iteration_in_which_it_ends(loop, say):
     task = loop.create_task(guarded(say, asyncio.sleep(1)))
     await turns(2)
     say(task.cancel(), task.done())
@@ -62,7 +62,7 @@ async def while_it_waits_for_a_future(loop, say):
 
 
 @scenario
-async def when_what_it_waits_for_is_there(loop, say):
+async def when_its_data_is_ready(loop, say):
     future = loop.create_future()
     task = loop.create_task(guarded(say, future))
     await turns(1)
@@ -121,7 +121,7 @@ async def twice(loop, say):
 
 
 @scenario
-async def done_callbacks_and_who_awaits_it_are_told(loop, say):
+async def done_callbacks_and_awaiters_are_notified(loop, say):
     task = loop.create_task(guarded(say, asyncio.sleep(1)))
     task.add_done_callback(lambda task: say("callback", task.cancelled()))
 
@@ -164,7 +164,7 @@ async def one_that_awaits_a_task(loop, say):
 
 
 @scenario
-async def one_that_is_in_wait_for(loop, say):
+async def inside_wait_for(loop, say):
     work = guarded(say, asyncio.sleep(1))
     task = loop.create_task(asyncio.wait_for(work, 10))
     await turns(3)

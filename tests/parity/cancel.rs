@@ -10,19 +10,19 @@ use crate::scene::{Named, Scene, joined, mains, outcome};
 
 pub(crate) const ALL: &[&[Named]] = &[mains![
     before_its_first_step,
-    the_turn_in_which_it_ends,
+    in_the_iteration_in_which_it_ends,
     while_it_sleeps,
     while_it_yields,
     while_it_waits_for_a_future,
-    when_what_it_waits_for_is_there,
+    when_its_data_is_ready,
     by_itself_before_it_awaits,
     by_itself_before_it_returns,
     when_it_is_done,
     twice,
-    done_callbacks_and_who_awaits_it_are_told,
+    done_callbacks_and_awaiters_are_notified,
     two_tasks_in_order,
     one_that_awaits_a_task,
-    one_that_is_in_wait_for,
+    inside_wait_for,
 ]];
 
 const LONG: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ async fn before_its_first_step(s: Scene) {
     s.record(format!("{came_to}-{}", task.cancelled()));
 }
 
-async fn the_turn_in_which_it_ends(s: Scene) {
+async fn in_the_iteration_in_which_it_ends(s: Scene) {
     let task = s.guarded(s.sleep(LONG));
     s.run_iterations(2).await;
     let effect = task.cancel();
@@ -68,7 +68,7 @@ async fn while_it_waits_for_a_future(s: Scene) {
     s.record(format!("{came_to}-{}", promise.cancelled()));
 }
 
-async fn when_what_it_waits_for_is_there(s: Scene) {
+async fn when_its_data_is_ready(s: Scene) {
     let (promise, future) = s.create_future();
     let mut task = s.guarded(future);
     s.run_iterations(1).await;
@@ -132,7 +132,7 @@ async fn twice(s: Scene) {
     s.record(task.cancel());
 }
 
-async fn done_callbacks_and_who_awaits_it_are_told(s: Scene) {
+async fn done_callbacks_and_awaiters_are_notified(s: Scene) {
     let task = Rc::new(RefCell::new(s.guarded(s.sleep(LONG))));
     let ended = task.clone();
     let callback = s.with(move |s| s.record(format!("callback-{}", ended.borrow().cancelled())));
@@ -177,7 +177,7 @@ async fn one_that_awaits_a_task(s: Scene) {
     s.run_iterations(2).await;
 }
 
-async fn one_that_is_in_wait_for(s: Scene) {
+async fn inside_wait_for(s: Scene) {
     let mut task = s.task(async |s| {
         let work = async {
             s.record("start");

@@ -47,7 +47,7 @@ async def accepting_waits_for_a_connection(loop, say):
 
 
 @scenario
-async def accepting_what_waits_takes_no_turn(loop, say):
+async def accepting_a_queued_connection_takes_no_iteration(loop, say):
     with listening() as listener, stream() as client:
         await loop.sock_connect(client, listener.getsockname())
         say("connected")
@@ -71,7 +71,7 @@ async def a_cancelled_accept_leaves_the_connection(loop, say):
 
 
 @scenario
-async def connecting_to_nobody(loop, say):
+async def connecting_to_a_closed_port(loop, say):
     listener = listening()
     address = listener.getsockname()
     listener.close()
@@ -94,7 +94,7 @@ async def connecting_again(loop, say):
 
 
 @scenario
-async def connecting_to_oneself(loop, say):
+async def connecting_to_the_own_port(loop, say):
     with stream() as client:
         client.bind(("127.0.0.1", 0))
         await loop.sock_connect(client, client.getsockname())

@@ -10,11 +10,11 @@ use crate::scene::{Named, Scene, joined, mains, outcome};
 
 pub(crate) const ALL: &[&[Named]] = &[mains![
     accepting_waits_for_a_connection,
-    accepting_what_waits_takes_no_turn,
+    accepting_a_queued_connection_takes_no_iteration,
     a_cancelled_accept_leaves_the_connection,
-    connecting_to_nobody,
+    connecting_to_a_closed_port,
     connecting_again,
-    connecting_to_oneself,
+    connecting_to_the_own_port,
     connecting_after_a_refusal,
 ]];
 
@@ -52,7 +52,7 @@ async fn accepting_waits_for_a_connection(s: Scene) {
     s.record(format!("got-{}", String::from_utf8_lossy(&data)));
 }
 
-async fn accepting_what_waits_takes_no_turn(s: Scene) {
+async fn accepting_a_queued_connection_takes_no_iteration(s: Scene) {
     let listener = listening();
     let client = connected(&s, listener.get_ref()).await;
     s.record("connected");
@@ -75,7 +75,7 @@ async fn a_cancelled_accept_leaves_the_connection(s: Scene) {
     s.record("accepted");
 }
 
-async fn connecting_to_nobody(s: Scene) {
+async fn connecting_to_a_closed_port(s: Scene) {
     let listener = listening();
     let address = listener.get_ref().local_addr().expect("bound");
     drop(listener);
@@ -116,7 +116,7 @@ async fn connecting_again(s: Scene) {
     }
 }
 
-async fn connecting_to_oneself(s: Scene) {
+async fn connecting_to_the_own_port(s: Scene) {
     let (client, address) = bound();
     let client = Socket::new(TcpStream::from(client)).expect("non-blocking");
     s.sock_connect(&client, &address).await.expect("connected");

@@ -20,7 +20,7 @@ async def receive(loop, say, sock, most, sender):
 
 
 @scenario
-async def a_datagram_that_is_there_takes_no_turn(loop, say):
+async def receiving_a_ready_datagram_takes_no_iteration(loop, say):
     near, far = datagrams()
     with near, far:
         loop.call_soon(say, "soon")
@@ -50,7 +50,7 @@ async def an_empty_datagram_is_one(loop, say):
 
 
 @scenario
-async def a_datagram_is_cut_and_its_rest_is_gone(loop, say):
+async def a_long_datagram_is_truncated(loop, say):
     near, far = datagrams()
     with near, far:
         for data in (b"abcdef", b"next"):

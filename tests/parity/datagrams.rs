@@ -8,10 +8,10 @@ use sendloop::{Socket, Task};
 use crate::scene::{Named, Scene, joined, mains, outcome};
 
 pub(crate) const ALL: &[&[Named]] = &[mains![
-    a_datagram_that_is_there_takes_no_turn,
+    receiving_a_ready_datagram_takes_no_iteration,
     receiving_a_datagram_waits,
     an_empty_datagram_is_one,
-    a_datagram_is_cut_and_its_rest_is_gone,
+    a_long_datagram_is_truncated,
     a_cancelled_receiver_leaves_the_datagram,
 ]];
 
@@ -47,7 +47,7 @@ fn receiver(s: &Scene, far: &Sock, near: &Sock) -> Task<()> {
     s.task(async move |s| receive(&s, &far, 100, near).await)
 }
 
-async fn a_datagram_that_is_there_takes_no_turn(s: Scene) {
+async fn receiving_a_ready_datagram_takes_no_iteration(s: Scene) {
     let (near, far) = (sock(), sock());
     s.call_soon(s.word("soon"));
     send(&s, &near, "hello", &far).await;
@@ -73,7 +73,7 @@ async fn an_empty_datagram_is_one(s: Scene) {
     }
 }
 
-async fn a_datagram_is_cut_and_its_rest_is_gone(s: Scene) {
+async fn a_long_datagram_is_truncated(s: Scene) {
     let (near, far) = (sock(), sock());
     for data in ["abcdef", "next"] {
         send(&s, &near, data, &far).await;

@@ -14,7 +14,7 @@ def callbacks_run_in_order(loop, say):
 
 
 @scenario
-def what_a_callback_queues_runs_a_turn_later(loop, say):
+def new_callbacks_run_an_iteration_later(loop, say):
     def first():
         say("a")
         loop.call_soon(say, "a-next")
@@ -26,7 +26,7 @@ def what_a_callback_queues_runs_a_turn_later(loop, say):
 
 
 @scenario
-def a_stop_ends_after_its_turn(loop, say):
+def a_stop_ends_after_its_iteration(loop, say):
     loop.call_soon(say, "a")
     loop.call_soon(loop.stop)
     loop.call_soon(say, "b")
@@ -35,7 +35,7 @@ def a_stop_ends_after_its_turn(loop, say):
 
 
 @scenario
-def a_stop_made_before_lets_one_turn_run(loop, say):
+def an_early_stop_allows_one_iteration(loop, say):
     loop.stop()
     loop.call_soon(lambda: (say("a"), loop.call_soon(say, "b")))
     loop.run_forever()
@@ -44,7 +44,7 @@ def a_stop_made_before_lets_one_turn_run(loop, say):
 
 
 @scenario
-def a_stop_made_before_does_not_wait(loop, say):
+def an_early_stop_does_not_wait(loop, say):
     loop.stop()
     loop.stop()
     loop.run_forever()
@@ -56,7 +56,7 @@ def a_stop_made_before_does_not_wait(loop, say):
 
 
 @scenario
-def what_is_queued_runs_when_main_returns(loop, say):
+def queued_callbacks_run_when_main_returns(loop, say):
     async def main():
         loop.call_soon(lambda: (say("a"), loop.call_soon(say, "b")))
         say("main")
@@ -68,7 +68,7 @@ def what_is_queued_runs_when_main_returns(loop, say):
 
 
 @scenario
-def a_task_as_main_lets_fewer_turns_run(loop, say):
+def a_task_as_main_runs_fewer_iterations(loop, say):
     async def work():
         await asyncio.sleep(0)
         loop.call_soon(lambda: (say("a"), loop.call_soon(say, "b")))
@@ -96,7 +96,7 @@ def tasks_go_on_in_the_next_run(loop, say):
 
 
 @scenario
-def stopping_before_main_is_done(loop, say):
+def stop_before_main_is_done(loop, say):
     async def main():
         loop.stop()
         await loop.create_future()
@@ -112,7 +112,7 @@ def stopping_before_main_is_done(loop, say):
 
 
 @scenario
-def a_main_that_was_stopped_goes_on(loop, say):
+def a_stopped_main_continues(loop, say):
     async def main():
         loop.stop()
         await asyncio.sleep(0)
@@ -137,7 +137,7 @@ def an_error_in_a_callback_ends_nothing_else(loop, say):
 
 
 @scenario
-def an_error_of_main_comes_out(loop, say):
+def an_error_of_main_propagates(loop, say):
     async def main():
         loop.call_soon(say, "queued")
         raise ValueError
@@ -169,7 +169,7 @@ def cancelling_a_callback_that_ran(loop, say):
 
 
 @scenario
-def callbacks_and_tasks_stand_in_one_line(loop, say):
+def callbacks_and_tasks_share_one_queue(loop, say):
     async def work(word):
         say(word)
 

@@ -10,20 +10,20 @@ use crate::scene::{Named, Scene, fail, fails, plain, run_until_stopped};
 
 pub(crate) const ALL: &[&[Named]] = &[plain![
     callbacks_run_in_order,
-    what_a_callback_queues_runs_a_turn_later,
-    a_stop_ends_after_its_turn,
-    a_stop_made_before_lets_one_turn_run,
-    a_stop_made_before_does_not_wait,
-    what_is_queued_runs_when_main_returns,
-    a_task_as_main_lets_fewer_turns_run,
+    new_callbacks_run_an_iteration_later,
+    a_stop_ends_after_its_iteration,
+    an_early_stop_allows_one_iteration,
+    an_early_stop_does_not_wait,
+    queued_callbacks_run_when_main_returns,
+    a_task_as_main_runs_fewer_iterations,
     tasks_go_on_in_the_next_run,
-    stopping_before_main_is_done,
-    a_main_that_was_stopped_goes_on,
+    stop_before_main_is_done,
+    a_stopped_main_continues,
     an_error_in_a_callback_ends_nothing_else,
-    an_error_of_main_comes_out,
+    an_error_of_main_propagates,
     a_callback_cancels_the_next,
     cancelling_a_callback_that_ran,
-    callbacks_and_tasks_stand_in_one_line,
+    callbacks_and_tasks_share_one_queue,
     threadsafe_from_the_loops_thread_keeps_the_order,
     threadsafe_from_another_thread,
     stop_from_a_callback_of_another_thread,
@@ -36,7 +36,7 @@ fn callbacks_run_in_order(event_loop: &Loop, s: &Scene) {
     run_until_stopped(event_loop, s);
 }
 
-fn what_a_callback_queues_runs_a_turn_later(event_loop: &Loop, s: &Scene) {
+fn new_callbacks_run_an_iteration_later(event_loop: &Loop, s: &Scene) {
     s.soon(|s| {
         s.record("a");
         s.call_soon(s.word("a-next"));
@@ -46,7 +46,7 @@ fn what_a_callback_queues_runs_a_turn_later(event_loop: &Loop, s: &Scene) {
     run_until_stopped(event_loop, s);
 }
 
-fn a_stop_ends_after_its_turn(event_loop: &Loop, s: &Scene) {
+fn a_stop_ends_after_its_iteration(event_loop: &Loop, s: &Scene) {
     s.call_soon(s.word("a"));
     s.soon(|s| s.stop());
     s.call_soon(s.word("b"));
@@ -60,7 +60,7 @@ fn a_then_b(s: &Scene) {
     s.call_soon(s.word("b"));
 }
 
-fn a_stop_made_before_lets_one_turn_run(event_loop: &Loop, s: &Scene) {
+fn an_early_stop_allows_one_iteration(event_loop: &Loop, s: &Scene) {
     s.stop();
     s.soon(a_then_b);
     event_loop.run_forever();
@@ -68,7 +68,7 @@ fn a_stop_made_before_lets_one_turn_run(event_loop: &Loop, s: &Scene) {
     run_until_stopped(event_loop, s);
 }
 
-fn a_stop_made_before_does_not_wait(event_loop: &Loop, s: &Scene) {
+fn an_early_stop_does_not_wait(event_loop: &Loop, s: &Scene) {
     s.stop();
     s.stop();
     event_loop.run_forever();
@@ -83,7 +83,7 @@ fn a_stop_made_before_does_not_wait(event_loop: &Loop, s: &Scene) {
     s.record("end");
 }
 
-fn what_is_queued_runs_when_main_returns(event_loop: &Loop, s: &Scene) {
+fn queued_callbacks_run_when_main_returns(event_loop: &Loop, s: &Scene) {
     event_loop.run_until_complete(async {
         s.soon(a_then_b);
         s.record("main");
@@ -93,7 +93,7 @@ fn what_is_queued_runs_when_main_returns(event_loop: &Loop, s: &Scene) {
     s.record("end");
 }
 
-fn a_task_as_main_lets_fewer_turns_run(event_loop: &Loop, s: &Scene) {
+fn a_task_as_main_runs_fewer_iterations(event_loop: &Loop, s: &Scene) {
     let task = s.task(async |s| {
         s.run_iterations(1).await;
         s.soon(a_then_b);
@@ -111,7 +111,7 @@ fn tasks_go_on_in_the_next_run(event_loop: &Loop, s: &Scene) {
     s.record("end");
 }
 
-fn stopping_before_main_is_done(event_loop: &Loop, s: &Scene) {
+fn stop_before_main_is_done(event_loop: &Loop, s: &Scene) {
     let main = async {
         s.stop();
         std::future::pending::<()>().await;
@@ -122,7 +122,7 @@ fn stopping_before_main_is_done(event_loop: &Loop, s: &Scene) {
     event_loop.run_until_complete(async { s.record("again") });
 }
 
-fn a_main_that_was_stopped_goes_on(event_loop: &Loop, s: &Scene) {
+fn a_stopped_main_continues(event_loop: &Loop, s: &Scene) {
     let main = async {
         s.stop();
         s.run_iterations(1).await;
@@ -143,7 +143,7 @@ fn an_error_in_a_callback_ends_nothing_else(event_loop: &Loop, s: &Scene) {
     run_until_stopped(event_loop, s);
 }
 
-fn an_error_of_main_comes_out(event_loop: &Loop, s: &Scene) {
+fn an_error_of_main_propagates(event_loop: &Loop, s: &Scene) {
     let main = async {
         s.call_soon(s.word("queued"));
         fail();
@@ -175,7 +175,7 @@ fn cancelling_a_callback_that_ran(event_loop: &Loop, s: &Scene) {
     s.record(handle.cancelled());
 }
 
-fn callbacks_and_tasks_stand_in_one_line(event_loop: &Loop, s: &Scene) {
+fn callbacks_and_tasks_share_one_queue(event_loop: &Loop, s: &Scene) {
     s.call_soon(s.word("a"));
     let one = s.task(async |s| s.record("task1"));
     s.call_soon(s.word("b"));

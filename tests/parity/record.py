@@ -21,7 +21,7 @@ sys.dont_write_bytecode = True
 import pathlib
 
 # Importing a group registers its scenarios; the order is that of the file that is written.
-import order, tasks, waits, cancel, timers, sockets, connections, sendfile, watch, signals, datagrams, events  # noqa: E401, F401
+import order, tasks, waits, cancel, timers, sockets, connections, sendfile, fd_callbacks, signals, datagrams, events  # noqa: E401, F401
 from registry import SCENARIOS, run
 
 TRACES = pathlib.Path(__file__).with_name("traces.txt")

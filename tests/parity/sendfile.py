@@ -35,7 +35,7 @@ async def a_whole_file(loop, say):
 
 
 @scenario
-async def whatever_the_position_is(loop, say):
+async def with_any_file_position(loop, say):
     near, far = pair()
     with near, far, file() as sent:
         sent.seek(5)
@@ -76,7 +76,7 @@ async def a_count_past_the_end(loop, say):
 
 
 @scenario
-async def a_count_of_nothing(loop, say):
+async def a_count_of_zero(loop, say):
     near, far = pair()
     with near, far, file() as sent:
         await send(loop, say, near, sent, count=0)
@@ -107,7 +107,7 @@ async def to_a_datagram_socket(loop, say):
 
 
 @scenario
-async def to_nobody(loop, say):
+async def to_a_closed_peer(loop, say):
     near, far = pair()
     far.close()
     with near, file() as sent:

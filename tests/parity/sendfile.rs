@@ -13,16 +13,16 @@ use crate::util::position;
 
 pub(crate) const ALL: &[&[Named]] = &[mains![
     a_whole_file,
-    whatever_the_position_is,
+    with_any_file_position,
     from_an_offset,
     an_offset_and_a_count,
     twice_in_a_row,
     a_count_past_the_end,
-    a_count_of_nothing,
+    a_count_of_zero,
     an_offset_past_the_end,
     an_empty_file,
     to_a_datagram_socket,
-    to_nobody,
+    to_a_closed_peer,
     more_than_fits,
     cancelled_midway,
 ]];
@@ -70,7 +70,7 @@ async fn a_whole_file(s: Scene) {
     received(&s, &far, &content()).await;
 }
 
-async fn whatever_the_position_is(s: Scene) {
+async fn with_any_file_position(s: Scene) {
     let ((near, far), sent) = (pair(), file(&content()));
     seek(&sent, 5);
     send(&s, s.sock_sendfile(&near, &sent), &sent).await;
@@ -104,7 +104,7 @@ async fn a_count_past_the_end(s: Scene) {
     send(&s, transfer, &sent).await;
 }
 
-async fn a_count_of_nothing(s: Scene) {
+async fn a_count_of_zero(s: Scene) {
     let ((near, _far), sent) = (pair(), file(&content()));
     send(&s, s.sock_sendfile(&near, &sent).count(0), &sent).await;
 }
@@ -128,7 +128,7 @@ async fn to_a_datagram_socket(s: Scene) {
     send(&s, s.sock_sendfile(&near, &sent), &sent).await;
 }
 
-async fn to_nobody(s: Scene) {
+async fn to_a_closed_peer(s: Scene) {
     let ((near, far), sent) = (pair(), file(&content()));
     drop(far);
     send(&s, s.sock_sendfile(&near, &sent), &sent).await;

@@ -83,7 +83,7 @@ async def a_signal_is_ignored_if_its_handler_is_removed_before_its_delivery(loop
 
 
 @scenario
-async def a_signal_goes_to_the_handler_that_is_there_at_its_delivery(loop, say):
+async def a_signal_goes_to_the_handler_at_its_delivery(loop, say):
     times = []
     loop.add_signal_handler(signal.SIGUSR1, heard(say, "removed", times))
     signal.raise_signal(signal.SIGUSR1)

@@ -13,7 +13,7 @@ pub(crate) const ALL: &[&[Named]] = &[mains![
     a_signal_ends_a_wait,
     signals_run_in_the_order_in_which_they_arrive,
     a_signal_is_ignored_if_its_handler_is_removed_before_its_delivery,
-    a_signal_goes_to_the_handler_that_is_there_at_its_delivery,
+    a_signal_goes_to_the_handler_at_its_delivery,
     a_queued_call_runs_after_its_handler_is_removed,
 ]];
 
@@ -131,7 +131,7 @@ async fn a_signal_is_ignored_if_its_handler_is_removed_before_its_delivery(s: Sc
     s.remove_signal_handler(libc::SIGUSR2);
 }
 
-async fn a_signal_goes_to_the_handler_that_is_there_at_its_delivery(s: Scene) {
+async fn a_signal_goes_to_the_handler_at_its_delivery(s: Scene) {
     let times = Rc::default();
     add_recording_handler(&s, libc::SIGUSR1, "removed", &times);
     raise(libc::SIGUSR1);

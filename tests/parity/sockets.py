@@ -15,7 +15,7 @@ async def receive(loop, say, sock, most=100):
 
 
 @scenario
-async def receiving_what_is_there_takes_no_turn(loop, say):
+async def receiving_ready_data_takes_no_iteration(loop, say):
     near, far = pair()
     with near, far:
         near.send(b"x")
@@ -36,7 +36,7 @@ async def receiving_waits(loop, say):
 
 
 @scenario
-async def the_turn_in_which_a_receiver_resumes(loop, say):
+async def the_iteration_in_which_a_receiver_resumes(loop, say):
     near, far = pair()
     with near, far:
         task = loop.create_task(receive(loop, say, far))
@@ -70,7 +70,7 @@ async def the_end_wakes_a_receiver(loop, say):
 
 
 @scenario
-async def sending_what_fits_takes_no_turn(loop, say):
+async def sending_what_fits_takes_no_iteration(loop, say):
     near, far = pair()
     with near, far:
         loop.call_soon(say, "soon")
@@ -96,7 +96,7 @@ async def sending_waits_for_room(loop, say):
 
 
 @scenario
-async def sending_to_nobody(loop, say):
+async def sending_to_a_closed_peer(loop, say):
     near, far = pair()
     with near:
         far.close()
@@ -107,7 +107,7 @@ async def sending_to_nobody(loop, say):
 
 
 @scenario
-async def sending_nothing_to_nobody(loop, say):
+async def sending_nothing_to_a_closed_peer(loop, say):
     near, far = pair()
     with near:
         await loop.sock_sendall(near, b"")
@@ -150,7 +150,7 @@ async def two_tasks_alternate(loop, say):
 
 
 @scenario
-async def writers_in_the_order_in_which_they_began(loop, say):
+async def writers_run_in_the_order_of_their_start(loop, say):
     near, far = pair()
     with near, far:
         tasks = [loop.create_task(loop.sock_sendall(near, data)) for data in (b"ab", b"cd", b"ef")]
@@ -186,7 +186,7 @@ async def a_cancelled_receiver_leaves_the_data(loop, say):
 
 
 @scenario
-async def a_receiver_cancelled_when_the_data_has_come(loop, say):
+async def a_receiver_cancelled_when_data_arrived(loop, say):
     near, far = pair()
     with near, far:
         task = loop.create_task(receive(loop, say, far))
@@ -198,7 +198,7 @@ async def a_receiver_cancelled_when_the_data_has_come(loop, say):
 
 
 @scenario
-async def a_receiver_cancelled_two_turns_after_the_data_has_come(loop, say):
+async def a_receiver_cancelled_two_iterations_after_data_arrived(loop, say):
     near, far = pair()
     with near, far:
         task = loop.create_task(receive(loop, say, far))

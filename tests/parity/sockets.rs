@@ -10,22 +10,22 @@ use sendloop::{Socket, Task};
 use crate::scene::{Named, Scene, joined, mains, outcome};
 
 pub(crate) const ALL: &[&[Named]] = &[mains![
-    receiving_what_is_there_takes_no_turn,
+    receiving_ready_data_takes_no_iteration,
     receiving_waits,
-    the_turn_in_which_a_receiver_resumes,
+    the_iteration_in_which_a_receiver_resumes,
     receiving_in_parts_then_the_end,
     the_end_wakes_a_receiver,
-    sending_what_fits_takes_no_turn,
+    sending_what_fits_takes_no_iteration,
     sending_waits_for_room,
-    sending_to_nobody,
-    sending_nothing_to_nobody,
+    sending_to_a_closed_peer,
+    sending_nothing_to_a_closed_peer,
     receiving_nothing_does_not_wait,
     two_tasks_alternate,
-    writers_in_the_order_in_which_they_began,
+    writers_run_in_the_order_of_their_start,
     two_receivers_of_one_socket,
     a_cancelled_receiver_leaves_the_data,
-    a_receiver_cancelled_when_the_data_has_come,
-    a_receiver_cancelled_two_turns_after_the_data_has_come,
+    a_receiver_cancelled_when_data_arrived,
+    a_receiver_cancelled_two_iterations_after_data_arrived,
 ]];
 
 const BIG: usize = 1 << 20;
@@ -65,7 +65,7 @@ fn writer(s: &Scene, sock: &Sock, data: Vec<u8>) -> Task<()> {
     s.task(async move |s| s.sock_sendall(&sock, &data).await.expect("no error"))
 }
 
-async fn receiving_what_is_there_takes_no_turn(s: Scene) {
+async fn receiving_ready_data_takes_no_iteration(s: Scene) {
     let (near, far) = pair();
     send(&near, b"x");
     s.call_soon(s.word("soon"));
@@ -82,7 +82,7 @@ async fn receiving_waits(s: Scene) {
     joined(task).await;
 }
 
-async fn the_turn_in_which_a_receiver_resumes(s: Scene) {
+async fn the_iteration_in_which_a_receiver_resumes(s: Scene) {
     let (near, far) = pair();
     let task = receiver(&s, &far);
     s.run_iterations(2).await;
@@ -112,7 +112,7 @@ async fn the_end_wakes_a_receiver(s: Scene) {
     joined(task).await;
 }
 
-async fn sending_what_fits_takes_no_turn(s: Scene) {
+async fn sending_what_fits_takes_no_iteration(s: Scene) {
     let (near, far) = pair();
     s.call_soon(s.word("soon"));
     s.sock_sendall(&near, b"x").await.expect("no error");
@@ -135,7 +135,7 @@ async fn sending_waits_for_room(s: Scene) {
     s.record(format!("sent-{}", total == BIG));
 }
 
-async fn sending_to_nobody(s: Scene) {
+async fn sending_to_a_closed_peer(s: Scene) {
     let (near, far) = pair();
     drop(far);
     let error = s.sock_sendall(&near, b"x").await.expect_err("nobody");
@@ -144,7 +144,7 @@ async fn sending_to_nobody(s: Scene) {
     }
 }
 
-async fn sending_nothing_to_nobody(s: Scene) {
+async fn sending_nothing_to_a_closed_peer(s: Scene) {
     let (near, far) = pair();
     s.sock_sendall(&near, b"").await.expect("a peer");
     s.record("sent");
@@ -189,7 +189,7 @@ async fn two_tasks_alternate(s: Scene) {
     }
 }
 
-async fn writers_in_the_order_in_which_they_began(s: Scene) {
+async fn writers_run_in_the_order_of_their_start(s: Scene) {
     let (near, far) = pair();
     for task in ["ab", "cd", "ef"].map(|data| writer(&s, &near, data.into())) {
         joined(task).await;
@@ -225,7 +225,7 @@ async fn a_cancelled_receiver_leaves_the_data(s: Scene) {
     receive(&s, &far).await;
 }
 
-async fn a_receiver_cancelled_when_the_data_has_come(s: Scene) {
+async fn a_receiver_cancelled_when_data_arrived(s: Scene) {
     let (near, far) = pair();
     let mut task = receiver(&s, &far);
     s.run_iterations(2).await;
@@ -235,7 +235,7 @@ async fn a_receiver_cancelled_when_the_data_has_come(s: Scene) {
     receive(&s, &far).await;
 }
 
-async fn a_receiver_cancelled_two_turns_after_the_data_has_come(s: Scene) {
+async fn a_receiver_cancelled_two_iterations_after_data_arrived(s: Scene) {
     let (near, far) = pair();
     let mut task = receiver(&s, &far);
     s.run_iterations(2).await;

@@ -12,7 +12,7 @@ async def counting(say, word, times):
 
 
 @scenario
-async def a_new_task_starts_a_turn_later(loop, say):
+async def a_new_task_starts_an_iteration_later(loop, say):
     task = loop.create_task(counting(say, "task", 1))
     loop.call_soon(say, "soon")
     say("made")
@@ -20,7 +20,7 @@ async def a_new_task_starts_a_turn_later(loop, say):
 
 
 @scenario
-async def two_tasks_take_turns(loop, say):
+async def two_tasks_alternate(loop, say):
     tasks = [loop.create_task(counting(say, word, 3)) for word in "ab"]
     for task in tasks:
         await task
@@ -66,7 +66,7 @@ async def a_task_awaits_a_task(loop, say):
 
 
 @scenario
-async def awaiting_a_done_task_takes_no_turn(loop, say):
+async def awaiting_a_done_task_takes_no_iteration(loop, say):
     task = loop.create_task(counting(say, "task", 1))
     await turns(3)
     loop.call_soon(say, "soon")
@@ -132,7 +132,7 @@ async def an_error_in_a_done_callback(loop, say):
 
 
 @scenario
-async def an_error_in_a_task_reaches_who_awaits_it(loop, say):
+async def an_error_in_a_task_reaches_its_awaiter(loop, say):
     async def bad():
         say("bad")
         raise ValueError

@@ -3,30 +3,30 @@
 use crate::scene::{Named, Scene, fail, joined, mains};
 
 pub(crate) const ALL: &[&[Named]] = &[mains![
-    a_new_task_starts_a_turn_later,
-    two_tasks_take_turns,
+    a_new_task_starts_an_iteration_later,
+    two_tasks_alternate,
     three_tasks_of_different_length,
     a_task_makes_tasks,
     a_task_awaits_a_task,
-    awaiting_a_done_task_takes_no_turn,
+    awaiting_a_done_task_takes_no_iteration,
     done_callbacks_run_in_order,
     a_waiter_before_a_done_callback,
     a_done_callback_added_after_the_end,
     a_done_callback_has_an_argument,
     an_error_in_a_done_callback,
-    an_error_in_a_task_reaches_who_awaits_it,
+    an_error_in_a_task_reaches_its_awaiter,
     an_error_in_a_task_ends_no_other,
     done_and_cancelled,
 ]];
 
-async fn a_new_task_starts_a_turn_later(s: Scene) {
+async fn a_new_task_starts_an_iteration_later(s: Scene) {
     let task = s.counting("task", 1);
     s.call_soon(s.word("soon"));
     s.record("made");
     joined(task).await;
 }
 
-async fn two_tasks_take_turns(s: Scene) {
+async fn two_tasks_alternate(s: Scene) {
     for task in ["a", "b"].map(|word| s.counting(word, 3)) {
         joined(task).await;
     }
@@ -69,7 +69,7 @@ async fn a_task_awaits_a_task(s: Scene) {
     joined(ticks).await;
 }
 
-async fn awaiting_a_done_task_takes_no_turn(s: Scene) {
+async fn awaiting_a_done_task_takes_no_iteration(s: Scene) {
     let task = s.counting("task", 1);
     s.run_iterations(3).await;
     s.call_soon(s.word("soon"));
@@ -137,7 +137,7 @@ async fn an_error_in_a_done_callback(s: Scene) {
     s.record("end");
 }
 
-async fn an_error_in_a_task_reaches_who_awaits_it(s: Scene) {
+async fn an_error_in_a_task_reaches_its_awaiter(s: Scene) {
     let mut task = s.task(async |s| {
         s.record("bad");
         fail();

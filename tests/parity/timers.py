@@ -44,7 +44,7 @@ def a_cancelled_timer(loop, say):
 
 
 @scenario
-def a_timer_cancels_one_of_its_turn(loop, say):
+def a_timer_cancels_one_of_its_iteration(loop, say):
     when = loop.time() + 0.005
     handles = []
     loop.call_at(when, lambda: (say("a"), handles[0].cancel()))
@@ -54,7 +54,7 @@ def a_timer_cancels_one_of_its_turn(loop, say):
 
 
 @scenario
-def no_delay_is_behind_what_is_queued(loop, say):
+def a_zero_delay_follows_queued_callbacks(loop, say):
     loop.call_later(0, say, "timer")
     loop.call_soon(lambda: (say("soon"), loop.call_soon(lambda: (say("next"), loop.stop()))))
     loop.run_forever()
@@ -68,7 +68,7 @@ def a_deadline_in_the_past(loop, say):
 
 
 @scenario
-def late_timers_run_in_one_turn(loop, say):
+def late_timers_run_in_one_iteration(loop, say):
     def second():
         say("second")
         loop.call_soon(lambda: (say("second", "next"), loop.stop()))
@@ -121,7 +121,7 @@ async def sleepers_wake_by_deadline(loop, say):
 
 
 @scenario
-async def a_sleeper_wakes_a_turn_after_its_timer(loop, say):
+async def a_sleeper_wakes_an_iteration_after_its_timer(loop, say):
     async def sleeper():
         await asyncio.sleep(0.005)
         say("awake")

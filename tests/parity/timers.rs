@@ -15,16 +15,16 @@ pub(crate) const ALL: &[&[Named]] = &[
         three_equal_deadlines,
         six_equal_deadlines,
         a_cancelled_timer,
-        a_timer_cancels_one_of_its_turn,
-        no_delay_is_behind_what_is_queued,
+        a_timer_cancels_one_of_its_iteration,
+        a_zero_delay_follows_queued_callbacks,
         a_deadline_in_the_past,
-        late_timers_run_in_one_turn,
+        late_timers_run_in_one_iteration,
         a_timer_sets_a_timer,
         a_timer_stops_the_loop,
     ],
     mains![
         sleepers_wake_by_deadline,
-        a_sleeper_wakes_a_turn_after_its_timer,
+        a_sleeper_wakes_an_iteration_after_its_timer,
         sleep_counts_from_the_first_await,
     ],
 ];
@@ -72,7 +72,7 @@ fn a_cancelled_timer(event_loop: &Loop, s: &Scene) {
     event_loop.run_forever();
 }
 
-fn a_timer_cancels_one_of_its_turn(event_loop: &Loop, s: &Scene) {
+fn a_timer_cancels_one_of_its_iteration(event_loop: &Loop, s: &Scene) {
     let when = s.time() + millis(5);
     let other: Rc<RefCell<Option<TimerHandle>>> = Rc::default();
     let (to_cancel, cancelled) = (other.clone(), other.clone());
@@ -91,7 +91,7 @@ fn a_timer_cancels_one_of_its_turn(event_loop: &Loop, s: &Scene) {
     event_loop.run_forever();
 }
 
-fn no_delay_is_behind_what_is_queued(event_loop: &Loop, s: &Scene) {
+fn a_zero_delay_follows_queued_callbacks(event_loop: &Loop, s: &Scene) {
     s.call_later(Duration::ZERO, s.word("timer"));
     s.soon(|s| {
         s.record("soon");
@@ -110,7 +110,7 @@ fn a_deadline_in_the_past(event_loop: &Loop, s: &Scene) {
     event_loop.run_forever();
 }
 
-fn late_timers_run_in_one_turn(event_loop: &Loop, s: &Scene) {
+fn late_timers_run_in_one_iteration(event_loop: &Loop, s: &Scene) {
     s.soon(|s| {
         let start = s.time();
         let second = s.with(|s| {
@@ -165,7 +165,7 @@ async fn sleepers_wake_by_deadline(s: Scene) {
     }
 }
 
-async fn a_sleeper_wakes_a_turn_after_its_timer(s: Scene) {
+async fn a_sleeper_wakes_an_iteration_after_its_timer(s: Scene) {
     let task = s.task(async |s| {
         s.sleep(millis(5)).await;
         s.record("awake");

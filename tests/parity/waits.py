@@ -45,7 +45,7 @@ async def a_future_that_is_cancelled(loop, say):
 
 
 @scenario
-async def wait_for_what_is_done_in_time(loop, say):
+async def wait_for_ends_in_time(loop, say):
     async def work():
         await asyncio.sleep(0.005)
         say("work")
@@ -55,7 +55,7 @@ async def wait_for_what_is_done_in_time(loop, say):
 
 
 @scenario
-async def wait_for_what_takes_too_long(loop, say):
+async def wait_for_times_out(loop, say):
     async def work():
         try:
             say("work")
@@ -70,14 +70,14 @@ async def wait_for_what_takes_too_long(loop, say):
 
 
 @scenario
-async def wait_for_no_time_what_is_done(loop, say):
+async def zero_timeout_of_a_done_future(loop, say):
     future = loop.create_future()
     future.set_result("value")
     say(await asyncio.wait_for(future, 0))
 
 
 @scenario
-async def wait_for_no_time_what_is_not_done(loop, say):
+async def zero_timeout_of_a_pending_future(loop, say):
     future = loop.create_future()
     try:
         await asyncio.wait_for(future, 0)
@@ -86,7 +86,7 @@ async def wait_for_no_time_what_is_not_done(loop, say):
 
 
 @scenario
-async def wait_for_no_time_what_would_be_done_at_once(loop, say):
+async def zero_timeout_of_a_ready_coroutine(loop, say):
     async def work():
         say("work")
 
@@ -98,7 +98,7 @@ async def wait_for_no_time_what_would_be_done_at_once(loop, say):
 
 
 @scenario
-async def wait_for_a_task_that_takes_too_long(loop, say):
+async def wait_for_times_out_on_a_task(loop, say):
     future = loop.create_future()
 
     async def work():

@@ -11,12 +11,12 @@ pub(crate) const ALL: &[&[Named]] = &[mains![
     a_future_set_while_it_is_awaited,
     a_future_set_by_a_timer,
     a_future_that_is_cancelled,
-    wait_for_what_is_done_in_time,
-    wait_for_what_takes_too_long,
-    wait_for_no_time_what_is_done,
-    wait_for_no_time_what_is_not_done,
-    wait_for_no_time_what_would_be_done_at_once,
-    wait_for_a_task_that_takes_too_long,
+    wait_for_ends_in_time,
+    wait_for_times_out,
+    zero_timeout_of_a_done_future,
+    zero_timeout_of_a_pending_future,
+    zero_timeout_of_a_ready_coroutine,
+    wait_for_times_out_on_a_task,
 ]];
 
 async fn a_future_set_before_it_is_awaited(s: Scene) {
@@ -60,7 +60,7 @@ async fn a_future_that_is_cancelled(s: Scene) {
     s.record(error);
 }
 
-async fn wait_for_what_is_done_in_time(s: Scene) {
+async fn wait_for_ends_in_time(s: Scene) {
     let work = async {
         s.sleep(millis(5)).await;
         s.record("work");
@@ -70,7 +70,7 @@ async fn wait_for_what_is_done_in_time(s: Scene) {
     s.record(result.expect("in time"));
 }
 
-async fn wait_for_what_takes_too_long(s: Scene) {
+async fn wait_for_times_out(s: Scene) {
     let work = async {
         s.record("work");
         let _cleanup = s.record_on_drop("cleanup");
@@ -81,21 +81,21 @@ async fn wait_for_what_takes_too_long(s: Scene) {
     }
 }
 
-async fn wait_for_no_time_what_is_done(s: Scene) {
+async fn zero_timeout_of_a_done_future(s: Scene) {
     let (promise, future) = s.create_future();
     promise.set_result("value").expect("awaited");
     let result = s.wait_for(future, Duration::ZERO).await;
     s.record(result.expect("in time").expect("set"));
 }
 
-async fn wait_for_no_time_what_is_not_done(s: Scene) {
+async fn zero_timeout_of_a_pending_future(s: Scene) {
     let (promise, future) = s.create_future::<()>();
     if let Err(TimeoutError) = s.wait_for(future, Duration::ZERO).await {
         s.record(format!("timeout-{}", promise.cancelled()));
     }
 }
 
-async fn wait_for_no_time_what_would_be_done_at_once(s: Scene) {
+async fn zero_timeout_of_a_ready_coroutine(s: Scene) {
     let work = async { s.record("work") };
     match s.wait_for(work, Duration::ZERO).await {
         Ok(()) => s.record("done"),
@@ -103,7 +103,7 @@ async fn wait_for_no_time_what_would_be_done_at_once(s: Scene) {
     }
 }
 
-async fn wait_for_a_task_that_takes_too_long(s: Scene) {
+async fn wait_for_times_out_on_a_task(s: Scene) {
     let (promise, future) = s.create_future();
     let task = s.task(async |s| {
         future.await.expect("set");

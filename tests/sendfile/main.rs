@@ -21,7 +21,7 @@ mod limits;
 #[cfg(target_os = "linux")]
 mod midway;
 #[cfg(target_os = "linux")]
-mod page_cache;
+mod page_cache_files;
 mod position;
 #[cfg(target_os = "linux")]
 mod prefetch;

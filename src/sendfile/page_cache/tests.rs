@@ -1,4 +1,4 @@
-//! Tests without a socket. `tests/sendfile/page_cache.rs` has the others.
+//! Tests without a socket. `tests/sendfile/page_cache_files.rs` has the others.
 
 use super::*;
 

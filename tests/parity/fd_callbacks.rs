@@ -10,18 +10,18 @@ use sendloop::Socket;
 use crate::scene::{Named, Scene, fail, mains, millis};
 
 pub(crate) const ALL: &[&[Named]] = &[mains![
-    a_reader_is_called_each_turn,
+    a_reader_is_called_each_iteration,
     a_reader_that_reads_is_called_once_for_each_send,
     a_reader_is_called_at_the_end,
     a_second_reader_replaces_the_first,
     a_reader_replaces_itself,
     a_reader_removes_itself,
-    a_reader_removed_in_the_turn_in_which_it_is_due,
-    removing_says_whether_there_was_one,
-    a_writer_is_called_each_turn,
+    a_due_reader_is_removed,
+    removing_returns_whether_there_was_one,
+    a_writer_is_called_each_iteration,
     a_writer_is_called_when_there_is_room_again,
-    a_reader_comes_before_a_writer_of_the_same_socket,
-    a_reader_comes_before_a_timer_of_its_turn,
+    a_reader_precedes_the_writer_of_its_socket,
+    a_reader_precedes_a_timer_of_its_iteration,
     an_error_in_a_reader_does_not_remove_it,
     a_reader_sets_a_future,
 ]];
@@ -63,7 +63,7 @@ fn once(s: &Scene, sock: &Sock, word: &'static str) -> impl FnMut() + 'static {
     }
 }
 
-async fn a_reader_is_called_each_turn(s: Scene) {
+async fn a_reader_is_called_each_iteration(s: Scene) {
     let (near, far) = pair();
     add_reader(&s, &far, s.word("ready"));
     send(&near, b"x");
@@ -133,7 +133,7 @@ async fn a_reader_removes_itself(s: Scene) {
     s.record("end");
 }
 
-async fn a_reader_removed_in_the_turn_in_which_it_is_due(s: Scene) {
+async fn a_due_reader_is_removed(s: Scene) {
     let (near, far) = pair();
     add_reader(&s, &far, s.word("never"));
     send(&near, b"x");
@@ -141,7 +141,7 @@ async fn a_reader_removed_in_the_turn_in_which_it_is_due(s: Scene) {
     s.run_iterations(3).await;
 }
 
-async fn removing_says_whether_there_was_one(s: Scene) {
+async fn removing_returns_whether_there_was_one(s: Scene) {
     let (_near, far) = pair();
     let reader = || s.remove_reader(&*far);
     let writer = || s.remove_writer(&*far);
@@ -153,7 +153,7 @@ async fn removing_says_whether_there_was_one(s: Scene) {
     s.run_iterations(2).await;
 }
 
-async fn a_writer_is_called_each_turn(s: Scene) {
+async fn a_writer_is_called_each_iteration(s: Scene) {
     let (near, _far) = pair();
     add_writer(&s, &near, s.word("room"));
     for number in 0..3 {
@@ -191,7 +191,7 @@ async fn a_writer_is_called_when_there_is_room_again(s: Scene) {
     s.run_iterations(3).await;
 }
 
-async fn a_reader_comes_before_a_writer_of_the_same_socket(s: Scene) {
+async fn a_reader_precedes_the_writer_of_its_socket(s: Scene) {
     let (near, far) = pair();
     send(&far, b"x");
     let (inside, sock) = (s.clone(), near.clone());
@@ -204,7 +204,7 @@ async fn a_reader_comes_before_a_writer_of_the_same_socket(s: Scene) {
     s.run_iterations(3).await;
 }
 
-async fn a_reader_comes_before_a_timer_of_its_turn(s: Scene) {
+async fn a_reader_precedes_a_timer_of_its_iteration(s: Scene) {
     let (near, far) = pair();
     add_reader(&s, &far, once(&s, &far, "reader"));
     s.call_later(millis(5), s.word("timer"));

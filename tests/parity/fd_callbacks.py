@@ -6,7 +6,7 @@ from registry import pair, scenario, turns
 
 
 @scenario
-async def a_reader_is_called_each_turn(loop, say):
+async def a_reader_is_called_each_iteration(loop, say):
     def ready():
         say("ready")
 
@@ -81,7 +81,7 @@ async def a_reader_removes_itself(loop, say):
 
 
 @scenario
-async def a_reader_removed_in_the_turn_in_which_it_is_due(loop, say):
+async def a_due_reader_is_removed(loop, say):
     near, far = pair()
     with near, far:
         loop.add_reader(far, say, "never")
@@ -91,7 +91,7 @@ async def a_reader_removed_in_the_turn_in_which_it_is_due(loop, say):
 
 
 @scenario
-async def removing_says_whether_there_was_one(loop, say):
+async def removing_returns_whether_there_was_one(loop, say):
     near, far = pair()
     with near, far:
         say(loop.remove_reader(far), loop.remove_writer(far))
@@ -103,7 +103,7 @@ async def removing_says_whether_there_was_one(loop, say):
 
 
 @scenario
-async def a_writer_is_called_each_turn(loop, say):
+async def a_writer_is_called_each_iteration(loop, say):
     near, far = pair()
     with near, far:
         loop.add_writer(near, say, "room")
@@ -135,7 +135,7 @@ async def a_writer_is_called_when_there_is_room_again(loop, say):
 
 
 @scenario
-async def a_reader_comes_before_a_writer_of_the_same_socket(loop, say):
+async def a_reader_precedes_the_writer_of_its_socket(loop, say):
     near, far = pair()
     with near, far:
         far.send(b"x")
@@ -145,7 +145,7 @@ async def a_reader_comes_before_a_writer_of_the_same_socket(loop, say):
 
 
 @scenario
-async def a_reader_comes_before_a_timer_of_its_turn(loop, say):
+async def a_reader_precedes_a_timer_of_its_iteration(loop, say):
     near, far = pair()
     with near, far:
         loop.add_reader(far, lambda: (say("reader"), loop.remove_reader(far)))
