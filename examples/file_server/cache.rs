@@ -1,0 +1,261 @@
+//! A cache of open files that is never stale.
+//!
+//! The promise: an answer is no older than a change whose system call returned before the request
+//! was sent. The cache keeps it in these steps:
+//!
+//! 1. A search finds a file, and lists each path that it looked up, also those that were missing.
+//! 2. [`Watches`] watches each step of these paths.
+//! 3. A second search finds the file again. A small one is read.
+//! 4. If no watch has an event, and both searches looked up the same paths, the file is kept.
+//! 5. After a request was received, one poll(2) asks for events. A file is used only if every fact
+//!    that led to it still holds.
+//!
+//! A file is not kept if a part of its way cannot be watched. Some writes cause no event in time: asynchronous ones, and
+//! those beneath an overlay. So a file is used for at most a second before its times and its size
+//! are compared again. Stores to a shared mapping show only there too.
+//!
+//! The cache is bounded in files, each of which has a descriptor, and in bytes. A full cache takes
+//! no more files, and closes those without a request within seconds.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::mem;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sendloop::LoopHandle;
+
+use crate::beneath::Wait;
+use crate::encoding::Acceptable;
+use crate::find::{self, Found, Opened, Wanted};
+use crate::root::Root;
+use crate::rules::Rules;
+use crate::small;
+use crate::watches::{Fact, Watches};
+
+/// The most files of a loop, and the most bytes of small files.
+const MAX_FILES: usize = 16 << 10;
+const MAX_BYTES: usize = 64 << 20;
+
+/// The time after which a file without a request is closed.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// The interval at which files that changed or are idle are closed, and how old a comparison of a
+/// file's times may be.
+const SWEEP: Duration = Duration::from_secs(1);
+
+pub(crate) struct Cache {
+    event_loop: LoopHandle,
+    max_files: usize,
+    /// `None` if there is no cache.
+    kept: RefCell<Option<Kept>>,
+    is_sweeping: Cell<bool>,
+}
+
+struct Kept {
+    watches: Watches,
+    /// By the path of the target.
+    files: HashMap<OsString, Vec<Entry>>,
+    count: usize,
+    bytes: usize,
+}
+
+struct Entry {
+    acceptable: Acceptable,
+    opened: Arc<Opened>,
+    facts: Vec<Rc<Fact>>,
+    used: Instant,
+    compared: Instant,
+}
+
+impl Entry {
+    fn holds(&self) -> bool {
+        self.facts.iter().all(|fact| fact.holds())
+    }
+
+    fn bytes(&self) -> usize {
+        self.opened.content.get().map_or(0, |content| content.len())
+    }
+
+    /// Compares the file's size and times with those that were found.
+    fn is_unchanged(&self) -> bool {
+        let known = &self.opened.metadata;
+        self.opened.file.metadata().is_ok_and(|now| {
+            let changed = (now.ctime(), now.ctime_nsec());
+            let modified = (now.mtime(), now.mtime_nsec());
+            now.len() == known.len()
+                && changed == (known.ctime(), known.ctime_nsec())
+                && modified == (known.mtime(), known.mtime_nsec())
+        })
+    }
+}
+
+impl Cache {
+    /// A cache of at most so many files. With 0 there is none.
+    pub(crate) fn new(event_loop: LoopHandle, max_files: usize) -> Rc<Cache> {
+        let watches = (max_files > 0).then(Watches::new).flatten();
+        Rc::new(Cache {
+            event_loop,
+            max_files: max_files.min(MAX_FILES),
+            kept: RefCell::new(watches.map(|watches| Kept {
+                watches,
+                files: HashMap::new(),
+                count: 0,
+                bytes: 0,
+            })),
+            is_sweeping: Cell::new(false),
+        })
+    }
+
+    /// Returns what a search would find now, if it is kept. The request must have been received.
+    pub(crate) fn get(&self, wanted: &Wanted) -> Option<Arc<Opened>> {
+        let mut kept = self.kept.borrow_mut();
+        let kept = kept.as_mut().filter(|kept| kept.count > 0)?;
+        let entries = kept.files.get_mut(wanted.target.path.as_os_str())?;
+        let is_wanted = |entry: &&mut Entry| entry.acceptable == wanted.acceptable;
+        let entry = entries.iter_mut().find(is_wanted)?;
+        kept.watches.refresh();
+        let now = self.event_loop.time();
+        if entry.holds() && now.duration_since(entry.compared) >= SWEEP && entry.is_unchanged() {
+            entry.compared = now;
+        }
+        if !entry.holds() || now.duration_since(entry.compared) >= SWEEP {
+            // The search that follows finds it anew.
+            entry.used = now.checked_sub(IDLE)?;
+            return None;
+        }
+        entry.used = now;
+        Some(entry.opened.clone())
+    }
+
+    /// Watches all paths that a search looked up, searches again, and keeps the file.
+    pub(crate) fn keep(
+        self: &Rc<Cache>,
+        root: &Root,
+        rules: &Arc<Rules>,
+        wanted: Wanted,
+        seen: &[PathBuf],
+    ) -> Option<Found> {
+        let mut kept = self.kept.borrow_mut();
+        let kept = kept.as_mut()?;
+        if kept.count >= self.max_files || kept.bytes >= MAX_BYTES {
+            return None;
+        }
+        // Earlier events are about earlier facts.
+        kept.watches.refresh();
+        let mut facts = Vec::new();
+        let mut paths = seen.iter().map(|path| root.path().join(path));
+        let is_watched = paths.all(|path| kept.watches.watch(&path, &mut facts).is_ok());
+        let opened = is_watched
+            .then(|| again(root, rules, &wanted, seen))
+            .flatten();
+        kept.watches.refresh();
+        let opened = opened.filter(|_| facts.iter().all(|fact| fact.holds()));
+        let Some(opened) = opened else {
+            kept.watches.forget(facts);
+            return None;
+        };
+        let now = self.event_loop.time();
+        kept.insert(
+            wanted.target.path.into_os_string(),
+            Entry {
+                acceptable: wanted.acceptable,
+                opened: opened.clone(),
+                facts,
+                used: now,
+                compared: now,
+            },
+        );
+        self.sweep_later();
+        Some(Found::File(opened))
+    }
+
+    /// Closes all files, as descriptors are needed. Returns whether there were any.
+    pub(crate) fn clear(&self) -> bool {
+        let mut kept = self.kept.borrow_mut();
+        kept.as_mut().is_some_and(|kept| kept.retain(|_| false) > 0)
+    }
+
+    fn sweep_later(self: &Rc<Cache>) {
+        if !self.is_sweeping.replace(true) {
+            let cache = self.clone();
+            self.event_loop.call_later(SWEEP, move || cache.sweep());
+        }
+    }
+
+    fn sweep(self: Rc<Cache>) {
+        self.is_sweeping.set(false);
+        let now = self.event_loop.time();
+        let mut kept = self.kept.borrow_mut();
+        let Some(kept) = &mut *kept else {
+            return;
+        };
+        kept.watches.refresh();
+        kept.retain(|entry| entry.holds() && now.duration_since(entry.used) < IDLE);
+        if kept.count > 0 {
+            self.sweep_later();
+        }
+    }
+}
+
+/// The second search. Returns the file if it looked up the same paths as the first.
+fn again(
+    root: &Root,
+    rules: &Arc<Rules>,
+    wanted: &Wanted,
+    seen: &[PathBuf],
+) -> Option<Arc<Opened>> {
+    let mut now = Vec::new();
+    match find::find(root, rules, wanted, Wait::Never, &mut now) {
+        Ok(Found::File(opened)) if now == seen => {
+            small::keep_content(&opened);
+            Some(opened)
+        }
+        _ => None,
+    }
+}
+
+impl Kept {
+    fn insert(&mut self, path: OsString, entry: Entry) {
+        self.count += 1;
+        self.bytes += entry.bytes();
+        let entries = self.files.entry(path).or_default();
+        let same = entries
+            .iter()
+            .position(|other| other.acceptable == entry.acceptable);
+        let replaced = same.map(|same| entries.swap_remove(same));
+        entries.push(entry);
+        if let Some(replaced) = replaced {
+            self.count -= 1;
+            self.bytes -= replaced.bytes();
+            self.watches.forget(replaced.facts);
+        }
+    }
+
+    /// Drops the other files, and returns their number.
+    fn retain(&mut self, mut stays: impl FnMut(&Entry) -> bool) -> usize {
+        let mut dropped = Vec::new();
+        self.files.retain(|_, entries| {
+            if entries.iter().all(&mut stays) {
+                return true;
+            }
+            let (stay, leave) = mem::take(entries)
+                .into_iter()
+                .partition::<Vec<_>, _>(&mut stays);
+            dropped.extend(leave);
+            *entries = stay;
+            !entries.is_empty()
+        });
+        self.count -= dropped.len();
+        let number = dropped.len();
+        for entry in dropped {
+            self.bytes -= entry.bytes();
+            self.watches.forget(entry.facts);
+        }
+        number
+    }
+}
