@@ -3,14 +3,15 @@
 //! The promise: an answer is no older than a change whose system call returned before the request
 //! was sent. The cache keeps it in these steps:
 //!
-//! 1. A search finds a file, and lists each path that it looked up, also those that were missing.
-//! 2. [`Watches`] watches each step of these paths.
-//! 3. A second search finds the file again. A small one is read.
-//! 4. If no watch has an event, and both searches looked up the same paths, the file is kept.
-//! 5. After a request was received, one poll(2) asks for events. A file is used only if every fact
+//! 1. A search finds a file, and lists what it found at each path that it looked up.
+//! 2. [`Watches`] watches each step of these paths, and then looks again what is there. A small
+//!    file is read.
+//! 3. If everything is as the search found it, and no watch has an event, the file is kept.
+//! 4. After a request was received, one poll(2) asks for events. A file is used only if every fact
 //!    that led to it still holds.
 //!
-//! A file is not kept if a part of its way cannot be watched. Some writes cause no event in time: asynchronous ones, and
+//! A file is not kept if a part of its way cannot be watched. Some writes cause no event in time: asynchronous
+//! ones, and
 //! those beneath an overlay. So a file is used for at most a second before its times and its size
 //! are compared again. Stores to a shared mapping show only there too.
 //!
@@ -21,19 +22,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::mem;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sendloop::LoopHandle;
 
-use crate::beneath::Wait;
 use crate::encoding::Acceptable;
-use crate::find::{self, Found, Opened, Wanted};
+use crate::find::{Opened, Seen, Stamp, Wanted};
 use crate::root::Root;
-use crate::rules::Rules;
 use crate::small;
 use crate::watches::{Fact, Watches};
 
@@ -62,6 +59,9 @@ struct Kept {
     files: HashMap<OsString, Vec<Entry>>,
     count: usize,
     bytes: usize,
+    /// No file is kept until then. Where mounts are frequent, filling a cache would cost more than
+    /// it saves.
+    resting_until: Instant,
 }
 
 struct Entry {
@@ -83,14 +83,8 @@ impl Entry {
 
     /// Compares the file's size and times with those that were found.
     fn is_unchanged(&self) -> bool {
-        let known = &self.opened.metadata;
-        self.opened.file.metadata().is_ok_and(|now| {
-            let changed = (now.ctime(), now.ctime_nsec());
-            let modified = (now.mtime(), now.mtime_nsec());
-            now.len() == known.len()
-                && changed == (known.ctime(), known.ctime_nsec())
-                && modified == (known.mtime(), known.mtime_nsec())
-        })
+        let now = self.opened.file.metadata();
+        now.is_ok_and(|now| Stamp::of(&now) == Stamp::of(&self.opened.metadata))
     }
 }
 
@@ -98,6 +92,7 @@ impl Cache {
     /// A cache of at most so many files. With 0 there is none.
     pub(crate) fn new(event_loop: LoopHandle, max_files: usize) -> Rc<Cache> {
         let watches = (max_files > 0).then(Watches::new).flatten();
+        let resting_until = event_loop.time();
         Rc::new(Cache {
             event_loop,
             max_files: max_files.min(MAX_FILES),
@@ -106,6 +101,7 @@ impl Cache {
                 files: HashMap::new(),
                 count: 0,
                 bytes: 0,
+                resting_until,
             })),
             is_sweeping: Cell::new(false),
         })
@@ -118,8 +114,10 @@ impl Cache {
         let entries = kept.files.get_mut(wanted.target.path.as_os_str())?;
         let is_wanted = |entry: &&mut Entry| entry.acceptable == wanted.acceptable;
         let entry = entries.iter_mut().find(is_wanted)?;
-        kept.watches.refresh();
         let now = self.event_loop.time();
+        if !kept.watches.refresh() {
+            kept.resting_until = now + SWEEP;
+        }
         if entry.holds() && now.duration_since(entry.compared) >= SWEEP && entry.is_unchanged() {
             entry.compared = now;
         }
@@ -132,46 +130,42 @@ impl Cache {
         Some(entry.opened.clone())
     }
 
-    /// Watches all paths that a search looked up, searches again, and keeps the file.
+    /// Keeps a file for the next request, if all that led to it can be watched.
     pub(crate) fn keep(
         self: &Rc<Cache>,
         root: &Root,
-        rules: &Arc<Rules>,
         wanted: Wanted,
-        seen: &[PathBuf],
-    ) -> Option<Found> {
-        let mut kept = self.kept.borrow_mut();
-        let kept = kept.as_mut()?;
-        if kept.count >= self.max_files || kept.bytes >= MAX_BYTES {
-            return None;
-        }
-        // Earlier events are about earlier facts.
-        kept.watches.refresh();
-        let mut facts = Vec::new();
-        let mut paths = seen.iter().map(|path| root.path().join(path));
-        let is_watched = paths.all(|path| kept.watches.watch(&path, &mut facts).is_ok());
-        let opened = is_watched
-            .then(|| again(root, rules, &wanted, seen))
-            .flatten();
-        kept.watches.refresh();
-        let opened = opened.filter(|_| facts.iter().all(|fact| fact.holds()));
-        let Some(opened) = opened else {
-            kept.watches.forget(facts);
-            return None;
-        };
+        seen: &[Seen],
+        opened: &Arc<Opened>,
+    ) {
         let now = self.event_loop.time();
-        kept.insert(
-            wanted.target.path.into_os_string(),
-            Entry {
-                acceptable: wanted.acceptable,
-                opened: opened.clone(),
-                facts,
-                used: now,
-                compared: now,
-            },
-        );
-        self.sweep_later();
-        Some(Found::File(opened))
+        let mut kept = self.kept.borrow_mut();
+        let Some(kept) = kept.as_mut().filter(|kept| kept.has_room(self.max_files)) else {
+            return;
+        };
+        // Earlier events are about earlier facts.
+        if !kept.refresh(now) || now < kept.resting_until {
+            return;
+        }
+        let mut facts = Vec::new();
+        let is_same = seen.iter().all(|(path, stamp)| {
+            let watched = kept.watches.watch(&root.path().join(path), &mut facts);
+            watched.is_ok_and(|watched| watched == *stamp)
+        });
+        small::keep_content(opened);
+        let entry = Entry {
+            acceptable: wanted.acceptable,
+            opened: opened.clone(),
+            facts,
+            used: now,
+            compared: now,
+        };
+        if is_same && kept.refresh(now) && entry.holds() {
+            kept.insert(wanted.target.path.into_os_string(), entry);
+            self.sweep_later();
+        } else {
+            kept.watches.forget(entry.facts);
+        }
     }
 
     /// Closes all files, as descriptors are needed. Returns whether there were any.
@@ -194,7 +188,7 @@ impl Cache {
         let Some(kept) = &mut *kept else {
             return;
         };
-        kept.watches.refresh();
+        kept.refresh(now);
         kept.retain(|entry| entry.holds() && now.duration_since(entry.used) < IDLE);
         if kept.count > 0 {
             self.sweep_later();
@@ -202,24 +196,20 @@ impl Cache {
     }
 }
 
-/// The second search. Returns the file if it looked up the same paths as the first.
-fn again(
-    root: &Root,
-    rules: &Arc<Rules>,
-    wanted: &Wanted,
-    seen: &[PathBuf],
-) -> Option<Arc<Opened>> {
-    let mut now = Vec::new();
-    match find::find(root, rules, wanted, Wait::Never, &mut now) {
-        Ok(Found::File(opened)) if now == seen => {
-            small::keep_content(&opened);
-            Some(opened)
-        }
-        _ => None,
-    }
-}
-
 impl Kept {
+    fn has_room(&self, max_files: usize) -> bool {
+        self.count < max_files && self.bytes < MAX_BYTES
+    }
+
+    /// Takes note of changes. Returns `false` if all files were dropped.
+    fn refresh(&mut self, now: Instant) -> bool {
+        let is_known = self.watches.refresh();
+        if !is_known {
+            self.resting_until = now + SWEEP;
+        }
+        is_known
+    }
+
     fn insert(&mut self, path: OsString, entry: Entry) {
         self.count += 1;
         self.bytes += entry.bytes();

@@ -240,8 +240,8 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err((Some(wanted), error)),
             Ok(Found::File(opened)) => {
-                let kept = site.cache.keep(&site.root, &site.rules, wanted, &seen);
-                return Ok(kept.unwrap_or(Found::File(opened)));
+                site.cache.keep(&site.root, wanted, &seen, &opened);
+                return Ok(Found::File(opened));
             }
             Ok(found) => return Ok(found),
         }

@@ -95,6 +95,29 @@ impl Opened {
     }
 }
 
+/// A path below the root, and what a search found there.
+pub(crate) type Seen = (PathBuf, Option<Stamp>);
+
+/// The identity and state of an inode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stamp {
+    id: (u64, u64),
+    size: u64,
+    times: [(i64, i64); 2],
+}
+
+impl Stamp {
+    pub(crate) fn of(metadata: &Metadata) -> Stamp {
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Stamp {
+            id: (metadata.dev(), metadata.ino()),
+            size: metadata.len(),
+            times: [modified, changed],
+        }
+    }
+}
+
 /// Looks for what a request wants. If it must not wait, it goes as far as it can; then the executor
 /// begins anew. Adds each path below the root that it looks up to `seen`.
 ///
@@ -108,7 +131,7 @@ pub(crate) fn find(
     rules: &Arc<Rules>,
     wanted: &Wanted,
     wait: Wait,
-    seen: &mut Vec<PathBuf>,
+    seen: &mut Vec<Seen>,
 ) -> io::Result<Found> {
     let mut search = Search {
         tree: &*root.tree(wait)?,
@@ -128,7 +151,7 @@ struct Search<'a> {
     rules: &'a Arc<Rules>,
     wanted: &'a Wanted,
     wait: Wait,
-    seen: &'a mut Vec<PathBuf>,
+    seen: &'a mut Vec<Seen>,
 }
 
 impl Search<'_> {
@@ -178,8 +201,13 @@ impl Search<'_> {
     }
 
     fn locate(&mut self, path: &Path) -> io::Result<Located> {
-        self.seen.push(path.to_owned());
-        self.tree.locate(path, self.wait)
+        let located = self.tree.locate(path, self.wait);
+        let stamp = located
+            .as_ref()
+            .ok()
+            .map(|found| Stamp::of(&found.metadata));
+        self.seen.push((path.to_owned(), stamp));
+        located
     }
 
     /// A path that is served only if it names a file.

@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
+use crate::find::Stamp;
+
 pub(crate) struct Fact(Infallible);
 
 impl Fact {
@@ -20,11 +22,11 @@ impl Watches {
         None
     }
 
-    pub(crate) fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) -> bool {
         match self.0 {}
     }
 
-    pub(crate) fn watch(&mut self, _: &Path, _: &mut Vec<Rc<Fact>>) -> io::Result<()> {
+    pub(crate) fn watch(&mut self, _: &Path, _: &mut Vec<Rc<Fact>>) -> io::Result<Option<Stamp>> {
         match self.0 {}
     }
 

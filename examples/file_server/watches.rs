@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -24,6 +25,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat, readlinkat
 use rustix::io::Errno;
 
 use crate::beneath::LOCATING;
+use crate::find::Stamp;
 
 /// The file systems whose changes all cause events, as statfs(2) numbers them: ext2 to ext4, XFS,
 /// Btrfs, F2FS, tmpfs, overlayfs, SquashFS, EROFS.
@@ -110,8 +112,9 @@ impl Watches {
         })
     }
 
-    /// Takes note of all changes whose system call has returned. Never waits.
-    pub(crate) fn refresh(&mut self) {
+    /// Takes note of all changes whose system call has returned. Never waits. Returns `false` if all
+    /// facts were dropped.
+    pub(crate) fn refresh(&mut self) -> bool {
         let mut asked = [
             PollFd::new(&self.inotify, PollFlags::IN),
             PollFd::new(&self.mounts, PollFlags::PRI),
@@ -127,6 +130,7 @@ impl Watches {
         if !is_known {
             self.drop_all();
         }
+        is_known
     }
 
     fn drop_all(&mut self) {
@@ -168,12 +172,16 @@ impl Watches {
         }
     }
 
-    /// Watches the way to an absolute path, and adds its facts.
+    /// Watches the way to an absolute path, adds its facts, and returns what is there.
     ///
     /// # Errors
     ///
     /// Any OS error on the way, but for a missing name. Facts that were added must be forgotten.
-    pub(crate) fn watch(&mut self, path: &Path, facts: &mut Vec<Rc<Fact>>) -> Result<(), Errno> {
+    pub(crate) fn watch(
+        &mut self,
+        path: &Path,
+        facts: &mut Vec<Rc<Fact>>,
+    ) -> io::Result<Option<Stamp>> {
         let flags = LOCATING | OFlags::DIRECTORY;
         let mut above = vec![openat(CWD, "/", flags, Mode::empty())?];
         let mut names = Vec::new();
@@ -189,15 +197,15 @@ impl Watches {
             let flags = LOCATING | OFlags::NOFOLLOW;
             let inode = match openat(directory, &name, flags, Mode::empty()) {
                 Ok(inode) => inode,
-                Err(Errno::NOENT) => return Ok(()),
-                Err(error) => return Err(error),
+                Err(Errno::NOENT) => return Ok(None),
+                Err(error) => return Err(error.into()),
             };
             match FileType::from_raw_mode(fstat(&inode)?.st_mode) {
                 FileType::Directory => above.push(inode),
                 FileType::Symlink => {
                     links += 1;
                     if links > MAX_LINKS {
-                        return Err(Errno::LOOP);
+                        return Err(Errno::LOOP.into());
                     }
                     let target = readlinkat(&inode, "", Vec::new())?;
                     if target.to_bytes().starts_with(b"/") {
@@ -205,11 +213,14 @@ impl Watches {
                     }
                     push_names(&mut names, target.to_bytes());
                 }
-                FileType::RegularFile => return self.add(&inode, OF_FILE, Name::Own, facts),
-                _ => return Err(Errno::INVAL),
+                FileType::RegularFile => {
+                    self.add(&inode, OF_FILE, Name::Own, facts)?;
+                    return stamp(inode);
+                }
+                _ => return Err(Errno::INVAL.into()),
             }
         }
-        Ok(())
+        above.pop().map_or(Ok(None), stamp)
     }
 
     /// Adds a fact of an inode that is watched from now on.
@@ -273,6 +284,10 @@ fn deny(facts: &mut Facts, name: Option<&[u8]>) {
         fact.holds.set(holds);
         holds
     });
+}
+
+fn stamp(inode: OwnedFd) -> io::Result<Option<Stamp>> {
+    Ok(Some(Stamp::of(&File::from(inode).metadata()?)))
 }
 
 fn is_watched(inode: impl AsFd) -> bool {
