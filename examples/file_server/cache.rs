@@ -10,10 +10,9 @@
 //! 4. After a request was received, one poll(2) asks for events. A file is used only if every fact
 //!    that led to it still holds.
 //!
-//! A file is not kept if a part of its way cannot be watched. Some writes cause no event in time: asynchronous
-//! ones, and
-//! those beneath an overlay. So a file is used for at most a second before its times and its size
-//! are compared again. Stores to a shared mapping show only there too.
+//! A file is not kept if a part of its way cannot be watched. Asynchronous writes, and those beneath
+//! an overlay, may cause no event in time. So the cache compares the size and times of a file once
+//! a second. Nothing else shows stores to a shared mapping.
 //!
 //! The cache is bounded in files, each of which has a descriptor, and in bytes. A full cache takes
 //! no more files, and closes those without a request within seconds.
