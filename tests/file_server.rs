@@ -10,6 +10,7 @@ mod file_server {
     mod access_log;
     mod addresses;
     mod basics;
+    mod cache;
     mod changes;
     mod choices;
     mod client;

@@ -20,6 +20,8 @@ mod address;
 mod authority;
 #[path = "../examples/file_server/beneath.rs"]
 mod beneath;
+#[path = "../examples/file_server/cache.rs"]
+mod cache;
 #[path = "../examples/file_server/clients.rs"]
 #[allow(dead_code, reason = "nobody is asked to leave here")]
 mod clients;
@@ -58,8 +60,6 @@ mod proxies;
 mod range;
 #[path = "../examples/file_server/receive.rs"]
 mod receive;
-#[path = "../examples/file_server/recent.rs"]
-mod recent;
 #[path = "../examples/file_server/request.rs"]
 mod request;
 #[path = "../examples/file_server/request_line.rs"]
@@ -81,6 +81,8 @@ mod small;
 mod status;
 #[path = "../examples/file_server/target.rs"]
 mod target;
+#[path = "../examples/file_server/watches.rs"]
+mod watches;
 
 /// Inline, so that the files lie in `tests/fuzz/`, where cargo does not take each for a test of its own.
 pub mod fuzz {

@@ -106,7 +106,7 @@ impl Connection {
                 let is_head = line.starts_with(b"HEAD ");
                 Some(Reply {
                     line: self.line(&response, &line, &ClientSays::default()),
-                    head: response.head(false),
+                    head: response.head(&self.site.clock, false),
                     body: match is_head {
                         true => Body::None,
                         false => response.body,
@@ -128,7 +128,7 @@ impl Connection {
         let keep_alive = request.keep_alive && !is_malformed && !self.client.is_leaving();
         Reply {
             line: self.line(&response, &line, &request.client),
-            head: response.head(keep_alive),
+            head: response.head(&self.site.clock, keep_alive),
             body: match request.method {
                 Method::Head => Body::None,
                 _ => response.body,
@@ -170,7 +170,7 @@ impl Connection {
         if by_date && self.has_variant(&wanted.target).await {
             request.range = None;
         }
-        if let (true, Some(opened)) = (arrived.is_announced, self.site.recent.get(&wanted)) {
+        if let Some(opened) = self.site.cache.get(&wanted) {
             return Response::of(request, Ok(Found::File(opened)));
         }
         match self.find(wanted).await {
@@ -220,9 +220,11 @@ impl Connection {
                 Err((Some(wanted), error)) if descriptors::are_exhausted(&error) => (wanted, error),
                 Err((_, error)) => return Err(error),
             };
-            descriptors::report_exhausted(&error);
-            if !self.site.clients.evict_idle().await {
-                return Err(error);
+            if !self.site.cache.clear() {
+                descriptors::report_exhausted(&error);
+                if !self.site.clients.evict_idle().await {
+                    return Err(error);
+                }
             }
             wanted = back;
         }
@@ -233,19 +235,19 @@ impl Connection {
     /// `wanted`, so that the search can be repeated.
     async fn search(&self, wanted: Wanted) -> Result<Found, (Option<Wanted>, io::Error)> {
         let site = &self.site;
-        match find::find(&site.root, &site.rules, &wanted, Wait::Never) {
+        let mut seen = Vec::new();
+        match find::find(&site.root, &site.rules, &wanted, Wait::Never, &mut seen) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err((Some(wanted), error)),
-            Ok(found) => {
-                if let Found::File(opened) = &found {
-                    self.site.recent.put(wanted, opened);
-                }
-                return Ok(found);
+            Ok(Found::File(opened)) => {
+                site.cache.keep(&site.root, wanted, &seen, &opened);
+                return Ok(Found::File(opened));
             }
+            Ok(found) => return Ok(found),
         }
         let (root, rules) = (self.site.root.clone(), self.site.rules.clone());
         let there = self.site.event_loop.run_in_executor(move || {
-            let found = find::find(&root, &rules, &wanted, Wait::Allowed);
+            let found = find::find(&root, &rules, &wanted, Wait::Allowed, &mut Vec::new());
             found.map_err(|error| (Some(wanted), error))
         });
         there

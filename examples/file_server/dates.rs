@@ -1,6 +1,36 @@
 //! Dates in request fields (RFC 9110, section 5.6.7), in seconds since 1970. Earlier ones are
 //! negative.
 
+use std::cell::{Cell, RefCell};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use httpdate::fmt_http_date;
+
+/// The present time, formatted once a second.
+#[derive(Default)]
+pub(crate) struct Clock {
+    second: Cell<u64>,
+    date: RefCell<String>,
+}
+
+impl Clock {
+    /// Returns the seconds since 1970.
+    pub(crate) fn second(&self) -> u64 {
+        let now = SystemTime::now();
+        let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if self.second.replace(second) != second || self.date.borrow().is_empty() {
+            *self.date.borrow_mut() = fmt_http_date(now);
+        }
+        second
+    }
+
+    /// Appends the value of the `Date` field.
+    pub(crate) fn push_date(&self, text: &mut String) {
+        self.second();
+        text.push_str(&self.date.borrow());
+    }
+}
+
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];

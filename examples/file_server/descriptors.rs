@@ -43,6 +43,12 @@ pub(crate) fn connections(wanted: usize, limit: Option<u64>, loops: NonZeroUsize
     wanted.min(allowed(limit, loops.get()))
 }
 
+/// Returns how many files a loop may keep open. They leave if descriptors run out.
+pub(crate) fn cached_files(limit: Option<u64>, loops: NonZeroUsize) -> usize {
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    limit.unwrap_or(usize::MAX) / 2 / loops.get()
+}
+
 /// Reports that the server takes fewer connections than it was asked to.
 pub(crate) fn report_lowered(wanted: usize, connections: usize) {
     if connections < wanted {

@@ -6,6 +6,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
 
@@ -53,10 +54,11 @@ pub(crate) struct Opened {
     pub(crate) coding: Option<Coding>,
     pub(crate) metadata: Metadata,
     pub(crate) rules: Arc<Rules>,
-    /// The whole content of a small file, after it was read; `None` if that would have had to wait.
-    pub(crate) content: OnceLock<Option<Box<[u8]>>>,
+    /// The whole content of a small file that is cached.
+    pub(crate) content: OnceLock<Box<[u8]>>,
+    /// The second since 1970 in which all of it was sent and was found in memory.
+    pub(crate) in_memory: AtomicU64,
     validators: OnceLock<Validators>,
-    media_type: OnceLock<String>,
     /// The fields of a response with all of it.
     pub(crate) fields: OnceLock<String>,
 }
@@ -67,10 +69,8 @@ impl Opened {
         self.validators.get_or_init(make)
     }
 
-    pub(crate) fn media_type(&self) -> &str {
-        let charset = self.rules.charset.as_deref();
-        self.media_type
-            .get_or_init(|| media_type(&self.path, charset))
+    pub(crate) fn media_type(&self) -> String {
+        media_type(&self.path, self.rules.charset.as_deref())
     }
 
     /// Returns a strong tag, made from the inode, its birth time, the size and the modification time.
@@ -95,8 +95,31 @@ impl Opened {
     }
 }
 
+/// A path below the root, and what a search found there.
+pub(crate) type Seen = (PathBuf, Option<Stamp>);
+
+/// The identity and state of an inode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stamp {
+    id: (u64, u64),
+    size: u64,
+    times: [(i64, i64); 2],
+}
+
+impl Stamp {
+    pub(crate) fn of(metadata: &Metadata) -> Stamp {
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Stamp {
+            id: (metadata.dev(), metadata.ino()),
+            size: metadata.len(),
+            times: [modified, changed],
+        }
+    }
+}
+
 /// Looks for what a request wants. If it must not wait, it goes as far as it can; then the executor
-/// begins anew.
+/// begins anew. Adds each path below the root that it looks up to `seen`.
 ///
 /// # Errors
 ///
@@ -108,12 +131,14 @@ pub(crate) fn find(
     rules: &Arc<Rules>,
     wanted: &Wanted,
     wait: Wait,
+    seen: &mut Vec<Seen>,
 ) -> io::Result<Found> {
-    let search = Search {
+    let mut search = Search {
         tree: &*root.tree(wait)?,
         rules,
         wanted,
         wait,
+        seen,
     };
     match search.named() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => search.instead(error),
@@ -126,10 +151,11 @@ struct Search<'a> {
     rules: &'a Arc<Rules>,
     wanted: &'a Wanted,
     wait: Wait,
+    seen: &'a mut Vec<Seen>,
 }
 
 impl Search<'_> {
-    fn named(&self) -> io::Result<Found> {
+    fn named(&mut self) -> io::Result<Found> {
         let Target {
             path, is_directory, ..
         } = &self.wanted.target;
@@ -162,7 +188,7 @@ impl Search<'_> {
     }
 
     /// Serves the application, or the page that is shown with a 404.
-    fn instead(&self, error: io::Error) -> io::Result<Found> {
+    fn instead(&mut self, error: io::Error) -> io::Result<Found> {
         let (path, is_missing) = match &self.rules.spa {
             Some(path) => (path, false),
             None => (&self.rules.not_found, true),
@@ -174,12 +200,18 @@ impl Search<'_> {
         }
     }
 
-    fn locate(&self, path: &Path) -> io::Result<Located> {
-        self.tree.locate(path, self.wait)
+    fn locate(&mut self, path: &Path) -> io::Result<Located> {
+        let located = self.tree.locate(path, self.wait);
+        let stamp = located
+            .as_ref()
+            .ok()
+            .map(|found| Stamp::of(&found.metadata));
+        self.seen.push((path.to_owned(), stamp));
+        located
     }
 
     /// A path that is served only if it names a file.
-    fn file_at(&self, path: PathBuf) -> io::Result<Found> {
+    fn file_at(&mut self, path: PathBuf) -> io::Result<Found> {
         let located = self.locate(&path)?;
         match located.metadata.is_file() {
             true => self.file(path, located),
@@ -188,7 +220,7 @@ impl Search<'_> {
     }
 
     /// The best of a file and its precompressed variants.
-    fn file(&self, path: PathBuf, located: Located) -> io::Result<Found> {
+    fn file(&mut self, path: PathBuf, located: Located) -> io::Result<Found> {
         // This is a compressed SVG, which is not found by way of the name of another file.
         let own = path.extension().filter(|suffix| *suffix == "svgz");
         if own.is_some() {
@@ -227,15 +259,15 @@ impl Search<'_> {
             metadata,
             rules: self.rules.clone(),
             content: OnceLock::new(),
+            in_memory: AtomicU64::new(0),
             validators: OnceLock::new(),
-            media_type: OnceLock::new(),
             fields: OnceLock::new(),
         })))
     }
 
     /// A precompressed variant, unless it is older than its file: then the file was changed and not
     /// compressed again.
-    fn variant(&self, name: &Path, of: &Metadata) -> io::Result<Option<Located>> {
+    fn variant(&mut self, name: &Path, of: &Metadata) -> io::Result<Option<Located>> {
         match self.locate(name) {
             Ok(located) => {
                 let is_fresh = is_fresh(&located.metadata, of);

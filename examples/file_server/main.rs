@@ -13,7 +13,7 @@
 //!   [`index`] and [`response`] make what it gets;
 //! - files: [`beneath`] opens paths, [`root`] is the directory that is served, [`find`] finds what
 //!   a request gets, [`listing`] reads directories and [`pages`] shares their renderings,
-//!   [`recent`] remembers what was found a moment ago, [`small`] reads, [`media_type`] knows types;
+//!   [`cache`] keeps what was found as long as [`watches`] sees no change, [`small`] reads, [`media_type`] knows types;
 //! - a client: [`receive`], [`send`], and [`connection`], which is its life; [`access_log`] tells
 //!   of it, and [`proxies`] finds its address;
 //! - a loop: [`worker`] accepts, [`clients`] counts, [`site`] is what they share, [`shutdown`] ends
@@ -27,6 +27,7 @@ mod access_log;
 mod address;
 mod authority;
 mod beneath;
+mod cache;
 mod clients;
 mod conditional;
 mod connection;
@@ -45,7 +46,6 @@ mod pages;
 mod proxies;
 mod range;
 mod receive;
-mod recent;
 mod request;
 mod request_line;
 mod response;
@@ -58,6 +58,8 @@ mod site;
 mod small;
 mod status;
 mod target;
+#[cfg_attr(not(target_os = "linux"), path = "no_watches.rs")]
+mod watches;
 mod worker;
 
 use std::fmt;

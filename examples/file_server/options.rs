@@ -36,6 +36,7 @@ What is served
   --cache-control [PATTERN:]VALUE
                             as '*.js: max-age=3600'; may be repeated, the first that fits is sent
   --cors                    let scripts of all origins read everything
+  --no-cache                open each file anew for each request
 
 The log
   --log FILE                in Combined Log Format: - is the standard output, off is none [-]
@@ -64,6 +65,7 @@ pub(crate) struct Options {
     pub(crate) patience: Patience,
     pub(crate) grace: Duration,
     pub(crate) log: Destination,
+    pub(crate) cache: bool,
     pub(crate) rules: Rules,
 }
 
@@ -126,6 +128,7 @@ impl Default for Options {
             },
             grace: Duration::from_secs(10),
             log: Destination::Stdout,
+            cache: true,
             rules: Rules::default(),
         }
     }
@@ -156,6 +159,7 @@ impl Options {
                 rules.cache_control.push(rule);
             }
             "cors" => rules.cors = true,
+            "no-cache" => self.cache = false,
             _ => return Err("there is no such option".into()),
         }
         Ok(())

@@ -21,16 +21,12 @@ pub(crate) struct Arrived {
     pub(crate) request: Box<Request>,
     /// The request line, if there is a log.
     pub(crate) line: Vec<u8>,
-    /// Whether the poller has announced it in this iteration, so that it was sent before.
-    pub(crate) is_announced: bool,
 }
 
 /// Receives the requests of one connection. Holds the bytes that are not answered yet.
 #[derive(Default)]
 pub(crate) struct Receiver {
     unread: Vec<u8>,
-    /// The iteration in which the first of these bytes were announced.
-    announced: Option<u64>,
 }
 
 impl Receiver {
@@ -50,17 +46,14 @@ impl Receiver {
         client: &Rc<Client>,
     ) -> io::Result<Received> {
         let event_loop = &site.event_loop;
-        self.announced = None;
         if self.unread.is_empty() {
             site.clients.set_idle(client);
-            let before = site.recent.turn();
             let some = self.receive_some(site, client);
             let came = event_loop.wait_for(some, site.patience.idle).await;
             site.clients.set_busy(client);
             if !came.unwrap_or(Ok(false))? {
                 return Ok(Received::End);
             }
-            self.announced = Some(site.recent.turn()).filter(|&now| now != before);
         }
         if let Some(received) = self.take_request(site) {
             return Ok(received);
@@ -92,12 +85,7 @@ impl Receiver {
                     None => Vec::new(),
                 };
                 self.take(len);
-                let is_announced = self.announced == Some(site.recent.turn());
-                Some(Received::Request(Arrived {
-                    request,
-                    line,
-                    is_announced,
-                }))
+                Some(Received::Request(Arrived { request, line }))
             }
             Parsed::Beginning => None,
         }

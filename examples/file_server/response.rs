@@ -3,17 +3,17 @@
 use std::fmt::{Arguments, Write};
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use httpdate::fmt_http_date;
 use rustix::io::Errno;
 
 use crate::conditional::{Validators, Verdict};
+use crate::dates::Clock;
 use crate::find::{Found, Opened};
 use crate::multipart::Multipart;
 use crate::pages::{Format, Page};
 use crate::range::{Part, Range};
 use crate::request::{Method, Request};
+use crate::small;
 use crate::status::Status;
 use crate::target;
 
@@ -27,6 +27,8 @@ pub(crate) struct Response {
     pub(crate) status: Status,
     /// Its own fields, each with its line's end; those that all responses have come from [`Response::head`].
     fields: String,
+    /// Set if all of this file is sent. Its fields are formatted once, and stand in front.
+    whole: Option<Arc<Opened>>,
     pub(crate) body: Body,
 }
 
@@ -56,7 +58,8 @@ impl Response {
     fn new(status: Status, body: Body) -> Response {
         Response {
             status,
-            fields: String::with_capacity(256),
+            fields: String::new(),
+            whole: None,
             body,
         }
     }
@@ -129,8 +132,8 @@ impl Response {
     fn missing(opened: &Arc<Opened>) -> Response {
         let mut response = Response::whole(opened);
         response.status = Status::NotFound;
-        response.fields.clear();
-        response.content_type(opened.media_type());
+        response.whole = None;
+        response.content_type(&opened.media_type());
         if let Some(coding) = opened.coding {
             response.field("Content-Encoding", format_args!("{}", coding.name()));
         }
@@ -177,21 +180,15 @@ impl Response {
         response
     }
 
-    /// What most ask for. All who do in one turn have the same fields.
+    /// What most clients ask for.
     fn whole(opened: &Arc<Opened>) -> Response {
         let whole = Part {
             offset: 0,
             count: opened.metadata.len(),
         };
-        let fields = opened.fields.get_or_init(|| {
-            let mut response = Response::content(opened, Range::Whole);
-            response.describe(opened);
-            response.fields
-        });
         Response {
-            status: Status::Ok,
-            fields: fields.clone(),
-            body: Body::Part(opened.clone(), whole),
+            whole: Some(opened.clone()),
+            ..Response::new(Status::Ok, Body::Part(opened.clone(), whole))
         }
     }
 
@@ -213,21 +210,14 @@ impl Response {
 
     fn content(opened: &Arc<Opened>, range: Range) -> Response {
         let size = opened.metadata.len();
-        let media_type = opened.media_type();
+        let media_type = &opened.media_type();
         let mut response = match range {
             Range::PastTheEnd => {
                 let mut response = Response::plain(Status::NotSatisfiable);
                 response.field("Content-Range", format_args!("bytes */{size}"));
                 return response;
             }
-            Range::Whole => {
-                let whole = Part {
-                    offset: 0,
-                    count: size,
-                };
-                let body = Body::Part(opened.clone(), whole);
-                Response::new(Status::Ok, body).of_type(media_type)
-            }
+            Range::Whole => Response::whole(opened).of_type(media_type),
             Range::One(part) => {
                 let body = Body::Part(opened.clone(), part);
                 let mut response = Response::new(Status::PartialContent, body);
@@ -268,18 +258,23 @@ impl Response {
         let _ = write!(self.fields, "{name}: {value}\r\n");
     }
 
-    /// The status line and all fields, with the empty line that ends them.
-    pub(crate) fn head(&self, keep_alive: bool) -> String {
-        let mut head = String::with_capacity(self.fields.len() + 256);
-        // Writing to a string cannot fail.
-        let _ = write!(
-            head,
-            "HTTP/1.1 {}\r\nDate: {}\r\n{}",
-            self.status.line(),
-            fmt_http_date(SystemTime::now()),
-            self.fields,
-        );
-        if let Some(len) = self.body.len() {
+    /// The status line and all fields, with the empty line that ends them. It has room for a small
+    /// body.
+    pub(crate) fn head(&self, clock: &Clock, keep_alive: bool) -> String {
+        let len = self.body.len();
+        let room = len.filter(|len| *len <= small::MOST).unwrap_or(0) as usize;
+        let mut head = String::with_capacity(room + self.fields.len() + 768);
+        head.push_str("HTTP/1.1 ");
+        head.push_str(self.status.line());
+        head.push_str("\r\nDate: ");
+        clock.push_date(&mut head);
+        head.push_str("\r\n");
+        if let Some(opened) = &self.whole {
+            head.push_str(opened.fields.get_or_init(|| Response::fields_of(opened)));
+        }
+        head.push_str(&self.fields);
+        if let Some(len) = len {
+            // Writing to a string cannot fail.
             let _ = write!(head, "Content-Length: {len}\r\n");
         }
         head.push_str(match keep_alive {
@@ -287,6 +282,13 @@ impl Response {
             false => "Connection: close\r\n\r\n",
         });
         head
+    }
+
+    /// The fields of a response with all of a file.
+    fn fields_of(opened: &Arc<Opened>) -> String {
+        let mut response = Response::content(opened, Range::Whole);
+        response.describe(opened);
+        response.fields
     }
 }
 

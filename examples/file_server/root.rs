@@ -68,6 +68,10 @@ impl Root {
         })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Returns the directory that the root's path names now, for one search.
     ///
     /// The check costs a system call. It does not wait, as the open directory keeps the path to it

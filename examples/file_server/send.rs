@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 
 use sendloop::Socket;
 
 use crate::access_log::Line;
 use crate::clients::Client;
+use crate::find::Opened;
 use crate::multipart::Multipart;
 use crate::range::Part;
 use crate::response::Body;
@@ -20,6 +22,10 @@ const PIECE: usize = 16 << 10;
 
 /// Larger parts of files are sent corked.
 const CORKED: u64 = 1 << 20;
+
+/// Larger parts of files are looked up in the page cache each time: the look costs little beside
+/// them, and the disk would hold the loop for longer.
+const PROBED_ALWAYS: u64 = 256 << 10;
 
 /// Makes the kernel send only full segments until it is dropped, as nginx's `tcp_nopush` does.
 ///
@@ -69,7 +75,7 @@ impl Sender<'_> {
         match body {
             Body::Part(opened, part) if part.count > 0 => {
                 if !small::append(&mut head, &opened, part) {
-                    return self.send_part(&head, &opened.file, part, 0).await;
+                    return self.send_file(&head, &opened, part).await;
                 }
             }
             Body::Page(page) => {
@@ -77,7 +83,7 @@ impl Sender<'_> {
                     offset: 0,
                     count: page.len,
                 };
-                return self.send_part(&head, &page.file, all, 0).await;
+                return self.send_part(&head, &page.file, all, (0, false)).await;
             }
             // Rare, and larger than the rest: boxed, so that not everybody has the room for it.
             Body::Parts(opened, multipart) => {
@@ -104,6 +110,19 @@ impl Sender<'_> {
         Ok(())
     }
 
+    /// Sends a part of a file. Looks once a second whether a smaller file is in memory.
+    async fn send_file(&self, head: &[u8], opened: &Opened, part: Part) -> io::Result<bool> {
+        let second = self.site.clock.second();
+        let is_known = opened.in_memory.load(Ordering::Relaxed) == second;
+        let prefetch = part.count > PROBED_ALWAYS || !is_known;
+        let sent = self.send_part(head, &opened.file, part, (0, prefetch));
+        let is_all = sent.await?;
+        if is_all && part.count == opened.metadata.len() {
+            opened.in_memory.store(second, Ordering::Relaxed);
+        }
+        Ok(is_all)
+    }
+
     /// Sends `head` and a part of the file as one train of packets. So much of the body went
     /// before.
     async fn send_part(
@@ -111,7 +130,7 @@ impl Sender<'_> {
         head: &[u8],
         file: &File,
         part: Part,
-        before: u64,
+        (before, prefetch): (u64, bool),
     ) -> io::Result<bool> {
         let sending = self
             .site
@@ -122,6 +141,8 @@ impl Sender<'_> {
             .offset(part.offset)
             .count(part.count)
             .header(head)
+            .prefetch(prefetch)
+            .update_position(false)
             .stall_timeout(self.site.patience.stall);
         if let Some(line) = self.line {
             sending = sending.progress(move |sent| line.sent(before + sent));
@@ -140,7 +161,7 @@ impl Sender<'_> {
             let own = multipart.head(part);
             sent += own.len() as u64;
             head.extend_from_slice(own.as_bytes());
-            if !self.send_part(&head, file, part, sent).await? {
+            if !self.send_part(&head, file, part, (sent, true)).await? {
                 return Ok(false);
             }
             sent += part.count;

@@ -28,6 +28,10 @@ pub(crate) fn run(options: Options) -> io::Result<()> {
         rules: Arc::new(options.rules),
         patience: options.patience,
         most_clients: descriptors::connections(options.limit.get(), limit, threads),
+        max_cached: match options.cache {
+            true => descriptors::cached_files(limit, threads),
+            false => 0,
+        },
         grace: options.grace,
         log: open_log(&options.log)?,
         ready: Arc::new(Barrier::new(threads.get())),

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use sendloop::LoopHandle;
 
 use crate::access_log::Log;
+use crate::cache::Cache;
 use crate::clients::Clients;
+use crate::dates::Clock;
 use crate::options::Patience;
 use crate::pages::Pages;
-use crate::recent::Recent;
 use crate::root::Root;
 use crate::rules::Rules;
 
@@ -19,10 +20,11 @@ pub(crate) struct Site {
     pub(crate) root: Arc<Root>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) pages: Rc<Pages>,
-    pub(crate) recent: Rc<Recent>,
+    pub(crate) cache: Rc<Cache>,
     /// Where all receive, one after the other: who waits has no buffer.
     pub(crate) received: RefCell<Box<[u8]>>,
     pub(crate) patience: Patience,
     pub(crate) clients: Rc<Clients>,
+    pub(crate) clock: Clock,
     pub(crate) log: Option<Rc<Log>>,
 }

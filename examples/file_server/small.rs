@@ -1,45 +1,40 @@
-//! Files that are smaller than a page.
+//! Small files, which go out in one call together with their header.
 //!
-//! Below that, sendfile(2) has no copy to save that would be worth its price: a system call for the
-//! header, one for the file, and one for the file's position. What is in memory is read behind the
-//! header, and both go out in one. Measured with 1 KiB over loopback: a fifth more requests in a
-//! second. What is not in memory is refused here, and takes the way of larger files.
+//! sendfile(2) saves a copy, and costs system calls for the header, the file and the page cache.
+//! Below this size the copy is cheaper. Only bytes that are in memory are read. Other files take
+//! the way of larger ones.
 
 use std::fs::File;
 
 use crate::find::Opened;
 use crate::range::Part;
 
-/// Also what such a response holds while a client does not take it.
-const MOST: u64 = 4096;
+/// The size of the largest part that is copied, and the most that a response holds in memory while
+/// its client does not take it.
+pub(crate) const MOST: u64 = 16 << 10;
 
-/// Puts a part of a file behind what `bytes` has, and says whether it did; if not, nothing has
-/// changed. Never waits.
+/// Appends a part of a file to `bytes` and returns `true`. Returns `false` and changes nothing if
+/// the part is too large or not in memory. Never waits.
 pub(crate) fn append(bytes: &mut Vec<u8>, opened: &Opened, part: Part) -> bool {
     if part.count > MOST {
         return false;
     }
-    let size = opened.metadata.len();
-    if size > MOST {
-        return read(bytes, &opened.file, part);
+    match opened.content.get() {
+        Some(whole) => {
+            bytes.extend_from_slice(&whole[part.offset as usize..part.end() as usize]);
+            true
+        }
+        None => read(bytes, &opened.file, part),
     }
-    let whole = opened.content.get_or_init(|| {
-        let (mut bytes, offset) = (Vec::with_capacity(size as usize), 0);
-        let is_all = read(
-            &mut bytes,
-            &opened.file,
-            Part {
-                offset,
-                count: size,
-            },
-        );
-        is_all.then(|| bytes.into_boxed_slice())
-    });
-    match whole {
-        Some(whole) => bytes.extend_from_slice(&whole[part.offset as usize..part.end() as usize]),
-        None => return false,
+}
+
+/// Reads the whole content of a small file, if it is in memory.
+pub(crate) fn keep_content(opened: &Opened) {
+    let mut content = Vec::new();
+    let count = opened.metadata.len();
+    if count <= MOST && read(&mut content, &opened.file, Part { offset: 0, count }) {
+        let _ = opened.content.set(content.into_boxed_slice());
     }
-    true
 }
 
 #[cfg(target_os = "linux")]

@@ -14,12 +14,13 @@ use rustix::net::acceptfrom;
 use sendloop::{Address, Loop, Socket};
 
 use crate::access_log::{Log, LogFile};
+use crate::cache::Cache;
 use crate::clients::{self, Client, Clients, Seat};
 use crate::connection::Connection;
+use crate::dates::Clock;
 use crate::descriptors;
 use crate::options::Patience;
 use crate::pages::Pages;
-use crate::recent::Recent;
 use crate::report;
 use crate::request;
 use crate::root::Root;
@@ -42,6 +43,7 @@ pub(crate) struct Plan {
     pub(crate) rules: Arc<Rules>,
     pub(crate) patience: Patience,
     pub(crate) most_clients: usize,
+    pub(crate) max_cached: usize,
     pub(crate) grace: Duration,
     pub(crate) log: Option<LogFile>,
     /// Passed when every loop is ready and handles signals.
@@ -71,10 +73,11 @@ pub(crate) fn run(
             pages: Pages::new(handle.clone(), plan.root.clone(), plan.rules.clone()),
             root: plan.root,
             rules: plan.rules,
-            recent: Rc::new(Recent::new(handle.clone())),
+            cache: Cache::new(handle.clone(), plan.max_cached),
             received: RefCell::new(vec![0; request::MOST].into()),
             patience: plan.patience,
             clients: Rc::new(Clients::new(plan.most_clients)),
+            clock: Clock::default(),
             log: plan.log.map(|file| Log::new(handle.clone(), file)),
             event_loop: handle.clone(),
         });
@@ -117,6 +120,9 @@ async fn accept(site: &Rc<Site>, listener: &Socket<OwnedFd>, waiting: &Cell<Opti
             }
             Err(error) => {
                 if descriptors::are_exhausted(&error) {
+                    if site.cache.clear() {
+                        continue;
+                    }
                     descriptors::report_exhausted(&error);
                     if site.clients.evict_idle().await {
                         continue;

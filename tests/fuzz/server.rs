@@ -11,12 +11,13 @@ use futures_util::future::join;
 use sendloop::{Loop, Socket};
 use socket2::SockRef;
 
+use crate::cache::Cache;
 use crate::clients::{Client, Clients, Seat};
 use crate::connection::Connection;
+use crate::dates::Clock;
 use crate::fuzz::tree::Tree;
 use crate::options::Patience;
 use crate::pages::Pages;
-use crate::recent::Recent;
 use crate::request;
 use crate::rules::Rules;
 use crate::site::Site;
@@ -50,7 +51,7 @@ impl Server {
             pages: Pages::new(event_loop.handle(), root.clone(), rules.clone()),
             root,
             rules,
-            recent: Rc::new(Recent::new(event_loop.handle())),
+            cache: Cache::new(event_loop.handle(), 64),
             received: RefCell::new(vec![0; request::MOST].into()),
             patience: Patience {
                 header: PATIENCE,
@@ -58,6 +59,7 @@ impl Server {
                 stall: PATIENCE,
             },
             clients: Rc::new(Clients::new(8)),
+            clock: Clock::default(),
             log: None,
         };
         Server {

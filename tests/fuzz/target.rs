@@ -139,7 +139,13 @@ fn check_opened(path: &Path) {
 
 fn check_found(text: &str, wanted: &Wanted) {
     let tree = Tree::shared();
-    match find(&tree.root, &Arc::default(), wanted, Wait::Allowed) {
+    match find(
+        &tree.root,
+        &Arc::default(),
+        wanted,
+        Wait::Allowed,
+        &mut Vec::new(),
+    ) {
         Ok(Found::File(opened)) => {
             let name = fs::read_link(format!("/proc/self/fd/{}", opened.file.as_raw_fd()));
             assert!(tree.holds(&name.expect("an open descriptor")), "{text:?}");

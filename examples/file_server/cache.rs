@@ -1,0 +1,250 @@
+//! A cache of open files that is never stale.
+//!
+//! The promise: an answer is no older than a change whose system call returned before the request
+//! was sent. The cache keeps it in these steps:
+//!
+//! 1. A search finds a file, and lists what it found at each path that it looked up.
+//! 2. [`Watches`] watches each step of these paths, and then looks again what is there. A small
+//!    file is read.
+//! 3. If everything is as the search found it, and no watch has an event, the file is kept.
+//! 4. After a request was received, one poll(2) asks for events. A file is used only if every fact
+//!    that led to it still holds.
+//!
+//! A file is not kept if a part of its way cannot be watched. Asynchronous writes, and those beneath
+//! an overlay, may cause no event in time. So the cache compares the size and times of a file once
+//! a second. Nothing else shows stores to a shared mapping.
+//!
+//! The cache is bounded in files, each of which has a descriptor, and in bytes. A full cache takes
+//! no more files, and closes those without a request within seconds.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::mem;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sendloop::LoopHandle;
+
+use crate::encoding::Acceptable;
+use crate::find::{Opened, Seen, Stamp, Wanted};
+use crate::root::Root;
+use crate::small;
+use crate::watches::{Fact, Watches};
+
+/// The most files of a loop, and the most bytes of small files.
+const MAX_FILES: usize = 16 << 10;
+const MAX_BYTES: usize = 64 << 20;
+
+/// The time after which a file without a request is closed.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// The interval at which files that changed or are idle are closed, and how old a comparison of a
+/// file's times may be.
+const SWEEP: Duration = Duration::from_secs(1);
+
+pub(crate) struct Cache {
+    event_loop: LoopHandle,
+    max_files: usize,
+    /// `None` if there is no cache.
+    kept: RefCell<Option<Kept>>,
+    is_sweeping: Cell<bool>,
+}
+
+struct Kept {
+    watches: Watches,
+    /// By the path of the target.
+    files: HashMap<OsString, Vec<Entry>>,
+    count: usize,
+    bytes: usize,
+    /// No file is kept until then. Where mounts are frequent, filling a cache would cost more than
+    /// it saves.
+    resting_until: Instant,
+}
+
+struct Entry {
+    acceptable: Acceptable,
+    opened: Arc<Opened>,
+    facts: Vec<Rc<Fact>>,
+    used: Instant,
+    compared: Instant,
+}
+
+impl Entry {
+    fn holds(&self) -> bool {
+        self.facts.iter().all(|fact| fact.holds())
+    }
+
+    fn bytes(&self) -> usize {
+        self.opened.content.get().map_or(0, |content| content.len())
+    }
+
+    /// Compares the file's size and times with those that were found.
+    fn is_unchanged(&self) -> bool {
+        let now = self.opened.file.metadata();
+        now.is_ok_and(|now| Stamp::of(&now) == Stamp::of(&self.opened.metadata))
+    }
+}
+
+impl Cache {
+    /// A cache of at most so many files. With 0 there is none.
+    pub(crate) fn new(event_loop: LoopHandle, max_files: usize) -> Rc<Cache> {
+        let watches = (max_files > 0).then(Watches::new).flatten();
+        let resting_until = event_loop.time();
+        Rc::new(Cache {
+            event_loop,
+            max_files: max_files.min(MAX_FILES),
+            kept: RefCell::new(watches.map(|watches| Kept {
+                watches,
+                files: HashMap::new(),
+                count: 0,
+                bytes: 0,
+                resting_until,
+            })),
+            is_sweeping: Cell::new(false),
+        })
+    }
+
+    /// Returns what a search would find now, if it is kept. The request must have been received.
+    pub(crate) fn get(&self, wanted: &Wanted) -> Option<Arc<Opened>> {
+        let mut kept = self.kept.borrow_mut();
+        let kept = kept.as_mut().filter(|kept| kept.count > 0)?;
+        let entries = kept.files.get_mut(wanted.target.path.as_os_str())?;
+        let is_wanted = |entry: &&mut Entry| entry.acceptable == wanted.acceptable;
+        let entry = entries.iter_mut().find(is_wanted)?;
+        let now = self.event_loop.time();
+        if !kept.watches.refresh() {
+            kept.resting_until = now + SWEEP;
+        }
+        if entry.holds() && now.duration_since(entry.compared) >= SWEEP && entry.is_unchanged() {
+            entry.compared = now;
+        }
+        if !entry.holds() || now.duration_since(entry.compared) >= SWEEP {
+            // The search that follows finds it anew.
+            entry.used = now.checked_sub(IDLE)?;
+            return None;
+        }
+        entry.used = now;
+        Some(entry.opened.clone())
+    }
+
+    /// Keeps a file for the next request, if all that led to it can be watched.
+    pub(crate) fn keep(
+        self: &Rc<Cache>,
+        root: &Root,
+        wanted: Wanted,
+        seen: &[Seen],
+        opened: &Arc<Opened>,
+    ) {
+        let now = self.event_loop.time();
+        let mut kept = self.kept.borrow_mut();
+        let Some(kept) = kept.as_mut().filter(|kept| kept.has_room(self.max_files)) else {
+            return;
+        };
+        // Earlier events are about earlier facts.
+        if !kept.refresh(now) || now < kept.resting_until {
+            return;
+        }
+        let mut facts = Vec::new();
+        let is_same = seen.iter().all(|(path, stamp)| {
+            let watched = kept.watches.watch(&root.path().join(path), &mut facts);
+            watched.is_ok_and(|watched| watched == *stamp)
+        });
+        small::keep_content(opened);
+        let entry = Entry {
+            acceptable: wanted.acceptable,
+            opened: opened.clone(),
+            facts,
+            used: now,
+            compared: now,
+        };
+        if is_same && kept.refresh(now) && entry.holds() {
+            kept.insert(wanted.target.path.into_os_string(), entry);
+            self.sweep_later();
+        } else {
+            kept.watches.forget(entry.facts);
+        }
+    }
+
+    /// Closes all files, as descriptors are needed. Returns whether there were any.
+    pub(crate) fn clear(&self) -> bool {
+        let mut kept = self.kept.borrow_mut();
+        kept.as_mut().is_some_and(|kept| kept.retain(|_| false) > 0)
+    }
+
+    fn sweep_later(self: &Rc<Cache>) {
+        if !self.is_sweeping.replace(true) {
+            let cache = self.clone();
+            self.event_loop.call_later(SWEEP, move || cache.sweep());
+        }
+    }
+
+    fn sweep(self: Rc<Cache>) {
+        self.is_sweeping.set(false);
+        let now = self.event_loop.time();
+        let mut kept = self.kept.borrow_mut();
+        let Some(kept) = &mut *kept else {
+            return;
+        };
+        kept.refresh(now);
+        kept.retain(|entry| entry.holds() && now.duration_since(entry.used) < IDLE);
+        if kept.count > 0 {
+            self.sweep_later();
+        }
+    }
+}
+
+impl Kept {
+    fn has_room(&self, max_files: usize) -> bool {
+        self.count < max_files && self.bytes < MAX_BYTES
+    }
+
+    /// Takes note of changes. Returns `false` if all files were dropped.
+    fn refresh(&mut self, now: Instant) -> bool {
+        let is_known = self.watches.refresh();
+        if !is_known {
+            self.resting_until = now + SWEEP;
+        }
+        is_known
+    }
+
+    fn insert(&mut self, path: OsString, entry: Entry) {
+        self.count += 1;
+        self.bytes += entry.bytes();
+        let entries = self.files.entry(path).or_default();
+        let same = entries
+            .iter()
+            .position(|other| other.acceptable == entry.acceptable);
+        let replaced = same.map(|same| entries.swap_remove(same));
+        entries.push(entry);
+        if let Some(replaced) = replaced {
+            self.count -= 1;
+            self.bytes -= replaced.bytes();
+            self.watches.forget(replaced.facts);
+        }
+    }
+
+    /// Drops the other files, and returns their number.
+    fn retain(&mut self, mut stays: impl FnMut(&Entry) -> bool) -> usize {
+        let mut dropped = Vec::new();
+        self.files.retain(|_, entries| {
+            if entries.iter().all(&mut stays) {
+                return true;
+            }
+            let (stay, leave) = mem::take(entries)
+                .into_iter()
+                .partition::<Vec<_>, _>(&mut stays);
+            dropped.extend(leave);
+            *entries = stay;
+            !entries.is_empty()
+        });
+        self.count -= dropped.len();
+        let number = dropped.len();
+        for entry in dropped {
+            self.bytes -= entry.bytes();
+            self.watches.forget(entry.facts);
+        }
+        number
+    }
+}

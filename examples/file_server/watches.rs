@@ -1,0 +1,303 @@
+//! Watches the way to a file.
+//!
+//! The way to a file is a list of facts. A fact is about an entry of a directory, which may be
+//! missing, or about an inode. Each fact is watched with inotify before it is looked up. The
+//! kernel queues an event before the system call of a change returns. So a fact holds if no event
+//! denies it after [`Watches::refresh`].
+//!
+//! The way begins at `/`, and follows each symbolic link as the kernel does. A mount changes names
+//! without an event of inotify. `/proc/self/mountinfo` reports it, and all facts are dropped.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::rc::Rc;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat, readlinkat};
+use rustix::io::Errno;
+
+use crate::beneath::LOCATING;
+use crate::find::Stamp;
+
+/// The file systems whose changes all cause events, as statfs(2) numbers them: ext2 to ext4, XFS,
+/// Btrfs, F2FS, tmpfs, overlayfs, SquashFS, EROFS.
+const WATCHED: [u64; 8] = [
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0xf2f5_2010,
+    0x0102_1994,
+    0x794c_7630,
+    0x7371_7368,
+    0xe0f5_e1e2,
+];
+
+/// More bytes of events than this in one refresh drop all facts. Reading on would take long.
+const MAX_EVENT_BYTES: usize = 64 << 10;
+
+/// The symbolic links that the kernel follows in one path.
+const MAX_LINKS: usize = 40;
+
+/// Changes of the entries of a directory, and of its permissions.
+const OF_DIRECTORY: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF);
+
+/// Changes of a file's content, and of its times and permissions.
+const OF_FILE: WatchFlags = WatchFlags::MODIFY
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::DELETE_SELF);
+
+/// Something that was seen. It holds until an event denies it.
+#[derive(Debug)]
+pub(crate) struct Fact {
+    watch: i32,
+    name: Name,
+    holds: Cell<bool>,
+}
+
+impl Fact {
+    pub(crate) fn holds(&self) -> bool {
+        self.holds.get()
+    }
+}
+
+/// The subject of a fact. Some directories ignore the case of names. ASCII names are compared
+/// without case, and all other names count as one.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Name {
+    /// The watched inode itself.
+    Own,
+    Ascii(Box<[u8]>),
+    Other,
+}
+
+impl Name {
+    fn of(name: &[u8]) -> Name {
+        match name.is_ascii() {
+            true => Name::Ascii(name.to_ascii_lowercase().into()),
+            false => Name::Other,
+        }
+    }
+}
+
+type Facts = HashMap<Name, Rc<Fact>>;
+
+pub(crate) struct Watches {
+    inotify: OwnedFd,
+    mounts: File,
+    watches: HashMap<i32, Facts>,
+    buffer: Box<[MaybeUninit<u8>]>,
+}
+
+impl Watches {
+    /// Returns `None` if the system allows no watches.
+    pub(crate) fn new() -> Option<Watches> {
+        Some(Watches {
+            inotify: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?,
+            mounts: File::open("/proc/self/mountinfo").ok()?,
+            watches: HashMap::new(),
+            buffer: vec![MaybeUninit::uninit(); 16 << 10].into(),
+        })
+    }
+
+    /// Takes note of all changes whose system call has returned. Never waits. Returns `false` if all
+    /// facts were dropped.
+    pub(crate) fn refresh(&mut self) -> bool {
+        let mut asked = [
+            PollFd::new(&self.inotify, PollFlags::IN),
+            PollFd::new(&self.mounts, PollFlags::PRI),
+        ];
+        let at_once = Timespec::default();
+        let polled = poll(&mut asked, Some(&at_once));
+        let is_mounted = !asked[1].revents().is_empty();
+        let is_known = match polled {
+            Ok(0) => true,
+            Ok(_) => !is_mounted && self.read_events(MAX_EVENT_BYTES).is_ok(),
+            Err(_) => false,
+        };
+        if !is_known {
+            self.drop_all();
+        }
+        is_known
+    }
+
+    fn drop_all(&mut self) {
+        for (watch, facts) in std::mem::take(&mut self.watches) {
+            facts.values().for_each(|fact| fact.holds.set(false));
+            let _ = inotify::remove_watch(&self.inotify, watch);
+        }
+        // No fact is left that an event could deny.
+        let _ = self.read_events(usize::MAX);
+    }
+
+    /// # Errors
+    ///
+    /// `Lost` if events are missing, or more than `most` bytes of them came.
+    fn read_events(&mut self, most: usize) -> Result<(), Lost> {
+        let mut events = Reader::new(&self.inotify, &mut self.buffer);
+        let mut bytes = 0;
+        loop {
+            let event = match events.next() {
+                Ok(event) => event,
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => continue,
+                Err(_) => return Err(Lost),
+            };
+            let name = event.file_name().map(|name| name.to_bytes());
+            bytes += 16 + name.map_or(0, |name| (name.len() + 16) & !15);
+            if bytes > most || event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                return Err(Lost);
+            }
+            let Some(facts) = self.watches.get_mut(&event.wd()) else {
+                continue;
+            };
+            deny(facts, name);
+            let is_gone = event.events().contains(ReadFlags::IGNORED);
+            if is_gone || facts.is_empty() {
+                self.watches.remove(&event.wd());
+                let _ = inotify::remove_watch(&self.inotify, event.wd());
+            }
+        }
+    }
+
+    /// Watches the way to an absolute path, adds its facts, and returns what is there.
+    ///
+    /// # Errors
+    ///
+    /// Any OS error on the way, but for a missing name. Facts that were added must be forgotten.
+    pub(crate) fn watch(
+        &mut self,
+        path: &Path,
+        facts: &mut Vec<Rc<Fact>>,
+    ) -> io::Result<Option<Stamp>> {
+        let flags = LOCATING | OFlags::DIRECTORY;
+        let mut above = vec![openat(CWD, "/", flags, Mode::empty())?];
+        let mut names = Vec::new();
+        push_names(&mut names, path.as_os_str().as_bytes());
+        let mut links = 0;
+        while let Some(name) = names.pop() {
+            if name == ".." {
+                above.truncate((above.len() - 1).max(1));
+                continue;
+            }
+            let directory = &above[above.len() - 1];
+            self.add(directory, OF_DIRECTORY, Name::of(name.as_bytes()), facts)?;
+            let flags = LOCATING | OFlags::NOFOLLOW;
+            let inode = match openat(directory, &name, flags, Mode::empty()) {
+                Ok(inode) => inode,
+                Err(Errno::NOENT) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            match FileType::from_raw_mode(fstat(&inode)?.st_mode) {
+                FileType::Directory => above.push(inode),
+                FileType::Symlink => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::LOOP.into());
+                    }
+                    let target = readlinkat(&inode, "", Vec::new())?;
+                    if target.to_bytes().starts_with(b"/") {
+                        above.truncate(1);
+                    }
+                    push_names(&mut names, target.to_bytes());
+                }
+                FileType::RegularFile => {
+                    self.add(&inode, OF_FILE, Name::Own, facts)?;
+                    return stamp(inode);
+                }
+                _ => return Err(Errno::INVAL.into()),
+            }
+        }
+        above.pop().map_or(Ok(None), stamp)
+    }
+
+    /// Adds a fact of an inode that is watched from now on.
+    fn add(
+        &mut self,
+        inode: &OwnedFd,
+        changes: WatchFlags,
+        name: Name,
+        facts: &mut Vec<Rc<Fact>>,
+    ) -> Result<(), Errno> {
+        let path = format!("/proc/self/fd/{}", inode.as_raw_fd());
+        let watch = inotify::add_watch(&self.inotify, path, changes)?;
+        if !self.watches.contains_key(&watch) && !is_watched(inode) {
+            let _ = inotify::remove_watch(&self.inotify, watch);
+            return Err(Errno::OPNOTSUPP);
+        }
+        let known = self.watches.entry(watch).or_default();
+        let fact = known.entry(name.clone()).or_insert_with(|| {
+            Rc::new(Fact {
+                watch,
+                name,
+                holds: Cell::new(true),
+            })
+        });
+        if !facts.iter().any(|other| Rc::ptr_eq(other, fact)) {
+            facts.push(fact.clone());
+        }
+        Ok(())
+    }
+
+    /// Ends the watches that only these facts need.
+    pub(crate) fn forget(&mut self, facts: Vec<Rc<Fact>>) {
+        for fact in facts {
+            // One of them is in the map.
+            if !fact.holds() || Rc::strong_count(&fact) > 2 {
+                continue;
+            }
+            let Some(others) = self.watches.get_mut(&fact.watch) else {
+                continue;
+            };
+            others.remove(&fact.name);
+            if others.is_empty() {
+                self.watches.remove(&fact.watch);
+                let _ = inotify::remove_watch(&self.inotify, fact.watch);
+            }
+        }
+    }
+}
+
+/// Events are missing.
+struct Lost;
+
+/// Denies the facts that an event is about. Without a name it is about the inode itself.
+fn deny(facts: &mut Facts, name: Option<&[u8]>) {
+    let is_denied = |other: &Name| match name.map(Name::of) {
+        None | Some(Name::Other | Name::Own) => true,
+        Some(name) => *other == Name::Other || *other == name,
+    };
+    facts.retain(|name, fact| {
+        let holds = !is_denied(name);
+        fact.holds.set(holds);
+        holds
+    });
+}
+
+fn stamp(inode: OwnedFd) -> io::Result<Option<Stamp>> {
+    Ok(Some(Stamp::of(&File::from(inode).metadata()?)))
+}
+
+fn is_watched(inode: impl AsFd) -> bool {
+    // The type is signed on some architectures, and its 32 bits are not.
+    fstatfs(inode).is_ok_and(|facts| WATCHED.contains(&(facts.f_type as u64 & 0xffff_ffff)))
+}
+
+/// Puts the names of a path on the stack, the first one on top.
+fn push_names(names: &mut Vec<OsString>, path: &[u8]) {
+    let parts = path.split(|&byte| byte == b'/');
+    let parts = parts.filter(|part| !part.is_empty() && *part != b".");
+    names.extend(parts.rev().map(|part| OsString::from_vec(part.to_vec())));
+}
