@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Faults at every system call: the steps of tests/faults.rs under strace, which answers chosen calls with errors.
+"""Runs the steps of tests/faults.rs under strace, which fails chosen system calls.
 
 usage: faults.py [--all] [--only TEXT] [--write]
 
-Each case is a step, a system call, an error, and when: at the first such call of a thread, at the second, or at every third. It fails
-where the step hangs, spins, crashes, moves wrong bytes, leaves descriptors or memory behind, or is told anything else than
-faults/rules.py says. Unless --all is given, a part of the cases is run. --only runs the cases whose names have TEXT; --write brings
-the table in docs/RELIABILITY.md up to date, which is compared otherwise.
+A case is a step, a system call, an error, and a time: the first such call of a thread, the second,
+or every third. A case fails if the step hangs, spins, crashes, moves wrong bytes, or leaks
+descriptors or memory. It also fails if the step meets other errors than faults/rules.py allows.
 
-The counts begin where strace attaches, which is when the step has been played once and is about to be played again.
+Without --all the script runs a part of the cases. --only runs the cases whose names contain TEXT.
+--write updates the table in docs/RELIABILITY.md; otherwise the script compares the table.
+
+A step runs once before strace attaches, so the counts cover only the second run.
 """
 
 import argparse
@@ -36,41 +38,41 @@ MARKS = "<!-- faults -->\n", "<!-- /faults -->\n"
 WHENS = ["1", "2", "3+3"]
 CALLS = """accept4 recvfrom sendto sendfile pread64 preadv2 cachestat mincore lseek statx fcntl
     epoll_wait epoll_pwait epoll_pwait2 epoll_ctl eventfd2""".split()
-# An error that is never told, one that always is, one that may mean "not available", and none.
+# An error that no caller sees, one that the caller sees, one that may mean "not available", and none.
 SORTS = ["EINTR", "ENOMEM", "EINVAL", rules.NOTHING]
-# After these the kernel owes an edge, of which it knows nothing when strace has made the EAGAIN up.
+# After these calls the kernel owes an edge. It does not know of an EAGAIN that strace made up.
 OWED = ["accept4", "recvfrom", "sendto", "sendfile"]
 
 SECONDS = 30
-# Of a step that takes some 20 ms undisturbed, and is traced.
+# The time limit of a traced step, which takes about 20 ms without faults.
 CPU_SECONDS = 2
-# A step that is told of no error makes fewer than 300 of those that are traced.
+# A step without errors makes fewer than 300 traced calls.
 MOST_CALLS = 500
-# After an error the operation is tried again, and finds its way anew: of a cold file that takes 35 calls.
+# The calls of a retry after an error. A retry of a cold file takes 35.
 ANEW = 35
-# Undisturbed it is 0 to 120 bytes, and no error made it more than 24 bytes more.
+# Without faults it is 0 to 120 bytes. No error added more than 24 bytes.
 BYTES = 256
 
 
 @dataclasses.dataclass
 class Step:
     test: str
-    # What all calls of some kinds are answered with throughout, to lead the step another way.
+    # Faults of all calls of a kind, which lead the step another way.
     always: tuple = ()
     more: dict = dataclasses.field(default_factory=dict)
-    # Calls that prepare the step, which are not the loop's.
+    # Calls of the test itself, which prepare the step.
     own: tuple = ()
-    # What the descriptor is of which alone a call is answered with an error.
+    # The only kind of descriptor on which a call fails.
     of: dict = dataclasses.field(default_factory=dict)
-    # Other than every third, where a third call that always fails would never let it through.
+    # Replaces "every third call" if the step would never pass then.
     thirds: dict = dataclasses.field(default_factory=dict)
 
 
 NOTHING_TOO = [*rules.ERRORS, rules.NOTHING]
 TCP = ("accept4",)
-# Each transfer that reads asks for the flags of the socket and of the file, and then duplicates the file.
+# A transfer that reads queries the flags of socket and file, and then duplicates the file.
 READING_THIRDS = {"fcntl": "3+4"}
-# After the flags: its seals, a duplicate to ask for its file system, and one to read. All of these fail.
+# After the flags: the seals, a duplicate for statfs, and a duplicate to read. All of these fail.
 ASKING_THIRDS = {"fcntl": "3+1"}
 LOOKING = "files::sendfile_that_probes_the_page_cache"
 STEPS = {
@@ -80,7 +82,7 @@ STEPS = {
     "threads": Step("iterations::threads", more={"write": ["EINTR"]}),
     "executor": Step("iterations::executor", more={"clone3": [e for e in rules.ERRORS if e != "ENOMEM"]}),
     "meeting": Step("iterations::executor_of_two_threads", more={"clone3": rules.ERRORS}),
-    # What is printed is written too.
+    # Prints are writes, too.
     "ticking": Step("iterations::threads_beside_a_timer", more={"write": rules.ERRORS}, of={"write": "anon_inode:[eventfd]"}),
     "signals": Step("iterations::signals", more={"write": ["EINTR"], "socketpair": rules.ERRORS, "rt_sigaction": ["EINVAL"]}),
     "watching": Step("iterations::fd_callbacks"),
@@ -101,7 +103,7 @@ STEPS = {
     "looking": Step(LOOKING, thirds=ASKING_THIRDS),
     "fallback": Step("files::sendfile", always=("sendfile:error=ENOSYS",), thirds=READING_THIRDS),
     "missed": Step(LOOKING, always=("preadv2:error=EAGAIN",)),
-    # Without mincore, all is prefetched; without /dev/null, it is copied.
+    # Without mincore, the transfer prefetches everything. Without /dev/null, it copies.
     "cold": Step(LOOKING, always=("preadv2:error=EAGAIN", "mincore:error=ENOMEM")),
     "copied": Step(LOOKING, always=("preadv2:error=EAGAIN", "mincore:error=ENOMEM", "openat:error=EACCES")),
     "unanswered": Step(LOOKING, always=("preadv2:error=EOPNOTSUPP",), thirds=ASKING_THIRDS),
@@ -129,7 +131,7 @@ class Case:
 
 @dataclasses.dataclass
 class Played:
-    """What was seen of a step."""
+    """The observations of one run of a step."""
 
     ended: str = ""
     output: str = ""
@@ -144,7 +146,7 @@ class Played:
 
     def calls(self):
         names = (re.match(r"\d+ +(\w+)\(", line) for line in self.trace)
-        # An old strace shows a call that it does not know by its number, and cannot answer it.
+        # An old strace shows unknown calls by number, and cannot fail them.
         known = (name[1] for name in names if name and not name[1].startswith("syscall_"))
         return collections.Counter(known)
 
@@ -175,7 +177,7 @@ class Player:
         return Played(ended, output, (folder / "errors").read_text(), list(whole(lines)))
 
     def attach_and_wait(self, case, process, folder):
-        """Says how it ended, where not well."""
+        """Returns how the step failed, or nothing."""
         killed = []
 
         def kill():
@@ -205,7 +207,7 @@ class Player:
 
     def strace(self, case, pid, folder):
         step = STEPS[case.step]
-        # strace answers only the calls that it traces.
+        # strace fails only calls that it traces.
         traced = {*self.calls, *step.more, *(always.split(":")[0] for always in step.always)}
         command = ["strace", "-f", "-y", "-o", folder / "trace", "-e", "trace=" + ",".join(sorted(traced))]
         for injection in case.injections():
@@ -216,7 +218,7 @@ class Player:
 
 
 def whole(lines):
-    """A call during which another thread made one stands in two lines."""
+    """Joins the two lines of a call that another thread interrupted."""
     begun = {}
     for line in lines:
         thread, _, text = line.partition(" ")
@@ -228,13 +230,13 @@ def whole(lines):
 
 
 def used(pid):
-    """CPU time, in seconds."""
+    """Returns the CPU time in seconds."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def known_calls():
-    """Those that this strace knows: an old one does not know all kinds of epoll_wait, nor cachestat."""
+    """Returns the calls that this strace knows. Old versions lack some kinds of epoll_wait, and cachestat."""
     answers = [subprocess.run(["strace", "-e", f"trace={call}", "true"], capture_output=True) for call in CALLS]
     return [call for call, answer in zip(CALLS, answers) if answer.returncode == 0]
 
@@ -251,7 +253,7 @@ def errors_for(step, call):
 
 
 def cases_of(step, calls):
-    """All cases of a step that makes so many calls when it is undisturbed."""
+    """Returns all cases of a step that makes `counts` calls without faults."""
     for call, count in sorted(calls.items()):
         if call in STEPS[step].own or any(always.startswith(call + ":") for always in STEPS[step].always):
             continue
@@ -259,19 +261,19 @@ def cases_of(step, calls):
             for error in errors_for(step, call):
                 if when == "3+3":
                     when = STEPS[step].thirds.get(call, when)
-                # A call that is interrupted each time is made for ever.
+                # A call that always fails with EINTR would never end.
                 if (error, when) != ("EINTR", "3+1"):
                     yield Case(step, call, error, when)
 
 
 def rules_met(case, played):
-    """The rule for each answer that was made up."""
+    """Returns the rule for each injected error."""
     injected = [line for line in played.trace if line.endswith("(INJECTED)") and f" {case.call}(" in line]
     return [rules.rule_for(case.step, case.call, case.error, line) for line in injected]
 
 
 def complaints(case, played, undisturbed):
-    """What is wrong with how a case was played."""
+    """Returns what is wrong with a run of a case."""
     if played.ended:
         yield played.ended
         return
@@ -307,7 +309,7 @@ def part(cases):
 
 
 def build():
-    # Without debug assertions: with them the standard library makes calls of its own at each close.
+    # Without debug assertions, because they make the standard library check each close by a call.
     command = "cargo test --locked --release --no-run --test faults --message-format=json".split()
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     messages = map(json.loads, built.stdout.splitlines())
@@ -341,7 +343,7 @@ def run(pool, player, only, everything):
             failed += 1
     print(f"{len(chosen)} cases of {len(cases)}, {failed} failed; {len(met)} answers were made up; "
           f"{idle} cases came to no such call this time")
-    # What was never tried is not known to hold.
+    # A rule without a case proves nothing.
     untried = [call for call, count in answers.items() if not count]
     if everything:
         unknown = set(CALLS) - set(player.calls)

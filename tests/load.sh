@@ -52,4 +52,4 @@ apart=(unshare --net sh -c "$narrow" sh)
 [ "$(id -u)" = 0 ] || apart=(unshare --map-root-user --net sh -c "$narrow" sh)
 count=10000
 "${apart[@]}" true 2>/dev/null || { apart=() count=900; }
-"${apart[@]}" python3 tests/parked.py target/release/examples/file_server "$work/root/16777216" "$count" "$rounds"
+"${apart[@]}" python3 tests/stalled_downloads.py target/release/examples/file_server "$work/root/16777216" "$count" "$rounds"

@@ -5,7 +5,7 @@ import os
 import socket
 import tempfile
 
-from registry import outcome, scenario, turns
+from registry import outcome, scenario, run_iterations
 
 
 def listening():
@@ -21,7 +21,7 @@ def stream():
 
 
 @scenario
-async def accepting_waits_for_a_connection(loop, say):
+async def accepting_waits_for_a_connection(loop, record):
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
         path = os.path.join(folder, "socket")
         listener.bind(path)
@@ -29,49 +29,49 @@ async def accepting_waits_for_a_connection(loop, say):
         listener.setblocking(False)
 
         async def accept():
-            say("accept")
+            record("accept")
             connection, _ = await loop.sock_accept(listener)
-            say("accepted")
+            record("accepted")
             return connection
 
         task = loop.create_task(accept())
-        await turns(2)
+        await run_iterations(2)
         with socket.socket(socket.AF_UNIX) as client:
             client.setblocking(False)
-            loop.call_soon(say, "soon")
+            loop.call_soon(record, "soon")
             await loop.sock_connect(client, path)
-            say("connected")
+            record("connected")
             with await task as connection:
                 await loop.sock_sendall(client, b"x")
-                say("got", (await loop.sock_recv(connection, 100)).decode())
+                record("got", (await loop.sock_recv(connection, 100)).decode())
 
 
 @scenario
-async def accepting_a_queued_connection_takes_no_iteration(loop, say):
+async def accepting_a_queued_connection_takes_no_iteration(loop, record):
     with listening() as listener, stream() as client:
         await loop.sock_connect(client, listener.getsockname())
-        say("connected")
-        loop.call_soon(say, "soon")
+        record("connected")
+        loop.call_soon(record, "soon")
         connection, peer = await loop.sock_accept(listener)
-        say("accepted", peer == client.getsockname())
+        record("accepted", peer == client.getsockname())
         connection.close()
 
 
 @scenario
-async def a_cancelled_accept_leaves_the_connection(loop, say):
+async def a_cancelled_accept_leaves_the_connection(loop, record):
     with listening() as listener, stream() as client:
         task = loop.create_task(loop.sock_accept(listener))
-        await turns(2)
+        await run_iterations(2)
         task.cancel()
-        say(await outcome(task))
+        record(await outcome(task))
         await loop.sock_connect(client, listener.getsockname())
         connection, _ = await loop.sock_accept(listener)
-        say("accepted")
+        record("accepted")
         connection.close()
 
 
 @scenario
-async def connecting_to_a_closed_port(loop, say):
+async def connecting_to_a_closed_port(loop, record):
     listener = listening()
     address = listener.getsockname()
     listener.close()
@@ -79,39 +79,39 @@ async def connecting_to_a_closed_port(loop, say):
         try:
             await loop.sock_connect(client, address)
         except OSError as error:
-            say(errno.errorcode[error.errno])
+            record(errno.errorcode[error.errno])
 
 
 @scenario
-async def connecting_again(loop, say):
+async def connecting_again(loop, record):
     with listening() as listener, stream() as client:
         for _ in range(3):
             try:
                 await loop.sock_connect(client, listener.getsockname())
-                say("connected")
+                record("connected")
             except OSError as error:
-                say(errno.errorcode[error.errno])
+                record(errno.errorcode[error.errno])
 
 
 @scenario
-async def connecting_to_the_own_port(loop, say):
+async def connecting_to_the_own_port(loop, record):
     with stream() as client:
         client.bind(("127.0.0.1", 0))
         await loop.sock_connect(client, client.getsockname())
-        say(client.getpeername() == client.getsockname())
+        record(client.getpeername() == client.getsockname())
         await loop.sock_sendall(client, b"echo")
-        say((await loop.sock_recv(client, 100)).decode())
+        record((await loop.sock_recv(client, 100)).decode())
 
 
 @scenario
-async def connecting_after_a_refusal(loop, say):
+async def connecting_after_a_refusal(loop, record):
     with socket.socket() as listener, stream() as client:
         listener.bind(("127.0.0.1", 0))
         for _ in range(2):
             try:
                 await loop.sock_connect(client, listener.getsockname())
             except OSError as error:
-                say(errno.errorcode[error.errno])
+                record(errno.errorcode[error.errno])
         listener.listen()
         await loop.sock_connect(client, listener.getsockname())
-        say("connected")
+        record("connected")

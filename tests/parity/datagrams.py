@@ -1,8 +1,8 @@
-"""Datagrams: each is received whole or cut, and an empty one is one too."""
+"""Datagrams: whole, truncated and empty."""
 
 import socket
 
-from registry import outcome, scenario, turns
+from registry import outcome, scenario, run_iterations
 
 
 def datagrams():
@@ -13,59 +13,59 @@ def datagrams():
     return sockets
 
 
-async def receive(loop, say, sock, most, sender):
-    say("wait")
+async def receive(loop, record, sock, most, sender):
+    record("wait")
     data, peer = await loop.sock_recvfrom(sock, most)
-    say("got", data.decode() or "empty", peer == sender.getsockname())
+    record("got", data.decode() or "empty", peer == sender.getsockname())
 
 
 @scenario
-async def receiving_a_ready_datagram_takes_no_iteration(loop, say):
+async def receiving_a_ready_datagram_takes_no_iteration(loop, record):
     near, far = datagrams()
     with near, far:
-        loop.call_soon(say, "soon")
-        say("sent", await loop.sock_sendto(near, b"hello", far.getsockname()))
-        await receive(loop, say, far, 100, near)
-        await turns(1)
+        loop.call_soon(record, "soon")
+        record("sent", await loop.sock_sendto(near, b"hello", far.getsockname()))
+        await receive(loop, record, far, 100, near)
+        await run_iterations(1)
 
 
 @scenario
-async def receiving_a_datagram_waits(loop, say):
+async def receiving_a_datagram_waits(loop, record):
     near, far = datagrams()
     with near, far:
-        task = loop.create_task(receive(loop, say, far, 100, near))
-        await turns(2)
-        say("sent", await loop.sock_sendto(near, b"hello", far.getsockname()))
+        task = loop.create_task(receive(loop, record, far, 100, near))
+        await run_iterations(2)
+        record("sent", await loop.sock_sendto(near, b"hello", far.getsockname()))
         await task
 
 
 @scenario
-async def an_empty_datagram_is_one(loop, say):
+async def an_empty_datagram_is_one(loop, record):
     near, far = datagrams()
     with near, far:
-        say("sent", await loop.sock_sendto(near, b"", far.getsockname()))
-        say("sent", await loop.sock_sendto(near, b"x", far.getsockname()))
+        record("sent", await loop.sock_sendto(near, b"", far.getsockname()))
+        record("sent", await loop.sock_sendto(near, b"x", far.getsockname()))
         for _ in range(2):
-            await receive(loop, say, far, 100, near)
+            await receive(loop, record, far, 100, near)
 
 
 @scenario
-async def a_long_datagram_is_truncated(loop, say):
+async def a_long_datagram_is_truncated(loop, record):
     near, far = datagrams()
     with near, far:
         for data in (b"abcdef", b"next"):
-            say("sent", await loop.sock_sendto(near, data, far.getsockname()))
+            record("sent", await loop.sock_sendto(near, data, far.getsockname()))
         for _ in range(2):
-            await receive(loop, say, far, 4, near)
+            await receive(loop, record, far, 4, near)
 
 
 @scenario
-async def a_cancelled_receiver_leaves_the_datagram(loop, say):
+async def a_cancelled_receiver_leaves_the_datagram(loop, record):
     near, far = datagrams()
     with near, far:
-        task = loop.create_task(receive(loop, say, far, 100, near))
-        await turns(2)
+        task = loop.create_task(receive(loop, record, far, 100, near))
+        await run_iterations(2)
         task.cancel()
-        say(await outcome(task))
+        record(await outcome(task))
         await loop.sock_sendto(near, b"x", far.getsockname())
-        await receive(loop, say, far, 100, near)
+        await receive(loop, record, far, 100, near)

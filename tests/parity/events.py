@@ -12,22 +12,22 @@ import socket
 import struct
 import time
 
-from registry import scenario, turns
+from registry import scenario, run_iterations
 
-#: How many iterations of the loop each registration lasts.
+#: The number of iterations that each registration lasts.
 ITERATIONS = 5
 
 
 def case(build):
-    """Registers `build(keep)` as a scenario; `keep` closes at the end what it is given."""
+    """Registers `build(keep)` as a scenario. `keep` closes its argument at the end."""
 
-    async def count_all(loop, say):
+    async def count_all(loop, record):
         with contextlib.ExitStack() as keep:
             watched, events = build(keep)
             await_events(watched, events)
-            say("reader", (await count(loop, watched, True, False))[0])
-            say("writer", (await count(loop, watched, False, True))[1])
-            say("both", *await count(loop, watched, True, True))
+            record("reader", (await count(loop, watched, True, False))[0])
+            record("writer", (await count(loop, watched, False, True))[1])
+            record("both", *await count(loop, watched, True, True))
 
     count_all.__name__, count_all.__module__ = build.__name__, build.__module__
     return scenario(count_all)
@@ -43,7 +43,7 @@ async def count(loop, watched, reader, writer):
         loop.add_reader(watched, call, 0)
     if writer:
         loop.add_writer(watched, call, 1)
-    await turns(ITERATIONS)
+    await run_iterations(ITERATIONS)
     loop.remove_reader(watched)
     loop.remove_writer(watched)
     return calls
@@ -62,7 +62,7 @@ def await_events(watched, events):
 
 
 def fill(sock):
-    """Sends until the kernel has no more room, also not a moment later."""
+    """Sends until the kernel has no room, and has none a moment later."""
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
     while True:

@@ -1,4 +1,4 @@
-"""The order of callbacks, and running, stopping and running again."""
+"""The order of callbacks, and runs after a stop."""
 
 import asyncio
 import threading
@@ -7,82 +7,82 @@ from registry import run_for_one_stop, scenario
 
 
 @scenario
-def callbacks_run_in_order(loop, say):
+def callbacks_run_in_order(loop, record):
     for word in ("a", "b", "c"):
-        loop.call_soon(say, word)
-    run_for_one_stop(loop, say)
+        loop.call_soon(record, word)
+    run_for_one_stop(loop, record)
 
 
 @scenario
-def new_callbacks_run_an_iteration_later(loop, say):
+def new_callbacks_run_an_iteration_later(loop, record):
     def first():
-        say("a")
-        loop.call_soon(say, "a-next")
+        record("a")
+        loop.call_soon(record, "a-next")
 
     loop.call_soon(first)
-    loop.call_soon(say, "b")
-    run_for_one_stop(loop, say)
-    run_for_one_stop(loop, say)
+    loop.call_soon(record, "b")
+    run_for_one_stop(loop, record)
+    run_for_one_stop(loop, record)
 
 
 @scenario
-def a_stop_ends_after_its_iteration(loop, say):
-    loop.call_soon(say, "a")
+def a_stop_ends_after_its_iteration(loop, record):
+    loop.call_soon(record, "a")
     loop.call_soon(loop.stop)
-    loop.call_soon(say, "b")
+    loop.call_soon(record, "b")
     loop.run_forever()
-    say("end")
+    record("end")
 
 
 @scenario
-def an_early_stop_allows_one_iteration(loop, say):
+def an_early_stop_allows_one_iteration(loop, record):
     loop.stop()
-    loop.call_soon(lambda: (say("a"), loop.call_soon(say, "b")))
+    loop.call_soon(lambda: (record("a"), loop.call_soon(record, "b")))
     loop.run_forever()
-    say("end")
-    run_for_one_stop(loop, say)
+    record("end")
+    run_for_one_stop(loop, record)
 
 
 @scenario
-def an_early_stop_does_not_wait(loop, say):
+def an_early_stop_does_not_wait(loop, record):
     loop.stop()
     loop.stop()
     loop.run_forever()
-    say("end")
-    # The second stop was not kept for this run.
-    loop.call_soon(lambda: loop.call_soon(lambda: (say("second-turn"), loop.stop())))
+    record("end")
+    # The second stop does not affect this run.
+    loop.call_soon(lambda: loop.call_soon(lambda: (record("second-turn"), loop.stop())))
     loop.run_forever()
-    say("end")
+    record("end")
 
 
 @scenario
-def queued_callbacks_run_when_main_returns(loop, say):
+def queued_callbacks_run_when_main_returns(loop, record):
     async def main():
-        loop.call_soon(lambda: (say("a"), loop.call_soon(say, "b")))
-        say("main")
+        loop.call_soon(lambda: (record("a"), loop.call_soon(record, "b")))
+        record("main")
 
     loop.run_until_complete(main())
-    say("end")
+    record("end")
     loop.run_until_complete(asyncio.sleep(0))
-    say("end")
+    record("end")
 
 
 @scenario
-def a_task_as_main_runs_fewer_iterations(loop, say):
+def a_task_as_main_runs_fewer_iterations(loop, record):
     async def work():
         await asyncio.sleep(0)
-        loop.call_soon(lambda: (say("a"), loop.call_soon(say, "b")))
-        say("work")
+        loop.call_soon(lambda: (record("a"), loop.call_soon(record, "b")))
+        record("work")
 
     loop.run_until_complete(loop.create_task(work()))
-    say("end")
+    record("end")
 
 
 @scenario
-def tasks_go_on_in_the_next_run(loop, say):
+def tasks_go_on_in_the_next_run(loop, record):
     async def work():
         for number in range(4):
-            say("work", number)
+            record("work", number)
             await asyncio.sleep(0)
 
     async def main():
@@ -90,131 +90,131 @@ def tasks_go_on_in_the_next_run(loop, say):
 
     task = loop.create_task(work())
     loop.run_until_complete(main())
-    say("end")
+    record("end")
     loop.run_until_complete(task)
-    say("end")
+    record("end")
 
 
 @scenario
-def stop_before_main_is_done(loop, say):
+def stop_before_main_is_done(loop, record):
     async def main():
         loop.stop()
         await loop.create_future()
 
     async def again():
-        say("again")
+        record("again")
 
     try:
         loop.run_until_complete(main())
     except RuntimeError:
-        say("stopped")
+        record("stopped")
     loop.run_until_complete(again())
 
 
 @scenario
-def a_stopped_main_continues(loop, say):
+def a_stopped_main_continues(loop, record):
     async def main():
         loop.stop()
         await asyncio.sleep(0)
-        say("main")
+        record("main")
 
     try:
         loop.run_until_complete(main())
     except RuntimeError:
-        say("stopped")
-    run_for_one_stop(loop, say)
+        record("stopped")
+    run_for_one_stop(loop, record)
 
 
 @scenario
-def an_error_in_a_callback_ends_nothing_else(loop, say):
+def an_error_in_a_callback_ends_nothing_else(loop, record):
     def bad():
-        say("bad")
+        record("bad")
         raise ValueError
 
     loop.call_soon(bad)
-    loop.call_soon(say, "b")
-    run_for_one_stop(loop, say)
+    loop.call_soon(record, "b")
+    run_for_one_stop(loop, record)
 
 
 @scenario
-def an_error_of_main_propagates(loop, say):
+def an_error_of_main_propagates(loop, record):
     async def main():
-        loop.call_soon(say, "queued")
+        loop.call_soon(record, "queued")
         raise ValueError
 
     try:
         loop.run_until_complete(main())
     except ValueError:
-        say("error")
-    run_for_one_stop(loop, say)
+        record("error")
+    run_for_one_stop(loop, record)
 
 
 @scenario
-def a_callback_cancels_the_next(loop, say):
+def a_callback_cancels_the_next(loop, record):
     handles = []
-    loop.call_soon(lambda: (say("a"), handles[0].cancel()))
-    handles.append(loop.call_soon(say, "b"))
-    loop.call_soon(say, "c")
-    run_for_one_stop(loop, say)
-    say(handles[0].cancelled())
+    loop.call_soon(lambda: (record("a"), handles[0].cancel()))
+    handles.append(loop.call_soon(record, "b"))
+    loop.call_soon(record, "c")
+    run_for_one_stop(loop, record)
+    record(handles[0].cancelled())
 
 
 @scenario
-def cancelling_a_callback_that_ran(loop, say):
-    handle = loop.call_soon(say, "a")
-    run_for_one_stop(loop, say)
-    say(handle.cancelled())
+def cancelling_a_callback_that_ran(loop, record):
+    handle = loop.call_soon(record, "a")
+    run_for_one_stop(loop, record)
+    record(handle.cancelled())
     handle.cancel()
-    say(handle.cancelled())
+    record(handle.cancelled())
 
 
 @scenario
-def callbacks_and_tasks_share_one_queue(loop, say):
+def callbacks_and_tasks_share_one_queue(loop, record):
     async def work(word):
-        say(word)
+        record(word)
 
-    loop.call_soon(say, "a")
+    loop.call_soon(record, "a")
     one = loop.create_task(work("task1"))
-    loop.call_soon(say, "b")
+    loop.call_soon(record, "b")
     two = loop.create_task(work("task2"))
-    run_for_one_stop(loop, say)
-    say(one.done() and two.done())
+    run_for_one_stop(loop, record)
+    record(one.done() and two.done())
 
 
 @scenario
-def threadsafe_from_the_loops_thread_keeps_the_order(loop, say):
+def threadsafe_from_the_loops_thread_keeps_the_order(loop, record):
     def first():
-        say("a")
-        loop.call_soon(say, "d")
-        loop.call_soon_threadsafe(say, "e")
-        loop.call_soon(say, "f")
+        record("a")
+        loop.call_soon(record, "d")
+        loop.call_soon_threadsafe(record, "e")
+        loop.call_soon(record, "f")
 
     loop.call_soon(first)
-    loop.call_soon_threadsafe(say, "b")
-    loop.call_soon(say, "c")
-    run_for_one_stop(loop, say)
-    run_for_one_stop(loop, say)
+    loop.call_soon_threadsafe(record, "b")
+    loop.call_soon(record, "c")
+    run_for_one_stop(loop, record)
+    run_for_one_stop(loop, record)
 
 
 @scenario
-def threadsafe_from_another_thread(loop, say):
-    loop.call_soon(say, "a")
-    thread = threading.Thread(target=loop.call_soon_threadsafe, args=(say, "thread"))
+def threadsafe_from_another_thread(loop, record):
+    loop.call_soon(record, "a")
+    thread = threading.Thread(target=loop.call_soon_threadsafe, args=(record, "thread"))
     thread.start()
     thread.join()
-    loop.call_soon(say, "b")
-    run_for_one_stop(loop, say)
-    run_for_one_stop(loop, say)
+    loop.call_soon(record, "b")
+    run_for_one_stop(loop, record)
+    run_for_one_stop(loop, record)
 
 
 @scenario
-def stop_from_a_callback_of_another_thread(loop, say):
+def stop_from_a_callback_of_another_thread(loop, record):
     def both():
-        loop.call_soon_threadsafe(say, "thread")
+        loop.call_soon_threadsafe(record, "thread")
         loop.call_soon_threadsafe(loop.stop)
 
     thread = threading.Thread(target=both)
     thread.start()
     loop.run_forever()
     thread.join()
-    say("end")
+    record("end")

@@ -1,17 +1,18 @@
-"""The order of things in CPython's asyncio, recorded: what `cargo test --test parity` holds sendloop to.
+"""Records the order of events in CPython's asyncio, with which `cargo test --test parity` compares.
 
     python3 tests/parity/record.py           runs every scenario and writes tests/parity/traces.txt
-    python3 tests/parity/record.py --check   runs every scenario, prints what differs from that file; exit code 1 if any does
+    python3 tests/parity/record.py --check   runs every scenario, prints the differences from that file; exit code 1 if any
     python3 tests/parity/record.py WORD ...  prints the traces of the scenarios whose names contain a word, and writes nothing
 
 Needs Python 3.11 or later on a Unix system, and its standard library only.
 
-A scenario is a function `name(loop, say)`, plain or `async`, with the decorator `@scenario`, in the file of its group: order.py,
-tasks.py and so on. Each gets a fresh loop, and says short words. The Rust side of each has the same name and is in the file of
-the same name that ends in .rs. To add one: write both, run this, run the test.
+A scenario is a function `name(loop, record)`, plain or `async`, with the decorator `@scenario`. It
+stands in the file of its group: order.py, tasks.py and so on. Each scenario gets a fresh loop, and
+records short words. Its Rust twin has the same name, in the .rs file of the same name. To add a
+scenario, write both, run this script, and run the test.
 
-Words must be the same in every run: no times, no addresses, nothing that depends on how loaded the machine is. In particular a
-callback and a sleeping task (which resumes one turn after its timer) must not race by a few milliseconds.
+The words must be the same in every run: no times, no addresses, nothing that depends on the load.
+A callback must not race with a sleeping task, which resumes one iteration after its timer.
 """
 
 import sys
@@ -20,7 +21,7 @@ sys.dont_write_bytecode = True
 
 import pathlib
 
-# Importing a group registers its scenarios; the order is that of the file that is written.
+# Importing a group registers its scenarios, in the order of the written file.
 import order, tasks, waits, cancel, timers, sockets, connections, sendfile, fd_callbacks, signals, datagrams, events  # noqa: E401, F401
 from registry import SCENARIOS, run
 

@@ -1,30 +1,30 @@
-"""What the scenarios are made of: the decorator that registers them, and small helpers that several of them use."""
+"""The decorator that registers scenarios, and their helpers."""
 
 import asyncio
 import inspect
 import socket
 
-#: name of the scenario -> its function, in the order in which they are written.
+#: Scenario names and functions, in the order of the source.
 SCENARIOS = {}
 
 
 def scenario(function):
-    """Registers `function(loop, say)` as `module/function`. A coroutine function is run until it is complete."""
+    """Registers `function(loop, record)` as `module/function`. A coroutine runs to its end."""
     SCENARIOS[f"{function.__module__}/{function.__name__}"] = function
     return function
 
 
 def run(function):
-    """The words that a scenario says, on a loop of its own."""
+    """Runs a scenario on a new loop, and returns the recorded words."""
     words = []
 
-    def say(*parts):
+    def record(*parts):
         words.append("-".join(str(part).lower() if isinstance(part, bool) else str(part) for part in parts))
 
     loop = asyncio.SelectorEventLoop()
     loop.set_exception_handler(lambda loop, context: None)
     try:
-        result = function(loop, say)
+        result = function(loop, record)
         if inspect.iscoroutine(result):
             loop.run_until_complete(result)
         return list(words)
@@ -33,7 +33,7 @@ def run(function):
 
 
 def finish(loop):
-    """Ends what a scenario left; asyncio complains of pending tasks otherwise. What is said now is not heard."""
+    """Ends the remaining tasks, because asyncio warns of them. It ignores their words."""
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
@@ -42,29 +42,29 @@ def finish(loop):
     loop.close()
 
 
-async def turns(number):
-    """Lets so many turns of the loop pass."""
+async def run_iterations(number):
+    """Waits for a number of iterations."""
     for _ in range(number):
         await asyncio.sleep(0)
 
 
 async def outcome(task):
-    """What a task came to: its result, or `cancelled`."""
+    """Returns the result of a task, or `cancelled`."""
     try:
         return await task
     except asyncio.CancelledError:
         return "cancelled"
 
 
-def run_for_one_stop(loop, say):
-    """Runs until a stop that is queued behind what is queued by now, and says that it has ended."""
+def run_for_one_stop(loop, record):
+    """Runs until a stop that is queued after all present callbacks, and records the end."""
     loop.call_soon(loop.stop)
     loop.run_forever()
-    say("end")
+    record("end")
 
 
 def pair():
-    """Two connected stream sockets that do not block."""
+    """Returns two connected non-blocking stream sockets."""
     near, far = socket.socketpair()
     near.setblocking(False)
     far.setblocking(False)

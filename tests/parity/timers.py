@@ -3,117 +3,117 @@
 import asyncio
 import time
 
-from registry import scenario, turns
+from registry import scenario, run_iterations
 
 
 @scenario
-def by_deadline(loop, say):
+def by_deadline(loop, record):
     start = loop.time()
     for word, delay in (("late", 0.025), ("early", 0.005), ("middle", 0.015)):
-        loop.call_at(start + delay, say, word)
+        loop.call_at(start + delay, record, word)
     loop.call_at(start + 0.035, loop.stop)
     loop.run_forever()
 
 
 @scenario
-def three_equal_deadlines(loop, say):
+def three_equal_deadlines(loop, record):
     when = loop.time() + 0.005
-    loop.call_at(when, say, "a")
-    loop.call_at(when, say, "b")
-    loop.call_at(when, lambda: (say("c"), loop.stop()))
+    loop.call_at(when, record, "a")
+    loop.call_at(when, record, "b")
+    loop.call_at(when, lambda: (record("c"), loop.stop()))
     loop.run_forever()
 
 
 @scenario
-def six_equal_deadlines(loop, say):
+def six_equal_deadlines(loop, record):
     when = loop.time() + 0.005
     for word in "abcdef":
-        loop.call_at(when, say, word)
+        loop.call_at(when, record, word)
     loop.call_at(when + 0.02, loop.stop)
     loop.run_forever()
 
 
 @scenario
-def a_cancelled_timer(loop, say):
+def a_cancelled_timer(loop, record):
     start = loop.time()
-    handle = loop.call_at(start + 0.005, say, "never")
-    loop.call_at(start + 0.02, lambda: (say("later"), loop.stop()))
+    handle = loop.call_at(start + 0.005, record, "never")
+    loop.call_at(start + 0.02, lambda: (record("later"), loop.stop()))
     handle.cancel()
-    say(handle.cancelled())
+    record(handle.cancelled())
     loop.run_forever()
 
 
 @scenario
-def a_timer_cancels_one_of_its_iteration(loop, say):
+def a_timer_cancels_one_of_its_iteration(loop, record):
     when = loop.time() + 0.005
     handles = []
-    loop.call_at(when, lambda: (say("a"), handles[0].cancel()))
-    handles.append(loop.call_at(when, say, "never"))
-    loop.call_at(when + 0.015, lambda: (say("later", handles[0].cancelled()), loop.stop()))
+    loop.call_at(when, lambda: (record("a"), handles[0].cancel()))
+    handles.append(loop.call_at(when, record, "never"))
+    loop.call_at(when + 0.015, lambda: (record("later", handles[0].cancelled()), loop.stop()))
     loop.run_forever()
 
 
 @scenario
-def a_zero_delay_follows_queued_callbacks(loop, say):
-    loop.call_later(0, say, "timer")
-    loop.call_soon(lambda: (say("soon"), loop.call_soon(lambda: (say("next"), loop.stop()))))
+def a_zero_delay_follows_queued_callbacks(loop, record):
+    loop.call_later(0, record, "timer")
+    loop.call_soon(lambda: (record("soon"), loop.call_soon(lambda: (record("next"), loop.stop()))))
     loop.run_forever()
 
 
 @scenario
-def a_deadline_in_the_past(loop, say):
-    loop.call_soon(say, "soon")
-    loop.call_at(loop.time() - 1, lambda: (say("past"), loop.stop()))
+def a_deadline_in_the_past(loop, record):
+    loop.call_soon(record, "soon")
+    loop.call_at(loop.time() - 1, lambda: (record("past"), loop.stop()))
     loop.run_forever()
 
 
 @scenario
-def late_timers_run_in_one_iteration(loop, say):
+def late_timers_run_in_one_iteration(loop, record):
     def second():
-        say("second")
-        loop.call_soon(lambda: (say("second", "next"), loop.stop()))
+        record("second")
+        loop.call_soon(lambda: (record("second", "next"), loop.stop()))
 
     def hold():
         start = loop.time()
         loop.call_at(start + 0.01, second)
-        loop.call_at(start + 0.005, lambda: (say("first"), loop.call_soon(say, "first", "next")))
-        loop.call_soon(say, "queued")
+        loop.call_at(start + 0.005, lambda: (record("first"), loop.call_soon(record, "first", "next")))
+        loop.call_soon(record, "queued")
         time.sleep(0.015)
-        say("held")
+        record("held")
 
     loop.call_soon(hold)
     loop.run_forever()
 
 
 @scenario
-def a_timer_sets_a_timer(loop, say):
+def a_timer_sets_a_timer(loop, record):
     def first():
-        say("first")
-        loop.call_later(0.005, lambda: (say("second"), loop.stop()))
-        loop.call_soon(say, "soon")
+        record("first")
+        loop.call_later(0.005, lambda: (record("second"), loop.stop()))
+        loop.call_soon(record, "soon")
 
     loop.call_later(0.005, first)
     loop.run_forever()
 
 
 @scenario
-def a_timer_stops_the_loop(loop, say):
+def a_timer_stops_the_loop(loop, record):
     def first():
-        say("first")
-        loop.call_later(0.005, lambda: (say("second"), loop.stop()))
+        record("first")
+        loop.call_later(0.005, lambda: (record("second"), loop.stop()))
         loop.stop()
 
     loop.call_later(0.005, first)
     for _ in range(2):
         loop.run_forever()
-        say("end")
+        record("end")
 
 
 @scenario
-async def sleepers_wake_by_deadline(loop, say):
+async def sleepers_wake_by_deadline(loop, record):
     async def sleeper(word, delay):
         await asyncio.sleep(delay)
-        say(word)
+        record(word)
 
     tasks = [loop.create_task(sleeper(word, delay)) for word, delay in (("short", 0.005), ("long", 0.03))]
     for task in reversed(tasks):
@@ -121,26 +121,26 @@ async def sleepers_wake_by_deadline(loop, say):
 
 
 @scenario
-async def a_sleeper_wakes_an_iteration_after_its_timer(loop, say):
+async def a_sleeper_wakes_an_iteration_after_its_timer(loop, record):
     async def sleeper():
         await asyncio.sleep(0.005)
-        say("awake")
+        record("awake")
 
     task = loop.create_task(sleeper())
-    await turns(1)
+    await run_iterations(1)
     time.sleep(0.01)
-    loop.call_soon(lambda: loop.call_soon(lambda: (say("second"), loop.call_soon(say, "third"))))
+    loop.call_soon(lambda: loop.call_soon(lambda: (record("second"), loop.call_soon(record, "third"))))
     await task
-    await turns(2)
+    await run_iterations(2)
 
 
 @scenario
-async def sleep_counts_from_the_first_await(loop, say):
+async def sleep_counts_from_the_first_await(loop, record):
     sleep = asyncio.sleep(0.01)
     start = loop.time()
-    # A turn behind its timer, as a sleeper is: the order holds also where both are due at once.
-    loop.call_at(start + 0.025, loop.call_soon, say, "timer")
+    # One iteration after its timer, as a sleeper is. The order also holds if both are due at once.
+    loop.call_at(start + 0.025, loop.call_soon, record, "timer")
     time.sleep(0.02)
     await sleep
-    say("slept")
+    record("slept")
     await asyncio.sleep(0.03)

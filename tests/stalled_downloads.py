@@ -1,6 +1,6 @@
-"""Thousands of downloads that nobody reads: what they cost the server in memory and time, and what is left of them.
+"""Measures the memory and CPU time of thousands of downloads that stall, and what they leave behind.
 
-usage: parked.py FILE_SERVER FILE COUNT ROUNDS, where FILE has more bytes than fit into the buffers between. Called by load.sh.
+usage: stalled_downloads.py FILE_SERVER FILE COUNT ROUNDS, where FILE has more bytes than fit into the buffers between. Called by load.sh.
 """
 
 import os
@@ -13,16 +13,16 @@ import sys
 import time
 import urllib.parse
 
-# Per download, in user space. What the kernel holds for a connection is the kernel's.
-MOST_BYTES = 4096
-WATCHED_SECONDS = 5
+# Per download, in user space. It does not include the kernel's memory.
+MAX_BYTES = 4096
+MEASURED_SECONDS = 5
 # Less than 1 %. A server that polls, or has a timer per connection and second, needs more.
-MOST_CPU_SECONDS = 0.05
+MAX_CPU_SECONDS = 0.05
 PATIENCE = 30
 
 
 class Server:
-    """Ends with the block that it is used in. No limit of its own may end the downloads."""
+    """A server that ends with its `with` block. Its time limits exceed the downloads."""
 
     def __init__(self, program, root):
         limits = ["--limit-connections", "20000", "--stall-timeout", "600"]
@@ -49,12 +49,12 @@ class Server:
         sys.exit("the kernel does not say RssAnon")
 
     def cpu_seconds(self):
-        # The name of the program, in parentheses, may hold spaces. User and system time are the 14th and 15th field.
+        # The program name may contain spaces. User and system time are the 14th and 15th field.
         fields = (self.proc / "stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def most_downloads(self):
-        """Each takes two descriptors, of the connection and of the file. The server keeps 72 for the rest."""
+        """Returns the open downloads: two descriptors each, and the server keeps 72 for the rest."""
         lines = (self.proc / "limits").read_text().splitlines()
         limit = next(line for line in lines if line.startswith("Max open files")).split()[3]
         return (int(limit) - 72) // 2
@@ -77,7 +77,7 @@ class Client:
 
     def begin(self, buffer):
         connection = socket.socket()
-        # Before the connection is made: it limits the window that the server is offered.
+        # It limits the TCP window, so it is set before the connect.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         connection.settimeout(PATIENCE)
         connection.connect(self.address)
@@ -109,7 +109,7 @@ def wait_for_answers(connections):
 
 
 def wait_for_rest(server):
-    """The answers have begun; now the buffers between fill."""
+    """Waits until the buffers of all started responses are full."""
     seen = [server.cpu_seconds()]
 
     def rests():
@@ -121,12 +121,12 @@ def wait_for_rest(server):
 
 
 def wait_until_all_are_gone(server):
-    """Of a file that was asked for just now the server keeps a descriptor for a second."""
+    """Waits until the server closes its cached descriptor, which it keeps for a second."""
     until(lambda: server.descriptors() <= server.idle_descriptors, "the server keeps descriptors of connections that are gone")
 
 
 def park(server, client, count):
-    """Returns what each download took, the CPU time that all of them took together while parked, and the memory."""
+    """Returns the memory per download, the CPU time of all stalled downloads, and the total memory."""
     wait_until_all_are_gone(server)
     memory = server.anonymous_bytes()
     connections = [client.begin(4096) for _ in range(count)]
@@ -137,10 +137,10 @@ def park(server, client, count):
         sys.exit(f"parked downloads: {count} should be under way, but the server has {server.descriptors()} descriptors")
 
     cpu = server.cpu_seconds()
-    time.sleep(WATCHED_SECONDS)
+    time.sleep(MEASURED_SECONDS)
     cpu = server.cpu_seconds() - cpu
 
-    # Some of them go on as if nothing had been, and while all the others wait.
+    # Some downloads continue while the others wait.
     for connection in connections[:: count // 4]:
         client.finish(connection)
     client.fetch()
@@ -152,7 +152,7 @@ def park(server, client, count):
 
 
 def measure(server, client, wanted, rounds):
-    # What the server needs once, as the executor's threads, is no cost of a download.
+    # One-time costs such as the executor's threads do not count.
     for connection in [client.begin(1 << 20) for _ in range(64)]:
         client.finish(connection)
         connection.close()
@@ -163,9 +163,9 @@ def measure(server, client, wanted, rounds):
         cpu = max(cpu, cpu_again)
         if again > first * 1.1:
             sys.exit(f"parked downloads: memory grows from {first} to {again} bytes when they come again")
-    summary = f"{count} parked downloads: {each:.0f} bytes each, {cpu * 1000:.0f} ms of CPU time in {WATCHED_SECONDS} s"
-    if each >= MOST_BYTES or cpu > MOST_CPU_SECONDS:
-        sys.exit(f"{summary}; allowed are {MOST_BYTES} bytes and {MOST_CPU_SECONDS * 1000:.0f} ms")
+    summary = f"{count} parked downloads: {each:.0f} bytes each, {cpu * 1000:.0f} ms of CPU time in {MEASURED_SECONDS} s"
+    if each >= MAX_BYTES or cpu > MAX_CPU_SECONDS:
+        sys.exit(f"{summary}; allowed are {MAX_BYTES} bytes and {MAX_CPU_SECONDS * 1000:.0f} ms")
     print(summary)
 
 
