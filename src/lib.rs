@@ -27,8 +27,8 @@
 //!
 //! # How do I…
 //!
-//! Each method has an example. The last column names a whole program in `examples/`, which the tests
-//! run against real clients.
+//! Each method has an example. The last column names a program in `examples/`. The tests run it
+//! against real clients.
 //!
 //! | How do I… | Use | Program |
 //! |---|---|---|

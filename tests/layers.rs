@@ -137,3 +137,24 @@ fn every_unsafe_block_has_a_safety_comment() {
         }
     }
 }
+
+/// rustfmt wraps no comments. Rows of tables may be longer.
+#[test]
+fn lines_have_at_most_100_columns() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    sources(&root, &mut found);
+    for path in found {
+        let text = fs::read_to_string(&path).expect("readable");
+        for (n, line) in text.lines().enumerate() {
+            let is_row = line.trim_start().starts_with("//! |");
+            let columns = line.chars().count();
+            assert!(
+                columns <= 100 || is_row,
+                "{}:{}: {columns} columns",
+                path.display(),
+                n + 1
+            );
+        }
+    }
+}
