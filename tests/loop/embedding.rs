@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::embedder::*;
 use crate::util::*;
+#[cfg(target_os = "linux")]
 use rustix::event::Timespec;
 use sendloop::{Clock, Loop, Socket};
 
