@@ -4,9 +4,7 @@
 mod live;
 mod util;
 
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use live::live;
@@ -24,7 +22,7 @@ fn cancel_handle_keeps_neither_future_nor_result_allocated() {
     let large = || {
         event_loop.create_task(async {
             let stack = [1_u8; LARGE];
-            event_loop_yields().await;
+            yield_now().await;
             (stack, Rc::new(()))
         })
     };
@@ -47,18 +45,6 @@ fn cancel_handle_keeps_neither_future_nor_result_allocated() {
     let held = live().saturating_sub(before);
     assert!(held < TASKS * BYTES_PER_HANDLE, "{held} bytes");
     assert!(kept.iter().all(CancelHandle::done));
-}
-
-async fn event_loop_yields() {
-    let mut yielded = false;
-    poll_fn(|cx| match std::mem::replace(&mut yielded, true) {
-        true => Poll::Ready(()),
-        false => {
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
-    })
-    .await;
 }
 
 #[test]

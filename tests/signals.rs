@@ -68,9 +68,9 @@ fn panicking_handler_destructors_do_not_stop_the_restore() {
     let signals = [libc::SIGUSR1, libc::SIGUSR2];
     let held = Rc::new(());
     for signal in signals {
-        let (loud, held) = (CallOnDrop(|| panic!("as it should")), held.clone());
+        let (panics_on_drop, held) = (CallOnDrop(|| panic!("an expected panic")), held.clone());
         let handler = move || {
-            let _both = (&loud, &held);
+            let _both = (&panics_on_drop, &held);
         };
         event_loop
             .add_signal_handler(signal, handler)

@@ -16,14 +16,14 @@ use crate::util::*;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sendloop::{Blocking, Loop, LoopClosedError, TaskError};
 
-/// Runs `rest` of the test `name` in another process.
+/// Runs the body of the test `name` in another process.
 #[track_caller]
-fn in_new_process(name: &str, rest: fn()) {
+fn in_new_process(name: &str, body: fn()) {
     const INSIDE: &str = "SENDLOOP_THREAD_STARTS";
-    // This starts a thread, so it comes before the limit.
+    // The guard starts a thread, so it comes before the limit.
     let _test = test();
     if env::var_os(INSIDE).is_some() {
-        return rest();
+        return body();
     }
     let mut command = Command::new(env::current_exe().expect("a path"));
     let (_, module) = module_path!().split_once("::").expect("a module");
@@ -39,7 +39,7 @@ fn in_new_process(name: &str, rest: fn()) {
     );
 }
 
-/// A limit under which no thread starts, until it is dropped.
+/// A limit on the address space under which no thread starts. Dropping it lifts the limit.
 struct NoThreads(Rlimit);
 
 impl NoThreads {

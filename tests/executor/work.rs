@@ -1,4 +1,4 @@
-//! Work that is given to other threads.
+//! `run_in_executor` and its threads.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ fn work_starts_at_once_and_returns_its_result_or_panic() {
     });
     begins.recv().expect("it starts without being awaited");
     assert_eq!(event_loop.run_until_complete(work).expect("a result"), 5);
-    let broken = event_loop.run_in_executor(|| panic!("as it should"));
+    let broken = event_loop.run_in_executor(|| panic!("an expected panic"));
     let result: Result<(), TaskError> = event_loop.run_until_complete(broken);
     assert!(result.is_err_and(|error| error.is_panic()));
     let later = event_loop.run_in_executor(|| 6);
@@ -78,7 +78,7 @@ fn workers() -> usize {
 #[test]
 fn threads_start_on_demand_and_are_reused() {
     let _test = test();
-    // Those of the tests before end when their pools are gone; that takes a moment.
+    // The threads of earlier tests end soon after their pools are dropped.
     while workers() > 0 {
         thread::yield_now();
     }
@@ -110,14 +110,6 @@ fn dropped_work_runs_to_its_end() {
     ends.recv().expect("it ended");
 }
 
-struct Loud;
-
-impl Drop for Loud {
-    fn drop(&mut self) {
-        panic!("a result that panics where it is dropped");
-    }
-}
-
 #[test]
 fn unwanted_result_that_panics_on_drop_keeps_its_thread_alive() {
     let _test = test();
@@ -126,7 +118,7 @@ fn unwanted_result_that_panics_on_drop_keeps_its_thread_alive() {
     let (go, gone) = mpsc::channel();
     drop(event_loop.run_in_executor(move || {
         gone.recv().expect("the test");
-        Loud
+        PanicsOnDrop
     }));
     go.send(()).expect("it waits");
     let next = event_loop.run_in_executor(|| 1);

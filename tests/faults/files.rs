@@ -10,7 +10,7 @@ use sendloop::{SendFile, Socket};
 
 use super::peers;
 use super::scene::{Scene, open, play};
-use crate::util::{ODD, assert_content, content, narrow_unix, tcp};
+use crate::util::{ODD, assert_content, content, small_buffer_unix, tcp};
 
 /// The file's position, without a call of lseek.
 fn position(file: &File) -> u64 {
@@ -52,7 +52,7 @@ fn send_whole(
     scene: &Scene,
     options: impl for<'a> Fn(SendFile<'a, UnixStream, File>) -> SendFile<'a, UnixStream, File>,
 ) {
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let reader = peers::stalled_reader(far);
     scene.event_loop.run_until_complete(async {
         let mut sent = 0;

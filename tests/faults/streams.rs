@@ -7,7 +7,7 @@ use sendloop::Socket;
 
 use super::peers;
 use super::scene::play;
-use crate::util::{ODD, assert_content, content, narrow_unix, tcp};
+use crate::util::{ODD, assert_content, content, small_buffer_unix, tcp};
 
 /// So often that the third of a third call is among them.
 const ROUNDS: usize = 10;
@@ -113,7 +113,7 @@ fn sendall_in_pieces() {
 #[test]
 fn sendall_through_a_narrow_socket() {
     play(|scene| {
-        let (near, far) = narrow_unix();
+        let (near, far) = small_buffer_unix();
         let reader = peers::stalled_reader(far);
         let all = content(0, ODD);
         let sent = scene.event_loop.run_until_complete(

@@ -224,7 +224,7 @@ fn a_waker_that_outlives_its_task_and_its_loop_does_nothing() {
 fn socket_works_with_std_after_it_left_the_loop() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, mut far) = narrow_tcp();
+    let (near, mut far) = small_buffer_tcp();
     let handle = &event_loop;
     let (waited, ()) = event_loop.run_until_complete(futures_util::future::join(
         handle.sock_recv(&near, 100),

@@ -133,15 +133,15 @@ fn exception_context_shows_panic_and_callback_location() {
     event_loop.run_forever();
 }
 
-/// Once more than it may be.
+/// Asserts that a poll of the future after its end panics.
 #[track_caller]
-fn expect_refusal<T>(event_loop: &Loop, mut future: impl Future<Output = T> + Unpin) {
+fn assert_poll_after_end_panics<T>(event_loop: &Loop, mut future: impl Future<Output = T> + Unpin) {
     event_loop.run_until_complete(&mut future);
     let again = AssertUnwindSafe(|| {
         let mut cx = Context::from_waker(Waker::noop());
         let _ = Pin::new(&mut future).poll(&mut cx);
     });
-    let refused = catch_unwind(again).expect_err("it was over");
+    let refused = catch_unwind(again).expect_err("a panic");
     let said = refused.downcast_ref::<&str>().expect("words");
     assert!(said.ends_with("was polled after it was ready"), "{said}");
 }
@@ -150,14 +150,14 @@ fn expect_refusal<T>(event_loop: &Loop, mut future: impl Future<Output = T> + Un
 fn polling_a_completed_future_panics() {
     let _test = test();
     let event_loop = Loop::new().expect("a loop");
-    expect_refusal(&event_loop, event_loop.create_task(async {}));
+    assert_poll_after_end_panics(&event_loop, event_loop.create_task(async {}));
     let (promise, promised) = event_loop.create_future();
     promise.set_result(1).expect("the future waits");
-    expect_refusal(&event_loop, promised);
-    expect_refusal(&event_loop, event_loop.run_in_executor(|| ()));
+    assert_poll_after_end_panics(&event_loop, promised);
+    assert_poll_after_end_panics(&event_loop, event_loop.run_in_executor(|| ()));
     let (near, _far) = Socket::pair().expect("a pair");
     let file = File::open("Cargo.toml").expect("a file");
     let sending = event_loop.sock_sendfile(&near, &file).count(0);
-    expect_refusal(&event_loop, sending.into_future());
+    assert_poll_after_end_panics(&event_loop, sending.into_future());
     event_loop.run_until_complete(event_loop.shutdown_default_executor());
 }

@@ -193,11 +193,11 @@ fn panic_of_the_main_future_propagates_and_the_loop_stays_usable() {
         event_loop.run_until_complete(async {
             event_loop.sleep(Duration::ZERO).await;
             event_loop.call_soon(move || inside.set(true));
-            panic!("as it should");
+            panic!("an expected panic");
         })
     }));
     let payload = panicked.expect_err("its panic");
-    assert_eq!(payload.downcast_ref(), Some(&"as it should"));
+    assert_eq!(payload.downcast_ref(), Some(&"an expected panic"));
     assert_eq!(event_loop.stats().tasks, 0);
     assert_usable(&event_loop);
     assert!(ran.get());
@@ -366,7 +366,7 @@ fn run_until_idle_calls_each_fd_callback_at_most_once() {
     });
     event_loop.run_until_idle().expect("idle");
     assert_eq!((reads.get(), writes.get()), (4, 4));
-    // A descriptor that changes all the time, with a callback that has run, is no work.
+    // A descriptor that changes all the time is no work if its callback has run in this call.
     let ends = Arc::new(AtomicBool::new(false));
     let (until, both) = (ends.clone(), (near.try_clone(), far.try_clone()));
     let peer = thread::spawn(move || {

@@ -37,7 +37,7 @@ fn sparse(len: u64) -> File {
 fn waiting_transfer_uses_no_cpu() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, _far) = narrow_tcp();
+    let (near, _far) = small_buffer_tcp();
     let file = file(8 << 20);
     let transfer = event_loop.sock_sendfile(&near, &file);
     let mut transfer = std::pin::pin!(transfer.into_future());
@@ -97,7 +97,7 @@ fn small_transfer_needs_one_call_and_no_registration() {
 fn writers_get_the_write_lock_in_the_order_of_their_start() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let (near, file) = (Rc::new(near), Rc::new(file(ODD)));
     let mut tasks = Vec::new();
     for n in 0..6_u8 {
@@ -136,7 +136,7 @@ fn writers_get_the_write_lock_in_the_order_of_their_start() {
 fn cancelled_writer_passes_the_write_lock_on() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let (near, file) = (Rc::new(near), Rc::new(file(ODD)));
     let start = |offset| {
         let (handle, near, file) = (event_loop.handle(), near.clone(), file.clone());

@@ -1,4 +1,4 @@
-//! Sockets that are bound to ports which the kernel chooses.
+//! Sockets that are bound to ports of the kernel's choice.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket as Plain, Type};
 
-/// Two loopback addresses, one of each family, with a port that the kernel chooses.
+/// Returns the loopback addresses of IPv4 and IPv6, with port 0.
 pub fn loopbacks() -> [SocketAddr; 2] {
     ["127.0.0.1:0", "[::1]:0"].map(|text| text.parse().expect("an address"))
 }
 
-/// A bound socket, which does not listen yet.
+/// Binds a socket that does not listen, so a connection to it is refused.
 #[track_caller]
 pub fn bound(addr: SocketAddr, kind: Type) -> (Plain, SocketAddr) {
     let sock = Plain::new(Domain::for_address(addr), kind, None).expect("a socket");
@@ -24,7 +24,8 @@ pub fn bound(addr: SocketAddr, kind: Type) -> (Plain, SocketAddr) {
     (sock, addr.expect("an IP address"))
 }
 
-/// A port whose queue is full: connections to it stay in progress. The streams fill the queue.
+/// Returns a port with a full queue, on which connections stay in progress. The streams fill the
+/// queue.
 pub fn full_port() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
     let (listener, addr) = bound(loopbacks()[0], Type::STREAM);
     listener.listen(0).expect("bound");
@@ -34,7 +35,7 @@ pub fn full_port() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
     (listener.into(), addr, filling)
 }
 
-/// The error of the first address in an error of `connect`.
+/// Returns the error of the first address in an error of `connect`.
 #[track_caller]
 pub fn first_cause(error: &std::io::Error) -> &std::io::Error {
     let first = error.get_ref().and_then(|error| error.source());
