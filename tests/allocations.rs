@@ -71,7 +71,7 @@ fn thousand_cancelled_transfers_leak_nothing() {
     assert_eq!(event_loop.stats().tasks, 0);
     assert!(event_loop.stats().registered <= 1);
     assert!(event_loop.stats().registrations <= 2);
-    // In the forced fallback a thread of the executor may have a block of the last.
+    // In the forced fallback, an executor thread may still hold a block of the last transfer.
     let near = if FORCED_FALLBACK { 4 << 20 } else { 4 << 10 };
     let grown = live().saturating_sub(memory);
     assert!(grown < near, "{grown} bytes more");

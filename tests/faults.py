@@ -95,7 +95,7 @@ STEPS = {
     "connect": Step("streams::connect", more={"connect": rules.ERRORS}),
     "recv": Step("streams::recv", own=TCP),
     "sendall_in_pieces": Step("streams::sendall_in_pieces", own=TCP),
-    "small_buffer": Step("streams::sendall_through_a_narrow_socket"),
+    "small_buffer": Step("streams::sendall_through_a_small_buffer"),
     "datagrams": Step("streams::datagrams"),
     "sendfile": Step("files::sendfile"),
     "no_fallback": Step("files::sendfile_without_the_fallback"),

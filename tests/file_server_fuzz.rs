@@ -1,5 +1,5 @@
-//! Tests the example `file_server` with arbitrary bytes: how it parses requests, targets and ranges,
-//! and how it responds.
+//! Tests the example `file_server` with arbitrary bytes: how it parses requests, targets and
+//! ranges, and how it responds.
 //!
 //! Each check is a function of bytes that panics if the server is wrong. The tests here pass seeds
 //! and generated cases, the same ones in each run. The package in `fuzz/` uses this file as its
@@ -86,8 +86,8 @@ mod target;
 #[path = "../examples/file_server/watches.rs"]
 mod watches;
 
-/// An inline module, so that its files lie in `tests/fuzz/`, where cargo does not build each file as
-/// a test binary.
+/// An inline module, so that its files lie in `tests/fuzz/`, where cargo does not build each file
+/// as a test binary.
 pub mod fuzz {
     pub mod condition;
     pub mod connection;

@@ -44,7 +44,11 @@ fn modules() -> Vec<(String, PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
     sources(&root, &mut found);
-    assert!(found.len() > 20, "the sources were found");
+    assert!(
+        found.len() > 20,
+        "found {} source files in src, expected more than 20",
+        found.len()
+    );
     let named = found.into_iter().filter_map(|path| {
         let below = path.strip_prefix(&root).expect("below src").to_owned();
         // Unit tests may import from every layer.

@@ -48,6 +48,6 @@ fn transfers_match_the_model() {
     try_all(cases);
     println!("{cases:?} in {:?}: {}", start.elapsed(), report());
     if cases.count >= 2000 {
-        assert!(missing().is_none(), "never met: {:?}", missing());
+        assert!(missing().is_none(), "no case reached {:?}", missing());
     }
 }

@@ -376,7 +376,7 @@ fn a_signal_whose_handler_was_removed_before_its_delivery_is_ignored() {
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
     run_until(&event_loop, || kept.get() == 1);
     assert_eq!(removed.get(), 0);
-    // As in asyncio, the handler that is there at delivery is the one that runs.
+    // As in asyncio, the handler at the time of delivery runs.
     counting(&event_loop, libc::SIGUSR1);
     raise(libc::SIGUSR1);
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
@@ -537,7 +537,7 @@ fn deliver(event_loop: &Loop) {
         .expect("an iteration");
 }
 
-/// Receives a signal that must not be lost.
+/// Receives a signal. Panics if it does not arrive in time.
 #[track_caller]
 fn receive(event_loop: &Loop, signal: &mut Signal) {
     let received = event_loop.wait_for(signal.recv(), Duration::from_secs(10));
@@ -564,7 +564,7 @@ fn each_signal_object_and_the_handler_get_each_signal() {
                 .any(has_arrived)
         );
     }
-    // The handler's end takes nothing from them, and that of one nothing from the other.
+    // Removing the handler or dropping one object takes no signal from the others.
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
     drop(before);
     raise(libc::SIGUSR1);

@@ -206,8 +206,8 @@ fn a_forwarded_address_from_an_untrusted_client_is_ignored() {
     assert!(server.line().starts_with("127.0.0.1 - - ["));
 }
 
-/// Polls until the condition holds, for at most 20 s. The server does not report that it has written
-/// a file.
+/// Polls until the condition holds, for at most 20 s. The server does not report that it has
+/// written a file.
 #[track_caller]
 fn wait_until(mut condition: impl FnMut() -> bool) {
     for _ in 0..2000 {

@@ -320,8 +320,8 @@ fn all_kinds(seed: u64) {
     }
 }
 
-/// One thread changes the file and then publishes the version. A client must not get an older version
-/// than the one that was published before its request.
+/// One thread changes the file and then publishes the version. A client must not get an older
+/// version than the one that was published before its request.
 #[test]
 fn no_response_is_older_than_a_change_before_its_request() {
     in_batches(|_| from_several_clients());
@@ -404,8 +404,8 @@ fn change_version(server: &Server, number: u64) {
     }
 }
 
-/// Requests all names until the server has this many descriptors open. It repeats the requests because
-/// any mount on this machine empties the cache.
+/// Requests all names until the server has this many descriptors open. It repeats the requests
+/// because any mount on this machine empties the cache.
 #[track_caller]
 fn ask_until_open(server: &Server, client: &mut Client, names: &[String], expected: usize) {
     for _ in 0..2000 {

@@ -91,7 +91,8 @@ impl Client {
         self.stream.into_inner()
     }
 
-    /// Returns whether a read would not block: the server has sent bytes or has closed the connection.
+    /// Returns whether a read would not block: the server has sent bytes or has closed the
+    /// connection.
     #[track_caller]
     pub(crate) fn has_input(&self) -> bool {
         let stream = self.stream.get_ref();
@@ -108,8 +109,8 @@ impl Client {
         stream.shutdown(Shutdown::Write).expect("a connection");
     }
 
-    /// Waits for the end of the connection and ignores what the server sends before it. Returns whether
-    /// the server closed or reset the connection.
+    /// Waits for the end of the connection and ignores what the server sends before it. Returns
+    /// whether the server closed or reset the connection.
     pub(crate) fn is_ended(&mut self) -> bool {
         match io::copy(&mut self.stream, &mut io::sink()) {
             Ok(_) => true,

@@ -150,7 +150,8 @@ fn an_index_can_have_variants() {
     assert_eq!(response.field("content-type"), "text/html");
 }
 
-/// pigz, brotli and tar copy a file's time in whole seconds, so the variant's time is the earlier one.
+/// pigz, brotli and tar copy a file's time in whole seconds, so the variant's time is the earlier
+/// one.
 #[test]
 fn a_variant_of_the_same_second_is_fresh() {
     let server = start();

@@ -78,8 +78,8 @@ fn a_tag_survives_chmod_ln_and_mv() {
     expect(&server, &[("Range", "bytes=1-2"), ("If-Range", &tag)], 206);
 }
 
-/// The copies have the size and the times of the file that they replace, as `cp -p` and archives make
-/// them.
+/// The copies have the size and the times of the file that they replace, as `cp -p` and archives
+/// make them.
 #[test]
 fn a_copy_has_another_tag() {
     let (server, tag) = start();
@@ -89,7 +89,8 @@ fn a_copy_has_another_tag() {
         copy_times(&server, "a", "copy");
         let copied = get(&server, "/copy").field("etag").to_owned();
         assert_ne!(copied, tag, "{round}");
-        // The file system may reuse the inode. The birth time differs after a tick of the kernel's clock.
+        // The file system may reuse the inode. The birth time differs after a tick of the kernel's
+        // clock.
         let born = || fs::metadata(server.path("copy")).and_then(|facts| facts.created());
         let before = born().expect("a file system with birth times");
         while born().expect("a time") == before {

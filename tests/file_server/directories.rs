@@ -116,7 +116,8 @@ fn a_directory_redirects_to_its_trailing_slash() {
     assert_eq!(get(&server, "/d/").body.len(), 10);
 }
 
-/// A browser counts an empty segment as a level when it resolves `../`. The links of a listing do not.
+/// A browser counts an empty segment as a level when it resolves `../`. The links of a listing do
+/// not.
 #[test]
 fn a_listing_redirects_to_a_path_without_empty_segments() {
     let server = Server::start();

@@ -87,8 +87,9 @@ fn a_partly_received_request_is_answered_and_is_the_last() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// The clients send before the signal, while the server is stopped, so their connections are not yet
-/// accepted. There are more of them than the server accepts in the iterations before the shutdown.
+/// The clients send before the signal, while the server is stopped, so their connections are not
+/// yet accepted. There are more of them than the server accepts in the iterations before the
+/// shutdown.
 #[test]
 fn requests_that_were_sent_before_the_signal_are_answered() {
     let server = start("100");
@@ -107,7 +108,8 @@ fn requests_that_were_sent_before_the_signal_are_answered() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// One of the waiting connections is accepted and waits for a free slot. The others are not accepted.
+/// One of the waiting connections is accepted and waits for a free slot. The others are not
+/// accepted.
 #[test]
 fn connections_that_wait_for_the_limit_are_answered() {
     let server =

@@ -62,8 +62,8 @@ fn an_idle_connection_is_closed_for_a_new_one() {
     }
 }
 
-/// No connection is idle when the next client connects. That client waits for the end of a response,
-/// not for the end of a connection.
+/// No connection is idle when the next client connects. That client waits for the end of a
+/// response, not for the end of a connection.
 #[test]
 fn a_connection_that_becomes_idle_is_closed_for_a_waiting_one() {
     let server = Server::start_with(&[
@@ -168,8 +168,8 @@ fn each_connection_has_a_descriptor_for_its_file() {
     assert_eq!(waiting.response().body, bytes);
 }
 
-/// The test lowers the limit while the server runs, so that no descriptor is left for the next client
-/// or its file. The server closes one idle connection for each.
+/// The test lowers the limit while the server runs, so that no descriptor is left for the next
+/// client or its file. The server closes one idle connection for each.
 #[test]
 fn idle_connections_are_closed_when_descriptors_run_out() {
     let mut errors = tempfile::tempfile().expect("a file");

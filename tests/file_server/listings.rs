@@ -100,8 +100,8 @@ fn clients_that_read_nothing_share_one_rendering() {
     assert_eq!(get(&server, "/d/").status, 200);
 }
 
-/// In an earlier version, each dot was a segment of the path in the listing, and each link to a parent
-/// was as long as the path.
+/// In an earlier version, each dot was a segment of the path in the listing, and each link to a
+/// parent was as long as the path.
 #[test]
 fn a_long_path_of_dots_does_not_lengthen_the_listing() {
     let server = Server::start();

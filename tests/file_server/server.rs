@@ -23,8 +23,8 @@ use tempfile::TempDir;
 /// Longer than any test here takes, also on a slow machine.
 const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A running server with a temporary root. Dropping it kills the server. A watchdog kills the server
-/// and aborts the test if the test hangs.
+/// A running server with a temporary root. Dropping it kills the server. A watchdog kills the
+/// server and aborts the test if the test hangs.
 pub(crate) struct Server {
     child: Arc<Mutex<Child>>,
     pub(crate) addr: SocketAddr,
@@ -59,8 +59,8 @@ impl Server {
         Server::start_as(&mut command)
     }
 
-    /// Starts the server with this file as its standard error, at most 100 connections and no access
-    /// log.
+    /// Starts the server with this file as its standard error, at most 100 connections and no
+    /// access log.
     #[track_caller]
     pub(crate) fn start_logging_to(errors: &fs::File) -> Server {
         let mut command = Command::new(executable());
@@ -187,8 +187,8 @@ impl Server {
         fs::read_to_string(format!("/proc/{pid}/{name}")).expect("a server that runs")
     }
 
-    /// Waits until the server has this many descriptors open. Polls, because the server does not report
-    /// when it has closed one.
+    /// Waits until the server has this many descriptors open. Polls, because the server does not
+    /// report when it has closed one.
     #[track_caller]
     pub(crate) fn expect_descriptors(&self, expected: usize) {
         for _ in 0..2000 {
@@ -225,8 +225,8 @@ impl Server {
         })
     }
 
-    /// Returns a copy of the server's descriptor of this connection, or `None` if the kernel does not
-    /// permit pidfd_getfd(2).
+    /// Returns a copy of the server's descriptor of this connection, or `None` if the kernel does
+    /// not permit pidfd_getfd(2).
     #[track_caller]
     pub(crate) fn server_end_of(&self, client: &TcpStream) -> Option<OwnedFd> {
         let pid = Pid::from_child(&lock(&self.child));

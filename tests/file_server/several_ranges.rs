@@ -10,8 +10,8 @@ fn get_ranges(server: &Server, ranges: &str) -> Response {
     get_with(server, "/a.html", &format!("Range: bytes={ranges}\r\n"))
 }
 
-/// Returns the parts of a multipart response: the `Content-Range` and the bytes of each. Asserts the
-/// exact bytes between the parts.
+/// Returns the parts of a multipart response: the `Content-Range` and the bytes of each. Asserts
+/// the exact bytes between the parts.
 #[track_caller]
 fn parts(response: &Response) -> Vec<(String, Vec<u8>)> {
     assert_eq!(response.status, 206);

@@ -1,5 +1,5 @@
-//! Slow clients. Timeouts are as short as a busy machine allows. The tests assert that a timeout ends
-//! the slow connections and no others, and not how soon it does.
+//! Slow clients. Timeouts are as short as a busy machine allows. The tests assert that a timeout
+//! ends the slow connections and no others, and not how soon it does.
 
 use std::io::Read;
 use std::net::TcpStream;

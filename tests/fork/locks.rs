@@ -63,8 +63,8 @@ unsafe impl GlobalAlloc for Stopping {
     }
 }
 
-/// Forks while another thread is stopped in the `nth` allocation of `act`, and runs `child` in the child
-/// process. Returns false if `act` has fewer allocations.
+/// Forks while another thread is stopped in the `nth` allocation of `act`, and runs `child` in the
+/// child process. Returns false if `act` has fewer allocations.
 fn stopped_at(nth: u32, act: impl FnOnce() + Send + 'static, child: impl FnOnce()) -> bool {
     IS_STOPPED.store(false, Ordering::SeqCst);
     GO_ON.store(false, Ordering::SeqCst);

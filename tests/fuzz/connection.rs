@@ -12,8 +12,8 @@ thread_local! {
     static SERVER: RefCell<Option<Server>> = const { RefCell::new(None) };
 }
 
-/// Checks the responses to the bytes after the first one, which sets the length of the pieces in which
-/// the client sends them.
+/// Checks the responses to the bytes after the first one, which sets the length of the pieces in
+/// which the client sends them.
 ///
 /// # Panics
 ///
@@ -129,8 +129,8 @@ fn check_response(request: &Request, response: &Response) {
     }
 }
 
-/// Asserts that each part has the bytes of its range, and that the parts together are not larger than
-/// the file.
+/// Asserts that each part has the bytes of its range, and that the parts together are not larger
+/// than the file.
 fn check_ranges(request: &Request, response: &Response) {
     let several = response.parts().unwrap_or_else(|| {
         let content_range = response.field("content-range").expect("a range");

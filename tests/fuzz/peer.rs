@@ -1,5 +1,5 @@
-//! hyper's server in the role of a proxy in front. It and the example must find the same requests in
-//! the same bytes, or a request could be smuggled.
+//! hyper's server in the role of a proxy in front. It and the example must find the same requests
+//! in the same bytes, or a request could be smuggled.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -42,7 +42,8 @@ pub(crate) fn compare(bytes: &[u8], ours: &Seen) {
             authority.into_iter().for_each(check_authority);
         }
     }
-    // If hyper found fewer requests, it must have refused one. If it found more, the example must have.
+    // If hyper found fewer requests, it must have refused one. If it found more, the example must
+    // have.
     let only_ours = ours.requests.get(theirs.requests.len());
     let only_ours = only_ours.filter(|_| !theirs.refused);
     assert!(
@@ -67,8 +68,8 @@ fn is_same_method(ours: Method, theirs: &str) -> bool {
     }
 }
 
-/// Asserts that hyper parses an authority that the example accepts, and finds one host and a valid port
-/// in it. Skips authorities with encoded characters.
+/// Asserts that hyper parses an authority that the example accepts, and finds one host and a valid
+/// port in it. Skips authorities with encoded characters.
 pub(crate) fn check_authority(text: &str) {
     if text.contains('%') {
         return;

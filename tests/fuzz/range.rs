@@ -44,7 +44,8 @@ fn check_several(parts: &[Part], size: u64) {
     assert!(sorted.is_sorted_by(|a, b| a.end() < b.offset), "{parts:?}");
 }
 
-/// Returns the first and last byte of each range that lies in the file, in the order of the list, or
+/// Returns the first and last byte of each range that lies in the file, in the order of the list,
+/// or
 /// `None` if the server must ignore the field.
 fn parse(value: &str, size: u64) -> Option<Vec<(u128, u128)>> {
     let (unit, list) = value.split_once('=')?;
@@ -78,8 +79,8 @@ fn parse(value: &str, size: u64) -> Option<Vec<(u128, u128)>> {
     Some(parsed)
 }
 
-/// Parses a number. The outer option is `None` if the text is no number, the inner one if it is empty.
-/// Numbers beyond `u64::MAX` become `u64::MAX`.
+/// Parses a number. The outer option is `None` if the text is no number, the inner one if it is
+/// empty. Numbers beyond `u64::MAX` become `u64::MAX`.
 fn number(text: &str) -> Option<Option<u128>> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -90,8 +91,8 @@ fn number(text: &str) -> Option<Option<u128>> {
     Some((!text.is_empty()).then_some(value.min(u128::from(u64::MAX))))
 }
 
-/// Merges overlapping and near ranges in ascending order. A merged range takes the place of its first
-/// member in the list.
+/// Merges overlapping and near ranges in ascending order. A merged range takes the place of its
+/// first member in the list.
 fn merge(ranges: &[(u128, u128)]) -> Range {
     let mut sorted: Vec<(u128, u128, usize)> = Vec::new();
     for (n, &(first, last)) in ranges.iter().enumerate() {

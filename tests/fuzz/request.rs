@@ -1,4 +1,5 @@
-//! Requests: the example finds the same requests however the bytes are split, and hyper finds them too.
+//! Requests: the example finds the same requests however the bytes are split, and hyper finds them
+//! too.
 
 use crate::fuzz::peer;
 use crate::request::{Parsed, Request, parse};

@@ -1,5 +1,5 @@
-//! The seeds of libFuzzer in `tests/fuzz/seeds/`: a directory for each target, a file for each input.
-//! Inputs that once found a fault are among them, so each run of the tests checks them.
+//! The seeds of libFuzzer in `tests/fuzz/seeds/`: a directory for each target, a file for each
+//! input. Inputs that once found a fault are among them, so each run of the tests checks them.
 
 use std::fs;
 use std::path::Path;

@@ -69,7 +69,8 @@ impl Server {
         }
     }
 
-    /// Sends the pieces one by one and then the end, and returns all bytes that the client receives.
+    /// Sends the pieces one by one and then the end, and returns all bytes that the client
+    /// receives.
     pub(crate) fn respond_to<'a>(&self, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         let addr = self.listener.local_addr().expect("bound");
         let near = TcpStream::connect(addr).expect("a connection");
@@ -97,7 +98,8 @@ impl Server {
         Connection::new(self.site.clone(), client).serve().await
     }
 
-    /// Sends the pieces until the server closes the connection, which it may do before the last one.
+    /// Sends the pieces until the server closes the connection, which it may do before the last
+    /// one.
     async fn send<'a>(&self, near: &Socket<TcpStream>, pieces: impl Iterator<Item = &'a [u8]>) {
         for piece in pieces {
             if self.event_loop.sock_sendall(near, piece).await.is_err() {

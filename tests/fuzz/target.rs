@@ -19,8 +19,8 @@ use crate::target::{self, Target};
 ///
 /// # Panics
 ///
-/// Panics if a target leads out of the root, if a second decoder decodes it to another path, or if its
-/// redirect leads elsewhere.
+/// Panics if a target leads out of the root, if a second decoder decodes it to another path, or if
+/// its redirect leads elsewhere.
 pub fn check_bytes(bytes: &[u8]) {
     // The lookup must stay in the root, whatever path the decoder returns.
     check_opened(Path::new(OsStr::from_bytes(bytes)));
@@ -100,8 +100,8 @@ fn decode(mut bytes: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// Asserts that a redirect stays on this host, is one line, and leads to the same path with a trailing
-/// slash.
+/// Asserts that a redirect stays on this host, is one line, and leads to the same path with a
+/// trailing slash.
 fn check_redirect(text: &str, target: &Target) {
     let location = target::directory(&target.path, text);
     let first = location.split('/').next().unwrap_or_default();
@@ -125,8 +125,8 @@ fn check_redirect(text: &str, target: &Target) {
     assert_eq!(query(text), query(&location), "{text:?}: {location}");
 }
 
-/// Asserts that the descriptor that the lookup opens is in the root, by the name that the kernel gives
-/// for it.
+/// Asserts that the descriptor that the lookup opens is in the root, by the name that the kernel
+/// gives for it.
 fn check_opened(path: &Path) {
     let tree = Tree::shared();
     for wait in [Wait::Never, Wait::Allowed] {

@@ -1,5 +1,5 @@
-//! The checks of `fuzz/` with a fixed number of cases. `SENDLOOP_FUZZ_CASES` sets the number of cases
-//! of each test.
+//! The checks of `fuzz/` with a fixed number of cases. `SENDLOOP_FUZZ_CASES` sets the number of
+//! cases of each test.
 
 use std::env;
 use std::fmt::Debug;

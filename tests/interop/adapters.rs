@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 
 use crate::util::*;
 
-/// More than every buffer of a narrow socket.
+/// More than the buffers of a socket with small buffers.
 const LEN: usize = 300_001;
 
 fn futures<T: AsFd>(event_loop: &LoopHandle, socket: T) -> futures_io::Stream<T> {
@@ -195,7 +195,7 @@ fn reset_wakes_both_halves_and_closing_afterwards_succeeds() {
             let written = AsyncWriteExt::write_all(&mut writer, &content(0, LEN)).await;
             (written.map_err(|error| error.kind()), writer)
         });
-        // Both wait by then.
+        // Both halves wait by then.
         event_loop.sleep(Duration::ZERO).await;
         event_loop.sleep(Duration::ZERO).await;
         SockRef::from(&far)

@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::util::*;
 use sendloop::{Loop, LoopClosedError, LoopHandle, Socket};
 
-/// Fills a loop with callbacks, timers, promises and tasks that hold `held`, the loop and each other,
-/// in reference cycles.
+/// Fills a loop with callbacks, timers, promises and tasks that hold `held`, the loop and each
+/// other, in reference cycles.
 fn fill(event_loop: &Loop, held: &Rc<()>) {
     let handle = event_loop.handle();
     let (inside, own) = (held.clone(), handle.clone());

@@ -49,7 +49,7 @@ async fn carry_out(bench: &Bench, case: &Case, received: &mut Received) -> Verdi
     Ok(())
 }
 
-/// Reads until the end, and ends the connection so that no port is kept waiting.
+/// Reads up to the end, and closes the connection without TIME_WAIT, which would keep the port.
 async fn drain(event_loop: &LoopHandle, far: Socket<OwnedFd>, received: &mut Received) -> Verdict {
     loop {
         let room = received.room(MAX_PIECE);

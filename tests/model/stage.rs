@@ -29,7 +29,7 @@ const BUDGET: u64 = 2 << 20;
 /// The least offset that some file systems do not support. The position stays unchanged there.
 const BEYOND_FILES: u64 = 1 << 43;
 
-/// One case under way.
+/// One case that is running.
 pub(crate) struct Stage<'a> {
     case: &'a Case,
     scene: Scene<'a>,
@@ -42,13 +42,13 @@ pub(crate) struct Stage<'a> {
     reads: u32,
     /// The expected position of the file.
     position: u64,
-    /// The shortest that the file was cut to.
+    /// The smallest size to which the file was truncated.
     cut: Option<u64>,
     before: Stats,
 }
 
 impl<'a> Stage<'a> {
-    /// Before the first round.
+    /// Creates the stage before the first round.
     pub(crate) fn new(
         scene: Scene<'a>,
         case: &'a Case,
@@ -164,13 +164,13 @@ impl<'a> Stage<'a> {
         };
         let stays = expected > BEYOND_FILES && position == self.position;
         let about = if goes_on {
-            "while it goes on"
+            "during the transfer"
         } else {
-            "after its end"
+            "after the transfer"
         };
         prop_assert!(
             stays || position == expected,
-            "the position is {position} and not {expected} {about}, writer {n}"
+            "the position is {position}, expected {expected} {about}, writer {n}"
         );
         self.position = position;
         Ok(())
@@ -226,7 +226,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The peer reads, unless it rests. Says whether the next round has more to do.
+    /// Lets the peer read, unless it pauses. Returns whether the next round has more to do.
     fn read(&mut self, cx: &mut Context<'_>) -> Verdict<bool> {
         let Some(far) = &self.far else {
             return Ok(false);
@@ -278,7 +278,10 @@ impl<'a> Stage<'a> {
                 "a step of {} bytes",
                 op.meter.longest.get()
             );
-            prop_assert!(!op.meter.stood.get(), "progress without progress");
+            prop_assert!(
+                !op.meter.stood.get(),
+                "`progress` was called without new bytes"
+            );
         }
         Ok(())
     }

@@ -31,8 +31,8 @@ fn drain(mut far: &UnixStream) {
     while let Ok(1..) = far.read(&mut some) {}
 }
 
-/// Runs a transfer of `len` bytes. Returns the most bytes that one poll moved. Calls `after_step` after
-/// each step.
+/// Runs a transfer of `len` bytes. Returns the most bytes that one poll moved. Calls `after_step`
+/// after each step.
 #[track_caller]
 fn max_sent_in_one_poll(
     event_loop: &Loop,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sendloop::{Loop, Task};
 
-use super::clients::{LAST_VISITS, send};
+use super::clients::{LAST_VISITS, run_clients};
 use super::held::{Held, threads};
 use super::limit::Limit;
 use super::live::live;
@@ -54,7 +54,9 @@ impl Running {
     /// It returns the clients' tally and the resources that are held after it.
     fn round(&self, plan: &Plan) -> (Tally, Held) {
         let (addr, plan) = (self.server.addr(), *plan);
-        let clients = self.event_loop.run_in_executor(move || send(addr, &plan));
+        let clients = self
+            .event_loop
+            .run_in_executor(move || run_clients(addr, &plan));
         let output = self.event_loop.run_until_complete(clients);
         let output = output.expect("no panic");
         let said = String::from_utf8_lossy(&output.stdout);

@@ -34,7 +34,7 @@ impl Tally {
         }
     }
 
-    /// From what [`lines`](Tally::lines) made, among other lines.
+    /// Parses the output of [`lines`](Tally::lines), which may stand among other lines.
     pub(super) fn parse(text: &str) -> Tally {
         let tally = Tally::default();
         for (what, count) in text.lines().filter_map(|line| line.split_once('\t')) {
