@@ -276,7 +276,7 @@ fn raise_descriptor_limit(count: u64) {
 }
 
 #[test]
-fn memory_of_parked_downloads_is_small() {
+fn memory_of_stalled_downloads_is_small() {
     const CLIENTS: usize = 400;
     let server = Server::start_with(&["--stall-timeout", "100"]);
     server.add("large", 64 << 20);

@@ -41,14 +41,14 @@ fn waiting_transfer_uses_no_cpu() {
     let file = file(8 << 20);
     let transfer = event_loop.sock_sendfile(&near, &file);
     let mut transfer = std::pin::pin!(transfer.into_future());
-    let parked = event_loop.wait_for(transfer.as_mut(), Duration::from_millis(100));
+    let timed_wait = event_loop.wait_for(transfer.as_mut(), Duration::from_millis(100));
     event_loop
-        .run_until_complete(parked)
+        .run_until_complete(timed_wait)
         .expect_err("the peer does not read");
     let (cpu, iterations) = (thread_times().0, event_loop.stats().iterations);
-    let parked = event_loop.wait_for(transfer, Duration::from_secs(2));
+    let timed_wait = event_loop.wait_for(transfer, Duration::from_secs(2));
     event_loop
-        .run_until_complete(parked)
+        .run_until_complete(timed_wait)
         .expect_err("the peer does not read");
     let used = thread_times().0 - cpu;
     assert!(used < Duration::from_millis(10), "{used:?} in two seconds");

@@ -215,9 +215,9 @@ fn closing_the_loop_ends_a_stalled_transfer_on_another_loop() {
     let transfer = event_loop.sock_sendfile(&near, &file);
     let transfer = transfer.stall_timeout(Duration::from_secs(50));
     let mut transfer = std::pin::pin!(transfer.into_future());
-    let parked = other.wait_for(transfer.as_mut(), Duration::from_millis(5));
+    let timed_wait = other.wait_for(transfer.as_mut(), Duration::from_millis(5));
     other
-        .run_until_complete(parked)
+        .run_until_complete(timed_wait)
         .expect_err("the peer does not read");
     drop(event_loop);
     let error = other.run_until_complete(transfer).expect_err("closed");
