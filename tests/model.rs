@@ -19,8 +19,8 @@ mod model {
     mod mounts;
     pub(crate) mod run;
     pub(crate) mod shards;
+    pub(crate) mod simulation;
     pub(crate) mod situations;
-    pub(crate) mod stage;
     pub(crate) mod verdict;
     pub(crate) mod writers;
 }

@@ -10,7 +10,7 @@ use socket2::SockRef;
 
 use crate::model::bench::{Bench, Received};
 use crate::model::case::{Case, MAX_PIECE};
-use crate::model::stage::Stage;
+use crate::model::simulation::Simulation;
 use crate::model::verdict::judge;
 use crate::model::writers::Scene;
 
@@ -36,8 +36,8 @@ async fn carry_out(bench: &Bench, case: &Case, received: &mut Received) -> Verdi
         near: &near,
         sample,
     };
-    let stage = Stage::new(scene, case, far, received);
-    let (parts, far) = stage.play().await?;
+    let simulation = Simulation::new(scene, case, far, received);
+    let (parts, far) = simulation.play().await?;
     drop(near);
     let reset = far.is_none();
     if let Some(far) = far {

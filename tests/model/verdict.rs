@@ -8,7 +8,7 @@ use proptest::test_runner::TestCaseError;
 use crate::model::bench::{FILE, bytes_of};
 use crate::model::case::{Case, Transfer, What};
 use crate::model::run::Verdict;
-use crate::model::stage::is_refused;
+use crate::model::simulation::is_refused;
 use crate::model::writers::{End, Op};
 use crate::util::FORCED_FALLBACK;
 

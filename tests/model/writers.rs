@@ -1,6 +1,6 @@
 //! The case's writers as futures, each with its own waker.
 //!
-//! The stage polls only woken writers, so a lost wake-up shows.
+//! The simulation polls only woken writers, so the test notices a lost wake-up.
 
 use std::cell::Cell;
 use std::io;

@@ -17,7 +17,7 @@ pub(super) struct Plan {
 /// The times of a run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// How long the server lets a client do nothing.
+    /// The time for which the server lets a client do nothing.
     pub(super) time_limit: Duration,
     /// The longest pause of a client.
     pause: Duration,

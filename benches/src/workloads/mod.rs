@@ -1,4 +1,4 @@
-//! The workloads: what is measured, with which peers and in which amounts.
+//! The workloads: the measurements, with their peers and amounts.
 
 mod a_large_file;
 mod b_many_files;

@@ -1,7 +1,7 @@
 //! Runs one case in rounds on one thread.
 //!
-//! A round polls the woken writers, does what is due, and lets the peer read. Nothing moves without
-//! an event, except waits for a number of rounds.
+//! A round polls the woken writers, makes the changes that are due, and lets the peer read. Nothing
+//! moves without an event, except waits for a number of rounds.
 
 use std::future::poll_fn;
 use std::mem;
@@ -30,7 +30,7 @@ const BUDGET: u64 = 2 << 20;
 const BEYOND_FILES: u64 = 1 << 43;
 
 /// One case that is running.
-pub(crate) struct Stage<'a> {
+pub(crate) struct Simulation<'a> {
     case: &'a Case,
     scene: Scene<'a>,
     far: Option<Socket<OwnedFd>>,
@@ -47,16 +47,16 @@ pub(crate) struct Stage<'a> {
     before: Stats,
 }
 
-impl<'a> Stage<'a> {
-    /// Creates the stage before the first round.
+impl<'a> Simulation<'a> {
+    /// Creates the simulation before the first round.
     pub(crate) fn new(
         scene: Scene<'a>,
         case: &'a Case,
         far: Socket<OwnedFd>,
         received: &'a mut Received,
-    ) -> Stage<'a> {
+    ) -> Simulation<'a> {
         let writers = case.writers.iter().enumerate();
-        Stage {
+        Simulation {
             case,
             scene,
             far: Some(far),
