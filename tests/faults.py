@@ -73,7 +73,7 @@ ERRORS_AND_NOTHING = [*rules.ERRORS, rules.NOTHING]
 TCP = ("accept4",)
 # The fallback queries the flags of socket and file, and then duplicates the file.
 FALLBACK_THIRDS = {"fcntl": "3+4"}
-# After the flags, the transfer queries the seals, and duplicates the file for statfs and to read it.
+# After the flags, the transfer queries the seals, and duplicates the file for statfs and for reads.
 # All of these calls fail.
 NO_PROBE_THIRDS = {"fcntl": "3+1"}
 PROBE = "files::sendfile_that_probes_the_page_cache"
@@ -244,10 +244,11 @@ def known_calls():
 
 
 def errors_for(step, call):
-    """Returns the errors to inject. "Nothing moved" is one only if a kernel can return it for the call."""
+    """Returns the errors to inject. "Nothing moved" is one if a kernel can return it for the call."""
     if call in STEPS[step].more:
         return STEPS[step].more[call]
-    # At the first block, an empty read is the end of the file. At a later one, the reader reads again.
+    # An empty read of the first block is the end of the file. The reader repeats a later one, which
+    # it made ahead.
     if call == "pread64" and step in ("probe", "no_probe"):
         return rules.ERRORS
     may_move_nothing = {"epoll_wait", "sendfile", "sendto", "pread64", "preadv2"} - ({"sendto"} if step == "datagrams" else set())
@@ -297,8 +298,8 @@ def faults_of(case, played, undisturbed):
 def sample(cases):
     """Yields a sample of the cases.
 
-    It has the last `when` of each step and call with the sample errors, each call with each error at
-    least once, and the first `when` with ENOMEM.
+    It has the last `when` of each step and call with the sample errors, each call with each error
+    at least once, and the first `when` with ENOMEM.
     """
     groups = collections.defaultdict(list)
     for case in cases:
@@ -315,7 +316,7 @@ def sample(cases):
 
 
 def build():
-    # A release build, because debug assertions make the standard library check each close by a call.
+    # A release build: with debug assertions, the standard library checks each close by a call.
     command = "cargo test --locked --release --no-run --test faults --message-format=json".split()
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     messages = map(json.loads, built.stdout.splitlines())

@@ -55,7 +55,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def max_downloads(self):
-        """Returns the limit of connections: the server reserves two descriptors for each, and 72 more."""
+        """Returns the limit of connections: the server reserves two descriptors each, and 72 more."""
         lines = (self.proc / "limits").read_text().splitlines()
         limit = next(line for line in lines if line.startswith("Max open files")).split()[3]
         return (int(limit) - 72) // 2

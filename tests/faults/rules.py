@@ -11,8 +11,8 @@ ERRORS = "EINTR EAGAIN ENOMEM ENOBUFS EMFILE ENFILE EIO EINVAL ENOSYS EPERM".spl
 NOTHING = "0"
 NOT_AVAILABLE = ("EINVAL", "ENOSYS", "EPERM")
 
-# What a step reports: the OS error, the OS error inside one of sendloop's, a short result, and a wrong
-# position.
+# What a step reports: the OS error, the OS error inside one of sendloop's, a short result, and a
+# wrong position.
 SILENT, REPORTED, UNAVAILABLE, WRITE_ZERO, SHORT, MISPLACED = "", "errno", "unavailable", "WriteZero", "short", "misplaced"
 
 

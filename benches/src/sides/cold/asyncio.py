@@ -1,4 +1,4 @@
-"""Sends files that are not in memory by sock_sendfile, and prints the worst lateness of a ticker."""
+"""Sends cold files by sock_sendfile, and prints the worst lateness of a ticker."""
 
 import asyncio
 import socket
