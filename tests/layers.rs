@@ -135,8 +135,13 @@ fn every_unsafe_block_has_a_safety_comment() {
         for (n, line) in lines.iter().enumerate() {
             if line.contains("unsafe {") && !line.trim_start().starts_with("//") {
                 let above = &lines[n.saturating_sub(4)..n];
-                let said = above.iter().any(|line| line.contains("SAFETY:"));
-                assert!(said, "{}:{}", path.display(), n + 1);
+                let has_comment = above.iter().any(|line| line.contains("SAFETY:"));
+                assert!(
+                    has_comment,
+                    "{}:{}: unsafe without a SAFETY comment",
+                    path.display(),
+                    n + 1
+                );
             }
         }
     }

@@ -418,14 +418,14 @@ fn removal_inside_run_does_not_touch_runs_own_handler() {
 fn handler_of_another_thread_replaces_ctrl_c() {
     let _test = test();
     let result = sendloop::run(async |event_loop| {
-        let (told, tells) = std::sync::mpsc::channel();
+        let (started, start) = std::sync::mpsc::channel();
         let other = thread::spawn(move || {
             let own = new_loop();
             let calls = counting(&own, libc::SIGINT);
-            told.send(()).expect("it waits");
+            started.send(()).expect("it waits");
             run_until(&own, || calls.get() == 1);
         });
-        tells.recv().expect("caught");
+        start.recv().expect("caught");
         raise(libc::SIGINT);
         event_loop.run_in_executor(move || other.join()).await
     });

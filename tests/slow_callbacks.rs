@@ -298,7 +298,7 @@ fn child_prints_its_debug_mode() {
 #[test]
 fn environment_variable_enables_debug_mode() {
     let _test = test();
-    let says = |value: Option<&str>| {
+    let output_of = |value: Option<&str>| {
         let mut child = Command::new(env::current_exe().expect("this binary"));
         child.args(["--exact", "child_prints_its_debug_mode", "--nocapture"]);
         child.env_remove("SENDLOOP_DEBUG");
@@ -308,11 +308,17 @@ fn environment_variable_enables_debug_mode() {
         String::from_utf8(output.stdout).expect("text")
     };
     for on in ["1", "yes"] {
-        let said = says(Some(on));
-        assert!(said.contains("debug: true, 1 logged"), "{on:?}: {said}");
+        let printed = output_of(Some(on));
+        assert!(
+            printed.contains("debug: true, 1 logged"),
+            "{on:?}: {printed}"
+        );
     }
     for off in [None, Some("0"), Some("")] {
-        let said = says(off);
-        assert!(said.contains("debug: false, 0 logged"), "{off:?}: {said}");
+        let printed = output_of(off);
+        assert!(
+            printed.contains("debug: false, 0 logged"),
+            "{off:?}: {printed}"
+        );
     }
 }

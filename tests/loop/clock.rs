@@ -57,20 +57,20 @@ fn advance_in_a_callback_fires_in_the_next_iteration() {
 fn advance_from_another_thread_wakes_the_loop() {
     let _test = test();
     let (event_loop, clock) = manual_loop();
-    let (go, gone) = mpsc::channel();
+    let (release, released) = mpsc::channel();
     let mover = thread::spawn(move || {
-        while gone.recv().is_ok() {
+        while released.recv().is_ok() {
             clock.advance(SECOND * 3600);
         }
     });
     event_loop.run_until_complete(async {
         for _ in 0..1000 {
             let sleep = event_loop.sleep(SECOND * 3600);
-            go.send(()).expect("the other thread");
+            release.send(()).expect("the other thread");
             sleep.await;
         }
     });
-    drop(go);
+    drop(release);
     mover.join().expect("ended");
 }
 

@@ -107,10 +107,10 @@ fn sendfile_not_available_error_has_a_message() {
     let sent = event_loop.run_until_complete(sending.fallback(false));
     let error = sent.expect_err("nothing else is allowed");
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
-    let said = error.to_string();
+    let message = error.to_string();
     assert!(
-        said.starts_with("sendfile is not available for this file and socket"),
-        "{said}"
+        message.starts_with("sendfile is not available for this file and socket"),
+        "{message}"
     );
 }
 
@@ -123,13 +123,13 @@ fn exception_context_shows_panic_and_callback_location() {
         assert!(!context.message().is_empty());
         let location = context.location().map(|location| location.file());
         assert!(location.is_some_and(|file| file.ends_with("debug_output.rs")));
-        let said = context
+        let message = context
             .panic()
             .and_then(|panic| panic.downcast_ref::<&str>());
-        assert_eq!(said, Some(&"told"));
+        assert_eq!(message, Some(&"a message"));
         sendloop::get_running_loop().expect("it runs").stop();
     });
-    event_loop.call_soon(|| panic!("told"));
+    event_loop.call_soon(|| panic!("a message"));
     event_loop.run_forever();
 }
 
@@ -142,8 +142,11 @@ fn assert_poll_after_end_panics<T>(event_loop: &Loop, mut future: impl Future<Ou
         let _ = Pin::new(&mut future).poll(&mut cx);
     });
     let refused = catch_unwind(again).expect_err("a panic");
-    let said = refused.downcast_ref::<&str>().expect("words");
-    assert!(said.ends_with("was polled after it was ready"), "{said}");
+    let message = refused.downcast_ref::<&str>().expect("a message");
+    assert!(
+        message.ends_with("was polled after it was ready"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -109,20 +109,20 @@ fn a_call_from_another_thread_ends_the_poll() {
     run_iteration(&event_loop);
     assert_idle(&event_loop);
     let (remote, count) = (event_loop.remote(), Rc::new(Cell::new(0)));
-    let (said, hears) = mpsc::channel();
+    let (called, calls) = mpsc::channel();
     let (go, wait) = mpsc::channel();
     let caller = thread::spawn(move || {
-        // One at a time: each finds the loop asleep.
+        // One call at a time, so that each finds the loop asleep.
         while wait.recv().is_ok() {
-            let said = said.clone();
-            let call = move || said.send(()).expect("heard");
+            let called = called.clone();
+            let call = move || called.send(()).expect("the test receives");
             remote.call_soon_threadsafe(call).expect("open");
         }
     });
     for _ in 0..100 {
         go.send(()).expect("the thread lives");
         drive(&event_loop, || {
-            count.set(count.get() + hears.try_iter().count());
+            count.set(count.get() + calls.try_iter().count());
             count.get() > 0
         });
         count.set(0);

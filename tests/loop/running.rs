@@ -29,11 +29,11 @@ fn assert_panics_near(what: &str, first: u32, f: impl FnOnce() -> u32) {
     let panicked = catch_unwind(AssertUnwindSafe(f));
     panic::set_hook(before);
     let payload = panicked.expect_err("it panics");
-    let said = match payload.downcast_ref::<&str>() {
-        Some(said) => said,
+    let message = match payload.downcast_ref::<&str>() {
+        Some(message) => message,
         None => payload.downcast_ref::<String>().expect("words").as_str(),
     };
-    assert!(said.contains(what), "{said}");
+    assert!(message.contains(what), "{message}");
     let (file, line) = LOCATION.lock().expect("whole").take().expect("a place");
     assert_eq!(file, file!());
     assert!((first..first + 12).contains(&line), "line {line}");

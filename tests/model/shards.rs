@@ -181,12 +181,12 @@ impl Shared {
             let under_way = *place.lock().expect("whole");
             if let Some((seed, _)) = under_way.filter(|(_, since)| since.elapsed() > hangs) {
                 // eprintln! would keep the text until the end of the test.
-                let told = writeln!(
+                let written = writeln!(
                     io::stderr(),
                     "the case runs for more than {hangs:?}\nto repeat it: {}",
                     repeat_command(seed)
                 );
-                told.expect("the receiver is open");
+                written.expect("the receiver is open");
                 std::process::abort();
             }
         }

@@ -1,8 +1,8 @@
 """Records the order of events in CPython's asyncio, with which `cargo test --test parity` compares.
 
     python3 tests/parity/record.py             runs every scenario and writes tests/parity/traces.txt
-    python3 tests/parity/record.py --check     prints the differences from that file; exit code 1 if any
-    python3 tests/parity/record.py WORD ...    prints the traces of the scenarios whose names contain a word
+    python3 tests/parity/record.py --check     prints the differences from that file; fails if any
+    python3 tests/parity/record.py WORD ...    prints the traces of scenarios whose names contain WORD
 
 It needs Python 3.11 or later on a Unix system, and its standard library only.
 

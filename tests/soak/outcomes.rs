@@ -5,7 +5,7 @@ use super::tally::Tally;
 
 /// The clients that send no request, and the server's names for their ends.
 const IDLE: [&str; 3] = ["silent", "fragments", "never noticed"];
-const IDLE_ENDED: [&str; 2] = ["said nothing in time", "asked for nothing"];
+const IDLE_ENDED: [&str; 2] = ["sent nothing in time", "asked for nothing"];
 
 /// Checks that all promised bytes arrived, unless a descriptor was missing.
 ///
@@ -65,7 +65,7 @@ fn check_descriptors(plan: &Plan, clients: &Tally, server: &Tally) {
 fn check_ends(clients: &Tally, server: &Tally, lost: u64) {
     // A connection that the kernel dropped sends nothing, and has no orderly end.
     let begun = clients.sum(&["ended early", "cut"]);
-    let unasked = server.get("said nothing in time");
+    let unasked = server.get("sent nothing in time");
     let cut = server.get("cut") + unasked.saturating_sub(clients.get("silent"));
     assert!(begun <= cut, "{begun} ended early, {cut} by the server");
 

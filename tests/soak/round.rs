@@ -59,10 +59,10 @@ impl Running {
             .run_in_executor(move || run_clients(addr, &plan));
         let output = self.event_loop.run_until_complete(clients);
         let output = output.expect("no panic");
-        let said = String::from_utf8_lossy(&output.stdout);
+        let printed = String::from_utf8_lossy(&output.stdout);
         assert!(
             output.status.success(),
-            "{}\n{said}\n{}",
+            "{}\n{printed}\n{}",
             output.status,
             String::from_utf8_lossy(&output.stderr)
         );
@@ -72,7 +72,7 @@ impl Running {
             let is_over = tasks == OWN_TASKS && !self.server.is_awaited();
             is_over || start.elapsed() > LAST_VISITS / 4
         });
-        (Tally::parse(&said), Held::now(&self.event_loop))
+        (Tally::parse(&printed), Held::now(&self.event_loop))
     }
 }
 

@@ -156,7 +156,7 @@ impl Server {
                 self.tally.count("cut");
             }
             _ if must_arrive => self.problem(format!("{request:?}: {error:?}")),
-            io::ErrorKind::TimedOut if is_unread => self.tally.count("said nothing in time"),
+            io::ErrorKind::TimedOut if is_unread => self.tally.count("sent nothing in time"),
             io::ErrorKind::TimedOut => self.tally.count("stalled"),
             io::ErrorKind::UnexpectedEof => self.tally.count("asked for nothing"),
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => self.tally.count("left"),

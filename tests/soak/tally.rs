@@ -53,10 +53,10 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.0.borrow();
-        let told: Vec<_> = counts
+        let lines: Vec<_> = counts
             .iter()
             .map(|(what, n)| format!("{n} {what}"))
             .collect();
-        f.write_str(&told.join(", "))
+        f.write_str(&lines.join(", "))
     }
 }

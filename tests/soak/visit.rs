@@ -208,11 +208,11 @@ impl<'a> Visit<'a> {
         let request = Request::random(&mut self.rng, What::Echo).that_must_arrive();
         self.ask(&request).await?;
         let all = request.bytes();
-        for said in all.chunks(all.len() / 8 + 1) {
+        for piece in all.chunks(all.len() / 8 + 1) {
             self.pause().await;
-            let sent = self.event_loop.sock_sendall(&self.sock, said);
-            let (sent, heard) = join(sent, self.read_once(said)).await;
-            sent.and(heard)?;
+            let sent = self.event_loop.sock_sendall(&self.sock, piece);
+            let (sent, received) = join(sent, self.read_once(piece)).await;
+            sent.and(received)?;
         }
         self.sock.get_ref().shutdown(Shutdown::Write)?;
         match self.send_nothing().await? {
@@ -221,8 +221,8 @@ impl<'a> Visit<'a> {
         }
     }
 
-    async fn read_once(&self, said: &[u8]) -> io::Result<()> {
-        let mut rest = said;
+    async fn read_once(&self, expected: &[u8]) -> io::Result<()> {
+        let mut rest = expected;
         while !rest.is_empty() {
             let piece = self.event_loop.sock_recv(&self.sock, rest.len()).await?;
             match rest.strip_prefix(piece.as_slice()) {

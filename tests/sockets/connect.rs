@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "only libc reads the flags of descriptors")]
 
 use std::io::{self, ErrorKind};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::ports::{bound, full_port, loopbacks};
+use crate::ports::{bound, full_port, loopbacks, tcp_listener};
 use crate::util::*;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use sendloop::{Loop, LoopClosedError, Socket};
@@ -29,12 +29,6 @@ fn assert_flags(socket: &impl AsFd) {
     };
     assert!(of_fd & libc::FD_CLOEXEC != 0, "closed on exec");
     assert!(of_file & libc::O_NONBLOCK != 0, "non-blocking");
-}
-
-fn tcp_listener() -> (Socket<TcpListener>, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let addr = listener.local_addr().expect("bound");
-    (Socket::new(listener).expect("non-blocking"), addr)
 }
 
 fn expect_isconn(error: &io::Error) -> Result<(), &'static str> {

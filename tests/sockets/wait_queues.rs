@@ -6,13 +6,14 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::ports::udp;
 use crate::util::sock::*;
 use crate::util::*;
 use sendloop::{Loop, Socket, Task};
@@ -23,11 +24,6 @@ fn ended<T>(event_loop: &Loop, task: Task<T>) -> T {
     let waited = event_loop.wait_for(task, Duration::from_secs(10));
     let result = event_loop.run_until_complete(waited);
     result.expect("it hangs").expect("a result")
-}
-
-fn udp() -> Rc<Socket<UdpSocket>> {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    Rc::new(Socket::new(socket).expect("non-blocking"))
 }
 
 #[test]
@@ -68,7 +64,7 @@ fn one_connection_wakes_one_of_a_thousand_accepting_tasks() {
 fn one_event_for_many_datagrams_wakes_as_many_tasks() {
     let _test = test();
     let event_loop = new_loop();
-    let (here, there) = (udp(), udp());
+    let (here, there) = (Rc::new(udp()), Rc::new(udp()));
     let addr = there.get_ref().local_addr().expect("bound");
     let tasks: Vec<_> = (0..50)
         .map(|_| {

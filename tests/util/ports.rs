@@ -5,9 +5,10 @@
     reason = "each test binary uses a part of this"
 )]
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use sendloop::Socket;
 use socket2::{Domain, Socket as Plain, Type};
 
 /// Returns the loopback addresses of IPv4 and IPv6, with port 0.
@@ -22,6 +23,19 @@ pub fn bound(addr: SocketAddr, kind: Type) -> (Plain, SocketAddr) {
     sock.bind(&addr.into()).expect("a port");
     let addr = sock.local_addr().expect("bound").as_socket();
     (sock, addr.expect("an IP address"))
+}
+
+/// Returns a TCP listener on a free port of 127.0.0.1, and its address.
+pub fn tcp_listener() -> (Socket<TcpListener>, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = listener.local_addr().expect("bound");
+    (Socket::new(listener).expect("non-blocking"), addr)
+}
+
+/// Returns a UDP socket on a free port of 127.0.0.1.
+pub fn udp() -> Socket<UdpSocket> {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    Socket::new(socket).expect("non-blocking")
 }
 
 /// Returns a port with a full queue, on which connections stay in progress. The streams fill the
