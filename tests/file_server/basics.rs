@@ -88,7 +88,7 @@ fn date_and_last_modified_are_correct() {
 
 #[test]
 fn names_can_have_spaces_umlauts_and_bytes_that_are_not_utf_8() {
-    let server = Server::start_with(&["--log", "off", "--hidden"]);
+    let server = Server::start_without_log(&["--hidden"]);
     for (name, target) in [
         (&b"a b.txt"[..], "/a%20b.txt"),
         ("käse über.txt".as_bytes(), "/k%C3%A4se%20%c3%bcber.txt"),

@@ -437,7 +437,7 @@ fn a_cached_file_stays_open_for_a_while() {
 
 #[test]
 fn no_cache_keeps_no_file_open() {
-    let server = Server::start_with(&["--log", "off", "--no-cache"]);
+    let server = Server::start_without_log(&["--no-cache"]);
     let mut client = Client::connect(&server);
     ask(&mut client, "/missing");
     let before = server.descriptors();

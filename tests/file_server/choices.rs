@@ -6,12 +6,6 @@ use std::os::unix::fs::symlink;
 use super::client::{Client, Response, ask, get, get_with};
 use super::server::Server;
 
-/// Starts a server with these options and without a log.
-#[track_caller]
-fn start(options: &[&str]) -> Server {
-    Server::start_with(&[&["--log", "off"], options].concat())
-}
-
 #[track_caller]
 fn options(server: &Server) -> Response {
     let mut client = Client::connect(server);
@@ -21,7 +15,7 @@ fn options(server: &Server) -> Response {
 
 #[test]
 fn spa_serves_the_application_for_every_unknown_path() {
-    let server = start(&["--spa", "/app.html"]);
+    let server = Server::start_without_log(&["--spa", "/app.html"]);
     let app = server.add("app.html", 100);
     let file = server.add("a.css", 50);
     server.add(".secret", 10);
@@ -47,7 +41,7 @@ fn a_page_can_be_the_body_of_not_found() {
         ("404.html", &[][..]),
         ("e.html", &["--not-found", "e.html"]),
     ] {
-        let server = start(options);
+        let server = Server::start_without_log(options);
         assert_eq!(get(&server, "/none").body, b"404 Not Found\n");
         let page = server.add(name, 20_000);
         for fields in ["", "Range: bytes=0-1\r\n", "If-None-Match: *\r\n"] {
@@ -91,7 +85,7 @@ fn an_html_page_is_found_without_its_suffix() {
 
 #[test]
 fn the_first_matching_pattern_sets_cache_control() {
-    let server = start(&[
+    let server = Server::start_without_log(&[
         "--cache-control",
         "/assets/*.js: public, max-age=31536000, immutable",
         "--cache-control",
@@ -133,7 +127,7 @@ fn the_first_matching_pattern_sets_cache_control() {
     }
     assert_eq!(get(&server, "/").field("cache-control"), "no-cache");
     assert!(!get(&server, "/none").has("cache-control"));
-    let all = start(&["--cache-control", "no-store"]);
+    let all = Server::start_without_log(&["--cache-control", "no-store"]);
     all.add("a", 10);
     assert_eq!(get(&all, "/a").field("cache-control"), "no-store");
 }
@@ -142,7 +136,7 @@ fn the_first_matching_pattern_sets_cache_control() {
 #[test]
 fn a_pattern_that_nearly_matches_costs_little() {
     let pattern = format!("{}b: no-cache", "*a".repeat(100));
-    let server = start(&["--cache-control", &pattern]);
+    let server = Server::start_without_log(&["--cache-control", &pattern]);
     let name = "a".repeat(250);
     server.add(&name, 10);
     assert!(!get(&server, &format!("/{name}")).has("cache-control"));
@@ -150,7 +144,7 @@ fn a_pattern_that_nearly_matches_costs_little() {
 
 #[test]
 fn cors_lets_scripts_of_other_origins_read() {
-    let server = start(&["--cors"]);
+    let server = Server::start_without_log(&["--cors"]);
     server.add("a", 100);
     for (target, status) in [("/a", 200), ("/", 200), ("/none", 404), ("/..", 400)] {
         let response = get(&server, target);
@@ -187,7 +181,7 @@ fn hidden_names_are_not_found_without_the_option() {
         ".well-known/.env",
     ];
     for (options, status) in [(&[][..], 404), (&["--hidden"], 200)] {
-        let server = start(options);
+        let server = Server::start_without_log(options);
         for directory in [".git", "d/.x", ".well-known"] {
             fs::create_dir_all(server.path(directory)).expect("directories");
         }
@@ -218,7 +212,7 @@ fn hidden_names_are_not_found_without_the_option() {
 #[test]
 fn links_out_of_the_root_are_followed_only_with_the_option() {
     for (options, is_followed) in [(&[][..], false), (&["--follow-links"], true)] {
-        let server = start(options);
+        let server = Server::start_without_log(options);
         fs::write(server.outside("file"), "outside").expect("a file");
         fs::create_dir(server.outside("directory")).expect("a directory");
         fs::write(server.outside("directory/a"), "within").expect("a file");

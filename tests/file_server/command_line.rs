@@ -126,7 +126,7 @@ fn a_root_address_or_log_that_cannot_be_used_is_reported() {
 /// port silently.
 #[test]
 fn a_second_server_with_threads_cannot_take_the_same_port() {
-    let server = Server::start_with(&["--threads", "2", "--log", "off"]);
+    let server = Server::start_without_log(&["--threads", "2"]);
     server.add("a", 10);
     let addr = server.addr.to_string();
     let output = run(&[".", "--addr", &addr, "--threads", "2"]);

@@ -204,7 +204,7 @@ fn unread_bytes_do_not_destroy_the_last_response() {
 #[test]
 fn connections_have_tcp_nodelay_from_their_listener() {
     for threads in ["1", "2"] {
-        let server = Server::start_with(&["--threads", threads, "--log", "off"]);
+        let server = Server::start_without_log(&["--threads", threads]);
         let mut client = Client::connect(&server);
         client.send("OPTIONS * HTTP/1.1\r\nHost: t\r\n\r\n");
         assert_eq!(client.response().status, 204);

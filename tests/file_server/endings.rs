@@ -13,7 +13,7 @@ const REQUEST: &str = "GET /a HTTP/1.1\r\nHost: t\r\n\r\n";
 
 #[track_caller]
 fn start(grace: &str) -> Server {
-    Server::start_with(&["--grace", grace, "--log", "off"])
+    Server::start_without_log(&["--grace", grace])
 }
 
 /// Returns a client that has read the head of its response and not the body.
@@ -112,8 +112,7 @@ fn requests_that_were_sent_before_the_signal_are_answered() {
 /// accepted.
 #[test]
 fn connections_that_wait_for_the_limit_are_answered() {
-    let server =
-        Server::start_with(&["--limit-connections", "1", "--grace", "100", "--log", "off"]);
+    let server = Server::start_without_log(&["--limit-connections", "1", "--grace", "100"]);
     let bytes = server.add("a", 32 << 20);
     let mut busy = downloading(&server);
     let before = server.descriptors();
@@ -166,7 +165,7 @@ fn a_second_signal_ends_the_server_at_once() {
 
 #[test]
 fn the_loops_of_all_threads_end() {
-    let server = Server::start_with(&["--threads", "4", "--grace", "100", "--log", "off"]);
+    let server = Server::start_without_log(&["--threads", "4", "--grace", "100"]);
     let bytes = server.add("a", 4 << 20);
     let mut clients: Vec<Client> = (0..20).map(|_| downloading(&server)).collect();
     server.signal(Signal::TERM);

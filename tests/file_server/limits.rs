@@ -23,7 +23,7 @@ fn busy(server: &Server) -> Client {
 
 #[test]
 fn a_connection_over_the_limit_waits_until_another_ends() {
-    let server = Server::start_with(&["--limit-connections", "3", "--log", "off"]);
+    let server = Server::start_without_log(&["--limit-connections", "3"]);
     server.add("large", 64 << 20);
     let bytes = server.add("a", 1000);
     let mut crowd: Vec<Client> = (0..3).map(|_| busy(&server)).collect();
@@ -43,7 +43,7 @@ fn a_connection_over_the_limit_waits_until_another_ends() {
 /// The server closes the connection that has been idle for the longest time.
 #[test]
 fn an_idle_connection_is_closed_for_a_new_one() {
-    let server = Server::start_with(&["--limit-connections", "2", "--log", "off"]);
+    let server = Server::start_without_log(&["--limit-connections", "2"]);
     let bytes = server.add("a", 1000);
     let mut clients: Vec<Client> = Vec::new();
     for _ in 0..6 {
@@ -66,14 +66,7 @@ fn an_idle_connection_is_closed_for_a_new_one() {
 /// response, not for the end of a connection.
 #[test]
 fn a_connection_that_becomes_idle_is_closed_for_a_waiting_one() {
-    let server = Server::start_with(&[
-        "--limit-connections",
-        "1",
-        "--idle-timeout",
-        "100",
-        "--log",
-        "off",
-    ]);
+    let server = Server::start_without_log(&["--limit-connections", "1", "--idle-timeout", "100"]);
     server.add("large", 32 << 20);
     let bytes = server.add("a", 1000);
     let mut first = busy(&server);
@@ -88,8 +81,7 @@ fn a_connection_that_becomes_idle_is_closed_for_a_waiting_one() {
 
 #[test]
 fn the_limit_is_divided_among_the_loops() {
-    let server =
-        Server::start_with(&["--limit-connections", "8", "--threads", "4", "--log", "off"]);
+    let server = Server::start_without_log(&["--limit-connections", "8", "--threads", "4"]);
     let bytes = server.add("a", 1000);
     let before = server.descriptors();
     let mut clients = Vec::new();
@@ -127,15 +119,8 @@ fn idle_connections_do_not_lock_out_others() {
 /// these have had one second.
 #[test]
 fn unfinished_requests_do_not_lock_out_others() {
-    let options = [
-        "--header-timeout",
-        "100",
-        "--limit-connections",
-        "5",
-        "--log",
-        "off",
-    ];
-    let server = Server::start_with(&options);
+    let server =
+        Server::start_without_log(&["--header-timeout", "100", "--limit-connections", "5"]);
     let bytes = server.add("a", 1000);
     let mut slow = Client::connect(&server);
     slow.send("GET /a HTTP/1.1\r\n");
@@ -249,7 +234,7 @@ fn a_listener_without_descriptors_backs_off() {
 /// server then closes another one.
 #[test]
 fn a_closing_connection_with_a_long_response_does_not_block_the_next() {
-    let server = Server::start_with(&["--limit-connections", "2", "--log", "off"]);
+    let server = Server::start_without_log(&["--limit-connections", "2"]);
     server.add_zeros("large");
     let bytes = server.add("a", 1000);
     for _ in 0..20 {

@@ -63,7 +63,7 @@ fn a_listing_of_100_000_entries_does_not_delay_other_requests() {
 /// Clients that read nothing cannot make the server keep more and more renderings.
 #[test]
 fn the_memory_of_all_renderings_is_bounded() {
-    let server = Server::start_with(&["--log", "off", "--stall-timeout", "100"]);
+    let server = Server::start_without_log(&["--stall-timeout", "100"]);
     fs::create_dir(server.path("d")).expect("a directory");
     for number in 0..27_000 {
         let name = format!("d/{number:0240}");
@@ -83,7 +83,7 @@ fn the_memory_of_all_renderings_is_bounded() {
 #[test]
 fn clients_that_read_nothing_share_one_rendering() {
     const CLIENTS: usize = 500;
-    let server = Server::start_with(&["--log", "off", "--stall-timeout", "100"]);
+    let server = Server::start_without_log(&["--stall-timeout", "100"]);
     fill(&server, "d", 5000);
     // The first listing allocates the memory that the server keeps.
     get(&server, "/d/");

@@ -45,7 +45,7 @@ fn files_have_the_types_of_iana() {
 
 #[test]
 fn texts_have_the_charset_of_the_option() {
-    let server = Server::start_with(&["--log", "off", "--charset", "iso-8859-1"]);
+    let server = Server::start_without_log(&["--charset", "iso-8859-1"]);
     for (name, media_type) in [
         ("a.html", "text/html; charset=iso-8859-1"),
         ("README", "text/plain; charset=iso-8859-1"),

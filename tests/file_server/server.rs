@@ -38,10 +38,16 @@ pub(crate) struct Server {
 impl Server {
     #[track_caller]
     pub(crate) fn start() -> Server {
-        Server::start_with(&["--log", "off"])
+        Server::start_without_log(&[])
     }
 
-    /// Starts the server with these options.
+    /// Starts the server with these options and without an access log.
+    #[track_caller]
+    pub(crate) fn start_without_log(options: &[&str]) -> Server {
+        Server::start_with(&[&["--log", "off"], options].concat())
+    }
+
+    /// Starts the server with these options. By default, its access log is on standard output.
     #[track_caller]
     pub(crate) fn start_with(options: &[&str]) -> Server {
         let mut command = Command::new(executable());

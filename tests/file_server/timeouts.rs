@@ -15,14 +15,7 @@ const LONG: &str = "100";
 
 #[test]
 fn an_idle_connection_is_closed() {
-    let server = Server::start_with(&[
-        "--idle-timeout",
-        "0.3",
-        "--header-timeout",
-        LONG,
-        "--log",
-        "off",
-    ]);
+    let server = Server::start_without_log(&["--idle-timeout", "0.3", "--header-timeout", LONG]);
     server.add("a", 10);
     let mut silent = Client::connect(&server);
     let mut used = Client::connect(&server);
@@ -35,14 +28,7 @@ fn an_idle_connection_is_closed() {
 /// The timeout counts from the first byte. Later bytes do not extend it.
 #[test]
 fn a_request_that_trickles_times_out() {
-    let server = Server::start_with(&[
-        "--header-timeout",
-        "0.5",
-        "--idle-timeout",
-        LONG,
-        "--log",
-        "off",
-    ]);
+    let server = Server::start_without_log(&["--header-timeout", "0.5", "--idle-timeout", LONG]);
     let mut client = Client::connect(&server);
     let began = Instant::now();
     client.send("GET / HTTP/1.1\r\nHost: t\r\nX: ");
@@ -64,14 +50,7 @@ fn a_request_that_trickles_times_out() {
 
 #[test]
 fn empty_lines_do_not_extend_the_timeout() {
-    let server = Server::start_with(&[
-        "--header-timeout",
-        "0.3",
-        "--idle-timeout",
-        LONG,
-        "--log",
-        "off",
-    ]);
+    let server = Server::start_without_log(&["--header-timeout", "0.3", "--idle-timeout", LONG]);
     let mut client = Client::connect(&server);
     client.send("\r\n");
     client.expect_end();
@@ -79,14 +58,7 @@ fn empty_lines_do_not_extend_the_timeout() {
 
 #[test]
 fn each_request_has_its_own_header_timeout() {
-    let server = Server::start_with(&[
-        "--header-timeout",
-        "2",
-        "--idle-timeout",
-        LONG,
-        "--log",
-        "off",
-    ]);
+    let server = Server::start_without_log(&["--header-timeout", "2", "--idle-timeout", LONG]);
     server.add("a", 10);
     let mut client = Client::connect(&server);
     for _ in 0..5 {
@@ -110,7 +82,7 @@ fn stalled_client(server: &Server, target: &str) -> TcpStream {
 
 #[test]
 fn a_client_that_reads_nothing_is_disconnected() {
-    let server = Server::start_with(&["--stall-timeout", "0.5", "--log", "off"]);
+    let server = Server::start_without_log(&["--stall-timeout", "0.5"]);
     server.add("a", 64 << 20);
     let before = server.descriptors();
     let client = stalled_client(&server, "/a");
@@ -135,7 +107,7 @@ fn client_stalled_in_a_multipart_response(server: &Server) -> TcpStream {
 
 #[test]
 fn a_client_that_does_not_read_a_listing_is_disconnected() {
-    let server = Server::start_with(&["--stall-timeout", "0.5", "--log", "off"]);
+    let server = Server::start_without_log(&["--stall-timeout", "0.5"]);
     for number in 0..4096 {
         let name = format!("{number:0200}");
         std::fs::File::create(server.path(name)).expect("a file");
@@ -149,7 +121,7 @@ fn a_client_that_does_not_read_a_listing_is_disconnected() {
 /// The timeout counts from the last progress, so a slow client is not a stalled_client one.
 #[test]
 fn a_client_that_reads_slowly_is_served() {
-    let server = Server::start_with(&["--stall-timeout", "3", "--log", "off"]);
+    let server = Server::start_without_log(&["--stall-timeout", "3"]);
     let bytes = server.add("a", 8 << 20);
     let mut client = Client::connect(&server);
     client.send("GET /a HTTP/1.1\r\nHost: t\r\n\r\n");
