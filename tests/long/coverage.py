@@ -1,6 +1,6 @@
 """Prints the coverage in an lcov file: coverage.py FILE [--write]. Called by coverage.sh.
 
-The table lists the files below 100 %. The script prints the lines that did not run but leaves them
+The table lists the files below 95 %. The script prints the lines that did not run but leaves them
 out of the table, because their numbers change with each commit.
 """
 
@@ -60,7 +60,7 @@ def percent(lines, missing):
 
 def table(rows):
     head = "| file | lines run, % |\n|---|---|\n"
-    below = [f"| `{name}` | {percent(lines, len(missing))} |\n" for name, lines, missing in rows if missing]
+    below = [f"| `{name}` | {percent(lines, len(missing))} |\n" for name, lines, missing in rows if 20 * len(missing) > lines]
     total = sum(lines for _, lines, _ in rows)
     return head + "".join(below) + f"| all {total} lines | {percent(total, sum(len(row[2]) for row in rows))} |\n"
 
