@@ -153,9 +153,24 @@ fn every_asyncio_name_has_exactly_one_row() {
     let unknown: Vec<_> = on_page.iter().filter(|n| !recorded.contains(n)).collect();
     assert!(
         unknown.is_empty(),
-        "rows for names that asyncio does not have: {unknown:?}"
+        "rows for names that asyncio does not have; these belong in the table \"What asyncio does not \
+         have\": {unknown:?}"
     );
     assert_eq!(on_page, recorded, "a name has two rows");
+}
+
+#[test]
+fn rows_of_the_asyncio_tables_begin_with_a_name_of_asyncio() {
+    let tables = PAGE.split("\n\n").map(str::trim_start);
+    for table in tables.filter(|text| text.starts_with("| asyncio |")) {
+        for line in table.lines().skip(2) {
+            assert!(
+                row(line).is_some(),
+                "no name of asyncio; a method of ours alone belongs in the table \"What asyncio \
+                 does not have\": {line}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -195,7 +210,8 @@ fn every_public_method_of_the_loop_is_on_the_page() {
     let missing: Vec<_> = ours.filter(|name| !mentioned.contains(&***name)).collect();
     assert!(
         missing.is_empty(),
-        "public in src but not on the page: {missing:?}"
+        "docs/ASYNCIO.md does not name these. Add a row to the table of the subject if asyncio has \
+         the method, and otherwise to \"What asyncio does not have\": {missing:?}"
     );
 }
 

@@ -93,7 +93,7 @@ fn imports_point_down() {
     for (module, path, text) in modules() {
         for (number, line) in code(&text) {
             for import in imports(line) {
-                let at = format!("{}:{number}: {module} imports {import}", path.display());
+                let at = format!("src/{}:{number}: {module} imports {import}", path.display());
                 assert!(!import.is_empty(), "{at}: a group hides what it imports");
                 let down = layer(import) < layer(&module);
                 let meant = WITHIN.contains(&(module.as_str(), import));
@@ -104,7 +104,7 @@ fn imports_point_down() {
             }
             assert!(
                 !line.contains("super::super"),
-                "{}:{number}",
+                "src/{}:{number}: write crate:: instead of super::super",
                 path.display()
             );
         }
@@ -122,7 +122,11 @@ fn only_sys_has_unsafe_code_and_target_conditions() {
                 "target_vendor",
                 "allow(unsafe",
             ] {
-                assert!(!line.contains(word), "{}:{number}: {word}", path.display());
+                assert!(
+                    !line.contains(word),
+                    "src/{}:{number}: {word:?} belongs in src/sys alone",
+                    path.display()
+                );
             }
         }
     }
@@ -138,7 +142,7 @@ fn every_unsafe_block_has_a_safety_comment() {
                 let has_comment = above.iter().any(|line| line.contains("SAFETY:"));
                 assert!(
                     has_comment,
-                    "{}:{}: unsafe without a SAFETY comment",
+                    "src/{}:{}: no SAFETY comment in the four lines above",
                     path.display(),
                     n + 1
                 );
@@ -160,10 +164,34 @@ fn lines_have_at_most_100_columns() {
             let columns = line.chars().count();
             assert!(
                 columns <= 100 || is_row,
-                "{}:{}: {columns} columns",
+                "{}:{}: {columns} columns instead of 100; rustfmt wraps no comments",
                 path.display(),
                 n + 1
             );
         }
     }
+}
+
+/// The names of the modules that the floor plan of docs/DESIGN.md has a line for.
+fn planned() -> Vec<String> {
+    let page = include_str!("../docs/DESIGN.md");
+    let plan = page.split("```").nth(1).expect("the floor plan");
+    let named = plan.lines().filter_map(|line| {
+        // The name follows the layer, or the indentation.
+        let line = line.trim_start_matches(|c: char| c == 'L' || c.is_ascii_digit());
+        let is_top = line.starts_with("  ") && line.len() - line.trim_start().len() <= 4;
+        let name = line.split_whitespace().next()?.trim_end_matches('/');
+        is_top.then(|| name.to_owned())
+    });
+    named.collect()
+}
+
+#[test]
+fn the_floor_plan_names_every_module() {
+    let mut planned = planned();
+    let mut present: Vec<_> = modules().into_iter().map(|(name, _, _)| name).collect();
+    planned.sort_unstable();
+    present.sort_unstable();
+    present.dedup();
+    assert_eq!(planned, present, "docs/DESIGN.md, the floor plan, and src/");
 }
