@@ -182,7 +182,7 @@ fn reported(name: &str, stderr: Stdio) -> Vec<String> {
     let mut command = Command::new(binary);
     command.args(["--exact", "scenario", "--nocapture"]);
     let command = command.env(SCENARIO, name).stderr(stderr);
-    let output = command.output().expect("it ran");
+    let output = command.output().expect("a child process");
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stderr).expect("text");
     let about = |line: &&str| line.contains("mine") || line.contains("nobody took");

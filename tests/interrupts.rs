@@ -64,7 +64,7 @@ impl Scenario {
     #[track_caller]
     fn interrupt(&self) {
         let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::INT).expect("it runs");
+        kill_process(pid, Signal::INT).expect("a process that runs");
     }
 
     #[track_caller]
@@ -111,12 +111,12 @@ fn spin_until_interrupted() {
 fn hang(event_loop: &LoopHandle) {
     let (begun, begins) = mpsc::channel();
     drop(event_loop.run_in_executor(move || {
-        begun.send(()).expect("it waits");
+        begun.send(()).expect("a waiting receiver");
         loop {
             std::thread::park();
         }
     }));
-    begins.recv().expect("it began");
+    begins.recv().expect("a message of the start");
 }
 
 fn busy_main() {
@@ -417,7 +417,7 @@ fn an_ignored_ctrl_c_stays_ignored() {
     scenario.expect("ignoring");
     (0..3).for_each(|_| scenario.interrupt());
     let pid = Pid::from_child(&scenario.child);
-    kill_process(pid, Signal::USR1).expect("it runs");
+    kill_process(pid, Signal::USR1).expect("a process that runs");
     scenario.ends_well();
 }
 

@@ -422,7 +422,7 @@ fn handler_of_another_thread_replaces_ctrl_c() {
         let other = thread::spawn(move || {
             let own = new_loop();
             let calls = counting(&own, libc::SIGINT);
-            started.send(()).expect("it waits");
+            started.send(()).expect("a waiting receiver");
             run_until(&own, || calls.get() == 1);
         });
         start.recv().expect("caught");
@@ -542,7 +542,7 @@ fn deliver(event_loop: &Loop) {
 fn receive(event_loop: &Loop, signal: &mut Signal) {
     let received = event_loop.wait_for(signal.recv(), Duration::from_secs(10));
     let received = event_loop.run_until_complete(received);
-    received.expect("it hangs").expect("an open loop");
+    received.expect("an end in time").expect("an open loop");
 }
 
 #[test]
@@ -687,7 +687,7 @@ fn a_closed_loop_ends_recv_with_an_error() {
     let waited = other.wait_for(task, Duration::from_secs(10));
     let (first, second) = other
         .run_until_complete(waited)
-        .expect("it hangs")
+        .expect("an end in time")
         .expect("ended");
     for result in [first, second, handle.signal(libc::SIGUSR1).map(drop)] {
         let error = result.expect_err("closed");

@@ -303,7 +303,7 @@ fn environment_variable_enables_debug_mode() {
         child.args(["--exact", "child_prints_its_debug_mode", "--nocapture"]);
         child.env_remove("SENDLOOP_DEBUG");
         child.envs(value.map(|value| ("SENDLOOP_DEBUG", value)));
-        let output = child.output().expect("it runs");
+        let output = child.output().expect("a child process");
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("text")
     };

@@ -30,7 +30,7 @@ fn in_new_process(name: &str, body: fn()) {
     command.args(["--exact", &format!("{module}::{name}"), "--nocapture"]);
     // A malloc arena per thread would change the size of the address space from moment to moment.
     command.env(INSIDE, "1").env("MALLOC_ARENA_MAX", "1");
-    let output = command.output().expect("it runs");
+    let output = command.output().expect("a child process");
     assert!(
         output.status.success(),
         "{}{}",
@@ -70,7 +70,7 @@ fn busy(event_loop: &Loop) -> (Sender<()>, Blocking<()>) {
         begun.send(()).expect("the test");
         let _ = released.recv();
     });
-    begins.recv().expect("it begins");
+    begins.recv().expect("a message of the start");
     (release, work)
 }
 
@@ -144,7 +144,7 @@ fn loop_starts_a_refused_thread() {
         drop(none);
         // The test submits no more work, and the first job does not end.
         run_until_received(&event_loop, &second);
-        release.send(()).expect("it waits");
+        release.send(()).expect("a waiting receiver");
         event_loop.run_until_complete(first).expect("done");
         assert_eq!(event_loop.next_timeout(), None);
     });
@@ -189,7 +189,7 @@ fn worker_starts_missing_threads() {
             met.send(came.is_ok())
         }));
         drop(none);
-        release.send(()).expect("it waits");
+        release.send(()).expect("a waiting receiver");
         assert_eq!(meets.recv(), Ok(true));
         event_loop.run_until_complete(first).expect("done");
     });
@@ -202,7 +202,7 @@ fn idle_worker_takes_work_of_a_refused_thread() {
         let (release, first) = busy(&event_loop);
         let none = NoThreads::begin();
         let second = event_loop.run_in_executor(|| 2);
-        release.send(()).expect("it waits");
+        release.send(()).expect("a waiting receiver");
         event_loop.run_until_complete(first).expect("done");
         assert_eq!(event_loop.run_until_complete(second).expect("done"), 2);
         event_loop.run_until_complete(event_loop.shutdown_default_executor());

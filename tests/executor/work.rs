@@ -26,7 +26,9 @@ fn work_starts_at_once_and_returns_its_result_or_panic() {
         begun.send(()).expect("the test");
         5
     });
-    begins.recv().expect("it starts without being awaited");
+    begins
+        .recv()
+        .expect("a job that starts before it is awaited");
     assert_eq!(event_loop.run_until_complete(work).expect("a result"), 5);
     let broken = event_loop.run_in_executor(|| panic!("an expected panic"));
     let result: Result<(), TaskError> = event_loop.run_until_complete(broken);
@@ -106,8 +108,8 @@ fn dropped_work_runs_to_its_end() {
         released.recv().expect("the test");
         ended.send(()).expect("the test");
     }));
-    release.send(()).expect("it waits");
-    ends.recv().expect("it ended");
+    release.send(()).expect("a waiting receiver");
+    ends.recv().expect("a message of the end");
 }
 
 #[test]
@@ -120,7 +122,7 @@ fn unwanted_result_that_panics_on_drop_keeps_its_thread_alive() {
         released.recv().expect("the test");
         PanicsOnDrop
     }));
-    release.send(()).expect("it waits");
+    release.send(()).expect("a waiting receiver");
     let next = event_loop.run_in_executor(|| 1);
     let waited = event_loop.wait_for(next, Duration::from_secs(5));
     let result = event_loop.run_until_complete(waited);
@@ -148,7 +150,7 @@ fn shutdown_waits_for_accepted_work() {
         let mut down = Box::pin(event_loop.shutdown_default_executor());
         let waited = event_loop.wait_for(&mut down, Duration::from_millis(5));
         waited.await.expect_err("work runs");
-        release.send(()).expect("it waits");
+        release.send(()).expect("a waiting receiver");
         down.await;
         assert_eq!(ended.load(Ordering::SeqCst), 4);
         first.await.expect("done");
@@ -170,7 +172,7 @@ fn dropping_the_loop_does_not_wait_for_a_hung_thread() {
     let remote = event_loop.remote();
     drop(event_loop);
     assert_eq!(remote.call_soon_threadsafe(|| ()), Err(LoopClosedError));
-    release.send(()).expect("it waits");
+    release.send(()).expect("a waiting receiver");
     let other = new_loop();
     assert_eq!(other.run_until_complete(hanging).expect("a result"), 7);
 }

@@ -149,8 +149,8 @@ fn executor_of_two_threads() {
         let waits = event_loop.run_in_executor(move || answered.recv());
         let sends = event_loop.run_in_executor(move || answer_sender.send(5));
         event_loop.run_until_complete(async {
-            assert_eq!(waits.await.expect("it ran"), Ok(5));
-            sends.await.expect("it ran").expect("awaited");
+            assert_eq!(waits.await.expect("a job that ran"), Ok(5));
+            sends.await.expect("a job that ran").expect("awaited");
             event_loop.shutdown_default_executor().await;
         });
     });

@@ -115,7 +115,7 @@ pub(crate) fn in_child(fork: Fork, body: impl FnOnce()) {
 /// Asserts that `body` panics because the loop belongs to the parent.
 #[track_caller]
 pub(crate) fn assert_refused<T>(body: impl FnOnce() -> T) {
-    let panic = catch_unwind(AssertUnwindSafe(|| drop(body()))).expect_err("it panics");
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(body()))).expect_err("a panic");
     let text = text(&*panic);
     assert!(text.contains("forked child"), "{text}");
 }

@@ -22,7 +22,7 @@ fn no_loop_runs_in_a_child_that_a_callback_forked_and_a_new_one_can() {
                 assert!(get_running_loop().is_none());
                 assert!(!handle.is_running());
                 assert_works();
-                sendloop::run(async |_| assert!(get_running_loop().is_some())).expect("it runs");
+                sendloop::run(async |_| assert!(get_running_loop().is_some())).expect("a loop");
                 assert!(get_running_loop().is_none());
             });
             assert!(get_running_loop().is_some());
@@ -50,7 +50,7 @@ fn child_returns_into(fork: Fork, run: impl Fn(&sendloop::Loop) -> std::io::Resu
     if pid.get() == 0 {
         end_child(|| {
             let words = match ran {
-                Ok(result) => result.expect_err("it fails").to_string(),
+                Ok(result) => result.expect_err("an error").to_string(),
                 Err(panic) => text(&*panic),
             };
             assert!(words.contains("forked child"), "{words}");
@@ -99,7 +99,7 @@ fn a_task_that_forks_and_goes_on_ends_the_childs_run_at_its_next_wait() {
             }));
             if pid == 0 {
                 end_child(|| {
-                    let words = text(&*ran.expect_err("it panics"));
+                    let words = text(&*ran.expect_err("a panic"));
                     assert!(words.contains("forked child"), "{words}");
                 });
             }
@@ -120,7 +120,7 @@ fn a_main_future_that_is_complete_in_the_child_ends_its_run_by_a_panic() {
         }));
         if pid == 0 {
             end_child(|| {
-                let words = text(&*ran.expect_err("it panics"));
+                let words = text(&*ran.expect_err("a panic"));
                 assert!(words.contains("forked child"), "{words}");
             });
         }

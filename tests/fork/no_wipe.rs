@@ -63,7 +63,9 @@ mod refused {
         let mut again = Command::new(std::env::current_exe().expect("this program"));
         again.env(FORCED, "1").arg("--test-threads=1");
         // SAFETY: between fork and exec the closure makes two system calls and nothing else.
-        let output = unsafe { again.pre_exec(refuse) }.output().expect("it runs");
+        let output = unsafe { again.pre_exec(refuse) }
+            .output()
+            .expect("a child process");
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{text}");
         assert!(text.contains("test parent::"), "{text}");

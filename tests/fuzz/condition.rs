@@ -112,7 +112,7 @@ fn tags(list: &str) -> Vec<(bool, String)> {
 
 fn read(date: &str) -> Option<i64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    dates::parse(date, now.expect("it is after 1970").as_secs() as i64)
+    dates::parse(date, now.expect("a clock after 1970").as_secs() as i64)
 }
 
 /// Compares the server's parser of dates with a calendar.

@@ -258,7 +258,7 @@ fn paused_clock_does_not_jump_over_an_event_or_queued_work() {
         let timer = event_loop.call_later(soon, || {});
         let (sender, receiver) = mpsc::channel();
         event_loop.call_soon(move || {
-            let call = move || sender.send(time.now()).expect("heard");
+            let call = move || sender.send(time.now()).expect("a waiting receiver");
             let caller = thread::spawn(move || remote.call_soon_threadsafe(call));
             caller.join().expect("called").expect("open");
         });
@@ -418,7 +418,11 @@ fn call_from_another_thread_comes_after_its_delay() {
     thread::scope(|threads| {
         for seconds in [3, 1, 2] {
             let (remote, sender, clock) = (remote.clone(), sender.clone(), clock.clone());
-            let call = move || sender.send((seconds, clock.now() - start)).expect("heard");
+            let call = move || {
+                sender
+                    .send((seconds, clock.now() - start))
+                    .expect("a waiting receiver")
+            };
             let called =
                 threads.spawn(move || remote.call_later_threadsafe(SECOND * seconds, call));
             called.join().expect("called").expect("open");

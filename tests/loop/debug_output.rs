@@ -45,7 +45,7 @@ fn debug_output_shows_type_and_state() {
     assert_shows(&event_loop.sleep(Duration::from_secs(9)), &["not begun"]);
     let blocking = event_loop.run_in_executor(|| ());
     assert_shows(&blocking, &["Blocking", "done"]);
-    event_loop.run_until_complete(blocking).expect("it ran");
+    event_loop.run_until_complete(blocking).expect("a result");
     event_loop.run_until_complete(event_loop.shutdown_default_executor());
 }
 
@@ -73,7 +73,7 @@ fn errors_describe_the_failure_and_convert_to_io_errors() {
     quiet.set_exception_handler(|_| {});
     let task = event_loop.create_task(async { panic!("{} were lost", 7) });
     let panicked = event_loop.run_until_complete(task);
-    let panicked = panicked.expect_err("it panicked");
+    let panicked = panicked.expect_err("a panic");
     assert_shows(&panicked, &["Panic", "7 were lost"]);
     assert_eq!(panicked.to_string(), "panicked: 7 were lost");
     let (promise, future) = event_loop.create_future::<()>();
@@ -88,7 +88,7 @@ fn errors_describe_the_failure_and_convert_to_io_errors() {
     );
     let task = event_loop.create_task(async { std::panic::panic_any(7) });
     let panicked = event_loop.run_until_complete(task);
-    let panicked = panicked.expect_err("it panicked");
+    let panicked = panicked.expect_err("a panic");
     assert_eq!(panicked.to_string(), "panicked: a value that is not text");
     let error = io::Error::from(TimeoutError);
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -127,7 +127,7 @@ fn exception_context_shows_panic_and_callback_location() {
             .panic()
             .and_then(|panic| panic.downcast_ref::<&str>());
         assert_eq!(message, Some(&"a message"));
-        sendloop::get_running_loop().expect("it runs").stop();
+        sendloop::get_running_loop().expect("a running loop").stop();
     });
     event_loop.call_soon(|| panic!("a message"));
     event_loop.run_forever();

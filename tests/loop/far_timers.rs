@@ -52,7 +52,7 @@ fn wait_for_timer(delay: Duration) -> (i32, u32) {
         event_loop.run_forever();
         fired.get()
     });
-    let (name, remote) = receiver.recv().expect("it began");
+    let (name, remote) = receiver.recv().expect("a message of the start");
     let timeout = loop {
         if let Some(timeout) = poll_timeout(&name) {
             break timeout;

@@ -110,7 +110,7 @@ fn a_task_that_awaits_itself_waits_until_it_is_cancelled() {
                 Pin::new(me.as_mut().expect("itself")).poll(cx)
             })
             .await
-            .expect_err("it never ends by itself");
+            .expect_err("the cancellation of the task");
         });
         for _ in 0..3 {
             run_iteration(&event_loop);
@@ -390,5 +390,5 @@ fn task_polled_manually_returns_its_result_once() {
     run_iteration(&event_loop);
     assert!(matches!(pin!(&mut task).poll(&mut cx), Poll::Ready(Ok(9))));
     let again = std::panic::AssertUnwindSafe(|| pin!(&mut task).poll(&mut cx).is_ready());
-    std::panic::catch_unwind(again).expect_err("it gave its result");
+    std::panic::catch_unwind(again).expect_err("a panic at the second poll");
 }

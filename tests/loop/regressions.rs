@@ -210,7 +210,7 @@ fn executor_ends_if_a_result_panics_on_drop() {
     // The job completes after its result is unwanted. Otherwise the drop below would panic.
     let (unwanted, wait) = mpsc::channel();
     drop(event_loop.run_in_executor(move || {
-        wait.recv().expect("told");
+        wait.recv().expect("a message");
         PanicsOnDrop
     }));
     unwanted.send(()).expect("awaited");

@@ -28,10 +28,10 @@ fn assert_panics_near(what: &str, first: u32, f: impl FnOnce() -> u32) {
     }));
     let panicked = catch_unwind(AssertUnwindSafe(f));
     panic::set_hook(before);
-    let payload = panicked.expect_err("it panics");
+    let payload = panicked.expect_err("a panic");
     let message = match payload.downcast_ref::<&str>() {
         Some(message) => message,
-        None => payload.downcast_ref::<String>().expect("words").as_str(),
+        None => payload.downcast_ref::<String>().expect("a text").as_str(),
     };
     assert!(message.contains(what), "{message}");
     let (file, line) = LOCATION.lock().expect("whole").take().expect("a place");
@@ -373,7 +373,7 @@ fn run_until_idle_calls_each_fd_callback_at_most_once() {
         let (near, far) = (both.0.expect("a duplicate"), both.1.expect("a duplicate"));
         while !until.load(Ordering::Relaxed) {
             (&far).write_all(b"x").expect("room");
-            (&near).read_exact(&mut [0]).expect("it is there");
+            (&near).read_exact(&mut [0]).expect("a byte");
         }
     });
     for round in 5..25 {
@@ -403,7 +403,9 @@ fn run_until_idle_fails_after_ten_thousand_iterations() {
         }
     });
     for round in 1..3 {
-        let error = event_loop.run_until_idle().expect_err("it never is");
+        let error = event_loop
+            .run_until_idle()
+            .expect_err("a loop that is never idle");
         assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
         assert_eq!(event_loop.stats().iterations, 10_000 * round);
     }
@@ -470,7 +472,7 @@ fn builder_runs_main_with_its_settings() {
         event_loop.sleep(Duration::from_secs(3600)).await;
         7
     });
-    assert_eq!(output.expect("it ran"), 7);
+    assert_eq!(output.expect("a finished run"), 7);
     assert_eq!(clock.now() - start, Duration::from_secs(3600));
     assert!(dropped.get());
     assert_panics_near("stopped", line!(), || {
@@ -495,18 +497,18 @@ fn shutdown_timeout_bounds_the_wait_for_executor_work() {
             let output = builder.run(async |event_loop| {
                 let (begun, begins) = mpsc::channel();
                 drop(event_loop.run_in_executor(move || {
-                    begun.send(()).expect("it waits");
+                    begun.send(()).expect("a waiting receiver");
                     let _ = released.recv();
-                    ended.send(()).expect("it waits");
+                    ended.send(()).expect("a waiting receiver");
                 }));
-                begins.recv().expect("it began");
+                begins.recv().expect("a message of the start");
                 5
             });
-            assert_eq!(output.expect("it ran"), 5);
+            assert_eq!(output.expect("a finished run"), 5);
             assert!(start.elapsed() >= limit);
             // The thread keeps running.
             drop(release);
-            ends.recv().expect("it ended");
+            ends.recv().expect("a message of the end");
         }
     }
 }
@@ -527,7 +529,7 @@ fn shutdown_timeout_that_is_long_does_not_delay_the_end() {
             let handle = event_loop.clone();
             event_loop.call_later(Duration::from_millis(1), move || handle.stop());
         });
-        ran.expect("it ran");
+        ran.expect("a finished run");
         assert!(ended.load(Ordering::Relaxed));
     }
 }

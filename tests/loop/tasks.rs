@@ -37,7 +37,7 @@ fn awaiting_a_task_returns_its_result_or_panic() {
     let broken = event_loop.create_task(async { panic_any(77_u8) });
     assert!(!fine.done() && !fine.cancelled());
     let result = event_loop.run_until_complete(broken);
-    let payload = result.expect_err("it panicked").into_panic();
+    let payload = result.expect_err("a panic").into_panic();
     assert_eq!(payload.downcast_ref(), Some(&77_u8));
     assert!(fine.done() && !fine.cancelled() && !fine.cancel());
     assert_eq!(event_loop.run_until_complete(fine).expect("a result"), 5);
@@ -53,7 +53,7 @@ fn a_task_error_is_sync_and_converts_by_a_question_mark() {
     let broken = event_loop.create_task(async { panic_any(Cell::new(5)) });
     let boxed = async { Ok::<i32, Box<dyn std::error::Error + Send + Sync>>(broken.await?) };
     let error = event_loop.run_until_complete(boxed);
-    let error: Box<TaskError> = error.expect_err("it panicked").downcast().expect("it");
+    let error: Box<TaskError> = error.expect_err("a panic").downcast().expect("a TaskError");
     let error = std::io::Error::from(*error);
     assert_eq!(error.kind(), std::io::ErrorKind::Other);
     // The payload is not `Sync`, and survives all conversions.
@@ -72,7 +72,7 @@ fn into_panic_of_a_cancellation_panics() {
     let error = event_loop.run_until_complete(task).expect_err("cancelled");
     assert!(error.is_cancelled() && !error.is_panic());
     let into_panic = std::panic::AssertUnwindSafe(|| error.into_panic());
-    let panic = std::panic::catch_unwind(into_panic).expect_err("it is none");
+    let panic = std::panic::catch_unwind(into_panic).expect_err("a panic of `into_panic`");
     let said = panic.downcast_ref::<String>().expect("a text");
     assert!(said.contains("cancelled"), "{said}");
 }

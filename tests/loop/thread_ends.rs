@@ -36,7 +36,7 @@ fn use_all(event_loop: &Loop) -> u32 {
     let (promise, result) = event_loop.create_future();
     let remote = event_loop.remote();
     event_loop.run_until_complete(async {
-        let handle = get_running_loop().expect("it runs");
+        let handle = get_running_loop().expect("a running loop");
         let worked = handle.run_in_executor(|| 1);
         let task = handle.create_task({
             let sleep = handle.sleep(Duration::from_millis(1));

@@ -25,11 +25,13 @@ fn close_wakes_sleepers_of_an_interrupted_iteration() {
     // entry was due.
     let run =
         AssertUnwindSafe(|| closing.run_until_complete(async { panic!("an expected panic") }));
-    catch_unwind(run).expect_err("it panics");
+    catch_unwind(run).expect_err("a panic");
     drop(closing);
     let waited = other.wait_for(sleeps, 10 * SECOND);
     let woken = other.run_until_complete(waited);
-    woken.expect("it was not woken").expect("it is over");
+    woken
+        .expect("a wake-up in time")
+        .expect("the result of the task");
 }
 
 #[test]

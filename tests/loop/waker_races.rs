@@ -309,7 +309,10 @@ fn executor_results_reach_waiters_on_other_loops_during_close() {
         other.run_until_complete(async {
             for (n, task) in tasks.into_iter().enumerate() {
                 let result = task.await.expect("no panic");
-                assert_eq!(result.expect("it was begun or queued"), n);
+                assert_eq!(
+                    result.expect("the result of a job that was begun or queued"),
+                    n
+                );
             }
         });
     }

@@ -242,7 +242,7 @@ fn wake_up_from_a_thread_follows_its_earlier_remote_call() {
                 return Poll::Ready(());
             }
             asked = true;
-            send.send(cx.waker().clone()).expect("it listens");
+            send.send(cx.waker().clone()).expect("a waiting receiver");
             Poll::Pending
         }));
         assert!(CALLED.get());

@@ -55,7 +55,7 @@ impl Outcome<'_> {
         transfer: &Transfer,
         result: &Result<u64, Error>,
     ) -> Verdict {
-        let expectation = op.expectation.as_ref().expect("it was polled");
+        let expectation = op.expectation.as_ref().expect("a writer that was polled");
         let nothing = expectation.is_nothing() && (case.size > 0 || transfer.count == Some(0));
         let unsupported = FORCED_FALLBACK && !transfer.fallback;
         match result {

@@ -99,7 +99,7 @@ async fn by_itself_before_it_awaits(s: Scene) {
     *itself.borrow_mut() = Some(task);
     s.run_iterations(1).await;
     let task = itself.borrow_mut().take();
-    s.record(outcome(&mut task.expect("it is set")).await);
+    s.record(outcome(&mut task.expect("a task")).await);
 }
 
 async fn by_itself_before_it_returns(s: Scene) {

@@ -40,7 +40,7 @@ fn send(near: &Sock, data: &[u8]) {
 /// Receives the available bytes.
 fn receive(far: &Sock) -> String {
     let mut data = [0; 100];
-    let received = far.get_ref().read(&mut data).expect("it is readable");
+    let received = far.get_ref().read(&mut data).expect("ready bytes");
     String::from_utf8_lossy(&data[..received]).into_owned()
 }
 
@@ -233,7 +233,7 @@ async fn a_reader_sets_a_future(s: Scene) {
     let (mut promise, mut ready) = (Some(promise), once(&s, &far, "reader"));
     let callback = move || {
         ready();
-        let promise = promise.take().expect("it is called once");
+        let promise = promise.take().expect("the first call");
         promise.set_result("value").expect("awaited");
     };
     add_reader(&s, &far, callback);

@@ -159,12 +159,12 @@ fn a_callback_cancels_the_next(event_loop: &Loop, s: &Scene) {
     let to_cancel = next.clone();
     s.soon(move |s| {
         s.record("a");
-        to_cancel.borrow().as_ref().expect("it is set").cancel();
+        to_cancel.borrow().as_ref().expect("a handle").cancel();
     });
     *next.borrow_mut() = Some(s.call_soon(s.word("b")));
     s.call_soon(s.word("c"));
     run_until_stopped(event_loop, s);
-    s.record(next.borrow().as_ref().expect("it is set").cancelled());
+    s.record(next.borrow().as_ref().expect("a handle").cancelled());
 }
 
 fn cancelling_a_callback_that_ran(event_loop: &Loop, s: &Scene) {

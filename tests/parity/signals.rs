@@ -21,7 +21,7 @@ const SIGNAL: Signal = Signal::USR1;
 
 fn add(s: &Scene, handler: impl FnMut() + 'static) {
     let added = s.add_signal_handler(SIGNAL.as_raw(), handler);
-    added.expect("it can be handled");
+    added.expect("a signal that can be handled");
 }
 
 fn remove(s: &Scene) -> bool {
@@ -45,7 +45,7 @@ fn recording_handler(
 async fn kill(s: &Scene, times: &Cell<u32>) {
     s.record("kill");
     let before = times.get();
-    kill_process(getpid(), SIGNAL).expect("it is this process");
+    kill_process(getpid(), SIGNAL).expect("a signal to this process");
     while times.get() == before {
         s.sleep(millis(1)).await;
     }
@@ -76,11 +76,11 @@ async fn a_signal_ends_a_wait(s: Scene) {
     let (inside, mut promise) = (s.clone(), Some(promise));
     let handler = move || {
         inside.record("handler");
-        let promise = promise.take().expect("it is called once");
+        let promise = promise.take().expect("the first call");
         promise.set_result("value").expect("awaited");
     };
     add(&s, handler);
-    let timer = || kill_process(getpid(), SIGNAL).expect("it is this process");
+    let timer = || kill_process(getpid(), SIGNAL).expect("a signal to this process");
     s.call_later(millis(5), timer);
     s.record(format!("got-{}", future.await.expect("set")));
     remove(&s);
@@ -96,7 +96,7 @@ fn raise(signal: i32) {
 /// Adds a handler that records a word and a count.
 fn add_recording_handler(s: &Scene, signal: i32, word: &'static str, times: &Rc<Cell<u32>>) {
     let added = s.add_signal_handler(signal, recording_handler(s, word, times));
-    added.expect("it can be handled");
+    added.expect("a signal that can be handled");
 }
 
 /// Waits until the handlers have run this often, and a little longer.
@@ -149,7 +149,7 @@ async fn a_queued_call_runs_after_its_handler_is_removed(s: Scene) {
         inside.record(format!("first-{removed}"));
     };
     let added = s.add_signal_handler(libc::SIGUSR1, first);
-    added.expect("it can be handled");
+    added.expect("a signal that can be handled");
     add_recording_handler(&s, libc::SIGUSR2, "second", &times);
     raise(libc::SIGUSR1);
     raise(libc::SIGUSR2);

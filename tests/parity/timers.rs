@@ -78,13 +78,13 @@ fn a_timer_cancels_one_of_its_iteration(event_loop: &Loop, s: &Scene) {
     let (to_cancel, cancelled) = (other.clone(), other.clone());
     let first = s.with(move |s| {
         s.record("a");
-        to_cancel.borrow().as_ref().expect("it is set").cancel();
+        to_cancel.borrow().as_ref().expect("a handle").cancel();
     });
     s.call_at(when, first);
     *other.borrow_mut() = Some(s.call_at(when, s.word("never")));
     let later = s.with(move |s| {
         let cancelled = cancelled.borrow().as_ref().map(TimerHandle::cancelled);
-        s.record(format!("later-{}", cancelled.expect("it is set")));
+        s.record(format!("later-{}", cancelled.expect("a handle")));
         s.stop();
     });
     s.call_at(when + millis(15), later);

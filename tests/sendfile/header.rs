@@ -86,7 +86,7 @@ fn alone(count: Option<u64>, offset: u64) {
     assert_eq!(sent.expect("sent"), 0);
     assert_eq!(position(&file), offset);
     let mut bytes = [0; 5];
-    far.read_exact(&mut bytes).expect("it arrives");
+    far.read_exact(&mut bytes).expect("the bytes in time");
     assert_eq!(&bytes, b"alone");
     assert!(start.elapsed() < 5 * SOON, "{:?}", start.elapsed());
 }

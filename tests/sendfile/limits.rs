@@ -49,7 +49,7 @@ fn panic_in_progress_propagates_and_leaves_position_exact() {
         })
     };
     let ended = event_loop.run_until_complete(task);
-    assert!(ended.expect_err("it panicked").is_panic());
+    assert!(ended.expect_err("a panic").is_panic());
     let sent = position(&file);
     assert!(sent > 0);
     assert_content(&read_rest(far), 0, sent as usize);

@@ -192,7 +192,7 @@ fn cancel_during_prefetch_sends_nothing() {
     let cancelled = event_loop.wait_for(transfer, Duration::from_millis(50));
     event_loop
         .run_until_complete(cancelled)
-        .expect_err("it takes 200 ms");
+        .expect_err("a timeout, as a read takes 200 ms");
     assert_eq!(position(&file), 5);
     drop(near);
     assert!(read_rest(far).is_empty());

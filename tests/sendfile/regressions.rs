@@ -146,7 +146,7 @@ fn header_of_a_cancelled_transfer_is_sent_at_once() {
             assert_eq!(error.kind(), ErrorKind::TimedOut);
         }
         let mut header = [0; 5];
-        far.read_exact(&mut header).expect("it arrives");
+        far.read_exact(&mut header).expect("the bytes in time");
         times.push(start.elapsed());
         assert_eq!(&header, b"alone");
     }
@@ -238,7 +238,7 @@ fn stall_timeout_does_not_end_a_ready_transfer_of_a_closed_loop() {
         Poll::Ready(result) => Some(result),
         Poll::Pending => None,
     });
-    let sent = result.expect("it goes on").expect("it waits for nothing");
+    let sent = result.expect("a transfer without a wait").expect("sent");
     assert_eq!(sent, 4 << 20);
 }
 

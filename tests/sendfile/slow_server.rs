@@ -71,7 +71,7 @@ fn cancelled_prefetch_closes_its_file_on_an_executor_thread() {
     let fs = SlowFs::mount_slow_throughout(ODD as u64, DELAY);
     let event_loop = Loop::builder().executor_threads(1).build().expect("a loop");
     let (release, released) = mpsc::channel();
-    let busy = event_loop.run_in_executor(move || released.recv().expect("told"));
+    let busy = event_loop.run_in_executor(move || released.recv().expect("a message"));
     let (near, _far) = unix();
     let file = fs.open();
     let ticker = Ticker::start(&event_loop);
@@ -81,7 +81,7 @@ fn cancelled_prefetch_closes_its_file_on_an_executor_thread() {
     cancelled.expect_err("no thread reads the file");
     event_loop.run_until_complete(event_loop.sleep(Duration::from_millis(5)));
     let late = ticker.worst();
-    release.send(()).expect("it waits");
+    release.send(()).expect("a waiting receiver");
     event_loop.run_until_complete(busy).expect("no panic");
     assert!(late < DELAY / 2, "{late:?}");
 }

@@ -27,6 +27,6 @@ impl Limit {
 
 impl Drop for Limit {
     fn drop(&mut self) {
-        setrlimit(Resource::Nofile, self.before).expect("it was so before");
+        setrlimit(Resource::Nofile, self.before).expect("the former limit");
     }
 }

@@ -356,7 +356,9 @@ fn connects_of_one_socket_wait_for_the_same_connection() {
     for task in tasks {
         // The kernel sends a second SYN after a second.
         let waited = event_loop.wait_for(task, Duration::from_secs(6));
-        let connected = event_loop.run_until_complete(waited).expect("it hangs");
+        let connected = event_loop
+            .run_until_complete(waited)
+            .expect("an end in time");
         connected.expect("no panic").expect("connected");
     }
     assert_eq!(client.get_ref().peer_addr().expect("connected"), addr);

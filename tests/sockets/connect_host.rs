@@ -76,7 +76,7 @@ fn a_refusal_names_the_host_and_keeps_kind_and_errno() {
     let (listener, addr) = bound(loopbacks()[0], Type::STREAM);
     for host in ["localhost", "127.0.0.1"] {
         let failed = event_loop.run_until_complete(event_loop.connect(host, addr.port()));
-        let error = failed.expect_err("it does not listen");
+        let error = failed.expect_err("a refused connection");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         let errno = first_cause(&error).raw_os_error();
         assert_eq!(errno, Some(libc::ECONNREFUSED));
@@ -118,7 +118,9 @@ fn a_dropped_connect_closes_its_attempt() {
 
     let waited = event_loop.connect("127.0.0.1", addr.port());
     let waited = event_loop.wait_for(waited, Duration::from_millis(5));
-    event_loop.run_until_complete(waited).expect_err("it hangs");
+    event_loop
+        .run_until_complete(waited)
+        .expect_err("a timeout");
     assert_eq!((event_loop.stats().registered, descriptors()), (0, open));
 }
 
@@ -137,7 +139,7 @@ fn connect_dropped_during_lookup_leaves_nothing() {
         assert!(!task.done() && task.cancel());
     }
     assert_eq!((descriptors(), event_loop.stats().tasks), (open, 0));
-    go.send(()).expect("it waits");
+    go.send(()).expect("a waiting receiver");
     event_loop.run_until_complete(busy).expect("done");
 }
 

@@ -453,7 +453,7 @@ fn a_datagram_without_a_free_port_fails_and_does_not_wait() {
     let there = Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], 9)));
     let sent = event_loop.sock_sendto(&sock, b"x", &there);
     let sent = event_loop.wait_for(sent, Duration::from_secs(5));
-    let sent = event_loop.run_until_complete(sent).expect("it hangs");
+    let sent = event_loop.run_until_complete(sent).expect("an end in time");
     assert_eq!(
         sent.expect_err("no port").kind(),
         ErrorKind::AddrNotAvailable

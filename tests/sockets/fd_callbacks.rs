@@ -337,7 +337,7 @@ fn a_socket_with_a_callback_receives_everything_around_urgent_data() {
                 received
             };
             let all = event_loop.wait_for(all, Duration::from_secs(10));
-            let received = event_loop.run_until_complete(all).expect("it hangs");
+            let received = event_loop.run_until_complete(all).expect("an end in time");
             assert_eq!(received, b"abcdef", "round {round}");
         }
         assert_ne!(event_loop.remove_reader(&near), removed);

@@ -114,7 +114,9 @@ fn tasks_that_await_sock_accept_and_a_poll_share_the_connections() {
         .collect();
     for task in tasks {
         let waited = event_loop.wait_for(task, Duration::from_secs(10));
-        let accepted = event_loop.run_until_complete(waited).expect("it hangs");
+        let accepted = event_loop
+            .run_until_complete(waited)
+            .expect("an end in time");
         accepted.expect("no panic").expect("accepted");
     }
 }
@@ -160,9 +162,11 @@ fn assert_shutdown_ends<L: sendloop::Listen + 'static>(event_loop: &Loop, listen
     });
     run_iteration(event_loop);
     let shut = SockRef::from(&*listener).shutdown(std::net::Shutdown::Both);
-    shut.expect("it listens");
+    shut.expect("a listening socket");
     let waited = event_loop.wait_for(task, Duration::from_secs(10));
-    let kind = event_loop.run_until_complete(waited).expect("it hangs");
+    let kind = event_loop
+        .run_until_complete(waited)
+        .expect("an end in time");
     assert_eq!(kind.expect("no panic"), ErrorKind::InvalidInput);
 }
 

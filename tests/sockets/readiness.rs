@@ -39,7 +39,7 @@ fn begun<'a>(wait: Readiness<'a>) -> Pin<Box<Readiness<'a>>> {
 #[track_caller]
 fn finish<F: Future>(event_loop: &Loop, future: F) -> F::Output {
     let result = event_loop.run_until_complete(event_loop.wait_for(future, LIMIT));
-    result.expect("it hangs")
+    result.expect("an end in time")
 }
 
 /// Makes a descriptor non-blocking.
@@ -522,7 +522,7 @@ fn wait_for_a_closed_fd_fails_when_the_fd_is_registered_again() {
     let (fresh, mut fresh_writer) = pipe();
     assert_eq!(fresh.as_raw_fd(), number);
     let wait = begun(event_loop.readable(&fresh));
-    let error = finish(&event_loop, stale).expect_err("it is closed");
+    let error = finish(&event_loop, stale).expect_err("an error for the closed descriptor");
     assert_eq!(error.raw_os_error(), Some(libc::EBADF));
     // The stale one's end does not touch the new registration.
     fresh_writer.write_all(b"x").expect("room");

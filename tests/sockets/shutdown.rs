@@ -273,7 +273,9 @@ fn stalled<T: AsFd + 'static>(event_loop: &Loop, near: &Rc<Socket<T>>) -> Task<i
 #[track_caller]
 fn assert_broken<T>(event_loop: &Loop, future: impl Future<Output = io::Result<T>>) {
     let waited = event_loop.wait_for(future, Duration::from_secs(5));
-    let sent = event_loop.run_until_complete(waited).expect("it hangs");
+    let sent = event_loop
+        .run_until_complete(waited)
+        .expect("an end in time");
     assert_eq!(
         sent.map(drop).expect_err("shut").kind(),
         ErrorKind::BrokenPipe

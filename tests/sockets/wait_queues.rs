@@ -23,7 +23,7 @@ use sendloop::{Loop, Socket, Task};
 fn ended<T>(event_loop: &Loop, task: Task<T>) -> T {
     let waited = event_loop.wait_for(task, Duration::from_secs(10));
     let result = event_loop.run_until_complete(waited);
-    result.expect("it hangs").expect("a result")
+    result.expect("an end in time").expect("a result")
 }
 
 #[test]
