@@ -202,19 +202,9 @@ impl<T: AsFd> Socket<T> {
         &self.state.write_lock
     }
 
-    /// Calls `poll` with the wait of `poll_recv` and `poll_accept`, or of `poll_send`.
-    ///
-    /// Nothing is borrowed during the call, as the clone or drop of a waker may run foreign code.
-    pub(crate) fn with_poll_wait<R>(
-        &self,
-        direction: Direction,
-        poll: impl FnOnce(&mut WaitGuard) -> R,
-    ) -> R {
-        let slot = &self.state.poll_waits[direction as usize];
-        let mut wait = slot.take();
-        let result = poll(&mut wait);
-        drop(slot.replace(wait));
-        result
+    /// Returns the wait of `poll_recv` and `poll_accept`, or of `poll_send`.
+    pub(crate) fn poll_wait(&self, direction: Direction) -> &RefCell<WaitGuard> {
+        &self.state.poll_waits[direction as usize]
     }
 
     /// Returns whether an operation that waits should try again.

@@ -72,14 +72,6 @@ impl<'a> Writer<'a> {
         Writer { lock, ticket: None }
     }
 
-    /// Creates a writer that takes the lock or enters the queue at once.
-    pub(crate) fn begin(lock: &'a WriteLock, cx: &Context<'_>) -> Writer<'a> {
-        let mut writer = Writer::new(lock);
-        // If this writer already holds the lock, its first poll reports that too.
-        let _ = writer.poll(cx);
-        writer
-    }
-
     /// Is ready if this writer holds the lock, which it keeps until it ends.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {

@@ -3,7 +3,7 @@
 //! # Structure
 //!
 //! The caller holds a [`SendFile`], a builder. Awaiting it makes a [`SendFileFuture`]. Its first
-//! poll either sends everything with one call or makes a `Transfer`. A reader meets the parts of a
+//! poll creates a `Transfer`, which a small send ends with one call. A reader meets the parts of a
 //! transfer in this order:
 //!
 //! | file | owns |
@@ -19,8 +19,7 @@
 //! # Rules
 //!
 //! 1. Each call names its offset. The transfer neither uses nor changes the file's position until
-//!    it ends. Then one destructor sets the position, or `send_at_once` if one call sends
-//!    everything.
+//!    it ends. Then one destructor sets the position.
 //! 2. A transfer waits for an edge only after an EAGAIN. The poller is edge-triggered, so no event
 //!    comes after a call that was short or capped (netty/netty#2823).
 //! 3. The transfer counts bytes by the results of the calls that send, in the fallback too.
@@ -56,16 +55,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::error::{LoopClosedError, TaskError};
 use crate::event_loop::LoopHandle;
 use crate::ready_io::check_nonblocking;
 use crate::socket::Socket;
 use crate::sys::file::DebugFile;
 use crate::sys::socket::SocketKind;
-use crate::write_lock::Writer;
 use machine::{Machine, MachineOptions};
-use page_cache::PageCache;
 use plan::Plan;
-use transfer::{AtOnce, Guard, Progress, SentFile, Transfer, send_at_once};
+use transfer::Transfer;
 
 impl LoopHandle {
     /// Sends a file over a stream socket, and returns the number of file bytes sent.
@@ -190,22 +188,24 @@ struct Options<'a> {
     chunk: Option<u64>,
     header: &'a [u8],
     stall_timeout: Option<Duration>,
-    progress: Option<Progress<'a>>,
+    progress: Option<Box<dyn FnMut(u64) + 'a>>,
 }
 
 impl Options<'_> {
-    fn plan(&self) -> io::Result<Plan> {
-        let plan = Plan::new(self.offset, self.count);
-        match self.chunk {
-            Some(0) => Err(invalid("the chunk is 0, but must be at least 1")),
-            Some(chunk) => Ok(plan.with_chunk(chunk)),
-            None => Ok(plan),
+    fn machine(&self) -> io::Result<Machine> {
+        let mut plan = Plan::new(self.offset, self.count);
+        if let Some(chunk) = self.chunk {
+            if chunk == 0 {
+                return Err(invalid("the chunk is 0, but must be at least 1"));
+            }
+            plan = plan.with_chunk(chunk);
         }
-    }
-
-    /// Returns whether file bytes come first and no callback wants the progress.
-    fn is_plain(&self) -> bool {
-        self.fallback && self.header.is_empty() && self.progress.is_none()
+        let options = MachineOptions {
+            fallback: self.fallback,
+            prefetch: self.prefetch,
+            header: self.header.len(),
+        };
+        Ok(Machine::new(plan, options))
     }
 }
 
@@ -533,56 +533,44 @@ pub struct SendFileFuture<'a, T: AsFd> {
     socket: &'a Socket<T>,
     file: BorrowedFd<'a>,
     options: Options<'a>,
-    state: FutureState<'a>,
+    state: FutureState<'a, T>,
 }
 
-enum FutureState<'a> {
+enum FutureState<'a, T: AsFd> {
     NotStarted,
     /// In a box: a small send never gets here, and its future stays small.
-    Running(Box<Transfer<'a>>),
+    Running(Box<Transfer<'a, T>>),
     Done,
 }
 
 impl<'a, T: AsFd> SendFileFuture<'a, T> {
     /// Begins the transfer, and returns the bytes sent if one call sends everything.
+    ///
+    /// Without `is_due`, other tasks run first.
     fn begin(&mut self, cx: &Context<'_>, is_due: bool) -> io::Result<Option<u64>> {
         check_nonblocking(&self.event_loop, self.socket)?;
         check_arguments(self.socket, self.options.offset)?;
-        let plan = self.options.plan()?;
-        let file = SentFile {
-            fd: self.file,
-            update_position: self.options.update_position,
-        };
-        let mut page_cache = PageCache::new(self.options.prefetch, self.options.fallback);
-        let may_send = is_due && self.options.is_plain() && !self.socket.write_lock().is_taken();
-        let at_once = match may_send {
-            true => {
-                let socket = self.socket.as_fd();
-                send_at_once(&self.event_loop, socket, file, &plan, &mut page_cache)
-            }
-            false => AtOnce::NotTried,
-        };
-        let mut machine = match at_once {
-            AtOnce::Done(sent) => return Ok(Some(sent)),
-            _ => Machine::new(plan, self.machine_options()),
-        };
-        if let AtOnce::Tried(outcome) = at_once {
-            machine.on_outcome(outcome);
-        }
         let options = mem::take(&mut self.options);
-        let guard = Guard::new(machine, file, self.socket.as_fd());
-        let writer = Writer::begin(self.socket.write_lock(), cx);
-        let transfer = Transfer::new(guard, writer, page_cache, options);
+        let mut transfer = Transfer::new(&self.event_loop, self.socket, self.file, options)?;
+        if is_due {
+            if let Some(result) = transfer.send_at_once() {
+                return result.map(Some);
+            }
+        }
+        transfer.begin(cx);
         self.state = FutureState::Running(Box::new(transfer));
         Ok(None)
     }
+}
 
-    fn machine_options(&self) -> MachineOptions {
-        MachineOptions {
-            fallback: self.options.fallback,
-            prefetch: self.options.prefetch,
-            header: self.options.header.len(),
-        }
+/// Fails if executor work was cancelled because its loop is closed.
+fn check_open<T>(
+    event_loop: &LoopHandle,
+    result: Result<T, TaskError>,
+) -> Result<Result<T, TaskError>, LoopClosedError> {
+    match result {
+        Err(error) if error.is_cancelled() && event_loop.is_closed() => Err(LoopClosedError),
+        result => Ok(result),
     }
 }
 
@@ -623,7 +611,7 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
         let FutureState::Running(transfer) = &mut this.state else {
             panic!("a SendFileFuture was polled after it was ready");
         };
-        let result = ready!(transfer.poll(&this.event_loop, this.socket, cx));
+        let result = ready!(transfer.poll(cx));
         this.event_loop
             .consume_budget(transfer.machine().consumed_bytes());
         this.state = FutureState::Done;

@@ -10,7 +10,7 @@ use super::address::{Address, FromRaw};
 use super::sealed::Sealed;
 use crate::event_loop::LoopHandle;
 use crate::reactor::Direction;
-use crate::ready_io::{io, poll_try};
+use crate::ready_io::{io, poll_without_future};
 use crate::socket::Socket;
 use crate::sys::address::RawAddress;
 use crate::sys::socket::{self as sys, SocketKind};
@@ -157,9 +157,7 @@ impl LoopHandle {
         sock: &Socket<L>,
     ) -> Poll<io::Result<Accepted<L>>> {
         let attempt = |fd: BorrowedFd<'_>| try_accept(fd, sock);
-        sock.with_poll_wait(Direction::Read, |wait| {
-            poll_try(self, sock, Direction::Read, wait, cx, attempt)
-        })
+        poll_without_future(self, sock, Direction::Read, cx, attempt)
     }
 }
 

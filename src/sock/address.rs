@@ -140,48 +140,17 @@ impl FromRaw for Address {
     }
 }
 
-/// An address that a Unix socket connects to.
-pub trait UnixTarget: ToRaw {}
+/// The path of a Unix socket.
+pub trait SocketPath: AsRef<Path> {}
 
-impl UnixTarget for Path {}
-impl UnixTarget for PathBuf {}
-impl UnixTarget for str {}
-impl UnixTarget for String {}
-impl UnixTarget for OsStr {}
-impl UnixTarget for OsString {}
-impl UnixTarget for unix::SocketAddr {}
+impl SocketPath for Path {}
+impl SocketPath for PathBuf {}
+impl SocketPath for str {}
+impl SocketPath for String {}
+impl SocketPath for OsStr {}
+impl SocketPath for OsString {}
 
-impl ToRaw for Path {
-    fn to_raw(&self) -> io::Result<RawAddress> {
-        RawAddress::from_path(self)
-    }
-}
-
-impl ToRaw for PathBuf {
-    fn to_raw(&self) -> io::Result<RawAddress> {
-        RawAddress::from_path(self.as_ref())
-    }
-}
-
-impl ToRaw for str {
-    fn to_raw(&self) -> io::Result<RawAddress> {
-        RawAddress::from_path(self.as_ref())
-    }
-}
-
-impl ToRaw for String {
-    fn to_raw(&self) -> io::Result<RawAddress> {
-        RawAddress::from_path(self.as_ref())
-    }
-}
-
-impl ToRaw for OsStr {
-    fn to_raw(&self) -> io::Result<RawAddress> {
-        RawAddress::from_path(self.as_ref())
-    }
-}
-
-impl ToRaw for OsString {
+impl<P: SocketPath + ?Sized> ToRaw for P {
     fn to_raw(&self) -> io::Result<RawAddress> {
         RawAddress::from_path(self.as_ref())
     }

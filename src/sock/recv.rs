@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use super::call_size;
 use crate::event_loop::{LoopHandle, MAX_PER_CALL};
 use crate::reactor::Direction;
-use crate::ready_io::{io, poll_try};
+use crate::ready_io::{io, poll_without_future};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
 
@@ -132,10 +132,7 @@ impl LoopHandle {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let attempt = |fd: BorrowedFd<'_>| recv(fd, sock, buffer);
-        // This poll may belong to a new operation, not to the one that waits. So it always tries.
-        sock.with_poll_wait(Direction::Read, |wait| {
-            poll_try(self, sock, Direction::Read, wait, cx, attempt)
-        })
+        poll_without_future(self, sock, Direction::Read, cx, attempt)
     }
 }
 
