@@ -65,11 +65,7 @@ pub(super) fn send(
 /// It also saves the 40 ms for which Nagle's algorithm waits for the peer's delayed
 /// acknowledgement.
 pub(super) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> SendOutcome {
-    let result = match more {
-        true => sys::socket::send_more(socket, bytes),
-        false => sys::socket::send(socket, bytes),
-    };
-    match result {
+    match sys::socket::send(socket, bytes, more) {
         Ok(0) => SendOutcome::Nothing,
         Ok(sent) => SendOutcome::Sent(sent),
         Err(error) => match error.kind() {

@@ -61,7 +61,8 @@ fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
 fn try_accept<L: Listen>(fd: BorrowedFd<'_>, sock: &Socket<L>) -> io::Result<Accepted<L>> {
     // A connection has its listener's kind, which the socket remembers.
     let kind = sock.kind().ok();
-    if L::Addr::IP_ONLY && kind != Some(SocketKind::Tcp) && sys::is_of_another_family(fd) {
+    let has_other_family = || sys::local_address(fd).is_some_and(|name| !name.is_internet());
+    if L::Addr::IP_ONLY && kind != Some(SocketKind::Tcp) && has_other_family() {
         let what = "cannot accept: the TcpListener holds a socket of another family; use \
              Socket<OwnedFd>";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));

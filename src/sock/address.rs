@@ -132,7 +132,8 @@ impl ToRaw for Address {
 impl FromRaw for Address {
     fn from_raw(fd: BorrowedFd<'_>, raw: RawAddress) -> io::Result<Address> {
         // For an unnamed Unix socket, the kernel returns an address without any byte.
-        let is_unnamed = raw.as_bytes().is_empty() && sys::is_unix(fd);
+        let is_unix = || sys::local_address(fd).is_some_and(|name| name.is_unix());
+        let is_unnamed = raw.as_bytes().is_empty() && is_unix();
         if is_unnamed || raw.is_unix() {
             return raw.to_unix().map(Address::Unix);
         }

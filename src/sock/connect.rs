@@ -16,6 +16,7 @@ use crate::reactor::Direction;
 use crate::ready_io::Operation;
 use crate::socket::Socket;
 use crate::sys::address::RawAddress;
+use crate::sys::interest::poll_now;
 use crate::sys::socket as sys;
 
 /// A socket that can be connected to an address of type `A`.
@@ -96,7 +97,8 @@ fn outcome(fd: BorrowedFd<'_>) -> io::Result<()> {
     if is_connected(fd)? {
         return Ok(());
     }
-    if !sys::is_settled(fd)? {
+    // The attempt has succeeded, failed, or been shut down if poll(2) reports anything.
+    if poll_now(fd, libc::POLLOUT)? == 0 {
         return Err(io::ErrorKind::WouldBlock.into());
     }
     // The attempt may have succeeded after the first check.

@@ -15,6 +15,7 @@ use crate::event_loop::{LoopHandle, Sleep};
 use crate::reactor::Direction;
 use crate::ready_io::{Operation, io};
 use crate::socket::Socket;
+use crate::sys::address::RawAddress;
 use crate::sys::socket as sys;
 
 /// A datagram socket: `UdpSocket`, `UnixDatagram`, or any socket as an `OwnedFd`.
@@ -81,7 +82,8 @@ impl LoopHandle {
         most: usize,
     ) -> impl Future<Output = io::Result<(Vec<u8>, T::Addr)>> + use<'a, T> {
         io(self, sock, Direction::Read, move |fd| {
-            let (received, sender) = sys::recv_vec_from(fd, most)?;
+            let mut sender = RawAddress::empty();
+            let received = sys::recv_vec(fd, most, Some(&mut sender))?;
             Ok((received, T::Addr::from_raw(fd, sender)?))
         })
     }
@@ -123,7 +125,8 @@ impl LoopHandle {
         buffer: &'a mut [u8],
     ) -> impl Future<Output = io::Result<(usize, T::Addr)>> + use<'a, T> {
         io(self, sock, Direction::Read, move |fd| {
-            let (received, sender) = sys::recv_from(fd, buffer)?;
+            let mut sender = RawAddress::empty();
+            let received = sys::recv(fd, buffer, Some(&mut sender))?;
             Ok((received, T::Addr::from_raw(fd, sender)?))
         })
     }

@@ -54,7 +54,7 @@ impl LoopHandle {
     ) -> impl Future<Output = io::Result<Vec<u8>>> + use<'a, T> {
         io(self, sock, Direction::Read, move |fd| match most {
             0 => Ok(Vec::new()),
-            _ => sys::recv_vec(fd, call_size(sock, most, MAX_PER_CALL)),
+            _ => sys::recv_vec(fd, call_size(sock, most, MAX_PER_CALL), None),
         })
     }
 
@@ -139,6 +139,6 @@ impl LoopHandle {
 fn recv<T: AsFd>(fd: BorrowedFd<'_>, sock: &Socket<T>, buffer: &mut [u8]) -> io::Result<usize> {
     match buffer.len() {
         0 => Ok(0),
-        most => sys::recv(fd, &mut buffer[..call_size(sock, most, MAX_PER_CALL)]),
+        most => sys::recv(fd, &mut buffer[..call_size(sock, most, MAX_PER_CALL)], None),
     }
 }

@@ -38,7 +38,7 @@ impl<T: AsFd> SendAll<'_, T> {
         loop {
             let operation = &mut self.operation;
             let part = next_part(&operation.event_loop, operation.socket, self.rest);
-            let sent = ready!(operation.poll_io(cx, |fd| sys::send(fd, part)))?;
+            let sent = ready!(operation.poll_io(cx, |fd| sys::send(fd, part, false)))?;
             if sent == 0 && !self.rest.is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -148,6 +148,8 @@ impl LoopHandle {
     ) -> Poll<io::Result<usize>> {
         ready!(sock.write_lock().poll_free(cx));
         let part = next_part(self, sock, bytes);
-        poll_without_future(self, sock, Direction::Write, cx, |fd| sys::send(fd, part))
+        poll_without_future(self, sock, Direction::Write, cx, |fd| {
+            sys::send(fd, part, false)
+        })
     }
 }
