@@ -27,11 +27,10 @@
 //!    and fail with EBADF. If a new descriptor fails with EEXIST, the reactor modifies it instead.
 //!    The reactor logs both cases, as some code closed a descriptor without telling the loop.
 //! 6. An event wakes one task. That task wakes the next one if there may be more. An error or a
-//!    hang-up wakes all tasks (see `waiters`).
+//!    hang-up wakes all tasks (see `source`).
 //! 7. The reactor collects wakers, releases its borrows, and then wakes. A waker is foreign code.
 
 mod source;
-mod waiters;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -52,7 +51,7 @@ use crate::sync::{self, PollWaker};
 use crate::sys::fork::{Process, drop_inherited_poller};
 use crate::sys::{interest, uninterrupted};
 pub(crate) use source::{Direction, Source, WaitGuard};
-use waiters::{HolderCheck, Wakeups};
+use source::{HolderCheck, Wakeups};
 
 /// The most events of one poll. The kernel keeps the others for the next iteration.
 pub(crate) const EVENTS_AT_ONCE: usize = 1024;

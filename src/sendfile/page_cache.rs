@@ -43,6 +43,7 @@
 //!    pages, and NFS asks its server whether they are still valid.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -116,8 +117,8 @@ enum Mode {
 #[derive(Debug, Default)]
 struct Mount {
     file_system: Cell<Option<FileSystem>>,
-    /// True if preadv2 with RWF_NOWAIT works, `None` if unknown.
-    nowait: Cell<Option<bool>>,
+    /// True if preadv2 with RWF_NOWAIT is known to work.
+    nowait: Cell<bool>,
     /// True if cachestat is missing, or does not see this mount's pages (overlayfs).
     no_cachestat: Cell<bool>,
     last_miss: Cell<Option<Instant>>,
@@ -127,7 +128,7 @@ thread_local! {
     /// The mounts of this thread's transfers, by unique id.
     ///
     /// The kernel never uses an id twice.
-    static MOUNTS: RefCell<Vec<(u64, Rc<Mount>)>> = const { RefCell::new(Vec::new()) };
+    static MOUNTS: RefCell<BTreeMap<u64, Rc<Mount>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 impl Mount {
@@ -136,33 +137,25 @@ impl Mount {
     /// Without a unique id, the thread remembers nothing, as a later mount may have the same
     /// number. A block device's data is on no mount.
     fn of(metadata: &Metadata) -> Rc<Mount> {
-        match metadata.mount {
-            Some(id) if metadata.kind == FileKind::Regular => MOUNTS
-                .try_with(|mounts| Mount::find(&mut mounts.borrow_mut(), id))
-                .unwrap_or_default(),
-            _ => Rc::default(),
-        }
-    }
-
-    fn find(mounts: &mut Vec<(u64, Rc<Mount>)>, id: u64) -> Rc<Mount> {
-        if let Some((_, mount)) = mounts.iter().find(|(known, _)| *known == id) {
-            return mount.clone();
-        }
-        if mounts.len() == MAX_MOUNTS {
-            mounts.clear();
-        }
-        let mount = Rc::new(Mount::default());
-        mounts.push((id, mount.clone()));
-        mount
+        let Some(id) = metadata
+            .mount
+            .filter(|_| metadata.kind == FileKind::Regular)
+        else {
+            return Rc::default();
+        };
+        let find = |mounts: &RefCell<BTreeMap<u64, Rc<Mount>>>| {
+            let mut mounts = mounts.borrow_mut();
+            if mounts.len() >= MAX_MOUNTS && !mounts.contains_key(&id) {
+                mounts.clear();
+            }
+            mounts.entry(id).or_default().clone()
+        };
+        MOUNTS.try_with(find).unwrap_or_default()
     }
 
     fn has_recent_miss(&self) -> bool {
         let last_miss = self.last_miss.get();
-        let is_recent = last_miss.is_some_and(|at| at.elapsed() < MISS_INTERVAL);
-        if !is_recent {
-            self.last_miss.set(None);
-        }
-        is_recent
+        last_miss.is_some_and(|at| at.elapsed() < MISS_INTERVAL)
     }
 }
 
@@ -302,7 +295,7 @@ impl<'a> PageCache<'a> {
                 return is_resident;
             }
         }
-        if !self.find_mount() || !self.choose_mode() {
+        if !self.choose_mode() {
             return false;
         }
         match self.mode {
@@ -329,14 +322,13 @@ impl<'a> PageCache<'a> {
         range: Range<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<CacheReadiness>> {
-        let is_known = self.ready.contains(&range.start) || self.miss.is_some();
-        if self.mode == Mode::Unknown && !is_known && is_one_page(&range) {
-            self.is_ready_now(&range);
-        }
         if self.mode == Mode::Unknown && !self.ready.contains(&range.start) {
-            ready!(self.poll_mode(range.start, cx))?;
-            if self.mode == Mode::Unknown {
-                return Poll::Ready(Ok(CacheReadiness::UseFallback(Fallback::NoAnswer)));
+            let is_new_page = self.miss.is_none() && is_one_page(&range);
+            if !is_new_page || !self.is_ready_now(&range) {
+                ready!(self.poll_mode(range.start, cx))?;
+                if self.mode == Mode::Unknown {
+                    return Poll::Ready(Ok(CacheReadiness::UseFallback(Fallback::NoAnswer)));
+                }
             }
         }
         loop {
@@ -362,10 +354,6 @@ impl<'a> PageCache<'a> {
 
     /// Chooses the mode. The mode stays unknown if the file should take the fallback.
     fn poll_mode(&mut self, offset: u64, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.find_mount() {
-            // sendfile reports the error of the file.
-            self.mode = Mode::Off;
-        }
         if self.mode == Mode::Unknown && !self.choose_mode() {
             ready!(self.poll_file_system(offset, cx))?;
             self.choose_mode();
@@ -373,25 +361,18 @@ impl<'a> PageCache<'a> {
         Poll::Ready(Ok(()))
     }
 
-    /// Finds the mount of the file, and returns false if the stat fails.
-    fn find_mount(&mut self) -> bool {
+    /// Chooses the mode, and returns false if it depends on an unknown file system.
+    fn choose_mode(&mut self) -> bool {
         if self.metadata.is_none() {
             self.metadata = file::metadata(self.file, false).ok();
         }
-        if let (None, Some(metadata)) = (&self.mount, &self.metadata) {
-            self.mount = Some(Mount::of(metadata));
-        }
-        self.mount.is_some()
-    }
-
-    /// Chooses the mode, and returns false if it depends on an unknown file system.
-    fn choose_mode(&mut self) -> bool {
-        let (Some(mount), Some(metadata)) = (&self.mount, &self.metadata) else {
-            return false;
-        };
-        if metadata.is_dax || metadata.kind == FileKind::Other {
+        let is_cacheable = |it: &Metadata| !it.is_dax && it.kind != FileKind::Other;
+        let Some(metadata) = self.metadata.filter(is_cacheable) else {
+            // If the stat failed, sendfile reports the error of the file.
             self.mode = Mode::Off;
-        }
+            return true;
+        };
+        let mount = self.mount.get_or_insert_with(|| Mount::of(&metadata));
         if self.mode != Mode::Unknown {
             return true;
         }
@@ -410,40 +391,36 @@ impl<'a> PageCache<'a> {
 
     /// Finds the mount's file system, or turns probing off.
     fn poll_file_system(&mut self, offset: u64, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mount = self.mount.clone().unwrap_or_default();
+        let mut found = None;
         if self.file_system.is_none() {
-            match self.guess_file_system(offset) {
-                Ok(None) => {}
-                Ok(file_system) => {
-                    mount.file_system.set(file_system);
-                    return Poll::Ready(Ok(()));
-                }
+            found = match self.guess_file_system(offset) {
+                Ok(found) => found,
                 // sendfile reports the error of the file.
                 Err(_) => {
                     self.mode = Mode::Off;
                     return Poll::Ready(Ok(()));
                 }
+            };
+            if found.is_none() {
+                // The kernel may query a server even for its name.
+                let lent = self.event_loop.lend(self.file, true).ok();
+                self.file_system = lent.map(|lent| {
+                    let query = move || kernel::file_system(lent.as_fd());
+                    self.event_loop.run_cancel_on_drop(query)
+                });
             }
-            // The kernel may query a server even for its name.
-            let lent = self.event_loop.lend(self.file, true).ok();
-            self.file_system = lent.map(|lent| {
-                let query = move || kernel::file_system(lent.as_fd());
-                self.event_loop.run_cancel_on_drop(query)
-            });
         }
-        let file_system = match &mut self.file_system {
-            Some(query) => check_open(&self.event_loop, ready!(Pin::new(query).poll(cx)))?.ok(),
-            None => None,
-        };
-        self.file_system = None;
-        if file_system.is_some() {
-            mount.file_system.set(file_system);
-        } else {
+        if let Some(query) = &mut self.file_system {
+            found = check_open(&self.event_loop, ready!(Pin::new(query).poll(cx)))?.ok();
+            self.file_system = None;
+        }
+        if found.is_none() {
             // The executor has no thread or descriptor for it. That does not concern the mount.
-            let mount = Mount::default();
-            mount.file_system.set(Some(FileSystem::Other));
-            self.mount = Some(Rc::new(mount));
+            found = Some(FileSystem::Other);
+            self.mount = None;
         }
+        let mount = self.mount.get_or_insert_default();
+        mount.file_system.set(found);
         Poll::Ready(Ok(()))
     }
 
@@ -493,7 +470,7 @@ impl<'a> PageCache<'a> {
         let cached = self.cached_pages(&mount, window);
         let is_there = match cached {
             Some(cached) => cached >= pages(window),
-            None if mount.nowait.get() == Some(true) => self.probe_bytes(window),
+            None if mount.nowait.get() => self.probe_bytes(window),
             None => return self.probe_exact(window),
         };
         if is_there {
@@ -545,17 +522,12 @@ impl<'a> PageCache<'a> {
         offsets.all(|offset| self.probe_byte(offset).unwrap_or(false))
     }
 
-    /// Probes one byte, and remembers whether the probe works on the mount.
+    /// Probes one byte, and remembers that the probe works on the mount.
     fn probe_byte(&mut self, offset: u64) -> io::Result<bool> {
         self.count_probe();
         let result = kernel::is_resident(self.file, offset);
-        let works = match result.as_ref().map_err(io::Error::raw_os_error) {
-            Ok(_) => Some(true),
-            Err(Some(libc::EOPNOTSUPP | libc::ENOSYS)) => Some(false),
-            Err(_) => None,
-        };
-        if let (Some(_), Some(mount)) = (works, &self.mount) {
-            mount.nowait.set(works);
+        if let (Ok(_), Some(mount)) = (&result, &self.mount) {
+            mount.nowait.set(true);
         }
         result
     }
@@ -684,7 +656,7 @@ impl<'a> PageCache<'a> {
         let range = first.start..last.end;
         // A file system without preadv2 may have another one below it. Closing the file may then
         // wait for a server.
-        let has_nowait = |mount: &Rc<Mount>| mount.nowait.get() == Some(true);
+        let has_nowait = |mount: &Rc<Mount>| mount.nowait.get();
         let is_slow = !self.mount.as_ref().is_some_and(has_nowait);
         let Ok(lent) = self.event_loop.lend(self.file, is_slow) else {
             return;

@@ -131,7 +131,7 @@ mod on_a_disk {
     /// The search for the file system may read a page.
     fn exact<'a>(event_loop: &Loop, file: &'a File) -> PageCache<'a> {
         let mut page_cache = PageCache::new(event_loop, file.as_fd(), true, true);
-        assert!(page_cache.find_mount());
+        page_cache.choose_mode();
         page_cache.mode = Mode::Exact;
         page_cache
     }
