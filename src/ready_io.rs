@@ -56,15 +56,9 @@ impl IoOutput for Vec<u8> {
 }
 
 /// A datagram and its sender.
-impl<A> IoOutput for (Vec<u8>, A) {
+impl<B: IoOutput, A> IoOutput for (B, A) {
     fn bytes(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl<A> IoOutput for (usize, A) {
-    fn bytes(&self) -> usize {
-        self.0
+        self.0.bytes()
     }
 }
 
@@ -76,24 +70,20 @@ impl<S: AsFd, A> IoOutput for (Socket<S>, A) {
     }
 }
 
-/// An operation on a socket in one direction. It borrows the socket and not the loop.
+/// An operation on a socket. It borrows the socket and not the loop.
+///
+/// Futures hold it, so it has no direction, which would take eight bytes.
 pub(crate) struct Operation<'a, T: AsFd> {
     pub(crate) event_loop: LoopHandle,
     pub(crate) socket: &'a Socket<T>,
-    direction: Direction,
     wait: WaitGuard,
 }
 
 impl<'a, T: AsFd> Operation<'a, T> {
-    pub(crate) fn new(
-        event_loop: &LoopHandle,
-        socket: &'a Socket<T>,
-        direction: Direction,
-    ) -> Operation<'a, T> {
+    pub(crate) fn new(event_loop: &LoopHandle, socket: &'a Socket<T>) -> Operation<'a, T> {
         Operation {
             event_loop: event_loop.clone(),
             socket,
-            direction,
             wait: WaitGuard::default(),
         }
     }
@@ -103,28 +93,25 @@ impl<'a, T: AsFd> Operation<'a, T> {
         self.wait.is_parked()
     }
 
-    /// Returns whether an operation that waits should try again.
-    pub(crate) fn may_be_ready(&self) -> bool {
-        self.socket.may_be_ready(&self.event_loop, self.direction)
-    }
-
     /// Calls `attempt`, unless the operation waits for an event that has not come.
     ///
     /// If `attempt` fails with EAGAIN, the operation waits.
     pub(crate) fn poll_io<R: IoOutput>(
         &mut self,
+        direction: Direction,
         cx: &Context<'_>,
         attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        if self.is_parked() && !self.may_be_ready() {
-            return self.poll_wait(cx).map(Err);
+        if self.is_parked() && !self.socket.may_be_ready(&self.event_loop, direction) {
+            return self.poll_wait(direction, cx).map(Err);
         }
-        self.poll_try(cx, attempt)
+        self.poll_try(direction, cx, attempt)
     }
 
     /// Calls `attempt` at every poll; otherwise as [`poll_io`](Operation::poll_io).
     fn poll_try<R: IoOutput>(
         &mut self,
+        direction: Direction,
         cx: &Context<'_>,
         mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
@@ -133,7 +120,7 @@ impl<'a, T: AsFd> Operation<'a, T> {
             self.wait.end();
             return Poll::Ready(tried);
         }
-        if self.direction == Direction::Read && self.socket.is_shut_for_reading() {
+        if direction == Direction::Read && self.socket.is_shut_for_reading() {
             // Data may have come between the try and the end.
             let mut ended = uninterrupted(|| attempt(self.socket.as_fd()));
             if is_would_block(&ended) {
@@ -143,8 +130,8 @@ impl<'a, T: AsFd> Operation<'a, T> {
             self.wait.end();
             return Poll::Ready(ended);
         }
-        self.socket.clear_ready(self.direction);
-        self.poll_wait(cx).map(Err)
+        self.socket.clear_ready(direction);
+        self.poll_wait(direction, cx).map(Err)
     }
 
     /// Calls `attempt` if the budget allows it, and consumes budget unless it fails with EAGAIN.
@@ -193,13 +180,13 @@ impl<'a, T: AsFd> Operation<'a, T> {
     /// Waits for the next edge after an EAGAIN.
     ///
     /// It is ready only with an error, if the loop cannot wait for the socket.
-    pub(crate) fn poll_wait(&mut self, cx: &Context<'_>) -> Poll<io::Error> {
+    pub(crate) fn poll_wait(&mut self, direction: Direction, cx: &Context<'_>) -> Poll<io::Error> {
         match self.socket.attach(&self.event_loop) {
             Ok(source) => {
                 // A new registration begins as ready. The EAGAIN before this call shows that it is
                 // not.
-                source.state(self.direction).clear_ready();
-                self.wait.park(source, self.direction, cx);
+                source.state(direction).clear_ready();
+                self.wait.park(source, direction, cx);
                 Poll::Pending
             }
             Err(error) => Poll::Ready(error),
@@ -217,10 +204,10 @@ pub(crate) fn poll_without_future<T: AsFd, R: IoOutput>(
     cx: &Context<'_>,
     attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
 ) -> Poll<io::Result<R>> {
-    let mut operation = Operation::new(event_loop, socket, direction);
+    let mut operation = Operation::new(event_loop, socket);
     // Nothing is borrowed during the poll, as the clone or drop of a waker may run foreign code.
     operation.wait = socket.poll_wait(direction).take();
-    let polled = operation.poll_try(cx, attempt);
+    let polled = operation.poll_try(direction, cx, attempt);
     drop(socket.poll_wait(direction).replace(operation.wait));
     polled
 }
@@ -243,36 +230,35 @@ pub(crate) fn check_nonblocking<T: AsFd>(
     Ok(())
 }
 
-/// [`Operation::poll_io`] as a future.
+/// A read or an accept as a future.
 ///
 /// An `async fn` would be larger, as it keeps its arguments twice.
 #[must_use = "futures do nothing unless awaited"]
-pub(crate) struct Io<'a, T: AsFd, A> {
+pub(crate) struct ReadIo<'a, T: AsFd, A> {
     operation: Operation<'a, T>,
     attempt: A,
 }
 
-pub(crate) fn io<'a, T: AsFd, R, A>(
+pub(crate) fn read_io<'a, T: AsFd, R, A>(
     event_loop: &LoopHandle,
     socket: &'a Socket<T>,
-    direction: Direction,
     attempt: A,
-) -> Io<'a, T, A>
+) -> ReadIo<'a, T, A>
 where
     A: FnMut(BorrowedFd<'_>) -> io::Result<R>,
 {
-    let operation = Operation::new(event_loop, socket, direction);
-    Io { operation, attempt }
+    let operation = Operation::new(event_loop, socket);
+    ReadIo { operation, attempt }
 }
 
-impl<T: AsFd, R: IoOutput, A> Future for Io<'_, T, A>
+impl<T: AsFd, R: IoOutput, A> Future for ReadIo<'_, T, A>
 where
     A: FnMut(BorrowedFd<'_>) -> io::Result<R> + Unpin,
 {
     type Output = io::Result<R>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
-        let Io { operation, attempt } = &mut *self;
-        operation.poll_io(cx, attempt)
+        let ReadIo { operation, attempt } = &mut *self;
+        operation.poll_io(Direction::Read, cx, attempt)
     }
 }

@@ -231,18 +231,11 @@ impl<T: AsFd> Socket<T> {
     /// It makes a system call only if an event has reported the end.
     pub(crate) fn is_shut_for_reading(&self) -> bool {
         let attachment = self.state.attachment.borrow();
-        let Some(attachment) = &*attachment else {
-            return false;
-        };
-        let state = attachment.source().state(Direction::Read);
-        if !state.has_ended() {
-            return false;
-        }
-        let is_shut = sys::is_shut_for_reading(self.as_fd());
-        if !is_shut {
-            state.clear_ended();
-        }
-        is_shut
+        let confirm = || sys::is_shut_for_reading(self.as_fd());
+        attachment.as_ref().is_some_and(|attachment| {
+            let state = attachment.source().state(Direction::Read);
+            state.has_ended(confirm)
+        })
     }
 
     /// Sets whether a dropped call may have left a connection in progress.

@@ -18,7 +18,6 @@
 //! An error or a hang-up concerns every task, and wakes all of them.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::io;
 use std::iter;
 use std::mem;
@@ -136,6 +135,7 @@ impl Waiters {
 }
 
 /// The state of one direction of a descriptor.
+#[derive(Default)]
 pub(crate) struct DirectionState {
     /// True if an event has come since a call last failed with EAGAIN.
     ready: Cell<bool>,
@@ -145,14 +145,6 @@ pub(crate) struct DirectionState {
 }
 
 impl DirectionState {
-    fn new() -> DirectionState {
-        DirectionState {
-            ready: Cell::new(true),
-            ended: Cell::new(false),
-            waiters: RefCell::default(),
-        }
-    }
-
     /// Returns whether an operation that waits should try again.
     ///
     /// The flag is up to date only while a task waits. If no task waits, this returns true.
@@ -165,22 +157,28 @@ impl DirectionState {
         self.ready.set(false);
     }
 
-    /// Returns whether an event has reported the end.
+    /// Returns whether an event has reported the end and `confirm` confirms it.
     ///
     /// The kernel must confirm it, because an unconnected TCP socket reports a hang-up too.
-    pub(crate) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self, confirm: impl FnOnce() -> bool) -> bool {
+        self.ended.set(self.ended.get() && confirm());
         self.ended.get()
-    }
-
-    /// Clears the report of the end, which the kernel has not confirmed.
-    pub(crate) fn clear_ended(&self) {
-        self.ended.set(false);
     }
 
     /// Sets the fd callback of this direction.
     pub(crate) fn set_callback(&self, fd_callback: Option<Rc<dyn Callback>>) {
         let before = self.waiters.borrow_mut().set_callback(fd_callback);
         drop(before);
+    }
+
+    /// Removes a task that waited, and passes its wake-up on.
+    fn leave(&self, ticket: Ticket) {
+        let mut waiters = self.waiters.borrow_mut();
+        let removed = waiters.queue.remove(ticket);
+        let next = waiters.pass_on(ticket, self.ready.get());
+        drop(waiters);
+        drop_bounded(Kind::Drop, "while a waker was dropped", removed);
+        next.into_iter().for_each(wake);
     }
 
     #[must_use]
@@ -197,22 +195,16 @@ impl DirectionState {
 }
 
 /// The state of one registered descriptor.
+#[derive(Default)]
 pub(crate) struct Source {
-    read: DirectionState,
-    write: DirectionState,
+    directions: [DirectionState; 2],
+    /// The number of attachments.
+    pub(super) users: Cell<usize>,
     /// True if the descriptor was closed, and its number is another descriptor's.
     is_stale: Cell<bool>,
 }
 
 impl Source {
-    pub(super) fn new() -> Source {
-        Source {
-            read: DirectionState::new(),
-            write: DirectionState::new(),
-            is_stale: Cell::new(false),
-        }
-    }
-
     /// Fails with EBADF if the descriptor was closed, and its number is another descriptor's.
     pub(crate) fn check(&self) -> io::Result<()> {
         match self.is_stale.get() {
@@ -233,10 +225,7 @@ impl Source {
     }
 
     pub(crate) fn state(&self, direction: Direction) -> &DirectionState {
-        match direction {
-            Direction::Read => &self.read,
-            Direction::Write => &self.write,
-        }
+        &self.directions[direction as usize]
     }
 
     /// Wakes the first task that waits for `event`, or all of them after an error or the end.
@@ -270,8 +259,9 @@ impl Source {
     }
 
     pub(super) fn wake_all(&self, wakeups: &mut Wakeups) {
-        self.read.wake_all(false, wakeups);
-        self.write.wake_all(false, wakeups);
+        for state in &self.directions {
+            state.wake_all(false, wakeups);
+        }
     }
 }
 
@@ -369,23 +359,8 @@ impl WaitGuard {
     /// Ends the wait. If this task holds a wake-up, it passes to the next task.
     #[inline]
     pub(crate) fn end(&mut self) {
-        if self.parked.is_some() {
-            self.leave();
-        }
-    }
-
-    fn leave(&mut self) {
-        let Some((source, direction, ticket)) = self.parked.take() else {
-            return;
-        };
-        let state = source.state(direction);
-        let mut waiters = state.waiters.borrow_mut();
-        let removed = waiters.queue.remove(ticket);
-        let next = waiters.pass_on(ticket, state.ready.get());
-        drop(waiters);
-        drop_bounded(Kind::Drop, "while a waker was dropped", removed);
-        if let Some(next) = next {
-            wake(next);
+        if let Some((source, direction, ticket)) = self.parked.take() {
+            source.state(direction).leave(ticket);
         }
     }
 }
@@ -394,13 +369,6 @@ impl Drop for WaitGuard {
     #[inline]
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-impl fmt::Debug for WaitGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let direction = self.parked.as_ref().map(|(_, direction, _)| direction);
-        f.debug_tuple("WaitGuard").field(&direction).finish()
     }
 }
 

@@ -4,7 +4,6 @@
 //! the file while a thread still reads. The transfer drops a read that no thread has begun. A read
 //! names its offset, so the file's position does not move.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -173,14 +172,5 @@ impl Reader {
             is_ahead,
             work,
         })
-    }
-}
-
-impl fmt::Debug for Reader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader")
-            .field("file", &self.file)
-            .field("pending", &self.pending.is_some())
-            .finish()
     }
 }

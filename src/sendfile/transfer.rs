@@ -31,7 +31,6 @@ use crate::write_lock::Writer;
 /// While the transfer runs, it neither uses nor changes the position, as each call names its
 /// offset. Only the destructor sets the position. It also releases a header that the kernel still
 /// holds back for the file.
-#[derive(Debug)]
 struct Guard<'a> {
     machine: Machine,
     file: BorrowedFd<'a>,
@@ -64,7 +63,6 @@ impl Drop for Guard<'_> {
 ///
 /// Each moved byte only sets a new deadline. If the timer fires before the deadline, it restarts.
 /// So a moving transfer sets one timer for each `limit`, however many calls it makes.
-#[derive(Debug)]
 struct StallTimer {
     limit: Duration,
     deadline: Instant,
@@ -132,7 +130,7 @@ impl<'a, T: AsFd> Transfer<'a, T> {
                 socket: socket.as_fd(),
                 process: Process::current(),
             },
-            operation: Operation::new(event_loop, socket, Direction::Write),
+            operation: Operation::new(event_loop, socket),
             writer: Writer::new(socket.write_lock()),
             page_cache: PageCache::new(event_loop, file, options.prefetch, options.fallback),
             options,
@@ -189,11 +187,13 @@ impl<'a, T: AsFd> Transfer<'a, T> {
     }
 
     fn begin_step(&mut self) {
-        let is_writable = self.operation.may_be_ready();
+        let Operation {
+            event_loop, socket, ..
+        } = &self.operation;
+        let is_writable = socket.may_be_ready(event_loop, Direction::Write);
         if is_writable {
             if let Some(since) = self.parked.take() {
-                let now = self.operation.event_loop.time();
-                let waited = now.saturating_duration_since(since);
+                let waited = event_loop.time().saturating_duration_since(since);
                 self.page_cache.after_wait(waited);
             }
         }
@@ -221,7 +221,7 @@ impl<'a, T: AsFd> Transfer<'a, T> {
                 Action::Wait => {
                     let event_loop = &self.operation.event_loop;
                     self.parked.get_or_insert_with(|| event_loop.time());
-                    return self.operation.poll_wait(cx).map(Err);
+                    return self.operation.poll_wait(Direction::Write, cx).map(Err);
                 }
                 Action::Yield => {
                     self.operation.event_loop.counters().sendfile_yields.add(1);

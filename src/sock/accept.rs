@@ -10,7 +10,7 @@ use super::address::{Address, FromRaw};
 use super::sealed::Sealed;
 use crate::event_loop::LoopHandle;
 use crate::reactor::Direction;
-use crate::ready_io::{io, poll_without_future};
+use crate::ready_io::{poll_without_future, read_io};
 use crate::socket::Socket;
 use crate::sys::address::RawAddress;
 use crate::sys::socket::{self as sys, SocketKind};
@@ -120,7 +120,7 @@ impl LoopHandle {
         &self,
         sock: &'a Socket<L>,
     ) -> impl Future<Output = io::Result<Accepted<L>>> + use<'a, L> {
-        io(self, sock, Direction::Read, move |fd| try_accept(fd, sock))
+        read_io(self, sock, move |fd| try_accept(fd, sock))
     }
 
     /// Polls for the next connection, for adapters to other crates' traits.

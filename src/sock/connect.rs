@@ -67,10 +67,6 @@ fn start_connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<()> {
     }
 }
 
-fn is_errno(error: &io::Error, errno: i32) -> bool {
-    error.raw_os_error() == Some(errno)
-}
-
 /// Calls [`start_connect`] on a socket that an earlier `sock_connect` may have used.
 ///
 /// If that call was dropped and its connection has failed since, the kernel reports the failure
@@ -140,14 +136,16 @@ impl<T: AsFd> Future for Connecting<'_, T> {
                 |fd: BorrowedFd<'_>| restart_connect(fd, to, sock.set_connect_abandoned(false));
             let full = &mut this.full;
             match ready!(operation.poll_with_retries(cx, full, RETRY_INTERVAL, attempt)) {
-                Err(error) if is_errno(&error, libc::EINPROGRESS) => this.in_progress = true,
+                Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
+                    this.in_progress = true;
+                }
                 result => return Poll::Ready(result),
             }
         }
         // It checks only after an event, because the check clears the socket's error.
         let outcome = match operation.is_parked() {
-            true => ready!(operation.poll_io(cx, outcome)),
-            false => ready!(operation.poll_wait(cx).map(Err)),
+            true => ready!(operation.poll_io(Direction::Write, cx, outcome)),
+            false => ready!(operation.poll_wait(Direction::Write, cx).map(Err)),
         };
         this.in_progress = false;
         // The loop may have failed while the connection is still in progress.
@@ -246,7 +244,7 @@ impl LoopHandle {
         addr: &A,
     ) -> impl Future<Output = io::Result<()>> + use<'a, T, A> {
         Connecting {
-            operation: Operation::new(self, sock, Direction::Write),
+            operation: Operation::new(self, sock),
             to: Target::new(T::to_raw(addr)),
             in_progress: false,
             full: None,

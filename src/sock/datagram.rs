@@ -13,7 +13,7 @@ use super::address::{Address, FromRaw, ToRaw};
 use super::sealed::Sealed;
 use crate::event_loop::{LoopHandle, Sleep};
 use crate::reactor::Direction;
-use crate::ready_io::{Operation, io};
+use crate::ready_io::{Operation, read_io};
 use crate::socket::Socket;
 use crate::sys::address::RawAddress;
 use crate::sys::socket as sys;
@@ -81,7 +81,7 @@ impl LoopHandle {
         sock: &'a Socket<T>,
         most: usize,
     ) -> impl Future<Output = io::Result<(Vec<u8>, T::Addr)>> + use<'a, T> {
-        io(self, sock, Direction::Read, move |fd| {
+        read_io(self, sock, move |fd| {
             let mut sender = RawAddress::empty();
             let received = sys::recv_vec(fd, most, Some(&mut sender))?;
             Ok((received, T::Addr::from_raw(fd, sender)?))
@@ -124,7 +124,7 @@ impl LoopHandle {
         sock: &'a Socket<T>,
         buffer: &'a mut [u8],
     ) -> impl Future<Output = io::Result<(usize, T::Addr)>> + use<'a, T> {
-        io(self, sock, Direction::Read, move |fd| {
+        read_io(self, sock, move |fd| {
             let mut sender = RawAddress::empty();
             let received = sys::recv(fd, buffer, Some(&mut sender))?;
             Ok((received, T::Addr::from_raw(fd, sender)?))
@@ -174,7 +174,7 @@ impl LoopHandle {
         addr: &T::Addr,
     ) -> impl Future<Output = io::Result<usize>> + use<'a, T> {
         SendTo {
-            operation: Operation::new(self, sock, Direction::Write),
+            operation: Operation::new(self, sock),
             bytes,
             to: Target::new(addr.to_raw()),
             full: None,
@@ -206,7 +206,7 @@ impl<T: Datagram> Future for SendTo<'_, T> {
         match to.is_unix() {
             // The poller reports room in a Unix receiver only to a connected sender.
             true => operation.poll_with_retries(cx, full, RETRY_INTERVAL, attempt),
-            false => operation.poll_io(cx, attempt),
+            false => operation.poll_io(Direction::Write, cx, attempt),
         }
     }
 }

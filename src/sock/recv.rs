@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use super::call_size;
 use crate::event_loop::{LoopHandle, MAX_PER_CALL};
 use crate::reactor::Direction;
-use crate::ready_io::{io, poll_without_future};
+use crate::ready_io::{poll_without_future, read_io};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
 
@@ -52,7 +52,7 @@ impl LoopHandle {
         sock: &'a Socket<T>,
         most: usize,
     ) -> impl Future<Output = io::Result<Vec<u8>>> + use<'a, T> {
-        io(self, sock, Direction::Read, move |fd| match most {
+        read_io(self, sock, move |fd| match most {
             0 => Ok(Vec::new()),
             _ => sys::recv_vec(fd, call_size(sock, most, MAX_PER_CALL), None),
         })
@@ -93,9 +93,7 @@ impl LoopHandle {
         sock: &'a Socket<T>,
         buffer: &'a mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + use<'a, T> {
-        io(self, sock, Direction::Read, move |fd| {
-            recv(fd, sock, buffer)
-        })
+        read_io(self, sock, move |fd| recv(fd, sock, buffer))
     }
 
     /// Polls for bytes and receives them into `buffer`, for adapters to other crates' I/O traits.

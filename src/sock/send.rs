@@ -38,7 +38,8 @@ impl<T: AsFd> SendAll<'_, T> {
         loop {
             let operation = &mut self.operation;
             let part = next_part(&operation.event_loop, operation.socket, self.rest);
-            let sent = ready!(operation.poll_io(cx, |fd| sys::send(fd, part, false)))?;
+            let sent =
+                ready!(operation.poll_io(Direction::Write, cx, |fd| sys::send(fd, part, false)))?;
             if sent == 0 && !self.rest.is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -108,7 +109,7 @@ impl LoopHandle {
         bytes: &'a [u8],
     ) -> impl Future<Output = io::Result<()>> + use<'a, T> {
         SendAll {
-            operation: Operation::new(self, sock, Direction::Write),
+            operation: Operation::new(self, sock),
             rest: bytes,
             writer: Writer::new(sock.write_lock()),
         }

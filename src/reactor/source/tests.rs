@@ -66,8 +66,9 @@ fn error_wakes_all_tasks() {
 
 #[test]
 fn wake_up_passes_on_if_the_holder_does_not_try() {
-    let source = Rc::new(Source::new());
+    let source = Rc::new(Source::default());
     let state = source.state(Direction::Read);
+    state.ready.set(true);
     let (wakers, _, waiters) = waiters(3);
     state.waiters.replace(waiters);
     let mut wakeups = Wakeups::default();

@@ -78,19 +78,6 @@ const SYS_CACHESTAT: c_long = match () {
     () => 451,
 };
 
-#[repr(C)]
-struct CacheRange {
-    offset: u64,
-    len: u64,
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct CacheStat {
-    cached: u64,
-    _dirty_writeback_evicted: [u64; 4],
-}
-
 /// Returns how many pages of a range are in the page cache, by cachestat(2).
 ///
 /// Pages that the kernel is still reading count. The range must not be empty, as 0 bytes mean "to
@@ -101,9 +88,10 @@ struct CacheStat {
 /// ENOSYS before Linux 6.5; EPERM if the caller neither owns the file nor may write it; EOPNOTSUPP
 /// on hugetlbfs.
 pub(crate) fn cached_pages(fd: BorrowedFd<'_>, range: &Range<u64>) -> io::Result<u64> {
-    let (offset, len) = (range.start, range.end - range.start);
-    let range = CacheRange { offset, len };
-    let mut stat = CacheStat::default();
+    // `struct cachestat_range`: the offset and the length.
+    let range = [range.start, range.end - range.start];
+    // `struct cachestat`: the cached pages, and four more numbers.
+    let mut stat = [0_u64; 5];
     // SAFETY: the kernel reads one range and writes one result through the pointers. They point to
     // locals with the kernel's layout.
     let result = cvt(unsafe {
@@ -115,7 +103,7 @@ pub(crate) fn cached_pages(fd: BorrowedFd<'_>, range: &Range<u64>) -> io::Result
             0 as c_long,
         )
     });
-    result.map(|_| stat.cached)
+    result.map(|_| stat[0])
 }
 
 /// A mapping of a file without access to its memory.
