@@ -79,6 +79,12 @@ fn token(key: Key) -> Token {
     Token(key.pack(PACKING) as usize)
 }
 
+fn warn_closed(fd: RawFd, is: &str) {
+    log::warn!(
+        "descriptor {fd} is {is} in the poller; some code closed it before the loop deregistered it"
+    );
+}
+
 /// One use of a registered descriptor. The drop of the last one deregisters it.
 pub(crate) struct Attachment {
     reactor: Rc<Reactor>,
@@ -262,10 +268,7 @@ impl Reactor {
         });
         let added = match added {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
-                log::warn!(
-                    "descriptor {fd} is already in the poller; some code closed it before the loop \
-                     deregistered it"
-                );
+                warn_closed(fd, "already");
                 self.rearm(fd, key)
             }
             other => other,
@@ -284,10 +287,7 @@ impl Reactor {
             // The kernel removed the registration when the old descriptor was closed. This is
             // another descriptor with the same number and other users.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                log::warn!(
-                    "descriptor {fd} is not in the poller; some code closed it before the loop \
-                     deregistered it"
-                );
+                warn_closed(fd, "not");
                 if let Some(source) = self.sources.borrow().get(key) {
                     source.abandon(abandoned);
                 }

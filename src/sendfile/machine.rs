@@ -9,14 +9,14 @@
 //!                        └────────▶ Read ◀──▶ SendBlock  the block is sent
 //!
 //! SendHeader, Send, SendBlock ◀──▶ Parked    after an EAGAIN, until the socket is writable
-//! SendHeader, Send, SendBlock ◀──▶ Yielding  after the budget, until the next iteration
+//! SendHeader, Send, SendBlock ◀──▶ Yielding  after a step, until the next iteration
 //! Read ──▶ Send                              the executor takes no work
 //! every state ──▶ Done                       the last byte, the end of the file, or an error
 //! ```
 //!
 //! - Without a header, the machine skips `SendHeader`. If one call can send the whole count, and
 //!   the caller allows the fallback, it skips the first `Stat`.
-//! - [`Plan`] knows which bytes are owed. [`Budget`] decides when other tasks run.
+//! - [`Plan`] knows which bytes are owed. After a step's bytes or calls, other tasks run.
 //! - The header comes before the first byte of the file, and after the first [`Action::Stat`]. So a
 //!   transfer that fails at the stat sends no header. The header of an empty file does not announce
 //!   more bytes.
@@ -40,24 +40,6 @@ const MAX_BYTES_PER_STEP: u64 = 2 << 20;
 ///
 /// With chunks of one byte, the limit on bytes alone would allow two million calls.
 const MAX_CALLS_PER_STEP: u32 = 128;
-
-/// The bytes and calls of a transfer since other tasks could run.
-#[derive(Debug, Default)]
-struct Budget {
-    bytes: u64,
-    calls: u32,
-}
-
-impl Budget {
-    fn consume(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
-        self.calls += 1;
-    }
-
-    fn is_consumed(&self) -> bool {
-        self.bytes >= MAX_BYTES_PER_STEP || self.calls >= MAX_CALLS_PER_STEP
-    }
-}
 
 /// The caller's options, apart from the range of the file.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +94,7 @@ enum MachineState {
     Moving,
     /// The socket is full. Only an EAGAIN leads here, as the poller reports only edges.
     Parked,
-    /// The budget is consumed, and other tasks run first.
+    /// The step is over, and other tasks run first.
     Yielding,
     /// The error that ended the transfer, until the driver takes it.
     Done(Option<io::Error>),
@@ -130,7 +112,9 @@ pub(super) struct Machine {
     is_held_back: bool,
     /// The part of the block that is read and not sent.
     block: Range<usize>,
-    budget: Budget,
+    /// The bytes and the calls since other tasks could run.
+    step_bytes: u64,
+    step_calls: u32,
 }
 
 impl Machine {
@@ -143,7 +127,8 @@ impl Machine {
             header: 0..options.header,
             is_held_back: false,
             block: 0..0,
-            budget: Budget::default(),
+            step_bytes: 0,
+            step_calls: 0,
         };
         let needs_stat = match machine.plan.next() {
             Next::Size => true,
@@ -188,7 +173,7 @@ impl Machine {
 
     /// Returns the number of bytes sent since other tasks could run.
     pub(super) fn consumed_bytes(&self) -> u64 {
-        self.budget.bytes
+        self.step_bytes
     }
 
     pub(super) fn action(&self) -> Action {
@@ -226,11 +211,11 @@ impl Machine {
         }
     }
 
-    /// Begins a step with a whole budget, after other tasks could run.
+    /// Begins a step, after other tasks could run.
     ///
     /// A yielding transfer continues. A parked one continues if the socket is writable.
     pub(super) fn begin_step(&mut self, is_writable: bool) {
-        self.budget = Budget::default();
+        (self.step_bytes, self.step_calls) = (0, 0);
         match self.state {
             MachineState::Yielding => self.state = MachineState::Moving,
             MachineState::Parked if is_writable => self.state = MachineState::Moving,
@@ -336,7 +321,10 @@ impl Machine {
     }
 
     fn advance(&mut self, sent: usize) {
-        self.budget.consume(sent);
+        self.step_bytes += sent as u64;
+        self.step_calls += 1;
+        let is_step_over =
+            self.step_bytes >= MAX_BYTES_PER_STEP || self.step_calls >= MAX_CALLS_PER_STEP;
         let source = self.source();
         let next = match source {
             SendSource::Header => self.plan.next(),
@@ -352,7 +340,7 @@ impl Machine {
             Next::Nothing if self.header.is_empty() => MachineState::Done(None),
             // The machine yields before a read too. The read may be over already, and then nothing
             // else lets other tasks run.
-            _ if self.budget.is_consumed() => MachineState::Yielding,
+            _ if is_step_over => MachineState::Yielding,
             Next::Size if source == SendSource::File => MachineState::Stat,
             _ => MachineState::Moving,
         };

@@ -433,8 +433,12 @@ impl<'a> PageCache<'a> {
                 }
                 return Ok(Some(FileSystem::Local));
             }
-            Err(error) if !is_unsupported(&error) => return Err(error),
-            Err(_) => {}
+            Err(error) => match error.raw_os_error() {
+                // The file system does not support the probe, the kernel lacks it, or a filter
+                // refuses it.
+                Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL) => {}
+                _ => return Err(error),
+            },
         }
         let kind = self.metadata.map(|metadata| metadata.kind);
         Ok(match kernel::is_sealable(self.file) {
@@ -718,17 +722,6 @@ impl<'a> PageCache<'a> {
         self.prefetched = window.end;
         self.start_prefetch(missing);
     }
-}
-
-/// Returns whether an error means that [`kernel::is_resident`] does not work here.
-///
-/// The file system does not support it (EOPNOTSUPP). Or the kernel lacks the call, or a filter
-/// refuses it (ENOSYS, EPERM, EINVAL).
-fn is_unsupported(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL)
-    )
 }
 
 /// Returns the first `len` bytes of a range, or all of it.

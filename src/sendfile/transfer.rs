@@ -79,10 +79,6 @@ impl StallTimer {
         }
     }
 
-    fn on_progress(&mut self, event_loop: &LoopHandle) {
-        self.deadline = event_loop.deadline(self.limit);
-    }
-
     /// Is ready with an error if no byte has moved for the whole limit.
     fn poll(&mut self, event_loop: &LoopHandle, cx: &mut Context<'_>) -> Poll<io::Error> {
         loop {
@@ -263,7 +259,7 @@ impl<'a, T: AsFd> Transfer<'a, T> {
 
     fn on_outcome(&mut self, outcome: SendOutcome) {
         if let (SendOutcome::Sent(_), Some(stall)) = (&outcome, &mut self.stall) {
-            stall.on_progress(&self.operation.event_loop);
+            stall.deadline = self.operation.event_loop.deadline(stall.limit);
         }
         let machine = &mut self.guard.machine;
         let before = machine.sent();

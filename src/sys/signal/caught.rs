@@ -193,27 +193,10 @@ fn former() -> MutexGuard<'static, FormerActions> {
 /// The number of handlers that follow rule 4 now.
 static RESTORING: AtomicU32 = AtomicU32::new(0);
 
-/// A guard that counts a handler while it follows rule 4. It is safe in a signal handler.
-struct RestoreCount;
-
-impl RestoreCount {
-    fn begin() -> RestoreCount {
-        RESTORING.fetch_add(1, SeqCst);
-        RestoreCount
-    }
-
-    /// Waits until no handler is counted. A handler takes only a few instructions.
-    fn wait_for_all() {
-        while RESTORING.load(SeqCst) > 0 {
-            thread::yield_now();
-        }
-    }
-}
-
-impl Drop for RestoreCount {
-    fn drop(&mut self) {
-        // A forked child may have set the count to 0 in between.
-        let _ = RESTORING.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
+/// Waits until no handler follows rule 4. A handler takes only a few instructions.
+fn wait_for_restoring() {
+    while RESTORING.load(SeqCst) > 0 {
+        thread::yield_now();
     }
 }
 
@@ -273,11 +256,12 @@ extern "C" fn handle_signal(signal: libc::c_int) {
     let before = unsafe { *errno };
     let number = signal as usize;
     if !post(number) {
-        let counted = RestoreCount::begin();
+        RESTORING.fetch_add(1, SeqCst);
         if !post(number) {
             restore_former(signal);
         }
-        drop(counted);
+        // A forked child may have set the count to 0 in between.
+        let _ = RESTORING.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
     }
     // SAFETY: the pointer is to this thread's errno.
     unsafe { *errno = before };
@@ -392,7 +376,7 @@ impl SignalSlot {
         }
         let mut former = former();
         let wanted_before = self.shared.wanted[number].swap(true, SeqCst);
-        RestoreCount::wait_for_all();
+        wait_for_restoring();
         let mut before = DEFAULT;
         // SAFETY: the handler is `handle_signal`, which does only what a handler may do.
         if let Err(error) = unsafe { swap(signal, &our_action(), &mut before) } {
@@ -431,7 +415,7 @@ impl SignalSlot {
         // This comes before the handler is installed, as the first Ctrl-C may come at once.
         remember(&mut former[number], number, DEFAULT);
         self.shared.interruptible.store(true, SeqCst);
-        RestoreCount::wait_for_all();
+        wait_for_restoring();
         if !self.shared.interruptible.load(SeqCst) {
             // A Ctrl-C has already come. The next one has its default effect.
             return Ok(true);
