@@ -187,7 +187,11 @@ impl Machine {
             MachineState::Yielding => Action::Yield,
             MachineState::Moving => match (self.source(), self.plan.next()) {
                 (SendSource::Header, _) => Action::SendHeader {
-                    part: self.header_part(),
+                    part: self.header.start
+                        ..self
+                            .header
+                            .end
+                            .min(self.header.start + MAX_PER_CALL as usize),
                     more: self.file_follows(),
                 },
                 (SendSource::Block, _) if !self.block.is_empty() => {
@@ -344,11 +348,6 @@ impl Machine {
             Next::Size if source == SendSource::File => MachineState::Stat,
             _ => MachineState::Moving,
         };
-    }
-
-    fn header_part(&self) -> Range<usize> {
-        let max = MAX_PER_CALL as usize;
-        self.header.start..self.header.end.min(self.header.start + max)
     }
 
     /// Returns whether the transfer may end by the size of the next stat.

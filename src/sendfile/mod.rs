@@ -3,7 +3,7 @@
 //! # Structure
 //!
 //! The caller holds a [`SendFile`], a builder. Awaiting it makes a [`SendFileFuture`]. Its first
-//! poll creates a `Transfer`, which a small send ends with one call. A reader meets the parts of a
+//! poll either sends everything with one call or makes a `Transfer`. A reader meets the parts of a
 //! transfer in this order:
 //!
 //! | file | owns |
@@ -57,13 +57,15 @@ use std::time::Duration;
 
 use crate::error::{LoopClosedError, TaskError};
 use crate::event_loop::LoopHandle;
-use crate::ready_io::check_nonblocking;
+use crate::ready_io::{Operation, check_nonblocking};
 use crate::socket::Socket;
 use crate::sys::file::DebugFile;
 use crate::sys::socket::SocketKind;
 use machine::{Machine, MachineOptions};
-use plan::Plan;
-use transfer::Transfer;
+use native::SendOutcome;
+use page_cache::PageCache;
+use plan::{Next, Plan};
+use transfer::{Transfer, set_position};
 
 impl LoopHandle {
     /// Sends a file over a stream socket, and returns the number of file bytes sent.
@@ -192,20 +194,27 @@ struct Options<'a> {
 }
 
 impl Options<'_> {
-    fn machine(&self) -> io::Result<Machine> {
-        let mut plan = Plan::new(self.offset, self.count);
-        if let Some(chunk) = self.chunk {
-            if chunk == 0 {
-                return Err(invalid("the chunk is 0, but must be at least 1"));
-            }
-            plan = plan.with_chunk(chunk);
+    fn plan(&self) -> io::Result<Plan> {
+        let plan = Plan::new(self.offset, self.count);
+        match self.chunk {
+            Some(0) => Err(invalid("the chunk is 0, but must be at least 1")),
+            Some(chunk) => Ok(plan.with_chunk(chunk)),
+            None => Ok(plan),
         }
+    }
+
+    fn machine(&self, plan: Plan) -> Machine {
         let options = MachineOptions {
             fallback: self.fallback,
             prefetch: self.prefetch,
             header: self.header.len(),
         };
-        Ok(Machine::new(plan, options))
+        Machine::new(plan, options)
+    }
+
+    /// Returns whether file bytes come first and no callback wants the progress.
+    fn is_plain(&self) -> bool {
+        self.fallback && self.header.is_empty() && self.progress.is_none()
     }
 }
 
@@ -550,14 +559,33 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
     fn begin(&mut self, cx: &Context<'_>, is_due: bool) -> io::Result<Option<u64>> {
         check_nonblocking(&self.event_loop, self.socket)?;
         check_arguments(self.socket, self.options.offset)?;
-        let options = mem::take(&mut self.options);
-        let mut transfer = Transfer::new(&self.event_loop, self.socket, self.file, options)?;
-        if is_due {
-            if let Some(result) = transfer.send_at_once() {
-                return result.map(Some);
+        let (options, file, socket) = (&self.options, self.file, self.socket.as_fd());
+        let plan = options.plan()?;
+        let (prefetch, may_fall_back) = (options.prefetch, options.fallback);
+        let mut page_cache = PageCache::new(&self.event_loop, file, prefetch, may_fall_back);
+        let may_send = is_due && options.is_plain() && !self.socket.write_lock().is_taken();
+        let outcome = match plan.next() {
+            // Nearly all small sends end here, without the state of a transfer.
+            Next::Bytes { range, .. } if may_send && page_cache.is_ready_now(&range) => {
+                Some(native::send(&self.event_loop, socket, file, &range))
+            }
+            _ => None,
+        };
+        if let Some(SendOutcome::Sent(sent)) = outcome {
+            if options.count == Some(sent as u64) {
+                if options.update_position {
+                    set_position(file, options.offset + sent as u64);
+                }
+                return Ok(options.count);
             }
         }
-        transfer.begin(cx);
+        let mut machine = options.machine(plan);
+        if let Some(outcome) = outcome {
+            machine.on_outcome(outcome);
+        }
+        let options = mem::take(&mut self.options);
+        let operation = Operation::new(&self.event_loop, self.socket);
+        let transfer = Transfer::new(operation, machine, file, page_cache, options, cx);
         self.state = FutureState::Running(Box::new(transfer));
         Ok(None)
     }

@@ -1,7 +1,7 @@
 //! The driver of a transfer. It makes the system calls that the machine requests, and reports their
 //! outcomes.
 //!
-//! Most small sends end with their first call, [`Transfer::send_at_once`], and never wait.
+//! Most small sends never become a [`Transfer`]: their future makes the one call first.
 
 use std::io;
 use std::ops::Range;
@@ -19,10 +19,18 @@ use crate::error::LoopClosedError;
 use crate::event_loop::{Fallback, LoopHandle, Sleep};
 use crate::reactor::Direction;
 use crate::ready_io::Operation;
-use crate::socket::Socket;
 use crate::sys::fork::Process;
 use crate::sys::{self, file};
 use crate::write_lock::Writer;
+
+/// Sets the position of a sent file, and only logs an error.
+///
+/// A pipe has no position, so none can be wrong. The result of the transfer stays the same.
+pub(super) fn set_position(file: BorrowedFd<'_>, position: u64) {
+    if let Err(error) = file::set_position(file, position) {
+        log::debug!("cannot set the position of a sent file to {position}: {error}");
+    }
+}
 
 /// The machine of a transfer, with the cleanup that every end of the transfer needs.
 ///
@@ -30,7 +38,7 @@ use crate::write_lock::Writer;
 ///
 /// While the transfer runs, it neither uses nor changes the position, as each call names its
 /// offset. Only the destructor sets the position. It also releases a header that the kernel still
-/// holds back for the file.
+/// holds back for the file. (A send that ends with its first call never has a machine.)
 struct Guard<'a> {
     machine: Machine,
     file: BorrowedFd<'a>,
@@ -49,12 +57,8 @@ impl Drop for Guard<'_> {
         if self.machine.is_held_back() {
             sys::socket::push(self.socket);
         }
-        let position = self.machine.position();
         if self.update_position {
-            // A pipe has no position, so none can be wrong. The result of the transfer stays.
-            if let Err(error) = file::set_position(self.file, position) {
-                log::debug!("cannot set the position of a sent file to {position}: {error}");
-            }
+            set_position(self.file, self.machine.position());
         }
     }
 }
@@ -112,55 +116,38 @@ pub(super) struct Transfer<'a, T: AsFd> {
 }
 
 impl<'a, T: AsFd> Transfer<'a, T> {
+    /// Creates a transfer that has or awaits the write lock.
     pub(super) fn new(
-        event_loop: &LoopHandle,
-        socket: &'a Socket<T>,
+        operation: Operation<'a, T>,
+        machine: Machine,
         file: BorrowedFd<'a>,
+        page_cache: PageCache<'a>,
         options: Options<'a>,
-    ) -> io::Result<Transfer<'a, T>> {
-        Ok(Transfer {
+        cx: &Context<'_>,
+    ) -> Transfer<'a, T> {
+        let mut writer = Writer::new(operation.socket.write_lock());
+        // If the transfer already holds the lock, its first poll reports that too.
+        let _ = writer.poll(cx);
+        Transfer {
             guard: Guard {
-                machine: options.machine()?,
+                machine,
                 file,
                 update_position: options.update_position,
-                socket: socket.as_fd(),
+                socket: operation.socket.as_fd(),
                 process: Process::current(),
             },
-            operation: Operation::new(event_loop, socket),
-            writer: Writer::new(socket.write_lock()),
-            page_cache: PageCache::new(event_loop, file, options.prefetch, options.fallback),
+            operation,
+            writer,
+            page_cache,
             options,
             stall: None,
             parked: None,
             reader: None,
-        })
+        }
     }
 
     pub(super) fn machine(&self) -> &Machine {
         &self.guard.machine
-    }
-
-    /// Makes the single call of a small send, if the page cache has the whole range.
-    ///
-    /// It returns the result if the transfer has ended. Nearly all small sends end here.
-    pub(super) fn send_at_once(&mut self) -> Option<io::Result<u64>> {
-        let is_plain = self.options.header.is_empty() && self.options.progress.is_none();
-        if is_plain && !self.operation.socket.write_lock().is_taken() {
-            if let Action::Send { range, .. } = self.machine().action() {
-                if self.page_cache.is_ready_now(&range) {
-                    self.send(&range);
-                }
-            }
-        }
-        self.machine()
-            .is_done()
-            .then(|| self.guard.machine.result())
-    }
-
-    /// Takes the write lock, or enters its queue.
-    pub(super) fn begin(&mut self, cx: &Context<'_>) {
-        // If the transfer already holds the lock, its first poll reports that too.
-        let _ = self.writer.poll(cx);
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
@@ -294,19 +281,16 @@ impl<'a, T: AsFd> Transfer<'a, T> {
 
     /// Returns the fallback's reader, and creates it for the first read.
     fn reader(&mut self) -> io::Result<&mut Reader> {
-        let reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => {
-                let event_loop = &self.operation.event_loop;
-                let reason = self.guard.machine.fallback_reason();
-                let is_slow = reason == Some(Fallback::NoAnswer);
-                let reader = Reader::new(event_loop, self.guard.file, is_slow)?;
-                if let Some(reason) = reason {
-                    event_loop.counters().fell_back(reason);
-                }
-                Box::new(reader)
+        if self.reader.is_none() {
+            let event_loop = &self.operation.event_loop;
+            let reason = self.guard.machine.fallback_reason();
+            let is_slow = reason == Some(Fallback::NoAnswer);
+            let reader = Reader::new(event_loop, self.guard.file, is_slow)?;
+            if let Some(reason) = reason {
+                event_loop.counters().fell_back(reason);
             }
-        };
-        Ok(self.reader.insert(reader))
+            self.reader = Some(Box::new(reader));
+        }
+        Ok(self.reader.as_mut().expect("created above"))
     }
 }

@@ -167,8 +167,7 @@ fn finish_opening(fd: &OwnedFd) -> io::Result<()> {
 
 pub(crate) fn connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<()> {
     // SAFETY: the pointer and the length are those of `to`, which lives longer than the call.
-    cvt(unsafe { libc::connect(fd.as_raw_fd(), to.as_ptr(), to.len()) })?;
-    Ok(())
+    cvt(unsafe { libc::connect(fd.as_raw_fd(), to.as_ptr(), to.len()) }).map(drop)
 }
 
 /// Returns whether the socket has a peer.

@@ -57,8 +57,7 @@ const DEFAULT: libc::sigaction = {
 /// Writes the present action of `signal` to `present`.
 fn read(signal: i32, present: &mut libc::sigaction) -> io::Result<()> {
     // SAFETY: with a null new action, the kernel only writes the present one to `present`.
-    cvt(unsafe { libc::sigaction(signal, ptr::null(), present) })?;
-    Ok(())
+    cvt(unsafe { libc::sigaction(signal, ptr::null(), present) }).map(drop)
 }
 
 /// Installs `next` and writes the action that it replaces to `before`, in one step.
@@ -74,8 +73,7 @@ unsafe fn swap(
 ) -> io::Result<()> {
     // SAFETY: both pointers are to values that live longer than the call. The handler is safe by
     // the caller's promise.
-    cvt(unsafe { libc::sigaction(signal, next, before) })?;
-    Ok(())
+    cvt(unsafe { libc::sigaction(signal, next, before) }).map(drop)
 }
 
 /// Installs `next` if the present handler is `expected`, and returns whether it did.
