@@ -149,6 +149,7 @@ struct OpenPoller {
     events: Events,
 }
 
+#[derive(Default)]
 pub(crate) struct Reactor {
     process: Process,
     open: RefCell<Option<OpenPoller>>,
@@ -178,17 +179,8 @@ impl Reactor {
         })?;
         let events = Events::with_capacity(EVENTS_AT_ONCE);
         let reactor = Reactor {
-            process: Process::current(),
             open: RefCell::new(Some(OpenPoller { poll, events })),
-            sources: RefCell::new(Slots::new()),
-            keys: RefCell::default(),
-            wakeups: Cell::default(),
-            holder_checks: RefCell::default(),
-            unarmed: RefCell::default(),
-            in_once: Cell::new(false),
-            once_count: Cell::new(0),
-            registrations: Cell::new(0),
-            events_seen: Cell::new(0),
+            ..Reactor::default()
         };
         Ok((Rc::new(reactor), waker))
     }

@@ -6,7 +6,6 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 use super::address::RawAddress;
-use super::interest::poll_now;
 use super::{cvt, cvt_len, status_flags, uninterrupted};
 
 /// The kind of a socket.
@@ -186,7 +185,8 @@ pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
 /// these calls report it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
-    poll_now(fd, libc::POLLRDHUP).is_ok_and(|events| events & libc::POLLRDHUP != 0)
+    let polled = super::interest::poll_now(fd, libc::POLLRDHUP);
+    polled.is_ok_and(|events| events & libc::POLLRDHUP != 0)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
