@@ -37,7 +37,7 @@
 //! - *The caller drops it while the executor reads*: the thread finishes alone, with its duplicate
 //!   of the file. The transfer drops a read that no thread has begun, with all that it owns.
 //! - *The loop closes*: a transfer in a task is dropped with the task. A transfer that is polled
-//!   elsewhere wakes, finds no reactor and fails with [`LoopClosedError`](crate::LoopClosedError).
+//!   elsewhere wakes, finds no reactor and fails with [`LoopClosedError`].
 //! - *The file shrinks*: a call sends nothing although bytes are owed. One read finds the end.
 
 mod fallback;
@@ -122,7 +122,7 @@ impl LoopHandle {
     ///   as SIGPIPE.
     /// - Any OS error of the file (EBADF if it is not open for reading, EISDIR, EIO, …).
     /// - `TimedOut` after a [`stall_timeout`](SendFile::stall_timeout).
-    /// - [`LoopClosedError`](crate::LoopClosedError) if the transfer would have to wait on a closed
+    /// - [`LoopClosedError`] if the transfer would have to wait on a closed
     ///   loop.
     ///
     /// After an error, the file's position shows how many bytes were sent.

@@ -53,7 +53,8 @@ impl LoopHandle {
     /// - `UnexpectedEof` if the socket is shut down for reading and no datagram is left.
     /// - `OutOfMemory` if there is no memory for `most` bytes.
     /// - `InvalidInput` if the socket belongs to another loop.
-    /// - [`LoopClosedError`] if the call would have to wait on a closed loop.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    ///   loop.
     ///
     /// # Cancel safety
     ///
@@ -141,7 +142,8 @@ impl LoopHandle {
     /// - Any error of sendto(2), for example EMSGSIZE for a datagram that is too long.
     /// - `InvalidInput` for a Unix address without a name.
     /// - `InvalidInput` if the socket belongs to another loop.
-    /// - [`LoopClosedError`] if the call would have to wait on a closed loop.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    ///   loop.
     ///
     /// # Cancel safety
     ///
