@@ -8,8 +8,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use crate::event_loop::LoopHandle;
+use crate::error::LoopClosedError;
+use crate::event_loop::{LoopHandle, Sleep};
 use crate::reactor::{Direction, WaitGuard};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
@@ -54,15 +56,9 @@ impl IoOutput for Vec<u8> {
 }
 
 /// A datagram and its sender.
-impl<A> IoOutput for (Vec<u8>, A) {
+impl<B: IoOutput, A> IoOutput for (B, A) {
     fn bytes(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl<A> IoOutput for (usize, A) {
-    fn bytes(&self) -> usize {
-        self.0
+        self.0.bytes()
     }
 }
 
@@ -74,98 +70,151 @@ impl<S: AsFd, A> IoOutput for (Socket<S>, A) {
     }
 }
 
-/// Calls `attempt`, unless the operation waits for an event that has not come.
+/// An operation on a socket. It borrows the socket and not the loop.
 ///
-/// If `attempt` fails with EAGAIN, the operation waits in `wait`.
-pub(crate) fn poll_io<T: AsFd, R: IoOutput>(
+/// Futures hold it, so it has no direction, which would take eight bytes.
+pub(crate) struct Operation<'a, T: AsFd> {
+    pub(crate) event_loop: LoopHandle,
+    pub(crate) socket: &'a Socket<T>,
+    wait: WaitGuard,
+}
+
+impl<'a, T: AsFd> Operation<'a, T> {
+    pub(crate) fn new(event_loop: &LoopHandle, socket: &'a Socket<T>) -> Operation<'a, T> {
+        Operation {
+            event_loop: event_loop.clone(),
+            socket,
+            wait: WaitGuard::default(),
+        }
+    }
+
+    /// Returns whether the operation has waited, so that it waits for the next event.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.wait.is_parked()
+    }
+
+    /// Calls `attempt`, unless the operation waits for an event that has not come.
+    ///
+    /// If `attempt` fails with EAGAIN, the operation waits.
+    pub(crate) fn poll_io<R: IoOutput>(
+        &mut self,
+        direction: Direction,
+        cx: &Context<'_>,
+        attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        if self.is_parked() && !self.socket.may_be_ready(&self.event_loop, direction) {
+            return self.poll_wait(direction, cx).map(Err);
+        }
+        self.poll_try(direction, cx, attempt)
+    }
+
+    /// Calls `attempt` at every poll; otherwise as [`poll_io`](Operation::poll_io).
+    fn poll_try<R: IoOutput>(
+        &mut self,
+        direction: Direction,
+        cx: &Context<'_>,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        let tried = ready!(self.poll_once(cx, &mut attempt));
+        if !is_would_block(&tried) {
+            self.wait.end();
+            return Poll::Ready(tried);
+        }
+        if direction == Direction::Read && self.socket.is_shut_for_reading() {
+            // Data may have come between the try and the end.
+            let mut ended = uninterrupted(|| attempt(self.socket.as_fd()));
+            if is_would_block(&ended) {
+                ended = R::at_end();
+            }
+            self.consume_budget(&ended);
+            self.wait.end();
+            return Poll::Ready(ended);
+        }
+        self.socket.clear_ready(direction);
+        self.poll_wait(direction, cx).map(Err)
+    }
+
+    /// Calls `attempt` if the budget allows it, and consumes budget unless it fails with EAGAIN.
+    pub(crate) fn poll_once<R: IoOutput>(
+        &self,
+        cx: &Context<'_>,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        ready!(self.event_loop.poll_budget(cx));
+        check_nonblocking(&self.event_loop, self.socket)?;
+        let tried = uninterrupted(|| attempt(self.socket.as_fd()));
+        if !is_would_block(&tried) {
+            self.consume_budget(&tried);
+        }
+        Poll::Ready(tried)
+    }
+
+    /// Calls `attempt`, and retries after `interval` if it fails with EAGAIN. No event comes then.
+    pub(crate) fn poll_with_retries<R: IoOutput>(
+        &self,
+        cx: &mut Context<'_>,
+        sleep: &mut Option<Sleep>,
+        interval: Duration,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            if let Some(sleep) = sleep {
+                ready!(Pin::new(sleep).poll(cx));
+            }
+            let tried = ready!(self.poll_once(cx, &mut attempt));
+            if !is_would_block(&tried) {
+                return Poll::Ready(tried);
+            }
+            if self.event_loop.is_closed() {
+                return Poll::Ready(Err(LoopClosedError.into()));
+            }
+            *sleep = Some(self.event_loop.sleep(interval));
+        }
+    }
+
+    fn consume_budget<R: IoOutput>(&self, outcome: &io::Result<R>) {
+        let moved = outcome.as_ref().map_or(0, R::bytes);
+        self.event_loop.consume_budget(moved as u64);
+    }
+
+    /// Waits for the next edge after an EAGAIN.
+    ///
+    /// It is ready only with an error, if the loop cannot wait for the socket.
+    pub(crate) fn poll_wait(&mut self, direction: Direction, cx: &Context<'_>) -> Poll<io::Error> {
+        match self.socket.attach(&self.event_loop) {
+            Ok(source) => {
+                // A new registration begins as ready. The EAGAIN before this call shows that it is
+                // not.
+                source.state(direction).clear_ready();
+                self.wait.park(source, direction, cx);
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(error),
+        }
+    }
+}
+
+/// Polls an operation that has no future, so the socket holds its wait.
+///
+/// The poll may belong to a new operation, not to the one that waits. So it always tries.
+pub(crate) fn poll_without_future<T: AsFd, R: IoOutput>(
     event_loop: &LoopHandle,
     socket: &Socket<T>,
     direction: Direction,
-    wait: &mut WaitGuard,
     cx: &Context<'_>,
     attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
 ) -> Poll<io::Result<R>> {
-    if wait.is_parked() && !socket.may_be_ready(event_loop, direction) {
-        return poll_wait(event_loop, socket, direction, wait, cx).map(Err);
-    }
-    poll_try(event_loop, socket, direction, wait, cx, attempt)
-}
-
-/// [`poll_io`] for an operation that tries at every poll.
-pub(crate) fn poll_try<T: AsFd, R: IoOutput>(
-    event_loop: &LoopHandle,
-    socket: &Socket<T>,
-    direction: Direction,
-    wait: &mut WaitGuard,
-    cx: &Context<'_>,
-    mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
-) -> Poll<io::Result<R>> {
-    let tried = ready!(poll_once(event_loop, socket, cx, &mut attempt));
-    if !is_would_block(&tried) {
-        wait.end();
-        return Poll::Ready(tried);
-    }
-    if direction == Direction::Read && socket.is_shut_for_reading() {
-        // Data may have come between the try and the end.
-        let tried = uninterrupted(|| attempt(socket.as_fd()));
-        let ended = if is_would_block(&tried) {
-            R::at_end()
-        } else {
-            tried
-        };
-        consume_budget(event_loop, &ended);
-        wait.end();
-        return Poll::Ready(ended);
-    }
-    socket.clear_ready(direction);
-    poll_wait(event_loop, socket, direction, wait, cx).map(Err)
-}
-
-/// Calls `attempt` if the budget allows it, and consumes budget unless it fails with EAGAIN.
-pub(crate) fn poll_once<T: AsFd, R: IoOutput>(
-    event_loop: &LoopHandle,
-    socket: &Socket<T>,
-    cx: &Context<'_>,
-    mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
-) -> Poll<io::Result<R>> {
-    ready!(event_loop.poll_budget(cx));
-    check_nonblocking(event_loop, socket)?;
-    let tried = uninterrupted(|| attempt(socket.as_fd()));
-    if !is_would_block(&tried) {
-        consume_budget(event_loop, &tried);
-    }
-    Poll::Ready(tried)
-}
-
-fn consume_budget<R: IoOutput>(event_loop: &LoopHandle, outcome: &io::Result<R>) {
-    let moved = outcome.as_ref().map_or(0, R::bytes);
-    event_loop.consume_budget(moved as u64);
+    let mut operation = Operation::new(event_loop, socket);
+    // Nothing is borrowed during the poll, as the clone or drop of a waker may run foreign code.
+    operation.wait = socket.poll_wait(direction).take();
+    let polled = operation.poll_try(direction, cx, attempt);
+    drop(socket.poll_wait(direction).replace(operation.wait));
+    polled
 }
 
 fn is_would_block<R>(tried: &io::Result<R>) -> bool {
     let error = tried.as_ref().err();
     error.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-}
-
-/// Waits for the next edge after an EAGAIN.
-///
-/// It is ready only with an error, if the loop cannot wait for the socket.
-pub(crate) fn poll_wait<T: AsFd>(
-    event_loop: &LoopHandle,
-    socket: &Socket<T>,
-    direction: Direction,
-    wait: &mut WaitGuard,
-    cx: &Context<'_>,
-) -> Poll<io::Error> {
-    match socket.attach(event_loop) {
-        Ok(source) => {
-            // A new registration begins as ready. The EAGAIN before this call shows that it is not.
-            source.state(direction).clear_ready();
-            wait.park(source, direction, cx);
-            Poll::Pending
-        }
-        Err(error) => Poll::Ready(error),
-    }
 }
 
 /// Refuses a blocking socket in debug mode, as its calls would hold the loop.
@@ -181,52 +230,35 @@ pub(crate) fn check_nonblocking<T: AsFd>(
     Ok(())
 }
 
-/// [`poll_io`] as a future, which borrows the socket and not the loop.
+/// A read or an accept as a future.
 ///
 /// An `async fn` would be larger, as it keeps its arguments twice.
 #[must_use = "futures do nothing unless awaited"]
-pub(crate) struct Io<'a, T: AsFd, A> {
-    event_loop: LoopHandle,
-    socket: &'a Socket<T>,
-    direction: Direction,
+pub(crate) struct ReadIo<'a, T: AsFd, A> {
+    operation: Operation<'a, T>,
     attempt: A,
-    wait: WaitGuard,
 }
 
-pub(crate) fn io<'a, T: AsFd, R, A>(
+pub(crate) fn read_io<'a, T: AsFd, R, A>(
     event_loop: &LoopHandle,
     socket: &'a Socket<T>,
-    direction: Direction,
     attempt: A,
-) -> Io<'a, T, A>
+) -> ReadIo<'a, T, A>
 where
     A: FnMut(BorrowedFd<'_>) -> io::Result<R>,
 {
-    Io {
-        event_loop: event_loop.clone(),
-        socket,
-        direction,
-        attempt,
-        wait: WaitGuard::default(),
-    }
+    let operation = Operation::new(event_loop, socket);
+    ReadIo { operation, attempt }
 }
 
-impl<T: AsFd, R: IoOutput, A> Future for Io<'_, T, A>
+impl<T: AsFd, R: IoOutput, A> Future for ReadIo<'_, T, A>
 where
     A: FnMut(BorrowedFd<'_>) -> io::Result<R> + Unpin,
 {
     type Output = io::Result<R>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
-        let io = &mut *self;
-        let attempt = &mut io.attempt;
-        poll_io(
-            &io.event_loop,
-            io.socket,
-            io.direction,
-            &mut io.wait,
-            cx,
-            attempt,
-        )
+        let ReadIo { operation, attempt } = &mut *self;
+        operation.poll_io(Direction::Read, cx, attempt)
     }
 }

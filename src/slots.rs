@@ -81,18 +81,15 @@ impl<T> Slots<T> {
 
     pub(crate) fn insert(&mut self, value: T) -> Key {
         self.taken += 1;
-        let Some(index) = self.free else {
-            let index = self.slots.len() as u32;
+        let index = self.free.unwrap_or(self.slots.len() as u32);
+        if self.free.is_none() {
             assert!(
                 self.slots.len() < MAX_LEN,
                 "the arena has no room for more than {MAX_LEN} values"
             );
-            self.slots.push((self.first_generation, Slot::Taken(value)));
-            return Key {
-                index,
-                generation: self.first_generation,
-            };
-        };
+            self.slots
+                .push((self.first_generation, Slot::Free { next: None }));
+        }
         let (generation, slot) = &mut self.slots[index as usize];
         if let Slot::Free { next } = *slot {
             self.free = next;

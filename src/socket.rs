@@ -202,19 +202,9 @@ impl<T: AsFd> Socket<T> {
         &self.state.write_lock
     }
 
-    /// Calls `poll` with the wait of `poll_recv` and `poll_accept`, or of `poll_send`.
-    ///
-    /// Nothing is borrowed during the call, as the clone or drop of a waker may run foreign code.
-    pub(crate) fn with_poll_wait<R>(
-        &self,
-        direction: Direction,
-        poll: impl FnOnce(&mut WaitGuard) -> R,
-    ) -> R {
-        let slot = &self.state.poll_waits[direction as usize];
-        let mut wait = slot.take();
-        let result = poll(&mut wait);
-        drop(slot.replace(wait));
-        result
+    /// Returns the wait of `poll_recv` and `poll_accept`, or of `poll_send`.
+    pub(crate) fn poll_wait(&self, direction: Direction) -> &RefCell<WaitGuard> {
+        &self.state.poll_waits[direction as usize]
     }
 
     /// Returns whether an operation that waits should try again.
@@ -241,18 +231,11 @@ impl<T: AsFd> Socket<T> {
     /// It makes a system call only if an event has reported the end.
     pub(crate) fn is_shut_for_reading(&self) -> bool {
         let attachment = self.state.attachment.borrow();
-        let Some(attachment) = &*attachment else {
-            return false;
-        };
-        let state = attachment.source().state(Direction::Read);
-        if !state.has_ended() {
-            return false;
-        }
-        let is_shut = sys::is_shut_for_reading(self.as_fd());
-        if !is_shut {
-            state.clear_ended();
-        }
-        is_shut
+        let confirm = || sys::is_shut_for_reading(self.as_fd());
+        attachment.as_ref().is_some_and(|attachment| {
+            let state = attachment.source().state(Direction::Read);
+            state.has_ended(confirm)
+        })
     }
 
     /// Sets whether a dropped call may have left a connection in progress.

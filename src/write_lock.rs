@@ -5,7 +5,6 @@
 //! queue, in O(1).
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
@@ -49,8 +48,12 @@ impl WriteLock {
         drop(self.poll_waker.take());
     }
 
-    /// Gives the lock to the next writer, or frees it.
-    fn release(&self) {
+    /// Releases the lock of `ticket` to the next writer, or removes it from the queue.
+    fn leave(&self, ticket: Ticket) {
+        if self.holder.get() != Some(ticket) {
+            let waker = self.queue.borrow_mut().remove(ticket);
+            return drop(waker);
+        }
         let next = self.queue.borrow_mut().pop();
         let (holder, waker) = next.unzip();
         self.holder.set(holder);
@@ -70,14 +73,6 @@ pub(crate) struct Writer<'a> {
 impl<'a> Writer<'a> {
     pub(crate) fn new(lock: &'a WriteLock) -> Writer<'a> {
         Writer { lock, ticket: None }
-    }
-
-    /// Creates a writer that takes the lock or enters the queue at once.
-    pub(crate) fn begin(lock: &'a WriteLock, cx: &Context<'_>) -> Writer<'a> {
-        let mut writer = Writer::new(lock);
-        // If this writer already holds the lock, its first poll reports that too.
-        let _ = writer.poll(cx);
-        writer
     }
 
     /// Is ready if this writer holds the lock, which it keeps until it ends.
@@ -123,20 +118,8 @@ impl<'a> Writer<'a> {
     /// Releases the lock or leaves the queue before the writer is dropped.
     #[inline]
     pub(crate) fn end(&mut self) {
-        if self.ticket.is_some() {
-            self.leave();
-        }
-    }
-
-    fn leave(&mut self) {
-        let Some(ticket) = self.ticket.take() else {
-            return;
-        };
-        if self.lock.holder.get() == Some(ticket) {
-            self.lock.release();
-        } else {
-            let waker = self.lock.queue.borrow_mut().remove(ticket);
-            drop(waker);
+        if let Some(ticket) = self.ticket.take() {
+            self.lock.leave(ticket);
         }
     }
 }
@@ -145,12 +128,6 @@ impl Drop for Writer<'_> {
     #[inline]
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-impl fmt::Debug for Writer<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Writer").field(&self.ticket).finish()
     }
 }
 

@@ -27,15 +27,13 @@
 //!    and fail with EBADF. If a new descriptor fails with EEXIST, the reactor modifies it instead.
 //!    The reactor logs both cases, as some code closed a descriptor without telling the loop.
 //! 6. An event wakes one task. That task wakes the next one if there may be more. An error or a
-//!    hang-up wakes all tasks (see `waiters`).
+//!    hang-up wakes all tasks (see `source`).
 //! 7. The reactor collects wakers, releases its borrows, and then wakes. A waker is foreign code.
 
 mod source;
-mod waiters;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -52,7 +50,7 @@ use crate::sync::{self, PollWaker};
 use crate::sys::fork::{Process, drop_inherited_poller};
 use crate::sys::{interest, uninterrupted};
 pub(crate) use source::{Direction, Source, WaitGuard};
-use waiters::{HolderCheck, Wakeups};
+use source::{HolderCheck, Wakeups};
 
 /// The most events of one poll. The kernel keeps the others for the next iteration.
 pub(crate) const EVENTS_AT_ONCE: usize = 1024;
@@ -81,6 +79,12 @@ fn token(key: Key) -> Token {
     Token(key.pack(PACKING) as usize)
 }
 
+fn warn_closed(fd: RawFd, is: &str) {
+    log::warn!(
+        "descriptor {fd} is {is} in the poller; some code closed it before the loop deregistered it"
+    );
+}
+
 /// One use of a registered descriptor. The drop of the last one deregisters it.
 pub(crate) struct Attachment {
     reactor: Rc<Reactor>,
@@ -99,17 +103,17 @@ impl Attachment {
     /// That makes an edge-triggered registration level-triggered. During a [`Once`], the reactor
     /// does it at the end.
     pub(crate) fn rearm(&self) {
-        if let Some(deferred) = &mut *self.reactor.deferred.borrow_mut() {
-            return deferred.push((self.fd, self.key));
+        match self.reactor.in_once.get() {
+            true => self.reactor.unarmed.borrow_mut().push((self.fd, self.key)),
+            false => self.reactor.arm_or_retry(self.fd, self.key),
         }
-        self.reactor.arm_or_retry(self.fd, self.key);
     }
 
     /// Returns the number of the current [`Once`], or 0 if there is none.
     pub(crate) fn once(&self) -> u64 {
-        match *self.reactor.deferred.borrow() {
-            Some(_) => self.reactor.once_count.get(),
-            None => 0,
+        match self.reactor.in_once.get() {
+            true => self.reactor.once_count.get(),
+            false => 0,
         }
     }
 
@@ -134,17 +138,9 @@ pub(crate) struct Once<'a>(&'a Reactor);
 
 impl Drop for Once<'_> {
     fn drop(&mut self) {
-        let deferred = self.0.deferred.take();
-        for (fd, key) in deferred.into_iter().flatten() {
-            self.0.arm_or_retry(fd, key);
-        }
+        self.0.in_once.set(false);
+        self.0.retry_unarmed();
     }
-}
-
-/// A registered descriptor, with the number of its users.
-struct Registered {
-    source: Rc<Source>,
-    attachments: usize,
 }
 
 /// The parts of a reactor that is not closed.
@@ -153,19 +149,19 @@ struct OpenPoller {
     events: Events,
 }
 
+#[derive(Default)]
 pub(crate) struct Reactor {
     process: Process,
     open: RefCell<Option<OpenPoller>>,
-    sources: RefCell<Slots<Registered>>,
+    sources: RefCell<Slots<Rc<Source>>>,
     /// The key of each registered descriptor. All users of a descriptor share one registration.
     keys: RefCell<HashMap<RawFd, Key>>,
     wakeups: Cell<Wakeups>,
     /// The directions in which one task was woken and others still wait.
     holder_checks: RefCell<Vec<HolderCheck>>,
-    /// The descriptors that the kernel had no memory to rearm.
+    /// The descriptors to rearm: at the end of the current [`Once`], or when the kernel has memory.
     unarmed: RefCell<Vec<(RawFd, Key)>>,
-    /// The descriptors to rearm at the end of the current [`Once`].
-    deferred: RefCell<Option<Vec<(RawFd, Key)>>>,
+    in_once: Cell<bool>,
     /// The number of [`Once`] periods so far.
     once_count: Cell<u64>,
     /// The number of calls of epoll_ctl(2), or of kqueue's equivalent.
@@ -183,17 +179,8 @@ impl Reactor {
         })?;
         let events = Events::with_capacity(EVENTS_AT_ONCE);
         let reactor = Reactor {
-            process: Process::current(),
             open: RefCell::new(Some(OpenPoller { poll, events })),
-            sources: RefCell::new(Slots::new()),
-            keys: RefCell::default(),
-            wakeups: Cell::default(),
-            holder_checks: RefCell::default(),
-            unarmed: RefCell::default(),
-            deferred: RefCell::default(),
-            once_count: Cell::new(0),
-            registrations: Cell::new(0),
-            events_seen: Cell::new(0),
+            ..Reactor::default()
         };
         Ok((Rc::new(reactor), waker))
     }
@@ -240,7 +227,7 @@ impl Reactor {
     /// Limits each fd callback to one run until the guard is dropped.
     pub(crate) fn once(&self) -> Once<'_> {
         self.once_count.set(self.once_count.get() + 1);
-        self.deferred.replace(Some(Vec::new()));
+        self.in_once.set(true);
         Once(self)
     }
 
@@ -264,21 +251,16 @@ impl Reactor {
     }
 
     fn add(&self, fd: RawFd) -> io::Result<(Key, Rc<Source>)> {
-        let source = Rc::new(Source::new());
-        let key = self.sources.borrow_mut().insert(Registered {
-            source: source.clone(),
-            attachments: 1,
-        });
+        let source = Rc::<Source>::default();
+        source.users.set(1);
+        let key = self.sources.borrow_mut().insert(source.clone());
         let added = self.control(|poll| {
             poll.registry()
                 .register(&mut SourceFd(&fd), token(key), interest::ALL)
         });
         let added = match added {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
-                log::warn!(
-                    "descriptor {fd} is already in the poller; some code closed it before the loop \
-                     deregistered it"
-                );
+                warn_closed(fd, "already");
                 self.rearm(fd, key)
             }
             other => other,
@@ -297,21 +279,18 @@ impl Reactor {
             // The kernel removed the registration when the old descriptor was closed. This is
             // another descriptor with the same number and other users.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                log::warn!(
-                    "descriptor {fd} is not in the poller; some code closed it before the loop \
-                     deregistered it"
-                );
-                if let Some(registered) = self.sources.borrow().get(key) {
-                    registered.source.abandon(abandoned);
+                warn_closed(fd, "not");
+                if let Some(source) = self.sources.borrow().get(key) {
+                    source.abandon(abandoned);
                 }
                 return self.add(fd);
             }
             other => other?,
         }
-        let mut sources = self.sources.borrow_mut();
-        let registered = sources.get_mut(key).expect("each key has a source");
-        registered.attachments += 1;
-        Ok((key, registered.source.clone()))
+        let source = self.sources.borrow().get(key).cloned();
+        let source = source.expect("each key has a source");
+        source.users.set(source.users.get() + 1);
+        Ok((key, source))
     }
 
     /// Makes the next poll report what the descriptor is ready for, even without a new edge.
@@ -349,6 +328,9 @@ impl Reactor {
     }
 
     fn retry_unarmed(&self) {
+        if self.in_once.get() {
+            return;
+        }
         for (fd, key) in self.unarmed.take() {
             self.arm_or_retry(fd, key);
         }
@@ -362,7 +344,8 @@ impl Reactor {
         if checks.iter().any(HolderCheck::is_pending) {
             return Some(Duration::ZERO);
         }
-        (!self.unarmed.borrow().is_empty()).then_some(RETRY_INTERVAL)
+        let retries = !self.in_once.get() && !self.unarmed.borrow().is_empty();
+        retries.then_some(RETRY_INTERVAL)
     }
 
     fn control(&self, mut change: impl FnMut(&Poll) -> io::Result<()>) -> io::Result<()> {
@@ -378,17 +361,14 @@ impl Reactor {
     }
 
     fn detach(&self, fd: RawFd, key: Key) {
-        let mut sources = self.sources.borrow_mut();
-        let Some(registered) = sources.get_mut(key) else {
+        let Some(source) = self.sources.borrow().get(key).cloned() else {
             return;
         };
-        registered.attachments -= 1;
-        if registered.attachments > 0 {
+        source.users.set(source.users.get() - 1);
+        if source.users.get() > 0 {
             return;
         }
-        let removed = sources.remove(key);
-        drop(sources);
-        drop(removed);
+        self.sources.borrow_mut().remove(key);
         // If the number is another descriptor's, the kernel has already removed the old one.
         if !self.is_registered_as(fd, key) {
             return;
@@ -436,8 +416,8 @@ impl Reactor {
             self.events_seen.set(self.events_seen.get() + 1);
             if event.token() == INBOX {
                 is_notified = true;
-            } else if let Some(registered) = sources.get_packed(event.token().0 as u64, PACKING) {
-                registered.source.dispatch(event, wakeups);
+            } else if let Some(source) = sources.get_packed(event.token().0 as u64, PACKING) {
+                source.dispatch(event, wakeups);
             }
         }
         Ok(is_notified)
@@ -454,17 +434,9 @@ impl Reactor {
         self.holder_checks.take();
         let sources = mem::take(&mut *self.sources.borrow_mut());
         self.keys.borrow_mut().clear();
-        for registered in sources.values() {
-            registered.source.wake_all(&mut wakeups);
+        for source in sources.values() {
+            source.wake_all(&mut wakeups);
         }
         wakeups.wakers.into_iter().for_each(wake);
-    }
-}
-
-impl fmt::Debug for Reactor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reactor")
-            .field("registered", &self.registered())
-            .finish()
     }
 }

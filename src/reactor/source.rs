@@ -1,20 +1,36 @@
-//! The state of one registered descriptor, and the tasks that wait for it.
+//! The state of one registered descriptor, the tasks that wait for it, and its fd callbacks.
+//!
+//! An event wakes the task that has waited longest. That task may not use up the event: there may
+//! be another connection, or more bytes. So while others still wait, the woken task is the *holder*
+//! of the wake-up. When its operation succeeds, it passes the wake-up on to the next task. If N
+//! tasks wait for one connection, two of them try, not N.
+//!
+//! No wake-up is lost. While tasks wait and the direction is ready, there is a holder. The wake-up
+//! passes to the next task in three situations:
+//!
+//! 1. The holder's operation succeeds.
+//! 2. The holder's operation is dropped before it has tried.
+//! 3. The holder does not poll its operation. [`HolderCheck`] finds that two iterations later.
+//!
+//! If the operation fails with EAGAIN, the direction is not ready. The next event then wakes the
+//! next task.
+//!
+//! An error or a hang-up concerns every task, and wakes all of them.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::io;
+use std::iter;
 use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use mio::event::Event;
 
-use super::waiters::{HolderCheck, Waiters, Wakeups};
 use crate::error::{drop_bounded, wake};
 use crate::nesting::Kind;
 use crate::run_queue::Callback;
 use crate::sys::interest;
-use crate::wait_queue::Ticket;
+use crate::wait_queue::{Ticket, WaitQueue};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Direction {
@@ -22,7 +38,104 @@ pub(crate) enum Direction {
     Write,
 }
 
+/// The wakers and callbacks that the events of one poll concern.
+///
+/// The reactor collects them first, and runs them after it has released its borrows.
+#[derive(Default)]
+pub(super) struct Wakeups {
+    pub(super) wakers: Vec<Waker>,
+    pub(super) callbacks: Vec<Rc<dyn Callback>>,
+    pub(super) holder_checks: Vec<HolderCheck>,
+}
+
+/// The tasks that wait.
+///
+/// It is small, because it is rarely in the processor's cache when an event comes.
+#[derive(Default)]
+struct Waiters {
+    queue: WaitQueue,
+    extras: Option<Box<Extras>>,
+}
+
+/// State that few descriptors need, allocated on first use.
+#[derive(Default)]
+struct Extras {
+    fd_callback: Option<Rc<dyn Callback>>,
+    /// The task that was woken last, until it has tried, if others still wait.
+    holder: Option<Ticket>,
+    /// True if the reactor has a [`HolderCheck`] for this direction, as it has for each holder.
+    is_checked: bool,
+}
+
+impl Waiters {
+    /// Ends the hold of `ticket`, and returns the next task to wake if there `is_more`.
+    ///
+    /// It does nothing if `ticket` is not the holder.
+    fn pass_on(&mut self, ticket: Ticket, is_more: bool) -> Option<Waker> {
+        let extras = self.extras.as_mut()?;
+        if extras.holder != Some(ticket) {
+            return None;
+        }
+        extras.holder = None;
+        if is_more { self.wake_next() } else { None }
+    }
+
+    /// Removes the task that has waited longest. It becomes the holder if others still wait.
+    fn wake_next(&mut self) -> Option<Waker> {
+        let (ticket, waker) = self.queue.pop()?;
+        if !self.queue.is_empty() {
+            self.extras().holder = Some(ticket);
+        }
+        Some(waker)
+    }
+
+    fn holder(&self) -> Option<Ticket> {
+        self.extras.as_ref()?.holder
+    }
+
+    /// Replaces the fd callback, and returns the former one.
+    fn set_callback(&mut self, fd_callback: Option<Rc<dyn Callback>>) -> Option<Rc<dyn Callback>> {
+        if fd_callback.is_none() && self.extras.is_none() {
+            return None;
+        }
+        mem::replace(&mut self.extras().fd_callback, fd_callback)
+    }
+
+    /// Handles an event for one task, and returns whether the holder needs a [`HolderCheck`].
+    #[must_use]
+    fn wake_one(&mut self, wakeups: &mut Wakeups) -> bool {
+        // The holder has not tried yet, so it also finds what this event reports.
+        if self.holder().is_none() {
+            wakeups.wakers.extend(self.wake_next());
+        }
+        match &mut self.extras {
+            Some(extras) if extras.holder.is_some() => !mem::replace(&mut extras.is_checked, true),
+            _ => false,
+        }
+    }
+
+    /// Handles an event that concerns every task.
+    fn wake_all(&mut self, wakeups: &mut Wakeups) {
+        wakeups
+            .wakers
+            .extend(iter::from_fn(|| self.queue.pop()).map(|(_, waker)| waker));
+        if let Some(extras) = &mut self.extras {
+            extras.holder = None;
+        }
+    }
+
+    /// Returns the fd callback, if there is one.
+    fn callback(&self) -> Option<Rc<dyn Callback>> {
+        self.extras.as_ref()?.fd_callback.clone()
+    }
+
+    fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+}
+
 /// The state of one direction of a descriptor.
+#[derive(Default)]
 pub(crate) struct DirectionState {
     /// True if an event has come since a call last failed with EAGAIN.
     ready: Cell<bool>,
@@ -32,27 +145,11 @@ pub(crate) struct DirectionState {
 }
 
 impl DirectionState {
-    fn new() -> DirectionState {
-        DirectionState {
-            ready: Cell::new(true),
-            ended: Cell::new(false),
-            waiters: RefCell::default(),
-        }
-    }
-
-    pub(super) fn is_ready(&self) -> bool {
-        self.ready.get()
-    }
-
-    pub(super) fn waiters(&self) -> &RefCell<Waiters> {
-        &self.waiters
-    }
-
     /// Returns whether an operation that waits should try again.
     ///
     /// The flag is up to date only while a task waits. If no task waits, this returns true.
     fn may_be_ready(&self) -> bool {
-        self.ready.get() || self.waiters.borrow().is_empty()
+        self.ready.get() || self.waiters.borrow().queue.is_empty()
     }
 
     /// Clears the flag after a call failed with EAGAIN, as the next edge is still to come.
@@ -60,16 +157,12 @@ impl DirectionState {
         self.ready.set(false);
     }
 
-    /// Returns whether an event has reported the end.
+    /// Returns whether an event has reported the end and `confirm` confirms it.
     ///
     /// The kernel must confirm it, because an unconnected TCP socket reports a hang-up too.
-    pub(crate) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self, confirm: impl FnOnce() -> bool) -> bool {
+        self.ended.set(self.ended.get() && confirm());
         self.ended.get()
-    }
-
-    /// Clears the report of the end, which the kernel has not confirmed.
-    pub(crate) fn clear_ended(&self) {
-        self.ended.set(false);
     }
 
     /// Sets the fd callback of this direction.
@@ -78,9 +171,14 @@ impl DirectionState {
         drop(before);
     }
 
-    /// Adds the fd callback of this direction to `wakeups`.
-    fn collect_callback(&self, wakeups: &mut Wakeups) {
-        wakeups.callbacks.extend(self.waiters.borrow().callback());
+    /// Removes a task that waited, and passes its wake-up on.
+    fn leave(&self, ticket: Ticket) {
+        let mut waiters = self.waiters.borrow_mut();
+        let removed = waiters.queue.remove(ticket);
+        let next = waiters.pass_on(ticket, self.ready.get());
+        drop(waiters);
+        drop_bounded(Kind::Drop, "while a waker was dropped", removed);
+        next.into_iter().for_each(wake);
     }
 
     #[must_use]
@@ -97,22 +195,16 @@ impl DirectionState {
 }
 
 /// The state of one registered descriptor.
+#[derive(Default)]
 pub(crate) struct Source {
-    read: DirectionState,
-    write: DirectionState,
+    directions: [DirectionState; 2],
+    /// The number of attachments.
+    pub(super) users: Cell<usize>,
     /// True if the descriptor was closed, and its number is another descriptor's.
     is_stale: Cell<bool>,
 }
 
 impl Source {
-    pub(super) fn new() -> Source {
-        Source {
-            read: DirectionState::new(),
-            write: DirectionState::new(),
-            is_stale: Cell::new(false),
-        }
-    }
-
     /// Fails with EBADF if the descriptor was closed, and its number is another descriptor's.
     pub(crate) fn check(&self) -> io::Result<()> {
         match self.is_stale.get() {
@@ -133,61 +225,87 @@ impl Source {
     }
 
     pub(crate) fn state(&self, direction: Direction) -> &DirectionState {
-        match direction {
-            Direction::Read => &self.read,
-            Direction::Write => &self.write,
-        }
+        &self.directions[direction as usize]
     }
 
     /// Wakes the first task that waits for `event`, or all of them after an error or the end.
     pub(super) fn dispatch(self: &Rc<Source>, event: &Event, wakeups: &mut Wakeups) {
-        // A peer's half-close concerns readers alone. It does not end a transfer in the other
-        // direction (oven-sh/bun#38107).
-        let (read, write) = (event.is_read_closed(), event.is_write_closed());
-        let failed = event.is_error();
-        self.dispatch_direction(
-            Direction::Read,
-            event.is_readable(),
-            [read, failed],
-            wakeups,
-        );
-        self.dispatch_direction(
-            Direction::Write,
-            event.is_writable(),
-            [write, failed],
-            wakeups,
-        );
-        if interest::calls_reader(event) {
-            self.read.collect_callback(wakeups);
-        }
-        if interest::calls_writer(event) {
-            self.write.collect_callback(wakeups);
-        }
-    }
-
-    fn dispatch_direction(
-        self: &Rc<Source>,
-        direction: Direction,
-        ready: bool,
-        [closed, failed]: [bool; 2],
-        wakeups: &mut Wakeups,
-    ) {
-        if !ready && !closed && !failed {
-            return;
-        }
-        let state = self.state(direction);
-        if closed || failed {
-            state.wake_all(closed, wakeups);
-        } else if state.wake_one(wakeups) {
-            wakeups
-                .holder_checks
-                .push(HolderCheck::new(self, direction));
+        for direction in [Direction::Read, Direction::Write] {
+            // A peer's half-close concerns readers alone. It does not end a transfer in the other
+            // direction (oven-sh/bun#38107).
+            let (is_ready, is_closed, calls_back) = match direction {
+                Direction::Read => (
+                    event.is_readable(),
+                    event.is_read_closed(),
+                    interest::calls_reader(event),
+                ),
+                Direction::Write => (
+                    event.is_writable(),
+                    event.is_write_closed(),
+                    interest::calls_writer(event),
+                ),
+            };
+            let state = self.state(direction);
+            if is_closed || event.is_error() {
+                state.wake_all(is_closed, wakeups);
+            } else if is_ready && state.wake_one(wakeups) {
+                let check = HolderCheck::new(self, direction);
+                wakeups.holder_checks.push(check);
+            }
+            if calls_back {
+                wakeups.callbacks.extend(state.waiters.borrow().callback());
+            }
         }
     }
 
     pub(super) fn wake_all(&self, wakeups: &mut Wakeups) {
-        self.read.wake_all(false, wakeups);
-        self.write.wake_all(false, wakeups);
+        for state in &self.directions {
+            state.wake_all(false, wakeups);
+        }
+    }
+}
+
+/// A check whether the holders of one direction poll their operations.
+pub(super) struct HolderCheck {
+    source: Rc<Source>,
+    direction: Direction,
+    /// The holder of the last iteration.
+    last_holder: Option<Ticket>,
+}
+
+impl HolderCheck {
+    pub(super) fn new(source: &Rc<Source>, direction: Direction) -> HolderCheck {
+        HolderCheck {
+            source: source.clone(),
+            direction,
+            last_holder: None,
+        }
+    }
+
+    /// Returns whether a task holds a wake-up that may have to pass to the next task.
+    pub(super) fn is_pending(&self) -> bool {
+        let state = self.source.state(self.direction);
+        state.ready.get() && state.waiters.borrow().holder().is_some()
+    }
+
+    /// Passes the wake-up on if the holder has not tried for one whole iteration.
+    ///
+    /// The reactor calls it once in each iteration. It returns whether there is still a holder.
+    pub(super) fn check(&mut self, wakeups: &mut Wakeups) -> bool {
+        let state = self.source.state(self.direction);
+        let mut waiters = state.waiters.borrow_mut();
+        let mut holder = waiters.holder();
+        if holder.is_some() && holder == self.last_holder {
+            let next = holder.and_then(|ticket| waiters.pass_on(ticket, state.ready.get()));
+            wakeups.wakers.extend(next);
+            holder = None;
+        }
+        self.last_holder = holder;
+        let is_over = waiters.holder().is_none();
+        if let (true, Some(extras)) = (is_over, &mut waiters.extras) {
+            extras.is_checked = false;
+        }
+        !is_over
     }
 }
 
@@ -211,7 +329,12 @@ impl WaitGuard {
             return;
         }
         self.end();
-        let ticket = source.state(direction).waiters.borrow_mut().push(waker);
+        let ticket = source
+            .state(direction)
+            .waiters
+            .borrow_mut()
+            .queue
+            .push(waker);
         self.parked = Some((source, direction, ticket));
     }
 
@@ -226,7 +349,7 @@ impl WaitGuard {
             return false;
         }
         let mut waiters = parked.state(direction).waiters.borrow_mut();
-        match waiters.get_mut(*ticket) {
+        match waiters.queue.get_mut(*ticket) {
             Some(before) => mem::swap(before, waker),
             None => return false,
         }
@@ -236,23 +359,8 @@ impl WaitGuard {
     /// Ends the wait. If this task holds a wake-up, it passes to the next task.
     #[inline]
     pub(crate) fn end(&mut self) {
-        if self.parked.is_some() {
-            self.leave();
-        }
-    }
-
-    fn leave(&mut self) {
-        let Some((source, direction, ticket)) = self.parked.take() else {
-            return;
-        };
-        let state = source.state(direction);
-        let mut waiters = state.waiters.borrow_mut();
-        let removed = waiters.remove(ticket);
-        let next = waiters.pass_on(ticket, state.is_ready());
-        drop(waiters);
-        drop_bounded(Kind::Drop, "while a waker was dropped", removed);
-        if let Some(next) = next {
-            wake(next);
+        if let Some((source, direction, ticket)) = self.parked.take() {
+            source.state(direction).leave(ticket);
         }
     }
 }
@@ -264,9 +372,5 @@ impl Drop for WaitGuard {
     }
 }
 
-impl fmt::Debug for WaitGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let direction = self.parked.as_ref().map(|(_, direction, _)| direction);
-        f.debug_tuple("WaitGuard").field(&direction).finish()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,6 @@
 //! the file while a thread still reads. The transfer drops a read that no thread has begun. A read
 //! names its offset, so the file's position does not move.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -14,6 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use crate::error::TaskError;
 use crate::event_loop::LoopHandle;
 use crate::executor::CancelOnDrop;
 use crate::pool::LentFile;
@@ -78,17 +78,9 @@ struct PendingRead {
     work: CancelOnDrop<(Block, io::Result<usize>)>,
 }
 
-/// The outcome of a read.
-pub(super) enum ReadOutcome {
-    /// The number of bytes read, or the file's error.
-    Read(io::Result<usize>),
-    /// The executor takes no work, or the process has no descriptor left for it.
-    NoReader(io::Error),
-    LoopClosed,
-}
-
 /// The fallback of one transfer.
 pub(super) struct Reader {
+    event_loop: LoopHandle,
     file: Arc<LentFile>,
     /// The block that the loop sends now.
     block: Option<Block>,
@@ -107,6 +99,7 @@ impl Reader {
         is_slow: bool,
     ) -> io::Result<Reader> {
         Ok(Reader {
+            event_loop: event_loop.clone(),
             file: Arc::new(event_loop.lend(file, is_slow)?),
             block: None,
             spare: None,
@@ -124,51 +117,45 @@ impl Reader {
     ///
     /// 0 is the end of the file. All polls until the outcome belong to one read. No read may be
     /// longer than the first one.
+    ///
+    /// The inner error is the file's, the outer one the executor's.
     pub(super) fn poll_read(
         &mut self,
-        event_loop: &LoopHandle,
         cx: &mut Context<'_>,
         range: Range<u64>,
-    ) -> Poll<ReadOutcome> {
+    ) -> Poll<Result<io::Result<usize>, TaskError>> {
         loop {
             let pending = match &mut self.pending {
                 Some(pending) if pending.offset == range.start => pending,
                 _ => {
                     let block = self.block.take();
-                    self.start(event_loop, block, range.clone(), false)
+                    self.start(block, range.clone(), false)
                 }
             };
             let is_ahead = pending.is_ahead;
             let done = ready!(Pin::new(&mut pending.work).poll(cx));
             self.pending = None;
-            let (block, read) = match done {
-                Ok(done) => done,
-                Err(error) if error.is_cancelled() && event_loop.is_closed() => {
-                    return Poll::Ready(ReadOutcome::LoopClosed);
-                }
-                Err(error) => return Poll::Ready(ReadOutcome::NoReader(error.into())),
-            };
+            let (block, read) = done?;
             self.spare = self.block.replace(block);
             match read {
                 // The file may have grown since that read.
                 Ok(0) if is_ahead => continue,
                 read => {
                     let len = (range.end - range.start) as usize;
-                    return Poll::Ready(ReadOutcome::Read(read.map(|read| read.min(len))));
+                    return Poll::Ready(Ok(read.map(|read| read.min(len))));
                 }
             }
         }
     }
 
     /// Starts to read the next block while the loop sends this one.
-    pub(super) fn read_ahead(&mut self, event_loop: &LoopHandle, range: Range<u64>) {
+    pub(super) fn read_ahead(&mut self, range: Range<u64>) {
         let block = self.spare.take();
-        self.start(event_loop, block, range, true);
+        self.start(block, range, true);
     }
 
     fn start(
         &mut self,
-        event_loop: &LoopHandle,
         block: Option<Block>,
         range: Range<u64>,
         is_ahead: bool,
@@ -176,7 +163,7 @@ impl Reader {
         let (offset, len) = (range.start, (range.end - range.start) as usize);
         let mut block = block.unwrap_or_else(|| Block::new(len));
         let file = self.file.clone();
-        let work = event_loop.run_cancel_on_drop(move || {
+        let work = self.event_loop.run_cancel_on_drop(move || {
             let read = block.fill(&file, &range);
             (block, read)
         });
@@ -185,14 +172,5 @@ impl Reader {
             is_ahead,
             work,
         })
-    }
-}
-
-impl fmt::Debug for Reader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader")
-            .field("file", &self.file)
-            .field("pending", &self.pending.is_some())
-            .finish()
     }
 }

@@ -9,14 +9,14 @@
 //!                        └────────▶ Read ◀──▶ SendBlock  the block is sent
 //!
 //! SendHeader, Send, SendBlock ◀──▶ Parked    after an EAGAIN, until the socket is writable
-//! SendHeader, Send, SendBlock ◀──▶ Yielding  after the budget, until the next iteration
+//! SendHeader, Send, SendBlock ◀──▶ Yielding  after a step, until the next iteration
 //! Read ──▶ Send                              the executor takes no work
 //! every state ──▶ Done                       the last byte, the end of the file, or an error
 //! ```
 //!
 //! - Without a header, the machine skips `SendHeader`. If one call can send the whole count, and
 //!   the caller allows the fallback, it skips the first `Stat`.
-//! - [`Plan`] knows which bytes are owed. [`Budget`] decides when other tasks run.
+//! - [`Plan`] knows which bytes are owed. After a step's bytes or calls, other tasks run.
 //! - The header comes before the first byte of the file, and after the first [`Action::Stat`]. So a
 //!   transfer that fails at the stat sends no header. The header of an empty file does not announce
 //!   more bytes.
@@ -40,24 +40,6 @@ const MAX_BYTES_PER_STEP: u64 = 2 << 20;
 ///
 /// With chunks of one byte, the limit on bytes alone would allow two million calls.
 const MAX_CALLS_PER_STEP: u32 = 128;
-
-/// The bytes and calls of a transfer since other tasks could run.
-#[derive(Debug, Default)]
-struct Budget {
-    bytes: u64,
-    calls: u32,
-}
-
-impl Budget {
-    fn consume(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
-        self.calls += 1;
-    }
-
-    fn is_consumed(&self) -> bool {
-        self.bytes >= MAX_BYTES_PER_STEP || self.calls >= MAX_CALLS_PER_STEP
-    }
-}
 
 /// The caller's options, apart from the range of the file.
 #[derive(Clone, Copy, Debug)]
@@ -96,37 +78,24 @@ pub(super) enum Action {
     Finish,
 }
 
-/// The source of the bytes to send.
+/// The source of the next bytes to send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum SendSource {
-    Header(AfterHeader),
+    Header,
     File,
     Block,
 }
 
-/// The state after the header.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum AfterHeader {
-    Send,
-    Read,
-    Nothing,
-}
-
 #[derive(Debug)]
 enum MachineState {
-    SendHeader(AfterHeader),
+    /// The size comes next.
     Stat,
-    Send {
-        range: Range<u64>,
-        owed_until: u64,
-    },
+    /// The next bytes come from the [`SendSource`], or the transfer ends.
+    Moving,
     /// The socket is full. Only an EAGAIN leads here, as the poller reports only edges.
-    Parked(SendSource),
-    /// The budget is consumed, and other tasks run first.
-    Yielding(SendSource),
-    Read(Range<u64>),
-    /// The block holds bytes that are not sent yet.
-    SendBlock,
+    Parked,
+    /// The step is over, and other tasks run first.
+    Yielding,
     /// The error that ended the transfer, until the driver takes it.
     Done(Option<io::Error>),
 }
@@ -143,7 +112,9 @@ pub(super) struct Machine {
     is_held_back: bool,
     /// The part of the block that is read and not sent.
     block: Range<usize>,
-    budget: Budget,
+    /// The bytes and the calls since other tasks could run.
+    step_bytes: u64,
+    step_calls: u32,
 }
 
 impl Machine {
@@ -156,14 +127,17 @@ impl Machine {
             header: 0..options.header,
             is_held_back: false,
             block: 0..0,
-            budget: Budget::default(),
+            step_bytes: 0,
+            step_calls: 0,
         };
-        match machine.plan.next() {
-            Next::Size => {}
+        let needs_stat = match machine.plan.next() {
+            Next::Size => true,
             // Without the fallback, the machine sends nothing, not even a header, before a stat.
-            Next::Bytes { .. } if !options.fallback => {}
-            Next::Bytes { .. } => machine.proceed(AfterHeader::Send),
-            Next::Nothing => machine.proceed(AfterHeader::Nothing),
+            Next::Bytes { .. } => !options.fallback,
+            Next::Nothing => false,
+        };
+        if !needs_stat {
+            machine.state = MachineState::Moving;
         }
         machine
     }
@@ -179,12 +153,12 @@ impl Machine {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        matches!(self.state, MachineState::Done(_))
+        self.action() == Action::Finish
     }
 
     /// Returns whether the transfer lets other tasks run and waits for nothing else.
     pub(super) fn is_yielding(&self) -> bool {
-        matches!(self.state, MachineState::Yielding(_))
+        matches!(self.state, MachineState::Yielding)
     }
 
     /// Returns why the transfer uses the fallback, or `None` if it does not.
@@ -199,27 +173,37 @@ impl Machine {
 
     /// Returns the number of bytes sent since other tasks could run.
     pub(super) fn consumed_bytes(&self) -> u64 {
-        self.budget.bytes
+        self.step_bytes
     }
 
     pub(super) fn action(&self) -> Action {
-        match &self.state {
+        let stat = Action::Stat {
+            sync: self.is_size_final(),
+        };
+        match self.state {
             MachineState::Done(_) => Action::Finish,
-            MachineState::SendHeader(after) => Action::SendHeader {
-                part: self.header_part(),
-                more: *after != AfterHeader::Nothing,
+            MachineState::Stat => stat,
+            MachineState::Parked => Action::Wait,
+            MachineState::Yielding => Action::Yield,
+            MachineState::Moving => match (self.source(), self.plan.next()) {
+                (SendSource::Header, _) => Action::SendHeader {
+                    part: self.header.start
+                        ..self
+                            .header
+                            .end
+                            .min(self.header.start + MAX_PER_CALL as usize),
+                    more: self.file_follows(),
+                },
+                (SendSource::Block, _) if !self.block.is_empty() => {
+                    Action::SendBlock(self.block.clone())
+                }
+                (_, Next::Nothing) => Action::Finish,
+                (SendSource::Block, _) => Action::Read(self.plan.block_after(0)),
+                (SendSource::File, Next::Size) => stat,
+                (SendSource::File, Next::Bytes { range, owed_until }) => {
+                    Action::Send { range, owed_until }
+                }
             },
-            MachineState::Stat => Action::Stat {
-                sync: self.is_size_final(),
-            },
-            MachineState::Parked(_) => Action::Wait,
-            MachineState::Yielding(_) => Action::Yield,
-            MachineState::Send { range, owed_until } => Action::Send {
-                range: range.clone(),
-                owed_until: *owed_until,
-            },
-            MachineState::Read(range) => Action::Read(range.clone()),
-            MachineState::SendBlock => Action::SendBlock(self.block.clone()),
         }
     }
 
@@ -231,21 +215,16 @@ impl Machine {
         }
     }
 
-    /// Begins a step with a whole budget, after other tasks could run.
+    /// Begins a step, after other tasks could run.
     ///
     /// A yielding transfer continues. A parked one continues if the socket is writable.
     pub(super) fn begin_step(&mut self, is_writable: bool) {
-        self.budget = Budget::default();
-        let source = match self.state {
-            MachineState::Yielding(source) => source,
-            MachineState::Parked(source) if is_writable => source,
-            _ => return,
-        };
-        self.state = match source {
-            SendSource::Header(after) => MachineState::SendHeader(after),
-            SendSource::File => self.send_or_stat(),
-            SendSource::Block => self.send_block_or_read(),
-        };
+        (self.step_bytes, self.step_calls) = (0, 0);
+        match self.state {
+            MachineState::Yielding => self.state = MachineState::Moving,
+            MachineState::Parked if is_writable => self.state = MachineState::Moving,
+            _ => {}
+        }
     }
 
     /// Takes the outcome of [`Action::Stat`].
@@ -256,12 +235,17 @@ impl Machine {
         };
         let is_final = self.is_size_final();
         self.plan.set_size(stat.size);
-        match stat.is_cached {
+        let is_past_end = self.plan.is_past_end();
+        if is_past_end && !is_final {
             // The kernel queried no server, so the file may have grown.
-            _ if self.plan.is_past_end() && !is_final => {}
-            _ if self.plan.is_past_end() => self.proceed(AfterHeader::Nothing),
-            true => self.proceed(AfterHeader::Send),
-            false => self.on_not_available(None),
+            return;
+        }
+        if is_past_end && self.header.is_empty() {
+            self.state = MachineState::Done(None);
+        } else if is_past_end || stat.is_cached {
+            self.state = MachineState::Moving;
+        } else {
+            self.on_not_available(None);
         }
     }
 
@@ -271,16 +255,16 @@ impl Machine {
         match outcome {
             SendOutcome::Interrupted => {}
             SendOutcome::Failed(error) => self.fail(error),
-            SendOutcome::Sent(sent) => self.advance(source, sent),
+            SendOutcome::Sent(sent) => self.advance(sent),
             // The size decides: past the end, each of these outcomes is the end. A device that has
             // no data at the moment would block too, until the stat shows the kind of the file.
             _ if source == SendSource::File && self.plan.is_size_unqueried() => {
                 self.state = MachineState::Stat
             }
-            SendOutcome::WouldBlock => self.state = MachineState::Parked(source),
+            SendOutcome::WouldBlock => self.state = MachineState::Parked,
             SendOutcome::PastEveryFile => self.state = MachineState::Done(None),
             SendOutcome::NotAvailable(errno) => self.on_not_available(Some(errno)),
-            SendOutcome::Nothing => self.on_nothing_sent(source),
+            SendOutcome::Nothing => self.on_nothing_sent(),
         }
     }
 
@@ -298,10 +282,7 @@ impl Machine {
     pub(super) fn on_block(&mut self, read: io::Result<usize>) {
         match read {
             Ok(0) => self.state = MachineState::Done(None),
-            Ok(len) => {
-                self.block = 0..len;
-                self.state = MachineState::SendBlock;
-            }
+            Ok(len) => self.block = 0..len,
             Err(error) => self.fail(error),
         }
     }
@@ -318,90 +299,55 @@ impl Machine {
         }
         self.fallback_reason = None;
         self.options.prefetch = false;
-        self.state = self.send_or_stat();
     }
 
     /// Returns the block to read during the send of this one, if reads may be slow.
     pub(super) fn next_block(&self) -> Option<Range<u64>> {
         let is_slow = self.fallback_reason == Some(Fallback::NoAnswer);
-        let is_sending = matches!(self.state, MachineState::SendBlock);
-        (is_slow && is_sending).then(|| self.plan.block_after(self.block.len()))?
+        let is_sending = matches!(self.state, MachineState::Moving) && !self.block.is_empty();
+        let next = || self.plan.block_after(self.block.len());
+        (is_slow && is_sending)
+            .then(next)
+            .filter(|block| !block.is_empty())
     }
 
     fn source(&self) -> SendSource {
-        match self.state {
-            MachineState::SendHeader(after) => SendSource::Header(after),
-            MachineState::SendBlock => SendSource::Block,
-            _ => SendSource::File,
+        match self.fallback_reason {
+            _ if !self.header.is_empty() => SendSource::Header,
+            Some(_) => SendSource::Block,
+            None => SendSource::File,
         }
     }
 
-    /// Continues with the header if a part of it is not sent, else with `after`.
-    fn proceed(&mut self, after: AfterHeader) {
-        self.state = match after {
-            _ if !self.header.is_empty() => MachineState::SendHeader(after),
-            AfterHeader::Send => self.send_or_stat(),
-            AfterHeader::Read => self.send_block_or_read(),
-            AfterHeader::Nothing => MachineState::Done(None),
+    /// Returns whether bytes of the file come after the header, as far as the machine knows.
+    fn file_follows(&self) -> bool {
+        self.fallback_reason.is_some() || matches!(self.plan.next(), Next::Bytes { .. })
+    }
+
+    fn advance(&mut self, sent: usize) {
+        self.step_bytes += sent as u64;
+        self.step_calls += 1;
+        let is_step_over =
+            self.step_bytes >= MAX_BYTES_PER_STEP || self.step_calls >= MAX_CALLS_PER_STEP;
+        let source = self.source();
+        let next = match source {
+            SendSource::Header => self.plan.next(),
+            SendSource::File | SendSource::Block => self.plan.advance(sent),
         };
-    }
-
-    /// Returns the next send, or a stat if all known bytes are sent.
-    fn send_or_stat(&self) -> MachineState {
-        match self.plan.next() {
-            Next::Bytes { range, owed_until } => MachineState::Send { range, owed_until },
-            Next::Size => MachineState::Stat,
-            Next::Nothing => MachineState::Done(None),
+        match source {
+            SendSource::Header => self.header.start += sent,
+            SendSource::Block => self.block.start += sent,
+            SendSource::File => {}
         }
-    }
-
-    fn send_block_or_read(&self) -> MachineState {
-        match self.plan.next_block() {
-            _ if !self.block.is_empty() => MachineState::SendBlock,
-            Some(range) => MachineState::Read(range),
-            None => MachineState::Done(None),
-        }
-    }
-
-    fn advance(&mut self, source: SendSource, sent: usize) {
-        self.budget.consume(sent);
-        if let SendSource::Header(after) = source {
-            return self.advance_header(after, sent);
-        }
-        self.is_held_back = false;
-        if source == SendSource::Block {
-            self.block.start += sent;
-        }
-        self.state = match (source, self.plan.advance(sent)) {
-            (_, Next::Nothing) => MachineState::Done(None),
+        self.is_held_back = source == SendSource::Header && self.file_follows();
+        self.state = match next {
+            Next::Nothing if self.header.is_empty() => MachineState::Done(None),
             // The machine yields before a read too. The read may be over already, and then nothing
             // else lets other tasks run.
-            _ if self.budget.is_consumed() => MachineState::Yielding(source),
-            (SendSource::Block, _) => self.send_block_or_read(),
-            (_, Next::Bytes { range, owed_until }) => MachineState::Send { range, owed_until },
-            (_, Next::Size) => MachineState::Stat,
+            _ if is_step_over => MachineState::Yielding,
+            Next::Size if source == SendSource::File => MachineState::Stat,
+            _ => MachineState::Moving,
         };
-    }
-
-    fn advance_header(&mut self, after: AfterHeader, sent: usize) {
-        self.header.start += sent;
-        self.is_held_back = after != AfterHeader::Nothing;
-        if self.header.is_empty() {
-            match after {
-                // The file may have grown while the header was sent.
-                AfterHeader::Nothing if self.plan.next() != Next::Nothing => {
-                    self.state = MachineState::Stat
-                }
-                _ => self.proceed(after),
-            }
-        } else if self.budget.is_consumed() {
-            self.state = MachineState::Yielding(SendSource::Header(after));
-        }
-    }
-
-    fn header_part(&self) -> Range<usize> {
-        let max = MAX_PER_CALL as usize;
-        self.header.start..self.header.end.min(self.header.start + max)
     }
 
     /// Returns whether the transfer may end by the size of the next stat.
@@ -423,8 +369,8 @@ impl Machine {
     ///
     /// The file was truncated, or its size was wrong. If the caller allows the fallback, one read
     /// finds the end. The machine retries nothing.
-    fn on_nothing_sent(&mut self, source: SendSource) {
-        match source {
+    fn on_nothing_sent(&mut self) {
+        match self.source() {
             SendSource::File if self.options.fallback => self.fall_back(Fallback::Nothing),
             SendSource::File => self.state = MachineState::Done(None),
             _ => self.fail(io::ErrorKind::WriteZero.into()),
@@ -433,7 +379,7 @@ impl Machine {
 
     fn fall_back(&mut self, reason: Fallback) {
         self.fallback_reason = Some(reason);
-        self.proceed(AfterHeader::Read);
+        self.state = MachineState::Moving;
     }
 
     fn fail(&mut self, error: io::Error) {

@@ -19,8 +19,7 @@
 //! # Rules
 //!
 //! 1. Each call names its offset. The transfer neither uses nor changes the file's position until
-//!    it ends. Then one destructor sets the position, or `send_at_once` if one call sends
-//!    everything.
+//!    it ends. Then one destructor sets the position.
 //! 2. A transfer waits for an edge only after an EAGAIN. The poller is edge-triggered, so no event
 //!    comes after a call that was short or capped (netty/netty#2823).
 //! 3. The transfer counts bytes by the results of the calls that send, in the fallback too.
@@ -38,7 +37,7 @@
 //! - *The caller drops it while the executor reads*: the thread finishes alone, with its duplicate
 //!   of the file. The transfer drops a read that no thread has begun, with all that it owns.
 //! - *The loop closes*: a transfer in a task is dropped with the task. A transfer that is polled
-//!   elsewhere wakes, finds no reactor and fails with [`LoopClosedError`](crate::LoopClosedError).
+//!   elsewhere wakes, finds no reactor and fails with [`LoopClosedError`].
 //! - *The file shrinks*: a call sends nothing although bytes are owed. One read finds the end.
 
 mod fallback;
@@ -56,16 +55,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::error::{LoopClosedError, TaskError};
 use crate::event_loop::LoopHandle;
-use crate::ready_io::check_nonblocking;
+use crate::ready_io::{Operation, check_nonblocking};
 use crate::socket::Socket;
 use crate::sys::file::DebugFile;
 use crate::sys::socket::SocketKind;
-use crate::write_lock::Writer;
 use machine::{Machine, MachineOptions};
+use native::SendOutcome;
 use page_cache::PageCache;
-use plan::Plan;
-use transfer::{AtOnce, Guard, Progress, SentFile, Transfer, send_at_once};
+use plan::{Next, Plan};
+use transfer::{Transfer, set_position};
 
 impl LoopHandle {
     /// Sends a file over a stream socket, and returns the number of file bytes sent.
@@ -122,7 +122,7 @@ impl LoopHandle {
     ///   as SIGPIPE.
     /// - Any OS error of the file (EBADF if it is not open for reading, EISDIR, EIO, …).
     /// - `TimedOut` after a [`stall_timeout`](SendFile::stall_timeout).
-    /// - [`LoopClosedError`](crate::LoopClosedError) if the transfer would have to wait on a closed
+    /// - [`LoopClosedError`] if the transfer would have to wait on a closed
     ///   loop.
     ///
     /// After an error, the file's position shows how many bytes were sent.
@@ -190,7 +190,7 @@ struct Options<'a> {
     chunk: Option<u64>,
     header: &'a [u8],
     stall_timeout: Option<Duration>,
-    progress: Option<Progress<'a>>,
+    progress: Option<Box<dyn FnMut(u64) + 'a>>,
 }
 
 impl Options<'_> {
@@ -201,6 +201,15 @@ impl Options<'_> {
             Some(chunk) => Ok(plan.with_chunk(chunk)),
             None => Ok(plan),
         }
+    }
+
+    fn machine(&self, plan: Plan) -> Machine {
+        let options = MachineOptions {
+            fallback: self.fallback,
+            prefetch: self.prefetch,
+            header: self.header.len(),
+        };
+        Machine::new(plan, options)
     }
 
     /// Returns whether file bytes come first and no callback wants the progress.
@@ -533,56 +542,63 @@ pub struct SendFileFuture<'a, T: AsFd> {
     socket: &'a Socket<T>,
     file: BorrowedFd<'a>,
     options: Options<'a>,
-    state: FutureState<'a>,
+    state: FutureState<'a, T>,
 }
 
-enum FutureState<'a> {
+enum FutureState<'a, T: AsFd> {
     NotStarted,
     /// In a box: a small send never gets here, and its future stays small.
-    Running(Box<Transfer<'a>>),
+    Running(Box<Transfer<'a, T>>),
     Done,
 }
 
 impl<'a, T: AsFd> SendFileFuture<'a, T> {
     /// Begins the transfer, and returns the bytes sent if one call sends everything.
+    ///
+    /// Without `is_due`, other tasks run first.
     fn begin(&mut self, cx: &Context<'_>, is_due: bool) -> io::Result<Option<u64>> {
         check_nonblocking(&self.event_loop, self.socket)?;
         check_arguments(self.socket, self.options.offset)?;
-        let plan = self.options.plan()?;
-        let file = SentFile {
-            fd: self.file,
-            update_position: self.options.update_position,
-        };
-        let mut page_cache = PageCache::new(self.options.prefetch, self.options.fallback);
-        let may_send = is_due && self.options.is_plain() && !self.socket.write_lock().is_taken();
-        let at_once = match may_send {
-            true => {
-                let socket = self.socket.as_fd();
-                send_at_once(&self.event_loop, socket, file, &plan, &mut page_cache)
+        let (options, file, socket) = (&self.options, self.file, self.socket.as_fd());
+        let plan = options.plan()?;
+        let (prefetch, may_fall_back) = (options.prefetch, options.fallback);
+        let mut page_cache = PageCache::new(&self.event_loop, file, prefetch, may_fall_back);
+        let may_send = is_due && options.is_plain() && !self.socket.write_lock().is_taken();
+        let outcome = match plan.next() {
+            // Nearly all small sends end here, without the state of a transfer.
+            Next::Bytes { range, .. } if may_send && page_cache.is_ready_now(&range) => {
+                Some(native::send(&self.event_loop, socket, file, &range))
             }
-            false => AtOnce::NotTried,
+            _ => None,
         };
-        let mut machine = match at_once {
-            AtOnce::Done(sent) => return Ok(Some(sent)),
-            _ => Machine::new(plan, self.machine_options()),
-        };
-        if let AtOnce::Tried(outcome) = at_once {
+        if let Some(SendOutcome::Sent(sent)) = outcome {
+            if options.count == Some(sent as u64) {
+                if options.update_position {
+                    set_position(file, options.offset + sent as u64);
+                }
+                return Ok(options.count);
+            }
+        }
+        let mut machine = options.machine(plan);
+        if let Some(outcome) = outcome {
             machine.on_outcome(outcome);
         }
         let options = mem::take(&mut self.options);
-        let guard = Guard::new(machine, file, self.socket.as_fd());
-        let writer = Writer::begin(self.socket.write_lock(), cx);
-        let transfer = Transfer::new(guard, writer, page_cache, options);
+        let operation = Operation::new(&self.event_loop, self.socket);
+        let transfer = Transfer::new(operation, machine, file, page_cache, options, cx);
         self.state = FutureState::Running(Box::new(transfer));
         Ok(None)
     }
+}
 
-    fn machine_options(&self) -> MachineOptions {
-        MachineOptions {
-            fallback: self.options.fallback,
-            prefetch: self.options.prefetch,
-            header: self.options.header.len(),
-        }
+/// Fails if executor work was cancelled because its loop is closed.
+fn check_open<T>(
+    event_loop: &LoopHandle,
+    result: Result<T, TaskError>,
+) -> Result<Result<T, TaskError>, LoopClosedError> {
+    match result {
+        Err(error) if error.is_cancelled() && event_loop.is_closed() => Err(LoopClosedError),
+        result => Ok(result),
     }
 }
 
@@ -623,7 +639,7 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
         let FutureState::Running(transfer) = &mut this.state else {
             panic!("a SendFileFuture was polled after it was ready");
         };
-        let result = ready!(transfer.poll(&this.event_loop, this.socket, cx));
+        let result = ready!(transfer.poll(cx));
         this.event_loop
             .consume_budget(transfer.machine().consumed_bytes());
         this.state = FutureState::Done;

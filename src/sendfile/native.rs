@@ -2,6 +2,7 @@
 //! [`LoopHandle::try_sendfile`] makes one call for callers that drive a transfer themselves.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::check_arguments;
@@ -42,10 +43,10 @@ pub(super) fn send(
     event_loop: &LoopHandle,
     socket: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
-    offset: u64,
-    len: usize,
+    range: &Range<u64>,
 ) -> SendOutcome {
-    let outcome = match sys::sendfile::sendfile(socket, file, offset, len) {
+    let len = (range.end - range.start) as usize;
+    let outcome = match sys::sendfile::sendfile(socket, file, range.start, len) {
         Ok(0) => SendOutcome::Nothing,
         Ok(sent) => SendOutcome::Sent(sent),
         Err(error) => classify(error),
@@ -64,11 +65,7 @@ pub(super) fn send(
 /// It also saves the 40 ms for which Nagle's algorithm waits for the peer's delayed
 /// acknowledgement.
 pub(super) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> SendOutcome {
-    let result = match more {
-        true => sys::socket::send_more(socket, bytes),
-        false => sys::socket::send(socket, bytes),
-    };
-    match result {
+    match sys::socket::send(socket, bytes, more) {
         Ok(0) => SendOutcome::Nothing,
         Ok(sent) => SendOutcome::Sent(sent),
         Err(error) => match error.kind() {
@@ -206,9 +203,10 @@ impl LoopHandle {
         if sock.write_lock().is_taken() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let (file, len) = (file.as_fd(), count.min(MAX_PER_CALL) as usize);
+        let file = file.as_fd();
+        let range = offset..offset + count.min(MAX_PER_CALL);
         loop {
-            return match send(self, sock.as_fd(), file, offset, len) {
+            return match send(self, sock.as_fd(), file, &range) {
                 SendOutcome::Sent(sent) => Ok(sent as u64),
                 SendOutcome::Nothing | SendOutcome::PastEveryFile => Ok(0),
                 SendOutcome::Interrupted => continue,

@@ -43,6 +43,7 @@
 //!    pages, and NFS asks its server whether they are still valid.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -51,7 +52,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use crate::error::{LoopClosedError, TaskError};
+use super::check_open;
+use crate::error::TaskError;
 use crate::event_loop::{Fallback, LoopHandle};
 use crate::executor::CancelOnDrop;
 use crate::sys::file::{self, FileKind, Metadata};
@@ -115,8 +117,8 @@ enum Mode {
 #[derive(Debug, Default)]
 struct Mount {
     file_system: Cell<Option<FileSystem>>,
-    /// True if preadv2 with RWF_NOWAIT works, `None` if unknown.
-    nowait: Cell<Option<bool>>,
+    /// True if preadv2 with RWF_NOWAIT is known to work.
+    nowait: Cell<bool>,
     /// True if cachestat is missing, or does not see this mount's pages (overlayfs).
     no_cachestat: Cell<bool>,
     last_miss: Cell<Option<Instant>>,
@@ -126,7 +128,7 @@ thread_local! {
     /// The mounts of this thread's transfers, by unique id.
     ///
     /// The kernel never uses an id twice.
-    static MOUNTS: RefCell<Vec<(u64, Rc<Mount>)>> = const { RefCell::new(Vec::new()) };
+    static MOUNTS: RefCell<BTreeMap<u64, Rc<Mount>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 impl Mount {
@@ -135,33 +137,25 @@ impl Mount {
     /// Without a unique id, the thread remembers nothing, as a later mount may have the same
     /// number. A block device's data is on no mount.
     fn of(metadata: &Metadata) -> Rc<Mount> {
-        match metadata.mount {
-            Some(id) if metadata.kind == FileKind::Regular => MOUNTS
-                .try_with(|mounts| Mount::find(&mut mounts.borrow_mut(), id))
-                .unwrap_or_default(),
-            _ => Rc::default(),
-        }
-    }
-
-    fn find(mounts: &mut Vec<(u64, Rc<Mount>)>, id: u64) -> Rc<Mount> {
-        if let Some((_, mount)) = mounts.iter().find(|(known, _)| *known == id) {
-            return mount.clone();
-        }
-        if mounts.len() == MAX_MOUNTS {
-            mounts.clear();
-        }
-        let mount = Rc::new(Mount::default());
-        mounts.push((id, mount.clone()));
-        mount
+        let Some(id) = metadata
+            .mount
+            .filter(|_| metadata.kind == FileKind::Regular)
+        else {
+            return Rc::default();
+        };
+        let find = |mounts: &RefCell<BTreeMap<u64, Rc<Mount>>>| {
+            let mut mounts = mounts.borrow_mut();
+            if mounts.len() >= MAX_MOUNTS && !mounts.contains_key(&id) {
+                mounts.clear();
+            }
+            mounts.entry(id).or_default().clone()
+        };
+        MOUNTS.try_with(find).unwrap_or_default()
     }
 
     fn has_recent_miss(&self) -> bool {
         let last_miss = self.last_miss.get();
-        let is_recent = last_miss.is_some_and(|at| at.elapsed() < MISS_INTERVAL);
-        if !is_recent {
-            self.last_miss.set(None);
-        }
-        is_recent
+        last_miss.is_some_and(|at| at.elapsed() < MISS_INTERVAL)
     }
 }
 
@@ -185,13 +179,6 @@ enum ProbeResult {
     Direct,
 }
 
-/// A file, and the loop that sends it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CachedFile<'a> {
-    pub(super) event_loop: &'a LoopHandle,
-    pub(super) fd: BorrowedFd<'a>,
-}
-
 /// A prefetch in progress.
 #[derive(Debug)]
 struct Prefetch {
@@ -202,7 +189,9 @@ struct Prefetch {
 
 /// The page cache as one transfer knows it.
 #[derive(Debug)]
-pub(super) struct PageCache {
+pub(super) struct PageCache<'a> {
+    event_loop: LoopHandle,
+    file: BorrowedFd<'a>,
     mode: Mode,
     may_fall_back: bool,
     metadata: Option<Metadata>,
@@ -226,13 +215,20 @@ pub(super) struct PageCache {
     file_system: Option<CancelOnDrop<FileSystem>>,
 }
 
-impl PageCache {
+impl<'a> PageCache<'a> {
     /// Creates the state of a transfer without any probe yet.
     ///
     /// Without `prefetch`, everything counts as ready. With `may_fall_back`, files whose reads may
     /// wait for a server take the fallback. Otherwise the executor prefetches them.
-    pub(super) fn new(prefetch: bool, may_fall_back: bool) -> PageCache {
+    pub(super) fn new(
+        event_loop: &LoopHandle,
+        file: BorrowedFd<'a>,
+        prefetch: bool,
+        may_fall_back: bool,
+    ) -> PageCache<'a> {
         PageCache {
+            event_loop: event_loop.clone(),
+            file,
             mode: match prefetch && kernel::IS_SUPPORTED {
                 true => Mode::Unknown,
                 false => Mode::Off,
@@ -285,27 +281,27 @@ impl PageCache {
     /// Returns whether the loop can send the whole range now.
     ///
     /// A range counts only if a probe without waiting shows it.
-    pub(super) fn is_ready_now(&mut self, file: CachedFile<'_>, range: &Range<u64>) -> bool {
+    pub(super) fn is_ready_now(&mut self, range: &Range<u64>) -> bool {
         if self.mode == Mode::Off {
             return true;
         }
         // One page needs no stat first.
         if is_one_page(range) {
-            if let Ok(is_resident) = self.probe_byte(file, range.start) {
+            if let Ok(is_resident) = self.probe_byte(range.start) {
                 match is_resident {
                     true => self.ready = range.clone(),
-                    false => self.count_miss(file, range.start),
+                    false => self.count_miss(range.start),
                 }
                 return is_resident;
             }
         }
-        if !self.find_mount(file) || !self.choose_mode() {
+        if !self.choose_mode() {
             return false;
         }
         match self.mode {
             Mode::Off => true,
             Mode::Cheap | Mode::Exact => {
-                let result = self.probe(file, &first(range, WINDOW));
+                let result = self.probe(&first(range, WINDOW));
                 result == ProbeResult::Present && self.ready.end >= range.end
             }
             Mode::Unknown | Mode::Blind => false,
@@ -323,18 +319,16 @@ impl PageCache {
     /// `LoopClosedError` if the loop closes during the wait for an executor thread.
     pub(super) fn poll_ready(
         &mut self,
-        file: CachedFile<'_>,
         range: Range<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<CacheReadiness>> {
-        let is_known = self.ready.contains(&range.start) || self.miss.is_some();
-        if self.mode == Mode::Unknown && !is_known && is_one_page(&range) {
-            self.is_ready_now(file, &range);
-        }
         if self.mode == Mode::Unknown && !self.ready.contains(&range.start) {
-            ready!(self.poll_mode(file, range.start, cx))?;
-            if self.mode == Mode::Unknown {
-                return Poll::Ready(Ok(CacheReadiness::UseFallback(Fallback::NoAnswer)));
+            let is_new_page = self.miss.is_none() && is_one_page(&range);
+            if !is_new_page || !self.is_ready_now(&range) {
+                ready!(self.poll_mode(range.start, cx))?;
+                if self.mode == Mode::Unknown {
+                    return Poll::Ready(Ok(CacheReadiness::UseFallback(Fallback::NoAnswer)));
+                }
             }
         }
         loop {
@@ -342,14 +336,14 @@ impl PageCache {
                 return Poll::Ready(Ok(CacheReadiness::Ready(range.end - range.start)));
             }
             if self.ready.contains(&range.start) {
-                self.read_ahead(file, &range);
+                self.read_ahead(&range);
                 let end = self.ready.end.min(range.end);
                 return Poll::Ready(Ok(CacheReadiness::Ready(end - range.start)));
             }
-            match self.probe(file, &first(&range, WINDOW)) {
+            match self.probe(&first(&range, WINDOW)) {
                 ProbeResult::Present => {}
                 ProbeResult::Missing(missing) => {
-                    ready!(self.poll_prefetch(file, missing, cx))?;
+                    ready!(self.poll_prefetch(missing, cx))?;
                 }
                 ProbeResult::Direct => {
                     return Poll::Ready(Ok(CacheReadiness::UseFallback(Fallback::Uncached)));
@@ -359,168 +353,137 @@ impl PageCache {
     }
 
     /// Chooses the mode. The mode stays unknown if the file should take the fallback.
-    fn poll_mode(
-        &mut self,
-        file: CachedFile<'_>,
-        offset: u64,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.find_mount(file) {
-            // sendfile reports the error of the file.
-            self.mode = Mode::Off;
-        }
+    fn poll_mode(&mut self, offset: u64, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.mode == Mode::Unknown && !self.choose_mode() {
-            ready!(self.poll_file_system(file, offset, cx))?;
+            ready!(self.poll_file_system(offset, cx))?;
             self.choose_mode();
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Finds the mount of the file, and returns false if the stat fails.
-    ///
-    /// If the metadata decides the mode, it also sets the mode.
-    fn find_mount(&mut self, file: CachedFile<'_>) -> bool {
-        if self.mount.is_some() {
-            return true;
-        }
-        let metadata = match self.metadata {
-            Some(metadata) => metadata,
-            None => match file::metadata(file.fd, false) {
-                Ok(metadata) => metadata,
-                Err(_) => return false,
-            },
-        };
-        self.metadata = Some(metadata);
-        self.mount = Some(Mount::of(&metadata));
-        if metadata.is_dax || metadata.kind == FileKind::Other {
-            self.mode = Mode::Off;
-        }
-        true
-    }
-
-    /// Chooses the mode, and returns whether the mount's file system is known.
+    /// Chooses the mode, and returns false if it depends on an unknown file system.
     fn choose_mode(&mut self) -> bool {
-        let Some(mount) = &self.mount else {
-            return false;
+        if self.metadata.is_none() {
+            self.metadata = file::metadata(self.file, false).ok();
+        }
+        let is_cacheable = |it: &Metadata| !it.is_dax && it.kind != FileKind::Other;
+        let Some(metadata) = self.metadata.filter(is_cacheable) else {
+            // If the stat failed, sendfile reports the error of the file.
+            self.mode = Mode::Off;
+            return true;
         };
+        let mount = self.mount.get_or_insert_with(|| Mount::of(&metadata));
         if self.mode != Mode::Unknown {
             return true;
         }
-        let Some(file_system) = mount.file_system.get() else {
-            return false;
-        };
-        self.mode = match file_system {
-            FileSystem::Memory => Mode::Off,
-            FileSystem::Local if self.miss.is_some() || mount.has_recent_miss() => Mode::Exact,
-            FileSystem::Local => Mode::Cheap,
-            FileSystem::Other if self.may_fall_back => Mode::Unknown,
-            FileSystem::Other => Mode::Blind,
+        self.mode = match mount.file_system.get() {
+            None => return false,
+            Some(FileSystem::Memory) => Mode::Off,
+            Some(FileSystem::Local) if self.miss.is_some() || mount.has_recent_miss() => {
+                Mode::Exact
+            }
+            Some(FileSystem::Local) => Mode::Cheap,
+            Some(FileSystem::Other) if self.may_fall_back => Mode::Unknown,
+            Some(FileSystem::Other) => Mode::Blind,
         };
         true
     }
 
     /// Finds the mount's file system, or turns probing off.
-    fn poll_file_system(
-        &mut self,
-        file: CachedFile<'_>,
-        offset: u64,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mount = self.mount.clone().unwrap_or_default();
+    fn poll_file_system(&mut self, offset: u64, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut found = None;
         if self.file_system.is_none() {
-            if let Some(file_system) = self.guess_file_system(file, offset) {
-                mount.file_system.set(Some(file_system));
-                return Poll::Ready(Ok(()));
-            }
-            if self.mode == Mode::Off {
-                return Poll::Ready(Ok(()));
-            }
-            // The kernel may query a server even for its name.
-            if let Ok(lent) = file.event_loop.lend(file.fd, true) {
-                let query = move || kernel::file_system(lent.as_fd());
-                self.file_system = Some(file.event_loop.run_cancel_on_drop(query));
+            found = match self.guess_file_system(offset) {
+                Ok(found) => found,
+                // sendfile reports the error of the file.
+                Err(_) => {
+                    self.mode = Mode::Off;
+                    return Poll::Ready(Ok(()));
+                }
+            };
+            if found.is_none() {
+                // The kernel may query a server even for its name.
+                let lent = self.event_loop.lend(self.file, true).ok();
+                self.file_system = lent.map(|lent| {
+                    let query = move || kernel::file_system(lent.as_fd());
+                    self.event_loop.run_cancel_on_drop(query)
+                });
             }
         }
-        let result = match &mut self.file_system {
-            Some(query) => Some(ready!(Pin::new(query).poll(cx))),
-            None => None,
-        };
-        self.file_system = None;
-        match result {
-            Some(Ok(file_system)) => mount.file_system.set(Some(file_system)),
-            Some(Err(error)) if error.is_cancelled() && file.event_loop.is_closed() => {
-                return Poll::Ready(Err(LoopClosedError.into()));
-            }
+        if let Some(query) = &mut self.file_system {
+            found = check_open(&self.event_loop, ready!(Pin::new(query).poll(cx)))?.ok();
+            self.file_system = None;
+        }
+        if found.is_none() {
             // The executor has no thread or descriptor for it. That does not concern the mount.
-            _ => {
-                let mount = Mount::default();
-                mount.file_system.set(Some(FileSystem::Other));
-                self.mount = Some(Rc::new(mount));
-            }
+            found = Some(FileSystem::Other);
+            self.mount = None;
         }
+        let mount = self.mount.get_or_insert_default();
+        mount.file_system.set(found);
         Poll::Ready(Ok(()))
     }
 
     /// Returns the file system, if the kernel knows it without a server.
-    fn guess_file_system(&mut self, file: CachedFile<'_>, offset: u64) -> Option<FileSystem> {
-        match self.probe_byte(file, offset) {
-            Ok(true) => return Some(FileSystem::Local),
-            Ok(false) => {
-                self.count_miss(file, offset);
-                return Some(FileSystem::Local);
+    fn guess_file_system(&mut self, offset: u64) -> io::Result<Option<FileSystem>> {
+        match self.probe_byte(offset) {
+            Ok(is_resident) => {
+                if !is_resident {
+                    self.count_miss(offset);
+                }
+                return Ok(Some(FileSystem::Local));
             }
-            Err(error) if is_unsupported(&error) => {}
-            // sendfile reports the error of the file.
-            Err(_) => {
-                self.mode = Mode::Off;
-                return None;
-            }
+            Err(error) => match error.raw_os_error() {
+                // The file system does not support the probe, the kernel lacks it, or a filter
+                // refuses it.
+                Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL) => {}
+                _ => return Err(error),
+            },
         }
-        if kernel::is_sealable(file.fd) {
-            return Some(FileSystem::Memory);
-        }
-        let is_device = self
-            .metadata
-            .is_some_and(|metadata| metadata.kind == FileKind::BlockDevice);
-        is_device.then_some(FileSystem::Local)
+        let kind = self.metadata.map(|metadata| metadata.kind);
+        Ok(match kernel::is_sealable(self.file) {
+            true => Some(FileSystem::Memory),
+            false if kind == Some(FileKind::BlockDevice) => Some(FileSystem::Local),
+            false => None,
+        })
     }
 
     /// Probes which part of a window is present.
-    fn probe(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> ProbeResult {
-        let window = match self.metadata {
-            Some(metadata) if metadata.size > window.start => {
-                &(window.start..window.end.min(metadata.size))
-            }
+    fn probe(&mut self, window: &Range<u64>) -> ProbeResult {
+        let size = self.metadata.map_or(0, |metadata| metadata.size);
+        if size <= window.start {
             // The file ends before the window, or its size is unknown.
-            _ => {
-                self.ready = window.clone();
-                return ProbeResult::Present;
-            }
-        };
+            return self.present(window.clone());
+        }
+        let window = &(window.start..window.end.min(size));
         match self.mode {
-            Mode::Cheap => self.probe_cheap(file, window),
+            Mode::Cheap => self.probe_cheap(window),
             Mode::Blind => ProbeResult::Missing(vec![first(window, PIECE)]),
-            _ => self.probe_exact(file, window),
+            _ => self.probe_exact(window),
         }
     }
 
+    fn present(&mut self, range: Range<u64>) -> ProbeResult {
+        self.ready = range;
+        ProbeResult::Present
+    }
+
     /// Makes the cheapest probe that works here, and after a miss the exact one.
-    fn probe_cheap(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> ProbeResult {
+    fn probe_cheap(&mut self, window: &Range<u64>) -> ProbeResult {
         let mount = self.mount.clone().unwrap_or_default();
-        let cached = self.cached_pages(file, window);
+        let cached = self.cached_pages(&mount, window);
         let is_there = match cached {
             Some(cached) => cached >= pages(window),
-            None if mount.nowait.get() == Some(true) => self.probe_bytes(file, window),
-            None => return self.probe_exact(file, window),
+            None if mount.nowait.get() => self.probe_bytes(window),
+            None => return self.probe_exact(window),
         };
         if is_there {
-            self.ready = window.clone();
-            return ProbeResult::Present;
+            return self.present(window.clone());
         }
         if cached != Some(0) {
-            self.enter_exact();
+            self.mode = Mode::Exact;
         }
-        let result = self.probe_exact(file, window);
+        let result = self.probe_exact(window);
         // If cachestat counts no page and mincore sees all of them, this is overlayfs.
         let sees_all = result == ProbeResult::Present && self.ready.end >= window.end;
         if self.mode == Mode::Cheap && sees_all {
@@ -532,89 +495,80 @@ impl PageCache {
     /// Returns how many pages of a window cachestat counts.
     ///
     /// It returns `None` if cachestat does not work here.
-    fn cached_pages(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Option<u64> {
-        let mount = self.mount.as_ref()?;
+    fn cached_pages(&mut self, mount: &Mount, window: &Range<u64>) -> Option<u64> {
         if mount.no_cachestat.get() || self.is_refused {
             return None;
         }
-        file.event_loop.counters().sendfile_probes.add(1);
-        let error = match kernel::cached_pages(file.fd, window.start, window.end - window.start) {
-            Ok(cached) => return Some(cached),
-            Err(error) => error,
-        };
-        match error.raw_os_error() {
-            Some(libc::ENOSYS | libc::EOPNOTSUPP) => mount.no_cachestat.set(true),
-            _ => self.is_refused = true,
+        self.count_probe();
+        let cached = kernel::cached_pages(self.file, window);
+        match cached.as_ref().map_err(io::Error::raw_os_error) {
+            Ok(_) => {}
+            Err(Some(libc::ENOSYS | libc::EOPNOTSUPP)) => mount.no_cachestat.set(true),
+            Err(_) => self.is_refused = true,
         }
-        None
+        cached.ok()
     }
 
-    fn enter_exact(&mut self) {
-        if self.mode == Mode::Cheap {
-            self.mode = Mode::Exact;
-        }
+    fn count_probe(&self) {
+        self.event_loop.counters().sendfile_probes.add(1);
     }
 
     /// Returns whether a window's first byte and each piece's last byte are present.
     ///
     /// It does not see a hole between them.
-    fn probe_bytes(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> bool {
+    fn probe_bytes(&mut self, window: &Range<u64>) -> bool {
         let ends = (window.start + PIECE..window.end).step_by(PIECE as usize);
         let mut offsets = [window.start]
             .into_iter()
             .chain(ends.map(|end| end - 1))
             .chain([window.end - 1])
             .take(if is_one_page(window) { 1 } else { usize::MAX });
-        offsets.all(|offset| self.probe_byte(file, offset).unwrap_or(false))
+        offsets.all(|offset| self.probe_byte(offset).unwrap_or(false))
     }
 
-    /// Probes one byte, and remembers whether the probe works on the mount.
-    fn probe_byte(&mut self, file: CachedFile<'_>, offset: u64) -> io::Result<bool> {
-        file.event_loop.counters().sendfile_probes.add(1);
-        let result = kernel::is_resident(file.fd, offset);
-        let works = match &result {
-            Ok(_) => Some(true),
-            Err(error) => match error.raw_os_error() {
-                Some(libc::EOPNOTSUPP | libc::ENOSYS) => Some(false),
-                _ => None,
-            },
-        };
-        if let (Some(_), Some(mount)) = (works, &self.mount) {
-            mount.nowait.set(works);
+    /// Probes one byte, and remembers that the probe works on the mount.
+    fn probe_byte(&mut self, offset: u64) -> io::Result<bool> {
+        self.count_probe();
+        let result = kernel::is_resident(self.file, offset);
+        if let (Ok(_), Some(mount)) = (&result, &self.mount) {
+            mount.nowait.set(true);
         }
         result
     }
 
     /// Counts a miss, once for each page that several probes find missing.
-    fn count_miss(&mut self, file: CachedFile<'_>, offset: u64) {
+    fn count_miss(&mut self, offset: u64) {
         if self.miss.replace(offset) != Some(offset) {
-            file.event_loop.counters().sendfile_misses.add(1);
+            self.event_loop.counters().sendfile_misses.add(1);
         }
     }
 
     /// Probes with mincore which pages of a window are present.
-    fn probe_exact(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> ProbeResult {
-        let Some(mut missing) = self.missing(file, window) else {
+    fn probe_exact(&mut self, window: &Range<u64>) -> ProbeResult {
+        let Some(mut missing) = self.missing(window) else {
             self.enter_blind();
             return ProbeResult::Missing(vec![first(window, PIECE)]);
         };
-        let present = window.start..missing.first().map_or(window.end, |range| range.start);
-        if let Some(range) = missing.first() {
-            if let Some(result) = self.on_miss(file, range.start, window) {
-                return result;
-            }
+        let Some(miss) = missing.first().cloned() else {
+            return self.probed_present(window.clone());
+        };
+        // No page of a file that bypasses the page cache ever becomes present.
+        let is_direct = || matches!(file::is_direct(self.file), Ok(true));
+        if *self.is_direct.get_or_insert_with(is_direct) {
+            return ProbeResult::Direct;
         }
-        if !present.is_empty() {
-            self.page_prefetches.1 = 0;
-            self.fruitless_pages = 0;
-            self.ready = present;
-            return ProbeResult::Present;
+        // Nor does a page past the end, if the file has shrunk since the last stat.
+        if file::metadata(self.file, false).is_ok_and(|metadata| metadata.size <= miss.start) {
+            return self.present(window.clone());
         }
-        let piece = first(&missing[0], PIECE);
+        self.on_miss(miss.start);
+        if miss.start > window.start {
+            return self.probed_present(window.start..miss.start);
+        }
+        let piece = first(&miss, PIECE);
         if self.page_prefetches == (piece.start, MAX_PREFETCHES) {
             self.on_fruitless_page();
-            self.ready = piece;
-            return ProbeResult::Present;
+            return self.present(piece);
         }
         let end = piece.start + PIECE;
         missing.retain(|range| range.start < end);
@@ -624,48 +578,36 @@ impl PageCache {
         ProbeResult::Missing(missing)
     }
 
+    /// Handles a range that mincore reports as present, so prefetches help.
+    fn probed_present(&mut self, range: Range<u64>) -> ProbeResult {
+        self.page_prefetches.1 = 0;
+        self.fruitless_pages = 0;
+        self.present(range)
+    }
+
     /// Returns the missing ranges of a window, in order.
     ///
     /// It returns `None` if mincore fails or does not report the true state.
-    fn missing(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Option<Vec<Range<u64>>> {
-        file.event_loop.counters().sendfile_probes.add(1);
-        let mut pages = [0; size_of::<kernel::Pages>()];
-        let (start, len) = (window.start, window.end - window.start);
-        let count = kernel::resident_pages(file.fd, start, len, &mut pages).ok()?;
-        let missing = missing_ranges(window, &pages[..count], kernel::page_size());
+    fn missing(&mut self, window: &Range<u64>) -> Option<Vec<Range<u64>>> {
+        self.count_probe();
+        let pages = kernel::resident_pages(self.file, window).ok()?;
+        let missing = missing_ranges(window, &pages, kernel::page_size());
         if !missing.is_empty() {
             self.is_truthful = true;
         } else if !self.is_truthful {
             let size = self.metadata.map_or(0, |metadata| metadata.size);
-            self.is_truthful = kernel::is_mincore_truthful(file.fd, size);
+            self.is_truthful = kernel::is_mincore_truthful(self.file, size);
         }
         self.is_truthful.then_some(missing)
     }
 
-    /// Handles a miss at `offset`, and returns a result if no prefetch can help.
-    ///
-    /// No page of a file that bypasses the page cache ever becomes present. Nor does a page past
-    /// the end, if the file has shrunk since the last stat.
-    fn on_miss(
-        &mut self,
-        file: CachedFile<'_>,
-        offset: u64,
-        window: &Range<u64>,
-    ) -> Option<ProbeResult> {
-        let is_direct = || matches!(file::is_direct(file.fd), Ok(true));
-        if *self.is_direct.get_or_insert_with(is_direct) {
-            return Some(ProbeResult::Direct);
-        }
-        if file::metadata(file.fd, false).is_ok_and(|metadata| metadata.size <= offset) {
-            self.ready = window.clone();
-            return Some(ProbeResult::Present);
-        }
-        self.count_miss(file, offset);
-        self.enter_exact();
+    /// Makes this transfer, and for a while all of its mount, use the exact probe.
+    fn on_miss(&mut self, offset: u64) {
+        self.count_miss(offset);
+        self.mode = Mode::Exact;
         if let Some(mount) = &self.mount {
             mount.last_miss.set(Some(Instant::now()));
         }
-        None
     }
 
     fn on_fruitless_page(&mut self) {
@@ -689,31 +631,28 @@ impl PageCache {
     /// Waits for the prefetch of the first of these ranges, or starts it.
     fn poll_prefetch(
         &mut self,
-        file: CachedFile<'_>,
         missing: Vec<Range<u64>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let start = missing[0].start;
         let covers = |prefetch: &Prefetch| prefetch.range.contains(&start);
         if !self.prefetch.as_ref().is_some_and(covers) {
-            self.start_prefetch(file, missing);
+            self.start_prefetch(missing);
         }
         let Some(prefetch) = &mut self.prefetch else {
             self.turn_off();
             return Poll::Ready(Ok(()));
         };
         let result = ready!(Pin::new(&mut prefetch.work).poll(cx));
-        let page_prefetches = if self.page_prefetches.0 == start {
-            self.page_prefetches.1
-        } else {
-            0
-        };
-        self.page_prefetches = (start, page_prefetches + 1);
-        Poll::Ready(self.end_prefetch(file.event_loop, result))
+        if self.page_prefetches.0 != start {
+            self.page_prefetches = (start, 0);
+        }
+        self.page_prefetches.1 += 1;
+        Poll::Ready(self.end_prefetch(result))
     }
 
     /// Starts a prefetch of these ranges, in order, on an executor thread.
-    fn start_prefetch(&mut self, file: CachedFile<'_>, missing: Vec<Range<u64>>) {
+    fn start_prefetch(&mut self, missing: Vec<Range<u64>>) {
         self.prefetch = None;
         let (Some(first), Some(last)) = (missing.first(), missing.last()) else {
             return;
@@ -721,51 +660,39 @@ impl PageCache {
         let range = first.start..last.end;
         // A file system without preadv2 may have another one below it. Closing the file may then
         // wait for a server.
-        let is_slow = self
-            .mount
-            .as_ref()
-            .is_none_or(|mount| mount.nowait.get() != Some(true));
-        let Ok(lent) = file.event_loop.lend(file.fd, is_slow) else {
+        let has_nowait = |mount: &Rc<Mount>| mount.nowait.get();
+        let is_slow = !self.mount.as_ref().is_some_and(has_nowait);
+        let Ok(lent) = self.event_loop.lend(self.file, is_slow) else {
             return;
         };
-        file.event_loop.counters().sendfile_prefetches.add(1);
-        let work = file.event_loop.run_cancel_on_drop(move || {
+        self.event_loop.counters().sendfile_prefetches.add(1);
+        let work = self.event_loop.run_cancel_on_drop(move || {
             for range in missing {
-                kernel::read_into_cache(lent.as_fd(), range.start, range.end - range.start);
+                kernel::read_into_cache(&lent, range);
             }
         });
         self.prefetched = self.prefetched.max(range.end);
         self.prefetch = Some(Prefetch { range, work });
     }
 
-    fn end_prefetch(
-        &mut self,
-        event_loop: &LoopHandle,
-        result: Result<(), TaskError>,
-    ) -> io::Result<()> {
+    fn end_prefetch(&mut self, result: Result<(), TaskError>) -> io::Result<()> {
         let prefetch = self.prefetch.take();
-        match (result, prefetch) {
+        match (check_open(&self.event_loop, result)?, prefetch) {
+            (Err(_), _) => self.mode = Mode::Off,
             (Ok(()), Some(Prefetch { range, .. })) if self.mode == Mode::Blind => {
                 let joins = !self.ready.is_empty() && range.start <= self.ready.end;
                 let start = if joins { self.ready.start } else { range.start };
                 self.ready = start..range.end;
-                Ok(())
             }
-            (Ok(()), _) => Ok(()),
-            (Err(error), _) if error.is_cancelled() && event_loop.is_closed() => {
-                Err(LoopClosedError.into())
-            }
-            (Err(_), _) => {
-                self.turn_off();
-                Ok(())
-            }
+            (Ok(()), _) => {}
         }
+        Ok(())
     }
 
     /// Prefetches the next bytes, so that the disk works while the socket drains.
     ///
     /// It does so only in the modes `Exact` and `Blind`.
-    fn read_ahead(&mut self, file: CachedFile<'_>, range: &Range<u64>) {
+    fn read_ahead(&mut self, range: &Range<u64>) {
         if !matches!(self.mode, Mode::Exact | Mode::Blind) {
             return;
         }
@@ -775,7 +702,7 @@ impl PageCache {
                 return;
             };
             // The next wait reports a closed loop again.
-            let _ = self.end_prefetch(file.event_loop, result);
+            let _ = self.end_prefetch(result);
         }
         let start = self.prefetched.max(self.ready.end);
         let window = first(&(start..range.end), WINDOW);
@@ -783,7 +710,7 @@ impl PageCache {
             return;
         }
         let missing = match self.mode {
-            Mode::Exact => self.missing(file, &window),
+            Mode::Exact => self.missing(&window),
             _ => Some(vec![window.clone()]),
         };
         let Some(missing) = missing else {
@@ -793,23 +720,12 @@ impl PageCache {
             self.ready.end = window.end;
         }
         self.prefetched = window.end;
-        self.start_prefetch(file, missing);
+        self.start_prefetch(missing);
     }
 }
 
-/// Returns whether an error means that [`kernel::is_resident`] does not work here.
-///
-/// The file system does not support it (EOPNOTSUPP). Or the kernel lacks the call, or a filter
-/// refuses it (ENOSYS, EPERM, EINVAL).
-fn is_unsupported(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL)
-    )
-}
-
 /// Returns the first `len` bytes of a range, or all of it.
-fn first(range: &Range<u64>, len: u64) -> Range<u64> {
+pub(super) fn first(range: &Range<u64>, len: u64) -> Range<u64> {
     range.start..range.end.min(range.start.saturating_add(len))
 }
 

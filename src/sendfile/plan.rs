@@ -136,23 +136,13 @@ impl Plan {
         }
     }
 
-    /// Returns the next range to read in the fallback.
+    /// Returns the range to read in the fallback, after the next `len` bytes. It may be empty.
     ///
     /// It does not depend on the size. A read that returns no bytes is the end.
-    pub(super) fn next_block(&self) -> Option<Range<u64>> {
-        self.block_after(0)
-    }
-
-    /// Returns the block after the next `len` bytes.
-    pub(super) fn block_after(&self, len: usize) -> Option<Range<u64>> {
-        let len = len as u64;
-        match self.wanted().saturating_sub(len) {
-            0 => None,
-            wanted => {
-                let start = self.position + len;
-                Some(start..start + wanted.min(self.block))
-            }
-        }
+    pub(super) fn block_after(&self, len: usize) -> Range<u64> {
+        let len = (len as u64).min(self.wanted());
+        let start = self.position + len;
+        start..start + (self.wanted() - len).min(self.block)
     }
 
     /// Returns whether the known size ends the file at or before the position.

@@ -1,7 +1,7 @@
 //! The driver of a transfer. It makes the system calls that the machine requests, and reports their
 //! outcomes.
 //!
-//! Most small sends never become a [`Transfer`]: [`send_at_once`] makes their one call first.
+//! Most small sends never become a [`Transfer`]: their future makes the one call first.
 
 use std::io;
 use std::ops::Range;
@@ -10,78 +10,26 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use super::Options;
-use super::fallback::{ReadOutcome, Reader};
+use super::fallback::Reader;
 use super::machine::{Action, Machine};
 use super::native::{self, SendOutcome};
-use super::page_cache::{CacheReadiness, CachedFile, PageCache};
-use super::plan::{Next, Plan};
+use super::page_cache::{CacheReadiness, PageCache, first};
+use super::{Options, check_open};
 use crate::error::LoopClosedError;
 use crate::event_loop::{Fallback, LoopHandle, Sleep};
-use crate::reactor::{Direction, WaitGuard};
-use crate::ready_io::poll_wait;
-use crate::socket::Socket;
+use crate::reactor::Direction;
+use crate::ready_io::Operation;
 use crate::sys::fork::Process;
 use crate::sys::{self, file};
 use crate::write_lock::Writer;
 
-/// A callback for the total of file bytes sent, after each call that sends some.
-pub(super) type Progress<'a> = Box<dyn FnMut(u64) + 'a>;
-
-/// The file of a transfer, with the choice to set its position at the end.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SentFile<'a> {
-    pub(super) fd: BorrowedFd<'a>,
-    pub(super) update_position: bool,
-}
-
-impl SentFile<'_> {
-    /// Sets the file's position, and only logs an error.
-    ///
-    /// A pipe has no position, so none can be wrong. The result of the transfer stays the same.
-    fn set_position(self, position: u64) {
-        if !self.update_position {
-            return;
-        }
-        if let Err(error) = file::set_position(self.fd, position) {
-            log::debug!("cannot set the position of a sent file to {position}: {error}");
-        }
-    }
-}
-
-/// Makes the single call of a small send, if the page cache has the whole range.
+/// Sets the position of a sent file, and only logs an error.
 ///
-/// Nearly all small sends end here, without the state of a [`Transfer`]. If the call does not send
-/// everything, the machine continues with its outcome.
-pub(super) fn send_at_once(
-    event_loop: &LoopHandle,
-    socket: BorrowedFd<'_>,
-    file: SentFile<'_>,
-    plan: &Plan,
-    page_cache: &mut PageCache,
-) -> AtOnce {
-    let Next::Bytes { range, .. } = plan.next() else {
-        return AtOnce::NotTried;
-    };
-    let fd = file.fd;
-    if !page_cache.is_ready_now(CachedFile { event_loop, fd }, &range) {
-        return AtOnce::NotTried;
+/// A pipe has no position, so none can be wrong. The result of the transfer stays the same.
+pub(super) fn set_position(file: BorrowedFd<'_>, position: u64) {
+    if let Err(error) = file::set_position(file, position) {
+        log::debug!("cannot set the position of a sent file to {position}: {error}");
     }
-    let len = range.end - range.start;
-    match native::send(event_loop, socket, fd, range.start, len as usize) {
-        SendOutcome::Sent(sent) if sent as u64 == len => {
-            file.set_position(range.end);
-            AtOnce::Done(len)
-        }
-        other => AtOnce::Tried(other),
-    }
-}
-
-/// The outcome of [`send_at_once`].
-pub(super) enum AtOnce {
-    Done(u64),
-    Tried(SendOutcome),
-    NotTried,
 }
 
 /// The machine of a transfer, with the cleanup that every end of the transfer needs.
@@ -90,25 +38,14 @@ pub(super) enum AtOnce {
 ///
 /// While the transfer runs, it neither uses nor changes the position, as each call names its
 /// offset. Only the destructor sets the position. It also releases a header that the kernel still
-/// holds back for the file. ([`send_at_once`] ends sends that never had a machine.)
-#[derive(Debug)]
-pub(super) struct Guard<'a> {
+/// holds back for the file. (A send that ends with its first call never has a machine.)
+struct Guard<'a> {
     machine: Machine,
-    file: SentFile<'a>,
+    file: BorrowedFd<'a>,
+    update_position: bool,
     socket: BorrowedFd<'a>,
     /// The process that began the transfer.
     process: Process,
-}
-
-impl<'a> Guard<'a> {
-    pub(super) fn new(machine: Machine, file: SentFile<'a>, socket: BorrowedFd<'a>) -> Guard<'a> {
-        Guard {
-            machine,
-            file,
-            socket,
-            process: Process::current(),
-        }
-    }
 }
 
 impl Drop for Guard<'_> {
@@ -120,7 +57,9 @@ impl Drop for Guard<'_> {
         if self.machine.is_held_back() {
             sys::socket::push(self.socket);
         }
-        self.file.set_position(self.machine.position());
+        if self.update_position {
+            set_position(self.file, self.machine.position());
+        }
     }
 }
 
@@ -128,7 +67,6 @@ impl Drop for Guard<'_> {
 ///
 /// Each moved byte only sets a new deadline. If the timer fires before the deadline, it restarts.
 /// So a moving transfer sets one timer for each `limit`, however many calls it makes.
-#[derive(Debug)]
 struct StallTimer {
     limit: Duration,
     deadline: Instant,
@@ -143,10 +81,6 @@ impl StallTimer {
             deadline,
             sleep: event_loop.sleep_until(deadline),
         }
-    }
-
-    fn on_progress(&mut self, event_loop: &LoopHandle) {
-        self.deadline = event_loop.deadline(self.limit);
     }
 
     /// Is ready with an error if no byte has moved for the whole limit.
@@ -168,14 +102,12 @@ impl StallTimer {
 /// A transfer that has begun.
 ///
 /// Rust drops the fields in this order, so the position is set before the next writer wakes.
-pub(super) struct Transfer<'a> {
+pub(super) struct Transfer<'a, T: AsFd> {
     guard: Guard<'a>,
-    wait: WaitGuard,
+    operation: Operation<'a, T>,
     writer: Writer<'a>,
-    page_cache: PageCache,
-    header: &'a [u8],
-    progress: Option<Progress<'a>>,
-    stall_timeout: Option<Duration>,
+    page_cache: PageCache<'a>,
+    options: Options<'a>,
     /// The stall timer, from the moment when the transfer gets the write lock.
     stall: Option<Box<StallTimer>>,
     /// The time at which the transfer began to wait for the socket.
@@ -183,21 +115,31 @@ pub(super) struct Transfer<'a> {
     reader: Option<Box<Reader>>,
 }
 
-impl<'a> Transfer<'a> {
+impl<'a, T: AsFd> Transfer<'a, T> {
+    /// Creates a transfer that has or awaits the write lock.
     pub(super) fn new(
-        guard: Guard<'a>,
-        writer: Writer<'a>,
-        page_cache: PageCache,
+        operation: Operation<'a, T>,
+        machine: Machine,
+        file: BorrowedFd<'a>,
+        page_cache: PageCache<'a>,
         options: Options<'a>,
-    ) -> Transfer<'a> {
+        cx: &Context<'_>,
+    ) -> Transfer<'a, T> {
+        let mut writer = Writer::new(operation.socket.write_lock());
+        // If the transfer already holds the lock, its first poll reports that too.
+        let _ = writer.poll(cx);
         Transfer {
-            guard,
-            wait: WaitGuard::default(),
+            guard: Guard {
+                machine,
+                file,
+                update_position: options.update_position,
+                socket: operation.socket.as_fd(),
+                process: Process::current(),
+            },
+            operation,
             writer,
             page_cache,
-            header: options.header,
-            progress: options.progress,
-            stall_timeout: options.stall_timeout,
+            options,
             stall: None,
             parked: None,
             reader: None,
@@ -208,33 +150,30 @@ impl<'a> Transfer<'a> {
         &self.guard.machine
     }
 
-    pub(super) fn poll<T: AsFd>(
-        &mut self,
-        event_loop: &LoopHandle,
-        socket: &Socket<T>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<u64>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         if !self.machine().is_done() {
             ready!(self.writer.poll(cx));
         }
-        if let (None, Some(limit)) = (&self.stall, self.stall_timeout) {
-            self.stall = Some(Box::new(StallTimer::new(event_loop, limit)));
+        let event_loop = self.operation.event_loop.clone();
+        if let (None, Some(limit)) = (&self.stall, self.options.stall_timeout) {
+            self.stall = Some(Box::new(StallTimer::new(&event_loop, limit)));
         }
-        self.begin_step(
-            event_loop,
-            socket.may_be_ready(event_loop, Direction::Write),
-        );
-        let polled = self.drive(event_loop, socket, cx);
+        self.begin_step();
+        let polled = self.drive(cx);
         // A transfer that yields has just moved bytes. It continues in the next iteration, even on
         // a closed loop.
         let waits = polled.is_pending() && !self.machine().is_yielding();
         match &mut self.stall {
-            Some(stall) if waits => stall.poll(event_loop, cx).map(Err),
+            Some(stall) if waits => stall.poll(&event_loop, cx).map(Err),
             _ => polled,
         }
     }
 
-    fn begin_step(&mut self, event_loop: &LoopHandle, is_writable: bool) {
+    fn begin_step(&mut self) {
+        let Operation {
+            event_loop, socket, ..
+        } = &self.operation;
+        let is_writable = socket.may_be_ready(event_loop, Direction::Write);
         if is_writable {
             if let Some(since) = self.parked.take() {
                 let waited = event_loop.time().saturating_duration_since(since);
@@ -244,35 +183,31 @@ impl<'a> Transfer<'a> {
         self.guard.machine.begin_step(is_writable);
     }
 
-    fn drive<T: AsFd>(
-        &mut self,
-        event_loop: &LoopHandle,
-        socket: &Socket<T>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<u64>> {
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         loop {
             match self.machine().action() {
                 Action::SendHeader { part, more } => {
-                    let outcome = native::send_bytes(socket.as_fd(), &self.header[part], more);
-                    self.on_outcome(event_loop, outcome);
+                    let header = &self.options.header[part];
+                    let outcome = native::send_bytes(self.guard.socket, header, more);
+                    self.on_outcome(outcome);
                 }
-                Action::Stat { sync } => self.stat(socket.as_fd(), sync),
+                Action::Stat { sync } => self.stat(sync),
                 Action::Send { range, owed_until } => {
-                    ready!(self.poll_send(event_loop, socket, (range, owed_until), cx))?;
+                    ready!(self.poll_send(range, owed_until, cx))?;
                 }
-                Action::Read(range) => ready!(self.poll_read(event_loop, range, cx))?,
+                Action::Read(range) => ready!(self.poll_read(range, cx))?,
                 Action::SendBlock(part) => {
                     let reader = self.reader.as_ref().expect("a block was read");
-                    let outcome = native::send_bytes(socket.as_fd(), reader.bytes(part), false);
-                    self.on_outcome(event_loop, outcome);
+                    let outcome = native::send_bytes(self.guard.socket, reader.bytes(part), false);
+                    self.on_outcome(outcome);
                 }
                 Action::Wait => {
+                    let event_loop = &self.operation.event_loop;
                     self.parked.get_or_insert_with(|| event_loop.time());
-                    let wait = &mut self.wait;
-                    return poll_wait(event_loop, socket, Direction::Write, wait, cx).map(Err);
+                    return self.operation.poll_wait(Direction::Write, cx).map(Err);
                 }
                 Action::Yield => {
-                    event_loop.counters().sendfile_yields.add(1);
+                    self.operation.event_loop.counters().sendfile_yields.add(1);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -281,90 +216,81 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    fn stat(&mut self, socket: BorrowedFd<'_>, sync: bool) {
-        native::keep_nonblocking(socket);
-        let stat = native::stat(self.guard.file.fd, sync).map(|(stat, metadata)| {
+    fn stat(&mut self, sync: bool) {
+        native::keep_nonblocking(self.guard.socket);
+        let stat = native::stat(self.guard.file, sync).map(|(stat, metadata)| {
             self.page_cache.set_metadata(metadata);
             stat
         });
         self.guard.machine.on_stat(stat);
     }
 
-    fn poll_send<T: AsFd>(
+    fn poll_send(
         &mut self,
-        event_loop: &LoopHandle,
-        socket: &Socket<T>,
-        (range, owed_until): (Range<u64>, u64),
+        range: Range<u64>,
+        owed_until: u64,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let fd = self.guard.file.fd;
-        let owed = range.start..owed_until;
-        let file = CachedFile { event_loop, fd };
-        match ready!(self.page_cache.poll_ready(file, owed, cx))? {
+        match ready!(self.page_cache.poll_ready(range.start..owed_until, cx))? {
             CacheReadiness::UseFallback(reason) => self.guard.machine.use_fallback(reason),
-            CacheReadiness::Ready(ready) => {
-                let len = ready.min(range.end - range.start) as usize;
-                let outcome = native::send(event_loop, socket.as_fd(), fd, range.start, len);
-                self.on_outcome(event_loop, outcome);
-            }
+            CacheReadiness::Ready(ready) => self.send(&first(&range, ready)),
         }
         Poll::Ready(Ok(()))
     }
 
-    fn on_outcome(&mut self, event_loop: &LoopHandle, outcome: SendOutcome) {
+    fn send(&mut self, range: &Range<u64>) {
+        let Guard { socket, file, .. } = self.guard;
+        let outcome = native::send(&self.operation.event_loop, socket, file, range);
+        self.on_outcome(outcome);
+    }
+
+    fn on_outcome(&mut self, outcome: SendOutcome) {
         if let (SendOutcome::Sent(_), Some(stall)) = (&outcome, &mut self.stall) {
-            stall.on_progress(event_loop);
+            stall.deadline = self.operation.event_loop.deadline(stall.limit);
         }
         let machine = &mut self.guard.machine;
-        let Some(progress) = &mut self.progress else {
-            return machine.on_outcome(outcome);
-        };
         let before = machine.sent();
         machine.on_outcome(outcome);
-        if machine.sent() > before {
-            progress(machine.sent());
+        match &mut self.options.progress {
+            Some(progress) if machine.sent() > before => progress(machine.sent()),
+            _ => {}
         }
     }
 
-    fn poll_read(
-        &mut self,
-        event_loop: &LoopHandle,
-        range: Range<u64>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        let filled = match self.reader(event_loop) {
-            Ok(reader) => ready!(reader.poll_read(event_loop, cx, range)),
-            Err(error) => ReadOutcome::NoReader(error),
+    fn poll_read(&mut self, range: Range<u64>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let read = match self.reader() {
+            Ok(reader) => {
+                let read = ready!(reader.poll_read(cx, range));
+                check_open(&self.operation.event_loop, read)?.map_err(io::Error::from)
+            }
+            Err(error) => Err(error),
         };
         let machine = &mut self.guard.machine;
-        match filled {
-            ReadOutcome::Read(read) => machine.on_block(read),
-            ReadOutcome::NoReader(error) => {
+        match read {
+            Ok(read) => machine.on_block(read),
+            Err(error) => {
                 self.page_cache.turn_off();
                 machine.on_no_reader(error);
             }
-            ReadOutcome::LoopClosed => return Poll::Ready(Err(LoopClosedError.into())),
         }
         if let (Some(next), Some(reader)) = (machine.next_block(), &mut self.reader) {
-            reader.read_ahead(event_loop, next);
+            reader.read_ahead(next);
         }
         Poll::Ready(Ok(()))
     }
 
     /// Returns the fallback's reader, and creates it for the first read.
-    fn reader(&mut self, event_loop: &LoopHandle) -> io::Result<&mut Reader> {
-        let reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => {
-                let reason = self.machine().fallback_reason();
-                let is_slow = reason == Some(Fallback::NoAnswer);
-                let reader = Reader::new(event_loop, self.guard.file.fd, is_slow)?;
-                if let Some(reason) = reason {
-                    event_loop.counters().fell_back(reason);
-                }
-                Box::new(reader)
+    fn reader(&mut self) -> io::Result<&mut Reader> {
+        if self.reader.is_none() {
+            let event_loop = &self.operation.event_loop;
+            let reason = self.guard.machine.fallback_reason();
+            let is_slow = reason == Some(Fallback::NoAnswer);
+            let reader = Reader::new(event_loop, self.guard.file, is_slow)?;
+            if let Some(reason) = reason {
+                event_loop.counters().fell_back(reason);
             }
-        };
-        Ok(self.reader.insert(reader))
+            self.reader = Some(Box::new(reader));
+        }
+        Ok(self.reader.as_mut().expect("created above"))
     }
 }

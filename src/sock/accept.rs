@@ -10,7 +10,7 @@ use super::address::{Address, FromRaw};
 use super::sealed::Sealed;
 use crate::event_loop::LoopHandle;
 use crate::reactor::Direction;
-use crate::ready_io::{io, poll_try};
+use crate::ready_io::{poll_without_future, read_io};
 use crate::socket::Socket;
 use crate::sys::address::RawAddress;
 use crate::sys::socket::{self as sys, SocketKind};
@@ -61,7 +61,8 @@ fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
 fn try_accept<L: Listen>(fd: BorrowedFd<'_>, sock: &Socket<L>) -> io::Result<Accepted<L>> {
     // A connection has its listener's kind, which the socket remembers.
     let kind = sock.kind().ok();
-    if L::Addr::IP_ONLY && kind != Some(SocketKind::Tcp) && sys::is_of_another_family(fd) {
+    let has_other_family = || sys::local_address(fd).is_some_and(|name| !name.is_internet());
+    if L::Addr::IP_ONLY && kind != Some(SocketKind::Tcp) && has_other_family() {
         let what = "cannot accept: the TcpListener holds a socket of another family; use \
              Socket<OwnedFd>";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
@@ -119,7 +120,7 @@ impl LoopHandle {
         &self,
         sock: &'a Socket<L>,
     ) -> impl Future<Output = io::Result<Accepted<L>>> + use<'a, L> {
-        io(self, sock, Direction::Read, move |fd| try_accept(fd, sock))
+        read_io(self, sock, move |fd| try_accept(fd, sock))
     }
 
     /// Polls for the next connection, for adapters to other crates' traits.
@@ -157,9 +158,7 @@ impl LoopHandle {
         sock: &Socket<L>,
     ) -> Poll<io::Result<Accepted<L>>> {
         let attempt = |fd: BorrowedFd<'_>| try_accept(fd, sock);
-        sock.with_poll_wait(Direction::Read, |wait| {
-            poll_try(self, sock, Direction::Read, wait, cx, attempt)
-        })
+        poll_without_future(self, sock, Direction::Read, cx, attempt)
     }
 }
 

@@ -132,7 +132,8 @@ impl ToRaw for Address {
 impl FromRaw for Address {
     fn from_raw(fd: BorrowedFd<'_>, raw: RawAddress) -> io::Result<Address> {
         // For an unnamed Unix socket, the kernel returns an address without any byte.
-        let is_unnamed = raw.as_bytes().is_empty() && sys::is_unix(fd);
+        let is_unix = || sys::local_address(fd).is_some_and(|name| name.is_unix());
+        let is_unnamed = raw.as_bytes().is_empty() && is_unix();
         if is_unnamed || raw.is_unix() {
             return raw.to_unix().map(Address::Unix);
         }
@@ -140,48 +141,17 @@ impl FromRaw for Address {
     }
 }
 
-/// An address that a Unix socket connects to.
-pub trait UnixTarget: ToRaw {}
+/// The path of a Unix socket.
+pub trait SocketPath: AsRef<Path> {}
 
-impl UnixTarget for Path {}
-impl UnixTarget for PathBuf {}
-impl UnixTarget for str {}
-impl UnixTarget for String {}
-impl UnixTarget for OsStr {}
-impl UnixTarget for OsString {}
-impl UnixTarget for unix::SocketAddr {}
+impl SocketPath for Path {}
+impl SocketPath for PathBuf {}
+impl SocketPath for str {}
+impl SocketPath for String {}
+impl SocketPath for OsStr {}
+impl SocketPath for OsString {}
 
-impl ToRaw for Path {
-    fn to_raw(&self) -> io::Result<RawAddress> {
-        RawAddress::from_path(self)
-    }
-}
-
-impl ToRaw for PathBuf {
-    fn to_raw(&self) -> io::Result<RawAddress> {
-        RawAddress::from_path(self.as_ref())
-    }
-}
-
-impl ToRaw for str {
-    fn to_raw(&self) -> io::Result<RawAddress> {
-        RawAddress::from_path(self.as_ref())
-    }
-}
-
-impl ToRaw for String {
-    fn to_raw(&self) -> io::Result<RawAddress> {
-        RawAddress::from_path(self.as_ref())
-    }
-}
-
-impl ToRaw for OsStr {
-    fn to_raw(&self) -> io::Result<RawAddress> {
-        RawAddress::from_path(self.as_ref())
-    }
-}
-
-impl ToRaw for OsString {
+impl<P: SocketPath + ?Sized> ToRaw for P {
     fn to_raw(&self) -> io::Result<RawAddress> {
         RawAddress::from_path(self.as_ref())
     }

@@ -3,20 +3,20 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::{self as unix, UnixDatagram, UnixStream};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::Target;
-use super::address::{Address, UnixTarget};
+use super::address::{Address, SocketPath};
 use super::sealed;
-use crate::error::LoopClosedError;
 use crate::event_loop::{LoopHandle, Sleep};
-use crate::reactor::{Direction, WaitGuard};
-use crate::ready_io::{IoOutput, poll_io, poll_once, poll_wait};
+use crate::reactor::Direction;
+use crate::ready_io::Operation;
 use crate::socket::Socket;
 use crate::sys::address::RawAddress;
+use crate::sys::interest::poll_now;
 use crate::sys::socket as sys;
 
 /// A socket that can be connected to an address of type `A`.
@@ -37,43 +37,33 @@ pub trait Connect<A: ?Sized>: AsFd + sealed::Takes<A> {}
 
 impl Connect<SocketAddr> for TcpStream {}
 impl Connect<SocketAddr> for UdpSocket {}
-impl<A: UnixTarget + ?Sized> Connect<A> for UnixStream {}
-impl<A: UnixTarget + ?Sized> Connect<A> for UnixDatagram {}
+impl Connect<unix::SocketAddr> for UnixStream {}
+impl Connect<unix::SocketAddr> for UnixDatagram {}
+impl<P: SocketPath + ?Sized> Connect<P> for UnixStream {}
+impl<P: SocketPath + ?Sized> Connect<P> for UnixDatagram {}
 impl Connect<Address> for OwnedFd {}
 
 /// The time between two tries if a Unix listener's queue is full, as no event reports room.
 const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The state after one connect(2).
-enum ConnectProgress {
-    Connected,
-    /// The poller reports the outcome as writability.
-    InProgress,
-    /// A Unix listener's queue is full.
-    QueueFull,
-}
-
-impl IoOutput for ConnectProgress {}
-
-/// Begins to connect a socket, or finds that it is already connecting.
-fn start_connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<ConnectProgress> {
+/// Connects a socket, or finds that it is already connecting.
+///
+/// It fails with EINPROGRESS if the poller will report the outcome as writability, and with EAGAIN
+/// if a Unix listener's queue is full.
+fn start_connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<()> {
     let mut was_interrupted = false;
     loop {
-        let Err(error) = sys::connect(fd, to) else {
-            return Ok(ConnectProgress::Connected);
-        };
-        return match error.raw_os_error() {
+        let result = sys::connect(fd, to);
+        match result.as_ref().map_err(io::Error::raw_os_error) {
             // An interrupted connect continues (connect(2)). The next call reports its state.
-            Some(libc::EINTR) => {
-                was_interrupted = true;
-                continue;
+            Err(Some(libc::EINTR)) => was_interrupted = true,
+            Err(Some(libc::EISCONN)) if was_interrupted => return Ok(()),
+            // An earlier call began the connection.
+            Err(Some(libc::EALREADY)) => {
+                return Err(io::Error::from_raw_os_error(libc::EINPROGRESS));
             }
-            Some(libc::EISCONN) if was_interrupted => Ok(ConnectProgress::Connected),
-            // EALREADY means that an earlier call began the connection.
-            Some(libc::EINPROGRESS | libc::EALREADY) => Ok(ConnectProgress::InProgress),
-            Some(libc::EAGAIN) => Ok(ConnectProgress::QueueFull),
-            _ => Err(error),
-        };
+            _ => return result,
+        }
     }
 }
 
@@ -82,17 +72,16 @@ fn start_connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<ConnectProgr
 /// If that call was dropped and its connection has failed since, the kernel reports the failure
 /// now. If another call has already taken the error, the kernel reports ECONNABORTED. Neither error
 /// is the outcome of this call, so it tries again.
-fn restart_connect(
-    fd: BorrowedFd<'_>,
-    to: &RawAddress,
-    was_abandoned: bool,
-) -> io::Result<ConnectProgress> {
-    match start_connect(fd, to) {
-        Err(error) if was_abandoned && error.raw_os_error() != Some(libc::EISCONN) => {
-            start_connect(fd, to)
-        }
-        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => start_connect(fd, to),
-        progress => progress,
+fn restart_connect(fd: BorrowedFd<'_>, to: &RawAddress, was_abandoned: bool) -> io::Result<()> {
+    let result = start_connect(fd, to);
+    let is_outdated = |error: &io::Error| match error.raw_os_error() {
+        Some(libc::ECONNABORTED) => true,
+        Some(libc::EISCONN | libc::EINPROGRESS | libc::EAGAIN) => false,
+        _ => was_abandoned,
+    };
+    match result {
+        Err(error) if is_outdated(&error) => start_connect(fd, to),
+        result => result,
     }
 }
 
@@ -104,7 +93,8 @@ fn outcome(fd: BorrowedFd<'_>) -> io::Result<()> {
     if is_connected(fd)? {
         return Ok(());
     }
-    if !sys::is_settled(fd)? {
+    // The attempt has succeeded, failed, or been shut down if poll(2) reports anything.
+    if poll_now(fd, libc::POLLOUT)? == 0 {
         return Err(io::ErrorKind::WouldBlock.into());
     }
     // The attempt may have succeeded after the first check.
@@ -124,40 +114,13 @@ fn is_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-enum ConnectState {
-    Idle,
-    InProgress,
-    /// A Unix listener's queue was full. The next try follows the sleep.
-    QueueFull(Sleep),
-}
-
 /// The future of [`LoopHandle::sock_connect`].
 struct Connecting<'a, T: AsFd> {
-    event_loop: LoopHandle,
-    sock: &'a Socket<T>,
+    operation: Operation<'a, T>,
     to: Target,
-    state: ConnectState,
-    wait: WaitGuard,
-}
-
-impl<T: AsFd> Connecting<'_, T> {
-    fn poll_start(&mut self, cx: &Context<'_>) -> Poll<io::Result<ConnectProgress>> {
-        let (sock, to) = (self.sock, self.to.get()?);
-        let attempt =
-            |fd: BorrowedFd<'_>| restart_connect(fd, to, sock.set_connect_abandoned(false));
-        poll_once(&self.event_loop, sock, cx, attempt)
-    }
-
-    /// Polls the outcome of a connection in progress.
-    ///
-    /// It checks only after an event, because the check clears the socket's error.
-    fn poll_outcome(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        let (event_loop, sock, wait) = (&self.event_loop, self.sock, &mut self.wait);
-        if !wait.is_parked() {
-            return poll_wait(event_loop, sock, Direction::Write, wait, cx).map(Err);
-        }
-        poll_io(event_loop, sock, Direction::Write, wait, cx, outcome)
-    }
+    in_progress: bool,
+    /// The sleep before the next try, if a Unix listener's queue was full.
+    full: Option<Sleep>,
 }
 
 impl<T: AsFd> Future for Connecting<'_, T> {
@@ -165,40 +128,36 @@ impl<T: AsFd> Future for Connecting<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let connected = loop {
-            match &mut this.state {
-                ConnectState::Idle => match ready!(this.poll_start(cx)) {
-                    Ok(ConnectProgress::Connected) => break Ok(()),
-                    Ok(ConnectProgress::InProgress) => this.state = ConnectState::InProgress,
-                    Ok(ConnectProgress::QueueFull) if this.event_loop.is_closed() => {
-                        break Err(LoopClosedError.into());
-                    }
-                    Ok(ConnectProgress::QueueFull) => {
-                        this.state = ConnectState::QueueFull(this.event_loop.sleep(RETRY_INTERVAL))
-                    }
-                    Err(error) => break Err(error),
-                },
-                ConnectState::InProgress => {
-                    let outcome = ready!(this.poll_outcome(cx));
-                    // The loop may have failed while the connection is still in progress.
-                    this.sock.set_connect_abandoned(outcome.is_err());
-                    break outcome;
+        let sock = this.operation.socket;
+        let operation = &mut this.operation;
+        if !this.in_progress {
+            let to = this.to.get()?;
+            let attempt =
+                |fd: BorrowedFd<'_>| restart_connect(fd, to, sock.set_connect_abandoned(false));
+            let full = &mut this.full;
+            match ready!(operation.poll_with_retries(cx, full, RETRY_INTERVAL, attempt)) {
+                Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
+                    this.in_progress = true;
                 }
-                ConnectState::QueueFull(sleep) => {
-                    ready!(Pin::new(sleep).poll(cx));
-                    this.state = ConnectState::Idle;
-                }
+                result => return Poll::Ready(result),
             }
+        }
+        // It checks only after an event, because the check clears the socket's error.
+        let outcome = match operation.is_parked() {
+            true => ready!(operation.poll_io(Direction::Write, cx, outcome)),
+            false => ready!(operation.poll_wait(Direction::Write, cx).map(Err)),
         };
-        this.state = ConnectState::Idle;
-        Poll::Ready(connected)
+        this.in_progress = false;
+        // The loop may have failed while the connection is still in progress.
+        sock.set_connect_abandoned(outcome.is_err());
+        Poll::Ready(outcome)
     }
 }
 
 impl<T: AsFd> Drop for Connecting<'_, T> {
     fn drop(&mut self) {
-        if let ConnectState::InProgress = self.state {
-            self.sock.set_connect_abandoned(true);
+        if self.in_progress {
+            self.operation.socket.set_connect_abandoned(true);
         }
     }
 }
@@ -231,7 +190,8 @@ impl LoopHandle {
     /// - `InvalidInput` for a path that is empty, too long, or has a zero byte, and for a Unix
     ///   address without a name.
     /// - `InvalidInput` if the socket belongs to another loop.
-    /// - [`LoopClosedError`] if the call would have to wait on a closed loop.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    ///   loop.
     ///
     /// # Cancel safety
     ///
@@ -284,11 +244,10 @@ impl LoopHandle {
         addr: &A,
     ) -> impl Future<Output = io::Result<()>> + use<'a, T, A> {
         Connecting {
-            event_loop: self.clone(),
-            sock,
+            operation: Operation::new(self, sock),
             to: Target::new(T::to_raw(addr)),
-            state: ConnectState::Idle,
-            wait: WaitGuard::default(),
+            in_progress: false,
+            full: None,
         }
     }
 }

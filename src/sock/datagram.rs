@@ -5,17 +5,17 @@ use std::net::{self, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{self as unix, UnixDatagram};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::Target;
 use super::address::{Address, FromRaw, ToRaw};
 use super::sealed::Sealed;
-use crate::error::LoopClosedError;
 use crate::event_loop::{LoopHandle, Sleep};
-use crate::reactor::{Direction, WaitGuard};
-use crate::ready_io::{io, poll_io, poll_once};
+use crate::reactor::Direction;
+use crate::ready_io::{Operation, read_io};
 use crate::socket::Socket;
+use crate::sys::address::RawAddress;
 use crate::sys::socket as sys;
 
 /// A datagram socket: `UdpSocket`, `UnixDatagram`, or any socket as an `OwnedFd`.
@@ -53,7 +53,8 @@ impl LoopHandle {
     /// - `UnexpectedEof` if the socket is shut down for reading and no datagram is left.
     /// - `OutOfMemory` if there is no memory for `most` bytes.
     /// - `InvalidInput` if the socket belongs to another loop.
-    /// - [`LoopClosedError`] if the call would have to wait on a closed loop.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    ///   loop.
     ///
     /// # Cancel safety
     ///
@@ -81,8 +82,9 @@ impl LoopHandle {
         sock: &'a Socket<T>,
         most: usize,
     ) -> impl Future<Output = io::Result<(Vec<u8>, T::Addr)>> + use<'a, T> {
-        io(self, sock, Direction::Read, move |fd| {
-            let (received, sender) = sys::recv_vec_from(fd, most)?;
+        read_io(self, sock, move |fd| {
+            let mut sender = RawAddress::empty();
+            let received = sys::recv_vec(fd, most, Some(&mut sender))?;
             Ok((received, T::Addr::from_raw(fd, sender)?))
         })
     }
@@ -123,8 +125,9 @@ impl LoopHandle {
         sock: &'a Socket<T>,
         buffer: &'a mut [u8],
     ) -> impl Future<Output = io::Result<(usize, T::Addr)>> + use<'a, T> {
-        io(self, sock, Direction::Read, move |fd| {
-            let (received, sender) = sys::recv_from(fd, buffer)?;
+        read_io(self, sock, move |fd| {
+            let mut sender = RawAddress::empty();
+            let received = sys::recv(fd, buffer, Some(&mut sender))?;
             Ok((received, T::Addr::from_raw(fd, sender)?))
         })
     }
@@ -139,7 +142,8 @@ impl LoopHandle {
     /// - Any error of sendto(2), for example EMSGSIZE for a datagram that is too long.
     /// - `InvalidInput` for a Unix address without a name.
     /// - `InvalidInput` if the socket belongs to another loop.
-    /// - [`LoopClosedError`] if the call would have to wait on a closed loop.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    ///   loop.
     ///
     /// # Cancel safety
     ///
@@ -172,11 +176,9 @@ impl LoopHandle {
         addr: &T::Addr,
     ) -> impl Future<Output = io::Result<usize>> + use<'a, T> {
         SendTo {
-            event_loop: self.clone(),
-            sock,
+            operation: Operation::new(self, sock),
             bytes,
             to: Target::new(addr.to_raw()),
-            wait: WaitGuard::default(),
             full: None,
         }
     }
@@ -184,11 +186,9 @@ impl LoopHandle {
 
 /// The future of [`LoopHandle::sock_sendto`].
 struct SendTo<'a, T: AsFd> {
-    event_loop: LoopHandle,
-    sock: &'a Socket<T>,
+    operation: Operation<'a, T>,
     bytes: &'a [u8],
     to: Target,
-    wait: WaitGuard,
     /// The sleep before the next try, if a Unix receiver is full.
     full: Option<Sleep>,
 }
@@ -197,28 +197,18 @@ impl<T: Datagram> Future for SendTo<'_, T> {
     type Output = io::Result<usize>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let send = &mut *self;
-        let (event_loop, sock, bytes) = (&send.event_loop, send.sock, send.bytes);
-        let to = send.to.get()?;
+        let SendTo {
+            operation,
+            bytes,
+            to,
+            full,
+        } = &mut *self;
+        let to = to.get()?;
         let attempt = |fd: BorrowedFd<'_>| sys::send_to(fd, bytes, to);
-        // The poller reports room in a Unix receiver only to a connected sender.
-        if !to.is_unix() {
-            let wait = &mut send.wait;
-            return poll_io(event_loop, sock, Direction::Write, wait, cx, attempt);
-        }
-        loop {
-            if let Some(full) = &mut send.full {
-                ready!(Pin::new(full).poll(cx));
-            }
-            match ready!(poll_once(event_loop, sock, cx, attempt)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if event_loop.is_closed() {
-                        return Poll::Ready(Err(LoopClosedError.into()));
-                    }
-                    send.full = Some(event_loop.sleep(RETRY_INTERVAL));
-                }
-                result => return Poll::Ready(result),
-            }
+        match to.is_unix() {
+            // The poller reports room in a Unix receiver only to a connected sender.
+            true => operation.poll_with_retries(cx, full, RETRY_INTERVAL, attempt),
+            false => operation.poll_io(Direction::Write, cx, attempt),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use super::call_size;
 use crate::event_loop::{LoopHandle, MAX_PER_CALL};
 use crate::reactor::Direction;
-use crate::ready_io::{io, poll_try};
+use crate::ready_io::{poll_without_future, read_io};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
 
@@ -52,9 +52,9 @@ impl LoopHandle {
         sock: &'a Socket<T>,
         most: usize,
     ) -> impl Future<Output = io::Result<Vec<u8>>> + use<'a, T> {
-        io(self, sock, Direction::Read, move |fd| match most {
+        read_io(self, sock, move |fd| match most {
             0 => Ok(Vec::new()),
-            _ => sys::recv_vec(fd, call_size(sock, most, MAX_PER_CALL)),
+            _ => sys::recv_vec(fd, call_size(sock, most, MAX_PER_CALL), None),
         })
     }
 
@@ -93,9 +93,7 @@ impl LoopHandle {
         sock: &'a Socket<T>,
         buffer: &'a mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + use<'a, T> {
-        io(self, sock, Direction::Read, move |fd| {
-            recv(fd, sock, buffer)
-        })
+        read_io(self, sock, move |fd| recv(fd, sock, buffer))
     }
 
     /// Polls for bytes and receives them into `buffer`, for adapters to other crates' I/O traits.
@@ -132,16 +130,13 @@ impl LoopHandle {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let attempt = |fd: BorrowedFd<'_>| recv(fd, sock, buffer);
-        // This poll may belong to a new operation, not to the one that waits. So it always tries.
-        sock.with_poll_wait(Direction::Read, |wait| {
-            poll_try(self, sock, Direction::Read, wait, cx, attempt)
-        })
+        poll_without_future(self, sock, Direction::Read, cx, attempt)
     }
 }
 
 fn recv<T: AsFd>(fd: BorrowedFd<'_>, sock: &Socket<T>, buffer: &mut [u8]) -> io::Result<usize> {
     match buffer.len() {
         0 => Ok(0),
-        most => sys::recv(fd, &mut buffer[..call_size(sock, most, MAX_PER_CALL)]),
+        most => sys::recv(fd, &mut buffer[..call_size(sock, most, MAX_PER_CALL)], None),
     }
 }

@@ -1,24 +1,22 @@
 //! Sending on a stream.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::call_size;
 use crate::event_loop::LoopHandle;
-use crate::reactor::{Direction, WaitGuard};
-use crate::ready_io::{poll_io, poll_try};
+use crate::reactor::Direction;
+use crate::ready_io::{Operation, poll_without_future};
 use crate::socket::Socket;
 use crate::sys::socket as sys;
 use crate::write_lock::Writer;
 
 /// The future of [`LoopHandle::sock_sendall`].
 struct SendAll<'a, T: AsFd> {
-    event_loop: LoopHandle,
-    socket: &'a Socket<T>,
+    operation: Operation<'a, T>,
     rest: &'a [u8],
-    wait: WaitGuard,
     writer: Writer<'a>,
 }
 
@@ -38,7 +36,10 @@ impl<T: AsFd> Future for SendAll<'_, T> {
 impl<T: AsFd> SendAll<'_, T> {
     fn poll_rest(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let sent = ready!(self.poll_send(cx))?;
+            let operation = &mut self.operation;
+            let part = next_part(&operation.event_loop, operation.socket, self.rest);
+            let sent =
+                ready!(operation.poll_io(Direction::Write, cx, |fd| sys::send(fd, part, false)))?;
             if sent == 0 && !self.rest.is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -48,23 +49,15 @@ impl<T: AsFd> SendAll<'_, T> {
             }
         }
     }
-
-    fn poll_send(&mut self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
-        let (event_loop, socket, rest) = (&self.event_loop, self.socket, self.rest);
-        let attempt = |fd: BorrowedFd<'_>| send(fd, event_loop, socket, rest);
-        let wait = &mut self.wait;
-        poll_io(event_loop, socket, Direction::Write, wait, cx, attempt)
-    }
 }
 
-fn send<T: AsFd>(
-    fd: BorrowedFd<'_>,
+/// Returns the first of these bytes, as many as one call may send.
+fn next_part<'a, T: AsFd>(
     event_loop: &LoopHandle,
     socket: &Socket<T>,
-    bytes: &[u8],
-) -> io::Result<usize> {
-    let size = call_size(socket, bytes.len(), event_loop.sendable());
-    sys::send(fd, &bytes[..size])
+    bytes: &'a [u8],
+) -> &'a [u8] {
+    &bytes[..call_size(socket, bytes.len(), event_loop.sendable())]
 }
 
 impl LoopHandle {
@@ -116,10 +109,8 @@ impl LoopHandle {
         bytes: &'a [u8],
     ) -> impl Future<Output = io::Result<()>> + use<'a, T> {
         SendAll {
-            event_loop: self.clone(),
-            socket: sock,
+            operation: Operation::new(self, sock),
             rest: bytes,
-            wait: WaitGuard::default(),
             writer: Writer::new(sock.write_lock()),
         }
     }
@@ -157,10 +148,9 @@ impl LoopHandle {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(sock.write_lock().poll_free(cx));
-        let attempt = |fd: BorrowedFd<'_>| send(fd, self, sock, bytes);
-        // This poll may belong to a new operation, not to the one that waits. So it always tries.
-        sock.with_poll_wait(Direction::Write, |wait| {
-            poll_try(self, sock, Direction::Write, wait, cx, attempt)
+        let part = next_part(self, sock, bytes);
+        poll_without_future(self, sock, Direction::Write, cx, |fd| {
+            sys::send(fd, part, false)
         })
     }
 }

@@ -47,7 +47,7 @@ impl RawAddress {
 
     /// Returns the bytes of the kernel's address, family included.
     pub fn as_bytes(&self) -> &[u8] {
-        let len = mem::size_of_val(&self.storage).min(self.len as usize);
+        let len = size_of_val(&self.storage).min(self.len as usize);
         // SAFETY: all of the storage is initialized, `self` borrows it, and `len` is within it.
         unsafe { slice::from_raw_parts((&raw const self.storage).cast(), len) }
     }
@@ -63,12 +63,12 @@ impl RawAddress {
             // SAFETY: sockaddr_storage has only integers, so all zeros is a valid value. Family 0
             // means "unspecified".
             storage: unsafe { mem::zeroed() },
-            len: mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t,
+            len: size_of::<libc::sockaddr_storage>() as libc::socklen_t,
         }
     }
 
     fn of<T: Copy>(raw: T, len: usize) -> RawAddress {
-        assert!(mem::size_of::<T>() <= mem::size_of::<libc::sockaddr_storage>());
+        assert!(size_of::<T>() <= size_of::<libc::sockaddr_storage>());
         let mut address = RawAddress::empty();
         // SAFETY: the storage is at least as large as `T`, as asserted, and aligned for every
         // address.
@@ -91,16 +91,13 @@ impl RawAddress {
         (&raw const self.storage).cast()
     }
 
-    pub(super) fn as_mut_ptr(&mut self) -> *mut libc::sockaddr {
-        (&raw mut self.storage).cast()
+    /// Returns pointers to the address and to its length, for calls that fill both.
+    pub(super) fn as_mut_parts(&mut self) -> (*mut libc::sockaddr, *mut libc::socklen_t) {
+        ((&raw mut self.storage).cast(), &raw mut self.len)
     }
 
     pub(super) fn len(&self) -> libc::socklen_t {
         self.len
-    }
-
-    pub(super) fn len_mut(&mut self) -> &mut libc::socklen_t {
-        &mut self.len
     }
 
     pub(crate) fn is_unix(&self) -> bool {
@@ -138,12 +135,8 @@ impl RawAddress {
         if !self.is_unix() {
             return UnixAddr::from_pathname("");
         }
-        // SAFETY: the storage is initialized and larger than sockaddr_un. The code reads only the
-        // path up to `len`, and any bytes are a path.
-        let raw: libc::sockaddr_un = unsafe { self.read() };
-        let used = (self.len as usize).saturating_sub(PATH_OFFSET);
-        let bytes: Vec<u8> = raw.sun_path.iter().take(used).map(|c| *c as u8).collect();
-        if let [0, name @ ..] = bytes.as_slice() {
+        let bytes = self.as_bytes().get(PATH_OFFSET..).unwrap_or_default();
+        if let [0, name @ ..] = bytes {
             return abstract_name(name);
         }
         let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
@@ -204,7 +197,7 @@ impl From<&SocketAddr> for RawAddress {
                 raw.sin_family = libc::AF_INET as libc::sa_family_t;
                 raw.sin_port = v4.port().to_be();
                 raw.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
-                RawAddress::of(raw, mem::size_of::<libc::sockaddr_in>())
+                RawAddress::of(raw, size_of::<libc::sockaddr_in>())
             }
             SocketAddr::V6(v6) => {
                 // SAFETY: sockaddr_in6 has only integers, so all zeros is a valid value.
@@ -214,7 +207,7 @@ impl From<&SocketAddr> for RawAddress {
                 raw.sin6_addr.s6_addr = v6.ip().octets();
                 raw.sin6_flowinfo = v6.flowinfo();
                 raw.sin6_scope_id = v6.scope_id();
-                RawAddress::of(raw, mem::size_of::<libc::sockaddr_in6>())
+                RawAddress::of(raw, size_of::<libc::sockaddr_in6>())
             }
         }
     }

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use libc::{c_int, c_long};
 
-use super::{cvt, uninterrupted};
+use super::{cvt, status_flags, uninterrupted};
 
 /// The metadata of a file, as the kernel knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -133,18 +133,12 @@ pub(crate) fn set_position(fd: BorrowedFd<'_>, position: u64) -> io::Result<()> 
 ///
 /// Reads of such a file bypass the page cache, and sendfile sends from the page cache. The kernel
 /// refuses sendfile with EINVAL at unaligned offsets, even midway.
-#[cfg(not(target_vendor = "apple"))]
 pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    // SAFETY: no pointers.
-    let flags = uninterrupted(|| cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }))?;
-    Ok(flags & libc::O_DIRECT != 0)
-}
-
-#[cfg(target_vendor = "apple")]
-pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    // SAFETY: no pointers.
-    uninterrupted(|| cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }))?;
-    Ok(false)
+    #[cfg(not(target_vendor = "apple"))]
+    use libc::O_DIRECT;
+    #[cfg(target_vendor = "apple")]
+    const O_DIRECT: libc::c_int = 0;
+    Ok(status_flags(fd)? & O_DIRECT != 0)
 }
 
 /// The result of statx(2), with the same layout on every machine.

@@ -30,33 +30,21 @@ pub(crate) fn poll_now(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<
     }
 }
 
-/// Returns whether asyncio calls a reader for this event.
+/// True if the poller is epoll.
 ///
-/// Its EpollSelector does so for any bit except EPOLLOUT. It requests EPOLLIN and EPOLLOUT, and the
-/// kernel adds EPOLLERR and EPOLLHUP. This loop also requests EPOLLRDHUP, which mio reports only
-/// together with EPOLLIN.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+/// asyncio's EpollSelector calls a reader for any bit except EPOLLOUT, and a writer for any bit
+/// except EPOLLIN. It requests these two, and the kernel adds EPOLLERR and EPOLLHUP. This loop also
+/// requests EPOLLRDHUP, which mio reports only together with EPOLLIN.
+///
+/// kqueue reports the directions separately, and asyncio's KqueueSelector uses them alone.
+const IS_EPOLL: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// Returns whether asyncio calls a reader for this event.
 pub(crate) fn calls_reader(event: &Event) -> bool {
-    event.is_readable() || event.is_read_closed() || event.is_error()
+    event.is_readable() || IS_EPOLL && (event.is_read_closed() || event.is_error())
 }
 
 /// Returns whether asyncio calls a writer for this event.
-///
-/// Its EpollSelector does so for any bit except EPOLLIN.
-#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn calls_writer(event: &Event) -> bool {
-    event.is_writable() || event.is_write_closed() || event.is_error()
-}
-
-/// Returns whether asyncio calls a reader for this event.
-///
-/// kqueue reports the directions separately, and asyncio's KqueueSelector uses them alone.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn calls_reader(event: &Event) -> bool {
-    event.is_readable()
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn calls_writer(event: &Event) -> bool {
-    event.is_writable()
+    event.is_writable() || IS_EPOLL && (event.is_write_closed() || event.is_error())
 }

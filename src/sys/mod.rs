@@ -41,6 +41,7 @@ pub(crate) mod timerfd;
 pub(crate) mod waker;
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Returns the result of a system call, or the OS error if it is -1.
 fn cvt<T: PartialEq + From<i8>>(result: T) -> io::Result<T> {
@@ -66,4 +67,10 @@ pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::R
 /// Returns the byte count of a system call, or the OS error if it is negative.
 fn cvt_len(result: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// Returns the status flags of a descriptor, such as O_NONBLOCK.
+fn status_flags(fd: BorrowedFd<'_>) -> io::Result<libc::c_int> {
+    // SAFETY: no pointers.
+    uninterrupted(|| cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }))
 }

@@ -27,12 +27,12 @@ pub(crate) fn name_of(addr: &SocketAddr) -> io::Result<(String, String)> {
         )
     };
     match code {
-        0 => Ok((text(&host), text(&service))),
+        // SAFETY: the call wrote C strings.
+        0 => Ok(unsafe { (text(host.as_ptr()), text(service.as_ptr())) }),
         libc::EAI_SYSTEM => Err(io::Error::last_os_error()),
         code => {
             // SAFETY: for every code, gai_strerror returns a string with a static lifetime.
-            let why = unsafe { CStr::from_ptr(libc::gai_strerror(code)) };
-            let why = why.to_string_lossy();
+            let why = unsafe { text(libc::gai_strerror(code)) };
             Err(io::Error::other(format!(
                 "cannot look up the name of {addr}: {why}"
             )))
@@ -40,12 +40,11 @@ pub(crate) fn name_of(addr: &SocketAddr) -> io::Result<(String, String)> {
     }
 }
 
-/// Returns the text up to the zero byte that getnameinfo wrote.
-fn text(chars: &[libc::c_char]) -> String {
-    let bytes: Vec<u8> = chars
-        .iter()
-        .map(|c| *c as u8)
-        .take_while(|b| *b != 0)
-        .collect();
-    String::from_utf8_lossy(&bytes).into_owned()
+/// # Safety
+///
+/// `text` points to a C string.
+unsafe fn text(text: *const libc::c_char) -> String {
+    // SAFETY: the caller's promise.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_string_lossy().into_owned()
 }

@@ -1,13 +1,12 @@
 //! The system calls on sockets.
 
 use std::io;
-use std::mem;
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
 
 use super::address::RawAddress;
-use super::interest::poll_now;
-use super::{cvt, cvt_len, uninterrupted};
+use super::{cvt, cvt_len, status_flags, uninterrupted};
 
 /// The kind of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,8 +21,9 @@ pub(crate) enum SocketKind {
 
 /// Returns the kind of a socket.
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<SocketKind> {
+    let is_internet = || local_address(fd).is_some_and(|name| name.is_internet());
     Ok(match socket_type(fd)? {
-        libc::SOCK_STREAM if is_internet(fd) && is_tcp(fd) => SocketKind::Tcp,
+        libc::SOCK_STREAM if is_internet() && is_tcp(fd) => SocketKind::Tcp,
         libc::SOCK_STREAM => SocketKind::Stream,
         _ => SocketKind::Datagram,
     })
@@ -41,24 +41,13 @@ pub(crate) fn socket_type(fd: BorrowedFd<'_>) -> io::Result<libc::c_int> {
     }
 }
 
-fn is_internet(fd: BorrowedFd<'_>) -> bool {
-    local_address(fd).is_some_and(|name| name.is_internet())
-}
-
-pub(crate) fn is_unix(fd: BorrowedFd<'_>) -> bool {
-    local_address(fd).is_some_and(|name| name.is_unix())
-}
-
-/// Returns whether the socket has a known family that is not an internet family.
-pub(crate) fn is_of_another_family(fd: BorrowedFd<'_>) -> bool {
-    local_address(fd).is_some_and(|name| !name.is_internet())
-}
-
-fn local_address(fd: BorrowedFd<'_>) -> Option<RawAddress> {
+/// Returns the socket's own address.
+pub(crate) fn local_address(fd: BorrowedFd<'_>) -> Option<RawAddress> {
     let mut name = RawAddress::empty();
+    let (address, len) = name.as_mut_parts();
     // SAFETY: both pointers are to `name`, which lives longer than the call. Its length is the room
     // that it has.
-    let result = unsafe { libc::getsockname(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) };
+    let result = unsafe { libc::getsockname(fd.as_raw_fd(), address, len) };
     (result == 0).then_some(name)
 }
 
@@ -79,7 +68,7 @@ fn is_tcp(fd: BorrowedFd<'_>) -> bool {
 
 fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
     let mut value: libc::c_int = 0;
-    let mut len = mem::size_of::<libc::c_int>() as libc::socklen_t;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: `value` and `len` live longer than the call, and `len` is the size of `value`.
     cvt(unsafe {
         libc::getsockopt(
@@ -91,6 +80,13 @@ fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Resu
         )
     })?;
     Ok(value)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn set_option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: libc::c_int) {
+    let (fd, len) = (fd.as_raw_fd(), size_of_val(&value) as libc::socklen_t);
+    // SAFETY: the pointer and the length are those of `value`.
+    unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), len) };
 }
 
 /// Takes the pending error of the socket. The call clears it.
@@ -112,17 +108,7 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// It ignores an error, as a send on any other descriptor raises no SIGPIPE.
 #[cfg(target_vendor = "apple")]
 fn refuse_sigpipe(fd: BorrowedFd<'_>) {
-    let on: libc::c_int = 1;
-    // SAFETY: the value's pointer and length are those of `on`.
-    unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_NOSIGPIPE,
-            (&raw const on).cast(),
-            mem::size_of::<libc::c_int>() as libc::socklen_t,
-        );
-    }
+    set_option(fd, libc::SOL_SOCKET, libc::SO_NOSIGPIPE, 1);
 }
 
 #[cfg(not(target_vendor = "apple"))]
@@ -133,24 +119,16 @@ const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
-/// Takes ownership of a new descriptor.
-///
-/// # Safety
-///
-/// `fd` is open, and no other code owns it.
-unsafe fn own(fd: RawFd) -> OwnedFd {
-    // SAFETY: the caller's promise.
-    unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
 /// Creates an unconnected stream socket of a family, non-blocking and close-on-exec.
 pub(crate) fn stream(family: libc::c_int) -> io::Result<OwnedFd> {
     #[cfg(not(target_vendor = "apple"))]
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     #[cfg(target_vendor = "apple")]
     let flags = 0;
-    // SAFETY: no pointers. On success the descriptor is new.
-    let fd = unsafe { own(cvt(libc::socket(family, libc::SOCK_STREAM | flags, 0))?) };
+    // SAFETY: no pointers.
+    let fd = cvt(unsafe { libc::socket(family, libc::SOCK_STREAM | flags, 0) })?;
+    // SAFETY: the kernel has just opened the descriptor.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     #[cfg(target_vendor = "apple")]
     finish_opening(&fd)?;
     Ok(fd)
@@ -161,22 +139,18 @@ pub(crate) fn stream(family: libc::c_int) -> io::Result<OwnedFd> {
 /// The new socket is non-blocking and close-on-exec.
 pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
     let mut peer = RawAddress::empty();
+    let (address, len) = peer.as_mut_parts();
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     #[cfg(not(target_vendor = "apple"))]
     // SAFETY: both pointers are to `peer`, which lives longer than the call. Its length is the room
     // that it has.
-    let fd = cvt(unsafe {
-        libc::accept4(
-            fd.as_raw_fd(),
-            peer.as_mut_ptr(),
-            peer.len_mut(),
-            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
-        )
-    })?;
+    let fd = cvt(unsafe { libc::accept4(fd.as_raw_fd(), address, len, flags) })?;
     #[cfg(target_vendor = "apple")]
     // SAFETY: as above.
-    let fd = cvt(unsafe { libc::accept(fd.as_raw_fd(), peer.as_mut_ptr(), peer.len_mut()) })?;
+    let fd = cvt(unsafe { libc::accept(fd.as_raw_fd(), address, len) })?;
     // SAFETY: the kernel has just opened the descriptor.
-    let fd = unsafe { own(fd) };
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     #[cfg(target_vendor = "apple")]
     finish_opening(&fd)?;
     Ok((fd, peer))
@@ -192,21 +166,16 @@ fn finish_opening(fd: &OwnedFd) -> io::Result<()> {
 
 pub(crate) fn connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<()> {
     // SAFETY: the pointer and the length are those of `to`, which lives longer than the call.
-    cvt(unsafe { libc::connect(fd.as_raw_fd(), to.as_ptr(), to.len()) })?;
-    Ok(())
+    cvt(unsafe { libc::connect(fd.as_raw_fd(), to.as_ptr(), to.len()) }).map(drop)
 }
 
 /// Returns whether the socket has a peer.
 pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
     let mut name = RawAddress::empty();
+    let (address, len) = name.as_mut_parts();
     // SAFETY: both pointers are to `name`, which lives longer than the call. Its length is the room
     // that it has.
-    unsafe { libc::getpeername(fd.as_raw_fd(), name.as_mut_ptr(), name.len_mut()) == 0 }
-}
-
-/// Returns whether a connection attempt has succeeded, failed, or been shut down.
-pub(crate) fn is_settled(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(poll_now(fd, libc::POLLOUT)? != 0)
+    unsafe { libc::getpeername(fd.as_raw_fd(), address, len) == 0 }
 }
 
 /// Returns whether the socket is shut down for reading.
@@ -216,7 +185,8 @@ pub(crate) fn is_settled(fd: BorrowedFd<'_>) -> io::Result<bool> {
 /// these calls report it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
-    poll_now(fd, libc::POLLRDHUP).is_ok_and(|events| events & libc::POLLRDHUP != 0)
+    let polled = super::interest::poll_now(fd, libc::POLLRDHUP);
+    polled.is_ok_and(|events| events & libc::POLLRDHUP != 0)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -234,98 +204,31 @@ pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     cvt(unsafe { libc::shutdown(fd.as_raw_fd(), how) }).map(drop)
 }
 
-/// Calls recv(2) once. It does not wait, even if a duplicate has made the socket blocking.
-pub(crate) fn recv(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
+/// Receives once, and stores the sender's address in `sender`.
+///
+/// It does not wait, even if a duplicate has made the socket blocking.
+pub(crate) fn recv(
+    fd: BorrowedFd<'_>,
+    into: &mut [u8],
+    sender: Option<&mut RawAddress>,
+) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of `into`, which is borrowed for the call.
-    cvt_len(unsafe {
-        libc::recv(
-            fd.as_raw_fd(),
-            into.as_mut_ptr().cast(),
-            into.len(),
-            libc::MSG_DONTWAIT,
-        )
-    })
+    unsafe { raw_recv(fd, into.as_mut_ptr(), into.len(), sender) }
 }
 
 /// Calls [`recv`] into new memory, without filling it with zeros first.
-pub(crate) fn recv_vec(fd: BorrowedFd<'_>, most: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn recv_vec(
+    fd: BorrowedFd<'_>,
+    most: usize,
+    sender: Option<&mut RawAddress>,
+) -> io::Result<Vec<u8>> {
     let mut bytes: Vec<u8> = Vec::new();
     bytes.try_reserve_exact(most)?;
     // SAFETY: the vector has room for `most` bytes at the pointer.
-    let got = cvt_len(unsafe {
-        libc::recv(
-            fd.as_raw_fd(),
-            bytes.as_mut_ptr().cast(),
-            most,
-            libc::MSG_DONTWAIT,
-        )
-    })?;
+    let got = unsafe { raw_recv(fd, bytes.as_mut_ptr(), most, sender) }?;
     // SAFETY: the kernel has written the first `got` bytes, and `got` is at most `most`.
     unsafe { bytes.set_len(got) };
     Ok(bytes)
-}
-
-/// Calls send(2) once. It neither waits nor raises SIGPIPE.
-pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    send_with(fd, bytes, SEND_FLAGS)
-}
-
-/// Calls [`send`] for bytes that more bytes follow.
-///
-/// So a TCP socket holds back a segment that is not full.
-pub(crate) fn send_more(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    send_with(fd, bytes, SEND_FLAGS | MORE)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const MORE: libc::c_int = libc::MSG_MORE;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const MORE: libc::c_int = 0;
-
-/// Releases the bytes that [`send_more`] held back, if no bytes follow.
-///
-/// Otherwise the kernel would send them 200 ms later. The removal of TCP_CORK releases them, even
-/// if the option is off. If the option is on, the user has set it, and has to remove it.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn push(fd: BorrowedFd<'_>) {
-    if option(fd, libc::IPPROTO_TCP, libc::TCP_CORK).is_ok_and(|corked| corked == 0) {
-        let off: libc::c_int = 0;
-        // SAFETY: the value's pointer and length are those of `off`.
-        unsafe {
-            libc::setsockopt(
-                fd.as_raw_fd(),
-                libc::IPPROTO_TCP,
-                libc::TCP_CORK,
-                (&raw const off).cast(),
-                mem::size_of::<libc::c_int>() as libc::socklen_t,
-            );
-        }
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn push(_fd: BorrowedFd<'_>) {}
-
-fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: libc::c_int) -> io::Result<usize> {
-    // SAFETY: the pointer and the length are those of `bytes`, which is borrowed for the call.
-    cvt_len(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
-}
-
-/// Calls recvfrom(2) once without waiting, and returns the sender's address too.
-pub(crate) fn recv_from(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<(usize, RawAddress)> {
-    // SAFETY: the pointer and the length are those of `into`, which is borrowed for the call.
-    unsafe { raw_recv_from(fd, into.as_mut_ptr(), into.len()) }
-}
-
-/// Calls [`recv_from`] into new memory, as [`recv_vec`] does.
-pub(crate) fn recv_vec_from(fd: BorrowedFd<'_>, most: usize) -> io::Result<(Vec<u8>, RawAddress)> {
-    let mut bytes: Vec<u8> = Vec::new();
-    bytes.try_reserve_exact(most)?;
-    // SAFETY: the vector has room for `most` bytes at the pointer.
-    let (got, sender) = unsafe { raw_recv_from(fd, bytes.as_mut_ptr(), most) }?;
-    // SAFETY: the kernel has written the first `got` bytes, and `got` is at most `most`.
-    unsafe { bytes.set_len(got) };
-    Ok((bytes, sender))
 }
 
 /// Calls recvfrom(2) once without waiting.
@@ -333,26 +236,47 @@ pub(crate) fn recv_vec_from(fd: BorrowedFd<'_>, most: usize) -> io::Result<(Vec<
 /// # Safety
 ///
 /// There is room for `len` bytes at `into`.
-unsafe fn raw_recv_from(
+unsafe fn raw_recv(
     fd: BorrowedFd<'_>,
     into: *mut u8,
     len: usize,
-) -> io::Result<(usize, RawAddress)> {
-    let mut sender = RawAddress::empty();
-    // SAFETY: `into` has room by the caller's promise. `sender` lives longer than the call, and its
-    // length is the room that it has.
-    let got = cvt_len(unsafe {
-        libc::recvfrom(
-            fd.as_raw_fd(),
-            into.cast(),
-            len,
-            libc::MSG_DONTWAIT,
-            sender.as_mut_ptr(),
-            sender.len_mut(),
-        )
-    })?;
-    Ok((got, sender))
+    sender: Option<&mut RawAddress>,
+) -> io::Result<usize> {
+    let none = (ptr::null_mut(), ptr::null_mut());
+    let (address, address_len) = sender.map_or(none, RawAddress::as_mut_parts);
+    let (fd, into, flags) = (fd.as_raw_fd(), into.cast(), libc::MSG_DONTWAIT);
+    // SAFETY: `into` has room by the caller's promise. The address is null, or it lives longer than
+    // the call and its length is the room that it has.
+    cvt_len(unsafe { libc::recvfrom(fd, into, len, flags, address, address_len) })
 }
+
+/// Calls send(2) once. It neither waits nor raises SIGPIPE.
+///
+/// With `more`, other bytes follow. So a TCP socket holds back a segment that is not full.
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<usize> {
+    let flags = if more { SEND_FLAGS | MORE } else { SEND_FLAGS };
+    // SAFETY: the pointer and the length are those of `bytes`, which is borrowed for the call.
+    cvt_len(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MORE: libc::c_int = libc::MSG_MORE;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const MORE: libc::c_int = 0;
+
+/// Releases the bytes that [`send`] held back, if no bytes follow.
+///
+/// Otherwise the kernel would send them 200 ms later. The removal of TCP_CORK releases them, even
+/// if the option is off. If the option is on, the user has set it, and has to remove it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn push(fd: BorrowedFd<'_>) {
+    if option(fd, libc::IPPROTO_TCP, libc::TCP_CORK).is_ok_and(|corked| corked == 0) {
+        set_option(fd, libc::IPPROTO_TCP, libc::TCP_CORK, 0);
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn push(_fd: BorrowedFd<'_>) {}
 
 /// Calls sendto(2) once. It neither waits nor raises SIGPIPE.
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::Result<usize> {
@@ -384,9 +308,7 @@ fn has_no_port(fd: BorrowedFd<'_>) -> bool {
 
 /// Returns whether the descriptor is non-blocking. A duplicate of it can change that.
 pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    // SAFETY: no pointers.
-    let flags = cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
-    Ok(flags & libc::O_NONBLOCK != 0)
+    Ok(status_flags(fd)? & libc::O_NONBLOCK != 0)
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //!
 //! No waker is counted, allocated or freed, on any thread.
 
-use std::marker::PhantomData;
 use std::task::Waker;
 
 /// A type that can wake the task of an id.
@@ -14,23 +13,9 @@ pub(crate) trait WakeById: 'static {
 }
 
 /// Creates the waker of an id.
-pub(crate) fn from_id<W: WakeById>(id: u64) -> Waker {
-    imp::from_id(id, PhantomData::<W>)
-}
-
 #[cfg(target_pointer_width = "64")]
-mod imp {
-    use std::marker::PhantomData;
-    use std::ptr::without_provenance;
-    use std::task::{RawWaker, RawWakerVTable, Waker};
-
-    use super::WakeById;
-
-    pub(super) fn from_id<W: WakeById>(id: u64, _: PhantomData<W>) -> Waker {
-        // SAFETY: the functions use the pointer only as an id, so any thread may call them, and
-        // there is no memory to free.
-        unsafe { Waker::from_raw(raw::<W>(without_provenance(id as usize))) }
-    }
+pub(crate) fn from_id<W: WakeById>(id: u64) -> Waker {
+    use std::task::{RawWaker, RawWakerVTable};
 
     fn raw<W: WakeById>(id: *const ()) -> RawWaker {
         let table: &'static RawWakerVTable =
@@ -43,26 +28,26 @@ mod imp {
     }
 
     fn forget(_: *const ()) {}
+
+    let id = std::ptr::without_provenance(id as usize);
+    // SAFETY: the functions use the pointer only as an id, so any thread may call them, and there
+    // is no memory to free.
+    unsafe { Waker::from_raw(raw::<W>(id)) }
 }
 
-/// A counted waker, as a pointer is too small for the id.
+/// Creates a counted waker, as a pointer is too small for the id.
 #[cfg(not(target_pointer_width = "64"))]
-mod imp {
+pub(crate) fn from_id<W: WakeById>(id: u64) -> Waker {
     use std::marker::PhantomData;
     use std::sync::Arc;
-    use std::task::{Wake, Waker};
-
-    use super::WakeById;
 
     struct ArcWaker<W>(u64, PhantomData<fn() -> W>);
 
-    impl<W: WakeById> Wake for ArcWaker<W> {
+    impl<W: WakeById> std::task::Wake for ArcWaker<W> {
         fn wake(self: Arc<Self>) {
             W::wake(self.0);
         }
     }
 
-    pub(super) fn from_id<W: WakeById>(id: u64, _: PhantomData<W>) -> Waker {
-        Waker::from(Arc::new(ArcWaker::<W>(id, PhantomData)))
-    }
+    Waker::from(Arc::new(ArcWaker::<W>(id, PhantomData)))
 }

@@ -75,7 +75,9 @@ fn miss_is_recent_for_one_second() {
 
 #[test]
 fn probes_count_until_a_long_wait_for_the_socket() {
-    let mut page_cache = PageCache::new(true, true);
+    let event_loop = crate::Loop::new().expect("a loop");
+    let file = std::io::stdin();
+    let mut page_cache = PageCache::new(&event_loop, file.as_fd(), true, true);
     page_cache.mode = Mode::Exact;
     page_cache.ready = 0..9;
     page_cache.after_wait(MAX_SHORT_WAIT);
@@ -111,30 +113,26 @@ mod on_a_disk {
         file
     }
 
-    fn cached<'a>(event_loop: &'a Loop, file: &'a File) -> CachedFile<'a> {
-        let fd = file.as_fd();
-        CachedFile { event_loop, fd }
-    }
-
     /// Evicts the file, and repeats that until all pages are gone.
     ///
     /// The kernel keeps pages that it is moving at the moment.
     fn evict(file: &File) {
         fadvise(file, 0, None, Advice::Random).expect("advice");
-        let mut pages = [1; size_of::<kernel::Pages>()];
-        while pages.iter().any(|page| page & 1 == 1) {
+        let is_evicted = || {
             fadvise(file, 0, None, Advice::DontNeed).expect("advice");
-            pages = [0; size_of::<kernel::Pages>()];
-            kernel::resident_pages(file.as_fd(), 0, LEN, &mut pages).expect("mapped");
-        }
+            let pages = kernel::resident_pages(file.as_fd(), &(0..LEN)).expect("mapped");
+            let missing = missing_ranges(&(0..LEN), &pages, kernel::page_size());
+            missing.first() == Some(&(0..LEN))
+        };
+        while !is_evicted() {}
     }
 
     /// Creates a page cache that uses the exact probe from the start.
     ///
     /// The search for the file system may read a page.
-    fn exact(file: &File) -> PageCache {
-        let mut page_cache = PageCache::new(true, true);
-        assert!(page_cache.find_mount(cached(&Loop::new().expect("a loop"), file)));
+    fn exact<'a>(event_loop: &Loop, file: &'a File) -> PageCache<'a> {
+        let mut page_cache = PageCache::new(event_loop, file.as_fd(), true, true);
+        page_cache.choose_mode();
         page_cache.mode = Mode::Exact;
         page_cache
     }
@@ -142,7 +140,7 @@ mod on_a_disk {
     /// Polls for one page until it is ready, and returns its number of prefetches.
     ///
     /// It evicts the file before each poll.
-    fn prefetches(event_loop: &Loop, page_cache: &mut PageCache, file: &File, at: u64) -> u64 {
+    fn prefetches(event_loop: &Loop, page_cache: &mut PageCache<'_>, file: &File, at: u64) -> u64 {
         let before = event_loop.stats().sendfile_prefetches;
         event_loop.run_until_complete(std::future::poll_fn(|cx| {
             evict(file);
@@ -150,7 +148,7 @@ mod on_a_disk {
             // eviction.
             let (_free, wait) = mpsc::channel::<()>();
             drop(event_loop.run_in_executor(move || wait.recv()));
-            let polled = page_cache.poll_ready(cached(event_loop, file), at..at + PAGE, cx);
+            let polled = page_cache.poll_ready(at..at + PAGE, cx);
             polled.map(|ready| assert!(matches!(ready, Ok(CacheReadiness::Ready(1..)))))
         }));
         event_loop.stats().sendfile_prefetches - before
@@ -161,7 +159,7 @@ mod on_a_disk {
         let event_loop = Loop::builder().executor_threads(1).build();
         let event_loop = event_loop.expect("a loop");
         let file = file();
-        let mut page_cache = exact(&file);
+        let mut page_cache = exact(&event_loop, &file);
         for round in 1..=u64::from(MAX_FRUITLESS_PAGES) {
             let at = round * PAGE;
             let tried = prefetches(&event_loop, &mut page_cache, &file, at);
@@ -175,9 +173,9 @@ mod on_a_disk {
     fn first_prefetch_of_a_cold_file_is_short() {
         let event_loop = Loop::new().expect("a loop");
         let file = file();
-        let mut page_cache = exact(&file);
+        let mut page_cache = exact(&event_loop, &file);
         evict(&file);
-        let result = page_cache.probe_exact(cached(&event_loop, &file), &(5..LEN));
+        let result = page_cache.probe_exact(&(5..LEN));
         let piece = 5..5 + PIECE;
         assert_eq!(result, ProbeResult::Missing(vec![piece]));
     }
@@ -187,13 +185,13 @@ mod on_a_disk {
         let event_loop = Loop::builder().executor_threads(1).build();
         let event_loop = event_loop.expect("a loop");
         let file = file();
-        let mut page_cache = exact(&file);
+        let mut page_cache = exact(&event_loop, &file);
         for round in 0..2 * u64::from(MAX_FRUITLESS_PAGES) {
             let at = round * PAGE;
             prefetches(&event_loop, &mut page_cache, &file, at);
             page_cache.after_wait(PREFETCH_INTERVAL);
             let ready = event_loop.run_until_complete(std::future::poll_fn(|cx| {
-                page_cache.poll_ready(cached(&event_loop, &file), at + PAGE..at + 2 * PAGE, cx)
+                page_cache.poll_ready(at + PAGE..at + 2 * PAGE, cx)
             }));
             assert!(matches!(ready, Ok(CacheReadiness::Ready(1..))));
             page_cache.after_wait(PREFETCH_INTERVAL);
@@ -205,7 +203,7 @@ mod on_a_disk {
     fn range_before_blind_prefetches_is_not_ready() {
         let event_loop = Loop::new().expect("a loop");
         let file = file();
-        let mut page_cache = exact(&file);
+        let mut page_cache = exact(&event_loop, &file);
         // A prefetch of the earlier mode had begun up to here.
         page_cache.prefetched = 3 * PIECE;
         page_cache.fruitless_pages = MAX_FRUITLESS_PAGES - 1;
@@ -213,7 +211,7 @@ mod on_a_disk {
         assert_eq!(page_cache.mode, Mode::Blind);
         for start in (0..LEN).step_by(PIECE as usize / 2) {
             let ready = event_loop.run_until_complete(std::future::poll_fn(|cx| {
-                page_cache.poll_ready(cached(&event_loop, &file), start..LEN, cx)
+                page_cache.poll_ready(start..LEN, cx)
             }));
             assert!(matches!(ready, Ok(CacheReadiness::Ready(1..))));
             let ahead = page_cache.prefetch.as_ref().map(|it| it.range.start);
@@ -228,28 +226,29 @@ mod on_a_disk {
     fn no_probe_is_made_without_prefetch() {
         let event_loop = Loop::new().expect("a loop");
         let file = file();
-        let mut page_cache = PageCache::new(false, true);
+        let mut page_cache = PageCache::new(&event_loop, file.as_fd(), false, true);
         assert_eq!(prefetches(&event_loop, &mut page_cache, &file, 5), 0);
         assert_eq!(event_loop.stats().sendfile_probes, 0);
-        assert!(page_cache.is_ready_now(cached(&event_loop, &file), &(0..LEN)));
+        assert!(page_cache.is_ready_now(&(0..LEN)));
     }
 
     #[test]
     fn closed_loop_ends_the_wait_for_a_prefetch() {
         let event_loop = Loop::new().expect("a loop");
         let file = file();
-        let mut page_cache = exact(&file);
+        let mut page_cache = exact(&event_loop, &file);
         evict(&file);
-        let handle = event_loop.handle();
         event_loop.close();
-        let (event_loop, fd) = (&handle, file.as_fd());
-        let cached = CachedFile { event_loop, fd };
         let cx = &mut Context::from_waker(Waker::noop());
-        let polled = page_cache.poll_ready(cached, 0..LEN, cx);
+        let polled = page_cache.poll_ready(0..LEN, cx);
         let Poll::Ready(Err(error)) = polled else {
             panic!("{polled:?}");
         };
-        assert!(error.get_ref().is_some_and(|it| it.is::<LoopClosedError>()));
+        assert!(
+            error
+                .get_ref()
+                .is_some_and(|it| it.is::<crate::LoopClosedError>())
+        );
     }
 
     #[test]
@@ -257,7 +256,7 @@ mod on_a_disk {
         let event_loop = Loop::new().expect("a loop");
         event_loop.run_until_complete(event_loop.shutdown_default_executor());
         let file = file();
-        let mut page_cache = exact(&file);
+        let mut page_cache = exact(&event_loop, &file);
         prefetches(&event_loop, &mut page_cache, &file, 0);
         assert_eq!(page_cache.mode, Mode::Off);
     }

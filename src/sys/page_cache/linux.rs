@@ -16,23 +16,19 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::ptr;
 
 use libc::c_long;
 
-use super::{FileSystem, Pages};
-use crate::sys::{cvt, cvt_len, uninterrupted};
+use super::{FileSystem, Pages, page_size};
+use crate::sys::sendfile::sendfile;
+use crate::sys::{cvt, uninterrupted};
 
 /// True, as the functions below work on this system.
 pub(crate) const IS_SUPPORTED: bool = true;
-
-/// Returns the size of a page, in bytes.
-pub(crate) fn page_size() -> u64 {
-    // SAFETY: no pointers.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    u64::try_from(size).unwrap_or(4096)
-}
 
 /// Returns whether a read of the byte at `offset` would not wait.
 ///
@@ -82,30 +78,20 @@ const SYS_CACHESTAT: c_long = match () {
     () => 451,
 };
 
-#[repr(C)]
-struct CacheRange {
-    offset: u64,
-    len: u64,
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct CacheStat {
-    cached: u64,
-    _dirty_writeback_evicted: [u64; 4],
-}
-
 /// Returns how many pages of a range are in the page cache, by cachestat(2).
 ///
-/// Pages that the kernel is still reading count. `len` must not be 0, which means "to the end".
+/// Pages that the kernel is still reading count. The range must not be empty, as 0 bytes mean "to
+/// the end".
 ///
 /// # Errors
 ///
 /// ENOSYS before Linux 6.5; EPERM if the caller neither owns the file nor may write it; EOPNOTSUPP
 /// on hugetlbfs.
-pub(crate) fn cached_pages(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<u64> {
-    let range = CacheRange { offset, len };
-    let mut stat = CacheStat::default();
+pub(crate) fn cached_pages(fd: BorrowedFd<'_>, range: &Range<u64>) -> io::Result<u64> {
+    // `struct cachestat_range`: the offset and the length.
+    let range = [range.start, range.end - range.start];
+    // `struct cachestat`: the cached pages, and four more numbers.
+    let mut stat = [0_u64; 5];
     // SAFETY: the kernel reads one range and writes one result through the pointers. They point to
     // locals with the kernel's layout.
     let result = cvt(unsafe {
@@ -117,7 +103,7 @@ pub(crate) fn cached_pages(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Res
             0 as c_long,
         )
     });
-    result.map(|_| stat.cached)
+    result.map(|_| stat[0])
 }
 
 /// A mapping of a file without access to its memory.
@@ -170,8 +156,8 @@ impl Drop for Mapping {
 
 /// Probes with mincore(2) which pages of a range are up to date in the page cache.
 ///
-/// It returns the number of pages of the range. `pages` gets a byte for each, from the page that
-/// holds `offset` on. The probe touches no page's data.
+/// The first entry is the page in which the range starts. Entries after the range count as present.
+/// The probe touches no page's data.
 ///
 /// For a file that the caller neither owns nor may write, the kernel reports all pages as present:
 /// see [`is_mincore_truthful`].
@@ -180,18 +166,14 @@ impl Drop for Mapping {
 ///
 /// `InvalidInput` if the range is longer than [`MAX_RANGE`](super::MAX_RANGE); any error of
 /// mmap(2).
-pub(crate) fn resident_pages(
-    fd: BorrowedFd<'_>,
-    offset: u64,
-    len: u64,
-    pages: &mut Pages,
-) -> io::Result<usize> {
+pub(crate) fn resident_pages(fd: BorrowedFd<'_>, range: &Range<u64>) -> io::Result<Pages> {
     let page = page_size();
-    let start = offset - offset % page;
-    let count = (offset + len - start).div_ceil(page) as usize;
-    let pages = pages.get_mut(..count).ok_or(io::ErrorKind::InvalidInput)?;
-    Mapping::new(fd, start, count * page as usize)?.resident(pages)?;
-    Ok(count)
+    let start = range.start - range.start % page;
+    let count = (range.end - start).div_ceil(page) as usize;
+    let mut pages = [1; size_of::<Pages>()];
+    let probed = pages.get_mut(..count).ok_or(io::ErrorKind::InvalidInput)?;
+    Mapping::new(fd, start, count * page as usize)?.resident(probed)?;
+    Ok(pages)
 }
 
 /// Returns whether mincore(2) reports the true state of a file of `size` bytes.
@@ -284,47 +266,37 @@ pub(crate) fn file_system(fd: BorrowedFd<'_>) -> FileSystem {
 /// Reads a range of a file into the page cache, and waits until it is there.
 ///
 /// An error ends the read. The send of the range then meets the same error.
-pub(crate) fn read_into_cache(fd: BorrowedFd<'_>, offset: u64, len: u64) {
+pub(crate) fn read_into_cache(file: &File, range: Range<u64>) {
+    let (fd, len) = (file.as_fd(), (range.end - range.start) as usize);
     // The call below requests a long range in one piece, so that the disk is busy throughout.
     if len > 128 << 10 {
         // SAFETY: no pointers.
-        unsafe { libc::readahead(fd.as_raw_fd(), offset as libc::off64_t, len as usize) };
+        unsafe { libc::readahead(fd.as_raw_fd(), range.start as libc::off64_t, len) };
     }
+    // sendfile to /dev/null reads the range without a copy. 64 MiB of warm pages take 1 ms of CPU
+    // time; pread(2) takes 8.
     let sink = OpenOptions::new().write(true).open("/dev/null");
-    let sent = sink.and_then(|sink| read_by_sendfile(&sink, fd, offset, len));
+    let sent = sink.and_then(|sink| {
+        let sink = sink.as_fd();
+        read_range(&range, 1 << 20, |at, len| sendfile(sink, fd, at, len))
+    });
     if sent.is_err() {
-        let _ = read_by_pread(fd, offset, len);
+        let mut scratch = vec![0; 64 << 10];
+        let read = |at, len| file.read_at(&mut scratch[..len], at);
+        let _ = read_range(&range, 64 << 10, read);
     }
 }
 
-/// Sends a range to /dev/null, which reads it without a copy.
-///
-/// 64 MiB of warm pages take 1 ms of CPU time; pread(2) takes 8.
-fn read_by_sendfile(sink: &File, fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
-    let end = offset.saturating_add(len);
-    let mut at = offset;
-    while at < end {
-        let len = (end - at).min(1 << 20) as usize;
-        let call = || crate::sys::sendfile::sendfile(sink.as_fd(), fd, at, len);
-        match uninterrupted(call)? {
-            0 => break,
-            read => at += read as u64,
-        }
-    }
-    Ok(())
-}
-
-fn read_by_pread(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
-    let mut scratch = vec![0_u8; 64 << 10];
-    let end = offset.saturating_add(len);
-    let mut at = offset;
-    while at < end {
-        let len = (end - at).min(scratch.len() as u64) as usize;
-        let offset = libc::off64_t::try_from(at).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let room = scratch.as_mut_ptr().cast();
-        // SAFETY: the kernel writes at most `len` bytes, and `scratch` has room for them.
-        let call = || cvt_len(unsafe { libc::pread64(fd.as_raw_fd(), room, len, offset) });
-        match uninterrupted(call)? {
+/// Calls `read` with offset and length until it has read the range, at most `max` bytes a call.
+fn read_range(
+    range: &Range<u64>,
+    max: u64,
+    mut read: impl FnMut(u64, usize) -> io::Result<usize>,
+) -> io::Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let len = (range.end - at).min(max) as usize;
+        match uninterrupted(|| read(at, len))? {
             0 => break,
             read => at += read as u64,
         }

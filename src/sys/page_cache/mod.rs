@@ -6,7 +6,7 @@ mod platform;
 
 pub(crate) use platform::{
     IS_SUPPORTED, cached_pages, file_system, is_mincore_truthful, is_resident, is_sealable,
-    page_size, read_into_cache, resident_pages,
+    read_into_cache, resident_pages,
 };
 
 /// The place in which a file system keeps its files.
@@ -27,3 +27,10 @@ pub(crate) const MAX_RANGE: u64 = 1 << 20;
 ///
 /// The range may begin inside a page.
 pub(crate) type Pages = [u8; 257];
+
+/// Returns the size of a page, in bytes.
+pub(crate) fn page_size() -> u64 {
+    // SAFETY: no pointers.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).unwrap_or(4096)
+}

@@ -1,7 +1,9 @@
 //! Systems without probes of the page cache. FreeBSD's sendfile needs none: since version 11, it
 //! reads the disk by itself while the caller continues.
 
+use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use super::{FileSystem, Pages};
@@ -9,24 +11,15 @@ use super::{FileSystem, Pages};
 /// False, as the library calls none of the functions below.
 pub(crate) const IS_SUPPORTED: bool = false;
 
-pub(crate) fn page_size() -> u64 {
-    4096
-}
-
 pub(crate) fn is_resident(_fd: BorrowedFd<'_>, _offset: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-pub(crate) fn cached_pages(_fd: BorrowedFd<'_>, _offset: u64, _len: u64) -> io::Result<u64> {
+pub(crate) fn cached_pages(_fd: BorrowedFd<'_>, _range: &Range<u64>) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(crate) fn resident_pages(
-    _fd: BorrowedFd<'_>,
-    _offset: u64,
-    _len: u64,
-    _pages: &mut Pages,
-) -> io::Result<usize> {
+pub(crate) fn resident_pages(_fd: BorrowedFd<'_>, _range: &Range<u64>) -> io::Result<Pages> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -42,4 +35,4 @@ pub(crate) fn file_system(_fd: BorrowedFd<'_>) -> FileSystem {
     FileSystem::Memory
 }
 
-pub(crate) fn read_into_cache(_fd: BorrowedFd<'_>, _offset: u64, _len: u64) {}
+pub(crate) fn read_into_cache(_file: &File, _range: Range<u64>) {}

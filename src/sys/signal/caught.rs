@@ -50,7 +50,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::disposition::{self, DEFAULT, replace, swap};
+use super::{DEFAULT, read, replace, swap};
 use crate::sys::fork::{self, PerProcess, Process};
 use crate::sys::uninterrupted;
 
@@ -193,27 +193,10 @@ fn former() -> MutexGuard<'static, FormerActions> {
 /// The number of handlers that follow rule 4 now.
 static RESTORING: AtomicU32 = AtomicU32::new(0);
 
-/// A guard that counts a handler while it follows rule 4. It is safe in a signal handler.
-struct RestoreCount;
-
-impl RestoreCount {
-    fn begin() -> RestoreCount {
-        RESTORING.fetch_add(1, SeqCst);
-        RestoreCount
-    }
-
-    /// Waits until no handler is counted. A handler takes only a few instructions.
-    fn wait_for_all() {
-        while RESTORING.load(SeqCst) > 0 {
-            thread::yield_now();
-        }
-    }
-}
-
-impl Drop for RestoreCount {
-    fn drop(&mut self) {
-        // A forked child may have set the count to 0 in between.
-        let _ = RESTORING.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
+/// Waits until no handler follows rule 4. A handler takes only a few instructions.
+fn wait_for_restoring() {
+    while RESTORING.load(SeqCst) > 0 {
+        thread::yield_now();
     }
 }
 
@@ -273,11 +256,12 @@ extern "C" fn handle_signal(signal: libc::c_int) {
     let before = unsafe { *errno };
     let number = signal as usize;
     if !post(number) {
-        let counted = RestoreCount::begin();
+        RESTORING.fetch_add(1, SeqCst);
         if !post(number) {
             restore_former(signal);
         }
-        drop(counted);
+        // A forked child may have set the count to 0 in between.
+        let _ = RESTORING.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
     }
     // SAFETY: the pointer is to this thread's errno.
     unsafe { *errno = before };
@@ -285,12 +269,8 @@ extern "C" fn handle_signal(signal: libc::c_int) {
 
 /// Posts a signal to each slot that wants it, and returns whether there is one.
 fn post(number: usize) -> bool {
-    let mut is_wanted = false;
-    for slot in own_slots().filter(|slot| slot.wants(number)) {
-        slot.post(number);
-        is_wanted = true;
-    }
-    is_wanted
+    let wanting = own_slots().filter(|slot| slot.wants(number));
+    wanting.inspect(|slot| slot.post(number)).count() > 0
 }
 
 /// Follows rule 4: installs the former action, and interrupts the interruptible loops.
@@ -320,12 +300,8 @@ fn restore_former(signal: i32) {
 
 /// Interrupts the interruptible loops, and returns whether there is one.
 fn interrupt(number: usize) -> bool {
-    let mut is_any = false;
-    for slot in own_slots().filter(|slot| slot.is_interrupted_by(number)) {
-        slot.interrupt();
-        is_any = true;
-    }
-    is_any
+    let interruptible = own_slots().filter(|slot| slot.is_interrupted_by(number));
+    interruptible.inspect(|slot| slot.interrupt()).count() > 0
 }
 
 /// Returns whether a loop of the parent wants the signal, in a forked child.
@@ -346,27 +322,16 @@ fn remember(former: &mut Option<libc::sigaction>, number: usize, before: libc::s
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "emscripten"))]
+/// Returns a pointer to this thread's errno.
 fn errno() -> *mut libc::c_int {
+    #[cfg(not(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple")))]
+    use libc::__errno as location;
+    #[cfg(target_os = "linux")]
+    use libc::__errno_location as location;
+    #[cfg(any(target_os = "freebsd", target_vendor = "apple"))]
+    use libc::__error as location;
     // SAFETY: it has no conditions.
-    unsafe { libc::__errno_location() }
-}
-
-#[cfg(any(target_os = "freebsd", target_vendor = "apple"))]
-fn errno() -> *mut libc::c_int {
-    // SAFETY: it has no conditions.
-    unsafe { libc::__error() }
-}
-
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "emscripten",
-    target_os = "freebsd",
-    target_vendor = "apple"
-)))]
-fn errno() -> *mut libc::c_int {
-    // SAFETY: it has no conditions.
-    unsafe { libc::__errno() }
+    unsafe { location() }
 }
 
 /// The place in which one loop's signals arrive.
@@ -411,7 +376,7 @@ impl SignalSlot {
         }
         let mut former = former();
         let wanted_before = self.shared.wanted[number].swap(true, SeqCst);
-        RestoreCount::wait_for_all();
+        wait_for_restoring();
         let mut before = DEFAULT;
         // SAFETY: the handler is `handle_signal`, which does only what a handler may do.
         if let Err(error) = unsafe { swap(signal, &our_action(), &mut before) } {
@@ -445,12 +410,12 @@ impl SignalSlot {
             return Ok(false);
         }
         let mut before = DEFAULT;
-        disposition::read(signal, &mut before)?;
+        read(signal, &mut before)?;
         let present = before.sa_sigaction;
         // This comes before the handler is installed, as the first Ctrl-C may come at once.
         remember(&mut former[number], number, DEFAULT);
         self.shared.interruptible.store(true, SeqCst);
-        RestoreCount::wait_for_all();
+        wait_for_restoring();
         if !self.shared.interruptible.load(SeqCst) {
             // A Ctrl-C has already come. The next one has its default effect.
             return Ok(true);

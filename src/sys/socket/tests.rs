@@ -11,7 +11,7 @@ fn kind_of(protocol: libc::c_int) -> Option<SocketKind> {
     // SAFETY: no pointers.
     let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, protocol) };
     // SAFETY: the descriptor is new.
-    let fd = (fd >= 0).then(|| unsafe { own(fd) })?;
+    let fd = (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })?;
     Some(kind(fd.as_fd()).expect("a socket"))
 }
 

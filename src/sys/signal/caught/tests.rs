@@ -35,7 +35,7 @@ fn assert_in_child(f: impl FnOnce() -> bool) {
 
 fn present() -> libc::sighandler_t {
     let mut present = DEFAULT;
-    disposition::read(SIGNAL, &mut present).expect("a signal");
+    read(SIGNAL, &mut present).expect("a signal");
     present.sa_sigaction
 }
 
@@ -85,7 +85,7 @@ fn catch_waits_for_a_handler_that_restores_the_former_action() {
         let slot: &SignalSlot = Box::leak(Box::new(SignalSlot::new().expect("a slot")));
         // The first call in a child sets the count to 0.
         drop(former());
-        let counted = RestoreCount::begin();
+        RESTORING.fetch_add(1, SeqCst);
         let (sender, receiver) = mpsc::channel();
         // A thread of std may hang in a forked child, as `sys::thread` explains.
         let started = crate::sys::thread::start(move || {
@@ -97,7 +97,7 @@ fn catch_waits_for_a_handler_that_restores_the_former_action() {
             thread::yield_now();
         }
         let is_waiting = receiver.try_recv().is_err() && present() == libc::SIG_DFL;
-        drop(counted);
+        RESTORING.fetch_sub(1, SeqCst);
         is_waiting && receiver.recv().is_ok() && present() == handler_address()
     });
 }
@@ -106,7 +106,7 @@ fn catch_waits_for_a_handler_that_restores_the_former_action() {
 fn child_does_not_wait_for_a_handler_of_its_parent() {
     assert_in_child(|| {
         drop(former());
-        let _counted = RestoreCount::begin();
+        RESTORING.fetch_add(1, SeqCst);
         status_of(|| {
             let slot = SignalSlot::new().expect("a slot");
             slot.catch(SIGNAL).is_ok()

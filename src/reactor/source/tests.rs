@@ -12,7 +12,7 @@ impl Wake for NoopWake {
 fn waiters(count: usize) -> (Vec<Waker>, Vec<Ticket>, Waiters) {
     let wakers: Vec<Waker> = (0..count).map(|_| Arc::new(NoopWake).into()).collect();
     let mut waiters = Waiters::default();
-    let push = |waker: &Waker| waiters.push(waker.clone());
+    let push = |waker: &Waker| waiters.queue.push(waker.clone());
     let tickets = wakers.iter().map(push).collect();
     (wakers, tickets, waiters)
 }
@@ -40,7 +40,7 @@ fn success_of_the_woken_task_wakes_the_next() {
     let next = waiters.pass_on(tickets[1], true).expect("the next one");
     assert!(next.will_wake(&wakers[2]));
     assert!(waiters.pass_on(tickets[2], true).is_none());
-    assert!(waiters.is_empty());
+    assert!(waiters.queue.is_empty());
 }
 
 #[test]
@@ -66,13 +66,14 @@ fn error_wakes_all_tasks() {
 
 #[test]
 fn wake_up_passes_on_if_the_holder_does_not_try() {
-    let source = Rc::new(Source::new());
+    let source = Rc::new(Source::default());
     let state = source.state(Direction::Read);
+    state.ready.set(true);
     let (wakers, _, waiters) = waiters(3);
-    state.waiters().replace(waiters);
+    state.waiters.replace(waiters);
     let mut wakeups = Wakeups::default();
     let mut holder_check = HolderCheck::new(&source, Direction::Read);
-    assert!(state.waiters().borrow_mut().wake_one(&mut wakeups));
+    assert!(state.waiters.borrow_mut().wake_one(&mut wakeups));
     assert_woken(&mut wakeups, &[&wakers[0]]);
     for (next, is_last) in [(&wakers[1], false), (&wakers[2], true)] {
         assert!(holder_check.is_pending());
