@@ -45,7 +45,7 @@ impl Inner {
             self.read_messages();
         }
         self.queue_due_timers();
-        self.pool.start_missing_threads();
+        self.pool.retry_start();
         let queued = self.run_queue.begin_iteration();
         for _ in 0..queued {
             self.start_budget();

@@ -74,7 +74,7 @@ pub(crate) struct Inner {
     timers: Timers,
     tasks: Rc<Tasks>,
     reactor: Rc<Reactor>,
-    pool: Pool,
+    pool: Arc<Pool>,
     inbox: Arc<Inbox>,
     clock: Clock,
     /// Makes the loop run an iteration, as a message from another thread does.
@@ -455,7 +455,7 @@ impl LoopHandle {
         &self.inner.reactor
     }
 
-    pub(crate) fn pool(&self) -> &Pool {
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.inner.pool
     }
 

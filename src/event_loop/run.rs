@@ -172,7 +172,7 @@ impl Builder {
         });
         event_loop.inner.tasks.cancel_all();
         event_loop.inner.pool.close();
-        event_loop.inner.pool.drop_queued();
+        event_loop.inner.pool.cancel_queued();
         event_loop.wait_for_executor(&mut interrupt, limit);
         output
     }

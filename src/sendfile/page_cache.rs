@@ -53,7 +53,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{LoopClosedError, TaskError};
 use crate::event_loop::{Fallback, LoopHandle};
-use crate::executor::CancelOnDrop;
+use crate::pool::Blocking;
 use crate::sys::file::{self, FileKind, Metadata};
 use crate::sys::page_cache::{self as kernel, FileSystem};
 
@@ -197,7 +197,7 @@ pub(super) struct CachedFile<'a> {
 struct Prefetch {
     /// The range from the first missing byte to the last.
     range: Range<u64>,
-    work: CancelOnDrop<()>,
+    work: Blocking<()>,
 }
 
 /// The page cache as one transfer knows it.
@@ -223,7 +223,7 @@ pub(super) struct PageCache {
     prefetch: Option<Prefetch>,
     /// The offset up to which prefetches have begun.
     prefetched: u64,
-    file_system: Option<CancelOnDrop<FileSystem>>,
+    file_system: Option<Blocking<FileSystem>>,
 }
 
 impl PageCache {
