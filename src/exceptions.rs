@@ -231,9 +231,3 @@ impl Exceptions {
         log_panic("while an exception handler was dropped", || drop(handler));
     }
 }
-
-impl fmt::Debug for Exceptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Exceptions")
-    }
-}

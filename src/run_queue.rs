@@ -12,7 +12,6 @@ mod shuffle;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::fmt;
 use std::mem::{self, ManuallyDrop};
 use std::panic::Location;
 use std::pin::Pin;
@@ -370,11 +369,5 @@ impl RunQueue {
             }
         }
         retain_local(|queue| !ptr::eq(queue, self));
-    }
-}
-
-impl fmt::Debug for RunQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunQueue").field("id", &self.id).finish()
     }
 }

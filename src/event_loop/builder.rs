@@ -1,6 +1,6 @@
 //! The settings of a loop.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::Waker;
@@ -9,7 +9,6 @@ use std::time::Duration;
 use super::debug::DebugMode;
 use super::embedding::Embedding;
 use super::fd_callbacks::FdCallbacks;
-use super::stats::Counters;
 use super::virtual_time::Standstill;
 use super::{BUDGET, Inner, Loop, LoopHandle};
 use crate::clock::Clock;
@@ -182,7 +181,7 @@ impl Builder {
             budget: Cell::new(BUDGET),
             next_budget: Cell::new(BUDGET / 4),
             yields: Cell::new(0),
-            counters: Counters::default(),
+            stats: RefCell::default(),
             debug: DebugMode::new(self.debug),
             fd_callbacks: FdCallbacks::default(),
             signals: Rc::default(),

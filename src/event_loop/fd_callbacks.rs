@@ -10,7 +10,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::Location;
@@ -175,14 +174,6 @@ impl FdCallbacks {
         for callback in table.into_values().flat_map(FdEntry::end) {
             exceptions.contain("panic while a callback was dropped", || callback.cancel());
         }
-    }
-}
-
-impl fmt::Debug for FdCallbacks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FdCallbacks")
-            .field("descriptors", &self.table.borrow().len())
-            .finish()
     }
 }
 

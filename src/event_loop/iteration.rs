@@ -36,7 +36,7 @@ impl Inner {
         driver: Driver,
         root: &mut dyn FnMut(&Waker),
     ) -> io::Result<bool> {
-        self.counters.iterations.add(1);
+        self.stats.borrow_mut().iterations += 1;
         let events = self.reactor.events_seen();
         // If the poller fails, the iteration still runs timers and queued work. The usual reason is
         // a lack of memory, which may pass.
@@ -69,7 +69,7 @@ impl Inner {
             Driver::Loop => None,
             Driver::Embedder(limit) => limit,
         };
-        self.counters.polls.add(1);
+        self.stats.borrow_mut().polls += 1;
         if !self.clock.is_real() {
             return self.poll_in_virtual_time(limit).map(|()| false);
         }

@@ -22,7 +22,7 @@ mod sleep;
 mod stats;
 mod virtual_time;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::ops::Deref;
@@ -54,7 +54,6 @@ use debug::DebugMode;
 use embedding::Embedding;
 use fd_callbacks::FdCallbacks;
 use signals::Signals;
-use stats::Counters;
 use virtual_time::{NEVER, Standstill};
 
 /// The operations that a task may finish in one step before it must let others run.
@@ -91,7 +90,7 @@ pub(crate) struct Inner {
     next_budget: Cell<u32>,
     /// The number of times that a step used its budget up.
     yields: Cell<u64>,
-    counters: Counters,
+    stats: RefCell<Stats>,
     debug: DebugMode,
     fd_callbacks: FdCallbacks,
     signals: Rc<Signals>,
@@ -457,10 +456,6 @@ impl LoopHandle {
 
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.inner.pool
-    }
-
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.inner.counters
     }
 
     /// Polls the budget before an operation. If the running step has used its budget up, this wakes

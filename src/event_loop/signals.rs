@@ -114,13 +114,6 @@ impl Signals {
     }
 }
 
-impl fmt::Debug for Signals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let signals: Vec<i32> = self.handlers.borrow().keys().copied().collect();
-        f.debug_tuple("Signals").field(&signals).finish()
-    }
-}
-
 impl LoopHandle {
     /// Calls `callback` on the loop each time the process gets `signal`.
     ///

@@ -537,7 +537,7 @@ impl PageCache {
         if mount.no_cachestat.get() || self.is_refused {
             return None;
         }
-        file.event_loop.counters().sendfile_probes.add(1);
+        file.event_loop.counters().sendfile_probes += 1;
         let error = match kernel::cached_pages(file.fd, window.start, window.end - window.start) {
             Ok(cached) => return Some(cached),
             Err(error) => error,
@@ -570,7 +570,7 @@ impl PageCache {
 
     /// Probes one byte, and remembers whether the probe works on the mount.
     fn probe_byte(&mut self, file: CachedFile<'_>, offset: u64) -> io::Result<bool> {
-        file.event_loop.counters().sendfile_probes.add(1);
+        file.event_loop.counters().sendfile_probes += 1;
         let result = kernel::is_resident(file.fd, offset);
         let works = match &result {
             Ok(_) => Some(true),
@@ -588,7 +588,7 @@ impl PageCache {
     /// Counts a miss, once for each page that several probes find missing.
     fn count_miss(&mut self, file: CachedFile<'_>, offset: u64) {
         if self.miss.replace(offset) != Some(offset) {
-            file.event_loop.counters().sendfile_misses.add(1);
+            file.event_loop.counters().sendfile_misses += 1;
         }
     }
 
@@ -628,7 +628,7 @@ impl PageCache {
     ///
     /// It returns `None` if mincore fails or does not report the true state.
     fn missing(&mut self, file: CachedFile<'_>, window: &Range<u64>) -> Option<Vec<Range<u64>>> {
-        file.event_loop.counters().sendfile_probes.add(1);
+        file.event_loop.counters().sendfile_probes += 1;
         let mut pages = [0; size_of::<kernel::Pages>()];
         let (start, len) = (window.start, window.end - window.start);
         let count = kernel::resident_pages(file.fd, start, len, &mut pages).ok()?;
@@ -728,7 +728,7 @@ impl PageCache {
         let Ok(lent) = file.event_loop.lend(file.fd, is_slow) else {
             return;
         };
-        file.event_loop.counters().sendfile_prefetches.add(1);
+        file.event_loop.counters().sendfile_prefetches += 1;
         let work = file.event_loop.run_cancel_on_drop(move || {
             for range in missing {
                 kernel::read_into_cache(lent.as_fd(), range.start, range.end - range.start);

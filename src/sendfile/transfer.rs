@@ -272,7 +272,7 @@ impl<'a> Transfer<'a> {
                     return poll_wait(event_loop, socket, Direction::Write, wait, cx).map(Err);
                 }
                 Action::Yield => {
-                    event_loop.counters().sendfile_yields.add(1);
+                    event_loop.counters().sendfile_yields += 1;
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }

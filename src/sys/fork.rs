@@ -14,7 +14,6 @@
 //! A vfork(2) child shares its parent's memory, and so its number. Such a child may only exec or
 //! exit.
 
-use std::fmt;
 use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -96,7 +95,7 @@ pub(crate) fn present_number() -> usize {
 }
 
 /// The process that created a value.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Process {
     word: &'static AtomicUsize,
     number: usize,
@@ -131,12 +130,6 @@ impl Process {
 impl Default for Process {
     fn default() -> Process {
         Process::current()
-    }
-}
-
-impl fmt::Debug for Process {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Process").field(&self.number).finish()
     }
 }
 

@@ -45,7 +45,6 @@ mod handle;
 mod promise;
 
 use std::cell::Cell;
-use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Waker;
@@ -171,11 +170,5 @@ impl Tasks {
     pub(crate) fn close(&self) {
         self.closed.set(true);
         self.cancel_all();
-    }
-}
-
-impl fmt::Debug for Tasks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tasks").field("live", &self.len()).finish()
     }
 }
