@@ -172,6 +172,8 @@ pub(crate) struct RunQueue {
     id: LoopId,
     queue: RefCell<VecDeque<Entry>>,
     tasks: RefCell<Slots<Runnable>>,
+    /// The number of steps of tasks.
+    steps: Cell<u64>,
     closed: Cell<bool>,
     process: Process,
     exceptions: Exceptions,
@@ -230,7 +232,8 @@ impl RunQueue {
         let run_queue = Rc::new(RunQueue {
             id,
             queue: RefCell::new(VecDeque::new()),
-            tasks: RefCell::new(Slots::new()),
+            tasks: RefCell::default(),
+            steps: Cell::new(0),
             closed: Cell::new(false),
             process: Process::current(),
             exceptions: Exceptions::default(),
@@ -290,22 +293,22 @@ impl RunQueue {
         }
     }
 
-    /// Adds `task` to the table of tasks.
-    pub(crate) fn register(&self, task: &Runnable) {
+    /// Adds `task` to the table of tasks and to the queue. Returns false if a closed loop does not
+    /// run it.
+    pub(crate) fn register(&self, task: Runnable) -> bool {
         let key = self.tasks.borrow_mut().insert(task.clone());
         task.head().key.set(Some(key));
+        let is_open = !self.closed.get() && !self.is_inherited();
+        if is_open {
+            task.head().queued.set(true);
+            self.enqueue(Entry::Task(task));
+        }
+        is_open
     }
 
     /// Returns the task with this key, until [`unregister`](RunQueue::unregister) removes it.
     pub(crate) fn task(&self, key: Key) -> Option<Runnable> {
         self.tasks.borrow().get(key).cloned()
-    }
-
-    /// Adds `task` to the table of tasks and to the queue.
-    pub(crate) fn register_and_queue(&self, task: Runnable) {
-        self.register(&task);
-        task.head().queued.set(true);
-        self.enqueue(Entry::Task(task));
     }
 
     /// Removes a task from the table of tasks, so that stale wakers are ignored.
@@ -317,9 +320,21 @@ impl RunQueue {
         drop(task);
     }
 
-    /// Returns the present tasks. The caller may add and remove tasks while it visits them.
-    pub(crate) fn all_tasks(&self) -> Vec<Runnable> {
-        self.tasks.borrow().values().cloned().collect()
+    /// Cancels all tasks. A task that is being polled ends after its step.
+    pub(crate) fn cancel_tasks(&self) {
+        // A destructor may create and end tasks, so the table is not borrowed while it runs.
+        let tasks: Vec<Runnable> = self.tasks.borrow().values().cloned().collect();
+        for task in tasks {
+            task.as_ref().body().cancel(task.head());
+        }
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
+    pub(crate) fn count_step(&self) {
+        self.steps.set(self.steps.get() + 1);
     }
 
     /// Queues the task of a waker's number, unless the task has ended.
@@ -358,9 +373,10 @@ impl RunQueue {
         entry
     }
 
-    /// Cancels queued and later callbacks, and removes the queue from this thread.
+    /// Cancels all present and later tasks and callbacks, and removes the queue from this thread.
     pub(crate) fn close(&self) {
         self.closed.set(true);
+        self.cancel_tasks();
         // A callback's destructor may use the queue, so the queue is not borrowed while it runs.
         while let Some(entry) = self.pop() {
             if let Entry::Callback(callback) = entry {

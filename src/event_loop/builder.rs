@@ -18,7 +18,6 @@ use crate::remote::Inbox;
 use crate::run_queue::RunQueue;
 use crate::sys::fork::Process;
 use crate::sys::signal;
-use crate::task::Tasks;
 use crate::timers::Timers;
 
 /// The settings of a [`Loop`], from [`Loop::builder`].
@@ -164,7 +163,6 @@ impl Builder {
         let run_queue = RunQueue::new(inbox.id(), clock_waker.clone());
         let threads = self.executor_threads.unwrap_or_else(Pool::default_threads);
         let inner = Inner {
-            tasks: Rc::new(Tasks::new(run_queue.clone())),
             run_queue,
             timers: Timers::default(),
             reactor,

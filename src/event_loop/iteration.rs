@@ -100,7 +100,7 @@ impl Inner {
 
     fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) {
         let start = self.debug.start();
-        let what = self.tasks.step(task, root);
+        let what = self.run_queue.step(task, root);
         self.debug.end(start, what, task.head().location);
     }
 

@@ -48,7 +48,6 @@ use crate::reactor::Reactor;
 use crate::remote::{Inbox, Remote};
 use crate::run_queue::RunQueue;
 use crate::sys::fork::{Process, drop_inherited_poller};
-use crate::task::Tasks;
 use crate::timers::Timers;
 use debug::DebugMode;
 use embedding::Embedding;
@@ -71,7 +70,6 @@ pub(crate) const MAX_PER_CALL: usize = 1 << 20;
 pub(crate) struct Inner {
     run_queue: Rc<RunQueue>,
     timers: Timers,
-    tasks: Rc<Tasks>,
     reactor: Rc<Reactor>,
     pool: Arc<Pool>,
     inbox: Arc<Inbox>,
@@ -123,10 +121,9 @@ impl Inner {
         if self.process.is_current() {
             self.clock.unsubscribe(&self.clock_waker);
         }
-        self.tasks.close();
-        self.timers.close(self.run_queue.exceptions());
         self.run_queue.close();
         let exceptions = self.run_queue.exceptions();
+        self.timers.close(exceptions);
         for message in messages {
             let dropped = || drop(message);
             exceptions.contain("panic while another thread's call was dropped", dropped);
@@ -513,7 +510,7 @@ impl fmt::Debug for LoopHandle {
         f.debug_struct("LoopHandle")
             .field("running", &self.is_running())
             .field("closed", &self.is_closed())
-            .field("tasks", &self.inner.tasks.len())
+            .field("tasks", &self.inner.run_queue.task_count())
             .finish()
     }
 }

@@ -170,7 +170,7 @@ impl Builder {
             })
             .await
         });
-        event_loop.inner.tasks.cancel_all();
+        event_loop.inner.run_queue.cancel_tasks();
         event_loop.inner.pool.close();
         event_loop.inner.pool.cancel_queued();
         event_loop.wait_for_executor(&mut interrupt, limit);
@@ -218,7 +218,7 @@ struct RootGuard<'a> {
 
 impl Drop for RootGuard<'_> {
     fn drop(&mut self) {
-        self.inner.tasks.remove_root(&self.task);
+        self.inner.run_queue.unregister(self.task.head());
     }
 }
 
@@ -284,7 +284,7 @@ impl Loop {
         let inner = running.0;
         let root = RootGuard {
             inner,
-            task: inner.tasks.create_root(),
+            task: inner.run_queue.create_root(),
         };
         let mut future = pin!(future);
         let mut output = None;

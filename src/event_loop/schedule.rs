@@ -125,7 +125,7 @@ impl LoopHandle {
         &self,
         future: impl IntoFuture<Output = T> + 'static,
     ) -> Task<T> {
-        self.inner.tasks.create(future.into_future())
+        self.inner.run_queue.create_task(future.into_future())
     }
 
     /// Creates an empty group of tasks that end together: asyncio's `TaskGroup`.
@@ -149,7 +149,7 @@ impl LoopHandle {
     /// ```
     #[doc(alias = "JoinSet")]
     pub fn task_group<T>(&self) -> TaskGroup<T> {
-        TaskGroup::new(&self.inner.tasks)
+        TaskGroup::new(self.inner.run_queue.clone())
     }
 
     /// Creates a promise, and the future that waits for its result: asyncio's `create_future`.

@@ -138,8 +138,8 @@ impl LoopHandle {
         let reactor = &self.inner.reactor;
         Stats {
             events: reactor.events_seen(),
-            tasks: self.inner.tasks.len(),
-            task_steps: self.inner.tasks.steps(),
+            tasks: self.inner.run_queue.task_count(),
+            task_steps: self.inner.run_queue.steps(),
             registered: reactor.registered(),
             registrations: reactor.registrations(),
             ..*self.inner.stats.borrow()

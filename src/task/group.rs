@@ -11,10 +11,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::Task;
 use super::cancel::{CancelHandle, TaskLink};
 use super::cell::keep_waker;
-use super::{Task, Tasks};
 use crate::error::{TaskError, wake};
+use crate::run_queue::RunQueue;
 use crate::slots::{Key, Slots};
 
 /// The tasks of a group. A running task has a weak reference to them.
@@ -117,14 +118,14 @@ impl<T> Members<T> {
 #[doc(alias("JoinSet", "nursery"))]
 #[must_use = "dropping a task group cancels its tasks"]
 pub struct TaskGroup<T> {
-    spawner: Rc<Tasks>,
+    run_queue: Rc<RunQueue>,
     members: Rc<Members<T>>,
 }
 
 impl<T> TaskGroup<T> {
-    pub(crate) fn new(spawner: &Rc<Tasks>) -> TaskGroup<T> {
+    pub(crate) fn new(run_queue: Rc<RunQueue>) -> TaskGroup<T> {
         TaskGroup {
-            spawner: spawner.clone(),
+            run_queue,
             members: Rc::new(Members {
                 tasks: RefCell::default(),
                 ended: RefCell::default(),
@@ -162,7 +163,7 @@ impl<T> TaskGroup<T> {
     where
         T: 'static,
     {
-        let task = self.spawner.create(future.into_future());
+        let task = self.run_queue.create_task(future.into_future());
         let link = task.link();
         let key = self.members.tasks.borrow_mut().insert(task);
         if link.is_ended() {
@@ -247,7 +248,7 @@ impl<T> TaskGroup<T> {
     pub fn poll_join_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
         let members = &*self.members;
         // In a forked child no loop ends a task of the parent.
-        if self.spawner.run_queue.is_inherited() && !members.shut_down.get() {
+        if self.run_queue.is_inherited() && !members.shut_down.get() {
             members.cancel();
         }
         if members.ended.borrow().is_empty() && !self.is_empty() {

@@ -44,7 +44,6 @@ mod group;
 mod handle;
 mod promise;
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Waker;
@@ -74,7 +73,7 @@ impl WakeById for TaskWaker {
     }
 }
 
-/// The task of `run_until_complete`, whose future the caller of [`Tasks::step`] polls.
+/// The task of `run_until_complete`, whose future the caller of [`RunQueue::step`] polls.
 struct RootTask;
 
 impl Step for RootTask {
@@ -89,42 +88,19 @@ impl Step for RootTask {
     fn end_cancelled(self: Pin<&Self>, _: &TaskHeader) {}
 }
 
-pub(crate) struct Tasks {
-    run_queue: Rc<RunQueue>,
-    closed: Cell<bool>,
-    steps: Cell<u64>,
-}
-
-impl Tasks {
-    pub(crate) fn new(run_queue: Rc<RunQueue>) -> Tasks {
-        Tasks {
-            run_queue,
-            closed: Cell::new(false),
-            steps: Cell::new(0),
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.run_queue.task_count()
-    }
-
-    pub(crate) fn steps(&self) -> u64 {
-        self.steps.get()
-    }
-
+impl RunQueue {
     /// Creates a task and queues its first step. On a closed loop the task is cancelled at once.
     #[track_caller]
-    pub(crate) fn create<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
-        let state = TaskState::new(self.run_queue.clone());
+    pub(crate) fn create_task<F: Future + 'static>(
+        self: &Rc<RunQueue>,
+        future: F,
+    ) -> Task<F::Output> {
+        let state = TaskState::new(self.clone());
         let content = FutureOrOutput::new(future);
         let task: Pin<Rc<WithHeader<TaskHeader, TaskBody<F>>>> =
             WithHeader::pin(TaskHeader::new(), WithHeader::new(state, content));
-        if self.closed.get() || self.run_queue.is_inherited() {
-            let task: Runnable = task.clone();
-            self.run_queue.register(&task);
+        if !self.register(task.clone()) {
             task.as_ref().body().cancel(task.head());
-        } else {
-            self.run_queue.register_and_queue(task.clone());
         }
         Task::new(task)
     }
@@ -133,12 +109,8 @@ impl Tasks {
     #[track_caller]
     pub(crate) fn create_root(&self) -> Runnable {
         let root: Runnable = WithHeader::pin(TaskHeader::new(), RootTask);
-        self.run_queue.register_and_queue(root.clone());
+        self.register(root.clone());
         root
-    }
-
-    pub(crate) fn remove_root(&self, root: &Runnable) {
-        self.run_queue.unregister(root.head());
     }
 
     /// Polls a task once, unless it has ended. For the task of `run_until_complete`, this calls
@@ -147,9 +119,9 @@ impl Tasks {
     /// Returns the kind of the task, for the log of debug mode.
     pub(crate) fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) -> &'static str {
         if let Some(key) = task.head().key() {
-            let waker = waker::from_id::<TaskWaker>(self.run_queue.id().waker_number(key));
+            let waker = waker::from_id::<TaskWaker>(self.id().waker_number(key));
             match task.as_ref().body().step(task.head(), &waker) {
-                StepOutcome::Done => self.steps.set(self.steps.get() + 1),
+                StepOutcome::Done => self.count_step(),
                 StepOutcome::PollRoot => {
                     root(&waker);
                     return "run_until_complete";
@@ -157,18 +129,5 @@ impl Tasks {
             }
         }
         "task"
-    }
-
-    /// Cancels all tasks. A task that is being polled ends after its step.
-    pub(crate) fn cancel_all(&self) {
-        for task in self.run_queue.all_tasks() {
-            task.as_ref().body().cancel(task.head());
-        }
-    }
-
-    /// Cancels all tasks, and from now on each new task at once.
-    pub(crate) fn close(&self) {
-        self.closed.set(true);
-        self.cancel_all();
     }
 }
