@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::debug::DebugMode;
 use super::embedding::Embedding;
-use super::fd_callbacks::FdCallbacks;
 use super::virtual_time::Standstill;
 use super::{BUDGET, Inner, Loop, LoopHandle};
 use crate::clock::Clock;
@@ -181,7 +180,7 @@ impl Builder {
             yields: Cell::new(0),
             stats: RefCell::default(),
             debug: DebugMode::new(self.debug),
-            fd_callbacks: FdCallbacks::default(),
+            fd_callbacks: RefCell::default(),
             signals: Rc::default(),
         };
         let handle = LoopHandle {

@@ -23,10 +23,11 @@ mod stats;
 mod virtual_time;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -51,7 +52,7 @@ use crate::sys::fork::{Process, drop_inherited_poller};
 use crate::timers::Timers;
 use debug::DebugMode;
 use embedding::Embedding;
-use fd_callbacks::FdCallbacks;
+use fd_callbacks::FdEntry;
 use signals::Signals;
 use virtual_time::{NEVER, Standstill};
 
@@ -90,7 +91,8 @@ pub(crate) struct Inner {
     yields: Cell<u64>,
     stats: RefCell<Stats>,
     debug: DebugMode,
-    fd_callbacks: FdCallbacks,
+    /// The callbacks of all descriptors.
+    fd_callbacks: RefCell<HashMap<RawFd, FdEntry>>,
     signals: Rc<Signals>,
 }
 
@@ -128,7 +130,7 @@ impl Inner {
             let dropped = || drop(message);
             exceptions.contain("panic while another thread's call was dropped", dropped);
         }
-        self.fd_callbacks.close(exceptions);
+        self.close_fd_callbacks();
         self.signals.close(exceptions);
         self.reactor.close();
         self.embedding.close();

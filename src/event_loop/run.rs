@@ -195,30 +195,25 @@ fn poll_interrupt(interrupt: &mut Option<PromiseFuture<()>>, cx: &mut Context<'_
 }
 
 /// The guard of a loop that is in one of its running methods.
-struct Running<'a>(
-    &'a Inner,
-    #[expect(dead_code, reason = "dropping it restores the levels")] SeparateLevels,
-);
+struct Running<'a> {
+    inner: &'a Inner,
+    /// The task of `run_until_complete`.
+    root: Option<Runnable>,
+    #[expect(dead_code, reason = "dropping it restores the levels")]
+    levels: SeparateLevels,
+}
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.running.set(false);
-        self.0.stopping.set(false);
+        if let Some(root) = &self.root {
+            // Stale wakers are ignored from here on.
+            self.inner.run_queue.unregister(root.head());
+        }
+        self.inner.running.set(false);
+        self.inner.stopping.set(false);
         let handle = RUNNING.with(|running| running.borrow_mut().take());
         drop(handle);
-        self.0.update_descriptor();
-    }
-}
-
-/// The task of `run_until_complete`. Dropping it unregisters the task, so stale wakers are ignored.
-struct RootGuard<'a> {
-    inner: &'a Inner,
-    task: Runnable,
-}
-
-impl Drop for RootGuard<'_> {
-    fn drop(&mut self) {
-        self.inner.run_queue.unregister(self.task.head());
+        self.inner.update_descriptor();
     }
 }
 
@@ -280,12 +275,9 @@ impl Loop {
     /// stop, or at `end` in real time.
     #[track_caller]
     fn try_run<F: Future>(&self, future: F, end: Option<Instant>) -> Option<F::Output> {
-        let running = self.enter();
-        let inner = running.0;
-        let root = RootGuard {
-            inner,
-            task: inner.run_queue.create_root(),
-        };
+        let mut running = self.enter();
+        let inner = running.inner;
+        running.root = Some(inner.run_queue.create_root());
         let mut future = pin!(future);
         let mut output = None;
         let mut step = |waker: &Waker| {
@@ -300,7 +292,6 @@ impl Loop {
             }
         };
         inner.run_until_stopped(end, &mut step);
-        drop(root);
         output
     }
 
@@ -328,7 +319,7 @@ impl Loop {
     #[track_caller]
     pub fn run_forever(&self) {
         let running = self.enter();
-        running.0.run_until_stopped(None, &mut |_| {});
+        running.inner.run_until_stopped(None, &mut |_| {});
     }
 
     /// Runs one iteration of the loop, waiting at most `timeout` for an event.
@@ -370,10 +361,8 @@ impl Loop {
     pub fn run_once(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.inner.check_process()?;
         let running = self.enter();
-        let ran = running
-            .0
-            .run_iteration(Driver::Embedder(timeout), &mut |_| {});
-        ran.map(drop)
+        let driver = Driver::Embedder(timeout);
+        running.inner.run_iteration(driver, &mut |_| {}).map(drop)
     }
 
     /// Runs iterations until nothing is ready, without waiting. For tests and frame loops.
@@ -426,7 +415,7 @@ impl Loop {
     pub fn run_until_idle(&self) -> io::Result<()> {
         self.inner.check_process()?;
         let running = self.enter();
-        let inner = running.0;
+        let inner = running.inner;
         let _once = inner.reactor.once();
         for _ in 0..MAX_ITERATIONS {
             let had_work =
@@ -481,7 +470,11 @@ impl Loop {
         drop(inherited);
         self.inner.running.set(true);
         self.inner.run_queue.notify_next(false);
-        Running(&self.inner, SeparateLevels::enter())
+        Running {
+            inner: &self.inner,
+            root: None,
+            levels: SeparateLevels::enter(),
+        }
     }
 }
 
