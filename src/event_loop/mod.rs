@@ -12,7 +12,6 @@ mod builder;
 mod debug;
 mod embedding;
 mod fd_callbacks;
-mod handles;
 mod iteration;
 mod readiness;
 mod run;
@@ -34,9 +33,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 pub use builder::Builder;
-pub use handles::{Handle, TimerHandle};
 pub use readiness::Readiness;
 pub use run::{get_running_loop, run};
+pub use schedule::{Handle, TimerHandle};
 pub use signals::Signal;
 pub use sleep::Sleep;
 pub(crate) use stats::Fallback;

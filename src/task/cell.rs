@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::cancel::TaskLink;
 use super::handle::Join;
-use crate::error::{TaskError, wake};
-use crate::exceptions::{ExceptionContext, Exceptions};
+use crate::error::{TaskError, bounded, wake};
+use crate::exceptions::ExceptionContext;
 use crate::nesting::{self, Kind};
 use crate::run_queue::{Callback, RunQueue, Step, StepOutcome, TaskHeader};
 use crate::sys::task_cell::{FutureOrOutput, WithHeader};
@@ -125,27 +125,12 @@ impl<F: Future + 'static> Step for TaskBody<F> {
             return StepOutcome::Done;
         }
         state.phase.set(Phase::Running);
-        let (mut value, cx) = (None, &mut Context::from_waker(waker));
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            if let Some(Poll::Ready(ready)) = self.body().poll(cx) {
-                value = Some(ready);
-                self.body().clear();
-            }
-        }));
-        match (value, polled) {
-            (Some(value), future_dropped) => {
-                if let Err(panic) = future_dropped {
-                    let context = ExceptionContext::new(PANIC_IN_DROP);
-                    state
-                        .run_queue
-                        .exceptions()
-                        .report(&context.with_panic(panic));
-                }
-                settle(self, header, Ok(value));
-            }
-            (None, Err(panic)) => end(self, header, TaskError::panic(panic)),
-            (None, Ok(())) if state.phase.get() == Phase::Running => state.phase.set(Phase::Idle),
-            (None, Ok(())) => end(self, header, TaskError::cancelled()),
+        let cx = &mut Context::from_waker(waker);
+        match catch_unwind(AssertUnwindSafe(|| self.body().poll(cx))) {
+            Ok(Some(Poll::Ready(value))) => end(self, header, Ok(value)),
+            Ok(_) if state.phase.get() == Phase::Running => state.phase.set(Phase::Idle),
+            Ok(_) => end(self, header, Err(TaskError::cancelled())),
+            Err(panic) => end(self, header, Err(TaskError::panic(panic))),
         }
         StepOutcome::Done
     }
@@ -172,7 +157,9 @@ impl<F: Future + 'static> Step for TaskBody<F> {
     }
 
     fn end_cancelled(self: Pin<&Self>, header: &TaskHeader) {
-        nesting::run(Kind::Cancel, || end(self, header, TaskError::cancelled()));
+        nesting::run(Kind::Cancel, || {
+            end(self, header, Err(TaskError::cancelled()));
+        });
     }
 }
 
@@ -194,48 +181,34 @@ impl<F: Future + 'static> Join<F::Output> for TaskBody<F> {
     }
 }
 
-const PANIC_IN_DROP: &str = "panic while a task's future was dropped";
-
-/// Drops the future of a task that has no output, and ends the task with `error`.
-fn end<F: Future + 'static>(task: Pin<&TaskBody<F>>, header: &TaskHeader, error: TaskError) {
-    let exceptions = task.get_ref().head().run_queue.exceptions();
-    exceptions.contain(PANIC_IN_DROP, || task.body().clear());
-    settle(task, header, Err(error));
-}
-
-/// Ends a task whose future was dropped: stores the result and wakes the awaiting task.
-fn settle<F: Future + 'static>(
+/// Ends a task: drops its future, stores the result, and wakes the awaiting task.
+fn end<F: Future + 'static>(
     task: Pin<&TaskBody<F>>,
     header: &TaskHeader,
     result: TaskResult<F::Output>,
 ) {
     let (state, content) = (task.get_ref().head(), task.body());
+    let run_queue = &state.run_queue;
+    let clear = || content.clear();
+    run_queue
+        .exceptions()
+        .contain("panic while a task's future was dropped", clear);
     // Read only now, as a destructor in the future may have cancelled the task.
     let cancelled = state.phase.get() == Phase::Cancelling;
     let panicked = !cancelled && result.as_ref().is_err_and(TaskError::is_panic);
     if cancelled {
-        report_overruled(state, header, result);
+        let message = "panic in a task that was being cancelled";
+        report_or_drop(run_queue, header.location, message, result);
         content.set(Err(TaskError::cancelled()));
     } else {
         content.set(result);
     }
     // No user code runs between these two calls, so a link finds its task until the task has ended.
-    state.run_queue.unregister(header);
+    run_queue.unregister(header);
     state.end(cancelled, panicked);
     if state.detached.get() {
         dispose::<F>(state, header, &content);
     }
-}
-
-/// Drops the result of a task that was cancelled in its last step, and reports a panic.
-fn report_overruled<T>(state: &TaskState, header: &TaskHeader, result: TaskResult<T>) {
-    let message = "panic in a task that was being cancelled";
-    report_or_drop(
-        state.run_queue.exceptions(),
-        header.location,
-        message,
-        result,
-    );
 }
 
 /// Drops a result that was not awaited, on bounded stack, and reports a panic.
@@ -246,25 +219,21 @@ fn dispose<F: Future + 'static>(state: &TaskState, header: &TaskHeader, content:
     if result.is_ok() && !mem::needs_drop::<F::Output>() {
         return;
     }
-    let message = "panic in a task whose result nobody took";
-    if nesting::is_full(Kind::Drop) {
-        let (run_queue, location) = (state.run_queue.clone(), header.location);
-        nesting::queue(move || report_or_drop(run_queue.exceptions(), location, message, result));
-    } else {
-        let exceptions = state.run_queue.exceptions();
-        nesting::run(Kind::Drop, || {
-            report_or_drop(exceptions, header.location, message, result)
-        });
-    }
+    let (run_queue, location) = (state.run_queue.clone(), header.location);
+    bounded(Kind::Drop, "while a result was dropped", move || {
+        let message = "panic in a task whose result nobody took";
+        report_or_drop(&run_queue, location, message, result);
+    });
 }
 
 /// Reports a panic with `message`, or drops another result and reports its destructor's panic.
 fn report_or_drop<T>(
-    exceptions: &Exceptions,
+    run_queue: &RunQueue,
     location: &'static Location<'static>,
     message: &'static str,
     result: TaskResult<T>,
 ) {
+    let exceptions = run_queue.exceptions();
     match result.map_err(TaskError::try_into_panic) {
         Err(Ok(panic)) => {
             let context = ExceptionContext::new(message);
