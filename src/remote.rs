@@ -163,27 +163,31 @@ impl Inbox {
         self.is_notified() || self.has_failed_to_notify()
     }
 
-    /// Takes all messages, in the order in which they were sent. `spare` collects the next ones.
-    pub(crate) fn take(&self, spare: Vec<Message>) -> Vec<Message> {
-        match &mut *self.open() {
-            Some(open) => {
-                self.notified.store(false, Ordering::Relaxed);
-                self.notify_failed.store(false, Ordering::Relaxed);
-                let woken = open.woken.len();
-                open.woken.clear();
-                // The time that `clear` takes grows with the capacity, which is large after a
-                // burst.
-                open.woken.shrink_to(2 * woken + MIN_WOKEN_CAPACITY);
-                mem::replace(&mut open.messages, spare)
-            }
-            None => spare,
-        }
+    /// Takes all messages, in the order in which they were sent.
+    pub(crate) fn take(&self) -> Vec<Message> {
+        let mut open = self.open();
+        let Some(open) = &mut *open else {
+            return Vec::new();
+        };
+        self.notified.store(false, Ordering::Relaxed);
+        self.notify_failed.store(false, Ordering::Relaxed);
+        let woken = open.woken.len();
+        open.woken.clear();
+        // The time that `clear` takes grows with the capacity, which is large after a burst.
+        open.woken.shrink_to(2 * woken + MIN_WOKEN_CAPACITY);
+        mem::take(&mut open.messages)
     }
 
     /// Closes the inbox and returns its messages. Dropping them runs the user's destructors.
+    ///
+    /// If a thread of a forked child's parent held the lock at the fork, the messages stay.
     pub(crate) fn close(&self) -> Vec<Message> {
         if !self.process.is_current() {
-            return self.close_inherited();
+            let open = self.open.try_lock().ok().and_then(|mut open| open.take());
+            return open.map_or_else(Vec::new, |open| {
+                drop_inherited_poller(open.poller);
+                open.messages
+            });
         }
         let mut inboxes = inboxes().write().unwrap_or_else(PoisonError::into_inner);
         let own = inboxes.remove(&self.id.0);
@@ -191,17 +195,6 @@ impl Inbox {
         drop(own);
         let open = self.open().take();
         open.map_or_else(Vec::new, |open| open.messages)
-    }
-
-    /// Closes the inbox in a forked child.
-    ///
-    /// If a thread of the parent held the lock at the fork, the messages stay.
-    fn close_inherited(&self) -> Vec<Message> {
-        let open = self.open.try_lock().ok().and_then(|mut it| it.take());
-        open.map_or_else(Vec::new, |open| {
-            drop_inherited_poller(open.poller);
-            open.messages
-        })
     }
 
     /// Returns whether the loop is closed. An inbox that a forked child inherited is closed there.

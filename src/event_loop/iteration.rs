@@ -124,7 +124,7 @@ impl Inner {
     }
 
     pub(super) fn read_messages(&self) {
-        for message in self.inbox.take(Vec::new()) {
+        for message in self.inbox.take() {
             match message {
                 Message::Call(callback, location) => {
                     self.run_queue

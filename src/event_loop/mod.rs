@@ -42,7 +42,7 @@ pub(crate) use stats::Fallback;
 pub use stats::{Fallbacks, Stats};
 
 use crate::clock::Clock;
-use crate::error::{LoopClosedError, inherited};
+use crate::error::{LoopClosedError, inherited, log_panic};
 use crate::pool::Pool;
 use crate::reactor::Reactor;
 use crate::remote::{Inbox, Remote};
@@ -133,7 +133,9 @@ impl Inner {
         self.signals.close(exceptions);
         self.reactor.close();
         self.embedding.close();
-        exceptions.close();
+        log_panic("while an exception handler was dropped", || {
+            exceptions.set(None);
+        });
     }
 }
 

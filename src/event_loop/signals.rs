@@ -22,13 +22,14 @@ use crate::task::{Promise, PromiseFuture};
 
 type SignalCallback = Rc<RefCell<dyn FnMut()>>;
 
+type Incoming = (Rc<SignalSlot>, Rc<dyn Callback>);
+
 /// The signals that one loop catches.
 #[derive(Default)]
 pub(crate) struct Signals {
-    /// Set from the first handler on, until the loop is closed.
-    slot: RefCell<Option<Rc<SignalSlot>>>,
-    /// The fd callback that empties the slot.
-    incoming: Cell<Option<Rc<dyn Callback>>>,
+    /// The slot, and the fd callback that empties it. Set from the first handler on, until the loop
+    /// is closed.
+    incoming: RefCell<Option<Incoming>>,
     handlers: RefCell<HashMap<i32, (SignalCallback, &'static Location<'static>)>>,
     /// One listener for each [`Signal`].
     listeners: RefCell<HashMap<i32, Slots<Rc<Listener>>>>,
@@ -60,11 +61,10 @@ impl Signals {
                 }
             })));
         }
-        let promise = self.interrupt.take();
-        if !slot.take_interrupt() {
-            self.interrupt.set(promise);
-        } else if let Some(promise) = promise {
-            let _ = promise.set_result(());
+        if slot.take_interrupt() {
+            if let Some(promise) = self.interrupt.take() {
+                let _ = promise.set_result(());
+            }
         }
     }
 
@@ -84,7 +84,7 @@ impl Signals {
     fn release(&self, signal: i32) {
         let is_needed = self.handlers.borrow().contains_key(&signal)
             || self.listeners.borrow().contains_key(&signal);
-        if let (false, Some(slot)) = (is_needed, &*self.slot.borrow()) {
+        if let (false, Some((slot, _))) = (is_needed, &*self.incoming.borrow()) {
             slot.release(signal);
         }
     }
@@ -92,7 +92,7 @@ impl Signals {
     /// Returns whether the signal slot is registered only for Ctrl-C, for no signal of the program.
     pub(super) fn has_only_interrupt(&self) -> bool {
         let is_used = !self.handlers.borrow().is_empty() || !self.listeners.borrow().is_empty();
-        self.slot.borrow().is_some() && !is_used
+        self.incoming.borrow().is_some() && !is_used
     }
 
     pub(super) fn close(&self, exceptions: &Exceptions) {
@@ -106,11 +106,10 @@ impl Signals {
             .into_iter()
             .for_each(|signal| self.wake_listeners(signal));
         // The order matters: the pipe must leave the poller before it is closed.
-        if let Some(incoming) = self.incoming.take() {
+        if let Some((slot, incoming)) = self.incoming.take() {
             incoming.cancel();
+            drop(slot);
         }
-        let slot = self.slot.take();
-        drop(slot);
     }
 }
 
@@ -252,7 +251,7 @@ impl LoopHandle {
         Ok(slot)
     }
 
-    /// Returns a future that is run_queue at the first Ctrl-C, or `None` if the program handles or
+    /// Returns a future that is ready at the first Ctrl-C, or `None` if the program handles or
     /// ignores SIGINT itself. The second Ctrl-C has its default effect. The future fails if the
     /// program adds a handler meanwhile.
     pub(super) fn interrupt(&self) -> io::Result<Option<PromiseFuture<()>>> {
@@ -265,7 +264,7 @@ impl LoopHandle {
     }
 
     fn slot(&self) -> io::Result<Rc<SignalSlot>> {
-        if let Some(slot) = &*self.inner.signals.slot.borrow() {
+        if let Some((slot, _)) = &*self.inner.signals.incoming.borrow() {
             return Ok(slot.clone());
         }
         let slot = Rc::new(SignalSlot::new()?);
@@ -273,8 +272,7 @@ impl LoopHandle {
         let own = slot.clone();
         let deliver = Box::new(move || signals.deliver(&own, &run_queue));
         let incoming = self.add_internal_reader(slot.as_fd(), deliver)?;
-        self.inner.signals.incoming.set(Some(incoming));
-        *self.inner.signals.slot.borrow_mut() = Some(slot.clone());
+        *self.inner.signals.incoming.borrow_mut() = Some((slot.clone(), incoming));
         Ok(slot)
     }
 }

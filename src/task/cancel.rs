@@ -32,16 +32,6 @@ impl TaskLink {
         }
     }
 
-    pub(super) fn is_ended(&self) -> bool {
-        self.task.borrow().is_none()
-    }
-
-    pub(super) fn cancel(&self) -> bool {
-        let task = self.task.borrow().clone();
-        let task = task.and_then(|(run_queue, key)| run_queue.task(key));
-        task.is_some_and(|task| task.as_ref().body().cancel(task.head()))
-    }
-
     /// Adds a callback for the end of a task that has not ended.
     pub(super) fn add_callback(&self, callback: Rc<dyn Callback>) {
         self.callbacks.borrow_mut().push(callback);
@@ -95,14 +85,10 @@ impl TaskLink {
 #[derive(Clone)]
 #[doc(alias = "AbortHandle")]
 pub struct CancelHandle {
-    link: Rc<TaskLink>,
+    pub(super) link: Rc<TaskLink>,
 }
 
 impl CancelHandle {
-    pub(super) fn new(link: Rc<TaskLink>) -> CancelHandle {
-        CancelHandle { link }
-    }
-
     /// Cancels the task, as [`Task::cancel`](crate::Task::cancel) does.
     ///
     /// Returns false if the task had ended already.
@@ -117,7 +103,9 @@ impl CancelHandle {
     /// ```
     #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
-        self.link.cancel()
+        let task = self.link.task.borrow().clone();
+        let task = task.and_then(|(run_queue, key)| run_queue.task(key));
+        task.is_some_and(|task| task.as_ref().body().cancel(task.head()))
     }
 
     /// Returns true if the task ended because it was cancelled.
@@ -148,7 +136,7 @@ impl CancelHandle {
     /// ```
     #[doc(alias = "is_finished")]
     pub fn done(&self) -> bool {
-        self.link.is_ended()
+        self.link.task.borrow().is_none()
     }
 }
 

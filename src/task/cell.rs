@@ -34,10 +34,10 @@ pub(super) struct TaskState {
     /// True if the result was taken, or the [`Task`](super::Task) was dropped.
     detached: Cell<bool>,
     /// The waker of the task that awaits this one.
-    joiner: Cell<Option<Waker>>,
+    pub(super) joiner: Cell<Option<Waker>>,
     /// Created for the first cancel handle or callback, so that other tasks stay small.
     link: Cell<Option<Rc<TaskLink>>>,
-    run_queue: Rc<RunQueue>,
+    pub(super) run_queue: Rc<RunQueue>,
 }
 
 impl TaskState {
@@ -57,15 +57,6 @@ impl TaskState {
 
     pub(super) fn is_cancelled(&self) -> bool {
         self.phase.get() == Phase::Ended { cancelled: true }
-    }
-
-    /// Returns whether this is a forked child that inherited the task.
-    pub(super) fn is_inherited(&self) -> bool {
-        self.run_queue.is_inherited()
-    }
-
-    pub(super) fn set_joiner(&self, waker: &Waker) {
-        keep_waker(&self.joiner, waker);
     }
 
     /// Returns the task's link, and creates it if there is none.

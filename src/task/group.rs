@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::Task;
-use super::cancel::{CancelHandle, TaskLink};
+use super::cancel::CancelHandle;
 use super::cell::keep_waker;
 use crate::error::{TaskError, wake};
 use crate::run_queue::RunQueue;
@@ -46,10 +46,10 @@ impl<T> Members<T> {
         // A destructor may create another task, so the tasks are not borrowed while it runs.
         let tasks = self.tasks.borrow();
         let live = tasks.values().filter(|task| !task.done());
-        let links: Vec<Rc<TaskLink>> = live.map(Task::link).collect();
+        let handles: Vec<CancelHandle> = live.map(Task::cancel_handle).collect();
         drop(tasks);
-        for link in links {
-            link.cancel();
+        for handle in handles {
+            handle.cancel();
         }
     }
 }
@@ -164,22 +164,22 @@ impl<T> TaskGroup<T> {
         T: 'static,
     {
         let task = self.run_queue.create_task(future.into_future());
-        let link = task.link();
+        let handle = task.cancel_handle();
         let key = self.members.tasks.borrow_mut().insert(task);
-        if link.is_ended() {
+        if handle.done() {
             self.members.end(key, false);
         } else {
             let members = Rc::downgrade(&self.members);
-            link.set_group(move |panicked| {
+            handle.link.set_group(move |panicked| {
                 if let Some(members) = members.upgrade() {
                     members.end(key, panicked);
                 }
             });
         }
         if self.members.shut_down.get() {
-            link.cancel();
+            handle.cancel();
         }
-        CancelHandle::new(link)
+        handle
     }
 
     /// Waits for the next task that ends and returns its result, or `None` if the group is empty.

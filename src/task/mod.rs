@@ -102,7 +102,7 @@ impl RunQueue {
         if !self.register(task.clone()) {
             task.as_ref().body().cancel(task.head());
         }
-        Task::new(task)
+        Task { cell: task }
     }
 
     /// Creates the task of `run_until_complete`, and queues its first step.
