@@ -47,7 +47,7 @@ struct OpenInbox {
 }
 
 pub(crate) struct Inbox {
-    id: LoopId,
+    pub(crate) id: LoopId,
     process: Process,
     /// `None` after the loop was closed.
     open: Mutex<Option<OpenInbox>>,
@@ -103,10 +103,6 @@ impl Inbox {
         });
         inboxes.insert(number, inbox.clone());
         Ok(inbox)
-    }
-
-    pub(crate) fn id(&self) -> LoopId {
-        self.id
     }
 
     fn open(&self) -> MutexGuard<'_, Option<OpenInbox>> {
@@ -235,14 +231,10 @@ impl Wake for Inbox {
 /// ```
 #[derive(Clone)]
 pub struct Remote {
-    inbox: Arc<Inbox>,
+    pub(crate) inbox: Arc<Inbox>,
 }
 
 impl Remote {
-    pub(crate) fn new(inbox: Arc<Inbox>) -> Remote {
-        Remote { inbox }
-    }
-
     /// Calls `callback` on the loop's thread, in the next iteration.
     ///
     /// The calls of one thread run in the order in which they were made. For a call after a delay
@@ -285,7 +277,7 @@ impl Remote {
         callback: impl FnOnce() + Send + 'static,
     ) -> Result<(), LoopClosedError> {
         // On the loop's own thread the callback is queued at once, as in asyncio.
-        match run_queue::local(self.inbox.id()) {
+        match run_queue::local(self.inbox.id) {
             Some(run_queue) if !self.inbox.is_closed() => {
                 run_queue.push(Rc::new(Call::new(callback)));
                 Ok(())

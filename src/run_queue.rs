@@ -117,7 +117,8 @@ impl<F: FnOnce() + 'static> Callback for Call<F> {
 
 /// The part of a task cell that the run queue uses.
 pub(crate) struct TaskHeader {
-    key: Cell<Option<Key>>,
+    /// The key in the table of tasks, or `None` after the task's end.
+    pub(crate) key: Cell<Option<Key>>,
     /// True while the task is in the queue.
     queued: Cell<bool>,
     /// The location that created the task, for logs.
@@ -132,11 +133,6 @@ impl TaskHeader {
             queued: Cell::new(false),
             location: Location::caller(),
         }
-    }
-
-    /// Returns the task's key in the table of tasks, or `None` after its end.
-    pub(crate) fn key(&self) -> Option<Key> {
-        self.key.get()
     }
 }
 
@@ -169,14 +165,15 @@ pub(crate) enum Entry {
 }
 
 pub(crate) struct RunQueue {
-    id: LoopId,
+    pub(crate) id: LoopId,
     queue: RefCell<VecDeque<Entry>>,
     tasks: RefCell<Slots<Runnable>>,
     /// The number of steps of tasks.
-    steps: Cell<u64>,
+    pub(crate) steps: Cell<u64>,
     closed: Cell<bool>,
     process: Process,
-    exceptions: Exceptions,
+    /// The exception handler of the loop.
+    pub(crate) exceptions: Exceptions,
     /// Makes the loop's descriptor readable, for a loop that embeds this one.
     embedder: Waker,
     /// True if the next entry that is queued wakes `embedder`.
@@ -248,18 +245,9 @@ impl RunQueue {
         run_queue
     }
 
-    pub(crate) fn id(&self) -> LoopId {
-        self.id
-    }
-
     /// Returns whether this is a forked child that inherited the queue.
     pub(crate) fn is_inherited(&self) -> bool {
         !self.process.is_current()
-    }
-
-    /// Returns the loop's exception handler.
-    pub(crate) fn exceptions(&self) -> &Exceptions {
-        &self.exceptions
     }
 
     /// Returns the number of entries for this iteration. Later entries are for the next one.
@@ -327,14 +315,6 @@ impl RunQueue {
         for task in tasks {
             task.as_ref().body().cancel(task.head());
         }
-    }
-
-    pub(crate) fn steps(&self) -> u64 {
-        self.steps.get()
-    }
-
-    pub(crate) fn count_step(&self) {
-        self.steps.set(self.steps.get() + 1);
     }
 
     /// Queues the task of a waker's number, unless the task has ended.

@@ -159,7 +159,7 @@ impl Builder {
         self.clock
             .subscribe(&clock_waker)
             .inspect_err(|_| drop(inbox.close()))?;
-        let run_queue = RunQueue::new(inbox.id(), clock_waker.clone());
+        let run_queue = RunQueue::new(inbox.id, clock_waker.clone());
         let threads = self.executor_threads.unwrap_or_else(Pool::default_threads);
         let inner = Inner {
             run_queue,

@@ -87,21 +87,18 @@ impl Inner {
         if self.embedding.deadline.get() == deadline {
             return;
         }
-        match self.try_set_timer(deadline) {
+        let after = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+        let set = self.create_timer().and_then(|()| {
+            let timer = self.embedding.timer.borrow();
+            let set = |timer: &TimerFd| uninterrupted(|| timer.set(after));
+            timer.as_ref().map_or(Ok(()), set)
+        });
+        match set {
             Ok(()) => self.embedding.deadline.set(deadline),
             // The next iteration retries. That costs CPU time, but without the timer the program
             // would hang.
             Err(_) => self.notify_embedder(),
         }
-    }
-
-    fn try_set_timer(&self, deadline: Option<Instant>) -> io::Result<()> {
-        self.create_timer()?;
-        let after = deadline.map(|it| it.saturating_duration_since(Instant::now()));
-        let timer = self.embedding.timer.borrow();
-        timer
-            .as_ref()
-            .map_or(Ok(()), |timer| uninterrupted(|| timer.set(after)))
     }
 
     /// Creates the timer, unless there is one or the system has no such timers.

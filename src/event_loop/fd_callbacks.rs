@@ -132,7 +132,7 @@ impl Inner {
         let entries = self.fd_callbacks.take().into_values();
         for callback in entries.flat_map(FdEntry::end) {
             let cancel = || callback.cancel();
-            let exceptions = self.run_queue.exceptions();
+            let exceptions = &self.run_queue.exceptions;
             exceptions.contain("panic while a callback was dropped", cancel);
         }
     }

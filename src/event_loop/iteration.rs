@@ -93,7 +93,7 @@ impl Inner {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback.run())) {
             let context = ExceptionContext::new("panic in a callback").with_panic(panic);
             let context = context.with_location(callback.location());
-            self.run_queue.exceptions().report(&context);
+            self.run_queue.exceptions.report(&context);
         }
         self.debug.end(start, "callback", callback.location());
     }

@@ -123,7 +123,7 @@ impl Inner {
             self.clock.unsubscribe(&self.clock_waker);
         }
         self.run_queue.close();
-        let exceptions = self.run_queue.exceptions();
+        let exceptions = &self.run_queue.exceptions;
         self.timers.close(exceptions);
         for message in messages {
             let dropped = || drop(message);
@@ -447,7 +447,9 @@ impl LoopHandle {
     /// # }
     /// ```
     pub fn remote(&self) -> Remote {
-        Remote::new(self.inner.inbox.clone())
+        Remote {
+            inbox: self.inner.inbox.clone(),
+        }
     }
 
     pub(crate) fn reactor(&self) -> &Rc<Reactor> {

@@ -180,17 +180,13 @@ impl Builder {
 
 /// Polls for the first Ctrl-C, and is ready once. If the program handles SIGINT, it is never ready.
 fn poll_interrupt(interrupt: &mut Option<PromiseFuture<()>>, cx: &mut Context<'_>) -> Poll<()> {
-    let Some(future) = interrupt else {
-        return Poll::Pending;
-    };
-    let Poll::Ready(result) = Pin::new(future).poll(cx) else {
-        return Poll::Pending;
-    };
-    *interrupt = None;
-    match result {
-        Ok(()) => Poll::Ready(()),
-        // The program has added a handler for SIGINT.
-        Err(_) => Poll::Pending,
+    match interrupt.as_mut().map(|future| Pin::new(future).poll(cx)) {
+        Some(Poll::Ready(result)) => {
+            *interrupt = None;
+            // It fails if the program has added a handler for SIGINT.
+            result.map_or(Poll::Pending, Poll::Ready)
+        }
+        _ => Poll::Pending,
     }
 }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::{LoopHandle, Sleep, get_running_loop};
+use super::{LoopHandle, get_running_loop};
 use crate::error::{LoopClosedError, TimeoutError};
 use crate::remote::Remote;
 use crate::run_queue::{Call, Callback};
@@ -181,71 +181,6 @@ impl LoopHandle {
     #[doc(alias = "oneshot")]
     pub fn create_future<T: 'static>(&self) -> (Promise<T>, PromiseFuture<T>) {
         promise()
-    }
-
-    /// Waits for `delay`, counted from this call.
-    ///
-    /// `Duration::ZERO` lets other tasks run for one iteration. On a closed loop it does not wait.
-    ///
-    /// The difference from asyncio: it has no result, and the time counts from the call, not from
-    /// the first await.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping it removes its timer at once.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// sendloop::run(async |event_loop| {
-    ///     event_loop.sleep(Duration::from_millis(1)).await;
-    /// })
-    /// # }
-    /// ```
-    #[doc(alias("Timer", "yield_now"))]
-    #[inline]
-    #[track_caller]
-    pub fn sleep(&self, delay: Duration) -> Sleep {
-        Sleep::new(self, delay)
-    }
-
-    /// Waits until `deadline` by the loop's [`time`](LoopHandle::time), never less.
-    ///
-    /// A deadline in the past lets other tasks run for one iteration. On a closed loop it does not
-    /// wait. asyncio has no such function.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping it removes its timer at once.
-    ///
-    /// # Examples
-    ///
-    /// Steps that do not drift, however long each takes:
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use sendloop::{Clock, Loop};
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// Loop::builder().clock(Clock::paused()).run(async |event_loop| {
-    ///     let start = event_loop.time();
-    ///     let mut next = start;
-    ///     for _ in 0..3 {
-    ///         next += Duration::from_secs(10);
-    ///         event_loop.sleep(Duration::from_secs(7)).await;
-    ///         event_loop.sleep_until(next).await;
-    ///     }
-    ///     assert_eq!(event_loop.time() - start, Duration::from_secs(30));
-    /// })
-    /// # }
-    /// ```
-    #[doc(alias = "Timer")]
-    #[track_caller]
-    pub fn sleep_until(&self, deadline: Instant) -> Sleep {
-        Sleep::until(self, deadline)
     }
 
     /// Awaits `future` for at most `timeout` by the loop's clock, counted from this call.

@@ -139,7 +139,7 @@ impl LoopHandle {
         Stats {
             events: reactor.events_seen(),
             tasks: self.inner.run_queue.task_count(),
-            task_steps: self.inner.run_queue.steps(),
+            task_steps: self.inner.run_queue.steps.get(),
             registered: reactor.registered(),
             registrations: reactor.registrations(),
             ..*self.inner.stats.borrow()

@@ -101,6 +101,12 @@ pub(crate) struct Process {
     number: usize,
 }
 
+impl Default for Process {
+    fn default() -> Process {
+        Process::current()
+    }
+}
+
 impl Process {
     pub(crate) fn current() -> Process {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
@@ -124,12 +130,6 @@ impl Process {
 
     pub(crate) fn number(self) -> usize {
         self.number
-    }
-}
-
-impl Default for Process {
-    fn default() -> Process {
-        Process::current()
     }
 }
 

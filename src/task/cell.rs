@@ -62,7 +62,7 @@ impl TaskState {
     /// Returns the task's link, and creates it if there is none.
     pub(super) fn link(&self, header: &TaskHeader) -> Rc<TaskLink> {
         let link = self.link.take().unwrap_or_else(|| {
-            let key = header.key().filter(|_| !self.is_ended());
+            let key = header.key.get().filter(|_| !self.is_ended());
             let task = key.map(|key| (self.run_queue.clone(), key));
             Rc::new(TaskLink::new(task, self.is_cancelled()))
         });
@@ -135,7 +135,7 @@ impl<F: Future + 'static> Step for TaskBody<F> {
             Phase::Idle => {
                 phase.set(Phase::Cancelling);
                 let too_deep = nesting::is_full(Kind::Cancel);
-                let key = header.key().filter(|_| too_deep);
+                let key = header.key.get().filter(|_| too_deep);
                 match key.and_then(|key| state.run_queue.task(key)) {
                     Some(task) => {
                         nesting::queue(move || task.as_ref().body().end_cancelled(task.head()));
@@ -182,7 +182,7 @@ fn end<F: Future + 'static>(
     let run_queue = &state.run_queue;
     let clear = || content.clear();
     run_queue
-        .exceptions()
+        .exceptions
         .contain("panic while a task's future was dropped", clear);
     // Read only now, as a destructor in the future may have cancelled the task.
     let cancelled = state.phase.get() == Phase::Cancelling;
@@ -224,7 +224,7 @@ fn report_or_drop<T>(
     message: &'static str,
     result: TaskResult<T>,
 ) {
-    let exceptions = run_queue.exceptions();
+    let exceptions = &run_queue.exceptions;
     match result.map_err(TaskError::try_into_panic) {
         Err(Ok(panic)) => {
             let context = ExceptionContext::new(message);

@@ -118,10 +118,10 @@ impl RunQueue {
     ///
     /// Returns the kind of the task, for the log of debug mode.
     pub(crate) fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) -> &'static str {
-        if let Some(key) = task.head().key() {
-            let waker = waker::from_id::<TaskWaker>(self.id().waker_number(key));
+        if let Some(key) = task.head().key.get() {
+            let waker = waker::from_id::<TaskWaker>(self.id.waker_number(key));
             match task.as_ref().body().step(task.head(), &waker) {
-                StepOutcome::Done => self.count_step(),
+                StepOutcome::Done => self.steps.set(self.steps.get() + 1),
                 StepOutcome::PollRoot => {
                     root(&waker);
                     return "run_until_complete";

@@ -43,17 +43,11 @@ pub(crate) struct Timers {
     added: Cell<u64>,
     /// The number of entries in the queue that are cancelled.
     cancelled: Cell<usize>,
-    closed: Cell<bool>,
 }
 
 impl Timers {
     /// Adds a callback, which [`pop_due`](Timers::pop_due) returns from `when` on.
-    ///
-    /// After [`close`](Timers::close) this cancels it.
     pub(crate) fn add(&self, when: Instant, callback: Rc<dyn Callback>) {
-        if self.closed.get() {
-            return callback.cancel();
-        }
         self.push(when, Due::Callback(callback));
     }
 
@@ -174,11 +168,10 @@ impl Timers {
         Some(timer.due)
     }
 
-    /// Cancels all present and later callbacks, and wakes all wakers.
+    /// Cancels all callbacks, and wakes all wakers. A closed loop adds no more.
     ///
     /// The woken tasks find the loop closed.
     pub(crate) fn close(&self, exceptions: &Exceptions) {
-        self.closed.set(true);
         let queue = self.queue.take();
         self.cancelled.set(0);
         // The destructors are user code, so nothing is borrowed while they run.

@@ -49,7 +49,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::disposition::{self, DEFAULT, replace, swap};
+use super::{DEFAULT, is_default, read, replace, swap};
 use crate::sys::fork::{self, PerProcess, Process};
 use crate::sys::{cvt, uninterrupted};
 
@@ -406,11 +406,11 @@ impl SignalSlot {
     pub(crate) fn enable_interrupt(&self) -> io::Result<bool> {
         let (signal, number) = (libc::SIGINT, libc::SIGINT as usize);
         let lock = lock();
-        if !super::is_default(signal) {
+        if !is_default(signal) {
             return Ok(false);
         }
         let mut before = DEFAULT;
-        disposition::read(signal, &mut before)?;
+        read(signal, &mut before)?;
         let present = before.sa_sigaction;
         // This comes before the handler is installed, as the first Ctrl-C may come at once.
         remember(number, DEFAULT, &lock);

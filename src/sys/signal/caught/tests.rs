@@ -34,7 +34,7 @@ fn assert_in_child(f: impl FnOnce() -> bool) {
 
 fn present() -> libc::sighandler_t {
     let mut present = DEFAULT;
-    disposition::read(SIGNAL, &mut present).expect("a signal");
+    read(SIGNAL, &mut present).expect("a signal");
     present.sa_sigaction
 }
 
