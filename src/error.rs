@@ -138,12 +138,7 @@ impl TaskError {
 
 impl fmt::Debug for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            TaskErrorKind::Cancelled => f.write_str("Cancelled"),
-            TaskErrorKind::ShutDown => f.write_str("ShutDown"),
-            TaskErrorKind::Panic(payload) => write!(f, "Panic({:?})", message_of(payload)),
-            TaskErrorKind::NoThread(error) => f.debug_tuple("NoThread").field(error).finish(),
-        }
+        write!(f, "TaskError({self})")
     }
 }
 
@@ -352,18 +347,12 @@ pub enum SendfilePhase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendfileNotAvailableError {
     errno: Option<i32>,
-    phase: SendfilePhase,
     sent: u64,
 }
 
 impl SendfileNotAvailableError {
     pub(crate) fn new(errno: Option<i32>, sent: u64) -> SendfileNotAvailableError {
-        let phase = match errno {
-            _ if sent > 0 => SendfilePhase::Midway,
-            None => SendfilePhase::Inspect,
-            Some(_) => SendfilePhase::Begin,
-        };
-        SendfileNotAvailableError { errno, phase, sent }
+        SendfileNotAvailableError { errno, sent }
     }
 
     /// Returns the errno of the system call, or `None` if there was no call.
@@ -410,7 +399,11 @@ impl SendfileNotAvailableError {
     /// # }
     /// ```
     pub fn phase(&self) -> SendfilePhase {
-        self.phase
+        match self.errno {
+            _ if self.sent > 0 => SendfilePhase::Midway,
+            None => SendfilePhase::Inspect,
+            Some(_) => SendfilePhase::Begin,
+        }
     }
 
     /// Returns the number of the file's bytes that were sent.
@@ -439,7 +432,7 @@ impl SendfileNotAvailableError {
 impl fmt::Display for SendfileNotAvailableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sendfile is not available for this file and socket")?;
-        if self.phase == SendfilePhase::Midway {
+        if self.sent > 0 {
             write!(f, " after {} bytes", self.sent)?;
         }
         match self.errno {

@@ -1,10 +1,10 @@
 //! Signals: callbacks of the loop, and the `Signal` that a task awaits.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::panic::Location;
 use std::pin::Pin;
@@ -16,7 +16,6 @@ use crate::error::{drop_bounded, wake};
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
 use crate::run_queue::{Call, Callback, DROPPING_CALLBACK, RunQueue};
-use crate::slots::{Key, Slots};
 use crate::sys::signal::{self, SignalSlot};
 use crate::task::{Promise, PromiseFuture};
 
@@ -31,8 +30,10 @@ pub(crate) struct Signals {
     /// is closed.
     incoming: RefCell<Option<Incoming>>,
     handlers: RefCell<HashMap<i32, (SignalCallback, &'static Location<'static>)>>,
-    /// One listener for each [`Signal`].
-    listeners: RefCell<HashMap<i32, Slots<Rc<Listener>>>>,
+    /// One listener for each [`Signal`], by the number of the signal and its own.
+    listeners: RefCell<BTreeMap<(i32, u64), Rc<Listener>>>,
+    /// The number of listeners that were ever added.
+    listened: Cell<u64>,
     /// Set at the first Ctrl-C, for [`run`](crate::run).
     interrupt: Cell<Option<Promise<()>>>,
 }
@@ -50,7 +51,7 @@ impl Signals {
     /// that wait for it. A signal without a handler is ignored.
     fn deliver(&self, slot: &SignalSlot, run_queue: &RunQueue) {
         for signal in slot.take() {
-            self.wake_listeners(signal);
+            self.wake_listeners(signal..=signal);
             let Some((body, location)) = self.handlers.borrow().get(&signal).cloned() else {
                 continue;
             };
@@ -68,22 +69,22 @@ impl Signals {
         }
     }
 
-    /// Wakes the tasks that wait for `signal`.
-    fn wake_listeners(&self, signal: i32) {
+    /// Wakes the tasks that wait for one of these signals.
+    fn wake_listeners(&self, signals: RangeInclusive<i32>) {
         let mut wakers = Vec::new();
-        if let Some(listeners) = self.listeners.borrow().get(&signal) {
-            for listener in listeners.values() {
-                listener.arrived.set(true);
-                wakers.extend(listener.waker.take());
-            }
+        let listeners = (*signals.start(), 0)..=(*signals.end(), u64::MAX);
+        for (_, listener) in self.listeners.borrow().range(listeners) {
+            listener.arrived.set(true);
+            wakers.extend(listener.waker.take());
         }
         wakers.into_iter().for_each(wake);
     }
 
     /// Stops catching a signal, unless a handler or a [`Signal`] needs it.
     fn release(&self, signal: i32) {
-        let is_needed = self.handlers.borrow().contains_key(&signal)
-            || self.listeners.borrow().contains_key(&signal);
+        let listeners = self.listeners.borrow();
+        let mut of_signal = listeners.range((signal, 0)..=(signal, u64::MAX));
+        let is_needed = self.handlers.borrow().contains_key(&signal) || of_signal.next().is_some();
         if let (false, Some((slot, _))) = (is_needed, &*self.incoming.borrow()) {
             slot.release(signal);
         }
@@ -101,10 +102,7 @@ impl Signals {
         }
         drop(self.interrupt.take());
         // The woken tasks find the loop closed.
-        let signals: Vec<i32> = self.listeners.borrow().keys().copied().collect();
-        signals
-            .into_iter()
-            .for_each(|signal| self.wake_listeners(signal));
+        self.wake_listeners(0..=i32::MAX);
         // The order matters: the pipe must leave the poller before it is closed.
         if let Some((slot, incoming)) = self.incoming.take() {
             incoming.cancel();
@@ -224,16 +222,13 @@ impl LoopHandle {
         // Delivers earlier signals first: the new listener must not get them.
         signals.deliver(&slot, &self.inner.run_queue);
         let listener = Rc::new(Listener::default());
+        let number = signals.listened.replace(signals.listened.get() + 1);
         let mut listeners = signals.listeners.borrow_mut();
-        let key = listeners
-            .entry(signal)
-            .or_default()
-            .insert(listener.clone());
-        drop(listeners);
+        listeners.insert((signal, number), listener.clone());
         Ok(Signal {
             event_loop: self.clone(),
             signal,
-            key,
+            number,
             listener,
         })
     }
@@ -282,7 +277,8 @@ impl LoopHandle {
 pub struct Signal {
     event_loop: LoopHandle,
     signal: i32,
-    key: Key,
+    /// The number of its listener.
+    number: u64,
     listener: Rc<Listener>,
 }
 
@@ -334,12 +330,8 @@ impl Signal {
 impl Drop for Signal {
     fn drop(&mut self) {
         let signals = &self.event_loop.inner.signals;
-        if let Entry::Occupied(mut listeners) = signals.listeners.borrow_mut().entry(self.signal) {
-            listeners.get_mut().remove(self.key);
-            if listeners.get().len() == 0 {
-                listeners.remove();
-            }
-        }
+        let key = (self.signal, self.number);
+        signals.listeners.borrow_mut().remove(&key);
         signals.release(self.signal);
     }
 }

@@ -40,8 +40,8 @@ impl<H, B: ?Sized> WithHeader<H, B> {
 
 enum Content<F, R> {
     Future(F),
-    Result(R),
-    Nothing,
+    /// `None` before the output is set, and after it was taken.
+    Output(Option<R>),
 }
 
 /// A future, and after it its output.
@@ -101,7 +101,7 @@ impl<F, R> FutureOrOutput<F, R> {
     ///
     /// If the content is in use, as it would stay.
     pub(crate) fn clear(&self) {
-        let cleared = self.with(|content| *content = Content::Nothing);
+        let cleared = self.with(|content| *content = Content::Output(None));
         assert!(cleared.is_some(), "{IN_USE}");
     }
 
@@ -111,20 +111,15 @@ impl<F, R> FutureOrOutput<F, R> {
     ///
     /// If the content is in use, as the output would be lost.
     pub(crate) fn set(&self, result: R) {
-        let set = self.with(|content| *content = Content::Result(result));
+        let set = self.with(|content| *content = Content::Output(Some(result)));
         assert!(set.is_some(), "{IN_USE}");
     }
 
     /// Takes the output, or returns `None` if there is none or if it is in use.
     pub(crate) fn take(&self) -> Option<R> {
-        self.with(|content| {
-            if !matches!(content, Content::Result(_)) {
-                return None;
-            }
-            match std::mem::replace(content, Content::Nothing) {
-                Content::Result(result) => Some(result),
-                _ => None,
-            }
+        self.with(|content| match content {
+            Content::Output(output) => output.take(),
+            Content::Future(_) => None,
         })?
     }
 }
