@@ -154,11 +154,6 @@ impl Inbox {
         self.notify_failed.load(Ordering::Relaxed)
     }
 
-    /// Returns whether the inbox has messages.
-    pub(crate) fn has_messages(&self) -> bool {
-        self.is_notified() || self.has_failed_to_notify()
-    }
-
     /// Takes all messages, in the order in which they were sent.
     pub(crate) fn take(&self) -> Vec<Message> {
         let mut open = self.open();

@@ -136,18 +136,17 @@ impl TaskHeader {
     }
 }
 
-/// The outcome of a step.
-pub(crate) enum StepOutcome {
-    /// The task was polled, or had ended before.
-    Done,
-    /// The caller must poll the future of `run_until_complete`.
-    PollRoot,
-}
-
 /// A task as the loop sees it, without the type of its future.
 pub(crate) trait Step {
-    /// Polls the task once.
-    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> StepOutcome;
+    /// Polls the task once. The task of `run_until_complete` calls `root`, which polls its future.
+    ///
+    /// Returns the kind of the task, for the log of debug mode.
+    fn step(
+        self: Pin<&Self>,
+        header: &TaskHeader,
+        waker: &Waker,
+        root: &mut dyn FnMut(&Waker),
+    ) -> &'static str;
     /// Cancels the task. Returns false if it had ended already.
     fn cancel(self: Pin<&Self>, header: &TaskHeader) -> bool;
     /// Drops the future of a cancelled task that is not being polled, and ends the task.
@@ -176,8 +175,9 @@ pub(crate) struct RunQueue {
     pub(crate) exceptions: Exceptions,
     /// Makes the loop's descriptor readable, for a loop that embeds this one.
     embedder: Waker,
-    /// True if the next entry that is queued wakes `embedder`.
-    notifies_embedder: Cell<bool>,
+    /// True if the next entry that is queued wakes `embedder`. After it the descriptor is readable,
+    /// so later entries wake nothing.
+    pub(crate) notifies_embedder: Cell<bool>,
     #[cfg(sendloop_shuffle)]
     shuffle: shuffle::Shuffle,
 }
@@ -223,8 +223,6 @@ pub(crate) fn wake_local(number: u64) -> bool {
 impl RunQueue {
     /// Creates the queue of a new loop. [`local`] finds it on this thread until
     /// [`close`](RunQueue::close).
-    ///
-    /// [`notify_next`](RunQueue::notify_next) decides when the queue wakes `embedder`.
     pub(crate) fn new(id: LoopId, embedder: Waker) -> Rc<RunQueue> {
         let run_queue = Rc::new(RunQueue {
             id,
@@ -265,15 +263,9 @@ impl RunQueue {
         self.tasks.borrow().len()
     }
 
-    /// Sets whether the next entry wakes the embedder.
-    ///
-    /// Entries after that one do not wake it, as the descriptor is readable by then.
-    pub(crate) fn notify_next(&self, notifies_embedder: bool) {
-        self.notifies_embedder.set(notifies_embedder);
-    }
-
+    /// Queues an entry, also on a closed queue.
     #[inline]
-    fn enqueue(&self, entry: Entry) {
+    pub(crate) fn enqueue(&self, entry: Entry) {
         self.queue.borrow_mut().push_back(entry);
         if self.notifies_embedder.get() {
             self.notifies_embedder.set(false);
@@ -337,11 +329,6 @@ impl RunQueue {
             return callback.cancel();
         }
         self.enqueue(Entry::Callback(callback));
-    }
-
-    /// Queues a timer waker that is due.
-    pub(crate) fn push_timer_waker(&self, key: Key) {
-        self.enqueue(Entry::TimerWaker(key));
     }
 
     /// Removes the first entry. A task that is woken from here on is queued again.

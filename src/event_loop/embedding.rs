@@ -27,15 +27,9 @@ use crate::sys::uninterrupted;
 pub(super) struct Embedding {
     /// Set at the first use of the descriptor.
     is_on: Cell<bool>,
-    timer: RefCell<Option<TimerFd>>,
+    pub(super) timer: RefCell<Option<TimerFd>>,
     /// The time to which the timer is set.
     deadline: Cell<Option<Instant>>,
-}
-
-impl Embedding {
-    pub(super) fn close(&self) {
-        self.timer.take();
-    }
 }
 
 impl Inner {
@@ -70,14 +64,14 @@ impl Inner {
         if is_due || self.jump(None).is_some() {
             return self.notify_embedder();
         }
-        self.run_queue.notify_next(true);
+        self.run_queue.notifies_embedder.set(true);
         let timer = self.timers.next().filter(|_| self.clock.is_real());
         let other = other.map(|wait| Instant::now() + wait);
         self.set_timer(timer.into_iter().chain(other).min());
     }
 
     fn notify_embedder(&self) {
-        self.run_queue.notify_next(false);
+        self.run_queue.notifies_embedder.set(false);
         if !self.inbox.is_notified() {
             self.clock_waker.wake_by_ref();
         }

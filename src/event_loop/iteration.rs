@@ -145,7 +145,7 @@ impl Inner {
         while let Some(due) = self.timers.pop_due(now) {
             match due {
                 Due::Callback(callback) => self.run_queue.push(callback),
-                Due::Waker(entry) => self.run_queue.push_timer_waker(entry),
+                Due::Waker(entry) => self.run_queue.enqueue(Entry::TimerWaker(entry)),
             }
         }
     }

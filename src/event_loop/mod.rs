@@ -132,7 +132,7 @@ impl Inner {
         self.close_fd_callbacks();
         self.signals.close(exceptions);
         self.reactor.close();
-        self.embedding.close();
+        self.embedding.timer.take();
         log_panic("while an exception handler was dropped", || {
             exceptions.set(None);
         });

@@ -465,7 +465,7 @@ impl Loop {
         let inherited = RUNNING.with(|running| mem::replace(&mut **running.borrow_mut(), handle));
         drop(inherited);
         self.inner.running.set(true);
-        self.inner.run_queue.notify_next(false);
+        self.inner.run_queue.notifies_embedder.set(false);
         Running {
             inner: &self.inner,
             root: None,

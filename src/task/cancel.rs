@@ -14,34 +14,17 @@ type GroupCallback = Box<dyn FnOnce(bool)>;
 ///
 /// It finds the task by its key in the loop's table of tasks, so it keeps neither the future nor
 /// the result alive. A task has a link only if it needs one.
+#[derive(Default)]
 pub(super) struct TaskLink {
     /// The loop's queue and the task's key there, until the task has ended.
-    task: RefCell<Option<(Rc<RunQueue>, Key)>>,
-    cancelled: Cell<bool>,
-    callbacks: RefCell<Vec<Rc<dyn Callback>>>,
-    group: Cell<Option<GroupCallback>>,
+    pub(super) task: RefCell<Option<(Rc<RunQueue>, Key)>>,
+    pub(super) cancelled: Cell<bool>,
+    /// Queued at the task's end.
+    pub(super) callbacks: RefCell<Vec<Rc<dyn Callback>>>,
+    pub(super) group: Cell<Option<GroupCallback>>,
 }
 
 impl TaskLink {
-    pub(super) fn new(task: Option<(Rc<RunQueue>, Key)>, cancelled: bool) -> TaskLink {
-        TaskLink {
-            task: RefCell::new(task),
-            cancelled: Cell::new(cancelled),
-            callbacks: RefCell::default(),
-            group: Cell::new(None),
-        }
-    }
-
-    /// Adds a callback for the end of a task that has not ended.
-    pub(super) fn add_callback(&self, callback: Rc<dyn Callback>) {
-        self.callbacks.borrow_mut().push(callback);
-    }
-
-    /// Calls `ended` at the task's end. Its argument is true if the task panicked.
-    pub(super) fn set_group(&self, ended: impl FnOnce(bool) + 'static) {
-        self.group.set(Some(Box::new(ended)));
-    }
-
     /// Queues the callbacks and calls the group. The link cannot find the task after this.
     pub(super) fn end(&self, cancelled: bool, panicked: bool) {
         self.cancelled.set(cancelled);

@@ -1,6 +1,6 @@
 //! The state of a task, and its steps from the first poll to the end.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use super::handle::Join;
 use crate::error::{TaskError, bounded, wake};
 use crate::exceptions::ExceptionContext;
 use crate::nesting::{self, Kind};
-use crate::run_queue::{Callback, RunQueue, Step, StepOutcome, TaskHeader};
+use crate::run_queue::{Callback, RunQueue, Step, TaskHeader};
 use crate::sys::task_cell::{FutureOrOutput, WithHeader};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +64,11 @@ impl TaskState {
         let link = self.link.take().unwrap_or_else(|| {
             let key = header.key.get().filter(|_| !self.is_ended());
             let task = key.map(|key| (self.run_queue.clone(), key));
-            Rc::new(TaskLink::new(task, self.is_cancelled()))
+            Rc::new(TaskLink {
+                task: RefCell::new(task),
+                cancelled: Cell::new(self.is_cancelled()),
+                ..TaskLink::default()
+            })
         });
         self.link.set(Some(link.clone()));
         link
@@ -74,7 +78,7 @@ impl TaskState {
         if self.is_ended() {
             self.run_queue.push(callback);
         } else {
-            self.link(header).add_callback(callback);
+            self.link(header).callbacks.borrow_mut().push(callback);
         }
     }
 
@@ -110,10 +114,17 @@ type TaskContent<F> = FutureOrOutput<F, TaskResult<<F as Future>::Output>>;
 type TaskResult<T> = Result<T, TaskError>;
 
 impl<F: Future + 'static> Step for TaskBody<F> {
-    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> StepOutcome {
+    fn step(
+        self: Pin<&Self>,
+        header: &TaskHeader,
+        waker: &Waker,
+        _: &mut dyn FnMut(&Waker),
+    ) -> &'static str {
         let state = self.get_ref().head();
+        let steps = &state.run_queue.steps;
+        steps.set(steps.get() + 1);
         if state.phase.get() != Phase::Idle {
-            return StepOutcome::Done;
+            return "task";
         }
         state.phase.set(Phase::Running);
         let cx = &mut Context::from_waker(waker);
@@ -123,7 +134,7 @@ impl<F: Future + 'static> Step for TaskBody<F> {
             Ok(_) => end(self, header, Err(TaskError::cancelled())),
             Err(panic) => end(self, header, Err(TaskError::panic(panic))),
         }
-        StepOutcome::Done
+        "task"
     }
 
     fn cancel(self: Pin<&Self>, header: &TaskHeader) -> bool {

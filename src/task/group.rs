@@ -170,11 +170,12 @@ impl<T> TaskGroup<T> {
             self.members.end(key, false);
         } else {
             let members = Rc::downgrade(&self.members);
-            handle.link.set_group(move |panicked| {
+            let ended = move |panicked| {
                 if let Some(members) = members.upgrade() {
                     members.end(key, panicked);
                 }
-            });
+            };
+            handle.link.group.set(Some(Box::new(ended)));
         }
         if self.members.shut_down.get() {
             handle.cancel();

@@ -55,7 +55,7 @@ pub(crate) use promise::promise;
 pub use promise::{Promise, PromiseFuture};
 
 use crate::remote;
-use crate::run_queue::{self, RunQueue, Runnable, Step, StepOutcome, TaskHeader};
+use crate::run_queue::{self, RunQueue, Runnable, Step, TaskHeader};
 use crate::sys::task_cell::{FutureOrOutput, WithHeader};
 use crate::sys::waker::{self, WakeById};
 use cell::{TaskBody, TaskState};
@@ -77,8 +77,14 @@ impl WakeById for TaskWaker {
 struct RootTask;
 
 impl Step for RootTask {
-    fn step(self: Pin<&Self>, _: &TaskHeader, _: &Waker) -> StepOutcome {
-        StepOutcome::PollRoot
+    fn step(
+        self: Pin<&Self>,
+        _: &TaskHeader,
+        waker: &Waker,
+        root: &mut dyn FnMut(&Waker),
+    ) -> &'static str {
+        root(waker);
+        "run_until_complete"
     }
 
     fn cancel(self: Pin<&Self>, _: &TaskHeader) -> bool {
@@ -113,21 +119,12 @@ impl RunQueue {
         root
     }
 
-    /// Polls a task once, unless it has ended. For the task of `run_until_complete`, this calls
-    /// `root`.
-    ///
-    /// Returns the kind of the task, for the log of debug mode.
+    /// Polls a task as [`Step::step`] does, unless it has ended.
     pub(crate) fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) -> &'static str {
-        if let Some(key) = task.head().key.get() {
-            let waker = waker::from_id::<TaskWaker>(self.id.waker_number(key));
-            match task.as_ref().body().step(task.head(), &waker) {
-                StepOutcome::Done => self.steps.set(self.steps.get() + 1),
-                StepOutcome::PollRoot => {
-                    root(&waker);
-                    return "run_until_complete";
-                }
-            }
-        }
-        "task"
+        let Some(key) = task.head().key.get() else {
+            return "task";
+        };
+        let waker = waker::from_id::<TaskWaker>(self.id.waker_number(key));
+        task.as_ref().body().step(task.head(), &waker, root)
     }
 }
