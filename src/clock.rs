@@ -85,7 +85,7 @@ struct ManualState {
 impl ManualClock {
     fn state(&self) -> MutexGuard<'_, ManualState> {
         // A forked child cannot wake the loops of its parent, so its list starts empty.
-        let state = self.state.get(|_| {
+        let state = self.state.get(|| {
             Mutex::new(ManualState {
                 elapsed: Duration::from_nanos(self.elapsed.load(Ordering::Acquire)),
                 used: false,

@@ -68,7 +68,7 @@ shared_static! {
 
 /// Returns the inboxes of this process's loops.
 fn inboxes() -> &'static Inboxes {
-    INBOXES.get(|_| RwLock::new(BTreeMap::new()))
+    INBOXES.get(|| RwLock::new(BTreeMap::new()))
 }
 
 /// Wakes the task of a waker's number from another thread. A closed loop has no tasks to wake.

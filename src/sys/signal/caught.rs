@@ -45,7 +45,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -151,37 +151,44 @@ fn former(number: usize, _counted: &RestoreCount) -> Option<&libc::sigaction> {
 
 /// Locks the former actions.
 ///
-/// Apart from the handler and foreign code, only the holder of this lock installs actions.
+/// Apart from the handler and foreign code, only the holder of this lock installs actions. A forked
+/// child takes no lock that a thread of the parent may have held at the fork.
 fn lock() -> MutexGuard<'static, ()> {
-    // A forked child takes no lock that a thread of the parent may have held at the fork.
     static LOCK: PerProcess<Mutex<()>> = PerProcess::new();
-    let lock = LOCK.get(|parents| {
-        if parents.is_some() {
-            // A forked child has no thread that runs a handler of its parent.
-            RESTORING.store(0, SeqCst);
-        }
-        Mutex::new(())
-    });
+    let lock = LOCK.get(|| Mutex::new(()));
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The number of handlers that follow rule 4 now, and of other readers of former actions.
-static RESTORING: AtomicU32 = AtomicU32::new(0);
+/// The number of handlers that follow rule 4 now and of other readers of former actions, below the
+/// number of their process.
+///
+/// A forked child has no thread that runs a handler of its parent. Its process number is greater
+/// than that of its parent, so the parent's count is less than its count without any handler.
+static RESTORING: AtomicU64 = AtomicU64::new(0);
 
 /// A guard that counts a handler while it follows rule 4, or another reader of a former action.
 ///
 /// It is safe in a signal handler.
-struct RestoreCount;
+struct RestoreCount {
+    /// The count of this process without any handler.
+    zero: u64,
+}
 
 impl RestoreCount {
+    fn zero() -> u64 {
+        (Process::current().number() as u64) << 32
+    }
+
     fn begin() -> RestoreCount {
-        RESTORING.fetch_add(1, SeqCst);
-        RestoreCount
+        let zero = RestoreCount::zero();
+        let add = |count: u64| Some(count.max(zero) + 1);
+        let _ = RESTORING.fetch_update(SeqCst, SeqCst, add);
+        RestoreCount { zero }
     }
 
     /// Waits until no handler is counted. A handler takes only a few instructions.
     fn wait_for_all() {
-        while RESTORING.load(SeqCst) > 0 {
+        while RESTORING.load(SeqCst) > RestoreCount::zero() {
             thread::yield_now();
         }
     }
@@ -189,8 +196,10 @@ impl RestoreCount {
 
 impl Drop for RestoreCount {
     fn drop(&mut self) {
-        // A forked child may have set the count to 0 in between.
-        let _ = RESTORING.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
+        // In a forked child, the count of the parent may be gone.
+        let is_own = |count: u64| count > self.zero && count >> 32 == self.zero >> 32;
+        let subtract = |count: u64| is_own(count).then(|| count - 1);
+        let _ = RESTORING.fetch_update(SeqCst, SeqCst, subtract);
     }
 }
 

@@ -78,12 +78,8 @@ fn handler_called_by_a_foreign_one_does_not_raise_the_signal() {
 
 #[test]
 fn catch_waits_for_a_handler_that_restores_the_former_action() {
-    // The child then inherits the former actions of the test process, as after another test.
-    drop(lock());
     assert_in_child(|| {
         let slot: &SignalSlot = Box::leak(Box::new(SignalSlot::new().expect("a slot")));
-        // The first call in a child sets the count to 0.
-        drop(lock());
         let counted = RestoreCount::begin();
         let (sender, receiver) = mpsc::channel();
         // A thread of std may hang in a forked child, as `sys::thread` explains.
@@ -104,7 +100,6 @@ fn catch_waits_for_a_handler_that_restores_the_former_action() {
 #[test]
 fn child_does_not_wait_for_a_handler_of_its_parent() {
     assert_in_child(|| {
-        drop(lock());
         let _counted = RestoreCount::begin();
         status_of(|| {
             let slot = SignalSlot::new().expect("a slot");
