@@ -26,7 +26,7 @@ use crate::sys::uninterrupted;
 #[derive(Default)]
 pub(super) struct Embedding {
     /// Set at the first use of the descriptor.
-    is_on: Cell<bool>,
+    pub(super) is_on: Cell<bool>,
     pub(super) timer: RefCell<Option<TimerFd>>,
     /// The time to which the timer is set.
     deadline: Cell<Option<Instant>>,

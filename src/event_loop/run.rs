@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::iteration::Driver;
 use super::{Builder, Inner, Loop, LoopHandle};
 use crate::error::INHERITED;
 use crate::nesting::SeparateLevels;
@@ -357,8 +356,7 @@ impl Loop {
     pub fn run_once(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.inner.check_process()?;
         let running = self.enter();
-        let driver = Driver::Embedder(timeout);
-        running.inner.run_iteration(driver, &mut |_| {}).map(drop)
+        running.inner.run_iteration(timeout, &mut |_| {}).map(drop)
     }
 
     /// Runs iterations until nothing is ready, without waiting. For tests and frame loops.
@@ -414,8 +412,7 @@ impl Loop {
         let inner = running.inner;
         let _once = inner.reactor.once();
         for _ in 0..MAX_ITERATIONS {
-            let had_work =
-                inner.run_iteration(Driver::Embedder(Some(Duration::ZERO)), &mut |_| {})?;
+            let had_work = inner.run_iteration(Some(Duration::ZERO), &mut |_| {})?;
             let is_idle = !had_work && inner.reactor.poll_timeout() != Some(Duration::ZERO);
             if is_idle || inner.stopping.get() {
                 return Ok(());
@@ -480,8 +477,7 @@ impl Inner {
     fn run_until_stopped(&self, end: Option<Instant>, root: &mut dyn FnMut(&Waker)) {
         loop {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            let driver = left.map_or(Driver::Loop, |left| Driver::Embedder(Some(left)));
-            if let Err(error) = self.run_iteration(driver, root) {
+            if let Err(error) = self.run_iteration(left, root) {
                 assert!(self.process.is_current(), "{INHERITED}");
                 // The poller fails only if memory is short. The loop must still serve timers and
                 // other threads, but must not spin.
