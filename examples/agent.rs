@@ -1,5 +1,5 @@
-//! An agent: a UDP heartbeat, and a child process whose output it reads line by line. SIGHUP loads
-//! the configuration anew; SIGTERM ends the agent and the child.
+//! An agent: it sends a UDP heartbeat, and reads the output of a child process line by line. SIGHUP
+//! reloads the configuration; SIGTERM ends the agent and the child.
 //!
 //! `cargo run --example agent -- FILE`, with three lines: ADDR:PORT, a period in ms, a command.
 
@@ -55,7 +55,7 @@ async fn heartbeat(event_loop: &LoopHandle, to: SocketAddr, millis: u64) -> io::
     }
 }
 
-/// Runs the command, and again one second after its output has ended.
+/// Runs the command, and restarts it one second after its output has ended.
 async fn watch(event_loop: &LoopHandle, command: &str) -> io::Result<()> {
     loop {
         let mut shell = Command::new("sh");

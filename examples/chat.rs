@@ -1,4 +1,4 @@
-//! A chat server: each client reads what the others write. SIGINT and SIGTERM end it gracefully.
+//! A chat server: it sends each message to all other clients. SIGINT and SIGTERM end it gracefully.
 //!
 //! `cargo run --example chat -- 127.0.0.1:8009`, then `nc 127.0.0.1 8009` in two terminals.
 
@@ -13,7 +13,7 @@ use futures_util::future::{join_all, select};
 use libc::{SIGINT, SIGTERM};
 use sendloop::{LoopHandle, Socket};
 
-/// The server drops a client for which more messages wait, or one message waits longer.
+/// The server drops a client if more messages are queued for it, or if one is queued for longer.
 const MAX_QUEUED: usize = 1000;
 const MAX_DELAY: Duration = Duration::from_secs(10);
 

@@ -1,4 +1,4 @@
-//! A TCP echo server. It has a task for each connection, and survives an accept error.
+//! A TCP echo server. It runs a task for each connection, and survives an accept error.
 //!
 //! ```text
 //! cargo run --example echo_server -- 127.0.0.1:8007      the address is optional
@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use sendloop::{LoopHandle, Socket};
 
-/// The pause after an accept error. If the process is out of descriptors, accept(2) fails at once as
-/// long as a client waits.
+/// The pause after an accept error. If the process is out of descriptors, accept(2) fails at once
+/// while a client waits.
 const PAUSE: Duration = Duration::from_millis(100);
 
 fn main() -> io::Result<()> {

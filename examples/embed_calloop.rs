@@ -1,8 +1,9 @@
 //! The loop as an event source of calloop, the loop of Smithay and of many Wayland programs.
 //!
 //! calloop waits for the loop's descriptor, which is readable if an iteration is due. On Linux it
-//! needs no timeout; elsewhere, a timer needs `next_timeout` as one.
-//! `cargo run --example embed_calloop`, then `nc` to the address; "stop" ends it.
+//! needs no timeout. On other systems its timeout is `next_timeout`.
+//! `cargo run --example embed_calloop`, then `nc` to the address. The message "stop" ends the
+//! program.
 
 use std::error::Error;
 use std::net::{TcpListener, TcpStream};

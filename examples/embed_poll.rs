@@ -1,9 +1,9 @@
-//! The loop inside another loop, which waits with poll(2): that of a game or of a window system.
+//! The loop inside another loop that waits with poll(2), such as that of a game or a window system.
 //!
-//! The outer loop waits for the loop's descriptor, which is readable if an iteration is due. On Linux
-//! it needs no timeout; elsewhere, a timer needs `next_timeout` as one.
-//! `cargo run --example embed_poll`, then `nc` to the TCP port, and `nc -u` to the UDP port. The TCP
-//! clients get each datagram, and the datagram "stop" ends it.
+//! The outer loop waits for the loop's descriptor, which is readable if an iteration is due. On
+//! Linux it needs no timeout. On other systems its timeout is `next_timeout`.
+//! `cargo run --example embed_poll`, then `nc` to the TCP port and `nc -u` to the UDP port. The TCP
+//! clients get each datagram. The datagram "stop" ends the program.
 
 use std::cell::RefCell;
 use std::io;

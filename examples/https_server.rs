@@ -1,4 +1,4 @@
-//! An HTTPS server of files, over rustls. Executor threads read the files, a block at a time.
+//! An HTTPS file server over rustls. Executor threads read the files, a block at a time.
 //!
 //! ```text
 //! openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost \

@@ -1,4 +1,4 @@
-//! An HTTP/1 server over hyper. It answers each request with its method, target and body.
+//! An HTTP/1 server over hyper. It responds to each request with its method, target and body.
 //!
 //! `adapters/hyper.rs` connects hyper to the loop. To try it:
 //!

@@ -1,5 +1,5 @@
-//! A server that reads lines and answers each with its number and length: `BufReader::lines` over
-//! a socket.
+//! A server that reads lines with `BufReader::lines` over a socket. It responds to each line with
+//! its number and length.
 //!
 //! ```text
 //! cargo run --example line_server -- 127.0.0.1:8007      the address is optional

@@ -1,6 +1,6 @@
-//! A TCP proxy. It passes half-closes on, and ends a connection on which nothing moves.
+//! A TCP proxy. It passes on half-closes, and ends idle connections.
 //!
-//! `cargo run --example proxy -- 127.0.0.1:8010 localhost 8007 60`, the last in seconds.
+//! `cargo run --example proxy -- 127.0.0.1:8010 localhost 8007 60` has an idle timeout of 60 s.
 
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use futures_util::future::{Either, select, try_join};
 use sendloop::{LoopHandle, Socket};
 
 type Stream = Socket<TcpStream>;
-/// The target's name and port, and how long a connection may be idle.
+/// The name and port of the target, and the idle timeout of a connection.
 type Options = (String, u16, Duration);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -59,7 +59,7 @@ async fn relay(event_loop: &LoopHandle, client: &Stream, options: &Options) -> i
     }
 }
 
-/// Copies until the end, and notes in `last` when bytes moved.
+/// Copies until the end, and stores the time of each transfer in `last`.
 async fn copy(
     event_loop: &LoopHandle,
     from: &Stream,

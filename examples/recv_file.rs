@@ -1,5 +1,5 @@
-//! Receives a file over one TCP connection. An executor thread writes to the disk, so the loop does
-//! not wait for it. In one terminal, and then in another:
+//! Receives a file over one TCP connection. An executor thread writes to the disk, so the loop
+//! never waits for the disk. Run the commands in two terminals:
 //!
 //! ```text
 //! cargo run --example recv_file -- 127.0.0.1:9000 copy
@@ -46,7 +46,7 @@ async fn receive(
 ) -> io::Result<()> {
     println!("listening on {}", listener.get_ref().local_addr()?);
     let (sock, peer) = event_loop.sock_accept(&listener).await?;
-    // The kernel refuses further clients.
+    // Without a listener, the kernel refuses further clients.
     drop(listener);
     let began = Instant::now();
     let (file, received) = receive_all(event_loop, &sock, unnamed_beside(&path)?).await?;
@@ -62,8 +62,8 @@ async fn receive(
     Ok(())
 }
 
-/// Creates a file that is removed unless it gets its name. It is in the same folder, as a file cannot
-/// be renamed across file systems.
+/// Creates a temporary file. It is in the same folder, because a rename cannot cross file systems.
+/// Dropping it removes the file unless it got its name.
 fn unnamed_beside(path: &Path) -> io::Result<NamedTempFile> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     tempfile::Builder::new()

@@ -1,4 +1,4 @@
-//! Retries with growing delays, and unit tests of them that take no time: `Clock::paused()`.
+//! Retries with growing delays. `Clock::paused()` makes their unit tests take no time.
 //!
 //! `cargo run --example retry -- localhost 8007`, and `cargo test --example retry`.
 

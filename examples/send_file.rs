@@ -1,5 +1,5 @@
-//! Sends a file, or a part of it, over a TCP connection with `sock_sendfile` and its options. In one
-//! terminal, and then in another:
+//! Sends a file, or a part of it, over a TCP connection with `sock_sendfile` and its options. Run
+//! the commands in two terminals:
 //!
 //! ```text
 //! cargo run --example recv_file -- 127.0.0.1:9000 copy
@@ -73,7 +73,7 @@ fn progress_bar(len: u64) -> ProgressBar {
     ProgressBar::new(len).with_style(style.expect("a template"))
 }
 
-/// Resolves the name, and connects to the first of its addresses that answers.
+/// Resolves the name, and connects to the first address that accepts.
 async fn connect(event_loop: &LoopHandle, to: &str) -> io::Result<Socket<TcpStream>> {
     let (host, port) = to.rsplit_once(':').ok_or(io::ErrorKind::InvalidInput)?;
     let port = port.parse().map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! A WebSocket server that sends each message back, over async-tungstenite.
+//! A WebSocket server over async-tungstenite that sends each message back.
 //!
 //! ```text
 //! cargo run --example websocket_echo -- 127.0.0.1:8008     the address is optional
@@ -55,7 +55,7 @@ async fn serve(event_loop: &LoopHandle, client: Socket<TcpStream>) -> Result<()>
     let handshake = event_loop.wait_for(handshake, HANDSHAKE_TIMEOUT).await;
     let mut socket = handshake.map_err(|timeout| Error::Io(timeout.into()))??;
     while let Some(message) = socket.next().await {
-        // The crate answers pings and the close message itself.
+        // async-tungstenite responds to pings and to the close message.
         match message? {
             message if message.is_text() || message.is_binary() => socket.send(message).await?,
             _ => {}

@@ -18,7 +18,7 @@ const NAMES: &str = include_str!("asyncio_page/names.txt");
 /// The owners that the first cell of a row about asyncio may begin with.
 const OF_ASYNCIO: [&str; 6] = ["loop", "Handle", "TimerHandle", "Future", "Task", "asyncio"];
 
-/// A row of the page's tables that is about names of asyncio's.
+/// A row of the page's tables about names of asyncio.
 struct Row {
     line: &'static str,
     asyncio: Vec<&'static str>,
@@ -26,7 +26,7 @@ struct Row {
     tests: Vec<&'static str>,
 }
 
-/// The words of a text that stand between backquotes.
+/// Returns the words of a text between backquotes.
 fn quoted(text: &'static str) -> Vec<&'static str> {
     text.split('`').skip(1).step_by(2).collect()
 }
@@ -38,7 +38,7 @@ fn row(line: &'static str) -> Option<Row> {
     if !OF_ASYNCIO.contains(&owner) {
         return None;
     }
-    // The last is what follows the closing bar.
+    // The last cell is the text after the closing bar.
     assert_eq!(cells.len(), 6, "a row has five cells: {line}");
     Some(Row {
         line,
@@ -67,13 +67,13 @@ fn sources(under: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// The name at the start of a text.
+/// Returns the name at the start of a text.
 fn name(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
     &text[..end.unwrap_or(text.len())]
 }
 
-/// The type of an inherent `impl`, which rustfmt begins at the left margin.
+/// Returns the type of an inherent `impl`, which rustfmt begins at the left margin.
 fn implemented(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("impl")?;
     let rest = match rest.strip_prefix('<') {
@@ -112,7 +112,10 @@ fn public() -> BTreeSet<String> {
             }
         }
     }
-    assert!(found.len() > 60, "the sources were read: {found:?}");
+    assert!(
+        found.len() > 60,
+        "found only these functions in src: {found:?}"
+    );
     found
 }
 
@@ -143,9 +146,15 @@ fn every_asyncio_name_has_exactly_one_row() {
     on_page.sort_unstable();
     recorded.sort_unstable();
     let missing: Vec<_> = recorded.iter().filter(|n| !on_page.contains(n)).collect();
-    assert!(missing.is_empty(), "no row: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "names of asyncio without a row: {missing:?}"
+    );
     let unknown: Vec<_> = on_page.iter().filter(|n| !recorded.contains(n)).collect();
-    assert!(unknown.is_empty(), "not asyncio's: {unknown:?}");
+    assert!(
+        unknown.is_empty(),
+        "rows for names that asyncio does not have: {unknown:?}"
+    );
     assert_eq!(on_page, recorded, "a name has two rows");
 }
 
@@ -153,9 +162,15 @@ fn every_asyncio_name_has_exactly_one_row() {
 fn every_function_on_the_page_is_public() {
     let public = public();
     let mentioned = mentioned();
-    assert!(mentioned.len() > 50, "the page was read: {mentioned:?}");
+    assert!(
+        mentioned.len() > 50,
+        "found only these functions on the page: {mentioned:?}"
+    );
     let missing: Vec<_> = mentioned.iter().filter(|n| !public.contains(**n)).collect();
-    assert!(missing.is_empty(), "not in src: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "on the page but not public in src: {missing:?}"
+    );
 }
 
 #[test]
@@ -178,7 +193,10 @@ fn every_public_method_of_the_loop_is_on_the_page() {
         .contains(&owner)
     });
     let missing: Vec<_> = ours.filter(|name| !mentioned.contains(&***name)).collect();
-    assert!(missing.is_empty(), "not on the page: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "public in src but not on the page: {missing:?}"
+    );
 }
 
 #[test]

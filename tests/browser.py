@@ -1,4 +1,4 @@
-"""The example file_server in a real browser. usage: browser.py FILE_SERVER; called by browser.sh."""
+"""Tests the example file_server in Chromium: browser.py FILE_SERVER. Called by browser.sh."""
 
 import json
 import pathlib
@@ -14,8 +14,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-PATIENCE = 30
-# What a name may hold that means something else in a URL, in HTML, or nothing at all.
+TIMEOUT = 30
+# Names with characters that have a meaning in URLs or HTML.
 ODD = ["a b", "50%", "what?", "#1", "<b>&amp;", '"quoted"', "javascript:alert(1)", "ünï", "dots..", "a+b;c=d"]
 ODD_NAMES = [f"{name}.txt" for name in ODD]
 
@@ -30,7 +30,7 @@ def png(width, height):
 
 
 def make_video(path):
-    """A minute of noise: large enough that no browser fetches all of it before it is asked for the end."""
+    """Makes a minute of noise, so large that the browser does not fetch it all before the seek."""
     source = "nullsrc=size=320x240:rate=10:duration=60,geq=random(1)*255:128:128"
     codec = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "6M", "-g", "20"]
     program = imageio_ffmpeg.get_ffmpeg_exe()
@@ -61,20 +61,20 @@ def browser(profile):
     options.add_argument("--autoplay-policy=no-user-gesture-required")
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    driver.set_page_load_timeout(PATIENCE)
-    driver.set_script_timeout(PATIENCE)
+    driver.set_page_load_timeout(TIMEOUT)
+    driver.set_script_timeout(TIMEOUT)
     return driver
 
 
 def responses(driver):
-    """What came over the network since the last call."""
+    """Returns the responses that the browser received since the last call."""
     messages = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
     return [m["params"]["response"] for m in messages if m["method"] == "Network.responseReceived"]
 
 
 def link(driver, name):
     found = [a for a in driver.find_elements(By.CSS_SELECTOR, "a") if a.text.rstrip("/") == name]
-    assert len(found) == 1, f"{len(found)} links are named {name!r}"
+    assert len(found) == 1, f"{len(found)} links are named {name!r}, expected 1"
     return found[0]
 
 
@@ -82,7 +82,7 @@ def check_index(driver, url):
     driver.get(url)
     text = driver.find_element(By.TAG_NAME, "body").text
     for name in ["folder", "picture.png", "kilobytes.bin", *ODD_NAMES]:
-        assert name in text, f"{name!r} is not on the page"
+        assert name in text, f"{name!r} is not in the listing"
     assert ".hidden" not in text
     assert "12" in driver.find_element(By.XPATH, "//*[contains(text(), 'kilobytes.bin')]/ancestor::*[2]").text
     assert not [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE" and "favicon" not in entry["message"]]
@@ -90,17 +90,17 @@ def check_index(driver, url):
 
 def check_links(driver, url):
     link(driver, "folder").click()
-    WebDriverWait(driver, PATIENCE).until(lambda d: d.current_url == f"{url}folder/")
+    WebDriverWait(driver, TIMEOUT).until(lambda d: d.current_url == f"{url}folder/")
     link(driver, "inside.txt").click()
-    WebDriverWait(driver, PATIENCE).until(lambda d: "inside" in d.find_element(By.TAG_NAME, "body").text)
+    WebDriverWait(driver, TIMEOUT).until(lambda d: "inside" in d.find_element(By.TAG_NAME, "body").text)
     driver.back()
     driver.back()
-    WebDriverWait(driver, PATIENCE).until(lambda d: d.current_url == url)
+    WebDriverWait(driver, TIMEOUT).until(lambda d: d.current_url == url)
     for name in ODD_NAMES:
         link(driver, name).click()
-        WebDriverWait(driver, PATIENCE).until(lambda d: f"this is {name}" in d.find_element(By.TAG_NAME, "body").text)
+        WebDriverWait(driver, TIMEOUT).until(lambda d: f"this is {name}" in d.find_element(By.TAG_NAME, "body").text)
         driver.back()
-        WebDriverWait(driver, PATIENCE).until(lambda d: d.current_url == url)
+        WebDriverWait(driver, TIMEOUT).until(lambda d: d.current_url == url)
 
 
 def check_image(driver, url):
@@ -126,19 +126,19 @@ def check_seek(driver, url):
     assert isinstance(at, list) and abs(at[0] - 55) < 0.1 and at[1] > 59, at
     ranges = [(r["status"], r["headers"].get("Content-Range", "")) for r in responses(driver) if r["url"].endswith("video.webm")]
     starts = [int(value.split()[1].split("-")[0]) for status, value in ranges if status == 206]
-    assert starts and max(starts) > 4 << 20, f"no later part was asked for: {ranges}"
+    assert starts and max(starts) > 4 << 20, f"no request for a range after 4 MiB: {ranges}"
 
 
 def check_reload(driver, url):
     target = url + "kilobytes.bin"
-    # Without a cache of its own the script sees what a browser that revalidates sees.
+    # The script bypasses the browser's cache and revalidates by itself.
     script = """
         const [url, done] = arguments;
         fetch(url, { cache: "no-store" })
             .then(first => fetch(url, { cache: "no-store", headers: { "If-None-Match": first.headers.get("ETag") } }))
             .then(second => done(second.status), error => done(String(error)));
     """
-    # The page of a directory allows no scripts' requests.
+    # The content security policy of a listing forbids requests of scripts, so this opens a picture.
     driver.get(url + "picture.png")
     status = driver.execute_async_script(script, target)
     assert status == 304, status
@@ -153,7 +153,7 @@ def check_phone(driver, url):
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     driver.get(url)
     widths = driver.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
-    assert widths[0] <= 360 and widths[1] == 360, f"{widths[0]} pixels wide in {widths[1]}"
+    assert widths[0] <= 360 and widths[1] == 360, f"the page is {widths[0]} pixels wide in a window of {widths[1]}, expected at most 360 in 360"
 
 
 def main(program):
@@ -173,7 +173,7 @@ def main(program):
         finally:
             server.kill()
             server.wait()
-    print(f"browser: a page, {len(ODD_NAMES)} odd names, an image, a seek in a video, a reload, a phone")
+    print(f"browser: a listing, {len(ODD_NAMES)} odd names, an image, a seek in a video, a reload, a phone")
 
 
 main(*sys.argv[1:])

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The example file_server as a browser sees it: its pages, links, images, and a video that is sought in.
+# Tests the example file_server in Chromium: its pages, links, images, and a seek in a video.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 need() { echo "$1 is needed: $2" >&2; exit 1; }

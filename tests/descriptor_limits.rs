@@ -44,16 +44,16 @@ fn accept_without_descriptors_leaves_the_connection_queued() {
     let cx = &mut Context::from_waker(Waker::noop());
     let polled = without_descriptors(|| event_loop.poll_accept(cx, &listener));
     let Poll::Ready(Err(error)) = polled else {
-        panic!("no descriptor: {polled:?}");
+        panic!("expected EMFILE, got {polled:?}");
     };
     assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
     let Poll::Ready(Ok((_, peer))) = event_loop.poll_accept(cx, &listener) else {
-        panic!("the connection is lost");
+        panic!("the queued connection is lost");
     };
     assert_eq!(peer, client.local_addr().expect("bound"));
 }
 
-/// Asserts that a loop over connects to `host`, which all fail at once, lets a callback run.
+/// Asserts that repeated connects to `host`, which fail at once, let a callback run.
 #[track_caller]
 fn assert_lets_others_run(event_loop: &Loop, host: &str) {
     let has_run = Rc::new(Cell::new(false));

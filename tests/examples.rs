@@ -1,6 +1,6 @@
 //! The examples, each run as a program and used by real clients.
 //!
-//! A build for release would take long and show nothing more.
+//! The examples are debug builds. Release builds would take long and test nothing more.
 
 #![cfg(all(target_os = "linux", debug_assertions))]
 

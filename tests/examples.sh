@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the examples that move bytes, built for release, and compares what arrives. tests/examples.rs
-# runs the others.
+# Runs the release builds of the examples that transfer files and compares the bytes that arrive.
+# tests/examples.rs runs the other examples.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -9,7 +9,7 @@ cargo build --locked --release --example echo_server --example file_server --exa
   --example recv_file
 bin=target/release/examples
 
-# Starts a server in the background and prints where it listens, as its first line says.
+# Starts a server in the background and waits until it prints its address.
 start() { # NAME ARGUMENT...
   local name=$1; shift
   rm -f "$work/$name.out"
@@ -38,9 +38,9 @@ head -c 3000001 /dev/urandom >"$work/file"
 start file_server "$work" --addr 127.0.0.1:0
 curl -fsS "http://$(address file_server)/file" | cmp - "$work/file"
 curl -fsS -r 1000-1999999 "http://$(address file_server)/file" | cmp - <(tail -c +1001 "$work/file" | head -c 1999000)
-echo "file_server: whole and in part"
+echo "file_server: a whole file and a range"
 
-# Sends the file to a receiver, and compares what that wrote with what is expected on the standard input.
+# Sends the file to a receiver and compares the file that it wrote with the standard input.
 transfer() { # ARGUMENT...
   start recv_file 127.0.0.1:0 "$work/copy"
   local receiver=$!
@@ -54,9 +54,9 @@ transfer --offset 1000001 < <(tail -c +1000002 "$work/file")
 transfer --offset 17 --count 70001 < <(tail -c +18 "$work/file" | head -c 70001)
 transfer --offset 3000000 --count 100 < <(tail -c 1 "$work/file")
 transfer --count 0 </dev/null
-echo "send_file and recv_file: whole and in part"
+echo "send_file and recv_file: a whole file and ranges"
 
-# A connection that breaks off leaves what had the name before, and nothing beside it.
+# After a broken connection, the old file is still there and no temporary file is left.
 cp "$work/file" "$work/before"
 start recv_file 127.0.0.1:0 "$work/file"
 receiver=$!
@@ -67,8 +67,8 @@ with socket.create_connection((host, int(port)), timeout=10) as s:
     s.sendall(bytes(100_000))
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 PY
-if wait "$receiver"; then echo "recv_file: took a broken connection for the end" >&2; exit 1; fi
+if wait "$receiver"; then echo "recv_file: exited with success after a connection reset" >&2; exit 1; fi
 grep -q 'ConnectionReset' "$work/recv_file.err"
 cmp "$work/file" "$work/before"
 [ -z "$(find "$work" -name '.tmp*')" ]
-echo "recv_file: nothing half"
+echo "recv_file: a broken connection leaves the old file"

@@ -9,26 +9,19 @@ use std::rc::Rc;
 use sendloop::{ExceptionContext, Loop, Socket};
 use util::*;
 
-fn listening(event_loop: &Loop) -> Rc<RefCell<Vec<String>>> {
+fn record_exceptions(event_loop: &Loop) -> Rc<RefCell<Vec<String>>> {
     let reports = Rc::new(RefCell::new(Vec::new()));
-    let ears = reports.clone();
-    event_loop.set_exception_handler(move |context| ears.borrow_mut().push(context.to_string()));
+    let recorded = reports.clone();
+    event_loop
+        .set_exception_handler(move |context| recorded.borrow_mut().push(context.to_string()));
     reports
-}
-
-struct PanicsWhenDropped;
-
-impl Drop for PanicsWhenDropped {
-    fn drop(&mut self) {
-        panic!("in a destructor");
-    }
 }
 
 #[test]
 fn unretrieved_panic_is_reported_once_when_the_task_is_dropped() {
     let _test = test();
     let event_loop = new_loop();
-    let reports = listening(&event_loop);
+    let reports = record_exceptions(&event_loop);
     let kept = event_loop.create_task(async { panic!("kept") });
     let taken = event_loop.create_task(async { panic!("taken") });
     drop(event_loop.create_task(async { panic!("detached") }));
@@ -46,16 +39,16 @@ fn unretrieved_panic_is_reported_once_when_the_task_is_dropped() {
 fn panics_in_destructors_are_reported_wherever_the_loop_drops() {
     let _test = test();
     let event_loop = new_loop();
-    let reports = listening(&event_loop);
-    let bomb = PanicsWhenDropped;
+    let reports = record_exceptions(&event_loop);
+    let panics_on_drop = PanicsOnDrop;
     let task = event_loop.create_task(async move {
-        let _bomb = bomb;
+        let _panics_on_drop = panics_on_drop;
         std::future::pending::<()>().await;
     });
     event_loop.run_until_complete(async {});
     assert!(task.cancel() && task.cancelled());
     assert_eq!(reports.borrow().len(), 1);
-    let (soon, later) = (PanicsWhenDropped, PanicsWhenDropped);
+    let (soon, later) = (PanicsOnDrop, PanicsOnDrop);
     event_loop.call_soon(move || drop(soon));
     event_loop.call_later(std::time::Duration::from_secs(9), move || drop(later));
     drop(event_loop);
@@ -83,16 +76,16 @@ fn panic_in_the_exception_handler_is_harmless() {
 fn replaced_handler_may_panic_in_its_destructor() {
     let _test = test();
     let event_loop = new_loop();
-    let (handle, bomb) = (event_loop.handle(), PanicsWhenDropped);
+    let (handle, panics_on_drop) = (event_loop.handle(), PanicsOnDrop);
     event_loop.set_exception_handler(move |_| {
-        let _bomb = &bomb;
+        let _panics_on_drop = &panics_on_drop;
         handle.clear_exception_handler();
     });
     event_loop.call_soon(|| panic!("first"));
     event_loop.run_until_complete(async {});
-    let bomb = PanicsWhenDropped;
+    let panics_on_drop = PanicsOnDrop;
     event_loop.set_exception_handler(move |_| {
-        let _bomb = &bomb;
+        let _panics_on_drop = &panics_on_drop;
     });
     drop(event_loop);
 }
@@ -101,7 +94,7 @@ fn replaced_handler_may_panic_in_its_destructor() {
 fn handler_receives_exceptions_that_the_program_reports() {
     let _test = test();
     let event_loop = new_loop();
-    let reports = listening(&event_loop);
+    let reports = record_exceptions(&event_loop);
     event_loop.call_exception_handler(ExceptionContext::new("mine"));
     assert_eq!(*reports.borrow(), ["mine"]);
 }
@@ -212,7 +205,7 @@ fn exceptions_go_to_standard_error_if_the_log_is_off() {
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines.iter().all(|line| line.starts_with("logged ERROR: ")));
     assert_eq!(reported("filter", Stdio::piped()), [""; 0]);
-    // A standard error that cannot be written ends nothing.
+    // A failed write to standard error does not end the process.
     let unwritable = std::fs::File::open("/dev/null").expect("open");
     assert_eq!(reported("none", unwritable.into()), [""; 0]);
 }

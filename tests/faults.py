@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the steps of tests/faults.rs under strace, which fails chosen system calls.
 
-usage: faults.py [--all] [--only TEXT] [--write]
+Usage: faults.py [--all] [--only TEXT] [--write]
 
 A case is a step, a system call, an error, and a time: the first such call of a thread, the second,
 or every third. A case fails if the step hangs, spins, crashes, moves wrong bytes, or leaks
@@ -38,26 +38,27 @@ MARKS = "<!-- faults -->\n", "<!-- /faults -->\n"
 WHENS = ["1", "2", "3+3"]
 CALLS = """accept4 recvfrom sendto sendfile pread64 preadv2 cachestat mincore lseek statx fcntl
     epoll_wait epoll_pwait epoll_pwait2 epoll_ctl eventfd2""".split()
-# An error that no caller sees, one that the caller sees, one that may mean "not available", and none.
-SORTS = ["EINTR", "ENOMEM", "EINVAL", rules.NOTHING]
-# After these calls the kernel owes an edge. It does not know of an EAGAIN that strace made up.
-OWED = ["accept4", "recvfrom", "sendto", "sendfile"]
+# An error that no caller sees, one that the caller sees, one that can mean "not available", and
+# none.
+SAMPLE_ERRORS = ["EINTR", "ENOMEM", "EINVAL", rules.NOTHING]
+# After an EAGAIN of these calls the kernel owes an edge. It does not know of an EAGAIN by strace.
+EDGE_CALLS = ["accept4", "recvfrom", "sendto", "sendfile"]
 
 SECONDS = 30
 # The time limit of a traced step, which takes about 20 ms without faults.
 CPU_SECONDS = 2
 # A step without errors makes fewer than 300 traced calls.
-MOST_CALLS = 500
+MAX_CALLS = 500
 # The calls of a retry after an error. A retry of a cold file takes 35.
-ANEW = 35
-# Without faults it is 0 to 120 bytes. No error added more than 24 bytes.
-BYTES = 256
+RETRY_CALLS = 35
+# The growth of the memory. Without faults it is 0 to 120 bytes. No error added more than 24 bytes.
+MAX_BYTES = 256
 
 
 @dataclasses.dataclass
 class Step:
     test: str
-    # Faults of all calls of a kind, which lead the step another way.
+    # Faults of all calls of one kind, so that the step takes another path.
     always: tuple = ()
     more: dict = dataclasses.field(default_factory=dict)
     # Calls of the test itself, which prepare the step.
@@ -68,45 +69,46 @@ class Step:
     thirds: dict = dataclasses.field(default_factory=dict)
 
 
-NOTHING_TOO = [*rules.ERRORS, rules.NOTHING]
+ERRORS_AND_NOTHING = [*rules.ERRORS, rules.NOTHING]
 TCP = ("accept4",)
-# A transfer that reads queries the flags of socket and file, and then duplicates the file.
-READING_THIRDS = {"fcntl": "3+4"}
-# After the flags: the seals, a duplicate for statfs, and a duplicate to read. All of these fail.
-ASKING_THIRDS = {"fcntl": "3+1"}
-LOOKING = "files::sendfile_that_probes_the_page_cache"
+# The fallback queries the flags of socket and file, and then duplicates the file.
+FALLBACK_THIRDS = {"fcntl": "3+4"}
+# After the flags, the transfer queries the seals, and duplicates the file for statfs and for reads.
+# All of these calls fail.
+NO_PROBE_THIRDS = {"fcntl": "3+1"}
+PROBE = "files::sendfile_that_probes_the_page_cache"
 STEPS = {
-    "making_loops": Step("iterations::create_and_drop_loops", more={"epoll_create1": rules.ERRORS}),
+    "create_loops": Step("iterations::create_and_drop_loops", more={"epoll_create1": rules.ERRORS}),
     "timers": Step("iterations::timers"),
-    "single_turns": Step("iterations::single_iterations"),
+    "iterations": Step("iterations::single_iterations"),
     "threads": Step("iterations::threads", more={"write": ["EINTR"]}),
     "executor": Step("iterations::executor", more={"clone3": [e for e in rules.ERRORS if e != "ENOMEM"]}),
-    "meeting": Step("iterations::executor_of_two_threads", more={"clone3": rules.ERRORS}),
+    "executor_of_two_threads": Step("iterations::executor_of_two_threads", more={"clone3": rules.ERRORS}),
     # Prints are writes, too.
-    "ticking": Step("iterations::threads_beside_a_timer", more={"write": rules.ERRORS}, of={"write": "anon_inode:[eventfd]"}),
+    "threads_beside_a_timer": Step("iterations::threads_beside_a_timer", more={"write": rules.ERRORS}, of={"write": "anon_inode:[eventfd]"}),
     "signals": Step("iterations::signals", more={"write": ["EINTR"], "socketpair": rules.ERRORS, "rt_sigaction": ["EINVAL"]}),
-    "watching": Step("iterations::fd_callbacks"),
+    "fd_callbacks": Step("iterations::fd_callbacks"),
     "embedded": Step("iterations::fd_callbacks_in_a_foreign_loop"),
     "embedded_timers": Step("iterations::timers_in_a_foreign_loop",
                             more={"timerfd_create": rules.ERRORS, "timerfd_settime": rules.ERRORS}),
     "accept": Step("streams::accept"),
     "connect": Step("streams::connect", more={"connect": rules.ERRORS}),
     "recv": Step("streams::recv", own=TCP),
-    "pieces": Step("streams::sendall_in_pieces", own=TCP),
-    "narrow": Step("streams::sendall_through_a_narrow_socket"),
+    "sendall_in_pieces": Step("streams::sendall_in_pieces", own=TCP),
+    "small_buffer": Step("streams::sendall_through_a_small_buffer"),
     "datagrams": Step("streams::datagrams"),
     "sendfile": Step("files::sendfile"),
     "no_fallback": Step("files::sendfile_without_the_fallback"),
     "small": Step("files::sendfile_of_small_parts", own=TCP, more={"getsockopt": rules.ERRORS}),
     "header": Step("files::sendfile_with_a_header", own=(*TCP, "sendfile")),
-    # If the file system does not answer, this is the same as "unanswered".
-    "looking": Step(LOOKING, thirds=ASKING_THIRDS),
-    "fallback": Step("files::sendfile", always=("sendfile:error=ENOSYS",), thirds=READING_THIRDS),
-    "missed": Step(LOOKING, always=("preadv2:error=EAGAIN",)),
+    # If the file system supports no probe, this is the same as "no_probe".
+    "probe": Step(PROBE, thirds=NO_PROBE_THIRDS),
+    "fallback": Step("files::sendfile", always=("sendfile:error=ENOSYS",), thirds=FALLBACK_THIRDS),
+    "probe_miss": Step(PROBE, always=("preadv2:error=EAGAIN",)),
     # Without mincore, the transfer prefetches everything. Without /dev/null, it copies.
-    "cold": Step(LOOKING, always=("preadv2:error=EAGAIN", "mincore:error=ENOMEM")),
-    "copied": Step(LOOKING, always=("preadv2:error=EAGAIN", "mincore:error=ENOMEM", "openat:error=EACCES")),
-    "unanswered": Step(LOOKING, always=("preadv2:error=EOPNOTSUPP",), thirds=ASKING_THIRDS),
+    "prefetch": Step(PROBE, always=("preadv2:error=EAGAIN", "mincore:error=ENOMEM")),
+    "prefetch_by_reads": Step(PROBE, always=("preadv2:error=EAGAIN", "mincore:error=ENOMEM", "openat:error=EACCES")),
+    "no_probe": Step(PROBE, always=("preadv2:error=EOPNOTSUPP",), thirds=NO_PROBE_THIRDS),
 }
 
 
@@ -131,7 +133,7 @@ class Case:
 
 @dataclasses.dataclass
 class Played:
-    """The observations of one run of a step."""
+    """What one run of a step printed and which calls it made."""
 
     ended: str = ""
     output: str = ""
@@ -162,7 +164,7 @@ class Player:
 
     def play_in(self, case, folder):
         environment = dict(os.environ, SENDLOOP_FAULTS="1", RUST_BACKTRACE="0")
-        if case.error == "EAGAIN" and case.call in OWED:
+        if case.error == "EAGAIN" and case.call in EDGE_CALLS:
             environment["SENDLOOP_FAULTS_OWED"] = "1"
         name = f"faults::{STEPS[case.step].test}"
         command = [self.binary, "--exact", name, "--nocapture", "--test-threads=1"]
@@ -174,14 +176,14 @@ class Player:
             output = process.stdout.read()
         trace = folder / "trace"
         lines = trace.read_text(errors="replace").splitlines() if trace.exists() else []
-        return Played(ended, output, (folder / "errors").read_text(), list(whole(lines)))
+        return Played(ended, output, (folder / "errors").read_text(), list(joined(lines)))
 
     def attach_and_wait(self, case, process, folder):
-        """Returns how the step failed, or nothing."""
+        """Returns how the step failed, or an empty text."""
         killed = []
 
         def kill():
-            killed.append(used(process.pid))
+            killed.append(cpu_seconds(process.pid))
             process.kill()
 
         timer = threading.Timer(SECONDS, kill)
@@ -189,7 +191,7 @@ class Player:
         try:
             ready = any(line == "ready\n" for line in iter(process.stdout.readline, ""))
             if not ready:
-                return "fails undisturbed"
+                return "fails before any fault"
             with self.strace(case, process.pid, folder) as strace:
                 attached = strace.stderr.readline()
                 if " attached" not in attached:
@@ -202,7 +204,7 @@ class Player:
         finally:
             timer.cancel()
         if killed:
-            return f"{'spins' if killed[0] > CPU_SECONDS else 'hangs'} ({killed[0]:.1f} s of CPU time)"
+            return f"{'spins' if killed[0] > CPU_SECONDS else 'hangs'}: {SECONDS} s, {killed[0]:.1f} s of CPU time"
         return "" if process.returncode == 0 else f"ends with {process.returncode}"
 
     def strace(self, case, pid, folder):
@@ -217,7 +219,7 @@ class Player:
         return subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
 
 
-def whole(lines):
+def joined(lines):
     """Joins the two lines of a call that another thread interrupted."""
     begun = {}
     for line in lines:
@@ -229,27 +231,28 @@ def whole(lines):
             yield f"{thread} {begun.pop(thread, '') + text[resumed.end():] if resumed else text}"
 
 
-def used(pid):
+def cpu_seconds(pid):
     """Returns the CPU time in seconds."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def known_calls():
-    """Returns the calls that this strace knows. Old versions lack some kinds of epoll_wait, and cachestat."""
+    """Returns the calls that this strace knows. Old versions lack cachestat and some epoll_wait."""
     answers = [subprocess.run(["strace", "-e", f"trace={call}", "true"], capture_output=True) for call in CALLS]
     return [call for call, answer in zip(CALLS, answers) if answer.returncode == 0]
 
 
 def errors_for(step, call):
-    """With nothing moved only where that is the truth, and the step can tell."""
+    """Returns the errors to inject. "Nothing moved" is one if a kernel can return it for the call."""
     if call in STEPS[step].more:
         return STEPS[step].more[call]
-    # Of what is read ahead, it makes the reader look again when the bytes are due; of the first block it is the end.
-    if call == "pread64" and step in ("looking", "unanswered"):
+    # An empty read of the first block is the end of the file. The reader repeats a later one, which
+    # it made ahead.
+    if call == "pread64" and step in ("probe", "no_probe"):
         return rules.ERRORS
-    honest = {"epoll_wait", "sendfile", "sendto", "pread64", "preadv2"} - ({"sendto"} if step == "datagrams" else set())
-    return NOTHING_TOO if call in honest else rules.ERRORS
+    may_move_nothing = {"epoll_wait", "sendfile", "sendto", "pread64", "preadv2"} - ({"sendto"} if step == "datagrams" else set())
+    return ERRORS_AND_NOTHING if call in may_move_nothing else rules.ERRORS
 
 
 def cases_of(step, calls):
@@ -272,28 +275,32 @@ def rules_met(case, played):
     return [rules.rule_for(case.step, case.call, case.error, line) for line in injected]
 
 
-def complaints(case, played, undisturbed):
-    """Returns what is wrong with a run of a case."""
+def faults_of(case, played, undisturbed):
+    """Yields what is wrong with a run of a case."""
     if played.ended:
         yield played.ended
         return
     expected = sorted(filter(None, (rule.note(case.error) for rule in rules_met(case, played))))
     met = sorted(played.notes("met"))
     if met != expected:
-        yield f"told was {met or 'nothing'} instead of {expected or 'nothing'}"
-    if played.number("memory") > undisturbed.number("memory") + BYTES:
-        yield f"{played.number('memory')} bytes are left"
+        yield f"the caller saw {met or 'nothing'}, expected {expected or 'nothing'}"
+    if played.number("memory") > undisturbed.number("memory") + MAX_BYTES:
+        yield f"{played.number('memory')} bytes leaked"
     if played.number("descriptors"):
-        yield f"{played.number('descriptors')} descriptors are left open"
+        yield f"{played.number('descriptors')} descriptors leaked"
     if played.number("cpu") > CPU_SECONDS * 1000:
-        yield f"it took {played.number('cpu')} ms of CPU time"
-    if len(played.trace) > MOST_CALLS + ANEW * len(played.notes("met")):
-        yield f"it made {len(played.trace)} calls"
+        yield f"it used {played.number('cpu')} ms of CPU time, at most {CPU_SECONDS * 1000} are allowed"
+    allowed = MAX_CALLS + RETRY_CALLS * len(played.notes("met"))
+    if len(played.trace) > allowed:
+        yield f"it made {len(played.trace)} calls, at most {allowed} are allowed"
 
 
-def part(cases):
-    """Of all cases the last `when` of each step and call, with some errors of each sort, and each call with each error somewhere; and
-    the first, with one."""
+def sample(cases):
+    """Yields a sample of the cases.
+
+    It has the last `when` of each step and call with the sample errors, each call with each error
+    at least once, and the first `when` with ENOMEM.
+    """
     groups = collections.defaultdict(list)
     for case in cases:
         groups[case.step, case.call].append(case)
@@ -301,7 +308,7 @@ def part(cases):
     for group in groups.values():
         for case in group:
             new = (case.call, case.error) not in seen
-            if case.when == group[-1].when and (new or case.error in SORTS):
+            if case.when == group[-1].when and (new or case.error in SAMPLE_ERRORS):
                 seen.add((case.call, case.error))
                 yield case
             elif (case.when, case.error) == ("1", "ENOMEM"):
@@ -309,7 +316,7 @@ def part(cases):
 
 
 def build():
-    # Without debug assertions, because they make the standard library check each close by a call.
+    # A release build: with debug assertions, the standard library checks each close by a call.
     command = "cargo test --locked --release --no-run --test faults --message-format=json".split()
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     messages = map(json.loads, built.stdout.splitlines())
@@ -326,31 +333,31 @@ def run(pool, player, only, everything):
     undisturbed = dict(zip(STEPS, pool.map(player.play, map(Case, STEPS))))
     for step, played in undisturbed.items():
         if played.ended or played.notes("met"):
-            show(Case(step), played, [played.ended or "errors without a cause"])
+            show(Case(step), played, [played.ended or "the caller saw errors without a fault"])
             return 1
     cases = [case for step, played in undisturbed.items() for case in cases_of(step, played.calls())]
-    chosen = cases if everything else list(part(cases))
+    chosen = cases if everything else list(sample(cases))
     chosen = [case for case in (cases if only else chosen) if only in str(case)]
-    failed, idle, answers, met = 0, 0, collections.Counter(), []
+    failed, idle, injected, met = 0, 0, collections.Counter(), []
     for case, played in zip(chosen, pool.map(player.play, chosen)):
-        wrong = list(complaints(case, played, undisturbed[case.step]))
-        made_up = rules_met(case, played)
-        answers[case.call] += len(made_up)
-        met += made_up
-        idle += not made_up
+        wrong = list(faults_of(case, played, undisturbed[case.step]))
+        rules_hit = rules_met(case, played)
+        injected[case.call] += len(rules_hit)
+        met += rules_hit
+        idle += not rules_hit
         if wrong:
             show(case, played, wrong)
             failed += 1
-    print(f"{len(chosen)} cases of {len(cases)}, {failed} failed; {len(met)} answers were made up; "
-          f"{idle} cases came to no such call this time")
+    print(f"{len(chosen)} cases of {len(cases)}, {failed} failed; {len(met)} errors were injected; "
+          f"{idle} cases made no such call this time")
     # A rule without a case proves nothing.
-    untried = [call for call, count in answers.items() if not count]
+    untried = [call for call, count in injected.items() if not count]
     if everything:
         unknown = set(CALLS) - set(player.calls)
         tried = [rule for rule in rules.RULES if rule.call not in unknown]
         untried += [f"{rule.call} {rule.title} {rule.errors}" for rule in tried if rule not in met]
     for what in untried:
-        print(f"never came about: {what}")
+        print(f"no case injected: {what}")
     return int(failed > 0 or bool(untried) or not chosen)
 
 
@@ -370,7 +377,7 @@ def main():
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     if not table_is_right(options.write):
-        sys.exit("the table in docs/RELIABILITY.md is not what tests/faults/rules.py says: tests/faults.py --write")
+        sys.exit("the table in docs/RELIABILITY.md differs from tests/faults/rules.py; run tests/faults.py --write")
     player = Player(build())
     start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1,11 +1,12 @@
-//! The example `file_server`, as its clients see it: the built program is started, and spoken to over real connections.
+//! Runs the example `file_server` and tests it over real connections, as its clients use it.
 //!
-//! On Linux alone: descriptors are counted in procfs, and elsewhere the server has no openat2(2), without which it cannot hold
-//! against a tree that changes while it looks.
+//! Linux only, for two reasons. The tests count descriptors in procfs. Without openat2(2), the
+//! server cannot confine a path to a tree that changes during the lookup.
 
 #![cfg(target_os = "linux")]
 
-/// Inline, so that the files lie in `tests/file_server/`, where cargo does not take each for a test of its own.
+/// An inline module, so that its files lie in `tests/file_server/`, where cargo does not build each
+/// file as a test binary.
 mod file_server {
     mod access_log;
     mod addresses;

@@ -1,20 +1,22 @@
-//! The example `file_server` against any bytes: what it takes for a request, a target, a range, and what it says to them.
+//! Tests the example `file_server` with arbitrary bytes: how it parses requests, targets and
+//! ranges, and how it responds.
 //!
-//! The checks are functions of bytes that panic where something is wrong. The tests here give them seeds and what a
-//! generator makes, the same in each run; the package in `fuzz/` has this file for its library, and libFuzzer makes the bytes.
+//! Each check is a function of bytes that panics if the server is wrong. The tests here pass seeds
+//! and generated cases, the same ones in each run. The package in `fuzz/` uses this file as its
+//! library, and libFuzzer makes the bytes.
 
 #![cfg(target_os = "linux")]
 #![allow(
     unreachable_pub,
-    reason = "the fuzz package takes this file for a library"
+    reason = "this file is the library of the fuzz package"
 )]
 
-/// The example's modules, where they look for each other.
+/// The modules of the example, at the paths by which they import each other.
 #[path = "../examples/file_server/access_log.rs"]
-#[allow(dead_code, reason = "nothing is logged here")]
+#[allow(dead_code, reason = "the tests write no log")]
 mod access_log;
 #[path = "../examples/file_server/address.rs"]
-#[allow(dead_code, reason = "nobody listens here")]
+#[allow(dead_code, reason = "the tests listen on no other address")]
 mod address;
 #[path = "../examples/file_server/authority.rs"]
 mod authority;
@@ -23,7 +25,7 @@ mod beneath;
 #[path = "../examples/file_server/cache.rs"]
 mod cache;
 #[path = "../examples/file_server/clients.rs"]
-#[allow(dead_code, reason = "nobody is asked to leave here")]
+#[allow(dead_code, reason = "no connection is closed for another one")]
 mod clients;
 #[path = "../examples/file_server/conditional.rs"]
 mod conditional;
@@ -32,7 +34,7 @@ mod connection;
 #[path = "../examples/file_server/dates.rs"]
 mod dates;
 #[path = "../examples/file_server/descriptors.rs"]
-#[allow(dead_code, reason = "the limit stays as it is here")]
+#[allow(dead_code, reason = "the tests keep the descriptor limit")]
 mod descriptors;
 #[path = "../examples/file_server/encoding.rs"]
 mod encoding;
@@ -49,12 +51,12 @@ mod media_type;
 #[path = "../examples/file_server/multipart.rs"]
 mod multipart;
 #[path = "../examples/file_server/options.rs"]
-#[allow(dead_code, reason = "there is no command line here")]
+#[allow(dead_code, reason = "the tests have no command line")]
 mod options;
 #[path = "../examples/file_server/pages.rs"]
 mod pages;
 #[path = "../examples/file_server/proxies.rs"]
-#[allow(dead_code, reason = "there is no command line here")]
+#[allow(dead_code, reason = "the tests have no command line")]
 mod proxies;
 #[path = "../examples/file_server/range.rs"]
 mod range;
@@ -69,7 +71,7 @@ mod response;
 #[path = "../examples/file_server/root.rs"]
 mod root;
 #[path = "../examples/file_server/rules.rs"]
-#[allow(dead_code, reason = "there is no command line here")]
+#[allow(dead_code, reason = "the tests have no command line")]
 mod rules;
 #[path = "../examples/file_server/send.rs"]
 mod send;
@@ -84,9 +86,9 @@ mod target;
 #[path = "../examples/file_server/watches.rs"]
 mod watches;
 
-/// Inline, so that the files lie in `tests/fuzz/`, where cargo does not take each for a test of its own.
+/// An inline module, so that its files lie in `tests/fuzz/`, where cargo does not build each file
+/// as a test binary.
 pub mod fuzz {
-    mod answers;
     pub mod condition;
     pub mod connection;
     #[cfg(test)]
@@ -94,6 +96,7 @@ pub mod fuzz {
     mod peer;
     pub mod range;
     pub mod request;
+    mod responses;
     #[cfg(test)]
     mod seeds;
     mod server;

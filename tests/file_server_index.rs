@@ -1,4 +1,4 @@
-//! The page of a directory of the example `file_server`, as text. How it looks and works is for `tests/browser.sh` to see.
+//! The listings of the example `file_server`, as text. `tests/browser.sh` tests them in a browser.
 
 #![cfg(unix)]
 
@@ -38,7 +38,7 @@ fn page(path: &[u8], entries: &mut [Entry]) -> String {
     page.to_string()
 }
 
-/// The page of `/` with this file alone.
+/// Returns the listing of `/` with this file only.
 fn page_with(name: impl AsRef<[u8]>) -> String {
     page(b"/", &mut [file(name, 0)])
 }
@@ -49,7 +49,7 @@ fn assert_has(page: &str, part: &str) {
     assert!(body.contains(part), "no {part:?} in {body}");
 }
 
-/// The names in the order in which the page shows them.
+/// Returns the names in the order of the listing.
 fn order(mut entries: Vec<Entry>) -> Vec<String> {
     let page = page(b"/", &mut entries);
     let rows = page.split("<li").skip(1);
@@ -65,7 +65,7 @@ fn assert_order(names: &[&str]) {
 }
 
 #[test]
-fn a_name_is_text_and_no_markup() {
+fn names_are_escaped() {
     let page = page_with("<script>alert(\"1\")&'.txt");
     assert_has(
         &page,
@@ -75,7 +75,7 @@ fn a_name_is_text_and_no_markup() {
 }
 
 #[test]
-fn a_link_leads_to_the_name_whatever_it_holds() {
+fn links_encode_every_character_that_has_a_meaning() {
     let links = [
         ("a b.txt", "./a%20b.txt"),
         ("100%.txt", "./100%25.txt"),
@@ -92,7 +92,7 @@ fn a_link_leads_to_the_name_whatever_it_holds() {
 }
 
 #[test]
-fn a_name_that_is_no_text_still_has_its_link() {
+fn a_name_that_is_not_utf_8_has_a_link() {
     let page = page_with(b"caf\xe9.txt");
     assert_has(
         &page,
@@ -101,16 +101,16 @@ fn a_name_that_is_no_text_still_has_its_link() {
 }
 
 #[test]
-fn a_name_cannot_turn_the_text_around_it() {
+fn a_name_cannot_change_the_direction_of_the_text_around_it() {
     let page = page_with("photo\u{202e}gpj.exe");
     assert_has(&page, "<bdi>photo\u{fffd}gpj.exe</bdi>");
     assert_has(&page_with("a\u{2069}b\nc\x7f"), "<bdi>a\u{fffd}b␊c␡</bdi>");
-    // Names in languages that are written from the right need none of these characters.
+    // Names in right-to-left scripts need none of these control characters.
     assert_has(&page_with("שלום.txt"), "<bdi>שלום.txt</bdi>");
 }
 
 #[test]
-fn names_are_in_the_order_in_which_people_count() {
+fn names_are_in_natural_order() {
     assert_order(&["img1.png", "img2.png", "img10.png"]);
     assert_order(&["1", "1a", "02", "2", "10", "a"]);
     assert_order(&["Apple", "banana", "Cherry", "äpfel", "Äpfel2"]);
@@ -123,13 +123,13 @@ fn names_are_in_the_order_in_which_people_count() {
 }
 
 #[test]
-fn folders_come_first_and_end_in_a_slash() {
+fn directories_come_first_and_end_in_a_slash() {
     let entries = vec![file("a", 1), folder("z"), file("b", 1), folder("Y")];
     assert_eq!(order(entries), ["Y/", "z/", "a", "b"]);
 }
 
 #[test]
-fn sizes_are_for_people_and_exact_on_asking() {
+fn sizes_are_rounded_with_the_exact_size_as_title() {
     let sizes = [
         (0, "0 B"),
         (1023, "1023 B"),
@@ -146,7 +146,7 @@ fn sizes_are_for_people_and_exact_on_asking() {
 }
 
 #[test]
-fn dates_are_utc_and_any_date_may_be_missing() {
+fn dates_are_utc_and_missing_dates_are_left_out() {
     let at = |seconds: i64| match u64::try_from(seconds) {
         Ok(seconds) => SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)),
         Err(_) => SystemTime::UNIX_EPOCH.checked_sub(Duration::from_secs(seconds.unsigned_abs())),
@@ -159,12 +159,15 @@ fn dates_are_utc_and_any_date_may_be_missing() {
     assert_has(&page_at(1_700_000_000), ">2023-11-14 22:13</time>");
     assert_has(&page_at(1_700_000_000), "datetime=2023-11-14T22:13:20Z");
     assert_has(&page_at(-1), ">1969-12-31 23:59</time>");
-    assert!(!page_at(i64::MAX / 2).contains("<time"), "no such year");
+    assert!(
+        !page_at(i64::MAX / 2).contains("<time"),
+        "a date outside the range of years"
+    );
     assert!(!page_with("x").contains("<time"));
 }
 
 #[test]
-fn the_path_leads_back_to_the_root() {
+fn the_path_links_to_each_parent() {
     let page = page(b"/a b/<c>/d/", &mut []);
     assert_has(&page, "<a href=\"../../../\"><bdi>Home</bdi></a>");
     assert_has(&page, "<a href=\"../../\"><bdi>a b</bdi></a>");
@@ -175,7 +178,7 @@ fn the_path_leads_back_to_the_root() {
 }
 
 #[test]
-fn empty_names_in_the_path_are_counted_and_not_shown() {
+fn empty_segments_of_the_path_are_counted_and_not_shown() {
     let page = page(b"//evil.example//x/", &mut []);
     assert_has(&page, "<a href=\"../../../../\"><bdi>Home</bdi></a>");
     assert_has(&page, "<a href=\"../../\"><bdi>evil.example</bdi></a>");
@@ -191,7 +194,7 @@ fn the_root_has_no_parent() {
 }
 
 #[test]
-fn what_there_is_is_summed_up() {
+fn a_summary_counts_entries_and_bytes() {
     let mut entries = [folder("a"), file("b", 1 << 20), file("c", 512 << 10)];
     assert_has(
         &page(b"/", &mut entries),
@@ -205,7 +208,7 @@ fn what_there_is_is_summed_up() {
 }
 
 #[test]
-fn thousands_of_entries_make_a_page_of_bearable_size() {
+fn an_entry_takes_less_than_256_bytes() {
     let mut entries: Vec<Entry> = (0..5000).map(|n| file(format!("{n}.txt"), n)).collect();
     for entry in &mut entries {
         entry.modified = Some(SystemTime::now());
@@ -215,7 +218,7 @@ fn thousands_of_entries_make_a_page_of_bearable_size() {
     assert!(page.len() < 256 * 5000, "{} bytes", page.len());
 }
 
-/// The names in an order, directories first.
+/// Asserts the order of a listing with this query. Directories come first.
 #[track_caller]
 fn assert_sorted(query: &str, names: &[&str]) {
     let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
@@ -247,7 +250,7 @@ fn entries_are_sorted_by_name_size_or_date() {
 }
 
 #[test]
-fn a_page_names_its_order_and_its_time_zone() {
+fn a_listing_shows_its_order_and_time_zone() {
     let order = Order {
         by: By::Size,
         descending: false,

@@ -48,7 +48,7 @@ fn counting() -> libc::sighandler_t {
     count as extern "C" fn(libc::c_int) as libc::sighandler_t
 }
 
-/// The address of `chain`, as for [`counting`].
+/// Returns the address of `chain`, as [`counting`] does for `count`.
 #[inline(never)]
 fn chaining() -> libc::sighandler_t {
     chain as extern "C" fn(libc::c_int) as libc::sighandler_t
@@ -63,7 +63,7 @@ fn caught(event_loop: &Loop) -> Rc<Cell<usize>> {
     calls
 }
 
-/// The foreign handler is there and runs.
+/// Asserts that the foreign handler is installed and runs.
 #[track_caller]
 fn assert_foreign(handler_is: libc::sighandler_t) {
     assert_eq!(handler(SIGNAL), handler_is);
@@ -77,7 +77,7 @@ fn assert_default() {
     assert_eq!(handler(SIGNAL), libc::SIG_DFL);
 }
 
-/// Runs one test's scenario in a child process; it must not die.
+/// Runs a test's scenario in a child process, which no signal may kill.
 #[track_caller]
 fn survives(name: &str, run: fn()) {
     assert_eq!(scenario(name, run).killed_by(), None);

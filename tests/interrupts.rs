@@ -100,14 +100,14 @@ fn sigint() -> libc::sighandler_t {
     }
 }
 
-/// Keeps the processor until the first Ctrl-C has come.
+/// Spins until the first Ctrl-C has arrived.
 fn spin_until_interrupted() {
     while sigint() != libc::SIG_DFL {
         hint::spin_loop();
     }
 }
 
-/// Work of the executor that never ends.
+/// Starts work on the executor that never ends.
 fn hang(event_loop: &LoopHandle) {
     let (begun, begins) = mpsc::channel();
     drop(event_loop.run_in_executor(move || {
@@ -196,7 +196,7 @@ fn interrupted_main() {
     assert_eq!(kind, ErrorKind::Interrupted);
 }
 
-/// A handler of main's own is called each time, and its removal gives Ctrl-C its default effect.
+/// A handler that main adds is called each time. Its removal restores the default effect of Ctrl-C.
 fn own_handler() {
     let result = sendloop::run(async |event_loop| {
         let (sender, receiver) = async_channel::unbounded();
@@ -217,7 +217,7 @@ fn own_handler() {
     result.expect("not interrupted");
 }
 
-/// A `Signal` of main's own gets each Ctrl-C, and its end gives Ctrl-C its default effect.
+/// A `Signal` that main creates gets each Ctrl-C. Its drop restores the default effect of Ctrl-C.
 fn own_signal() {
     let result = sendloop::run(async |event_loop| {
         let mut signal = event_loop.signal(libc::SIGINT).expect("caught");
@@ -272,7 +272,7 @@ fn sigpipe_set_to_default_after_the_loop() {
     print_word("survived");
 }
 
-const TOGETHER: [i32; 6] = [
+const PENDING: [i32; 6] = [
     libc::SIGTERM,
     libc::SIGHUP,
     libc::SIGUSR2,
@@ -286,11 +286,11 @@ fn raise_together() {
     // SAFETY: the set is plain data of which all zero is a value; the signals have handlers.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
-        for signal in TOGETHER {
+        for signal in PENDING {
             libc::sigaddset(&raw mut set, signal);
         }
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-        for signal in TOGETHER {
+        for signal in PENDING {
             assert_eq!(libc::raise(signal), 0);
         }
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
@@ -300,7 +300,7 @@ fn raise_together() {
 fn pending_together() {
     let event_loop = new_loop();
     let (sender, receiver) = async_channel::unbounded();
-    for signal in TOGETHER {
+    for signal in PENDING {
         let sender = sender.clone();
         event_loop
             .add_signal_handler(signal, move || sender.try_send(signal).expect("room"))
@@ -308,12 +308,12 @@ fn pending_together() {
     }
     event_loop.run_until_complete(async {
         raise_together();
-        let mut came = Vec::new();
-        while came.len() < TOGETHER.len() {
-            came.push(receiver.recv().await.expect("called"));
+        let mut received = Vec::new();
+        while received.len() < PENDING.len() {
+            received.push(receiver.recv().await.expect("called"));
         }
-        // The kernel delivers those that are pending for one thread lowest first.
-        assert!(came.is_sorted(), "{came:?}");
+        // The kernel delivers the pending signals of a thread in ascending order.
+        assert!(received.is_sorted(), "{received:?}");
     });
 }
 
@@ -337,13 +337,13 @@ const SCENARIOS: &[(&str, fn())] = &[
     ),
 ];
 
-/// Not a test by itself: it plays a scenario if the environment names one.
+/// Runs the scenario that the environment names, if any. It is not a test.
 #[test]
 fn scenario() {
     let Ok(name) = env::var(SCENARIO) else {
         return;
     };
-    // If the test that began it has failed, nothing else ends it.
+    // Nothing else ends this process if the test that started it has failed.
     std::thread::spawn(|| {
         std::thread::sleep(std::time::Duration::from_secs(50));
         std::process::abort();

@@ -44,7 +44,11 @@ fn modules() -> Vec<(String, PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
     sources(&root, &mut found);
-    assert!(found.len() > 20, "the sources were found");
+    assert!(
+        found.len() > 20,
+        "found {} source files in src, expected more than 20",
+        found.len()
+    );
     let named = found.into_iter().filter_map(|path| {
         let below = path.strip_prefix(&root).expect("below src").to_owned();
         // Unit tests may import from every layer.
@@ -131,8 +135,13 @@ fn every_unsafe_block_has_a_safety_comment() {
         for (n, line) in lines.iter().enumerate() {
             if line.contains("unsafe {") && !line.trim_start().starts_with("//") {
                 let above = &lines[n.saturating_sub(4)..n];
-                let said = above.iter().any(|line| line.contains("SAFETY:"));
-                assert!(said, "{}:{}", path.display(), n + 1);
+                let has_comment = above.iter().any(|line| line.contains("SAFETY:"));
+                assert!(
+                    has_comment,
+                    "{}:{}: unsafe without a SAFETY comment",
+                    path.display(),
+                    n + 1
+                );
             }
         }
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The example file_server under load: many requests a second, and thousands of downloads that nobody reads.
-# With --long for longer. Takes about a minute without, three with.
+# Tests the example file_server under load: many requests, and thousands of stalled downloads.
+#   tests/load.sh [--long]       takes about a minute, or three with --long
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v wrk >/dev/null || { echo "wrk is needed: apt-get install wrk" >&2; exit 1; }
@@ -18,7 +18,8 @@ server=$!
 for _ in $(seq 200); do [ -s "$work/out" ] && break; sleep 0.05; done
 url=$(sed -n '1s/^listening on //p' "$work/out")
 
-# wrk says nothing of what went well: "status" counts the answers from 400 on, and the bytes tell of those without a body.
+# wrk does not count successes. `e.status` counts responses with status 400 and above. The number of
+# bytes shows responses without a body.
 cat >"$work/report.lua" <<'LUA'
 function done(summary, latency)
   local e = summary.errors
@@ -39,17 +40,17 @@ for size in 1024 65536 1048576; do
   echo "64 connections, $size bytes: $requests requests, $rate a second, none failed"
 done
 kill -TERM "$server"
-wait "$server" || { cat "$work/err" >&2; echo "the server ended badly" >&2; exit 1; }
-# wrk leaves in the middle of its last requests; those may have a line too.
+wait "$server" || { cat "$work/err" >&2; echo "the server ended with an error" >&2; exit 1; }
+# wrk disconnects during its last requests, and these may have a line in the log too.
 logged=$(grep -c '" 200 ' "$work/log")
 [ "$logged" -ge "$answered" ] || { echo "$answered requests, but $logged lines in the log" >&2; exit 1; }
 
-# The loopback interface has segments of 64 KiB, and the kernel takes that for a reason to buffer more than a megabyte for each
-# connection: ten thousand would use up its memory for all of them (net.ipv4.tcp_mem). A network of our own has a network's
-# segments and small buffers. Where there is none to be had, there are fewer downloads.
-narrow='ip link set lo up mtu 1500 && echo 4096 16384 32768 >/proc/sys/net/ipv4/tcp_wmem && exec "$@"'
-apart=(unshare --net sh -c "$narrow" sh)
-[ "$(id -u)" = 0 ] || apart=(unshare --map-root-user --net sh -c "$narrow" sh)
+# The loopback interface has segments of 64 KiB, so the kernel buffers more than a megabyte for each
+# connection. Ten thousand of them would exceed its limit (net.ipv4.tcp_mem). The script makes a
+# network namespace with usual segments and small buffers. If it cannot, it runs fewer downloads.
+set_up_network='ip link set lo up mtu 1500 && echo 4096 16384 32768 >/proc/sys/net/ipv4/tcp_wmem && exec "$@"'
+in_namespace=(unshare --net sh -c "$set_up_network" sh)
+[ "$(id -u)" = 0 ] || in_namespace=(unshare --map-root-user --net sh -c "$set_up_network" sh)
 count=10000
-"${apart[@]}" true 2>/dev/null || { apart=() count=900; }
-"${apart[@]}" python3 tests/stalled_downloads.py target/release/examples/file_server "$work/root/16777216" "$count" "$rounds"
+"${in_namespace[@]}" true 2>/dev/null || { in_namespace=() count=900; }
+"${in_namespace[@]}" python3 tests/stalled_downloads.py target/release/examples/file_server "$work/root/16777216" "$count" "$rounds"

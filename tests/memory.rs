@@ -14,7 +14,7 @@ use util::*;
 
 const MILLION: u64 = 1_000_000;
 const HOUR: Duration = Duration::from_secs(3600);
-/// By how much resident memory may differ.
+/// The most by which the resident memory may differ.
 const MAX_DIFFERENCE: u64 = 2 << 20;
 
 /// Returns the resident memory in bytes, after the allocator has returned its free memory.
@@ -68,7 +68,7 @@ fn million_cancelled_timers_release_their_memory() {
         .collect();
     assert!(
         resident() > before + 10 * MAX_DIFFERENCE,
-        "it measures nothing"
+        "a million timers take too little memory to measure"
     );
     // The timers are cancelled out of order. Each must release its memory before the others are
     // cancelled.

@@ -19,8 +19,8 @@ mod model {
     mod mounts;
     pub(crate) mod run;
     pub(crate) mod shards;
+    pub(crate) mod simulation;
     pub(crate) mod situations;
-    pub(crate) mod stage;
     pub(crate) mod verdict;
     pub(crate) mod writers;
 }
@@ -48,6 +48,6 @@ fn transfers_match_the_model() {
     try_all(cases);
     println!("{cases:?} in {:?}: {}", start.elapsed(), report());
     if cases.count >= 2000 {
-        assert!(missing().is_none(), "never met: {:?}", missing());
+        assert!(missing().is_none(), "no case reached {:?}", missing());
     }
 }

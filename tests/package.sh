@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Packs the crate as for publication: cargo must have nothing to warn of.
+# Packages the crate as for publication. A warning of cargo is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 report=$(cargo package --locked --no-verify --allow-dirty 2>&1) || { echo "$report"; exit 1; }

@@ -61,7 +61,7 @@ const GROUPS: &[(&str, &[&[Named]])] = &[
     ("events", events::ALL),
 ];
 
-/// Scenario, its words here, and why they are not asyncio's.
+/// The scenario, sendloop's words, and the reason for the difference from asyncio.
 const DIFFERENCES: &[(&str, &str, &str)] = &[
     (
         "order/a_task_as_main_runs_fewer_iterations",
@@ -212,7 +212,10 @@ fn traces_and_scenarios_match_one_to_one() {
     let recorded: BTreeSet<_> = traces().into_keys().map(str::to_owned).collect();
     let here: BTreeSet<_> = scenarios().map(|(name, _)| name).collect();
     let missing: Vec<_> = recorded.symmetric_difference(&here).collect();
-    assert!(missing.is_empty(), "only on one side: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "only in traces.txt or only in Rust: {missing:?}"
+    );
 }
 
 /// Returns whether an `events` trace calls the reader and the writer.

@@ -2,8 +2,8 @@
 # Type-checks everything (library, tests, examples) for the systems that no machine here runs:
 #   tests/portability.sh [TARGET...]
 #
-# Where the toolchain has a target's standard library (`rustup target add TARGET`) that is used; where it has not, tests/toolchain.sh
-# makes it. Checking needs no linker and none of the other systems' own libraries.
+# The script uses the toolchain's standard library of a target (`rustup target add TARGET`). If it is
+# missing, tests/toolchain.sh makes it. A check needs no linker and no system library.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/toolchain.sh

@@ -68,9 +68,9 @@ fn panicking_handler_destructors_do_not_stop_the_restore() {
     let signals = [libc::SIGUSR1, libc::SIGUSR2];
     let held = Rc::new(());
     for signal in signals {
-        let (loud, held) = (CallOnDrop(|| panic!("as it should")), held.clone());
+        let (panics_on_drop, held) = (CallOnDrop(|| panic!("an expected panic")), held.clone());
         let handler = move || {
-            let _both = (&loud, &held);
+            let _both = (&panics_on_drop, &held);
         };
         event_loop
             .add_signal_handler(signal, handler)
@@ -376,7 +376,7 @@ fn a_signal_whose_handler_was_removed_before_its_delivery_is_ignored() {
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
     run_until(&event_loop, || kept.get() == 1);
     assert_eq!(removed.get(), 0);
-    // As in asyncio, the handler that is there at delivery is the one that runs.
+    // As in asyncio, the handler at the time of delivery runs.
     counting(&event_loop, libc::SIGUSR1);
     raise(libc::SIGUSR1);
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
@@ -418,14 +418,14 @@ fn removal_inside_run_does_not_touch_runs_own_handler() {
 fn handler_of_another_thread_replaces_ctrl_c() {
     let _test = test();
     let result = sendloop::run(async |event_loop| {
-        let (told, tells) = std::sync::mpsc::channel();
+        let (started, start) = std::sync::mpsc::channel();
         let other = thread::spawn(move || {
             let own = new_loop();
             let calls = counting(&own, libc::SIGINT);
-            told.send(()).expect("it waits");
+            started.send(()).expect("it waits");
             run_until(&own, || calls.get() == 1);
         });
-        tells.recv().expect("caught");
+        start.recv().expect("caught");
         raise(libc::SIGINT);
         event_loop.run_in_executor(move || other.join()).await
     });
@@ -537,7 +537,7 @@ fn deliver(event_loop: &Loop) {
         .expect("an iteration");
 }
 
-/// Receives a signal that must not be lost.
+/// Receives a signal. Panics if it does not arrive in time.
 #[track_caller]
 fn receive(event_loop: &Loop, signal: &mut Signal) {
     let received = event_loop.wait_for(signal.recv(), Duration::from_secs(10));
@@ -564,7 +564,7 @@ fn each_signal_object_and_the_handler_get_each_signal() {
                 .any(has_arrived)
         );
     }
-    // The handler's end takes nothing from them, and that of one nothing from the other.
+    // Removing the handler or dropping one object takes no signal from the others.
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
     drop(before);
     raise(libc::SIGUSR1);

@@ -46,8 +46,8 @@ impl Log for Capture {
     fn flush(&self) {}
 }
 
-/// Begins to listen anew.
-fn listen() {
+/// Sets the logger, and forgets earlier lines.
+fn start_capture() {
     static SET: Once = Once::new();
     SET.call_once(|| {
         log::set_logger(&Capture).expect("the only logger");
@@ -70,7 +70,7 @@ fn hold() {
     thread::sleep(SLOW);
 }
 
-/// The line of this call, as the log names it, and the one `after` lines below it.
+/// Returns the location `after` lines below this call, as the log names it.
 #[track_caller]
 fn location_below(after: u32) -> String {
     let here = Location::caller();
@@ -82,15 +82,15 @@ fn run_slow_iteration(event_loop: &Loop) {
     event_loop.run_once(Some(SLOW)).expect("an iteration");
 }
 
-/// One warning was heard, about that: made there, and how long it took.
+/// Asserts that one warning was logged, with the kind, the location and the duration.
 #[track_caller]
-fn assert_one(what: &str, location: &str) {
+fn assert_one_warning(what: &str, location: &str) {
     let lines_logged = logged();
     assert_eq!(lines_logged.len(), 1, "{lines_logged:?}");
     let expected = format!("WARN a {what} made at {location}");
     assert!(
         lines_logged[0].starts_with(&expected),
-        "{lines_logged:?}: not {location}"
+        "{lines_logged:?}, expected {expected}"
     );
     assert!(
         lines_logged[0].contains("held the loop for"),
@@ -101,47 +101,47 @@ fn assert_one(what: &str, location: &str) {
 #[test]
 fn slow_callback_is_logged_with_its_location() {
     let _test = test();
-    listen();
+    start_capture();
     let event_loop = debug_loop(LIMIT);
     let location = location_below(1);
     event_loop.call_soon(hold);
     run_slow_iteration(&event_loop);
-    assert_one("callback", &location);
+    assert_one_warning("callback", &location);
 
     let location = location_below(1);
     event_loop.call_later(Duration::from_millis(1), hold);
     run_until(&event_loop, || !lines().is_empty());
-    assert_one("callback", &location);
+    assert_one_warning("callback", &location);
 
     let location = location_below(1);
     event_loop.call_at(event_loop.time(), hold);
     run_slow_iteration(&event_loop);
-    assert_one("callback", &location);
+    assert_one_warning("callback", &location);
 }
 
 #[test]
 fn slow_fd_callback_is_logged_with_its_location() {
     let _test = test();
-    listen();
+    start_capture();
     let event_loop = debug_loop(LIMIT);
     let (near, far) = Socket::pair().expect("a pair");
     let location = location_below(1);
     event_loop.add_reader(&near, hold).expect("watched");
     far.get_ref().write_all(b"x").expect("room");
     run_slow_iteration(&event_loop);
-    assert_one("callback", &location);
+    assert_one_warning("callback", &location);
     event_loop.remove_reader(&near);
     let location = location_below(1);
     event_loop.add_writer(&near, hold).expect("watched");
     run_slow_iteration(&event_loop);
-    assert_one("callback", &location);
+    assert_one_warning("callback", &location);
     event_loop.remove_writer(&near);
 }
 
 #[test]
 fn slow_task_step_is_logged_with_the_tasks_location() {
     let _test = test();
-    listen();
+    start_capture();
     let event_loop = debug_loop(LIMIT);
     let handle = event_loop.handle();
     let steps = async move {
@@ -152,31 +152,31 @@ fn slow_task_step_is_logged_with_the_tasks_location() {
     let location = location_below(1);
     let task = event_loop.create_task(steps);
     run_slow_iteration(&event_loop);
-    assert_one("task", &location);
+    assert_one_warning("task", &location);
     run_slow_iteration(&event_loop);
-    assert_one("task", &location);
+    assert_one_warning("task", &location);
     assert!(task.done());
 
     let location = location_below(1);
     task.add_done_callback(hold);
     run_slow_iteration(&event_loop);
-    assert_one("callback", &location);
+    assert_one_warning("callback", &location);
 }
 
 #[test]
 fn slow_step_of_the_main_future_is_logged_with_its_location() {
     let _test = test();
-    listen();
+    start_capture();
     let event_loop = debug_loop(LIMIT);
     let location = location_below(1);
     event_loop.run_until_complete(async { hold() });
-    assert_one("run_until_complete", &location);
+    assert_one_warning("run_until_complete", &location);
 }
 
 #[test]
 fn slow_callback_that_panics_is_logged_as_slow() {
     let _test = test();
-    listen();
+    start_capture();
     let event_loop = debug_loop(LIMIT);
     event_loop.set_exception_handler(|_| {});
     let location = location_below(1);
@@ -185,46 +185,46 @@ fn slow_callback_that_panics_is_logged_as_slow() {
         panic!("slowly");
     });
     run_slow_iteration(&event_loop);
-    assert_one("callback", &location);
+    assert_one_warning("callback", &location);
 }
 
 #[test]
 fn slow_remote_call_is_logged_with_its_location() {
     let _test = test();
-    listen();
+    start_capture();
     let event_loop = debug_loop(LIMIT);
     let remote = event_loop.remote();
     let location = location_below(1);
     let call = move || remote.call_soon_threadsafe(hold).expect("open");
     thread::spawn(call).join().expect("called");
     run_slow_iteration(&event_loop);
-    assert_one("callback", &location);
+    assert_one_warning("callback", &location);
 }
 
 #[test]
 fn slow_signal_handler_is_logged_with_its_location() {
     let _test = test();
-    listen();
+    start_capture();
     let event_loop = debug_loop(LIMIT);
     let location = location_below(1);
     let set = event_loop.add_signal_handler(libc::SIGUSR1, hold);
     set.expect("set");
     let usr1 = rustix::process::Signal::USR1;
     rustix::process::kill_process(rustix::process::getpid(), usr1).expect("sent");
-    // On a slow machine the loop's own callback, which hands signals on, may have a line too.
+    // On a slow machine, the loop's own callback for signals may be logged too.
     let expected = format!("WARN a callback made at {location}");
-    let its_own = || {
+    let count = || {
         lines()
             .iter()
             .filter(|line| line.starts_with(&expected))
             .count()
     };
-    run_until(&event_loop, || its_own() > 0);
-    assert_eq!(its_own(), 1, "{:?}", logged());
+    run_until(&event_loop, || count() > 0);
+    assert_eq!(count(), 1, "{:?}", logged());
 }
 
-/// A callback, a timer, a task and a future that is run: all of them slow.
-fn hold_by_all_means(event_loop: &Loop) {
+/// Runs a slow callback, a slow timer, a slow task and a slow main future.
+fn hold_by_every_kind(event_loop: &Loop) {
     event_loop.call_soon(hold);
     event_loop.call_later(Duration::from_millis(1), hold);
     event_loop.create_task(async { hold() });
@@ -235,24 +235,24 @@ fn hold_by_all_means(event_loop: &Loop) {
 #[test]
 fn nothing_is_logged_when_debug_mode_is_off() {
     let _test = test();
-    listen();
+    start_capture();
     let event_loop = debug_loop(LIMIT);
     event_loop.set_debug(false);
-    hold_by_all_means(&event_loop);
+    hold_by_every_kind(&event_loop);
     assert_eq!(logged(), Vec::<String>::new());
     event_loop.set_debug(true);
-    hold_by_all_means(&event_loop);
+    hold_by_every_kind(&event_loop);
     assert_eq!(logged().len(), 4);
 }
 
 #[test]
 fn fast_callbacks_are_not_logged() {
     let _test = test();
-    listen();
+    start_capture();
     let event_loop = debug_loop(FAR);
-    hold_by_all_means(&event_loop);
+    hold_by_every_kind(&event_loop);
     assert_eq!(logged(), Vec::<String>::new());
-    // The limit may change at any time; at zero, everything is slow.
+    // The limit can change at any time. With a limit of zero, everything is slow.
     event_loop.set_slow_callback_duration(Duration::ZERO);
     event_loop.call_soon(|| {});
     run_slow_iteration(&event_loop);
@@ -262,7 +262,7 @@ fn fast_callbacks_are_not_logged() {
 #[test]
 fn default_slow_callback_duration_is_100_ms() {
     let _test = test();
-    listen();
+    start_capture();
     let event_loop = Loop::builder().debug(true).build().expect("a loop");
     let tenth = Duration::from_millis(100);
     event_loop.call_soon(move || thread::sleep(tenth));
@@ -271,7 +271,7 @@ fn default_slow_callback_duration_is_100_ms() {
     let start = Instant::now();
     event_loop.call_soon(move || thread::sleep(tenth / 2));
     run_slow_iteration(&event_loop);
-    // On a machine that held it up for as long again, there is nothing to be seen.
+    // If the machine itself was slow, the callback may have been logged.
     if start.elapsed() < tenth {
         assert_eq!(logged(), Vec::<String>::new());
     }
@@ -281,7 +281,7 @@ fn default_slow_callback_duration_is_100_ms() {
 #[test]
 fn child_prints_its_debug_mode() {
     let _test = test();
-    listen();
+    start_capture();
     let event_loop = new_loop();
     event_loop.set_slow_callback_duration(LIMIT);
     event_loop.call_soon(hold);
@@ -298,7 +298,7 @@ fn child_prints_its_debug_mode() {
 #[test]
 fn environment_variable_enables_debug_mode() {
     let _test = test();
-    let says = |value: Option<&str>| {
+    let output_of = |value: Option<&str>| {
         let mut child = Command::new(env::current_exe().expect("this binary"));
         child.args(["--exact", "child_prints_its_debug_mode", "--nocapture"]);
         child.env_remove("SENDLOOP_DEBUG");
@@ -308,11 +308,17 @@ fn environment_variable_enables_debug_mode() {
         String::from_utf8(output.stdout).expect("text")
     };
     for on in ["1", "yes"] {
-        let said = says(Some(on));
-        assert!(said.contains("debug: true, 1 logged"), "{on:?}: {said}");
+        let printed = output_of(Some(on));
+        assert!(
+            printed.contains("debug: true, 1 logged"),
+            "{on:?}: {printed}"
+        );
     }
     for off in [None, Some("0"), Some("")] {
-        let said = says(off);
-        assert!(said.contains("debug: false, 0 logged"), "{off:?}: {said}");
+        let printed = output_of(off);
+        assert!(
+            printed.contains("debug: false, 0 logged"),
+            "{off:?}: {printed}"
+        );
     }
 }

@@ -1,6 +1,7 @@
-"""Measures the memory and CPU time of thousands of downloads that stall, and what they leave behind.
+"""Measures the memory and CPU time of thousands of stalled downloads, and what they leave behind.
 
-usage: stalled_downloads.py FILE_SERVER FILE COUNT ROUNDS, where FILE has more bytes than fit into the buffers between. Called by load.sh.
+Usage: stalled_downloads.py FILE_SERVER FILE COUNT ROUNDS. FILE must be larger than the buffers of a
+connection. Called by load.sh.
 """
 
 import os
@@ -18,7 +19,7 @@ MAX_BYTES = 4096
 MEASURED_SECONDS = 5
 # Less than 1 %. A server that polls, or has a timer per connection and second, needs more.
 MAX_CPU_SECONDS = 0.05
-PATIENCE = 30
+TIMEOUT = 30
 
 
 class Server:
@@ -46,25 +47,25 @@ class Server:
         for line in (self.proc / "status").read_text().splitlines():
             if line.startswith("RssAnon:"):
                 return int(line.split()[1]) * 1024
-        sys.exit("the kernel does not say RssAnon")
+        sys.exit("/proc/PID/status has no RssAnon")
 
     def cpu_seconds(self):
         # The program name may contain spaces. User and system time are the 14th and 15th field.
         fields = (self.proc / "stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def most_downloads(self):
-        """Returns how many connections the server serves: it reserves two descriptors each, and 72 for the rest."""
+    def max_downloads(self):
+        """Returns the limit of connections: the server reserves two descriptors each, and 72 more."""
         lines = (self.proc / "limits").read_text().splitlines()
         limit = next(line for line in lines if line.startswith("Max open files")).split()[3]
         return (int(limit) - 72) // 2
 
 
-def until(condition, what):
-    deadline = time.monotonic() + PATIENCE
+def wait_until(condition, problem):
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         if time.monotonic() > deadline:
-            sys.exit(f"parked downloads: {what} for {PATIENCE} seconds")
+            sys.exit(f"stalled downloads: {problem} for {TIMEOUT} seconds")
         time.sleep(0.05)
 
 
@@ -77,9 +78,9 @@ class Client:
 
     def begin(self, buffer):
         connection = socket.socket()
-        # It limits the TCP window, so it is set before the connect.
+        # The buffer limits the TCP window, so its size is set before the connect.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIMEOUT)
         connection.connect(self.address)
         connection.sendall(self.request)
         return connection
@@ -88,54 +89,54 @@ class Client:
         received = b"".join(iter(lambda: connection.recv(1 << 20), b""))
         head, _, body = received.partition(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 200 ") or body != self.content:
-            sys.exit(f"parked downloads: {len(body)} bytes arrived, or others than were sent, after {head!r}")
+            sys.exit(f"stalled downloads: received {len(body)} bytes, expected the {len(self.content)} of the file, after {head!r}")
 
     def fetch(self):
         with self.begin(1 << 20) as connection:
             self.finish(connection)
 
 
-def wait_for_answers(connections):
+def wait_for_responses(connections):
     poll = select.epoll()
     for connection in connections:
         poll.register(connection, select.EPOLLIN | select.EPOLLONESHOT)
     answered = 0
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while answered < len(connections):
         answered += len(poll.poll(max(0, deadline - time.monotonic())))
         if time.monotonic() > deadline:
-            sys.exit(f"parked downloads: {len(connections) - answered} of {len(connections)} were not answered")
+            sys.exit(f"stalled downloads: {len(connections) - answered} of {len(connections)} got no response in {TIMEOUT} seconds")
     poll.close()
 
 
-def wait_for_rest(server):
+def wait_for_full_buffers(server):
     """Waits until the buffers of all started responses are full."""
     seen = [server.cpu_seconds()]
 
-    def rests():
+    def is_at_rest():
         time.sleep(0.5)
         seen.append(server.cpu_seconds())
         return seen[-1] == seen[-2]
 
-    until(rests, "the server does not come to rest")
+    wait_until(is_at_rest, "the server uses CPU time")
 
 
-def wait_until_all_are_gone(server):
+def wait_for_closed_connections(server):
     """Waits until the server closes its cached descriptor, which it keeps for a second."""
-    until(lambda: server.descriptors() <= server.idle_descriptors, "the server keeps descriptors of connections that are gone")
+    wait_until(lambda: server.descriptors() <= server.idle_descriptors, "the server keeps descriptors of closed connections")
 
 
-def park(server, client, count):
-    """Returns the memory per download, the CPU time of all stalled downloads, and the total memory."""
-    wait_until_all_are_gone(server)
+def measure_stalled(server, client, count):
+    """Returns the memory per download, the CPU time of all downloads, and the total memory."""
+    wait_for_closed_connections(server)
     memory = server.anonymous_bytes()
     connections = [client.begin(4096) for _ in range(count)]
-    wait_for_answers(connections)
-    wait_for_rest(server)
+    wait_for_responses(connections)
+    wait_for_full_buffers(server)
     taken = server.anonymous_bytes()
     # The downloads share one open file.
     if server.descriptors() < server.idle_descriptors + count:
-        sys.exit(f"parked downloads: {count} should be under way, but the server has {server.descriptors()} descriptors")
+        sys.exit(f"stalled downloads: the server has {server.descriptors()} descriptors, expected {count} more than when idle")
 
     cpu = server.cpu_seconds()
     time.sleep(MEASURED_SECONDS)
@@ -147,7 +148,7 @@ def park(server, client, count):
     client.fetch()
     for connection in connections:
         connection.close()
-    wait_until_all_are_gone(server)
+    wait_for_closed_connections(server)
     client.fetch()
     return (taken - memory) / count, cpu, taken
 
@@ -157,14 +158,14 @@ def measure(server, client, wanted, rounds):
     for connection in [client.begin(1 << 20) for _ in range(64)]:
         client.finish(connection)
         connection.close()
-    count = min(wanted, server.most_downloads(), resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 64)
-    each, cpu, first = park(server, client, count)
+    count = min(wanted, server.max_downloads(), resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 64)
+    each, cpu, first = measure_stalled(server, client, count)
     for _ in range(rounds - 1):
-        _, cpu_again, again = park(server, client, count)
+        _, cpu_again, again = measure_stalled(server, client, count)
         cpu = max(cpu, cpu_again)
         if again > first * 1.1:
-            sys.exit(f"parked downloads: memory grows from {first} to {again} bytes when they come again")
-    summary = f"{count} parked downloads: {each:.0f} bytes each, {cpu * 1000:.0f} ms of CPU time in {MEASURED_SECONDS} s"
+            sys.exit(f"stalled downloads: memory grew from {first} to {again} bytes when the same number connected again")
+    summary = f"{count} stalled downloads: {each:.0f} bytes each, {cpu * 1000:.0f} ms of CPU time in {MEASURED_SECONDS} s"
     if each >= MAX_BYTES or cpu > MAX_CPU_SECONDS:
         sys.exit(f"{summary}; allowed are {MAX_BYTES} bytes and {MAX_CPU_SECONDS * 1000:.0f} ms")
     print(summary)

@@ -1,27 +1,30 @@
-# To be sourced. Compilers beside the installed one, for systems whose standard library it does not have and cannot get: on Debian 12,
-# as root, those of the package rustc-web and the source of their standard library are unpacked (not installed) below
-# ${XDG_CACHE_HOME:-~/.cache}/sendloop-portability, 0.7 GB each; delete that to start afresh.
+# Functions to source. They get compilers for systems whose standard library is not installed.
+#
+# On Debian 12, as root, they unpack (and do not install) the package rustc-web and the source of its
+# standard library into ${XDG_CACHE_HOME:-~/.cache}/sendloop-portability. Each compiler takes
+# 0.7 GB. Delete the folder to start again.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/sendloop-portability
 newest=$cache/newest
 say() { echo "portability: $*" >&2; }
 
-# The packages that belong to a version have it in their names: what PACKAGE says that is like PATTERN.
-named() { # PACKAGE PATTERN
+# Prints the first text in the description of PACKAGE that matches PATTERN: the name of a package
+# that belongs to it, which contains a version.
+related_package() { # PACKAGE PATTERN
   apt-cache show "$1" | grep -o "$2" | sort -u | sed -n 1p
 }
 
-# The compiler, its own libraries, and the source of the standard library. VERSION is how the package's version begins; without it
-# the newest.
+# Unpacks the compiler, its libraries and the source of the standard library. VERSION is the
+# beginning of the package's version; the default is the newest.
 unpack() { # FOLDER [VERSION]
   [ -e "$1/complete" ] && return
   rm -rf "$1"
   mkdir -p "$1/packages" "$1/root"
-  apt-get -qq update || say "the lists of packages could not be refreshed"
+  apt-get -qq update || say "apt-get update failed; using the old package lists"
   local version std llvm package
   version=$(apt-cache madison rustc-web | awk -v "begin=${2-}" '(begin == "" || index($3, begin) == 1) && !found++ { print $3 }')
   say "unpacking Debian's rustc-web $version"
-  std=$(named "libstd-rust-web-dev=$version" 'libstd-rust-web-[0-9.]*[0-9]')
-  llvm=$(named "$std=$version" 'libllvm[0-9]*')
+  std=$(related_package "libstd-rust-web-dev=$version" 'libstd-rust-web-[0-9.]*[0-9]')
+  llvm=$(related_package "$std=$version" 'libllvm[0-9]*')
   (cd "$1/packages" && apt-get -qq -o APT::Sandbox::User=root download \
     "rustc-web=$version" "rust-web-src=$version" "libstd-rust-web-dev=$version" "$std=$version" "$llvm")
   for package in "$1"/packages/*.deb; do
@@ -40,13 +43,13 @@ unpack() { # FOLDER [VERSION]
   echo "$version" >"$1/complete"
 }
 
-# The standard library of a target, from source: with `check` its metadata, which is what checking needs, with `build` all of it.
+# Makes the standard library of a target from source. `check` makes only the metadata for a check.
 make_std() { # FOLDER check|build TARGET
   local libs=$1/root/usr/lib/rustlib build=$1/build ending=rmeta
   [ -e "$libs/$3/complete-$2" ] && return
   [ "$2" = check ] || ending=rlib
-  say "the standard library of $3"
-  # What was compiled against another build of it is stale, and cargo cannot tell.
+  say "making the standard library of $3"
+  # Cargo cannot detect that crates were compiled against another build of the standard library.
   rm -rf "$build" "${libs:?}/$3" "${CARGO_TARGET_DIR:?}/$3"
   RUSTC=$1/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zforce-unstable-if-unmarked -Cdebuginfo=0" \
     __CARGO_DEFAULT_LIB_METADATA=portability CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \

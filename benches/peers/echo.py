@@ -1,4 +1,4 @@
-"""Echo servers on CPython's asyncio or uvloop: echo.py PEER [udp]. A Protocol is the fastest way of either."""
+"""Echo servers on asyncio or uvloop: echo.py PEER [udp]. A Protocol is the fastest way in both."""
 
 import asyncio
 import ctypes
@@ -56,7 +56,8 @@ def run(peer, kind="tcp"):
     return asyncio.run(server)
 
 
-# The runner stops this process at times. A stopped process does not see the end of its standard input.
+# The runner stops this process at times. A stopped process cannot read the end of its standard
+# input, so it also dies with its parent.
 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 threading.Thread(target=end_with_stdin, daemon=True).start()
 run(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""What benches/src/sides/send does, by asyncio's sock_sendfile: send.py FOLDER."""
+"""Does the work of benches/src/sides/send with asyncio's sock_sendfile: send.py FOLDER."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ ORDER = struct.Struct("<QQ")
 
 
 class Folder:
-    """Where the files are, and those that are open."""
+    """A folder and its open files."""
 
     def __init__(self, path):
         self.path = path

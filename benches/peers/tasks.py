@@ -1,4 +1,4 @@
-"""Runs empty jobs by CPython's run_in_executor, as benches/src/sides/tasks does: tasks.py."""
+"""Runs empty jobs with asyncio's run_in_executor, as benches/src/sides/tasks does: tasks.py."""
 
 import asyncio
 import sys

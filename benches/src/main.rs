@@ -1,17 +1,17 @@
 //! Benchmarks of sendloop beside its peers.
 //!
 //! The program is both ends of a measurement. `side NAME ARGUMENT…` is the measured process: one
-//! peer that does one work, on a core of its own. `run` is the runner: it starts the sides, gives
-//! them the same work in turns, reads their CPU clocks and keeps the samples. `report` makes the
-//! page of them, with its tables and plots.
+//! peer with one workload, pinned to a core. `run` is the runner: it starts the sides, gives them
+//! the same work in turns, reads their CPU clocks and keeps the samples. `report` writes the page
+//! with its tables and plots from the samples.
 
-mod places;
 mod report;
 mod runner;
 mod servers;
 mod sides;
 mod sizes;
-mod works;
+mod storage;
+mod workloads;
 
 use std::path::PathBuf;
 
@@ -20,11 +20,11 @@ use lexopt::prelude::*;
 
 /// The arguments of the runner.
 pub struct Options {
-    /// The names of the works to run, or none for all.
+    /// The names of the workloads to run, or none for all.
     only: Vec<String>,
     /// Does a fifth of the work in three rounds.
     quick: bool,
-    /// The folder of the files and programs that the works need.
+    /// The folder of the files and programs that the workloads need.
     folder: PathBuf,
     /// The folder of the page.
     docs: PathBuf,
@@ -44,7 +44,7 @@ fn main() -> Result<()> {
         Some("report") => report::write(&options(arguments)?),
         Some("run") => {
             let options = options(arguments)?;
-            works::run(&options)?;
+            workloads::run(&options)?;
             report::note_machine(&options)?;
             report::write(&options)
         }
@@ -72,7 +72,7 @@ fn options(arguments: impl Iterator<Item = String>) -> Result<Options> {
             other => return Err(other.unexpected().into()),
         }
     }
-    // A quick run is no publication: its page stays with the files of the run.
+    // A quick run does not replace the published page. Its page stays with the files of the run.
     options.docs = docs.unwrap_or_else(|| match options.quick {
         true => options.folder.join("quick"),
         false => PathBuf::from("../docs"),

@@ -140,7 +140,7 @@ class Comparison:
                 self.explained[found].append(test.rpartition(".")[2])
             else:
                 last = why.strip().rpartition("\n")[2][:200]
-                self.failures.append(f"not known: {test}: {there} -> {this}: {last}")
+                self.failures.append(f"not in known.py: {test}: {there} -> {this}: {last}")
 
     def report(self, version, needed):
         self.failures += [f"{name} never ran" for name in needed if not self.counts[name]]

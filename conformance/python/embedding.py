@@ -1,4 +1,4 @@
-"""asyncio's loop with sendloop's embedded in it."""
+"""asyncio's loop with a sendloop loop embedded in it."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""asyncio's `sock_*` operations, done by sendloop."""
+"""asyncio's `sock_*` operations on sendloop."""
 
 import asyncio
 import os

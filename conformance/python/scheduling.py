@@ -1,4 +1,4 @@
-"""asyncio's callbacks, timers, descriptors, signals and executor, done by sendloop."""
+"""asyncio's callbacks, timers, descriptors, signals and executor on sendloop."""
 
 import asyncio
 import collections

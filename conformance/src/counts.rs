@@ -1,4 +1,5 @@
-//! Counts of what sendloop did in this process. They prove that a test ran on it.
+//! Counts of the operations that sendloop completed in this process. They prove that a test used
+//! it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

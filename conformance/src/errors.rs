@@ -11,7 +11,7 @@ pub fn to_exception(py: Python<'_>, error: io::Error) -> PyErr {
     if let Some(errno) = error.raw_os_error() {
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();
-        // OSError picks the subclass that belongs to the errno.
+        // OSError selects the subclass for the errno.
         return PyOSError::new_err((errno, text.to_owned()));
     }
     let cause = error.get_ref();

@@ -1,4 +1,4 @@
-//! The class `EventLoop`: its creation, its embedding in another loop, and its end.
+//! The class `EventLoop`: how it is created, embedded in another loop, and closed.
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -11,14 +11,14 @@ use sendloop::{Clock, Loop, LoopHandle};
 use crate::counts;
 use crate::errors::{loop_is_closed, to_exception};
 
-/// A loop of sendloop. It belongs to the thread that made it.
+/// A loop of sendloop. It belongs to the thread that created it.
 #[pyclass(unsendable)]
 pub struct EventLoop {
     open: RefCell<Option<Rc<Loop>>>,
     pub handle: LoopHandle,
     /// The loop's time when the time of Python's loop was 0.
     epoch: Instant,
-    /// The clock that a test advances.
+    /// The manual clock, which a test advances.
     pub manual_clock: Option<Clock>,
 }
 
@@ -47,7 +47,7 @@ impl EventLoop {
         Ok(self.open()?.as_fd().as_raw_fd())
     }
 
-    /// Runs one iteration that does not wait, for a loop that has this one embedded.
+    /// Runs one iteration without waiting, for a loop that embeds this one.
     fn run_embedded(&self, py: Python<'_>) -> PyResult<()> {
         counts::add("iterations of the embedded loop", 1);
         self.open()?

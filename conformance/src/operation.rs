@@ -16,7 +16,7 @@ pub struct Operation(Task<()>);
 
 #[pymethods]
 impl Operation {
-    /// Drops the operation at once.
+    /// Drops the operation immediately.
     fn cancel(&self) {
         self.0.cancel();
     }

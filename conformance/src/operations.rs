@@ -55,7 +55,7 @@ fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
 }
 
-/// A contiguous buffer of Python's, pinned while an operation uses it.
+/// A contiguous Python buffer, which stays pinned while an operation uses it.
 struct Buffer(PyBuffer<u8>);
 
 impl Buffer {

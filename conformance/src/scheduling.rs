@@ -40,7 +40,7 @@ fn run_and_drop_handle(handle: Py<PyAny>) {
     });
 }
 
-/// A loop for a closure that runs with the interpreter released, on the same thread.
+/// A loop that moves into a closure that runs without the interpreter lock, on the same thread.
 struct SameThread<'a>(&'a Loop);
 
 // SAFETY: `Python::detach` calls its closure on the calling thread.
@@ -56,7 +56,7 @@ fn raise_if_raised() -> PyResult<()> {
     RAISED.take().map_or(Ok(()), Err)
 }
 
-/// Borrows a descriptor of Python's for one call.
+/// Borrows a Python descriptor for one call.
 fn borrow<'fd>(fd: RawFd) -> PyResult<BorrowedFd<'fd>> {
     if fd < 0 {
         return Err(PyValueError::new_err(format!(

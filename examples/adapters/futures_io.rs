@@ -1,4 +1,4 @@
-//! `AsyncRead` and `AsyncWrite` of futures-io over a [`Socket`]. A file to copy.
+//! `AsyncRead` and `AsyncWrite` of futures-io over a [`Socket`]. Copy this file into your program.
 //!
 //! It needs `futures-io`, here by way of `futures-util`. Tasks may read and write at the same
 //! time, each with one half of `split()`. Of two tasks that wait to read, only the last is woken.
@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 use futures_util::io::{AsyncRead, AsyncWrite};
 use sendloop::{LoopHandle, Socket};
 
-/// A stream socket and the loop that waits for it. There is no buffer, so the socket may be taken
-/// out at any time.
+/// A stream socket and the loop that waits for it. There is no buffer, so a caller can take the
+/// socket out at any time.
 #[derive(Debug)]
 pub(crate) struct Stream<T: AsFd> {
     pub(crate) event_loop: LoopHandle,
@@ -54,7 +54,7 @@ impl<T: AsFd> AsyncWrite for Stream<T> {
     /// Half-closes: the peer reads the end of the stream, and may still send.
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(match self.socket.shutdown(Shutdown::Write) {
-            // The connection has ended already, by a reset for example.
+            // The connection has already ended, for example by a reset.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
         })

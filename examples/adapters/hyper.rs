@@ -1,4 +1,4 @@
-//! `Read` and `Write` of hyper over a [`Socket`]. A file to copy.
+//! `Read` and `Write` of hyper over a [`Socket`]. Copy this file into your program.
 //!
 //! It needs `hyper` with what you use of it. hyper reads and writes one connection in one task.
 
@@ -11,11 +11,11 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use sendloop::{LoopHandle, Socket};
 
-/// The most that one call receives, by way of a buffer on the stack.
+/// The most bytes that one call receives, into a buffer on the stack.
 const MAX_RECEIVED: usize = 8 << 10;
 
-/// A stream socket and the loop that waits for it. There is no buffer, so the socket may be taken
-/// out at any time.
+/// A stream socket and the loop that waits for it. There is no buffer, so a caller can take the
+/// socket out at any time.
 #[derive(Debug)]
 pub(crate) struct Stream<T: AsFd> {
     pub(crate) event_loop: LoopHandle,
@@ -30,7 +30,7 @@ impl<T: AsFd> Stream<T> {
 }
 
 impl<T: AsFd> Read for Stream<T> {
-    /// Copies once: without `unsafe`, hyper's uninitialized buffer cannot be had as a slice.
+    /// Copies the bytes once, because a slice of hyper's uninitialized buffer needs `unsafe`.
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -63,7 +63,7 @@ impl<T: AsFd> Write for Stream<T> {
     /// Half-closes: the peer reads the end of the stream, and may still send.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(match self.socket.shutdown(Shutdown::Write) {
-            // The connection has ended already, by a reset for example.
+            // The connection has already ended, for example by a reset.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
         })

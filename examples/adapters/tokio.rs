@@ -1,4 +1,4 @@
-//! `AsyncRead` and `AsyncWrite` of tokio over a [`Socket`]. A file to copy.
+//! `AsyncRead` and `AsyncWrite` of tokio over a [`Socket`]. Copy this file into your program.
 //!
 //! It needs `tokio` without any feature. Tasks may read and write at the same time, each with one
 //! half of `tokio::io::split`. Of two tasks that wait to read, only the last is woken.
@@ -12,11 +12,12 @@ use std::task::{Context, Poll, ready};
 use sendloop::{LoopHandle, Socket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The most that one call receives. tokio's buffer is zeroed before: a large one would cost much.
+/// The most bytes that one call receives. It zeroes tokio's buffer first, so a larger limit costs
+/// more.
 const MAX_RECEIVED: usize = 64 << 10;
 
-/// A stream socket and the loop that waits for it. There is no buffer, so the socket may be taken
-/// out at any time.
+/// A stream socket and the loop that waits for it. There is no buffer, so a caller can take the
+/// socket out at any time.
 #[derive(Debug)]
 pub(crate) struct Stream<T: AsFd> {
     pub(crate) event_loop: LoopHandle,
@@ -61,7 +62,7 @@ impl<T: AsFd> AsyncWrite for Stream<T> {
     /// Half-closes: the peer reads the end of the stream, and may still send.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(match self.socket.shutdown(Shutdown::Write) {
-            // The connection has ended already, by a reset for example.
+            // The connection has already ended, for example by a reset.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
         })

@@ -1,6 +1,9 @@
-"""Records asyncio's public names, one a line: python3 tests/asyncio_page/names.py > tests/asyncio_page/names.txt
+"""Prints asyncio's public names, one a line:
 
-The methods of the classes that a loop's user holds, then all that the module itself exports. Made with CPython 3.11.
+    python3 tests/asyncio_page/names.py > tests/asyncio_page/names.txt
+
+The methods of the classes that a user of a loop holds come first, then all exports of the module.
+CPython 3.11 made the present file.
 """
 
 import asyncio

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::examples::program::{Program, TOO_LONG};
+use crate::examples::program::{Program, TIMEOUT};
 
 /// An agent, its collector and its configuration.
 struct Agent {
@@ -36,7 +36,7 @@ impl Agent {
 #[track_caller]
 fn collector() -> UdpSocket {
     let collector = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    collector.set_read_timeout(Some(TOO_LONG)).expect("set");
+    collector.set_read_timeout(Some(TIMEOUT)).expect("set");
     collector
 }
 
@@ -71,7 +71,7 @@ fn agent_sends_heartbeats_and_reads_lines_in_any_pieces() {
 }
 
 #[test]
-fn agent_starts_a_child_again_that_has_ended() {
+fn agent_restarts_its_child() {
     let mut agent = Agent::start("echo here");
     for _ in 0..2 {
         assert_eq!(agent.program.line(), "child: here");
@@ -79,7 +79,7 @@ fn agent_starts_a_child_again_that_has_ended() {
 }
 
 #[test]
-fn agent_loads_its_configuration_anew_on_sighup_and_ends_on_sigterm() {
+fn agent_reloads_its_configuration_on_sighup_and_ends_on_sigterm() {
     let mut agent = Agent::start("sh -c 'echo $$; exec sleep 60'");
     let first = agent.program.line().replace("child: ", "");
     expect_heartbeats(&agent.collector);

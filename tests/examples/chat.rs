@@ -100,13 +100,16 @@ fn chat_drops_a_client_that_does_not_read() {
     let lazy = Client::new(address);
     speaker.expect(lazy.address, "is here");
     reader.expect(lazy.address, "is here");
-    // More than the socket buffers and the queue of the lazy client hold together.
+    // More than the socket buffers and the queue of the slow client hold together.
     let message = format!("{}\n", "x".repeat(4000));
     let mut sent = 0;
     loop {
         speaker.say(&message);
         sent += 1;
-        assert!(sent < 20_000, "the server keeps the client");
+        assert!(
+            sent < 20_000,
+            "the server still serves the client after {sent} messages"
+        );
         let line = reader.line();
         if line == format!("{} has left\n", lazy.address) {
             break;

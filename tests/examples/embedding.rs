@@ -1,4 +1,5 @@
-//! `embed_poll` and `embed_calloop`: the loop inside other loops, which wait for its descriptor alone.
+//! `embed_poll` and `embed_calloop`: the loop inside other loops, which wait for its descriptor
+//! alone.
 
 use std::io::Read;
 use std::net::{TcpStream, UdpSocket};
@@ -21,7 +22,7 @@ fn embed_poll_runs_work_that_the_outer_loop_queues() {
         .iter()
         .for_each(|client| expect(client, "welcome\n"));
     let sender = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    // Nothing but the message wakes the outer loop, and then the timer that the message sets.
+    // Only the message wakes the outer loop, and then the timer that it starts.
     for text in ["one\n", "two\n", "three\n"] {
         sender.send_to(text.as_bytes(), udp).expect("sent");
         clients.iter().for_each(|client| expect(client, text));

@@ -27,7 +27,7 @@ fn line_server_reads_a_line_larger_than_its_buffers() {
 }
 
 #[test]
-fn line_server_goes_on_after_a_line_that_is_not_utf_8() {
+fn line_server_survives_a_line_that_is_not_utf_8() {
     let mut server = Program::start("line_server", &["127.0.0.1:0"]);
     let address = server.address();
     let bad = connect(address);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than any test takes on a slow machine.
-pub(crate) const TOO_LONG: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 const NAMES: [&str; 11] = [
     "agent",
@@ -59,7 +59,7 @@ impl Program {
         }
     }
 
-    /// Reads one line of its standard output; at the end, the line is empty.
+    /// Reads one line of the standard output. The line is empty at the end.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
@@ -84,7 +84,7 @@ impl Program {
         kill_process(Pid::from_child(&self.child), signal).expect("a running program");
     }
 
-    /// Waits for the end of the program; returns its status and its standard error.
+    /// Waits for the end of the program and returns its status and its standard error.
     #[track_caller]
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let errors = self.errors();
@@ -110,7 +110,7 @@ impl Drop for Program {
 fn watch(process: Pid) -> Sender<()> {
     let (watched, unwatched) = mpsc::channel();
     thread::spawn(move || {
-        if unwatched.recv_timeout(TOO_LONG) == Err(RecvTimeoutError::Timeout) {
+        if unwatched.recv_timeout(TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             let _ = kill_process(process, Signal::KILL);
         }
     });
@@ -133,7 +133,7 @@ fn examples() -> &'static Path {
     })
 }
 
-/// The folder that cargo builds into, `target` for most.
+/// Returns the folder that cargo builds into, `target` by default.
 #[track_caller]
 pub(crate) fn target() -> PathBuf {
     profile().parent().expect("a folder in target").to_owned()
@@ -148,8 +148,8 @@ fn profile() -> PathBuf {
         .to_owned()
 }
 
-/// Returns cargo without the variables that cargo set for this test. ring's build script reads them:
-/// it would run again, and cargo would build ring and its dependents again.
+/// Returns cargo without the variables that cargo set for this test. ring's build script reads
+/// them, so cargo would build ring and its dependents again.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     for (name, _) in env::vars_os() {
@@ -165,8 +165,8 @@ pub(crate) fn cargo() -> Command {
 #[track_caller]
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("a server");
-    stream.set_read_timeout(Some(TOO_LONG)).expect("set");
-    stream.set_write_timeout(Some(TOO_LONG)).expect("set");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("set");
+    stream.set_write_timeout(Some(TIMEOUT)).expect("set");
     stream
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn send(mut stream: impl Write, bytes: &[u8]) {
     stream.write_all(bytes).expect("sent");
 }
 
-/// `len` bytes in which a repeat or a gap shows.
+/// Returns `len` bytes in which a test notices a repeat or a gap.
 pub(crate) fn content(len: usize) -> Vec<u8> {
     let words = (0..).map(|n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes());
     words.flatten().take(len).collect()

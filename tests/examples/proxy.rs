@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::examples::program::{Program, TOO_LONG, connect, content, read_all, send};
+use crate::examples::program::{Program, TIMEOUT, connect, content, read_all, send};
 
 /// A proxy with its target, and both ends of one connection through it.
 #[track_caller]
@@ -18,17 +18,17 @@ fn proxied(seconds: &str) -> (Program, TcpStream, TcpStream) {
     let mut proxy = Program::start("proxy", &arguments);
     let client = connect(proxy.address());
     let (server, _) = target.accept().expect("the proxy");
-    server.set_read_timeout(Some(TOO_LONG)).expect("set");
+    server.set_read_timeout(Some(TIMEOUT)).expect("set");
     (proxy, client, server)
 }
 
 #[test]
-fn proxy_passes_a_half_close_on_and_the_answer_back() {
+fn proxy_passes_on_a_half_close_and_the_response() {
     let (mut proxy, client, server) = proxied("60");
     send(&client, b"request");
     client.shutdown(Shutdown::Write).expect("connected");
     assert_eq!(read_all(&server), b"request");
-    // The proxy has closed one direction alone: the answer comes through.
+    // The proxy has closed one direction only, so the response still passes.
     send(&server, b"a longer answer");
     drop(server);
     assert_eq!(read_all(&client), b"a longer answer");
@@ -52,9 +52,9 @@ fn proxy_copies_both_directions_at_once_exactly() {
 }
 
 #[test]
-fn proxy_ends_a_connection_on_which_nothing_moves() {
+fn proxy_ends_an_idle_connection() {
     let (mut proxy, mut client, mut server) = proxied("1");
-    // Longer than the limit, but never idle for so long.
+    // Longer than the limit in total, but never idle for as long as the limit.
     for _ in 0..15 {
         send(&server, b"x");
         client.read_exact(&mut [0]).expect("a byte");

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-use crate::examples::program::{Program, TOO_LONG, cargo, connect, content, read_all, target};
+use crate::examples::program::{Program, TIMEOUT, cargo, connect, content, read_all, target};
 
 const ADDRESS: &str = "127.0.0.1:8080";
 
@@ -23,7 +23,7 @@ fn code() -> &'static str {
     rest.split_once("```\n").expect("the end of the program").0
 }
 
-/// Builds the program once. Its address comes from the environment, so that it may be any.
+/// Builds the program once. The test replaces the fixed address by one from the environment.
 fn executable() -> &'static Path {
     static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
     EXECUTABLE.get_or_init(|| {
@@ -52,7 +52,8 @@ fn executable() -> &'static Path {
     })
 }
 
-/// Writes a file unless it has this text already: cargo compares its time.
+/// Writes a file unless it has this text already, because cargo builds again after a change of its
+/// time.
 fn write(path: &Path, text: &str) {
     if fs::read_to_string(path).is_ok_and(|before| before == text) {
         return;
@@ -65,7 +66,7 @@ struct Server {
     program: Program,
     address: SocketAddr,
     _folder: TempDir,
-    /// Bound and not listening, so that only the program can have the port.
+    /// A socket that is bound and does not listen, so that no other process takes the port.
     _port: Socket,
 }
 
@@ -99,12 +100,15 @@ impl Server {
         }
     }
 
-    /// Connects as soon as the program listens. It prints nothing then, so this retries.
+    /// Connects once the program listens. The program prints nothing then, so this retries.
     #[track_caller]
     fn connect(&self) -> TcpStream {
         let start = Instant::now();
         while TcpStream::connect(self.address).is_err() {
-            assert!(start.elapsed() < TOO_LONG, "the program does not listen");
+            assert!(
+                start.elapsed() < TIMEOUT,
+                "the program does not listen after {TIMEOUT:?}"
+            );
             thread::sleep(Duration::from_millis(5));
         }
         connect(self.address)
@@ -112,7 +116,7 @@ impl Server {
 }
 
 #[test]
-fn readme_program_serves_several_clients_and_ends_on_ctrl_c_in_silence() {
+fn readme_program_serves_several_clients_and_ends_silently_on_ctrl_c() {
     let server = Server::start(4_000_001);
     let slow = server.connect();
     for _ in 0..3 {

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use crate::examples::program::Program;
 
 #[test]
-fn retry_connects_once_somebody_listens() {
+fn retry_connects_once_a_server_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     let mut program = Program::start("retry", &["localhost", &address.port().to_string()]);

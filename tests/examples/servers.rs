@@ -1,4 +1,4 @@
-//! Claims about all servers, and about the sources of the examples.
+//! Tests of all servers, and of the sources of the examples.
 
 use std::fs;
 use std::io::Read;
@@ -15,7 +15,7 @@ fn servers_end_on_ctrl_c_without_an_error() {
     for name in ["echo_server", "hyper_server", "line_server"] {
         let mut server = Program::start(name, &["127.0.0.1:0"]);
         let mut client = connect(server.address());
-        // Once it answers, the loop runs.
+        // The loop runs once the server has responded.
         send(&client, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         client.read_exact(&mut [0]).expect("an answer");
         server.signal(Signal::INT);
@@ -45,9 +45,9 @@ fn hyper_server_answers_curl() {
     assert_eq!(output.stdout, b"POST /a/path\nhello", "{:?}", output.stderr);
 }
 
-/// A reader must see each of these on one page.
+/// A reader should see each of these examples on one page.
 #[test]
-fn examples_to_copy_have_less_than_80_lines() {
+fn examples_to_copy_have_fewer_than_80_lines() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let adapters = ["futures_io", "hyper", "tokio"].map(|name| format!("adapters/{name}"));
     let programs = [

@@ -47,7 +47,7 @@ impl Server {
         self.folder.path().join(name)
     }
 
-    /// Runs curl, which checks the certificate; returns its standard output.
+    /// Runs curl, which checks the certificate, and returns its standard output.
     #[track_caller]
     fn curl(&self, path: &str, options: &[&str]) -> Vec<u8> {
         let mut curl = Command::new("curl");
@@ -62,7 +62,7 @@ impl Server {
         output.stdout
     }
 
-    /// Sends bytes through `openssl s_client`, and returns the answer up to the end.
+    /// Sends bytes through `openssl s_client`, and returns the response up to the end.
     #[track_caller]
     fn s_client(&self, version: &str, request: &[u8]) -> Vec<u8> {
         let mut openssl = Command::new("openssl");
@@ -94,7 +94,7 @@ impl Server {
 #[test]
 fn https_server_serves_whole_files_to_curl() {
     let server = Server::start();
-    // Empty, one byte, one block and its neighbours, and many blocks.
+    // Empty, one byte, around one block, and many blocks.
     for len in [0, 1, 131_071, 131_072, 131_073, 5_000_001] {
         fs::write(server.path("root/file"), content(len)).expect("room");
         for version in ["--tlsv1.2", "--tls-max"] {
@@ -138,7 +138,7 @@ fn https_server_opens_nothing_outside_its_folder() {
 }
 
 #[test]
-fn https_server_goes_on_after_clients_that_speak_no_tls() {
+fn https_server_survives_clients_that_do_not_speak_tls() {
     let server = Server::start();
     fs::write(server.path("root/file"), "text").expect("room");
     let plain = connect(server.address);

@@ -16,14 +16,14 @@ use crate::util::*;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sendloop::{Blocking, Loop, LoopClosedError, TaskError};
 
-/// Runs `rest` of the test `name` in another process.
+/// Runs the body of the test `name` in another process.
 #[track_caller]
-fn in_new_process(name: &str, rest: fn()) {
+fn in_new_process(name: &str, body: fn()) {
     const INSIDE: &str = "SENDLOOP_THREAD_STARTS";
-    // This starts a thread, so it comes before the limit.
+    // The guard starts a thread, so it comes before the limit.
     let _test = test();
     if env::var_os(INSIDE).is_some() {
-        return rest();
+        return body();
     }
     let mut command = Command::new(env::current_exe().expect("a path"));
     let (_, module) = module_path!().split_once("::").expect("a module");
@@ -39,7 +39,7 @@ fn in_new_process(name: &str, rest: fn()) {
     );
 }
 
-/// A limit under which no thread starts, until it is dropped.
+/// A limit on the address space under which no thread starts. Dropping it lifts the limit.
 struct NoThreads(Rlimit);
 
 impl NoThreads {
@@ -64,14 +64,14 @@ impl Drop for NoThreads {
 
 /// Work that ends when the sender is used or dropped.
 fn busy(event_loop: &Loop) -> (Sender<()>, Blocking<()>) {
-    let (go, gone) = mpsc::channel();
+    let (release, released) = mpsc::channel();
     let (begun, begins) = mpsc::channel();
     let work = event_loop.run_in_executor(move || {
         begun.send(()).expect("the test");
-        let _ = gone.recv();
+        let _ = released.recv();
     });
     begins.recv().expect("it begins");
-    (go, work)
+    (release, work)
 }
 
 fn signal_from_executor(event_loop: &Loop) -> Receiver<()> {
@@ -135,7 +135,7 @@ fn lookups_without_any_thread_fail_with_the_os_error() {
 fn loop_starts_a_refused_thread() {
     in_new_process("loop_starts_a_refused_thread", || {
         let event_loop = new_loop();
-        let (go, first) = busy(&event_loop);
+        let (release, first) = busy(&event_loop);
         let none = NoThreads::begin();
         let second = signal_from_executor(&event_loop);
         let some = Duration::from_millis(30);
@@ -144,7 +144,7 @@ fn loop_starts_a_refused_thread() {
         drop(none);
         // The test submits no more work, and the first job does not end.
         run_until_received(&event_loop, &second);
-        go.send(()).expect("it waits");
+        release.send(()).expect("it waits");
         event_loop.run_until_complete(first).expect("done");
         assert_eq!(event_loop.next_timeout(), None);
     });
@@ -176,7 +176,7 @@ fn next_timeout_includes_the_retry_of_a_refused_thread() {
 fn worker_starts_missing_threads() {
     in_new_process("worker_starts_missing_threads", || {
         let event_loop = new_loop();
-        let (go, first) = busy(&event_loop);
+        let (release, first) = busy(&event_loop);
         let none = NoThreads::begin();
         let (sender, received) = mpsc::channel();
         let (answer, answered) = mpsc::channel();
@@ -189,7 +189,7 @@ fn worker_starts_missing_threads() {
             met.send(came.is_ok())
         }));
         drop(none);
-        go.send(()).expect("it waits");
+        release.send(()).expect("it waits");
         assert_eq!(meets.recv(), Ok(true));
         event_loop.run_until_complete(first).expect("done");
     });
@@ -199,10 +199,10 @@ fn worker_starts_missing_threads() {
 fn idle_worker_takes_work_of_a_refused_thread() {
     in_new_process("idle_worker_takes_work_of_a_refused_thread", || {
         let event_loop = new_loop();
-        let (go, first) = busy(&event_loop);
+        let (release, first) = busy(&event_loop);
         let none = NoThreads::begin();
         let second = event_loop.run_in_executor(|| 2);
-        go.send(()).expect("it waits");
+        release.send(()).expect("it waits");
         event_loop.run_until_complete(first).expect("done");
         assert_eq!(event_loop.run_until_complete(second).expect("done"), 2);
         event_loop.run_until_complete(event_loop.shutdown_default_executor());

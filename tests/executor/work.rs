@@ -1,4 +1,4 @@
-//! Work that is given to other threads.
+//! `run_in_executor` and its threads.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ fn work_starts_at_once_and_returns_its_result_or_panic() {
     });
     begins.recv().expect("it starts without being awaited");
     assert_eq!(event_loop.run_until_complete(work).expect("a result"), 5);
-    let broken = event_loop.run_in_executor(|| panic!("as it should"));
+    let broken = event_loop.run_in_executor(|| panic!("an expected panic"));
     let result: Result<(), TaskError> = event_loop.run_until_complete(broken);
     assert!(result.is_err_and(|error| error.is_panic()));
     let later = event_loop.run_in_executor(|| 6);
@@ -78,7 +78,7 @@ fn workers() -> usize {
 #[test]
 fn threads_start_on_demand_and_are_reused() {
     let _test = test();
-    // Those of the tests before end when their pools are gone; that takes a moment.
+    // The threads of earlier tests end soon after their pools are dropped.
     while workers() > 0 {
         thread::yield_now();
     }
@@ -101,21 +101,13 @@ fn dropped_work_runs_to_its_end() {
     let _test = test();
     let event_loop = new_loop();
     let (ended, ends) = mpsc::channel();
-    let (go, gone) = mpsc::channel();
+    let (release, released) = mpsc::channel();
     drop(event_loop.run_in_executor(move || {
-        gone.recv().expect("the test");
+        released.recv().expect("the test");
         ended.send(()).expect("the test");
     }));
-    go.send(()).expect("it waits");
+    release.send(()).expect("it waits");
     ends.recv().expect("it ended");
-}
-
-struct Loud;
-
-impl Drop for Loud {
-    fn drop(&mut self) {
-        panic!("a result that panics where it is dropped");
-    }
 }
 
 #[test]
@@ -123,12 +115,12 @@ fn unwanted_result_that_panics_on_drop_keeps_its_thread_alive() {
     let _test = test();
     let built = sendloop::Loop::builder().executor_threads(1).build();
     let event_loop = built.expect("a loop");
-    let (go, gone) = mpsc::channel();
+    let (release, released) = mpsc::channel();
     drop(event_loop.run_in_executor(move || {
-        gone.recv().expect("the test");
-        Loud
+        released.recv().expect("the test");
+        PanicsOnDrop
     }));
-    go.send(()).expect("it waits");
+    release.send(()).expect("it waits");
     let next = event_loop.run_in_executor(|| 1);
     let waited = event_loop.wait_for(next, Duration::from_secs(5));
     let result = event_loop.run_until_complete(waited);
@@ -142,10 +134,10 @@ fn shutdown_waits_for_accepted_work() {
     let built = sendloop::Loop::builder().executor_threads(1).build();
     let event_loop = built.expect("a loop");
     let ended = Arc::new(AtomicUsize::new(0));
-    let (go, gone) = mpsc::channel::<()>();
+    let (release, released) = mpsc::channel::<()>();
     let ends = ended.clone();
     let first = event_loop.run_in_executor(move || {
-        gone.recv().expect("the test");
+        released.recv().expect("the test");
         ends.fetch_add(1, Ordering::SeqCst);
     });
     for _ in 0..3 {
@@ -156,7 +148,7 @@ fn shutdown_waits_for_accepted_work() {
         let mut down = Box::pin(event_loop.shutdown_default_executor());
         let waited = event_loop.wait_for(&mut down, Duration::from_millis(5));
         waited.await.expect_err("work runs");
-        go.send(()).expect("it waits");
+        release.send(()).expect("it waits");
         down.await;
         assert_eq!(ended.load(Ordering::SeqCst), 4);
         first.await.expect("done");
@@ -170,15 +162,15 @@ fn shutdown_waits_for_accepted_work() {
 fn dropping_the_loop_does_not_wait_for_a_hung_thread() {
     let _test = test();
     let event_loop = new_loop();
-    let (go, gone) = mpsc::channel::<()>();
+    let (release, released) = mpsc::channel::<()>();
     let hanging = event_loop.run_in_executor(move || {
-        gone.recv().expect("the test");
+        released.recv().expect("the test");
         7
     });
     let remote = event_loop.remote();
     drop(event_loop);
     assert_eq!(remote.call_soon_threadsafe(|| ()), Err(LoopClosedError));
-    go.send(()).expect("it waits");
+    release.send(()).expect("it waits");
     let other = new_loop();
     assert_eq!(other.run_until_complete(hanging).expect("a result"), 7);
 }

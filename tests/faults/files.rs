@@ -1,4 +1,4 @@
-//! Sending the file, by every way that a transfer takes.
+//! Transfers of a file, on every path of a transfer.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -10,9 +10,9 @@ use sendloop::{SendFile, Socket};
 
 use super::peers;
 use super::scene::{Scene, open, play};
-use crate::util::{ODD, assert_content, content, narrow_unix, tcp};
+use crate::util::{ODD, assert_content, content, small_buffer_unix, tcp};
 
-/// The file's position, without a call of lseek.
+/// Returns the file's position without a call of lseek(2).
 fn position(file: &File) -> u64 {
     let mut info = open(&format!("/proc/self/fdinfo/{}", file.as_raw_fd()));
     let mut text = [0; 64];
@@ -24,7 +24,7 @@ fn position(file: &File) -> u64 {
         .expect("a position")
 }
 
-/// Sends from `offset` on, and returns where the transfer ended.
+/// Sends from `offset` on, and returns the end of the transfer.
 ///
 /// It also returns whether the file's position agrees, and records the errors.
 async fn send<S: AsFd>(
@@ -52,7 +52,7 @@ fn send_whole(
     scene: &Scene,
     options: impl for<'a> Fn(SendFile<'a, UnixStream, File>) -> SendFile<'a, UnixStream, File>,
 ) {
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let reader = peers::stalled_reader(far);
     scene.event_loop.run_until_complete(async {
         let mut sent = 0;

@@ -28,7 +28,7 @@ fn set_timers(scene: &Scene) -> Rc<RefCell<Vec<u32>>> {
             start + Duration::from_millis(2 * u64::from(n)),
         );
         scene.event_loop.call_at(deadline, move || {
-            assert!(Instant::now() >= deadline, "never early");
+            assert!(Instant::now() >= deadline, "the timer fired early");
             fired.borrow_mut().push(n);
         });
     }
@@ -39,7 +39,8 @@ fn set_timers(scene: &Scene) -> Rc<RefCell<Vec<u32>>> {
 fn create_and_drop_loops() {
     play(|scene| {
         for round in 0..ROUNDS {
-            // As many threads as there are cores would be asked for in files.
+            // With a fixed number of threads, the loop does not read the number of cores from
+            // files.
             let event_loop = scene.insist(|| Loop::builder().executor_threads(1).build());
             assert_eq!(event_loop.run_until_complete(async { round }), round);
         }

@@ -6,13 +6,13 @@ use std::os::fd::OwnedFd;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Reads until the end, or until a reset, which ends it too.
+/// Starts a thread that reads up to the end or a reset.
 pub(super) fn reader(from: impl Into<OwnedFd>) -> JoinHandle<Vec<u8>> {
     let from = from.into();
     thread::spawn(move || read_all(from))
 }
 
-/// Reads like `reader`, but stalls first.
+/// Starts a thread that stalls first and then reads like `reader`.
 ///
 /// A sender that does not sleep meanwhile makes about a thousand calls.
 pub(super) fn stalled_reader(from: impl Into<OwnedFd>) -> JoinHandle<Vec<u8>> {

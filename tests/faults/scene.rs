@@ -53,7 +53,7 @@ pub(super) fn play(step: fn(&Scene)) {
     let first = move || {
         let first = Scene::new();
         step(&first);
-        assert_eq!(*first.met.borrow(), [""; 0], "nothing fails undisturbed");
+        assert_eq!(*first.met.borrow(), [""; 0], "errors without a fault");
         first.kept()
     };
     let kept = thread::scope(|scope| scope.spawn(first).join().expect("no panic"));
@@ -129,7 +129,7 @@ fn process_cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// An error in the driver's words.
+/// Returns the name of an error that `faults.py` expects.
 fn name(error: &io::Error) -> String {
     let inside = error.get_ref().and_then(|inside| {
         let inside: &(dyn Error + 'static) = inside;
@@ -162,17 +162,20 @@ impl Scene {
         }
     }
 
-    /// The descriptors and the tasks that the loop has.
+    /// Returns the numbers of descriptors and tasks of the loop.
     fn kept(&self) -> (usize, usize) {
         let stats = self.event_loop.stats();
         (stats.registered, stats.tasks)
     }
 
-    /// Notes what went wrong.
+    /// Records an error.
     #[track_caller]
     pub(super) fn met(&self, what: impl Into<String>) {
         self.met.borrow_mut().push(what.into());
-        assert!(self.met.borrow().len() < MAX_RETRIES, "it always fails");
+        assert!(
+            self.met.borrow().len() < MAX_RETRIES,
+            "the operation failed {MAX_RETRIES} times"
+        );
     }
 
     pub(super) fn met_so_far(&self) -> usize {
@@ -194,7 +197,7 @@ impl Scene {
         self.met(name(error));
     }
 
-    /// Has `attempt` made until it succeeds.
+    /// Repeats `attempt` until it succeeds.
     pub(super) fn insist<T>(&self, mut attempt: impl FnMut() -> io::Result<T>) -> T {
         loop {
             match attempt() {
@@ -204,7 +207,7 @@ impl Scene {
         }
     }
 
-    /// The same for operations on `sock`.
+    /// Repeats an operation on `sock` until it succeeds.
     pub(super) async fn insist_on<S: AsFd, T>(
         &self,
         sock: &Socket<S>,
@@ -220,7 +223,7 @@ impl Scene {
 
     /// Runs an operation on `sock`, and arms the socket again from time to time.
     ///
-    /// After an EAGAIN the kernel owes an edge. It does not know of an EAGAIN that strace made up.
+    /// After an EAGAIN the kernel owes an edge. It does not know of an EAGAIN by strace.
     pub(super) async fn with_owed_edges<S: AsFd, T>(
         &self,
         sock: &Socket<S>,

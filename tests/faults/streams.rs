@@ -7,9 +7,9 @@ use sendloop::Socket;
 
 use super::peers;
 use super::scene::play;
-use crate::util::{ODD, assert_content, content, narrow_unix, tcp};
+use crate::util::{ODD, assert_content, content, small_buffer_unix, tcp};
 
-/// So often that the third of a third call is among them.
+/// Enough rounds that a fault of every third call fails three calls.
 const ROUNDS: usize = 10;
 
 #[test]
@@ -20,7 +20,7 @@ fn accept() {
             Socket::new(listener)
         });
         let addr = listener.get_ref().local_addr().expect("bound");
-        // One after the other: each is a new edge.
+        // One connection after the other, so that each is a new edge.
         let clients = thread::spawn(move || {
             let connect = |_| {
                 let stream = TcpStream::connect(addr).expect("a listener");
@@ -111,9 +111,9 @@ fn sendall_in_pieces() {
 }
 
 #[test]
-fn sendall_through_a_narrow_socket() {
+fn sendall_through_a_small_buffer() {
     play(|scene| {
-        let (near, far) = narrow_unix();
+        let (near, far) = small_buffer_unix();
         let reader = peers::stalled_reader(far);
         let all = content(0, ODD);
         let sent = scene.event_loop.run_until_complete(
@@ -125,7 +125,7 @@ fn sendall_through_a_narrow_socket() {
             Ok(()) => assert_content(&received, 0, ODD),
             Err(error) => {
                 scene.met_error(&error);
-                assert!(received.len() < ODD, "all was sent");
+                assert!(received.len() < ODD, "all bytes were sent");
                 assert_content(&received, 0, received.len());
             }
         }

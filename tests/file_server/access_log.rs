@@ -11,9 +11,9 @@ use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use super::client::{Client, ask, get, get_with};
 use super::server::{Server, executable};
 
-/// The line without its time, which is looked at here.
+/// Returns the line without its time and asserts the time's format.
 #[track_caller]
-fn timeless(line: &str) -> String {
+fn without_time(line: &str) -> String {
     let (before, rest) = line.split_once(" [").expect("a time");
     let (time, after) = rest.split_once("] ").expect("the end of the time");
     let shape: String = time
@@ -37,7 +37,7 @@ fn each_response_has_a_line() {
     get_with(&server, "/a?b=c", fields);
     let mut expect = |expected: &str| {
         assert_eq!(
-            timeless(&server.line()),
+            without_time(&server.line()),
             format!("127.0.0.1 - - {expected}\n")
         );
     };
@@ -45,14 +45,14 @@ fn each_response_has_a_line() {
 }
 
 #[test]
-fn a_line_has_the_bytes_of_the_body_and_no_others() {
+fn a_line_counts_only_the_bytes_of_the_body() {
     let mut server = Server::start_with(&[]);
     server.add("a", 1000);
     let mut client = Client::connect(&server);
     let mut expect = |request: &str, expected: &str| {
         client.send(format!("{request}\r\n\r\n"));
         assert_eq!(
-            timeless(&server.line()),
+            without_time(&server.line()),
             format!("127.0.0.1 - - {expected}\n")
         );
     };
@@ -76,18 +76,18 @@ fn a_line_has_the_bytes_of_the_body_and_no_others() {
 }
 
 #[test]
-fn several_parts_are_counted_with_what_is_between() {
+fn a_multipart_body_is_counted_with_its_boundaries() {
     let mut server = Server::start_with(&[]);
     server.add("a", 1000);
     let response = get_with(&server, "/a", "Range: bytes=0-1,900-901\r\n");
-    let line = timeless(&server.line());
+    let line = without_time(&server.line());
     let expected = format!("\" 206 {} \"", response.body.len());
     assert!(line.contains(&expected), "{line}");
 }
 
-/// Of a response that was cut short, the line has what went out.
+/// The line counts the bytes that were sent.
 #[test]
-fn what_the_client_did_not_take_is_not_counted() {
+fn a_response_that_is_cut_short_is_counted_as_far_as_it_was_sent() {
     let mut server = Server::start_with(&[]);
     server.add("a", 64 << 20);
     let mut client = Client::connect(&server);
@@ -95,7 +95,7 @@ fn what_the_client_did_not_take_is_not_counted() {
     client.head();
     client.bytes(100_000);
     drop(client);
-    let line = timeless(&server.line());
+    let line = without_time(&server.line());
     let bytes = line
         .split(' ')
         .nth(7)
@@ -105,13 +105,13 @@ fn what_the_client_did_not_take_is_not_counted() {
 }
 
 #[test]
-fn no_client_can_forge_a_line() {
+fn clients_cannot_forge_a_line() {
     let mut server = Server::start_with(&[]);
     ask(
         &server,
         b"GET /a\"b\\c\x1b[31m\xff HTTP/1.1\r\nHost: t\r\n\r\n",
     );
-    let line = timeless(&server.line());
+    let line = without_time(&server.line());
     let expected = r#"127.0.0.1 - - "GET /a\x22b\x5Cc\x1B[31m\xFF HTTP/1.1" 400 16 "-" "-""#;
     assert_eq!(line.trim_end(), expected);
 
@@ -120,7 +120,7 @@ fn no_client_can_forge_a_line() {
         "/%0d%0a",
         "User-Agent: x\" 200 1\t\u{85}\r\nReferer: \\\r\n",
     );
-    let line = timeless(&server.line());
+    let line = without_time(&server.line());
     let expected =
         r#"127.0.0.1 - - "GET /%0d%0a HTTP/1.1" 404 14 "\x5C" "x\x22 200 1\x09\xC2\x85""#;
     assert_eq!(line.trim_end(), expected);
@@ -139,7 +139,7 @@ fn no_client_can_forge_a_line() {
 }
 
 #[test]
-fn it_may_go_to_a_file() {
+fn the_log_can_be_a_file() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("log");
     // Another server ended in the middle of a line.
@@ -159,9 +159,9 @@ fn it_may_go_to_a_file() {
     );
 }
 
-/// As `file_server | head` leaves it.
+/// `file_server | head` closes the pipe while the server runs.
 #[test]
-fn nobody_reading_it_is_no_reason_to_end() {
+fn the_server_survives_a_closed_standard_output() {
     let mut server = Server::start_with(&[]);
     server.close_out();
     for _ in 0..3 {
@@ -170,9 +170,10 @@ fn nobody_reading_it_is_no_reason_to_end() {
     }
 }
 
-/// Of a list with what anybody may write into it, the last address that is no proxy's is the client's.
+/// A client can forge entries at the start of the list. The last address that is not a trusted
+/// proxy's is the client's.
 #[test]
-fn the_client_of_a_trusted_proxy_is_in_the_log() {
+fn the_log_has_the_client_of_a_trusted_proxy() {
     let trusted = ["127.0.0.0/8", "10.1.2.3", "2001:db8::/32"];
     let options = trusted.map(|proxy| ["--trusted-proxy", proxy]).concat();
     let mut server = Server::start_with(&options);
@@ -199,22 +200,23 @@ fn the_client_of_a_trusted_proxy_is_in_the_log() {
 }
 
 #[test]
-fn a_client_that_is_no_proxy_is_not_believed() {
+fn a_forwarded_address_from_an_untrusted_client_is_ignored() {
     let mut server = Server::start_with(&["--trusted-proxy", "10.0.0.0/8"]);
     get_with(&server, "/none", "X-Forwarded-For: 10.1.1.1\r\n");
     assert!(server.line().starts_with("127.0.0.1 - - ["));
 }
 
-/// Nothing says when a file is written: this looks until it is, or for 20 s.
+/// Polls until the condition holds, for at most 20 s. The server does not report that it has
+/// written a file.
 #[track_caller]
-fn wait_until(mut is_so: impl FnMut() -> bool) {
+fn wait_until(mut condition: impl FnMut() -> bool) {
     for _ in 0..2000 {
-        if is_so() {
+        if condition() {
             return;
         }
         thread::sleep(Duration::from_millis(10));
     }
-    panic!("it does not happen");
+    panic!("the condition does not hold after 20 s");
 }
 
 fn lines(path: &Path) -> Vec<String> {
@@ -222,9 +224,9 @@ fn lines(path: &Path) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// As logrotate has it: the file is moved away, and the server is told.
+/// logrotate moves the file away and then sends the signal.
 #[test]
-fn a_log_that_was_moved_is_opened_anew_at_sighup() {
+fn sighup_reopens_a_log_that_was_moved() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (path, moved) = (directory.path().join("log"), directory.path().join("moved"));
     let options = ["--threads", "2", "--log", path.to_str().expect("text")];
@@ -234,7 +236,7 @@ fn a_log_that_was_moved_is_opened_anew_at_sighup() {
     fs::rename(&path, &moved).expect("moved");
     server.signal(Signal::HUP);
     wait_until(|| path.exists());
-    // Every loop opens it, and the last may do so later.
+    // Every loop opens the file, and the last one may open it later.
     get(&server, "/two");
     wait_until(|| !lines(&path).is_empty());
     assert!(lines(&path)[0].contains("/two"));
@@ -242,7 +244,7 @@ fn a_log_that_was_moved_is_opened_anew_at_sighup() {
 }
 
 #[test]
-fn sighup_does_not_end_a_server_without_a_file() {
+fn sighup_does_not_end_a_server_without_a_log_file() {
     for log in ["off", "-"] {
         let server = Server::start_with(&["--log", log]);
         for _ in 0..3 {
@@ -252,9 +254,9 @@ fn sighup_does_not_end_a_server_without_a_file() {
     }
 }
 
-/// A limit of the file's size stands for a full disk: as there, only a part of a line may fit.
+/// A limit on the file's size has the effect of a full disk: a part of a line may still fit.
 #[test]
-fn lines_that_do_not_fit_are_counted_and_torn_ones_end() {
+fn lost_lines_are_counted_and_an_incomplete_line_is_ended() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (path, report) = (
         directory.path().join("log"),
@@ -293,8 +295,15 @@ fn lines_that_do_not_fit_are_counted_and_torn_ones_end() {
     server.signal(Signal::TERM);
     server.wait();
     let text = fs::read(&path).expect("the log");
-    assert_ne!(text[full as usize - 1], b'\n', "no line was torn");
-    assert_eq!(text[full as usize], b'\n', "a line was joined to another");
+    assert_ne!(
+        text[full as usize - 1],
+        b'\n',
+        "the last line in the full file is complete"
+    );
+    assert_eq!(
+        text[full as usize], b'\n',
+        "no line feed after the incomplete line"
+    );
     let whole = |line: &&String| line.starts_with("127.0.0.1 - - [") && line.ends_with('"');
     let written = lines(&path).iter().filter(whole).count();
     let reported = lines(&report);

@@ -1,4 +1,4 @@
-//! Where the server listens.
+//! Addresses that the server listens on.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 
 use super::server::executable;
 
-/// A server of a directory with one file, and what it says of its address.
+/// A server of a directory with one file, and the line that it prints about its address.
 struct Listening {
     child: Child,
-    says: String,
+    first_line: String,
     out: BufReader<std::process::ChildStdout>,
 }
 
@@ -31,17 +31,22 @@ impl Listening {
             .spawn()
             .expect("the example is built");
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
-        let mut says = String::new();
-        out.read_line(&mut says).expect("a line");
-        let says = says.trim_end().to_owned();
-        Listening { child, says, out }
+        let mut first_line = String::new();
+        out.read_line(&mut first_line).expect("a line");
+        let first_line = first_line.trim_end().to_owned();
+        Listening {
+            child,
+            first_line,
+            out,
+        }
     }
 
-    /// Ends it in order.
+    /// Shuts the server down gracefully.
     #[track_caller]
-    fn end(mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
-        assert!(self.child.wait().expect("it ends").success());
+    fn shut_down(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("a server that runs");
+        let status = self.child.wait().expect("a child");
+        assert!(status.success(), "the server ends with {status}");
     }
 }
 
@@ -72,17 +77,21 @@ fn unix(path: &Path) -> UnixStream {
 }
 
 #[test]
-fn hosts_may_be_names_or_left_out() {
+fn the_host_can_be_a_name_or_empty() {
     let site = directory();
-    for (address, says) in [
+    for (address, first_line) in [
         ("localhost:0", "listening on http://127.0.0.1:"),
         ("127.0.0.1:0", "listening on http://127.0.0.1:"),
         (":0", "listening on http://"),
         ("[::1]:0", "listening on http://[::1]:"),
     ] {
         let server = Listening::start(&site, &["--log", "off", "--addr", address]);
-        assert!(server.says.starts_with(says), "{}", server.says);
-        let port = server.says.rsplit(':').next().expect("a port");
+        assert!(
+            server.first_line.starts_with(first_line),
+            "{}",
+            server.first_line
+        );
+        let port = server.first_line.rsplit(':').next().expect("a port");
         let host = if address.starts_with('[') {
             "[::1]"
         } else {
@@ -92,17 +101,17 @@ fn hosts_may_be_names_or_left_out() {
     }
 }
 
-struct Place {
+struct UnixSocket {
     _directory: TempDir,
     path: PathBuf,
     address: String,
 }
 
-fn place() -> Place {
+fn unix_socket() -> UnixSocket {
     let directory = directory();
     let path = directory.path().join("socket");
     let address = format!("unix:{}", path.display());
-    Place {
+    UnixSocket {
         _directory: directory,
         path,
         address,
@@ -110,43 +119,46 @@ fn place() -> Place {
 }
 
 #[test]
-fn it_may_listen_at_a_unix_socket() {
-    let (site, place) = (directory(), place());
+fn the_server_listens_on_a_unix_socket() {
+    let (site, socket) = (directory(), unix_socket());
     for threads in ["1", "3"] {
-        let options = ["--threads", threads, "--addr", &place.address];
+        let options = ["--threads", threads, "--addr", &socket.address];
         let mut server = Listening::start(&site, &options);
-        assert_eq!(server.says, format!("listening on {}", place.address));
+        assert_eq!(
+            server.first_line,
+            format!("listening on {}", socket.address)
+        );
         for _ in 0..10 {
-            expect_content(unix(&place.path));
+            expect_content(unix(&socket.path));
             let mut line = String::new();
             server.out.read_line(&mut line).expect("a line of the log");
             assert!(line.starts_with("unix: - - ["), "{line}");
         }
-        server.end();
-        assert!(!place.path.exists(), "the socket stays");
+        server.shut_down();
+        assert!(!socket.path.exists(), "the socket's file is still there");
     }
 }
 
-/// Its clients have no address, but for the one that a trusted proxy names.
+/// Clients of a Unix socket have no address, except the one that a trusted proxy names.
 #[test]
-fn the_proxy_at_a_unix_socket_may_be_trusted() {
-    let (site, place) = (directory(), place());
-    let options = ["--trusted-proxy", "unix", "--addr", &place.address];
+fn a_proxy_on_a_unix_socket_can_be_trusted() {
+    let (site, socket) = (directory(), unix_socket());
+    let options = ["--trusted-proxy", "unix", "--addr", &socket.address];
     let mut server = Listening::start(&site, &options);
     let request = b"GET /a HTTP/1.0\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
-    unix(&place.path).write_all(request).expect("sent");
+    unix(&socket.path).write_all(request).expect("sent");
     let mut line = String::new();
     server.out.read_line(&mut line).expect("a line of the log");
     assert!(line.starts_with("198.51.100.7 - - ["), "{line}");
 }
 
 #[test]
-fn large_files_go_through_a_unix_socket_too() {
-    let (site, place) = (directory(), place());
+fn a_unix_socket_takes_large_files() {
+    let (site, socket) = (directory(), unix_socket());
     let bytes = super::server::content((8 << 20) + 1);
     fs::write(site.path().join("large"), &bytes).expect("a file");
-    let _server = Listening::start(&site, &["--log", "off", "--addr", &place.address]);
-    let mut stream = unix(&place.path);
+    let _server = Listening::start(&site, &["--log", "off", "--addr", &socket.address]);
+    let mut stream = unix(&socket.path);
     stream
         .write_all(b"GET /large HTTP/1.0\r\n\r\n")
         .expect("sent");
@@ -156,47 +168,50 @@ fn large_files_go_through_a_unix_socket_too() {
 }
 
 #[test]
-fn the_socket_of_a_server_that_was_killed_is_replaced() {
-    let (site, place) = (directory(), place());
-    let options = ["--log", "off", "--addr", &place.address];
+fn the_server_replaces_the_socket_of_a_killed_server() {
+    let (site, socket) = (directory(), unix_socket());
+    let options = ["--log", "off", "--addr", &socket.address];
     drop(Listening::start(&site, &options));
-    assert!(place.path.exists(), "it was killed");
+    assert!(
+        socket.path.exists(),
+        "the socket's file is gone after a kill"
+    );
     let server = Listening::start(&site, &options);
-    expect_content(unix(&place.path));
-    server.end();
+    expect_content(unix(&socket.path));
+    server.shut_down();
 }
 
 #[test]
-fn a_path_that_is_in_use_is_left_alone() {
-    let (site, place) = (directory(), place());
-    let refuse = || {
+fn the_server_leaves_a_used_path_alone() {
+    let (site, socket) = (directory(), unix_socket());
+    let expect_refusal = || {
         let output = Command::new(executable())
             .arg(site.path())
-            .args(["--addr", &place.address])
+            .args(["--addr", &socket.address])
             .output()
             .expect("the example is built");
-        let said = String::from_utf8_lossy(&output.stderr);
-        let expected = format!("file_server: cannot listen on {}: ", place.address);
-        assert!(said.starts_with(&expected), "{said}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let expected = format!("file_server: cannot listen on {}: ", socket.address);
+        assert!(errors.starts_with(&expected), "{errors}");
     };
-    fs::write(&place.path, "a file").expect("a file");
-    refuse();
-    assert_eq!(fs::read(&place.path).expect("the file"), b"a file");
-    fs::remove_file(&place.path).expect("the file");
-    let other = UnixListener::bind(&place.path).expect("a listener");
-    refuse();
-    unix(&place.path);
+    fs::write(&socket.path, "a file").expect("a file");
+    expect_refusal();
+    assert_eq!(fs::read(&socket.path).expect("the file"), b"a file");
+    fs::remove_file(&socket.path).expect("the file");
+    let other = UnixListener::bind(&socket.path).expect("a listener");
+    expect_refusal();
+    unix(&socket.path);
     drop(other);
 }
 
 #[test]
-fn the_socket_has_the_mode_of_the_option() {
-    let (site, place) = (directory(), place());
-    let options = ["--log", "off", "--addr", &place.address];
+fn socket_mode_sets_the_mode_of_the_socket() {
+    let (site, socket) = (directory(), unix_socket());
+    let options = ["--log", "off", "--addr", &socket.address];
     for mode in ["600", "666"] {
         let options = [&options[..], &["--socket-mode", mode]].concat();
         let _server = Listening::start(&site, &options);
-        let metadata = fs::metadata(&place.path).expect("the socket");
+        let metadata = fs::metadata(&socket.path).expect("the socket");
         let permissions = metadata.permissions().mode() & 0o777;
         assert_eq!(format!("{permissions:o}"), mode);
     }

@@ -1,4 +1,4 @@
-//! Files, their names, and the statuses of requests that are not answered with one.
+//! Whole files, their names, and the statuses of other responses.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use super::client::{Client, ask, get, get_with};
 use super::server::Server;
 
 #[test]
-fn a_file_comes_whole() {
+fn a_file_is_sent_whole() {
     let server = Server::start();
     let bytes = server.add("page.html", (3 << 20) + 1);
     let response = get(&server, "/page.html");
@@ -22,7 +22,7 @@ fn a_file_comes_whole() {
 }
 
 #[test]
-fn an_empty_file_is_a_file() {
+fn an_empty_file_is_served() {
     let server = Server::start();
     server.add("empty", 0);
     let response = get(&server, "/empty");
@@ -30,14 +30,15 @@ fn an_empty_file_is_a_file() {
     assert_eq!(response.field("content-type"), "application/octet-stream");
 }
 
-/// It takes another way than one that is; a file system without a disk has no such file.
+/// The server reads a cold file in a different way. On a file system without a disk, such as tmpfs,
+/// every file is in the page cache.
 #[test]
-fn a_small_file_that_is_not_in_memory_comes_whole() {
+fn a_small_cold_file_is_sent_whole() {
     let server = Server::start();
     let bytes = server.add("a", 1000);
     let file = File::open(server.path("a")).expect("the file");
     file.sync_all().expect("a disk");
-    fadvise(&file, 0, None, Advice::DontNeed).expect("advice");
+    fadvise(&file, 0, None, Advice::DontNeed).expect("advice that the kernel takes");
     let response = get(&server, "/a");
     assert!(response.body == bytes, "the content differs");
     assert!(get(&server, "/a").body == bytes, "the content differs");
@@ -58,7 +59,7 @@ fn head_is_get_without_the_body() {
 }
 
 #[test]
-fn dates_are_true() {
+fn date_and_last_modified_are_correct() {
     let server = Server::start();
     server.add("old", 10);
     let old = File::open(server.path("old")).expect("the file");
@@ -71,8 +72,8 @@ fn dates_are_true() {
         "Sun, 06 Nov 1994 08:49:37 GMT"
     );
     let date = httpdate::parse_http_date(response.field("date")).expect("a date");
-    let apart = SystemTime::now().duration_since(date).expect("the past");
-    assert!(apart < Duration::from_secs(60), "{apart:?} late");
+    let age = SystemTime::now().duration_since(date).expect("the past");
+    assert!(age < Duration::from_secs(60), "`Date` is {age:?} old");
 
     set(SystemTime::now() + Duration::from_secs(1_000_000));
     let response = get(&server, "/old");
@@ -86,8 +87,8 @@ fn dates_are_true() {
 }
 
 #[test]
-fn names_may_have_spaces_umlauts_and_bytes_that_are_no_text() {
-    let server = Server::start_with(&["--log", "off", "--hidden"]);
+fn names_can_have_spaces_umlauts_and_bytes_that_are_not_utf_8() {
+    let server = Server::start_without_log(&["--hidden"]);
     for (name, target) in [
         (&b"a b.txt"[..], "/a%20b.txt"),
         ("käse über.txt".as_bytes(), "/k%C3%A4se%20%c3%bcber.txt"),
@@ -103,7 +104,7 @@ fn names_may_have_spaces_umlauts_and_bytes_that_are_no_text() {
 }
 
 #[test]
-fn the_form_of_the_target_and_its_query_do_not_matter() {
+fn query_fragment_empty_segments_and_authority_are_ignored() {
     let server = Server::start();
     fs::create_dir(server.path("d")).expect("a directory");
     let bytes = server.add("d/a", 100);
@@ -121,7 +122,7 @@ fn the_form_of_the_target_and_its_query_do_not_matter() {
 }
 
 #[test]
-fn an_address_has_a_host() {
+fn an_absolute_target_needs_a_host() {
     let server = Server::start();
     server.add("a", 100);
     for target in ["http:///a", "http://:80/a", "http://", "http://?x"] {
@@ -130,7 +131,7 @@ fn an_address_has_a_host() {
 }
 
 #[test]
-fn a_directory_is_its_index() {
+fn a_directory_serves_its_index() {
     let server = Server::start();
     fs::create_dir(server.path("d")).expect("a directory");
     let (outer, inner) = (server.add("index.html", 10), server.add("d/index.html", 20));
@@ -142,7 +143,7 @@ fn a_directory_is_its_index() {
 }
 
 #[test]
-fn what_is_not_there_is_not_found() {
+fn missing_files_are_not_found() {
     let server = Server::start();
     server.add("a", 10);
     let long = format!("/{}", "x".repeat(5000));
@@ -167,7 +168,7 @@ fn other_methods_are_not_allowed() {
 }
 
 #[test]
-fn what_is_not_http_is_a_bad_request() {
+fn a_request_that_is_not_http_gets_400() {
     let server = Server::start();
     for request in [
         &b"\x16\x03\x01\x02\x00\x01\x00"[..],

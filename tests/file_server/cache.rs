@@ -1,4 +1,4 @@
-//! The cache is never stale: each change is seen by the next request, whatever the change is.
+//! The cache is never stale: the next request sees every kind of change.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,7 +13,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use super::client::{Client, Response};
 use super::server::Server;
 
-/// The changes of a batch. `SENDLOOP_CACHE_CHANGES` asks for more batches.
+/// Changes in a batch. `SENDLOOP_CACHE_CHANGES` sets the total number of changes.
 const CHANGES: u64 = 2000;
 
 /// Targets that one change may affect in different ways.
@@ -70,7 +70,7 @@ impl Site {
         self.root().join(name)
     }
 
-    /// Content that no earlier file had. A large file is sent by sendfile.
+    /// Returns content that no earlier file had. The server sends a large file by sendfile.
     fn content(&mut self, path: &Path) -> Vec<u8> {
         self.changes += 1;
         let len = if path.ends_with("large") { 40_000 } else { 300 };
@@ -84,7 +84,7 @@ impl Site {
         fs::write(path, content).expect("written");
     }
 
-    /// Writes without a change of the length.
+    /// Writes without changing the length.
     fn write_in_place(&mut self, path: &Path) {
         let content = self.content(path);
         let file = File::options().write(true).open(path).expect("opened");
@@ -97,7 +97,7 @@ impl Site {
         fs::rename(new, path).expect("renamed");
     }
 
-    /// Replaces a symbolic link at once.
+    /// Replaces a symbolic link atomically.
     fn switch(&self, link: &Path, target: &str) {
         let new = self.server.outside("link");
         symlink(target, &new).expect("linked");
@@ -105,7 +105,7 @@ impl Site {
     }
 }
 
-/// Returns the status and the content that a client which accepts gzip must get now.
+/// Returns the status and the content that a client that accepts gzip must get now.
 fn expected(site: &Site, target: &str) -> (u16, Option<Vec<u8>>) {
     if !site.root().is_dir() {
         return (503, None);
@@ -127,7 +127,7 @@ fn expected(site: &Site, target: &str) -> (u16, Option<Vec<u8>>) {
     match fs::read(site.path(name)) {
         Ok(content) => (200, Some(content)),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (403, None),
-        // The listing of a directory without an index.
+        // The server sends a listing for a directory without an index.
         Err(_) if target == "/d/" && site.path("d").is_dir() => (200, None),
         Err(_) => (404, None),
     }
@@ -140,7 +140,7 @@ fn ask(client: &mut Client, target: &str) -> Response {
     client.response()
 }
 
-/// Asks for everything twice: the first request caches, and the second is answered by the cache.
+/// Requests every target twice: the first request fills the cache, the second one uses it.
 #[track_caller]
 fn check(site: &Site, client: &mut Client, change: &str) {
     for target in TARGETS.iter().chain(&TARGETS) {
@@ -173,7 +173,7 @@ impl Drop for Mounted {
     }
 }
 
-/// Makes one change, and names it. Some are taken back after a check.
+/// Makes one change and returns its name. It undoes some kinds of change after a check.
 fn change(site: &mut Site, client: &mut Client, kind: u64) -> &'static str {
     let a = site.path("d/a");
     match kind {
@@ -219,7 +219,7 @@ fn change(site: &mut Site, client: &mut Client, kind: u64) -> &'static str {
         15 => {
             let mode = |mode| fs::set_permissions(&a, fs::Permissions::from_mode(mode));
             mode(0).expect("changed");
-            check(site, client, "nobody may read");
+            check(site, client, "reading was forbidden");
             mode(0o644).expect("changed");
         }
         16 => site.write(&site.path("x.js.gz")),
@@ -240,7 +240,7 @@ fn change(site: &mut Site, client: &mut Client, kind: u64) -> &'static str {
         20 => {
             let page = site.path("d/page");
             site.write(&page);
-            check(site, client, "a page without a suffix came");
+            check(site, client, "a page without a suffix was created");
             fs::remove_file(page).expect("removed");
         }
         21 => {
@@ -280,26 +280,26 @@ const NAMES: [&str; 25] = [
     "a file was created again",
     "a directory came back",
     "a link was switched",
-    "a link was switched to a way with dots",
+    "a link was switched to a path with dots",
     "a link to a file was switched",
-    "a link by a link",
+    "a link to a file was switched to a path through a link",
     "the root was switched",
     "the root was switched back",
-    "a write by a hard link",
-    "everybody may read",
-    "a variant came",
-    "a variant became old",
-    "a variant went",
+    "a write through a hard link",
+    "reading was allowed again",
+    "a variant was written",
+    "a variant got an older time",
+    "a variant was removed",
     "the index came back",
-    "a page without a suffix went",
-    "a file went",
+    "a page without a suffix was removed",
+    "a created file was removed",
     "a directory above the root came back",
     "something was unmounted",
     "two files were exchanged",
 ];
 
 #[test]
-fn each_change_is_seen_by_the_next_request() {
+fn the_next_request_sees_each_kind_of_change() {
     in_batches(all_kinds);
 }
 
@@ -320,10 +320,10 @@ fn all_kinds(seed: u64) {
     }
 }
 
-/// One thread changes the file and then publishes the version. No client may get an older version
-/// than was published before it asked.
+/// One thread changes the file and then publishes the version. A client must not get an older
+/// version than the one that was published before its request.
 #[test]
-fn no_answer_is_older_than_a_change_before_its_request() {
+fn no_response_is_older_than_a_change_before_its_request() {
     in_batches(|_| from_several_clients());
 }
 
@@ -343,11 +343,14 @@ fn from_several_clients() {
             scope.spawn(|| {
                 let mut client = Client::connect(&server);
                 while !is_over.load(Ordering::Relaxed) {
-                    let least = published.load(Ordering::SeqCst);
+                    let expected = published.load(Ordering::SeqCst);
                     let response = ask(&mut client, "/link/a");
                     assert_eq!(response.status, 200);
                     let got = version(&response.body);
-                    assert!(got >= least, "{got} is older than {least}");
+                    assert!(
+                        got >= expected,
+                        "got version {got} after {expected} was published"
+                    );
                 }
             });
         }
@@ -355,7 +358,7 @@ fn from_several_clients() {
             for number in 1..=CHANGES {
                 change_version(&server, number);
                 published.store(number, Ordering::SeqCst);
-                // The clients need time to be answered from the cache.
+                // Gives the clients time for requests that the cache can answer.
                 for _ in 0..fastrand::u32(..20) {
                     thread::yield_now();
                 }
@@ -367,7 +370,7 @@ fn from_several_clients() {
     });
 }
 
-/// Puts a version where `link/a` leads.
+/// Puts a version where `link/a` points, in one of four ways.
 fn change_version(server: &Server, number: u64) {
     let content = format!("{number:08}");
     let (link, new) = (server.path("link"), server.outside("new"));
@@ -401,8 +404,8 @@ fn change_version(server: &Server, number: u64) {
     }
 }
 
-/// Asks for all names until so many more descriptors are open. Any mount on this machine empties the
-/// cache.
+/// Requests all names until the server has this many descriptors open. It repeats the requests
+/// because any mount on this machine empties the cache.
 #[track_caller]
 fn ask_until_open(server: &Server, client: &mut Client, names: &[String], expected: usize) {
     for _ in 0..2000 {
@@ -434,7 +437,7 @@ fn a_cached_file_stays_open_for_a_while() {
 
 #[test]
 fn no_cache_keeps_no_file_open() {
-    let server = Server::start_with(&["--log", "off", "--no-cache"]);
+    let server = Server::start_without_log(&["--no-cache"]);
     let mut client = Client::connect(&server);
     ask(&mut client, "/missing");
     let before = server.descriptors();
@@ -446,7 +449,7 @@ fn no_cache_keeps_no_file_open() {
     assert_eq!(server.descriptors(), before);
 }
 
-/// The disk keeps the blocks of a removed file until it is closed.
+/// The file system frees the blocks of a removed file only after the server has closed it.
 #[test]
 fn a_removed_file_is_closed() {
     let server = Server::start();
@@ -459,7 +462,7 @@ fn a_removed_file_is_closed() {
     server.expect_descriptors(before);
 }
 
-/// More events than the server reads at a time, and more than the kernel keeps.
+/// The test causes more events than the server reads at once, and more than the kernel queues.
 #[test]
 fn a_flood_of_events_loses_no_change() {
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! Files that change while many ask for them.
+//! Files that change while many clients request them.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -10,45 +10,47 @@ use super::server::Server;
 
 const REQUEST: &str = "GET /a HTTP/1.1\r\nHost: t\r\n\r\n";
 
-/// Small enough to be read once for all who ask in one turn, and large enough to be sent by sendfile.
+/// A size that the server reads once for all requests of one iteration, and a size that it sends by
+/// sendfile.
 const SIZES: [usize; 2] = [1000, 10_000];
 
-/// Asks until it is told that it was enough.
-fn ask_on(server: &Server, is_enough: &AtomicBool) {
+/// Sends requests until the flag is set.
+fn send_requests_until(server: &Server, is_over: &AtomicBool) {
     let mut client = Client::connect(server);
-    while !is_enough.load(Ordering::Relaxed) {
+    while !is_over.load(Ordering::Relaxed) {
         client.send(REQUEST);
         assert_eq!(client.response().status, 200);
     }
 }
 
-/// Others ask for the same all the time, so that there is something to be shared in nearly every turn.
+/// Eight clients request the same file continuously, so that the server can share a read in nearly
+/// every iteration.
 #[track_caller]
 fn each_change_is_seen(size: usize, change: impl Fn(&Server, &[u8])) {
     let server = Server::start();
     let one = server.add("a", size);
     let other: Vec<u8> = one.iter().map(|byte| !byte).collect();
     let contents = [one, other];
-    let is_enough = AtomicBool::new(false);
+    let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| ask_on(&server, &is_enough));
+            scope.spawn(|| send_requests_until(&server, &is_over));
         }
         let mut client = Client::connect(&server);
-        let mut late = 0;
+        let mut stale = 0;
         for round in 0..500 {
             let now = &contents[round % 2];
             change(&server, now);
             client.send(REQUEST);
-            late += usize::from(client.response().body != *now);
+            stale += usize::from(client.response().body != *now);
         }
-        is_enough.store(true, Ordering::Relaxed);
-        assert_eq!(late, 0, "of 500 changes");
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(stale, 0, "stale responses after 500 changes");
     });
 }
 
 #[test]
-fn a_file_that_replaces_another_is_seen_by_the_next_request() {
+fn the_next_request_sees_a_file_that_replaces_another() {
     for size in SIZES {
         each_change_is_seen(size, |server, bytes| {
             fs::write(server.outside("new"), bytes).expect("written");
@@ -57,9 +59,10 @@ fn a_file_that_replaces_another_is_seen_by_the_next_request() {
     }
 }
 
-/// Only of a small one: what sendfile has sent still is the file's pages until the client has read it.
+/// This holds for small files only: bytes that sendfile has sent alias the file's pages until the
+/// client has read them.
 #[test]
-fn a_file_that_is_written_in_place_is_seen_by_the_next_request() {
+fn the_next_request_sees_a_write_in_place_to_a_small_file() {
     let size = SIZES[0];
     each_change_is_seen(size, |server, bytes| {
         let file = File::options().write(true).open(server.path("a"));
@@ -68,9 +71,9 @@ fn a_file_that_is_written_in_place_is_seen_by_the_next_request() {
     });
 }
 
-/// A name that is gone is gone, also where it was there a moment ago.
+/// A name that the server has just served is not found after its removal.
 #[test]
-fn a_file_that_is_removed_is_not_found_by_the_next_request() {
+fn the_next_request_does_not_find_a_removed_file() {
     let server = Server::start();
     let mut client = Client::connect(&server);
     for _ in 0..100 {
@@ -84,7 +87,7 @@ fn a_file_that_is_removed_is_not_found_by_the_next_request() {
 }
 
 #[test]
-fn a_file_that_nobody_asks_for_any_more_is_not_kept_open() {
+fn a_file_without_requests_is_closed() {
     let server = Server::start();
     let mut client = Client::connect(&server);
     client.send("GET /missing HTTP/1.1\r\nHost: t\r\n\r\n");

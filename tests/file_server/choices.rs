@@ -1,16 +1,10 @@
-//! What is served and how, as the options have it.
+//! The options that choose which files the server serves, and how.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::client::{Client, Response, ask, get, get_with};
 use super::server::Server;
-
-/// Without a log, and with these options.
-#[track_caller]
-fn start(options: &[&str]) -> Server {
-    Server::start_with(&[&["--log", "off"], options].concat())
-}
 
 #[track_caller]
 fn options(server: &Server) -> Response {
@@ -20,8 +14,8 @@ fn options(server: &Server) -> Response {
 }
 
 #[test]
-fn an_application_is_served_for_everything_that_is_not_found() {
-    let server = start(&["--spa", "/app.html"]);
+fn spa_serves_the_application_for_every_unknown_path() {
+    let server = Server::start_without_log(&["--spa", "/app.html"]);
     let app = server.add("app.html", 100);
     let file = server.add("a.css", 50);
     server.add(".secret", 10);
@@ -42,12 +36,12 @@ fn an_application_is_served_for_everything_that_is_not_found() {
 }
 
 #[test]
-fn a_page_may_be_shown_for_what_is_not_found() {
+fn a_page_can_be_the_body_of_not_found() {
     for (name, options) in [
         ("404.html", &[][..]),
         ("e.html", &["--not-found", "e.html"]),
     ] {
-        let server = start(options);
+        let server = Server::start_without_log(options);
         assert_eq!(get(&server, "/none").body, b"404 Not Found\n");
         let page = server.add(name, 20_000);
         for fields in ["", "Range: bytes=0-1\r\n", "If-None-Match: *\r\n"] {
@@ -59,14 +53,14 @@ fn a_page_may_be_shown_for_what_is_not_found() {
         let mut client = Client::connect(&server);
         client.send("HEAD /none HTTP/1.1\r\nHost: t\r\n\r\n");
         assert_eq!(client.head().field("content-length"), "20000");
-        // Under its own name it is a file as others are.
+        // Under its own name the page is an ordinary file.
         assert_eq!(get(&server, &format!("/{name}")).status, 200);
         assert_eq!(get(&server, "/..").body, b"400 Bad Request\n");
     }
 }
 
 #[test]
-fn a_page_may_be_named_without_its_suffix() {
+fn an_html_page_is_found_without_its_suffix() {
     let server = Server::start();
     let page = server.add("page.html", 100);
     let packed = server.add("page.html.gz", 50);
@@ -79,7 +73,7 @@ fn a_page_may_be_named_without_its_suffix() {
     );
     assert_eq!(get(&server, "/page/").status, 404);
     assert_eq!(get(&server, "/page.html").body, page);
-    // What has the name comes first.
+    // A file with the exact name takes precedence.
     let file = server.add("page", 10);
     assert_eq!(get(&server, "/page").body, file);
     fs::remove_file(server.path("page")).expect("the file");
@@ -90,8 +84,8 @@ fn a_page_may_be_named_without_its_suffix() {
 }
 
 #[test]
-fn caches_are_told_what_the_first_pattern_says() {
-    let server = start(&[
+fn the_first_matching_pattern_sets_cache_control() {
+    let server = Server::start_without_log(&[
         "--cache-control",
         "/assets/*.js: public, max-age=31536000, immutable",
         "--cache-control",
@@ -133,24 +127,24 @@ fn caches_are_told_what_the_first_pattern_says() {
     }
     assert_eq!(get(&server, "/").field("cache-control"), "no-cache");
     assert!(!get(&server, "/none").has("cache-control"));
-    let all = start(&["--cache-control", "no-store"]);
+    let all = Server::start_without_log(&["--cache-control", "no-store"]);
     all.add("a", 10);
     assert_eq!(get(&all, "/a").field("cache-control"), "no-store");
 }
 
-/// A pattern of many stars must not take the server's time.
+/// Matching a pattern with many stars must not take exponential time.
 #[test]
-fn a_pattern_that_nearly_fits_costs_little() {
+fn a_pattern_that_nearly_matches_costs_little() {
     let pattern = format!("{}b: no-cache", "*a".repeat(100));
-    let server = start(&["--cache-control", &pattern]);
+    let server = Server::start_without_log(&["--cache-control", &pattern]);
     let name = "a".repeat(250);
     server.add(&name, 10);
     assert!(!get(&server, &format!("/{name}")).has("cache-control"));
 }
 
 #[test]
-fn scripts_of_other_origins_may_read_if_the_option_is_given() {
-    let server = start(&["--cors"]);
+fn cors_lets_scripts_of_other_origins_read() {
+    let server = Server::start_without_log(&["--cors"]);
     server.add("a", 100);
     for (target, status) in [("/a", 200), ("/", 200), ("/none", 404), ("/..", 400)] {
         let response = get(&server, target);
@@ -178,7 +172,7 @@ fn scripts_of_other_origins_may_read_if_the_option_is_given() {
 }
 
 #[test]
-fn hidden_names_are_refused_unless_they_are_served() {
+fn hidden_names_are_not_found_without_the_option() {
     let names = [
         ".env",
         ".git/config",
@@ -187,7 +181,7 @@ fn hidden_names_are_refused_unless_they_are_served() {
         ".well-known/.env",
     ];
     for (options, status) in [(&[][..], 404), (&["--hidden"], 200)] {
-        let server = start(options);
+        let server = Server::start_without_log(options);
         for directory in [".git", "d/.x", ".well-known"] {
             fs::create_dir_all(server.path(directory)).expect("directories");
         }
@@ -216,9 +210,9 @@ fn hidden_names_are_refused_unless_they_are_served() {
 }
 
 #[test]
-fn links_out_of_the_root_are_followed_if_the_option_is_given() {
+fn links_out_of_the_root_are_followed_only_with_the_option() {
     for (options, is_followed) in [(&[][..], false), (&["--follow-links"], true)] {
-        let server = start(options);
+        let server = Server::start_without_log(options);
         fs::write(server.outside("file"), "outside").expect("a file");
         fs::create_dir(server.outside("directory")).expect("a directory");
         fs::write(server.outside("directory/a"), "within").expect("a file");

@@ -1,4 +1,4 @@
-//! A client that sends what it is told to, be it a request or not, and reads responses strictly.
+//! A client that sends any bytes, valid requests or not, and reads responses strictly.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::server::Server;
 
-/// Much more than an answer takes; what waits for this long waits for ever.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Much longer than any response takes. A read that waits this long would never return.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
@@ -26,8 +26,8 @@ impl Client {
         let stream = TcpStream::connect(server.addr).expect("a connection");
         stream.set_nodelay(true).expect("a TCP socket");
         stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a time limit");
+            .set_read_timeout(Some(READ_TIMEOUT))
+            .expect("a read timeout");
         let stream = BufReader::new(stream);
         Client { stream }
     }
@@ -54,7 +54,7 @@ impl Client {
         response
     }
 
-    /// Reads a response without a body, whatever length it speaks of.
+    /// Reads a response without a body, whatever its `Content-Length` is.
     #[track_caller]
     pub(crate) fn head(&mut self) -> Response {
         let line = self.line();
@@ -91,7 +91,8 @@ impl Client {
         self.stream.into_inner()
     }
 
-    /// Whether the server has said something, or has closed the connection.
+    /// Returns whether a read would not block: the server has sent bytes or has closed the
+    /// connection.
     #[track_caller]
     pub(crate) fn has_input(&self) -> bool {
         let stream = self.stream.get_ref();
@@ -101,14 +102,15 @@ impl Client {
         !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Says that it will send no more.
+    /// Shuts down the sending direction.
     #[track_caller]
     pub(crate) fn half_close(&self) {
         let stream = self.stream.get_ref();
         stream.shutdown(Shutdown::Write).expect("a connection");
     }
 
-    /// Whether the server has closed or cut the connection; what it said before does not matter.
+    /// Waits for the end of the connection and ignores what the server sends before it. Returns
+    /// whether the server closed or reset the connection.
     pub(crate) fn is_ended(&mut self) -> bool {
         match io::copy(&mut self.stream, &mut io::sink()) {
             Ok(_) => true,
@@ -116,12 +118,12 @@ impl Client {
         }
     }
 
-    /// The server has closed the connection, and has said nothing that was not read.
+    /// Asserts that the server closes the connection and sends nothing more.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest).expect("an orderly end");
-        assert_eq!(rest, b"", "bytes behind the last response");
+        assert_eq!(rest, b"", "bytes after the last response");
     }
 
     #[track_caller]
@@ -134,12 +136,12 @@ impl Client {
 }
 
 impl Response {
-    /// The value of a field that must be there, and once.
+    /// Returns the value of a field, which must occur exactly once.
     #[track_caller]
     pub(crate) fn field(&self, name: &str) -> &str {
         let mut values = self.fields.iter().filter(|(other, _)| other == name);
         let value = values.next();
-        assert!(values.next().is_none(), "{name} stands there twice");
+        assert!(values.next().is_none(), "{name} occurs twice: {self:?}");
         &value.unwrap_or_else(|| panic!("no {name} in {self:?}")).1
     }
 
@@ -148,7 +150,7 @@ impl Response {
     }
 }
 
-/// One GET on a connection of its own, with these fields, each with its line's end.
+/// Sends a GET on a new connection. Each of the fields ends with CRLF.
 #[track_caller]
 pub(crate) fn get_with(server: &Server, target: &str, fields: &str) -> Response {
     let mut client = Client::connect(server);
@@ -163,7 +165,7 @@ pub(crate) fn get(server: &Server, target: &str) -> Response {
     get_with(server, target, "")
 }
 
-/// Any bytes on a connection of their own, and the response to them.
+/// Sends any bytes on a new connection and returns the response.
 #[track_caller]
 pub(crate) fn ask(server: &Server, request: impl AsRef<[u8]>) -> Response {
     let mut client = Client::connect(server);

@@ -1,4 +1,4 @@
-//! Compressed neighbours.
+//! Precompressed variants.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 use super::client::{Response, get, get_with};
 use super::server::Server;
 
-const NEIGHBOURS: [(&str, &str); 3] = [("", "plain"), (".gz", "gzipped"), (".br", "brotli")];
+const VARIANTS: [(&str, &str); 3] = [("", "plain"), (".gz", "gzipped"), (".br", "brotli")];
 
-/// A server with a script and two neighbours, whose contents are their codings' names.
+/// Starts a server with a script and two variants, whose contents name their codings.
 #[track_caller]
 fn start() -> Server {
     let server = Server::start();
-    for (suffix, content) in NEIGHBOURS {
+    for (suffix, content) in VARIANTS {
         fs::write(server.path(format!("x.js{suffix}")), content).expect("a file");
     }
     server
@@ -39,7 +39,7 @@ fn expect(server: &Server, accept: &str, content: &str) {
 }
 
 #[test]
-fn a_client_gets_the_coding_that_it_would_rather_have() {
+fn a_client_gets_the_coding_that_it_prefers() {
     let server = start();
     assert_eq!(get(&server, "/x.js").body, b"plain");
     for (accept, content) in [
@@ -69,7 +69,7 @@ fn a_client_gets_the_coding_that_it_would_rather_have() {
 }
 
 #[test]
-fn a_client_may_refuse_the_file_as_it_is() {
+fn a_client_can_refuse_the_identity_coding() {
     let server = start();
     expect(&server, "identity;q=0, br", "brotli");
     for accept in ["identity;q=0", "*;q=0", "identity;q=0, deflate"] {
@@ -82,7 +82,7 @@ fn a_client_may_refuse_the_file_as_it_is() {
     assert_eq!(response.status, 406);
 }
 
-/// They are different bytes, so a client that has some of one must not put some of another behind them.
+/// A client must not join bytes of one coding with bytes of another.
 #[test]
 fn each_coding_has_its_own_tag_and_ranges() {
     let server = start();
@@ -104,9 +104,9 @@ fn each_coding_has_its_own_tag_and_ranges() {
     assert_eq!(get_with(&server, "/x.js", &fields).status, 200);
 }
 
-/// One whose file was changed after it was compressed.
+/// A variant is stale if its file was changed after the compression.
 #[test]
-fn a_stale_neighbour_is_not_served() {
+fn a_stale_variant_is_not_served() {
     let server = start();
     let set = |name: &str, age: u64| {
         let file = File::open(server.path(name)).expect("the file");
@@ -122,10 +122,10 @@ fn a_stale_neighbour_is_not_served() {
 }
 
 #[test]
-fn a_neighbour_is_a_file_inside_and_has_a_file_beside_it() {
+fn a_variant_is_a_file_in_the_root_beside_its_original() {
     let server = start();
     fs::write(server.outside("secret"), "secret").expect("a file outside");
-    fs::remove_file(server.path("x.js.gz")).expect("the neighbour");
+    fs::remove_file(server.path("x.js.gz")).expect("the variant");
     symlink("../secret", server.path("x.js.gz")).expect("a link");
     expect(&server, "gzip", "plain");
 
@@ -141,7 +141,7 @@ fn a_neighbour_is_a_file_inside_and_has_a_file_beside_it() {
 }
 
 #[test]
-fn an_index_has_neighbours_too() {
+fn an_index_can_have_variants() {
     let server = start();
     fs::write(server.path("index.html"), "plain").expect("a file");
     fs::write(server.path("index.html.gz"), "gzipped").expect("a file");
@@ -150,9 +150,10 @@ fn an_index_has_neighbours_too() {
     assert_eq!(response.field("content-type"), "text/html");
 }
 
-/// pigz, brotli and tar copy a file's time in whole seconds, which is earlier than the file's.
+/// pigz, brotli and tar copy a file's time in whole seconds, so the variant's time is the earlier
+/// one.
 #[test]
-fn a_neighbour_of_the_same_second_is_fresh() {
+fn a_variant_of_the_same_second_is_fresh() {
     let server = start();
     let set = |name: &str, nanoseconds: u64| {
         let file = File::open(server.path(name)).expect("the file");

@@ -1,4 +1,4 @@
-//! The options, as a shell's user gives them.
+//! Options and arguments on the command line.
 
 use std::net::TcpListener;
 use std::process::{Command, Output};
@@ -47,7 +47,7 @@ fn help_and_version_are_printed() {
 }
 
 #[test]
-fn what_is_wrong_is_said_in_a_line() {
+fn a_wrong_option_is_reported_in_one_line() {
     for (args, problem) in [
         (&[][..], "ROOT is missing"),
         (&["a", "b"], "one ROOT is enough"),
@@ -80,17 +80,17 @@ fn what_is_wrong_is_said_in_a_line() {
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
-        let said = String::from_utf8_lossy(&output.stderr);
+        let errors = String::from_utf8_lossy(&output.stderr);
         assert!(
-            said.starts_with(&format!("file_server: {problem}")),
-            "{said}"
+            errors.starts_with(&format!("file_server: {problem}")),
+            "{errors}"
         );
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
     }
 }
 
 #[test]
-fn what_cannot_be_served_is_said_too() {
+fn a_root_address_or_log_that_cannot_be_used_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = taken.local_addr().expect("bound").to_string();
     let listen = format!("cannot listen on {addr}: ");
@@ -114,18 +114,19 @@ fn what_cannot_be_served_is_said_too() {
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(1), "{args:?}");
-        let said = String::from_utf8_lossy(&output.stderr);
+        let errors = String::from_utf8_lossy(&output.stderr);
         assert!(
-            said.starts_with(&format!("file_server: {problem}")),
-            "{said}"
+            errors.starts_with(&format!("file_server: {problem}")),
+            "{errors}"
         );
     }
 }
 
-/// Two servers with a listener for each thread would share the port without a word.
+/// Each thread has its own listener with SO_REUSEPORT. Without a check, two servers would share the
+/// port silently.
 #[test]
-fn a_port_that_is_served_by_threads_is_taken() {
-    let server = Server::start_with(&["--threads", "2", "--log", "off"]);
+fn a_second_server_with_threads_cannot_take_the_same_port() {
+    let server = Server::start_without_log(&["--threads", "2"]);
     server.add("a", 10);
     let addr = server.addr.to_string();
     let output = run(&[".", "--addr", &addr, "--threads", "2"]);

@@ -1,4 +1,4 @@
-//! Fifty of another program's clients at once.
+//! Fifty clients at once. Each is a curl process.
 
 use std::fs;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use super::server::Server;
 const SIZE: usize = 16 << 20;
 const CLIENTS: usize = 50;
 
-/// One curl, and the part of the file that it fetches.
+/// A curl process and the part of the file that it fetches.
 struct Fetch {
     curl: Child,
     part: Range<usize>,
@@ -34,10 +34,10 @@ fn fetch(server: &Server, number: usize, part: Range<usize>) -> Fetch {
 
 #[track_caller]
 fn check(mut fetch: Fetch, bytes: &[u8]) {
-    let status = fetch.curl.wait().expect("an end");
+    let status = fetch.curl.wait().expect("a child");
     assert!(status.success(), "{:?}: {status}", fetch.part);
-    let fetched = fs::read(&fetch.to).expect("what was fetched");
-    fs::remove_file(&fetch.to).expect("removing it");
+    let fetched = fs::read(&fetch.to).expect("the fetched file");
+    fs::remove_file(&fetch.to).expect("the fetched file");
     let same = fetched == bytes[fetch.part.clone()];
     assert!(same, "{:?}: the content differs", fetch.part);
 }

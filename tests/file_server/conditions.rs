@@ -12,7 +12,8 @@ const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
-/// A server with a file that was last modified [`THEN`], half a second past, and its tag.
+/// Starts a server with a file that was last modified half a second after [`THEN`], and returns the
+/// file's tag.
 #[track_caller]
 fn start() -> (Server, String) {
     let server = Server::start();
@@ -58,7 +59,7 @@ fn copy_times(server: &Server, from: &str, to: &str) {
     set.expect("a time");
 }
 
-/// Deployments do both to files that caches have.
+/// Deployments change modes and names of files that caches hold.
 #[test]
 fn a_tag_survives_chmod_ln_and_mv() {
     let (server, tag) = start();
@@ -77,7 +78,8 @@ fn a_tag_survives_chmod_ln_and_mv() {
     expect(&server, &[("Range", "bytes=1-2"), ("If-Range", &tag)], 206);
 }
 
-/// With the size and the times of the file that they replace, as `cp -p` and archives make them.
+/// The copies have the size and the times of the file that they replace, as `cp -p` and archives
+/// make them.
 #[test]
 fn a_copy_has_another_tag() {
     let (server, tag) = start();
@@ -87,7 +89,8 @@ fn a_copy_has_another_tag() {
         copy_times(&server, "a", "copy");
         let copied = get(&server, "/copy").field("etag").to_owned();
         assert_ne!(copied, tag, "{round}");
-        // The inode may be used again. Its birth is another if the kernel's clock has ticked.
+        // The file system may reuse the inode. The birth time differs after a tick of the kernel's
+        // clock.
         let born = || fs::metadata(server.path("copy")).and_then(|facts| facts.created());
         let before = born().expect("a file system with birth times");
         while born().expect("a time") == before {
@@ -110,7 +113,7 @@ fn a_rewrite_in_place_that_restores_size_and_time_keeps_the_tag() {
     assert_ne!(get(&server, "/a").field("etag"), tag);
     copy_times(&server, "times", "a");
     assert_eq!(get(&server, "/a").field("etag"), tag);
-    // A nanosecond is a difference, and so is a byte.
+    // One nanosecond makes a difference, and so does one byte.
     let modified = fs::metadata(server.path("a")).and_then(|facts| facts.modified());
     let file = File::options()
         .append(true)
@@ -125,7 +128,7 @@ fn a_rewrite_in_place_that_restores_size_and_time_keeps_the_tag() {
 }
 
 #[test]
-fn what_the_client_has_is_not_sent_again() {
+fn if_none_match_with_the_present_tag_gives_304() {
     let (server, tag) = start();
     let weak = format!("W/{tag}");
     for tags in [
@@ -151,7 +154,7 @@ fn what_the_client_has_is_not_sent_again() {
 }
 
 #[test]
-fn dates_say_it_as_well() {
+fn dates_work_as_conditions() {
     let (server, _) = start();
     for date in [
         THEN,
@@ -170,9 +173,9 @@ fn dates_say_it_as_well() {
     }
 }
 
-/// Dates before 1970, leap seconds, and the obsolete formats are dates (RFC 9110, section 5.6.7).
+/// Dates before 1970, leap seconds and the obsolete formats are valid (RFC 9110, section 5.6.7).
 #[test]
-fn unusual_dates_are_read() {
+fn unusual_dates_are_parsed() {
     let (server, _) = start();
     for date in [
         "Mon, 01 Jan 1900 00:00:00 GMT",
@@ -225,7 +228,7 @@ fn unusual_dates_are_read() {
 
 /// Nix and reproducible builds give such times to every version of a file.
 #[test]
-fn times_that_say_nothing_are_no_dates() {
+fn the_first_two_seconds_of_1970_are_no_dates() {
     let (server, _) = start();
     let file = File::open(server.path("a")).expect("the file");
     for nanoseconds in [0, 500_000_000, 1_000_000_000, 1_999_999_999] {
@@ -257,7 +260,7 @@ fn times_that_say_nothing_are_no_dates() {
 
 /// A page has no tag and no date.
 #[test]
-fn a_listing_has_conditions() {
+fn a_listing_obeys_conditions() {
     let (server, tag) = start();
     for (fields, status) in [
         ("If-None-Match: *", 304),
@@ -280,7 +283,7 @@ fn a_listing_has_conditions() {
 }
 
 #[test]
-fn a_client_may_insist_on_a_version() {
+fn if_match_requires_the_present_version() {
     let (server, tag) = start();
     for tags in [&tag, "*", &format!("\"x\", {tag}")] {
         expect(&server, &[("If-Match", tags)], 200);
@@ -293,7 +296,7 @@ fn a_client_may_insist_on_a_version() {
 
 /// RFC 9110, section 13.2.2.
 #[test]
-fn conditions_have_an_order() {
+fn conditions_are_evaluated_in_the_order_of_the_rfc() {
     let (server, tag) = start();
     let other = "\"x\"";
     for (status, fields) in [
@@ -311,7 +314,7 @@ fn conditions_have_an_order() {
             304,
             &[("If-None-Match", &tag), ("If-Modified-Since", BEFORE)],
         ),
-        // What must hold outweighs what would be new.
+        // `If-Match` and `If-Unmodified-Since` come before the other two.
         (412, &[("If-None-Match", &tag), ("If-Match", other)]),
         (304, &[("If-None-Match", &tag), ("If-Match", &tag)]),
         (
@@ -332,7 +335,7 @@ fn conditions_have_an_order() {
 }
 
 #[test]
-fn a_part_is_sent_only_of_the_very_same() {
+fn if_range_sends_a_part_only_of_the_same_version() {
     let (server, tag) = start();
     let range = ("Range", "bytes=1-2");
     for same in [&tag, THEN] {
@@ -408,7 +411,7 @@ fn a_date_is_not_strong_if_codings_share_it() {
 }
 
 #[test]
-fn head_has_conditions_too_and_no_ranges() {
+fn head_obeys_conditions_and_ignores_ranges() {
     let (server, tag) = start();
     let mut client = Client::connect(&server);
     let mut head = |fields: &str| {
@@ -426,7 +429,7 @@ fn head_has_conditions_too_and_no_ranges() {
 }
 
 #[test]
-fn what_is_not_there_has_no_conditions() {
+fn conditions_do_not_apply_to_missing_files() {
     let (server, _) = start();
     for fields in ["If-None-Match: *\r\n", "If-Match: \"x\"\r\n"] {
         assert_eq!(get_with(&server, "/none", fields).status, 404);

@@ -1,4 +1,4 @@
-//! Many requests on a connection, and how connections end.
+//! Several requests on one connection, and the end of connections.
 
 use std::fs::File;
 use std::io::Write;
@@ -27,7 +27,7 @@ fn a_connection_serves_many_requests() {
 }
 
 #[test]
-fn http_1_0_closes_unless_told_otherwise() {
+fn http_1_0_closes_without_keep_alive() {
     let server = Server::start();
     server.add("a", 10);
     let mut client = Client::connect(&server);
@@ -39,7 +39,7 @@ fn http_1_0_closes_unless_told_otherwise() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_their_order() {
+fn pipelined_requests_are_answered_in_order() {
     let server = Server::start();
     let (a, b) = (server.add("a", 1 << 20), server.add("b", 1000));
     let mut client = Client::connect(&server);
@@ -49,9 +49,10 @@ fn pipelined_requests_are_answered_in_their_order() {
     assert!(client.response().body == b, "the content differs");
 }
 
-/// The first response proves that the server has the beginning of the second request, and not more.
+/// The first response proves that the server has received the beginning of the second request and
+/// nothing after it.
 #[test]
-fn a_request_may_be_split_anywhere() {
+fn a_request_can_be_split_anywhere() {
     let server = Server::start();
     let bytes = server.add("a", 100);
     let request = "GET /a HTTP/1.1\r\nHost: test\r\nRange: bytes=1-2\r\n\r\n";
@@ -59,7 +60,11 @@ fn a_request_may_be_split_anywhere() {
     for at in 0..=request.len() {
         let (beginning, rest) = request.split_at(at);
         client.send(format!("{request}{beginning}"));
-        assert_eq!(client.response().body, bytes[1..3], "the first of {at}");
+        assert_eq!(
+            client.response().body,
+            bytes[1..3],
+            "before the split at {at}"
+        );
         client.send(rest);
         assert_eq!(client.response().body, bytes[1..3], "split at {at}");
     }
@@ -70,7 +75,7 @@ fn a_request_may_be_split_anywhere() {
 }
 
 #[test]
-fn a_request_with_a_body_is_the_last() {
+fn a_request_with_a_body_is_the_last_of_its_connection() {
     let server = Server::start();
     server.add("a", 10);
     let smuggled = "GET /a HTTP/1.1\r\nHost: t\r\n\r\n";
@@ -98,7 +103,7 @@ fn a_request_with_a_body_is_the_last() {
 
 /// The response must not be lost to the reset that closing with unread bytes sends.
 #[test]
-fn an_upload_gets_its_refusal() {
+fn a_refused_upload_gets_its_response() {
     let server = Server::start();
     let mut client = Client::connect(&server);
     client.send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\n");
@@ -118,13 +123,13 @@ fn an_unfinished_request_gets_no_response() {
 }
 
 #[test]
-fn a_file_that_shrinks_ends_the_connection() {
+fn a_file_that_shrinks_during_the_transfer_ends_the_connection() {
     let server = Server::start();
     let bytes = server.add("a", 32 << 20);
     let mut client = Client::connect(&server);
     client.send("GET /a HTTP/1.1\r\nHost: t\r\n\r\n");
     assert_eq!(client.head().field("content-length"), "33554432");
-    // More than the buffers between here and there hold is not sent yet.
+    // The socket buffers hold less than the rest of the file, so the server has not sent it all.
     let file = File::options().write(true).open(server.path("a"));
     file.and_then(|file| file.set_len(31 << 20)).expect("less");
     assert!(client.bytes(31 << 20) == bytes[..31 << 20]);
@@ -133,7 +138,7 @@ fn a_file_that_shrinks_ends_the_connection() {
 }
 
 #[test]
-fn a_client_that_leaves_ends_nothing_else() {
+fn a_client_that_disconnects_affects_no_other() {
     let server = Server::start();
     let bytes = server.add("a", 16 << 20);
     let before = server.descriptors();
@@ -150,10 +155,10 @@ fn a_client_that_leaves_ends_nothing_else() {
     server.expect_descriptors(before);
 }
 
-/// The client has announced its end, so the server does not wait for it. The kernel answers later
-/// bytes with a reset.
+/// The client asked for the close, so the server does not wait for the client's end. The kernel
+/// answers later bytes with a reset.
 #[test]
-fn a_connection_that_its_client_ends_is_closed_at_once() {
+fn a_connection_is_closed_at_once_if_the_client_asked_for_it() {
     let server = Server::start();
     let bytes = server.add("a", 1000);
     for request in [
@@ -166,7 +171,10 @@ fn a_connection_that_its_client_ends_is_closed_at_once() {
         client.expect_end();
         let began = Instant::now();
         while client.stream().write_all(b"x").is_ok() {
-            assert!(began.elapsed() < Duration::from_secs(10), "it is open");
+            assert!(
+                began.elapsed() < Duration::from_secs(10),
+                "the connection is open after 10 s"
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -196,12 +204,12 @@ fn unread_bytes_do_not_destroy_the_last_response() {
 #[test]
 fn connections_have_tcp_nodelay_from_their_listener() {
     for threads in ["1", "2"] {
-        let server = Server::start_with(&["--threads", threads, "--log", "off"]);
+        let server = Server::start_without_log(&["--threads", threads]);
         let mut client = Client::connect(&server);
         client.send("OPTIONS * HTTP/1.1\r\nHost: t\r\n\r\n");
         assert_eq!(client.response().status, 204);
-        match server.side_of(client.stream()) {
-            Some(side) => assert!(SockRef::from(&side).tcp_nodelay().expect("an option")),
+        match server.server_end_of(client.stream()) {
+            Some(socket) => assert!(SockRef::from(&socket).tcp_nodelay().expect("an option")),
             None => eprintln!("skipped: the server's descriptors cannot be inspected here"),
         }
     }

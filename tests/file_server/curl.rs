@@ -1,11 +1,11 @@
-//! What curl makes of it.
+//! Requests by curl.
 
 use std::fs;
 use std::process::Command;
 
 use super::server::Server;
 
-/// Runs curl and gives what it prints.
+/// Runs curl and returns its standard output.
 #[track_caller]
 fn curl(server: &Server, target: &str, args: &[&str]) -> Vec<u8> {
     let mut command = Command::new("curl");
@@ -22,7 +22,7 @@ fn curl(server: &Server, target: &str, args: &[&str]) -> Vec<u8> {
 const STATUS: [&str; 4] = ["--output", "/dev/null", "--write-out", "%{http_code}"];
 
 #[test]
-fn a_broken_download_is_resumed() {
+fn curl_resumes_a_broken_download() {
     let server = Server::start();
     let bytes = server.add("a", 1_000_001);
     let to = server.outside("fetched");
@@ -36,7 +36,7 @@ fn a_broken_download_is_resumed() {
 }
 
 #[test]
-fn parts_are_fetched() {
+fn curl_fetches_ranges() {
     let server = Server::start();
     let bytes = server.add("a", 100_000);
     assert!(curl(&server, "/a", &["-r", "-5000"]) == bytes[95_000..]);
@@ -49,7 +49,7 @@ fn parts_are_fetched() {
 }
 
 #[test]
-fn what_has_not_changed_is_not_fetched_again() {
+fn curl_does_not_fetch_an_unchanged_file_again() {
     let server = Server::start();
     server.add("a", 1000);
     let (copy, tag) = (server.outside("copy"), server.outside("tag"));
@@ -83,7 +83,7 @@ fn what_has_not_changed_is_not_fetched_again() {
 }
 
 #[test]
-fn what_is_compressed_arrives_as_it_was() {
+fn curl_decompresses_a_variant() {
     let server = Server::start();
     let bytes = server.add("a.js", 10_000);
     let status = Command::new("gzip")
@@ -101,7 +101,7 @@ fn what_is_compressed_arrives_as_it_was() {
 }
 
 #[test]
-fn head_and_redirects_work() {
+fn curl_sends_head_and_follows_redirects() {
     let server = Server::start();
     fs::create_dir(server.path("d")).expect("a directory");
     let bytes = server.add("d/index.html", 100);
@@ -111,7 +111,7 @@ fn head_and_redirects_work() {
 }
 
 #[test]
-fn an_upload_is_refused_before_it_is_sent() {
+fn curl_does_not_send_an_upload_that_is_refused() {
     let server = Server::start();
     let upload = server.outside("upload");
     fs::write(&upload, vec![b'x'; 3 << 20]).expect("a file");

@@ -1,4 +1,4 @@
-//! Directories: their index, their page, and the way to them.
+//! Directories: the index, the listing and redirects to the trailing slash.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +11,7 @@ use super::client::{Client, get};
 use super::server::Server;
 
 #[track_caller]
-fn page(server: &Server, target: &str) -> String {
+fn listing(server: &Server, target: &str) -> String {
     let response = get(server, target);
     assert_eq!(response.status, 200, "{target}");
     assert_eq!(response.field("content-type"), "text/html; charset=utf-8");
@@ -24,30 +24,30 @@ fn page(server: &Server, target: &str) -> String {
     String::from_utf8(response.body).expect("text")
 }
 
-/// Whether the page has a link to this.
+/// Returns whether the page links to this target.
 fn links(page: &str, to: &str) -> bool {
     page.contains(&format!("href=\"{to}\""))
 }
 
 #[test]
-fn a_directory_without_an_index_has_a_page() {
+fn a_directory_without_an_index_has_a_listing() {
     let server = Server::start();
     fs::create_dir_all(server.path("d/inner")).expect("a directory");
     server.add("d/a b.txt", 10);
     server.add(OsStr::from_bytes(b"d/<\"\xff"), 10);
     for target in ["/", "http://host", "http://host?query"] {
-        let page = page(&server, target);
+        let page = listing(&server, target);
         assert!(links(&page, "./d/") && !links(&page, "../"), "{page}");
     }
-    let page = page(&server, "/d/?query");
+    let page = listing(&server, "/d/?query");
     for link in ["./inner/", "./a%20b.txt", "./%3C%22%FF", "../"] {
         assert!(links(&page, link), "no {link} in {page}");
     }
-    assert!(!page.contains("<\""), "a name is markup in {page}");
+    assert!(!page.contains("<\""), "an unescaped name in {page}");
 }
 
 #[test]
-fn head_of_a_page_is_that_of_get() {
+fn head_of_a_listing_has_the_length_of_get() {
     let server = Server::start();
     let whole = get(&server, "/");
     let mut client = Client::connect(&server);
@@ -58,9 +58,9 @@ fn head_of_a_page_is_that_of_get() {
     assert_eq!(client.response().body, whole.body);
 }
 
-/// What a page shows can be had, and what cannot be had it does not show.
+/// A listing has each entry that the server serves, and no other.
 #[test]
-fn a_page_shows_what_is_served() {
+fn a_listing_shows_what_is_served() {
     let server = Server::start();
     fs::create_dir(server.path("d")).expect("a directory");
     fs::write(server.outside("secret"), "secret").expect("a file outside");
@@ -74,7 +74,7 @@ fn a_page_shows_what_is_served() {
     link("gone", "dangling");
     link("/etc/passwd", "absolute");
     mknodat(CWD, server.path("fifo"), FileType::Fifo, Mode::RUSR, 0).expect("a FIFO");
-    let page = page(&server, "/");
+    let page = listing(&server, "/");
     for shown in ["./d/", "./file", "./to-file", "./to-directory/"] {
         assert!(links(&page, shown), "no {shown} in {page}");
         assert_eq!(get(&server, &shown[1..]).status, 200);
@@ -87,7 +87,7 @@ fn a_page_shows_what_is_served() {
 }
 
 #[test]
-fn a_directory_is_found_at_its_slash() {
+fn a_directory_redirects_to_its_trailing_slash() {
     let server = Server::start();
     fs::create_dir_all(server.path("d/e f")).expect("directories");
     fs::create_dir(server.path("ü\r\nX: y")).expect("a directory");
@@ -101,7 +101,7 @@ fn a_directory_is_found_at_its_slash() {
         ("http://host/d?q", "d/?q"),
         ("//d", "d/"),
         ("///.//d?q", "d/?q"),
-        // Without the dot the name would be a scheme.
+        // Without `./`, the part before the colon would be a scheme.
         ("/d/x:y", "./x:y/"),
         ("/d/x%3Ay?q", "./x:y/?q"),
         ("/%C3%BC%0D%0AX:%20y", "./%C3%BC%0D%0AX:%20y/"),
@@ -116,9 +116,10 @@ fn a_directory_is_found_at_its_slash() {
     assert_eq!(get(&server, "/d/").body.len(), 10);
 }
 
-/// A browser counts an empty name as a level, and the links of a page do not.
+/// A browser counts an empty segment as a level when it resolves `../`. The links of a listing do
+/// not.
 #[test]
-fn a_page_has_an_address_without_empty_names() {
+fn a_listing_redirects_to_a_path_without_empty_segments() {
     let server = Server::start();
     fs::create_dir_all(server.path("d/e f")).expect("directories");
     server.add("d/a", 10);
@@ -149,14 +150,14 @@ fn a_page_has_an_address_without_empty_names() {
     assert_eq!(get(&server, "//d/").status, 200);
 }
 
-/// Showing the page instead would hide the mistake.
+/// A listing instead of the index would hide the mistake.
 #[test]
-fn an_index_that_leads_outside_is_not_replaced_by_a_page() {
+fn an_index_that_leads_outside_is_not_replaced_by_a_listing() {
     let server = Server::start();
     fs::write(server.outside("secret"), "secret").expect("a file outside");
     symlink("../secret", server.path("index.html")).expect("a link");
     assert_eq!(get(&server, "/").status, 404);
     fs::remove_file(server.path("index.html")).expect("the link");
     fs::create_dir(server.path("index.html")).expect("a directory");
-    assert!(links(&page(&server, "/"), "./index.html/"));
+    assert!(links(&listing(&server, "/"), "./index.html/"));
 }

@@ -1,4 +1,4 @@
-//! How the server ends.
+//! Graceful shutdown.
 
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
@@ -13,10 +13,10 @@ const REQUEST: &str = "GET /a HTTP/1.1\r\nHost: t\r\n\r\n";
 
 #[track_caller]
 fn start(grace: &str) -> Server {
-    Server::start_with(&["--grace", grace, "--log", "off"])
+    Server::start_without_log(&["--grace", grace])
 }
 
-/// A client in the middle of its response.
+/// Returns a client that has read the head of its response and not the body.
 #[track_caller]
 fn downloading(server: &Server) -> Client {
     let mut client = Client::connect(server);
@@ -25,7 +25,7 @@ fn downloading(server: &Server) -> Client {
     client
 }
 
-/// No connection is taken any more.
+/// Waits until the server accepts no connection any more.
 #[track_caller]
 fn expect_closed(server: &Server) {
     while TcpStream::connect(server.addr).is_ok() {
@@ -34,7 +34,7 @@ fn expect_closed(server: &Server) {
 }
 
 #[test]
-fn without_clients_it_ends_at_once() {
+fn without_clients_the_server_ends_at_once() {
     for signal in [Signal::INT, Signal::TERM] {
         let server = start("100");
         server.signal(signal);
@@ -57,7 +57,7 @@ fn idle_connections_are_closed_at_once() {
 }
 
 #[test]
-fn what_is_under_way_is_finished() {
+fn a_download_is_finished() {
     let server = start("100");
     let bytes = server.add("a", 32 << 20);
     let mut client = downloading(&server);
@@ -68,29 +68,30 @@ fn what_is_under_way_is_finished() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// A request that has begun to arrive is under way too, and is told that it is the last.
+/// A request of which the server has received a part is answered with `Connection: close`.
 #[test]
-fn a_request_under_way_is_answered_and_the_last() {
+fn a_partly_received_request_is_answered_and_is_the_last() {
     let server = start("100");
     let bytes = server.add("a", 100_000);
-    let mut half = Client::connect(&server);
-    // The response to the first shows that the server has what came with it of the second.
-    half.send(format!("{REQUEST}GET /a HTTP/1.1\r\n"));
-    assert!(half.response().body == bytes, "the content differs");
+    let mut client = Client::connect(&server);
+    // The first response proves that the server has received the beginning of the second request.
+    client.send(format!("{REQUEST}GET /a HTTP/1.1\r\n"));
+    assert!(client.response().body == bytes, "the content differs");
     server.signal(Signal::TERM);
     expect_closed(&server);
-    half.send(format!("Host: t\r\n\r\n{REQUEST}"));
-    let response = half.response();
+    client.send(format!("Host: t\r\n\r\n{REQUEST}"));
+    let response = client.response();
     assert_eq!(response.field("connection"), "close");
     assert!(response.body == bytes, "the content differs");
-    half.expect_end();
+    client.expect_end();
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// Sent before the signal, and not even accepted when it comes: the server stands still meanwhile. There are more of them than are
-/// accepted in the turns before the end.
+/// The clients send before the signal, while the server is stopped, so their connections are not
+/// yet accepted. There are more of them than the server accepts in the iterations before the
+/// shutdown.
 #[test]
-fn a_request_that_was_sent_is_answered() {
+fn requests_that_were_sent_before_the_signal_are_answered() {
     let server = start("100");
     let bytes = server.add("a", 1000);
     server.signal(Signal::STOP);
@@ -107,11 +108,11 @@ fn a_request_that_was_sent_is_answered() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// The first of those that wait for room is accepted already, the others are not.
+/// One of the waiting connections is accepted and waits for a free slot. The others are not
+/// accepted.
 #[test]
-fn who_waits_for_room_is_answered() {
-    let server =
-        Server::start_with(&["--limit-connections", "1", "--grace", "100", "--log", "off"]);
+fn connections_that_wait_for_the_limit_are_answered() {
+    let server = Server::start_without_log(&["--limit-connections", "1", "--grace", "100"]);
     let bytes = server.add("a", 32 << 20);
     let mut busy = downloading(&server);
     let before = server.descriptors();
@@ -130,7 +131,7 @@ fn who_waits_for_room_is_answered() {
 }
 
 #[test]
-fn grace_has_an_end() {
+fn downloads_are_cut_after_the_grace_period() {
     let server = start("0.5");
     server.add("a", 64 << 20);
     let mut client = downloading(&server);
@@ -142,7 +143,7 @@ fn grace_has_an_end() {
 }
 
 #[test]
-fn what_is_cut_is_in_the_log() {
+fn a_download_that_is_cut_is_in_the_log() {
     let mut server = Server::start_with(&["--grace", "0.1"]);
     server.add("a", 64 << 20);
     let _client = downloading(&server);
@@ -152,7 +153,7 @@ fn what_is_cut_is_in_the_log() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_server_at_once() {
     let server = start("100");
     server.add("a", 64 << 20);
     let _client = downloading(&server);
@@ -163,8 +164,8 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn all_loops_end() {
-    let server = Server::start_with(&["--threads", "4", "--grace", "100", "--log", "off"]);
+fn the_loops_of_all_threads_end() {
+    let server = Server::start_without_log(&["--threads", "4", "--grace", "100"]);
     let bytes = server.add("a", 4 << 20);
     let mut clients: Vec<Client> = (0..20).map(|_| downloading(&server)).collect();
     server.signal(Signal::TERM);
@@ -176,7 +177,7 @@ fn all_loops_end() {
 }
 
 #[test]
-fn the_log_is_written_to_its_end() {
+fn the_log_is_complete() {
     let mut server = Server::start_with(&[]);
     server.add("a", 10);
     let mut client = Client::connect(&server);

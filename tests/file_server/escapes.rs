@@ -1,4 +1,4 @@
-//! Nothing outside of the root is served, and nothing that is not a file.
+//! The server serves nothing outside the root, and nothing but regular files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,7 +14,7 @@ use super::server::{Server, content};
 
 const SECRET: &[u8] = b"nobody must see this";
 
-/// A server with a secret beside its root, and a directory in it.
+/// Starts a server with a secret beside its root and directories in the root.
 #[track_caller]
 fn start() -> Server {
     let server = Server::start();
@@ -25,17 +25,17 @@ fn start() -> Server {
     server
 }
 
-/// The status says that it was refused, and the body has none of the secret.
+/// Asserts the status of the refusal, and that the body has no part of the secret.
 #[track_caller]
 fn expect_refusal(server: &Server, target: &str, status: u16) {
     let response = get(server, target);
     assert_eq!(response.status, status, "{target}");
-    let told = response.body.windows(6).any(|part| part == b"nobody");
-    assert!(!told, "{target}: {response:?}");
+    let leaks = response.body.windows(6).any(|part| part == b"nobody");
+    assert!(!leaks, "{target}: {response:?}");
 }
 
 #[test]
-fn dots_lead_nowhere_in_any_encoding() {
+fn dot_segments_are_refused_in_any_encoding() {
     let server = start();
     for target in [
         "/../secret",
@@ -75,7 +75,7 @@ fn encoded_slashes_and_nuls_are_refused() {
 }
 
 #[test]
-fn what_looks_like_a_way_out_and_is_a_name_is_not_found() {
+fn names_that_resemble_dot_segments_are_not_found() {
     let server = start();
     for target in [
         "//etc/passwd",
@@ -92,7 +92,7 @@ fn what_looks_like_a_way_out_and_is_a_name_is_not_found() {
 }
 
 #[test]
-fn links_out_of_the_root_lead_nowhere() {
+fn links_out_of_the_root_are_not_found() {
     let server = start();
     let link = |to: &str, name: &str| symlink(to, server.path(name)).expect("a link");
     link("../secret", "file");
@@ -144,7 +144,7 @@ fn links_that_stay_inside_are_followed() {
 }
 
 #[test]
-fn what_is_not_a_file_is_not_found_and_not_waited_for() {
+fn special_files_are_not_found_and_do_not_block() {
     let server = start();
     let fifo = server.path("fifo");
     mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).expect("a FIFO");
@@ -158,12 +158,17 @@ fn what_is_not_a_file_is_not_found_and_not_waited_for() {
     ] {
         expect_refusal(&server, target, 404);
     }
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "requests took {:?}",
+        began.elapsed()
+    );
 }
 
-/// While a name is now a directory and now a link to one outside, no request gets what is outside.
+/// A thread switches a name between a directory and a link to a directory outside. No request gets
+/// the file outside.
 #[test]
-fn a_name_that_changes_under_the_search_lets_nobody_out() {
+fn a_name_that_changes_during_the_lookup_does_not_escape_the_root() {
     let server = start();
     fs::create_dir(server.path("real")).expect("a directory");
     fs::write(server.path("real/secret"), content(20)).expect("a file");
@@ -173,7 +178,7 @@ fn a_name_that_changes_under_the_search_lets_nobody_out() {
         server.path("trap"),
         server.path("moving"),
     );
-    let (going_on, ended) = mpsc::channel::<()>();
+    let (renaming, ended) = mpsc::channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {
             while ended.try_recv() == Err(TryRecvError::Empty) {
@@ -183,8 +188,8 @@ fn a_name_that_changes_under_the_search_lets_nobody_out() {
                 }
             }
         });
-        // Dropped at the end of this, be it a panic.
-        let _going_on = going_on;
+        // Moves the sender into this scope: its drop, also after a panic, ends the thread.
+        let _renaming = renaming;
         for _ in 0..2000 {
             let response = get(&server, "/moving/secret");
             assert_ne!(response.body, SECRET);

@@ -1,4 +1,4 @@
-//! More clients than there may be, and fewer descriptors than are needed.
+//! More clients than the limit, and fewer descriptors than the server needs.
 
 use std::fs;
 use std::io::{Read, Seek, Write};
@@ -12,7 +12,7 @@ use super::server::Server;
 
 const REQUEST: &str = "GET /a HTTP/1.1\r\nHost: t\r\n\r\n";
 
-/// A client that holds its place: it does not take its response.
+/// Returns a client that keeps its connection busy: it does not read the body of its response.
 #[track_caller]
 fn busy(server: &Server) -> Client {
     let mut client = Client::connect(server);
@@ -22,8 +22,8 @@ fn busy(server: &Server) -> Client {
 }
 
 #[test]
-fn one_more_than_may_be_waits_for_one_to_go() {
-    let server = Server::start_with(&["--limit-connections", "3", "--log", "off"]);
+fn a_connection_over_the_limit_waits_until_another_ends() {
+    let server = Server::start_without_log(&["--limit-connections", "3"]);
     server.add("large", 64 << 20);
     let bytes = server.add("a", 1000);
     let mut crowd: Vec<Client> = (0..3).map(|_| busy(&server)).collect();
@@ -31,7 +31,7 @@ fn one_more_than_may_be_waits_for_one_to_go() {
     for client in &mut waiting {
         client.send(REQUEST);
     }
-    // Longer than an answer takes, and it proves little if it is too short.
+    // Longer than a response takes. On a slow machine the check could pass without proof.
     thread::sleep(Duration::from_millis(300));
     assert!(waiting.iter_mut().all(|client| !client.has_input()));
     crowd.pop();
@@ -40,10 +40,10 @@ fn one_more_than_may_be_waits_for_one_to_go() {
     }
 }
 
-/// The one that has been without a request for the longest.
+/// The server closes the connection that has been idle for the longest time.
 #[test]
-fn an_idle_connection_makes_room() {
-    let server = Server::start_with(&["--limit-connections", "2", "--log", "off"]);
+fn an_idle_connection_is_closed_for_a_new_one() {
+    let server = Server::start_without_log(&["--limit-connections", "2"]);
     let bytes = server.add("a", 1000);
     let mut clients: Vec<Client> = Vec::new();
     for _ in 0..6 {
@@ -62,17 +62,11 @@ fn an_idle_connection_makes_room() {
     }
 }
 
-/// Nobody was idle when the next client came. It waits for an answer to end then, and not for a connection.
+/// No connection is idle when the next client connects. That client waits for the end of a
+/// response, not for the end of a connection.
 #[test]
-fn one_that_becomes_idle_makes_room_for_who_waits() {
-    let server = Server::start_with(&[
-        "--limit-connections",
-        "1",
-        "--idle-timeout",
-        "100",
-        "--log",
-        "off",
-    ]);
+fn a_connection_that_becomes_idle_is_closed_for_a_waiting_one() {
+    let server = Server::start_without_log(&["--limit-connections", "1", "--idle-timeout", "100"]);
     server.add("large", 32 << 20);
     let bytes = server.add("a", 1000);
     let mut first = busy(&server);
@@ -86,9 +80,8 @@ fn one_that_becomes_idle_makes_room_for_who_waits() {
 }
 
 #[test]
-fn the_limit_is_shared_out_among_the_loops() {
-    let server =
-        Server::start_with(&["--limit-connections", "8", "--threads", "4", "--log", "off"]);
+fn the_limit_is_divided_among_the_loops() {
+    let server = Server::start_without_log(&["--limit-connections", "8", "--threads", "4"]);
     let bytes = server.add("a", 1000);
     let before = server.descriptors();
     let mut clients = Vec::new();
@@ -98,14 +91,14 @@ fn the_limit_is_shared_out_among_the_loops() {
         assert_eq!(client.response().body, bytes);
         clients.push(client);
     }
-    // Two for each loop; one more may be accepted and wait for a place.
+    // Each of the four loops serves two, and can have accepted one more that waits.
     assert!(server.descriptors() <= before + 12);
 }
 
-/// More of them than there are descriptors, from clients that send nothing.
+/// There are more connections than descriptors, all from clients that send nothing.
 #[test]
-fn idle_connections_lock_nobody_out() {
-    allow_descriptors(4096);
+fn idle_connections_do_not_lock_out_others() {
+    raise_descriptor_limit(4096);
     let server = Server::start_with_descriptors(1024);
     let bytes = server.add("a", 100_000);
     let mut crowd: Vec<Client> = (0..1100).map(|_| Client::connect(&server)).collect();
@@ -116,24 +109,18 @@ fn idle_connections_lock_nobody_out() {
         crowd.push(client);
     }
     assert!(server.descriptors() < 1024 / 2 + 100);
-    // Those that came last are still there.
+    // The newest connections are still open.
     let last = crowd.last_mut().expect("a client");
     last.send(REQUEST);
     assert!(last.response().body == bytes, "the content differs");
 }
 
-/// Clients that begin a request and send nothing more leave when others come, and have a second.
+/// If other clients wait, the server closes connections with an unfinished request, but not before
+/// these have had one second.
 #[test]
-fn unfinished_requests_lock_nobody_out() {
-    let options = [
-        "--header-timeout",
-        "100",
-        "--limit-connections",
-        "5",
-        "--log",
-        "off",
-    ];
-    let server = Server::start_with(&options);
+fn unfinished_requests_do_not_lock_out_others() {
+    let server =
+        Server::start_without_log(&["--header-timeout", "100", "--limit-connections", "5"]);
     let bytes = server.add("a", 1000);
     let mut slow = Client::connect(&server);
     slow.send("GET /a HTTP/1.1\r\n");
@@ -149,15 +136,15 @@ fn unfinished_requests_lock_nobody_out() {
     slow.expect_end();
 }
 
-/// The limit of connections leaves a file for each: all of them download at a time.
+/// The connection limit reserves a descriptor for a file of each connection.
 #[test]
 fn each_connection_has_a_descriptor_for_its_file() {
-    allow_descriptors(4096);
+    raise_descriptor_limit(4096);
     let server = Server::start_with_descriptors(256);
     server.add_zeros("large");
     let bytes = server.add("a", 1000);
-    let most = (256 - 72) / 2;
-    let crowd: Vec<Client> = (0..most).map(|_| busy(&server)).collect();
+    let limit = (256 - 72) / 2;
+    let crowd: Vec<Client> = (0..limit).map(|_| busy(&server)).collect();
     let mut waiting = Client::connect(&server);
     waiting.send(REQUEST);
     thread::sleep(Duration::from_millis(300));
@@ -166,8 +153,8 @@ fn each_connection_has_a_descriptor_for_its_file() {
     assert_eq!(waiting.response().body, bytes);
 }
 
-/// The limit is lowered while it runs, so that there is no descriptor for the next client and none for
-/// its file. One idle connection goes for each.
+/// The test lowers the limit while the server runs, so that no descriptor is left for the next
+/// client or its file. The server closes one idle connection for each.
 #[test]
 fn idle_connections_are_closed_when_descriptors_run_out() {
     let mut errors = tempfile::tempfile().expect("a file");
@@ -178,7 +165,7 @@ fn idle_connections_are_closed_when_descriptors_run_out() {
         client.send("OPTIONS * HTTP/1.1\r\nHost: t\r\n\r\n");
         assert_eq!(client.response().status, 204);
     }
-    server.allow_descriptors(server.next_descriptor());
+    server.set_descriptor_limit(server.next_descriptor());
     let mut newcomers = Vec::new();
     for _ in 0..15 {
         let mut client = Client::connect(&server);
@@ -187,8 +174,11 @@ fn idle_connections_are_closed_when_descriptors_run_out() {
         newcomers.push(client);
     }
     let ended = crowd.iter_mut().filter(|client| client.has_input()).count();
-    assert!((15..=32).contains(&ended), "{ended} have gone");
-    // One line, however often it happens.
+    assert!(
+        (15..=32).contains(&ended),
+        "{ended} connections were closed, expected 15 to 32"
+    );
+    // The server logs it once, however often it happens.
     let mut log = String::new();
     errors.rewind().expect("a file");
     errors.read_to_string(&mut log).expect("text");
@@ -196,9 +186,9 @@ fn idle_connections_are_closed_when_descriptors_run_out() {
     assert_eq!(log.lines().count(), 1, "{log}");
 }
 
-/// All other connections are busy, so none can leave.
+/// All other connections are busy, so the server can close none.
 #[test]
-fn a_file_that_no_descriptor_is_left_for_is_unavailable() {
+fn a_file_without_a_free_descriptor_gets_503() {
     let server = Server::start();
     server.add_zeros("large");
     let bytes = server.add("a", 1000);
@@ -209,38 +199,42 @@ fn a_file_that_no_descriptor_is_left_for_is_unavailable() {
     };
     assert_eq!(ask().body, bytes);
     let _crowd: Vec<Client> = (0..5).map(|_| busy(&server)).collect();
-    let before = server.allow_descriptors(0);
+    let before = server.set_descriptor_limit(0);
     let refusal = ask();
     assert_eq!(refusal.status, 503);
     assert!(refusal.has("retry-after"));
-    server.allow_descriptors(before);
+    server.set_descriptor_limit(before);
     assert_eq!(ask().body, bytes);
 }
 
-/// Out of descriptors, and without an idle client, it neither spins nor fills its error output.
+/// Without descriptors and without an idle client, the server does not spin.
 #[test]
-fn a_listener_without_descriptors_rests() {
+fn a_listener_without_descriptors_backs_off() {
     let server = Server::start();
     server.add_zeros("large");
     let bytes = server.add("a", 10);
     let _crowd: Vec<Client> = (0..5).map(|_| busy(&server)).collect();
-    let limit = server.allow_descriptors(0);
+    let limit = server.set_descriptor_limit(0);
     let mut waiting: Vec<Client> = (0..60).map(|_| Client::connect(&server)).collect();
     let before = server.cpu_ticks();
     thread::sleep(Duration::from_secs(1));
     let used = server.cpu_ticks() - before;
-    assert!(used < 20, "{used} hundredths of a second");
-    server.allow_descriptors(limit);
+    assert!(
+        used < 20,
+        "the server used {used} hundredths of a second in 1 s"
+    );
+    server.set_descriptor_limit(limit);
     for client in &mut waiting {
         client.send(REQUEST);
         assert_eq!(client.response().body, bytes);
     }
 }
 
-/// A client that is asked to leave may have sent a request with a long response. Another one leaves.
+/// A connection that the server is closing can have a request with a long response on its way. The
+/// server then closes another one.
 #[test]
-fn a_leaving_client_with_a_long_response_does_not_block_the_next() {
-    let server = Server::start_with(&["--limit-connections", "2", "--log", "off"]);
+fn a_closing_connection_with_a_long_response_does_not_block_the_next() {
+    let server = Server::start_without_log(&["--limit-connections", "2"]);
     server.add_zeros("large");
     let bytes = server.add("a", 1000);
     for _ in 0..20 {
@@ -257,17 +251,17 @@ fn a_leaving_client_with_a_long_response_does_not_block_the_next() {
     }
 }
 
-/// Lets this process have so many descriptors, if the hard limit is not lower.
-fn allow_descriptors(count: u64) {
+/// Raises this process's descriptor limit to `count`, or to the hard limit if that is lower.
+fn raise_descriptor_limit(count: u64) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < count) {
-        let current = Some(limit.maximum.map_or(count, |most| most.min(count)));
+        let current = Some(limit.maximum.map_or(count, |hard| hard.min(count)));
         setrlimit(Resource::Nofile, Rlimit { current, ..limit }).expect("a limit");
     }
 }
 
 #[test]
-fn memory_of_parked_downloads_is_small() {
+fn memory_of_stalled_downloads_is_small() {
     const CLIENTS: usize = 400;
     let server = Server::start_with(&["--stall-timeout", "100"]);
     server.add("large", 64 << 20);
@@ -275,8 +269,8 @@ fn memory_of_parked_downloads_is_small() {
     let before = server.resident();
     let crowd: Vec<Client> = (0..CLIENTS).map(|_| busy(&server)).collect();
     let each = (server.resident().saturating_sub(before)) / CLIENTS;
-    // It is under 4 KiB. Pages and the allocator's steps blur the number for so few.
-    assert!(each < 6 << 10, "{each} bytes for each");
+    // It is under 4 KiB. With so few clients, pages and the allocator's size classes add noise.
+    assert!(each < 6 << 10, "{each} bytes for each download");
     drop((warm, crowd));
     fs::remove_file(server.path("large")).expect("the file");
 }

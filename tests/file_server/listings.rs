@@ -1,11 +1,11 @@
-//! Listings: whole, sorted, shared, and bounded in memory.
+//! Listings: they are complete, sorted, shared and bounded in memory.
 
 use std::fs::{self, File};
 
 use super::client::{Client, get, get_with};
 use super::server::Server;
 
-/// Makes empty files with names of equal length, so that their order is that of the text.
+/// Creates empty files with names of equal length, whose order by name is their order by number.
 #[track_caller]
 fn fill(server: &Server, directory: &str, count: usize) {
     let directory = server.path(directory);
@@ -22,7 +22,7 @@ fn ask(server: &Server, target: &str) -> Client {
     client
 }
 
-/// The numbers of the files that a page links to, in its order.
+/// Returns the numbers of the files that a listing links to, in the listing's order.
 fn numbers(page: &[u8]) -> Vec<usize> {
     let page = std::str::from_utf8(page).expect("text");
     let links = page.split("href=\"./f").skip(1);
@@ -39,9 +39,9 @@ fn a_listing_has_every_entry() {
     assert!(numbers(&response.body).into_iter().eq(0..5000));
 }
 
-/// The small requests are answered while the executor reads and renders the directory.
+/// The loop answers small requests while the executor reads and renders the directory.
 #[test]
-fn a_listing_of_100_000_entries_holds_up_nobody() {
+fn a_listing_of_100_000_entries_does_not_delay_other_requests() {
     let server = Server::start();
     fill(&server, "d", 100_000);
     server.add("a", 10);
@@ -53,14 +53,17 @@ fn a_listing_of_100_000_entries_holds_up_nobody() {
         assert_eq!(small.response().status, 200);
         answered += 1;
     }
-    assert!(answered >= 20, "{answered} answers meanwhile");
+    assert!(
+        answered >= 20,
+        "{answered} small responses before the listing, expected 20 or more"
+    );
     assert!(numbers(&listing.response().body).into_iter().eq(0..100_000));
 }
 
-/// Clients that read nothing cannot make the server hold one rendering after the other.
+/// Clients that read nothing cannot make the server keep more and more renderings.
 #[test]
-fn renderings_have_a_bound_together() {
-    let server = Server::start_with(&["--log", "off", "--stall-timeout", "100"]);
+fn the_memory_of_all_renderings_is_bounded() {
+    let server = Server::start_without_log(&["--stall-timeout", "100"]);
     fs::create_dir(server.path("d")).expect("a directory");
     for number in 0..27_000 {
         let name = format!("d/{number:0240}");
@@ -70,7 +73,7 @@ fn renderings_have_a_bound_together() {
         let mut client = ask(&server, &format!("/d/?sort={order}"));
         (client.head(), client)
     };
-    // Three of them take 50 of the 64 MiB that there are for renderings.
+    // Three renderings take 50 MiB of the limit of 64 MiB.
     let orders = ["name", "-name", "size", "-size"].map(ask_sorted);
     let statuses = orders.each_ref().map(|(head, _)| head.status);
     assert_eq!(statuses, [200, 200, 200, 503]);
@@ -80,26 +83,27 @@ fn renderings_have_a_bound_together() {
 #[test]
 fn clients_that_read_nothing_share_one_rendering() {
     const CLIENTS: usize = 500;
-    let server = Server::start_with(&["--log", "off", "--stall-timeout", "100"]);
+    let server = Server::start_without_log(&["--stall-timeout", "100"]);
     fill(&server, "d", 5000);
-    // Once, so that what the server keeps for later is counted before.
+    // The first listing allocates the memory that the server keeps.
     get(&server, "/d/");
     let before = server.resident();
     let mut crowd: Vec<Client> = (0..CLIENTS).map(|_| ask(&server, "/d/")).collect();
     let heads: Vec<_> = crowd.iter_mut().map(Client::head).collect();
     assert!(heads.iter().all(|head| head.status == 200));
     let each = server.resident().saturating_sub(before) / CLIENTS;
-    // The page has more than 500 KiB.
-    assert!(each < 16 << 10, "{each} bytes for each");
-    // A file and a socket for each would be twice as many.
+    // The listing has more than 500 KiB.
+    assert!(each < 16 << 10, "{each} bytes for each client");
+    // A file and a socket for each client would be twice as many.
     assert!(server.descriptors() < CLIENTS + 50);
     drop(crowd);
     assert_eq!(get(&server, "/d/").status, 200);
 }
 
-/// Each dot was a name in the page's path, and each link back as long as the path.
+/// In an earlier version, each dot was a segment of the path in the listing, and each link to a
+/// parent was as long as the path.
 #[test]
-fn a_long_path_of_dots_makes_no_long_page() {
+fn a_long_path_of_dots_does_not_lengthen_the_listing() {
     let server = Server::start();
     fs::create_dir(server.path("d")).expect("a directory");
     let normal = get(&server, "/d/").body;
@@ -112,7 +116,7 @@ fn a_long_path_of_dots_makes_no_long_page() {
     assert!(get(&server, &format!("{slashes}d")).body.len() < 1000);
 }
 
-/// While others ask for it all the time.
+/// Other clients request the same listing all the time.
 #[test]
 fn a_change_is_in_the_next_listing() {
     let server = Server::start();
@@ -130,7 +134,7 @@ fn a_change_is_in_the_next_listing() {
 }
 
 #[test]
-fn nothing_of_a_listing_stays_open() {
+fn a_listing_leaves_no_descriptor_open() {
     let server = Server::start();
     fill(&server, "d", 10);
     let mut client = ask(&server, "/a");
@@ -165,7 +169,7 @@ fn a_listing_is_sorted_as_the_query_says() {
 }
 
 #[test]
-fn a_listing_is_json_for_those_who_prefer_it() {
+fn a_listing_is_json_if_the_client_prefers_it() {
     let server = Server::start();
     fs::create_dir_all(server.path("d/in ner")).expect("a directory");
     server.add("d/a\"b", 10);

@@ -1,4 +1,4 @@
-//! What is no request, is too long, or could be read in two ways.
+//! Requests that are malformed, too long or ambiguous.
 
 use super::client::{Client, ask, get};
 use super::server::Server;
@@ -11,13 +11,13 @@ fn expect(server: &Server, request: impl AsRef<[u8]>, status: u16) {
     let response = client.response();
     let shown = String::from_utf8_lossy(&request[..request.len().min(200)]);
     assert_eq!(response.status, status, "{shown:?}");
-    // What follows can be anything.
+    // The server does not know where the next request would begin.
     assert_eq!(response.field("connection"), "close", "{shown:?}");
     client.expect_end();
 }
 
 #[test]
-fn a_request_names_one_host() {
+fn a_request_needs_exactly_one_valid_host() {
     let server = Server::start();
     server.add("a", 10);
     for host in [
@@ -74,7 +74,7 @@ fn a_request_names_one_host() {
     assert_eq!(ask(&server, "GET /a HTTP/1.0\r\n\r\n").status, 200);
 }
 
-/// In the target, the host may not be empty.
+/// The host of an absolute target must not be empty.
 #[test]
 fn the_authority_of_an_absolute_target_is_checked() {
     let server = Server::start();
@@ -102,7 +102,7 @@ fn the_authority_of_an_absolute_target_is_checked() {
     }
 }
 
-/// The next request would begin at an unknown place, whatever the method was.
+/// The server does not know where the next request begins, whatever the method was.
 #[test]
 fn a_malformed_target_ends_the_connection() {
     let server = Server::start();
@@ -141,7 +141,7 @@ fn a_malformed_target_ends_the_connection() {
 
 /// RFC 9110, section 2.5.
 #[test]
-fn later_minor_versions_are_read_as_1_1() {
+fn later_minor_versions_are_treated_as_1_1() {
     let server = Server::start();
     let bytes = server.add("a", 10);
     let mut client = Client::connect(&server);
@@ -183,7 +183,7 @@ fn a_request_line_has_three_words() {
 }
 
 #[test]
-fn other_versions_are_not_spoken() {
+fn other_major_versions_get_505() {
     let server = Server::start();
     for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/0.9"] {
         expect(&server, format!("GET / {version}\r\nHost: t\r\n\r\n"), 505);
@@ -202,20 +202,20 @@ fn a_target_has_at_most_8_kib() {
     assert_eq!(ask(&server, of_len(8 << 10)).status, 404);
     expect(&server, of_len((8 << 10) + 1), 414);
     expect(&server, of_len(1 << 20), 414);
-    // Nobody waits for its end.
+    // The server refuses it without waiting for its end.
     expect(&server, format!("GET {}", target(9000)), 414);
 }
 
-/// What has come of it says as little as it can: the rest may come later.
+/// The server gives the same status if the request arrives in pieces.
 #[test]
-fn what_is_wrong_does_not_depend_on_how_much_has_come() {
+fn the_status_does_not_depend_on_how_the_request_is_split() {
     let server = Server::start();
     let long = "x".repeat(9000);
     let header = "x".repeat(16 << 10);
     for (request, status) in [
-        // The first digit of the version was refused before the second was there, as no version at all.
+        // An earlier version refused `HTTP/2.` as malformed before the minor version arrived.
         ("PRI * HTTP/2.0\r\n\r\n".to_owned(), 505),
-        // A wrong byte in front of the limit or behind it is one or is not seen, however much comes at once.
+        // The server reports an invalid byte before the limit and never sees one after it.
         (format!("GET /\x01{long} HTTP/1.1\r\nHost: t\r\n\r\n"), 400),
         (format!("GET /{long}\x01 HTTP/1.1\r\nHost: t\r\n\r\n"), 414),
         (
@@ -223,7 +223,7 @@ fn what_is_wrong_does_not_depend_on_how_much_has_come() {
             431,
         ),
         (format!("GET / HTTP/1.1\r\nX: \0{header}\r\n\r\n"), 400),
-        // No HEAD, whatever follows the blank.
+        // The space makes it a malformed request line, not a HEAD.
         (" HEAD / HTTP/1.1\r\nHost: t\r\n\r\n".to_owned(), 400),
     ] {
         expect(&server, &request, status);
@@ -236,9 +236,9 @@ fn what_is_wrong_does_not_depend_on_how_much_has_come() {
     }
 }
 
-/// Each could end in two places: a proxy in front of us may take the other one.
+/// Each of these bodies could end in two places. A proxy in front of the server may take the other.
 #[test]
-fn a_body_whose_end_is_in_doubt_is_refused() {
+fn a_body_with_an_ambiguous_length_is_refused() {
     let server = Server::start();
     server.add("a", 10);
     let smuggled = "GET /a HTTP/1.1\r\nHost: t\r\n\r\n";
@@ -272,7 +272,7 @@ fn a_body_whose_end_is_in_doubt_is_refused() {
     }
     let request = format!("GET /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n{smuggled}");
     expect(&server, request, 400);
-    // The end is clear, and the content is not understood.
+    // The end of these bodies is certain, but the server does not know their coding.
     for codings in [
         "Transfer-Encoding: gzip, chunked",
         "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
@@ -284,7 +284,7 @@ fn a_body_whose_end_is_in_doubt_is_refused() {
 }
 
 #[test]
-fn fields_that_are_none_are_refused() {
+fn malformed_fields_are_refused() {
     let server = Server::start();
     for field in [
         "no colon",
@@ -302,9 +302,9 @@ fn fields_that_are_none_are_refused() {
     assert_eq!(response.status, 200);
 }
 
-/// A refusal answers what came before it, and nothing behind it is read.
+/// The server first answers the earlier requests, and reads nothing after the refused one.
 #[test]
-fn a_refusal_comes_in_its_turn() {
+fn a_refusal_comes_after_the_earlier_responses() {
     let server = Server::start();
     let bytes = server.add("a", 100_000);
     let mut client = Client::connect(&server);
@@ -317,7 +317,7 @@ fn a_refusal_comes_in_its_turn() {
     client.expect_end();
 }
 
-/// Whatever is wrong with it, a HEAD has no body for an answer.
+/// A response to HEAD has no body, whatever the error is.
 #[test]
 fn a_refused_head_gets_no_body() {
     let server = Server::start();
@@ -337,11 +337,11 @@ fn a_refused_head_gets_no_body() {
 }
 
 #[test]
-fn a_burst_of_requests_is_answered_to_the_last() {
+fn every_request_of_a_burst_is_answered() {
     let server = Server::start();
     let bytes = server.add("a", 1000);
     let mut client = Client::connect(&server);
-    // More than is read at a time, and so cut anywhere.
+    // The server reads less than this at a time, so its reads end anywhere in a request.
     client.send("GET /a HTTP/1.1\r\nHost: t\r\n\r\n".repeat(2000));
     client.half_close();
     for number in 0..2000 {
@@ -355,7 +355,7 @@ fn a_burst_of_requests_is_answered_to_the_last() {
 }
 
 #[test]
-fn nothing_comes_of_nothing() {
+fn an_end_before_a_whole_request_gets_no_response() {
     let server = Server::start();
     for bytes in [&b""[..], b"\r\n\r\n\r\n", b"GET / HTTP/1.1\r\nHost: t\r\n"] {
         let mut client = Client::connect(&server);

@@ -45,7 +45,7 @@ fn files_have_the_types_of_iana() {
 
 #[test]
 fn texts_have_the_charset_of_the_option() {
-    let server = Server::start_with(&["--log", "off", "--charset", "iso-8859-1"]);
+    let server = Server::start_without_log(&["--charset", "iso-8859-1"]);
     for (name, media_type) in [
         ("a.html", "text/html; charset=iso-8859-1"),
         ("README", "text/plain; charset=iso-8859-1"),
@@ -59,9 +59,9 @@ fn texts_have_the_charset_of_the_option() {
     }
 }
 
-/// It is a compressed SVG under a name of its own, also for those who do not ask for one.
+/// An `.svgz` file is a gzipped SVG by definition. A client gets it without `Accept-Encoding` too.
 #[test]
-fn an_svgz_is_an_svg_with_its_coding() {
+fn an_svgz_is_an_svg_with_the_gzip_coding() {
     let server = Server::start();
     let bytes = server.add("a.svgz", 100);
     server.add("a.svgz.gz", 50);

@@ -1,4 +1,4 @@
-//! What may be done, and how it is said what may.
+//! Methods: the allowed ones, and the responses to others.
 
 use super::client::{Client, ask, get};
 use super::server::Server;
@@ -6,7 +6,7 @@ use super::server::Server;
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
 #[test]
-fn options_says_what_may_be_done() {
+fn options_lists_the_allowed_methods() {
     let server = Server::start();
     server.add("a", 10);
     let mut client = Client::connect(&server);
@@ -20,7 +20,7 @@ fn options_says_what_may_be_done() {
 }
 
 #[test]
-fn a_method_that_nobody_knows_is_not_implemented() {
+fn an_unknown_method_is_not_implemented() {
     let server = Server::start();
     server.add("a", 10);
     let mut client = Client::connect(&server);
@@ -33,7 +33,7 @@ fn a_method_that_nobody_knows_is_not_implemented() {
     assert_eq!(client.response().status, 200);
 }
 
-/// What follows may be meant for the tunnel.
+/// The bytes that follow may be meant for the tunnel.
 #[test]
 fn connect_is_refused_and_ends_the_connection() {
     let server = Server::start();
@@ -51,9 +51,9 @@ fn connect_is_refused_and_ends_the_connection() {
     }
 }
 
-/// The client holds its body back for the response, which is here before it.
+/// The client waits for a response before it sends its body.
 #[test]
-fn who_asks_before_sending_a_body_is_answered_at_once() {
+fn a_request_that_expects_100_continue_is_answered_at_once() {
     let server = Server::start();
     server.add("a", 10);
     for (method, expected) in [("PUT", 405), ("GET", 200)] {
@@ -73,7 +73,7 @@ fn who_asks_before_sending_a_body_is_answered_at_once() {
 }
 
 #[test]
-fn responses_say_no_more_than_they_need() {
+fn responses_do_not_name_the_server_and_forbid_sniffing() {
     let server = Server::start();
     server.add("a.svg", 10);
     let response = get(&server, "/a.svg");

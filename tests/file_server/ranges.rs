@@ -1,4 +1,4 @@
-//! Parts of files.
+//! Single ranges.
 
 use super::client::{Response, get, get_with};
 use super::server::Server;
@@ -35,8 +35,8 @@ fn a_range_is_a_part_of_the_file() {
     ] {
         let response = get_range(&server, range);
         assert_eq!(response.status, 206, "{range}");
-        let place = format!("bytes {}-{}/{SIZE}", part.start, part.end - 1);
-        assert_eq!(response.field("content-range"), place);
+        let expected = format!("bytes {}-{}/{SIZE}", part.start, part.end - 1);
+        assert_eq!(response.field("content-range"), expected);
         assert!(response.body == bytes[part], "{range}: the content differs");
     }
 }
@@ -58,7 +58,7 @@ fn a_range_past_the_end_cannot_be_satisfied() {
 }
 
 #[test]
-fn what_is_no_range_of_bytes_is_ignored() {
+fn malformed_ranges_are_ignored() {
     let server = Server::start();
     let bytes = server.add("a", SIZE);
     for range in [
@@ -87,7 +87,7 @@ fn what_is_no_range_of_bytes_is_ignored() {
 }
 
 #[test]
-fn of_an_empty_file_every_range_is_past_the_end_or_all() {
+fn in_an_empty_file_a_range_is_past_the_end_or_the_whole_file() {
     let server = Server::start();
     server.add("a", 0);
     let response = get_range(&server, "bytes=0-0");
@@ -97,7 +97,7 @@ fn of_an_empty_file_every_range_is_past_the_end_or_all() {
 }
 
 #[test]
-fn if_range_wants_a_part_only_of_the_same_file() {
+fn if_range_sends_a_part_only_of_the_same_file() {
     let server = Server::start();
     server.add("a", SIZE);
     let whole = get(&server, "/a");

@@ -1,4 +1,4 @@
-//! The root, which follows its path, and what in it is opened.
+//! The root, which follows its path, and permissions and special files in it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,9 +10,9 @@ use rustix::fs::{CWD, FileType, Mode, inotify, mknodat};
 use super::client::{Client, get};
 use super::server::{Server, executable};
 
-/// One connection sees all changes, as nothing is kept for it either.
+/// The client sends all requests on one connection: an old connection sees the new root too.
 #[test]
-fn a_root_that_is_deleted_and_recreated_is_served_anew() {
+fn a_recreated_root_is_served() {
     let server = Server::start();
     server.add("index.html", 10);
     let mut client = Client::connect(&server);
@@ -39,7 +39,7 @@ fn a_root_that_is_deleted_and_recreated_is_served_anew() {
 }
 
 #[test]
-fn a_root_behind_a_link_follows_the_link() {
+fn a_root_that_is_a_link_follows_each_change_of_the_link() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = |name: &str| directory.path().join(name);
     for version in ["one", "two"] {
@@ -47,7 +47,6 @@ fn a_root_behind_a_link_follows_the_link() {
         fs::write(path(version).join("a"), version).expect("a file");
     }
     symlink("one", path("current")).expect("a link");
-    // The last root counts: this is a server of another one.
     let server = serve(&path("current"));
     for round in 0..50 {
         let version = ["one", "two"][round % 2];
@@ -59,19 +58,19 @@ fn a_root_behind_a_link_follows_the_link() {
     assert_eq!(get(&server, "/a").status, 503);
 }
 
-/// A server whose root is this directory.
+/// Starts a server whose root is this directory.
 #[track_caller]
 fn serve(root: &Path) -> Server {
     let mut command = Command::new("sh");
-    // Without the root that is given behind it.
+    // Replaces the root in the arguments, which `Server::start_as` adds.
     let script = "root=$1; shift 2; exec \"$0\" \"$root\" --log off \"$@\"";
     command.arg("-c").arg(script).arg(executable()).arg(root);
     Server::start_as(&mut command)
 }
 
-/// For a server that is no superuser, as that one may read everything.
+/// The server must not run as the superuser, who may read everything.
 #[test]
-fn a_directory_that_may_only_be_searched_serves_its_index() {
+fn a_directory_with_only_search_permission_serves_its_index() {
     let server = start_without_privileges();
     fs::create_dir_all(server.path("d/e")).expect("directories");
     let bytes = server.add("d/index.html", 10);
@@ -86,7 +85,7 @@ fn a_directory_that_may_only_be_searched_serves_its_index() {
     assert_eq!(get(&server, "/d/").body, bytes);
     assert_eq!(get(&server, "/d").status, 301);
     assert_eq!(get(&server, "/d/index.html").body, bytes);
-    // Without an index it would have to be read.
+    // A listing would have to read the directory.
     assert_eq!(get(&server, "/d/e/").status, 403);
     assert_eq!(get(&server, "/secret").status, 403);
     set("d", 0o700);
@@ -102,7 +101,7 @@ fn is_superuser() -> bool {
 fn start_without_privileges() -> Server {
     let mut command = Command::new("sh");
     let script = match is_superuser() {
-        // The site is in a directory of the superuser's own, and the program may be.
+        // Only the superuser may search the directory of the site, and perhaps that of the program.
         true => {
             "chmod 711 \"${1%/site}\" && cp \"$0\" \"${1%/site}/server\" && chmod 755 \"${1%/site}/server\" \
              && exec setpriv --reuid 65534 --regid 65534 --clear-groups \"${1%/site}/server\" --log off \"$@\""
@@ -112,7 +111,7 @@ fn start_without_privileges() -> Server {
     Server::start_as(command.arg("-c").arg(script).arg(executable()))
 }
 
-/// A reader that opens a FIFO wakes its writer, and an open of a device may do anything.
+/// An open of a FIFO wakes its writer, and an open of a device can have any effect.
 #[test]
 fn a_fifo_is_not_opened() {
     let server = Server::start();
@@ -133,5 +132,5 @@ fn a_fifo_is_not_opened() {
     }
     watch("a");
     get(&server, "/a");
-    assert!(is_opened(), "the watch sees nothing");
+    assert!(is_opened(), "inotify reports no open of a regular file");
 }

@@ -1,4 +1,4 @@
-//! The server under test, and the files that it serves.
+//! The server under test and the files that it serves.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process,
     pidfd_getfd, pidfd_open, prlimit,
@@ -19,27 +20,34 @@ use rustix::process::{
 use socket2::SockRef;
 use tempfile::TempDir;
 
-/// Longer than any test here takes, on a slow machine too.
-const TOO_LONG: Duration = Duration::from_secs(120);
+/// Longer than any test here takes, also on a slow machine.
+const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A running server with a root of its own; ends with this value, and with the test where that hangs.
+/// A running server with a temporary root. Dropping it kills the server. A watchdog kills the
+/// server and aborts the test if the test hangs.
 pub(crate) struct Server {
     child: Arc<Mutex<Child>>,
     pub(crate) addr: SocketAddr,
     out: Option<BufReader<ChildStdout>>,
-    /// `site` is served; what lies beside it must never be.
+    /// The server serves `site` in it and must never serve anything beside `site`.
     directory: TempDir,
-    /// Its end calls the watchdog off.
-    _watched: Sender<()>,
+    /// Dropping it stops the watchdog.
+    _watchdog: Sender<()>,
 }
 
 impl Server {
     #[track_caller]
     pub(crate) fn start() -> Server {
-        Server::start_with(&["--log", "off"])
+        Server::start_without_log(&[])
     }
 
-    /// Started with these options.
+    /// Starts the server with these options and without an access log.
+    #[track_caller]
+    pub(crate) fn start_without_log(options: &[&str]) -> Server {
+        Server::start_with(&[&["--log", "off"], options].concat())
+    }
+
+    /// Starts the server with these options. By default, its access log is on standard output.
     #[track_caller]
     pub(crate) fn start_with(options: &[&str]) -> Server {
         let mut command = Command::new(executable());
@@ -47,17 +55,18 @@ impl Server {
         Server::start_as(&mut command)
     }
 
-    /// Started with no more than this many descriptors.
+    /// Starts the server with this descriptor limit.
     #[track_caller]
-    pub(crate) fn start_with_descriptors(most: usize) -> Server {
+    pub(crate) fn start_with_descriptors(limit: usize) -> Server {
         let mut command = Command::new("sh");
-        let script = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+        let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
         command.arg("-c").arg(script).arg(executable());
         command.args(["--log", "off"]);
         Server::start_as(&mut command)
     }
 
-    /// Started with this file for its errors, at most 100 connections, and without an access log.
+    /// Starts the server with this file as its standard error, at most 100 connections and no
+    /// access log.
     #[track_caller]
     pub(crate) fn start_logging_to(errors: &fs::File) -> Server {
         let mut command = Command::new(executable());
@@ -76,9 +85,9 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the example is built beside the tests");
-        let out = child.stdout.take().expect("it is piped");
+        let out = child.stdout.take().expect("a piped standard output");
         let child = Arc::new(Mutex::new(child));
-        let watched = watch(child.clone());
+        let watchdog = watch(child.clone());
         let mut out = BufReader::new(out);
         let mut line = String::new();
         out.read_line(&mut line).expect("a line");
@@ -90,21 +99,21 @@ impl Server {
             addr: addr.trim_end().parse().expect("an address"),
             out: Some(out),
             directory,
-            _watched: watched,
+            _watchdog: watchdog,
         }
     }
 
-    /// A path in the root.
+    /// Returns a path in the root.
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.directory.path().join("site").join(name)
     }
 
-    /// A path outside of the root.
+    /// Returns a path outside the root.
     pub(crate) fn outside(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// Puts a file of this size into the root and gives its content.
+    /// Writes a file of this size into the root and returns its content.
     #[track_caller]
     pub(crate) fn add(&self, name: impl AsRef<Path>, len: usize) -> Vec<u8> {
         let bytes = content(len);
@@ -112,7 +121,7 @@ impl Server {
         bytes
     }
 
-    /// Puts a large file of zeros into the root, which takes no time.
+    /// Creates a sparse file of 64 MiB in the root, which takes no time.
     #[track_caller]
     pub(crate) fn add_zeros(&self, name: &str) {
         let file = fs::File::create(self.path(name));
@@ -120,11 +129,11 @@ impl Server {
             .expect("a file to serve");
     }
 
-    /// The next line of its standard output.
+    /// Reads the next line of the server's standard output.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        let out = self.out.as_mut().expect("it is read");
+        let out = self.out.as_mut().expect("standard output is still open");
         out.read_line(&mut line).expect("a line");
         line
     }
@@ -140,7 +149,7 @@ impl Server {
         kill_process(pid, signal).expect("a server that runs");
     }
 
-    /// Waits for its end, which the watchdog brings about if nothing else does.
+    /// Waits until the server exits. The watchdog kills it if it does not exit by itself.
     #[track_caller]
     pub(crate) fn wait(&self) -> ExitStatus {
         loop {
@@ -151,12 +160,12 @@ impl Server {
         }
     }
 
-    /// What it wrote is read no more.
+    /// Closes the reading end of the server's standard output.
     pub(crate) fn close_out(&mut self) {
         drop(self.out.take());
     }
 
-    /// The CPU time that it has used, in hundredths of a second.
+    /// Returns the CPU time that the server has used, in hundredths of a second.
     #[track_caller]
     pub(crate) fn cpu_ticks(&self) -> u64 {
         let stat = self.proc("stat");
@@ -167,7 +176,7 @@ impl Server {
             .sum()
     }
 
-    /// How many bytes of memory it has.
+    /// Returns the server's resident memory in bytes.
     #[track_caller]
     pub(crate) fn resident(&self) -> usize {
         let statm = self.proc("statm");
@@ -184,7 +193,8 @@ impl Server {
         fs::read_to_string(format!("/proc/{pid}/{name}")).expect("a server that runs")
     }
 
-    /// What the server has to close it closes soon, but nothing says when: this looks until it is so.
+    /// Waits until the server has this many descriptors open. Polls, because the server does not
+    /// report when it has closed one.
     #[track_caller]
     pub(crate) fn expect_descriptors(&self, expected: usize) {
         for _ in 0..2000 {
@@ -193,16 +203,16 @@ impl Server {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        assert_eq!(self.descriptors(), expected, "descriptors that stay open");
+        assert_eq!(self.descriptors(), expected, "open descriptors after 20 s");
     }
 
-    /// How many descriptors the server has open.
+    /// Returns the number of descriptors that the server has open.
     #[track_caller]
     pub(crate) fn descriptors(&self) -> usize {
         self.open_descriptors().count()
     }
 
-    /// The number that the next descriptor gets.
+    /// Returns the number that the kernel will give to the next descriptor.
     #[track_caller]
     pub(crate) fn next_descriptor(&self) -> u64 {
         let open: BTreeSet<u64> = self.open_descriptors().collect();
@@ -221,15 +231,21 @@ impl Server {
         })
     }
 
-    /// The server's side of this connection. `None` if the system does not allow a look at it.
+    /// Returns a copy of the server's descriptor of this connection, or `None` if the kernel does
+    /// not permit pidfd_getfd(2).
     #[track_caller]
-    pub(crate) fn side_of(&self, client: &TcpStream) -> Option<OwnedFd> {
+    pub(crate) fn server_end_of(&self, client: &TcpStream) -> Option<OwnedFd> {
         let pid = Pid::from_child(&lock(&self.child));
         let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
         let addr = client.local_addr().expect("a connection");
         for number in self.open_descriptors() {
-            let descriptor = pidfd_getfd(&process, number as RawFd, PidfdGetfdFlags::empty());
-            let descriptor = descriptor.ok()?;
+            let copy = pidfd_getfd(&process, number as RawFd, PidfdGetfdFlags::empty());
+            let descriptor = match copy {
+                Ok(descriptor) => descriptor,
+                // The server has closed it since the directory was read.
+                Err(Errno::BADF) => continue,
+                Err(_) => return None,
+            };
             let peer = SockRef::from(&descriptor).peer_addr();
             if peer.is_ok_and(|peer| peer.as_socket() == Some(addr)) {
                 return Some(descriptor);
@@ -238,12 +254,12 @@ impl Server {
         panic!("the server has no connection from {addr}");
     }
 
-    /// Has it open no descriptor of this number or a higher one, and returns the limit before.
+    /// Sets the server's descriptor limit and returns the limit before.
     #[track_caller]
-    pub(crate) fn allow_descriptors(&self, count: u64) -> u64 {
+    pub(crate) fn set_descriptor_limit(&self, limit: u64) -> u64 {
         let pid = Pid::from_child(&lock(&self.child));
         let limit = Rlimit {
-            current: Some(count),
+            current: Some(limit),
             maximum: getrlimit(Resource::Nofile).maximum,
         };
         let before = prlimit(Some(pid), Resource::Nofile, limit).expect("a server that runs");
@@ -253,25 +269,26 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        end(&self.child);
+        kill(&self.child);
     }
 }
 
-/// Aborts the whole test binary where the returned value is not dropped in time. The server would outlive that: it goes first.
+/// Aborts the test binary if the returned value is not dropped in time. It kills the server first,
+/// which would outlive the abort.
 fn watch(child: Arc<Mutex<Child>>) -> Sender<()> {
-    let (watched, unwatched) = mpsc::channel();
+    let (watchdog, dropped) = mpsc::channel();
     let name = thread::current().name().unwrap_or("a test").to_owned();
     thread::spawn(move || {
-        if unwatched.recv_timeout(TOO_LONG) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("{name} hangs");
-            end(&child);
+        if dropped.recv_timeout(WATCHDOG_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("{name} still runs after {WATCHDOG_TIMEOUT:?}");
+            kill(&child);
             std::process::abort();
         }
     });
-    watched
+    watchdog
 }
 
-fn end(child: &Mutex<Child>) {
+fn kill(child: &Mutex<Child>) {
     let mut child = lock(child);
     let _ = child.kill();
     let _ = child.wait();
@@ -281,23 +298,29 @@ fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
     child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `target/…/deps/file_server-…` is this test, `target/…/examples/file_server` the server.
+/// Returns the path of the server, `target/…/examples/file_server`. This test is
+/// `target/…/deps/file_server-…`.
 #[track_caller]
 pub(crate) fn executable() -> &'static Path {
     static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
     EXECUTABLE.get_or_init(|| {
         let test = std::env::current_exe().expect("the path of the test");
-        let profile = test.ancestors().nth(2).expect("it lies in deps");
-        build_into(profile.parent().expect("it lies in target"));
+        let profile = test.ancestors().nth(2).expect("the test lies in deps");
+        build_into(
+            profile
+                .parent()
+                .expect("the profile's folder lies in target"),
+        );
         profile.join("examples").join("file_server")
     })
 }
 
-fn is_of_package(name: &str) -> bool {
+fn describes_package(name: &str) -> bool {
     name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
-/// `cargo test` builds the examples too, but `cargo test --test file_server` does not, and would test what was built last.
+/// Builds the example. `cargo test` does that too, but `cargo test --test file_server` does not: it
+/// would run the program of an earlier build.
 #[track_caller]
 fn build_into(target: &Path) {
     let Some(cargo) = std::env::var_os("CARGO") else {
@@ -310,15 +333,18 @@ fn build_into(target: &Path) {
         command.arg("--release");
     }
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    // ring's build script reads these, so it would run again, and cargo would build what needs it.
-    for (name, _) in std::env::vars().filter(|(name, _)| is_of_package(name)) {
+    // ring's build script reads these variables. If they differed, cargo would build ring again.
+    for (name, _) in std::env::vars().filter(|(name, _)| describes_package(name)) {
         command.env_remove(name);
     }
     let status = command.status().expect("cargo runs");
-    assert!(status.success(), "the example does not build");
+    assert!(
+        status.success(),
+        "cargo cannot build the example file_server: {status}"
+    );
 }
 
-/// Bytes that no repeat, gap or exchange leaves unnoticed.
+/// Returns pseudorandom bytes, so that a test notices each repeat, gap or swap.
 pub(crate) fn content(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {

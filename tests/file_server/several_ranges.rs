@@ -1,4 +1,4 @@
-//! Several parts of a file in one response.
+//! Several ranges in one response.
 
 use super::client::{Response, get_with};
 use super::server::Server;
@@ -6,11 +6,12 @@ use super::server::Server;
 const SIZE: usize = 100_000;
 
 #[track_caller]
-fn ask_for(server: &Server, ranges: &str) -> Response {
+fn get_ranges(server: &Server, ranges: &str) -> Response {
     get_with(server, "/a.html", &format!("Range: bytes={ranges}\r\n"))
 }
 
-/// The parts of a multipart response: what `Content-Range` says of each, and its bytes. Strict about everything between.
+/// Returns the parts of a multipart response: the `Content-Range` and the bytes of each. Asserts
+/// the exact bytes between the parts.
 #[track_caller]
 fn parts(response: &Response) -> Vec<(String, Vec<u8>)> {
     assert_eq!(response.status, 206);
@@ -27,11 +28,11 @@ fn parts(response: &Response) -> Vec<(String, Vec<u8>)> {
         }
         let end = find(rest, b"\r\n\r\n") + 4;
         let head = std::str::from_utf8(&rest[..end]).expect("a header");
-        let place = head.strip_prefix("\r\nContent-Type: text/html\r\nContent-Range: ");
-        let place = place.expect("the type and the place").trim_end();
+        let content_range = head.strip_prefix("\r\nContent-Type: text/html\r\nContent-Range: ");
+        let content_range = content_range.expect("the type and the range").trim_end();
         let bytes = &rest[end..];
         let len = find(bytes, delimiter.as_bytes());
-        parts.push((place.to_owned(), bytes[..len].to_vec()));
+        parts.push((content_range.to_owned(), bytes[..len].to_vec()));
         rest = &bytes[len..];
     }
 }
@@ -41,11 +42,11 @@ fn find(bytes: &[u8], part: &[u8]) -> usize {
     let mut windows = bytes.windows(part.len());
     windows
         .position(|window| window == part)
-        .expect("it is in there")
+        .expect("the delimiter")
 }
 
 #[test]
-fn parts_come_in_the_order_in_which_they_were_asked_for() {
+fn parts_come_in_the_order_of_the_request() {
     let server = Server::start();
     let bytes = server.add("a.html", SIZE);
     for (ranges, expected) in [
@@ -57,14 +58,14 @@ fn parts_come_in_the_order_in_which_they_were_asked_for() {
         ),
         // Empty elements are no ranges.
         (",0-0, ,\t,,-1,", vec![0..1, SIZE - 1..SIZE]),
-        // What cannot be satisfied is left out.
+        // The server leaves out ranges past the end.
         ("0-0,200000-,-1", vec![0..1, SIZE - 1..SIZE]),
     ] {
-        let found = parts(&ask_for(&server, ranges));
+        let found = parts(&get_ranges(&server, ranges));
         assert_eq!(found.len(), expected.len(), "{ranges}");
-        for ((place, content), part) in found.into_iter().zip(expected) {
+        for ((content_range, content), part) in found.into_iter().zip(expected) {
             assert_eq!(
-                place,
+                content_range,
                 format!("bytes {}-{}/{SIZE}", part.start, part.end - 1)
             );
             assert!(content == bytes[part], "{ranges}: the content differs");
@@ -73,7 +74,7 @@ fn parts_come_in_the_order_in_which_they_were_asked_for() {
 }
 
 #[test]
-fn the_connection_goes_on_behind_it() {
+fn the_connection_stays_open_after_a_multipart_response() {
     let server = Server::start();
     let bytes = server.add("a.html", SIZE);
     let mut client = super::client::Client::connect(&server);
@@ -85,9 +86,9 @@ fn the_connection_goes_on_behind_it() {
     }
 }
 
-/// The parts are never more than the file, however often it is asked for.
+/// The parts together are never larger than the file, however often the ranges repeat it.
 #[test]
-fn what_overlaps_or_nearly_does_becomes_one() {
+fn overlapping_and_near_ranges_are_merged() {
     let server = Server::start();
     let bytes = server.add("a.html", SIZE);
     for (ranges, part) in [
@@ -99,41 +100,47 @@ fn what_overlaps_or_nearly_does_becomes_one() {
         ("0-,0-,0-,0-,0-,0-", 0..SIZE),
         ("200000-,7-8", 7..9),
     ] {
-        let response = ask_for(&server, ranges);
+        let response = get_ranges(&server, ranges);
         assert_eq!(response.status, 206, "{ranges}");
-        let place = format!("bytes {}-{}/{SIZE}", part.start, part.end - 1);
-        assert_eq!(response.field("content-range"), place);
+        let content_range = format!("bytes {}-{}/{SIZE}", part.start, part.end - 1);
+        assert_eq!(response.field("content-range"), content_range);
         assert!(
             response.body == bytes[part],
             "{ranges}: the content differs"
         );
     }
-    // The third unites the first and the last, and takes the place of the first.
-    let found = parts(&ask_for(&server, "0-99,50000-50001,200-299,90-250"));
-    let places: Vec<&str> = found.iter().map(|(place, _)| place.as_str()).collect();
-    assert_eq!(places, ["bytes 0-299/100000", "bytes 50000-50001/100000"]);
+    // The last range joins the first and the third, and the result stays in the place of the first.
+    let found = parts(&get_ranges(&server, "0-99,50000-50001,200-299,90-250"));
+    let content_ranges: Vec<&str> = found
+        .iter()
+        .map(|(content_range, _)| content_range.as_str())
+        .collect();
+    assert_eq!(
+        content_ranges,
+        ["bytes 0-299/100000", "bytes 50000-50001/100000"]
+    );
 }
 
 #[test]
-fn nothing_that_can_be_satisfied_is_416() {
+fn ranges_that_are_all_past_the_end_get_416() {
     let server = Server::start();
     server.add("a.html", SIZE);
-    let response = ask_for(&server, "100000-,200000-200001,-0");
+    let response = get_ranges(&server, "100000-,200000-200001,-0");
     assert_eq!(response.status, 416);
     assert_eq!(response.field("content-range"), "bytes */100000");
 }
 
 #[test]
-fn too_many_and_nonsense_are_ignored() {
+fn too_many_ranges_and_malformed_ones_are_ignored() {
     let server = Server::start();
     let bytes = server.add("a.html", SIZE);
     let many = |count: usize| {
         let ranges: Vec<String> = (0..count).map(|n| format!("{0}-{0}", n * 1000)).collect();
         ranges.join(",")
     };
-    assert_eq!(parts(&ask_for(&server, &many(32))).len(), 32);
-    let apart = many(32).replace(',', ",,, ,");
-    assert_eq!(parts(&ask_for(&server, &apart)).len(), 32);
+    assert_eq!(parts(&get_ranges(&server, &many(32))).len(), 32);
+    let with_empty_elements = many(32).replace(',', ",,, ,");
+    assert_eq!(parts(&get_ranges(&server, &with_empty_elements)).len(), 32);
     for ranges in [
         &many(33),
         "0-0,x",
@@ -141,7 +148,7 @@ fn too_many_and_nonsense_are_ignored() {
         "0-0,5-2",
         "0-0;2000-2000",
     ] {
-        let response = ask_for(&server, ranges);
+        let response = get_ranges(&server, ranges);
         assert_eq!(response.status, 200, "{ranges}");
         assert!(response.body == bytes, "{ranges}: the content differs");
     }

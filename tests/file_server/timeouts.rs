@@ -1,5 +1,5 @@
-//! Clients that take their time. Limits are as short as a busy machine allows, and nothing here asks how soon they come, only
-//! that they do, and not to the others.
+//! Slow clients. Timeouts are as short as a busy machine allows. The tests assert that a timeout
+//! ends the slow connections and no others, and not how soon it does.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -14,15 +14,8 @@ use super::server::Server;
 const LONG: &str = "100";
 
 #[test]
-fn a_connection_that_is_not_used_is_closed() {
-    let server = Server::start_with(&[
-        "--idle-timeout",
-        "0.3",
-        "--header-timeout",
-        LONG,
-        "--log",
-        "off",
-    ]);
+fn an_idle_connection_is_closed() {
+    let server = Server::start_without_log(&["--idle-timeout", "0.3", "--header-timeout", LONG]);
     server.add("a", 10);
     let mut silent = Client::connect(&server);
     let mut used = Client::connect(&server);
@@ -32,24 +25,17 @@ fn a_connection_that_is_not_used_is_closed() {
     used.expect_end();
 }
 
-/// The time counts from the first byte, so that more bytes do not give more time.
+/// The timeout counts from the first byte. Later bytes do not extend it.
 #[test]
-fn a_request_that_trickles_is_not_waited_for() {
-    let server = Server::start_with(&[
-        "--header-timeout",
-        "0.5",
-        "--idle-timeout",
-        LONG,
-        "--log",
-        "off",
-    ]);
+fn a_request_that_trickles_times_out() {
+    let server = Server::start_without_log(&["--header-timeout", "0.5", "--idle-timeout", LONG]);
     let mut client = Client::connect(&server);
     let began = Instant::now();
     client.send("GET / HTTP/1.1\r\nHost: t\r\nX: ");
     while !client.has_input() {
         assert!(
             began.elapsed() < Duration::from_secs(20),
-            "it is waited for"
+            "no response after 20 s"
         );
         client.try_send(b"x");
         thread::sleep(Duration::from_millis(20));
@@ -63,30 +49,16 @@ fn a_request_that_trickles_is_not_waited_for() {
 }
 
 #[test]
-fn empty_lines_are_no_request_and_buy_no_time() {
-    let server = Server::start_with(&[
-        "--header-timeout",
-        "0.3",
-        "--idle-timeout",
-        LONG,
-        "--log",
-        "off",
-    ]);
+fn empty_lines_do_not_extend_the_timeout() {
+    let server = Server::start_without_log(&["--header-timeout", "0.3", "--idle-timeout", LONG]);
     let mut client = Client::connect(&server);
     client.send("\r\n");
     client.expect_end();
 }
 
 #[test]
-fn the_next_request_has_its_own_time() {
-    let server = Server::start_with(&[
-        "--header-timeout",
-        "2",
-        "--idle-timeout",
-        LONG,
-        "--log",
-        "off",
-    ]);
+fn each_request_has_its_own_header_timeout() {
+    let server = Server::start_without_log(&["--header-timeout", "2", "--idle-timeout", LONG]);
     server.add("a", 10);
     let mut client = Client::connect(&server);
     for _ in 0..5 {
@@ -97,28 +69,28 @@ fn the_next_request_has_its_own_time() {
     }
 }
 
-/// A client with a small buffer that asks for something large and does not read it.
+/// Connects a client with a small receive buffer that requests a large body and does not read it.
 #[track_caller]
-fn stalled(server: &Server, target: &str) -> TcpStream {
+fn stalled_client(server: &Server, target: &str) -> TcpStream {
     let mut client = Client::connect(server);
     let socket = SockRef::from(client.stream());
     socket.set_recv_buffer_size(4096).expect("a size");
-    // Several times, as the kernel takes megabytes of what nobody reads.
+    // Eight requests, because the kernel buffers megabytes for a client that reads nothing.
     client.send(format!("GET {target} HTTP/1.1\r\nHost: t\r\n\r\n").repeat(8));
     client.into_stream()
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_cut() {
-    let server = Server::start_with(&["--stall-timeout", "0.5", "--log", "off"]);
+fn a_client_that_reads_nothing_is_disconnected() {
+    let server = Server::start_without_log(&["--stall-timeout", "0.5"]);
     server.add("a", 64 << 20);
     let before = server.descriptors();
-    let client = stalled(&server, "/a");
-    let several = stalled_at_parts(&server);
+    let client = stalled_client(&server, "/a");
+    let several = client_stalled_in_a_multipart_response(&server);
     server.expect_descriptors(before);
     for mut client in [client, several] {
         let mut rest = Vec::new();
-        // It ends in a reset, as what it did not take is thrown away; or in what it had taken and an end.
+        // The client sees a reset, or the end after the bytes that the kernel had buffered.
         let _ = client.read_to_end(&mut rest);
         assert!(rest.len() < 64 << 20);
     }
@@ -126,30 +98,30 @@ fn a_client_that_takes_nothing_is_cut() {
 }
 
 #[track_caller]
-fn stalled_at_parts(server: &Server) -> TcpStream {
-    stalled(
+fn client_stalled_in_a_multipart_response(server: &Server) -> TcpStream {
+    stalled_client(
         server,
         "/a HTTP/1.1\r\nHost: t\r\nRange: bytes=0-9,1000-50000000\r\nX: y",
     )
 }
 
 #[test]
-fn a_page_that_nobody_takes_is_cut_too() {
-    let server = Server::start_with(&["--stall-timeout", "0.5", "--log", "off"]);
+fn a_client_that_does_not_read_a_listing_is_disconnected() {
+    let server = Server::start_without_log(&["--stall-timeout", "0.5"]);
     for number in 0..4096 {
         let name = format!("{number:0200}");
         std::fs::File::create(server.path(name)).expect("a file");
     }
     let before = server.descriptors();
-    let clients: Vec<TcpStream> = (0..3).map(|_| stalled(&server, "/")).collect();
+    let clients: Vec<TcpStream> = (0..3).map(|_| stalled_client(&server, "/")).collect();
     server.expect_descriptors(before);
     drop(clients);
 }
 
-/// A slow client is no stalled one, however long it takes in all.
+/// The timeout counts from the last progress, so a slow client is not a stalled_client one.
 #[test]
-fn a_client_that_takes_a_little_now_and_then_is_served() {
-    let server = Server::start_with(&["--stall-timeout", "3", "--log", "off"]);
+fn a_client_that_reads_slowly_is_served() {
+    let server = Server::start_without_log(&["--stall-timeout", "3"]);
     let bytes = server.add("a", 8 << 20);
     let mut client = Client::connect(&server);
     client.send("GET /a HTTP/1.1\r\nHost: t\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Forking, and what became of the child.
+//! Forks, and the end of the child.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,11 +9,11 @@ pub(crate) enum Fork {
     BySystemCall,
 }
 
-/// Both, or the one that is noticed without MADV_WIPEONFORK.
+/// Returns both kinds of fork, or only the one that is detected without MADV_WIPEONFORK.
 pub(crate) fn forks() -> &'static [Fork] {
     let all = &[Fork::ByLibc, Fork::BySystemCall];
-    let is_raw_noticed = cfg!(target_os = "linux") && !super::no_wipe::is_forced();
-    if is_raw_noticed { all } else { &all[..1] }
+    let is_raw_detected = cfg!(target_os = "linux") && !super::no_wipe::is_forced();
+    if is_raw_detected { all } else { &all[..1] }
 }
 
 impl Fork {
@@ -40,7 +40,7 @@ impl Fork {
 
 #[cfg(target_os = "linux")]
 unsafe fn by_system_call() -> libc::pid_t {
-    // SAFETY: the caller's; without flags and pointers it is what fork(2) does.
+    // SAFETY: the caller keeps fork's contract. Without flags and pointers this is fork(2).
     unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as libc::pid_t }
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn text(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Ends the child: with 0 if `body` returns, with 1 and its words if it panics.
+/// Ends the child with code 0 if `body` returns. If it panics, prints the message and ends with 1.
 pub(crate) fn end_child(body: impl FnOnce()) -> ! {
     let code = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(()) => 0,
@@ -97,7 +97,7 @@ pub(crate) fn end_child(body: impl FnOnce()) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Runs `body` in a forked child and returns how that ended.
+/// Runs `body` in a forked child and returns the child's end.
 #[track_caller]
 pub(crate) fn end_of(fork: Fork, body: impl FnOnce()) -> End {
     match fork.fork() {
@@ -112,7 +112,7 @@ pub(crate) fn in_child(fork: Fork, body: impl FnOnce()) {
     assert_eq!(end_of(fork, body), End::Code(0), "{fork:?}");
 }
 
-/// Runs what must panic because the loop is the parent's.
+/// Asserts that `body` panics because the loop belongs to the parent.
 #[track_caller]
 pub(crate) fn assert_refused<T>(body: impl FnOnce() -> T) {
     let panic = catch_unwind(AssertUnwindSafe(|| drop(body()))).expect_err("it panics");

@@ -66,7 +66,7 @@ fn inherited_executor_work_is_cancelled_in_a_child() {
         let done = event_loop.run_in_executor(|| 2);
         let (mut busy, mut queued) = (Some(busy), Some(queued));
         in_child(*fork, || {
-            let late = event_loop.run_in_executor(|| panic!("it does not run"));
+            let late = event_loop.run_in_executor(|| panic!("the child runs a job of the parent"));
             let own = new_loop();
             own.run_until_complete(async {
                 let cancelled = late.await.expect_err("cancelled");
@@ -105,7 +105,7 @@ fn an_inherited_socket_works_with_a_loop_of_the_child() {
                 own.call_later(Duration::from_millis(5), move || {
                     (&writer).write_all(b"c").expect("room");
                 });
-                // A wait by the parent's loop fails, one by the child's ends.
+                // A wait by the parent's loop fails. A wait by the child's loop ends.
                 let refused = event_loop.sock_recv(&socket, 1).await;
                 let refused = refused.expect_err("the parent's loop");
                 assert!(refused.to_string().contains("forked child"), "{refused}");
@@ -121,7 +121,7 @@ fn an_inherited_socket_works_with_a_loop_of_the_child() {
 
 /// Fills the socket's buffer and leaves a writer waiting on the parent's loop.
 fn stalled(event_loop: &Loop) -> (Rc<Socket<std::os::unix::net::UnixStream>>, impl Read) {
-    let (socket, far) = narrow_unix();
+    let (socket, far) = small_buffer_unix();
     far.set_nonblocking(true).expect("set");
     let socket = Rc::new(socket);
     let (handle, sends) = (event_loop.handle(), socket.clone());
@@ -297,7 +297,7 @@ fn child_leaves_the_timer_of_an_embedded_loop_alone() {
         });
         assert_eq!(poll(&mut fds, None), Ok(1));
         parent.run_once(Some(Duration::ZERO)).expect("an iteration");
-        assert!(fired.get(), "another timer");
+        assert!(fired.get(), "the timer of the parent's loop fired");
         let _fired = timer;
         parent.call_later(Duration::from_millis(50), || {});
         in_child(*fork, || drop(event_loop.take()));

@@ -1,7 +1,7 @@
 //! Locks that a thread of the parent holds at the fork: the child waits for none of them.
 //!
-//! The library holds its locks for a few instructions. This allocator stops a thread in one of its
-//! next allocations, and so with each lock under which it allocates.
+//! The library holds its locks for a few instructions. This allocator stops a thread in a chosen
+//! allocation, and so while the thread holds each lock under which it allocates.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -25,7 +25,7 @@ static IS_STOPPED: AtomicBool = AtomicBool::new(false);
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    /// Stops this thread in so many allocations from now; 0 is never.
+    /// The number of allocations until this thread stops in one, or 0 if it does not stop.
     static LEFT: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -43,28 +43,28 @@ fn stop_if_due() {
     }
 }
 
-// SAFETY: each call is one of the system's allocator.
+// SAFETY: each method calls the same method of the system's allocator.
 unsafe impl GlobalAlloc for Stopping {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         stop_if_due();
-        // SAFETY: the caller's.
+        // SAFETY: the caller keeps the contract of this method.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         stop_if_due();
-        // SAFETY: the caller's.
+        // SAFETY: the caller keeps the contract of this method.
         unsafe { System.realloc(old, layout, size) }
     }
 
     unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller keeps the contract of this method.
         unsafe { System.dealloc(old, layout) }
     }
 }
 
-/// Forks while another thread stands in the `nth` allocation of `act`, and runs `child` there.
-/// False if `act` has fewer.
+/// Forks while another thread is stopped in the `nth` allocation of `act`, and runs `child` in the
+/// child process. Returns false if `act` has fewer allocations.
 fn stopped_at(nth: u32, act: impl FnOnce() + Send + 'static, child: impl FnOnce()) -> bool {
     IS_STOPPED.store(false, Ordering::SeqCst);
     GO_ON.store(false, Ordering::SeqCst);
@@ -112,7 +112,7 @@ fn a_child_waits_for_no_lock_of_a_thread_that_calls_the_loop() {
         }
         stops += 1;
     }
-    assert!(stops > 0, "no lock was held");
+    assert!(stops > 0, "the thread was stopped in {stops} allocations");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_child_waits_for_no_lock_of_a_thread_that_makes_a_loop() {
         }
         stops += 1;
     }
-    assert!(stops > 3, "no lock was held");
+    assert!(stops > 3, "the thread was stopped in {stops} allocations");
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_child_waits_for_no_lock_of_a_thread_that_uses_a_manual_clock() {
         }
         stops += 1;
     }
-    assert!(stops > 3, "no lock was held");
+    assert!(stops > 3, "the thread was stopped in {stops} allocations");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A loop that a forked child makes works, with all that belongs to it.
+//! A new loop in a forked child works in all its parts.
 
 use std::io::Write;
 use std::time::Duration;

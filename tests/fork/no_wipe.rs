@@ -1,5 +1,5 @@
 //! Without MADV_WIPEONFORK, as on an old kernel or under an emulator: a fork by the C library is
-//! still noticed.
+//! still detected.
 
 const FORCED: &str = "SENDLOOP_TEST_NO_WIPEONFORK";
 
@@ -24,8 +24,7 @@ mod refused {
         libc::sock_filter { code, jt, jf, k }
     }
 
-    /// Has madvise(2) fail with EINVAL for MADV_WIPEONFORK, in this process and all that come from
-    /// it.
+    /// Makes madvise(2) fail with EINVAL for MADV_WIPEONFORK, in this process and its descendants.
     fn refuse() -> std::io::Result<()> {
         let third_argument = if cfg!(target_endian = "little") {
             32

@@ -14,13 +14,12 @@ use sendloop::{Clock, Loop, Remote, Socket, Task, TimerHandle};
 use super::child::{forks, in_child};
 use super::util::*;
 
-/// A loop of the parent's that waits for all that a loop can wait for. Each part may be dropped in
-/// a child.
+/// A loop of the parent with every kind of wait. A child may drop each part.
 struct Scene {
     event_loop: Option<Loop>,
     socket: Option<Rc<Socket<UnixStream>>>,
     task: Option<Task<Vec<u8>>>,
-    /// It has no handle, and waits for a socket that it owns.
+    /// The peer of `watched`.
     writer: UnixStream,
     peer: UnixStream,
     watched: Option<UnixStream>,
@@ -82,7 +81,7 @@ impl Scene {
     #[track_caller]
     fn assert_alive(mut self) {
         let event_loop = self.event_loop.take().expect("the parent's");
-        assert!(!is_readable(&event_loop), "something reached the parent");
+        assert!(!is_readable(&event_loop), "the parent's loop has an event");
         let calls = self.calls.get();
         self.writer.write_all(b"!").expect("room");
         run_until(&event_loop, || self.calls.get() > calls);
@@ -105,7 +104,7 @@ impl Scene {
     }
 }
 
-/// Takes the events that are no news: a descriptor that was put into the poller, or armed again, is
+/// Takes the events that report no change: a descriptor that was registered or armed again is
 /// writable.
 fn settle(event_loop: &Loop) {
     while is_readable(event_loop) {
@@ -243,7 +242,7 @@ fn transfer_of_the_parent_keeps_its_position() {
     let _test = test();
     for fork in forks() {
         let event_loop = new_loop();
-        let (near, far) = narrow_unix();
+        let (near, far) = small_buffer_unix();
         let file = Rc::new(file(ODD));
         let before = position(&file);
         let sent = {

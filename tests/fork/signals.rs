@@ -45,7 +45,7 @@ fn child_has_the_signal_dispositions_from_before_the_loop() {
             .expect("an iteration");
         assert_eq!(count.get(), 0);
         let news = event_loop.stats().events - events;
-        assert_eq!(news, 0, "the parent's pipe has a byte");
+        assert_eq!(news, 0, "bytes in the parent's signal pipe");
         raise();
         run_until(&event_loop, || count.get() == 1);
     }
@@ -115,7 +115,7 @@ fn parents_signal_object_fails_in_the_child_only() {
             let mut signal = own.signal(SIGNAL).expect("caught");
             raise();
             own.run_until_complete(signal.recv()).expect("received");
-            // The end of the parent's takes nothing from the child's.
+            // Dropping the parent's object changes nothing for the child's.
             drop(inherited.take());
             raise();
             own.run_until_complete(signal.recv()).expect("received");

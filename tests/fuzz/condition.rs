@@ -1,4 +1,4 @@
-//! Conditions and their dates: what the server makes of them is what RFC 9110 says, step by step.
+//! Conditions and their dates: the server evaluates them in the steps of RFC 9110.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,17 +10,17 @@ use crate::conditional::{Validators, Verdict};
 use crate::dates;
 use crate::request::{Conditions, Parsed, Request, parse};
 
-/// When the file was modified: Sun, 06 Nov 1994 08:49:37 GMT.
+/// The modification time of the file: Sun, 06 Nov 1994 08:49:37 GMT.
 const MODIFIED: i64 = 784_111_777;
 
-/// When the dates are read: in 2026.
+/// The time at which the dates are parsed, in 2026.
 const NOW: i64 = 1_795_910_400;
 
-/// The bytes are fields of a request for a file with the tag `"x"`.
+/// Checks the bytes as fields of a request for a file with the tag `"x"`.
 ///
 /// # Panics
 ///
-/// If the server judges otherwise than the steps of section 13.2.2.
+/// Panics if the server's verdict differs from that of the steps in section 13.2.2.
 pub fn check_bytes(bytes: &[u8]) {
     let beginning = b"GET /a HTTP/1.1\r\nHost: t\r\n";
     let Parsed::Request(request, _) = parse(&[beginning, bytes, b"\r\n\r\n"].concat()) else {
@@ -88,7 +88,7 @@ fn judge(request: &Request, etag: Option<&str>, modified: Option<i64>) -> Verdic
     }
 }
 
-/// Byte by byte, until something is no tag.
+/// Parses tags character by character, until one is malformed.
 fn tags(list: &str) -> Vec<(bool, String)> {
     let mut tags = Vec::new();
     let mut chars = list.chars().peekable();
@@ -115,19 +115,21 @@ fn read(date: &str) -> Option<i64> {
     dates::parse(date, now.expect("it is after 1970").as_secs() as i64)
 }
 
+/// Compares the server's parser of dates with a calendar.
+///
 /// # Panics
 ///
-/// If a date is read otherwise than a calendar has it, or is none and is read.
+/// Panics if the server parses a date to another time, or accepts an invalid date.
 pub fn check_date(date: &str) {
     let expected = ["%a, %d %b %Y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
     let found = dates::parse(date, NOW);
     let Some(found) = found else {
-        // httpdate takes some dates that are none, and writes only those that are.
+        // httpdate parses some invalid dates, but formats only valid ones.
         let theirs = httpdate::parse_http_date(date).map(httpdate::fmt_http_date);
         assert!(theirs.ok().as_deref() != Some(date), "{date:?}");
         return;
     };
-    // A leap second is the second before it, for a calendar without any.
+    // The calendar has no leap seconds, so the second before stands for one.
     let is_leap = date.contains(":60");
     let time = Timestamp::from_second(found - i64::from(is_leap)).expect("a time");
     let time: DateTime = TimeZone::UTC.to_datetime(time);

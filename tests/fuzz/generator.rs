@@ -1,4 +1,4 @@
-//! What clients send: requests that are nearly right, several in a row, with a byte wrong here and there.
+//! Generates the bytes of clients: several requests that are nearly valid, with a few wrong bytes.
 
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any};
@@ -114,20 +114,20 @@ static BODIES: [&str; 6] = [
     "GET /a HTTP/1.1\r\nHost: t\r\n\r\n",
 ];
 
-/// All that a client sends on one connection.
+/// Generates all bytes that a client sends on one connection.
 pub(crate) fn stream() -> impl Strategy<Value = Vec<u8>> {
-    let requests = vec(prop_oneof![4 => right(), 2 => request()], 1..4);
+    let requests = vec(prop_oneof![4 => valid_request(), 2 => request()], 1..4);
     let wrong = vec((any::<Index>(), change()), 0..3);
     (requests, prop_oneof![Just(Vec::new()), wrong]).prop_map(|(requests, wrong)| {
         let mut bytes = requests.concat().into_bytes();
         for (index, change) in wrong {
-            change.make(&mut bytes, index);
+            change.apply(&mut bytes, index);
         }
         bytes
     })
 }
 
-fn right() -> impl Strategy<Value = String> {
+fn valid_request() -> impl Strategy<Value = String> {
     let fields = vec(select(&FIELDS[30..]), 0..3);
     (select(&METHODS[..5]), select(&TARGETS[..]), fields).prop_map(|(method, target, fields)| {
         let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
@@ -159,7 +159,7 @@ enum Change {
     Insert(u8),
     Replace(u8),
     Remove,
-    /// Also beyond the limits for targets and headers.
+    /// Inserts a run of bytes, also beyond the limits of targets and headers.
     Stretch(usize),
 }
 
@@ -175,7 +175,7 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 impl Change {
-    fn make(&self, bytes: &mut Vec<u8>, index: Index) {
+    fn apply(&self, bytes: &mut Vec<u8>, index: Index) {
         if bytes.is_empty() {
             return;
         }
@@ -189,14 +189,14 @@ impl Change {
     }
 }
 
-/// Targets of their own alphabet.
+/// Generates targets from pieces that matter to the decoder.
 pub(crate) fn target() -> impl Strategy<Value = String> {
     let alphabet = "(/|\\.|\\.\\.|%2[eEfF]|%00|%5c|%|a|d|e|up|out|in|list|loop|fifo|absolute|x%20y|\\?|#|\\\\|:|http://h|\u{e9}){0,12}";
     let pattern = || string::string_regex(alphabet).expect("a pattern");
     prop_oneof![pattern().prop_map(|rest| format!("/{rest}")), pattern()]
 }
 
-/// Conditions: tags, dates and lists of them, nearly right.
+/// Generates conditional fields: lists of tags and dates that are nearly valid.
 pub(crate) fn conditions() -> impl Strategy<Value = String> {
     let tag = select(
         &[
@@ -225,7 +225,7 @@ static CONDITIONS: [&str; 6] = [
     "Range",
 ];
 
-/// Dates in all formats, many near the time of the file, and some that are none.
+/// Generates dates in all formats: many near the file's time, and some invalid ones.
 pub(crate) fn date() -> impl Strategy<Value = String> {
     let year = prop_oneof![3 => 1994..=1994, 1 => 0..=9999, 1 => 1890..=2080];
     let month = prop_oneof![3 => Just("Nov"), 1 => select(&MONTHS[..])];
@@ -251,7 +251,7 @@ static MONTHS: [&str; 13] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Foo",
 ];
 
-/// A `Range` field and the size of a file.
+/// Generates a `Range` field and the size of a file.
 pub(crate) fn range() -> impl Strategy<Value = (String, u64)> {
     let number = prop_oneof![
         3 => (0..1000u64).prop_map(|n| n.to_string()),

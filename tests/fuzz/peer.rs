@@ -1,4 +1,5 @@
-//! hyper's server as the proxy in front: what it takes for one request must not be two for us, nor two for it one for us.
+//! hyper's server in the role of a proxy in front. It and the example must find the same requests
+//! in the same bytes, or a request could be smuggled.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -20,9 +21,12 @@ use hyper::{Request, Response, StatusCode, Uri};
 use crate::fuzz::request::{End, Seen};
 use crate::request::Method;
 
+/// Compares the requests that the example found with those that hyper finds.
+///
 /// # Panics
 ///
-/// Where the two see different requests. Either may refuse what the other takes: then nothing behind it is read.
+/// Panics if the two find different requests. Each may refuse a request that the other accepts: it
+/// then reads nothing after that request.
 pub(crate) fn compare(bytes: &[u8], ours: &Seen) {
     let theirs = requests(bytes);
     let shown = String::from_utf8_lossy(bytes);
@@ -38,14 +42,18 @@ pub(crate) fn compare(bytes: &[u8], ours: &Seen) {
             authority.into_iter().for_each(check_authority);
         }
     }
-    // With less than us hyper must have refused; with more, we.
+    // If hyper found fewer requests, it must have refused one. If it found more, the example must
+    // have.
     let only_ours = ours.requests.get(theirs.requests.len());
     let only_ours = only_ours.filter(|_| !theirs.refused);
-    assert!(only_ours.is_none(), "only we see {only_ours:?} in {shown}");
+    assert!(
+        only_ours.is_none(),
+        "only the example finds {only_ours:?} in {shown}"
+    );
     let is_whole = ours.end != End::Open || theirs.requests.len() <= ours.requests.len();
     assert!(
         is_whole,
-        "only hyper sees {:?} in {shown}",
+        "only hyper finds {:?} in {shown}",
         theirs.requests.last()
     );
 }
@@ -60,8 +68,8 @@ fn is_same_method(ours: Method, theirs: &str) -> bool {
     }
 }
 
-/// Hyper parses an authority that the server accepts, without encoded characters, and finds one host
-/// and a port of TCP in it.
+/// Asserts that hyper parses an authority that the example accepts, and finds one host and a valid
+/// port in it. Skips authorities with encoded characters.
 pub(crate) fn check_authority(text: &str) {
     if text.contains('%') {
         return;
@@ -80,19 +88,20 @@ pub(crate) fn check_authority(text: &str) {
     }
 }
 
-struct Theirs {
+struct HyperRequests {
     requests: Vec<(String, Uri)>,
     refused: bool,
 }
 
-/// Every body is read: what is in it is no request.
-fn requests(bytes: &[u8]) -> Theirs {
+/// Returns the requests that hyper finds. Its service reads every body, so no body is taken for a
+/// request.
+fn requests(bytes: &[u8]) -> HyperRequests {
     let seen = Rc::<RefCell<Vec<_>>>::default();
-    let service = service_fn(|request| answer(request, seen.clone()));
+    let service = service_fn(|request| respond(request, seen.clone()));
     let served = http1::Builder::new()
         .header_read_timeout(None::<Duration>)
         .serve_connection(Memory(bytes.to_vec(), 0), service);
-    // What is read and written is there at once, so there is nothing to wait for but what wakes itself.
+    // Reads and writes in memory are always ready, so hyper is pending only after it woke itself.
     let mut served = pin!(served);
     let mut cx = Context::from_waker(Waker::noop());
     let mut polled = Poll::Pending;
@@ -104,36 +113,36 @@ fn requests(bytes: &[u8]) -> Theirs {
     }
     let refused = match polled {
         Poll::Ready(ended) => ended.is_err(),
-        Poll::Pending => panic!("hyper hangs at {}", String::from_utf8_lossy(bytes)),
+        Poll::Pending => panic!("hyper does not end with {}", String::from_utf8_lossy(bytes)),
     };
     let requests = seen.take();
-    Theirs { requests, refused }
+    HyperRequests { requests, refused }
 }
 
-async fn answer(
+async fn respond(
     request: Request<Incoming>,
     seen: Rc<RefCell<Vec<(String, Uri)>>>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
-    let place = (request.method().to_string(), request.uri().clone());
-    seen.borrow_mut().push(place);
+    let request_line = (request.method().to_string(), request.uri().clone());
+    seen.borrow_mut().push(request_line);
     let _ = request.into_body().collect().await;
-    // As ours to CONNECT: there is no tunnel, and the next request follows.
+    // The example gives CONNECT the same status: no tunnel begins, and the next request follows.
     let mut response = Response::new(Empty::new());
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     Ok(response)
 }
 
-/// A connection whose other side has sent everything, and closed.
+/// A connection in memory whose peer has sent all bytes and has closed it.
 struct Memory(Vec<u8>, usize);
 
 impl Read for Memory {
     fn poll_read(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-        mut place: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let len = place.remaining().min(self.0.len() - self.1);
-        place.put_slice(&self.0[self.1..self.1 + len]);
+        let len = buffer.remaining().min(self.0.len() - self.1);
+        buffer.put_slice(&self.0[self.1..self.1 + len]);
         self.1 += len;
         Poll::Ready(Ok(()))
     }

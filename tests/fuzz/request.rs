@@ -1,14 +1,18 @@
-//! Requests: the same bytes are the same requests however they come, and to nobody else are they others.
+//! Requests: the example finds the same requests however the bytes are split, and hyper finds them
+//! too.
 
 use crate::fuzz::peer;
 use crate::request::{Parsed, Request, parse};
 
-/// Beyond this, prefixes are tried at some lengths only: all would take the square of it.
-const EVERY: usize = 400;
+/// The most prefixes that the check parses. All prefixes of a long input would take quadratic time.
+const MAX_PREFIXES: usize = 400;
 
+/// Checks the requests that the example finds in the bytes.
+///
 /// # Panics
 ///
-/// Where it depends on the pieces what a request is, or a request is none by RFC 9112, or hyper sees another one.
+/// Panics if a prefix of the bytes gives other requests, if a request breaks RFC 9112, or if hyper
+/// finds another request.
 pub fn check(bytes: &[u8]) {
     check_prefixes(bytes);
     let seen = requests(bytes);
@@ -20,7 +24,7 @@ pub fn check(bytes: &[u8]) {
     peer::compare(bytes, &seen);
 }
 
-/// What the server sees in all that a client sends.
+/// The requests that the example finds in all bytes of a client, with their lengths.
 pub(crate) struct Seen {
     pub(crate) requests: Vec<(Box<Request>, usize)>,
     pub(crate) end: End,
@@ -28,10 +32,10 @@ pub(crate) struct Seen {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The last request says so.
+    /// The last request ends the connection.
     Closed,
     Refused,
-    /// Nothing more, or the beginning of something.
+    /// No bytes are left, or the beginning of a request.
     Open,
 }
 
@@ -55,10 +59,10 @@ pub(crate) fn requests(bytes: &[u8]) -> Seen {
     Seen { requests, end }
 }
 
-/// A part of the bytes is either too little to say anything, or enough to say what all of them say.
+/// Asserts that a prefix of the bytes is either incomplete or parses as all bytes do.
 fn check_prefixes(bytes: &[u8]) {
     let whole = format!("{:?}", parse(bytes));
-    let step = bytes.len().div_ceil(EVERY).max(1);
+    let step = bytes.len().div_ceil(MAX_PREFIXES).max(1);
     for len in (0..bytes.len()).step_by(step) {
         match parse(&bytes[..len]) {
             Parsed::Beginning => {}
@@ -67,7 +71,7 @@ fn check_prefixes(bytes: &[u8]) {
     }
 }
 
-/// Line by line, and strictly where two readers could differ.
+/// Checks a request line by line, strictly at each point in which two parsers could differ.
 fn check_grammar(bytes: &[u8], request: &Request) {
     let shown = String::from_utf8_lossy(bytes);
     let start = bytes.iter().position(|byte| !b"\r\n".contains(byte));
@@ -77,7 +81,7 @@ fn check_grammar(bytes: &[u8], request: &Request) {
     let line = lines.next().unwrap_or_default();
     let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
     let [method, target, version] = words[..] else {
-        panic!("three words: {shown}");
+        panic!("not three words: {shown}");
     };
     assert!(is_token(method), "{shown}");
     assert_eq!(target, request.target.as_bytes(), "{shown}");
@@ -93,14 +97,14 @@ fn check_grammar(bytes: &[u8], request: &Request) {
 
 fn field<'a>(line: &'a [u8], shown: &str) -> (Vec<u8>, &'a [u8]) {
     let colon = line.iter().position(|&byte| byte == b':');
-    let (name, value) = line.split_at(colon.unwrap_or_else(|| panic!("a colon: {shown}")));
+    let (name, value) = line.split_at(colon.unwrap_or_else(|| panic!("no colon: {shown}")));
     assert!(is_token(name), "{shown}");
     let is_in_value = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
     assert!(value.iter().all(is_in_value), "{shown}");
     (name.to_ascii_lowercase(), value[1..].trim_ascii())
 }
 
-/// What says where the request ends, and where it is to go.
+/// Checks the fields that set the end of the request and its host.
 fn check_framing(fields: &[(Vec<u8>, &[u8])], is_1_0: bool, request: &Request, shown: &str) {
     let all = |name: &str| -> Vec<&[u8]> {
         let named = fields.iter().filter(|(other, _)| other == name.as_bytes());

@@ -1,10 +1,10 @@
-//! Where libFuzzer begins: `tests/fuzz/seeds/`, a directory for each target, a file for each input. What was found wrong once is there
-//! too, so that it is tried by each run of the tests.
+//! The seeds of libFuzzer in `tests/fuzz/seeds/`: a directory for each target, a file for each
+//! input. Inputs that once found a fault are among them, so each run of the tests checks them.
 
 use std::fs;
 use std::path::Path;
 
-/// Gives each seed of a target to its check.
+/// Calls the check with each seed of a target.
 pub(crate) fn try_all(target: &str, check: impl Fn(&[u8])) {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
     let files = fs::read_dir(seeds.join(target)).expect("seeds");
@@ -15,5 +15,5 @@ pub(crate) fn try_all(target: &str, check: impl Fn(&[u8])) {
         check(&fs::read(path).expect("a seed"));
         count += 1;
     }
-    assert!(count > 4, "there are seeds");
+    assert!(count > 4, "{target} has {count} seeds, expected 5 or more");
 }

@@ -1,4 +1,4 @@
-//! One loop of the server and a client on it, over real connections.
+//! A loop that runs the server and its client, over real connections.
 
 use std::cell::RefCell;
 use std::io;
@@ -22,11 +22,11 @@ use crate::request;
 use crate::rules::Rules;
 use crate::site::Site;
 
-/// Much longer than anything here takes, and not for ever.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Much longer than any case takes.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How often the loop turns between two pieces, so that the server has read the first and answered it.
-const TURNS: usize = 3;
+/// Iterations between two pieces, so that the server has read and answered the first one.
+const ITERATIONS: usize = 3;
 
 pub(crate) struct Server {
     event_loop: Loop,
@@ -34,7 +34,7 @@ pub(crate) struct Server {
     listener: TcpListener,
 }
 
-/// With the option that connections have from their listener.
+/// Binds a listener with TCP_NODELAY, which its connections inherit.
 fn listen() -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let set = SockRef::from(&listener).set_tcp_nodelay(true);
@@ -54,9 +54,9 @@ impl Server {
             cache: Cache::new(event_loop.handle(), 64),
             received: RefCell::new(vec![0; request::MOST].into()),
             patience: Patience {
-                header: PATIENCE,
-                idle: PATIENCE,
-                stall: PATIENCE,
+                header: TIMEOUT,
+                idle: TIMEOUT,
+                stall: TIMEOUT,
             },
             clients: Rc::new(Clients::new(8)),
             clock: Clock::default(),
@@ -69,8 +69,9 @@ impl Server {
         }
     }
 
-    /// All that a client gets for these pieces, one after the other and then the end.
-    pub(crate) fn answer<'a>(&self, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    /// Sends the pieces one by one and then the end, and returns all bytes that the client
+    /// receives.
+    pub(crate) fn respond_to<'a>(&self, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         let addr = self.listener.local_addr().expect("bound");
         let near = TcpStream::connect(addr).expect("a connection");
         near.set_nodelay(true).expect("a TCP socket");
@@ -79,9 +80,9 @@ impl Server {
         let far = Socket::new(far.into()).expect("non-blocking");
         let serving = self.serve(Client::new(far, Some(peer.ip())));
         let talking = join(self.send(&near, pieces), self.receive(&near));
-        let all = self.event_loop.wait_for(join(serving, talking), PATIENCE);
+        let all = self.event_loop.wait_for(join(serving, talking), TIMEOUT);
         let ended = self.event_loop.run_until_complete(all);
-        let (served, ((), received)) = ended.expect("nobody waits for ever");
+        let (served, ((), received)) = ended.expect("the end of the connection in time");
         if let Err(error) = served {
             panic!("{error}");
         }
@@ -97,13 +98,14 @@ impl Server {
         Connection::new(self.site.clone(), client).serve().await
     }
 
-    /// A server that has heard enough may have gone before it has all.
+    /// Sends the pieces until the server closes the connection, which it may do before the last
+    /// one.
     async fn send<'a>(&self, near: &Socket<TcpStream>, pieces: impl Iterator<Item = &'a [u8]>) {
         for piece in pieces {
             if self.event_loop.sock_sendall(near, piece).await.is_err() {
                 return;
             }
-            for _ in 0..TURNS {
+            for _ in 0..ITERATIONS {
                 self.event_loop.sleep(Duration::ZERO).await;
             }
         }

@@ -1,4 +1,4 @@
-//! Request targets: what they name is below the root, whatever they say.
+//! Request targets: each names a path below the root, whatever its text is.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,11 +15,14 @@ use crate::fuzz::peer;
 use crate::fuzz::tree::{SECRET, Tree};
 use crate::target::{self, Target};
 
+/// Checks the bytes as a path and as a target.
+///
 /// # Panics
 ///
-/// Where a target leads out of the root, names two things, or a redirect from it leads elsewhere.
+/// Panics if a target leads out of the root, if a second decoder decodes it to another path, or if
+/// its redirect leads elsewhere.
 pub fn check_bytes(bytes: &[u8]) {
-    // Whatever comes out of the decoder, the root holds.
+    // The lookup must stay in the root, whatever path the decoder returns.
     check_opened(Path::new(OsStr::from_bytes(bytes)));
     if let Ok(target) = std::str::from_utf8(bytes) {
         check(target);
@@ -31,9 +34,9 @@ fn check(text: &str) {
         return;
     };
     if !text.starts_with('/') {
-        let behind_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
-        let end = behind_scheme.find(['/', '?', '#']);
-        let authority = &behind_scheme[..end.unwrap_or(behind_scheme.len())];
+        let after_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
+        let end = after_scheme.find(['/', '?', '#']);
+        let authority = &after_scheme[..end.unwrap_or(after_scheme.len())];
         peer::check_authority(authority);
     }
     check_path(text, &target);
@@ -48,16 +51,16 @@ fn check(text: &str) {
     check_found(text, &wanted);
 }
 
-/// Against a decoder that goes byte by byte.
+/// Compares the path with that of a decoder that works byte by byte.
 fn check_path(text: &str, target: &Target) {
     let is_below = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     assert!(target.path.components().all(is_below), "{text:?}");
     let encoded = if text.starts_with('/') {
         text
     } else {
-        let behind_host = text.split_once("://").map_or("", |(_, rest)| rest);
-        let end = behind_host.find(['/', '?', '#']);
-        end.map_or("", |end| &behind_host[end..])
+        let after_host = text.split_once("://").map_or("", |(_, rest)| rest);
+        let end = after_host.find(['/', '?', '#']);
+        end.map_or("", |end| &after_host[end..])
     };
     let path = encoded.split(['?', '#']).next().unwrap_or_default();
     let path = if path.is_empty() { "/" } else { path };
@@ -97,7 +100,8 @@ fn decode(mut bytes: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// A redirect stays on this host, is one line, and leads to the same path with a slash behind it.
+/// Asserts that a redirect stays on this host, is one line, and leads to the same path with a
+/// trailing slash.
 fn check_redirect(text: &str, target: &Target) {
     let location = target::directory(&target.path, text);
     let first = location.split('/').next().unwrap_or_default();
@@ -109,7 +113,7 @@ fn check_redirect(text: &str, target: &Target) {
         location.bytes().all(|byte| byte.is_ascii_graphic()),
         "{text:?}: {location}"
     );
-    let there = Target::decode(&format!("/{location}")).expect("it can be asked for");
+    let there = Target::decode(&format!("/{location}")).expect("a valid target");
     assert!(there.is_directory, "{text:?}: {location}");
     let there = target.path.with_file_name("").join(there.path);
     assert!(there == target.path.join(""), "{text:?}: {location}");
@@ -121,7 +125,8 @@ fn check_redirect(text: &str, target: &Target) {
     assert_eq!(query(text), query(&location), "{text:?}: {location}");
 }
 
-/// What was opened is asked for its name, by the kernel.
+/// Asserts that the descriptor that the lookup opens is in the root, by the name that the kernel
+/// gives for it.
 fn check_opened(path: &Path) {
     let tree = Tree::shared();
     for wait in [Wait::Never, Wait::Allowed] {
@@ -152,11 +157,13 @@ fn check_found(text: &str, wanted: &Wanted) {
             let content = tree.of_size(opened.metadata.len());
             assert!(content.is_some_and(|content| content != SECRET), "{text:?}");
         }
-        Ok(Found::Missing(_)) => panic!("{text:?} is shown a page that is not there"),
+        Ok(Found::Missing(_)) => {
+            panic!("{text:?} gets the page of a missing file, and there is no such page")
+        }
         Ok(Found::Listing(path) | Found::Directory(path)) => {
             assert!(path == wanted.target.path, "{text:?}")
         }
-        Ok(Found::NotAcceptable) => panic!("{text:?} is acceptable as it is"),
+        Ok(Found::NotAcceptable) => panic!("{text:?} is acceptable in its identity coding"),
         Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound, "{text:?}"),
     }
 }

@@ -1,4 +1,5 @@
-//! The short form of what `fuzz/` does for as long as one likes. `SENDLOOP_FUZZ_CASES` says how many cases each test makes.
+//! The checks of `fuzz/` with a fixed number of cases. `SENDLOOP_FUZZ_CASES` sets the number of
+//! cases of each test.
 
 use std::env;
 use std::fmt::Debug;
@@ -8,7 +9,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 
 use crate::fuzz::{condition, connection, generator, range, request, seeds, target};
 
-/// The same cases in each run.
+/// Checks generated cases, the same ones in each run.
 #[track_caller]
 fn try_cases<T: Debug>(cases: u32, strategy: impl Strategy<Value = T>, check: impl Fn(T)) {
     let set = env::var("SENDLOOP_FUZZ_CASES").ok();
@@ -30,7 +31,7 @@ fn try_cases<T: Debug>(cases: u32, strategy: impl Strategy<Value = T>, check: im
 }
 
 #[test]
-fn ranges_are_read_as_a_reader_without_shortcuts_reads_them() {
+fn ranges_are_parsed_as_by_a_simple_parser() {
     seeds::try_all("range", range::check_bytes);
     try_cases(4000, generator::range(), |(value, size)| {
         range::check(&value, size)
@@ -38,7 +39,7 @@ fn ranges_are_read_as_a_reader_without_shortcuts_reads_them() {
 }
 
 #[test]
-fn conditions_are_judged_step_by_step() {
+fn conditions_are_evaluated_in_the_steps_of_the_rfc() {
     seeds::try_all("condition", condition::check_bytes);
     try_cases(3000, generator::conditions(), |fields| {
         condition::check_bytes(fields.as_bytes());
@@ -46,7 +47,7 @@ fn conditions_are_judged_step_by_step() {
 }
 
 #[test]
-fn dates_are_read_as_a_calendar_has_them() {
+fn dates_are_parsed_as_by_a_calendar() {
     try_cases(6000, generator::date(), |date| condition::check_date(&date));
 }
 
@@ -59,14 +60,15 @@ fn no_target_leads_out_of_the_root() {
 }
 
 #[test]
-fn a_request_is_the_same_for_all_who_read_it() {
+fn hyper_and_the_example_find_the_same_requests() {
     seeds::try_all("request", request::check);
     try_cases(400, generator::stream(), |sent| request::check(&sent));
 }
 
-/// Each seed in two pieces, parted everywhere; what is generated, in pieces of some lengths.
+/// Each seed is split in two at every byte, or at about 200 places. Generated cases are split into
+/// pieces of one random length.
 #[test]
-fn answers_do_not_depend_on_the_pieces_that_requests_come_in() {
+fn responses_do_not_depend_on_how_the_requests_are_split() {
     seeds::try_all("connection", |seed| {
         connection::check_bytes(seed);
         let sent = &seed[1..];

@@ -1,4 +1,4 @@
-//! A tree with everything in it that a client might use to get out, and a secret beside it.
+//! A tree with links and special files that a client could use to escape, and a secret beside it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use crate::root::Root;
 
-/// What no client may ever see.
+/// The content of the file outside the root.
 pub(crate) const SECRET: &[u8] = b"NOBODY-MAY-SEE-THIS";
 
-/// Names and sizes of all files; no two have the same size, so that a response says which one it is.
+/// Names and sizes of all files. No two have the same size, so the size identifies the file.
 const FILES: [(&str, usize); 10] = [
     ("empty", 0),
     ("a", 10),
@@ -30,14 +30,14 @@ const FILES: [(&str, usize); 10] = [
 
 pub(crate) struct Tree {
     _directory: TempDir,
-    /// Without symbolic links.
+    /// The path without symbolic links.
     site: PathBuf,
     pub(crate) root: Arc<Root>,
     pub(crate) files: Vec<Vec<u8>>,
 }
 
 impl Tree {
-    /// The one that all share.
+    /// Returns the tree that all checks share.
     pub(crate) fn shared() -> &'static Tree {
         static TREE: OnceLock<Tree> = OnceLock::new();
         TREE.get_or_init(Tree::new)
@@ -52,7 +52,7 @@ impl Tree {
         let files = FILES.map(|(name, len)| {
             let bytes = content(len);
             fs::write(site.join(name), &bytes).expect("a file");
-            // Neighbours may be no older than their file.
+            // A variant must not be older than its file.
             let file = fs::File::options().write(true).open(site.join(name));
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
             file.and_then(|file| file.set_modified(time))
@@ -75,25 +75,25 @@ impl Tree {
         Tree {
             root: Arc::new(Root::new(&site, false).expect("a root")),
             files: files.into(),
-            site: site.canonicalize().expect("it is there"),
+            site: site.canonicalize().expect("the root"),
             _directory: directory,
         }
     }
 
-    /// The file of this size.
+    /// Returns the content of the file of this size.
     pub(crate) fn of_size(&self, size: u64) -> Option<&[u8]> {
         let mut files = self.files.iter();
         let file = files.find(|file| file.len() as u64 == size)?;
         Some(file)
     }
 
-    /// Whether a path that the kernel gives for a descriptor is below the root, or the root itself.
+    /// Returns whether a path that the kernel gives for a descriptor is the root or below it.
     pub(crate) fn holds(&self, path: &Path) -> bool {
         path.starts_with(&self.site)
     }
 }
 
-/// No two places look alike, and no two files begin alike.
+/// Returns content without repeats. Files of different sizes begin differently.
 fn content(len: usize) -> Vec<u8> {
     let words = (0u32..).flat_map(|n| (n.wrapping_mul(2_654_435_761) ^ len as u32).to_le_bytes());
     words.take(len).collect()

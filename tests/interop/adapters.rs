@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 
 use crate::util::*;
 
-/// More than every buffer of a narrow socket.
+/// More than the buffers of a socket with small buffers.
 const LEN: usize = 300_001;
 
 fn futures<T: AsFd>(event_loop: &LoopHandle, socket: T) -> futures_io::Stream<T> {
@@ -38,7 +38,7 @@ fn halves_of_a_futures_stream_move_in_two_tasks_at_once() {
     let _test = test();
     let event_loop = new_loop();
     event_loop.run_until_complete(async {
-        let (near, far) = narrow_unix();
+        let (near, far) = small_buffer_unix();
         let far = futures(&event_loop, far);
         let near = futures_io::Stream::new(&event_loop, near);
         let both = [near, far].map(|stream| {
@@ -70,7 +70,7 @@ fn halves_of_a_tokio_stream_move_in_two_tasks_at_once() {
     let _test = test();
     let event_loop = new_loop();
     event_loop.run_until_complete(async {
-        let (near, far) = narrow_unix();
+        let (near, far) = small_buffer_unix();
         let far = tokio(&event_loop, far);
         let near = tokio_io::Stream::new(&event_loop, near);
         let both = [near, far].map(|stream| {
@@ -184,7 +184,7 @@ fn reset_wakes_both_halves_and_closing_afterwards_succeeds() {
     let _test = test();
     let event_loop = new_loop();
     event_loop.run_until_complete(async {
-        let (near, far) = narrow_tcp();
+        let (near, far) = small_buffer_tcp();
         let stream = futures_io::Stream::new(&event_loop, near);
         let (mut reader, mut writer) = futures_util::AsyncReadExt::split(stream);
         let reading = event_loop.create_task(async move {
@@ -195,7 +195,7 @@ fn reset_wakes_both_halves_and_closing_afterwards_succeeds() {
             let written = AsyncWriteExt::write_all(&mut writer, &content(0, LEN)).await;
             (written.map_err(|error| error.kind()), writer)
         });
-        // Both wait by then.
+        // Both halves wait by then.
         event_loop.sleep(Duration::ZERO).await;
         event_loop.sleep(Duration::ZERO).await;
         SockRef::from(&far)

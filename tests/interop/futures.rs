@@ -38,7 +38,7 @@ fn select_returns_the_first_and_keeps_the_other_usable() {
 }
 
 #[test]
-fn join_all_gives_results_in_the_order_of_its_futures() {
+fn join_all_returns_results_in_the_order_of_its_futures() {
     let _test = test();
     let event_loop = new_loop();
     let tasks = (0..1000_u64).map(|n| {
@@ -128,7 +128,7 @@ fn concurrent_recvs_in_one_task_each_receive_their_own_bytes() {
 fn channel_to_a_thread_and_back_keeps_order() {
     let _test = test();
     const ITEMS: u64 = 10_000;
-    // Small: both sides have to wait for each other many times.
+    // The channel is small, so both sides wait for each other many times.
     for room in [1, 64, ITEMS as usize] {
         let event_loop = new_loop();
         let (there, hears) = async_channel::bounded(room);
@@ -224,7 +224,7 @@ fn a_waker_that_outlives_its_task_and_its_loop_does_nothing() {
 fn socket_works_with_std_after_it_left_the_loop() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, mut far) = narrow_tcp();
+    let (near, mut far) = small_buffer_tcp();
     let handle = &event_loop;
     let (waited, ()) = event_loop.run_until_complete(futures_util::future::join(
         handle.sock_recv(&near, 100),

@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use sendloop::{Loop, LoopHandle, Socket, Task};
 
-/// A server on the loop of its clients, which answers with the path and the body of the request.
+/// A server on the loop of its clients. It responds with the path and the body of the request.
 struct Server {
     addr: SocketAddr,
     accepting: Task<()>,
@@ -53,7 +53,7 @@ impl Server {
         }
     }
 
-    /// Ends it when its clients have gone; each connection has ended well.
+    /// Ends the server after its clients, and asserts that each connection ended without an error.
     async fn end(self, connections: usize, answered: u32) {
         assert!(self.accepting.cancel());
         let tasks = self.connections.take();
@@ -76,7 +76,7 @@ async fn answer(
     Ok(Response::new(Full::from(text)))
 }
 
-/// A connection of a client; its end ends the server's.
+/// Connects a client. Dropping the sender ends the connection.
 async fn connect(event_loop: &LoopHandle, addr: SocketAddr) -> SendRequest<Full<Bytes>> {
     let socket = Socket::tcp(&addr).expect("a socket");
     let connected = event_loop.sock_connect(&socket, &addr).await;
@@ -100,8 +100,14 @@ async fn ask(sender: &mut SendRequest<Full<Bytes>>, name: u64, len: usize) {
     let answer = response.into_body().collect().await.expect("all of it");
     let answer = answer.to_bytes();
     let path = format!("/{name}\n");
-    assert!(answer.starts_with(path.as_bytes()), "another's answer");
-    assert!(answer[path.len()..] == body, "the body of {name}");
+    assert!(
+        answer.starts_with(path.as_bytes()),
+        "the response to another request"
+    );
+    assert!(
+        answer[path.len()..] == body,
+        "the body of request {name} differs"
+    );
 }
 
 #[test]

@@ -14,11 +14,11 @@ part() { # SCRIPT [ARGUMENT...]
   local name=$* begun=$SECONDS
   local log=target/long/${name// /-}.log
   if "tests/long/$1.sh" "${@:2}" >"$log" 2>&1; then
-    echo "$name: well, in $(((SECONDS - begun) / 60)) min $(((SECONDS - begun) % 60)) s"
+    echo "$name: passed in $(((SECONDS - begun) / 60)) min $(((SECONDS - begun) % 60)) s"
     return
   fi
   tail -n 100 "$log"
-  echo "$name: FAILED; all that it said is in $log"
+  echo "$name: FAILED; its output is in $log"
   return 1
 }
 export -f part

@@ -1,7 +1,7 @@
-"""The table of coverage from an lcov file: coverage.py FILE [--write]. See coverage.sh.
+"""Prints the coverage in an lcov file: coverage.py FILE [--write]. Called by coverage.sh.
 
-The table has the files that are below 100 %. The lines that did not run are printed, and not in the
-table: their numbers change with each commit.
+The table lists the files below 100 %. The script prints the lines that did not run but leaves them
+out of the table, because their numbers change with each commit.
 """
 
 import pathlib
@@ -14,7 +14,7 @@ BEGIN, END = "<!-- coverage -->\n", "<!-- /coverage -->\n"
 
 
 def counts(lcov):
-    """For each file below src/, how often each line ran."""
+    """Returns for each file below src/ how often each line ran."""
     files, lines = {}, None
     for record in lcov.read_text().splitlines():
         kind, _, rest = record.partition(":")
@@ -29,14 +29,14 @@ def counts(lcov):
 
 
 def code(path, lines):
-    """Without unit tests, which stand at a file's end."""
+    """Returns the lines without the unit tests at the end of the file."""
     text = (ROOT / path).read_text().splitlines()
     tests = next((n for n, line in enumerate(text, 1) if line.startswith("#[cfg(test)]")), len(text) + 1)
     return {number: count for number, count in lines.items() if number < tests}
 
 
 def spans(numbers):
-    """12, 14-16"""
+    """Formats line numbers as "12, 14–16"."""
     found = []
     for number in sorted(numbers):
         if found and number == found[-1][1] + 1:
@@ -47,7 +47,7 @@ def spans(numbers):
 
 
 def missing_lines(files):
-    """For each file with code, the number of its lines and those that did not run."""
+    """Yields each file with code, the number of its lines and the lines that did not run."""
     for path, lines in sorted(files.items()):
         lines = code(path, lines)
         if lines and "tests" not in path.with_suffix("").parts:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# libFuzzer against the example file_server, with the address sanitizer: tests/long/fuzz.sh [SECONDS [TARGET...]]
+# Fuzzes the example file_server with libFuzzer and the address sanitizer:
+#   tests/long/fuzz.sh [SECONDS [TARGET...]]
 # Each target runs for SECONDS (default: 300), one target per core. A finding is a file in
 # fuzz/artifacts/; add it to tests/fuzz/seeds/ after the fix. Needs g++ and a nightly toolchain.
 set -euo pipefail

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Runs loom's models of a loop and its executor among threads: tests/long/interleavings.sh [PREEMPTIONS]
+# Runs loom's models of a loop and its executor among threads:
+#   tests/long/interleavings.sh [PREEMPTIONS]
 #
-# The models are in src/*/loom_tests.rs. Each one names its limit of preemptions, or none; together they take two minutes.
-# PREEMPTIONS replaces these limits. With 2 the models take seconds.
+# The models are in src/*/loom_tests.rs. Each model sets its own limit of preemptions or has none.
+# All models together take two minutes. PREEMPTIONS replaces these limits. With 2 the models take
+# seconds.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ $# -eq 0 ] || export LOOM_MAX_PREEMPTIONS=$1

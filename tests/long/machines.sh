@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Other machines and other compilers; on Debian 12, as root:
+# Tests on other machines and with other compilers, on Debian 12 as root:
 #   tests/long/machines.sh [aarch64|musl|oldest|check]...
 #
 # aarch64: the library's tests, built for aarch64 and run by qemu's emulation of its system calls.
 # musl:    the same on musl instead of glibc.
-# oldest:  library, tests and examples, checked by the Rust that Cargo.toml declares.
-# check:   what portability.sh does, for all its targets.
+# oldest:  a check of library, tests and examples with the Rust version that Cargo.toml declares.
+# check:   portability.sh for all its targets.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source tests/toolchain.sh
@@ -20,7 +20,7 @@ need() { # PACKAGE...
 aarch64_std() {
   local libs=$newest/root/usr/lib/rustlib apt=$cache/apt mirror options
   [ -d "$libs/aarch64-unknown-linux-gnu" ] && return
-  say "the standard library of aarch64"
+  say "downloading the standard library of aarch64"
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
   mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Codename: bookworm-security' | sed -n 1p)
   echo "deb [arch=arm64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-security main" >"$apt/sources.list"
@@ -34,7 +34,7 @@ aarch64_std() {
 
 # Tests that qemu's emulation cannot run:
 without_qemu=(
-  # It has no preadv2, so the executor reads most files.
+  # qemu has no preadv2, so the executor reads most files.
   --skip probes_add_less_than_half_the_cpu_time_of_a_warm_transfer
   --skip gibibyte_transfer_needs_one_registration_and_delays_no_timer
   --skip small_transfer_needs_one_call_and_no_registration
@@ -99,27 +99,27 @@ shim() { # FOLDER
 #include <pthread.h>
 #include <stdint.h>
 struct found { unsigned long long flags; void *start, *end, *map, *frames; unsigned long long reserved[7]; };
-struct question { uintptr_t at; struct found *found; };
-static int look(struct dl_phdr_info *info, size_t size, void *asked) {
-    struct question *question = asked;
+struct lookup { uintptr_t at; struct found *found; };
+static int find_segment(struct dl_phdr_info *info, size_t size, void *data) {
+    struct lookup *lookup = data;
     uintptr_t start = 0, end = 0, frames = 0;
     (void)size;
     for (int n = 0; n < info->dlpi_phnum; n++) {
         const ElfW(Phdr) *header = &info->dlpi_phdr[n];
         uintptr_t at = info->dlpi_addr + header->p_vaddr;
-        if (header->p_type == PT_LOAD && question->at >= at && question->at < at + header->p_memsz) {
+        if (header->p_type == PT_LOAD && lookup->at >= at && lookup->at < at + header->p_memsz) {
             start = at;
             end = at + header->p_memsz;
         }
         if (header->p_type == PT_GNU_EH_FRAME) frames = at;
     }
     if (!start || !frames) return 0;
-    *question->found = (struct found){ 0, (void *)start, (void *)end, 0, (void *)frames, {0} };
+    *lookup->found = (struct found){ 0, (void *)start, (void *)end, 0, (void *)frames, {0} };
     return 1;
 }
 int _dl_find_object(void *at, struct found *found) {
-    struct question question = { (uintptr_t)at, found };
-    return dl_iterate_phdr(look, &question) == 1 ? 0 : -1;
+    struct lookup lookup = { (uintptr_t)at, found };
+    return dl_iterate_phdr(find_segment, &lookup) == 1 ? 0 : -1;
 }
 /* libgcc refers to these weakly, and calls address 0 if nothing else links them. */
 __attribute__((used)) static void *const kept[] = { (void *)pthread_once, (void *)pthread_mutex_lock, (void *)pthread_mutex_unlock,
@@ -156,7 +156,7 @@ if [ $# = 1 ]; then
   case $1 in
     check) exec tests/portability.sh ;;
     aarch64 | musl | oldest) "$1" ;;
-    *) say "nothing of that name"; exit 2 ;;
+    *) say "unknown argument: $1"; exit 2 ;;
   esac
   exit
 fi

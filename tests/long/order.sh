@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Runs the tests with tasks polled in any order (src/run_queue/shuffle.rs):
 #   tests/long/order.sh [SEEDS]      runs seeds 1 to SEEDS (default: 200)
-# The modules in which tasks meet run once with each seed. All other tests take long and have few tasks at a time, so they run with
-# the first two seeds. To see a failure again, run the named binary with SENDLOOP_SHUFFLE set to the seed.
+# The modules with several tasks at a time run once with each seed. All other tests take long and
+# have few tasks at a time, so they run with the first two seeds. To repeat a failure, run the named
+# binary with SENDLOOP_SHUFFLE set to the seed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seeds=${1:-200}
 export RUST_BACKTRACE=0
 
-# The modules in which tasks meet, by binary. `exceptions` has no modules.
-declare -A many=(
+# The modules with several tasks at a time, by binary. `exceptions` has no modules.
+declare -A all_seeds=(
   [loop]="close:: embedding:: fairness:: loop_order:: promises:: reentrancy:: regressions:: running:: task_cell:: tasks:: timer_wakers::"
   [sockets]="connect:: datagrams:: event_batches:: fd_callbacks:: fd_callback_destructors:: reused_descriptors:: shared_sockets::
     socket_life:: stream_end:: streams::"
@@ -19,7 +20,7 @@ declare -A many=(
   [exceptions]=""
 )
 # No loop runs in layers and asyncio_page. The file servers run in another process.
-none="layers asyncio_page file_server file_server_index"
+without_loop="layers asyncio_page file_server file_server_index"
 # Tests that assert the order that the cfg shuffles.
 skipped=(
   # Tasks and callbacks share one queue.
@@ -54,27 +55,27 @@ runs() {
   local seed name path
   for seed in $(seq "$seeds"); do
     while read -r name path; do
-      [[ " $none " == *" $name "* ]] && continue
+      [[ " $without_loop " == *" $name "* ]] && continue
       if [ "$seed" -le 2 ]; then
         echo "$seed $path"
-      elif [ -v "many[$name]" ]; then
-        echo $seed $path ${many[$name]}
+      elif [ -v "all_seeds[$name]" ]; then
+        echo $seed $path ${all_seeds[$name]}
       fi
     done <target/shuffled/binaries
   done
 }
 
-one() { # SEED PATH MODULE...
+run_one() { # SEED PATH MODULE...
   local log
   # shellcheck disable=SC2086
   log=$(SENDLOOP_SHUFFLE=$1 "$2" -q $skips "${@:3}" 2>&1) && return
   printf 'SENDLOOP_SHUFFLE=%s %s\n%s\n' "$1" "$2" "$log"
   return 1
 }
-export -f one
+export -f run_one
 
 skips=$(printf -- '--skip %s ' "${skipped[@]}")
 export skips
 count=$(runs | wc -l)
-runs | xargs -P 2 -L 1 bash -c 'one "$@"' one
-echo "$count runs with $seeds seeds: all well in ${SECONDS} s"
+runs | xargs -P 2 -L 1 bash -c 'run_one "$@"' run_one
+echo "$count runs with $seeds seeds passed in ${SECONDS} s"

@@ -14,8 +14,8 @@ export {ASAN,LSAN,TSAN}_OPTIONS=allocator_may_return_null=1
 export SENDLOOP_TEST_SECONDS=3000 RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 [ $# -gt 0 ] || set -- address leak thread valgrind
 
-# The script leaves these binaries out. No loop runs in layers and asyncio_page. The file servers run
-# in a program that is not built here. The sanitizers change the resident memory (memory).
+# The script leaves these binaries out. No loop runs in layers and asyncio_page. The file servers
+# run in a program that is not built here. The sanitizers change the resident memory (memory).
 tests=()
 for test in tests/*.rs tests/*/main.rs; do
   test=${test%/main.rs}
@@ -61,7 +61,8 @@ without() { # TEST
   tests=("${kept[@]}")
 }
 
-# Without `fork`: under the thread sanitizer, a forked child of a threaded process cannot start threads.
+# Without `fork`: under the thread sanitizer, a forked child of a threaded process cannot start
+# threads.
 with_thread() {
   without fork
   if [ -d "$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library" ]; then
@@ -97,4 +98,4 @@ with_valgrind() {
 failed=()
 # Each one runs in a subshell, because it selects its compiler.
 for what; do ("with_$what") || failed+=("$what"); done
-[ ${#failed[@]} -eq 0 ] || { echo "not clean: ${failed[*]}"; exit 1; }
+[ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}"; exit 1; }

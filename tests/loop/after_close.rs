@@ -102,7 +102,10 @@ fn closed_loop_completes_ready_operations_repeatedly() {
         for n in 0..500 {
             let byte = other.wait_for(handle.sock_recv(&near, 1), Duration::from_secs(2));
             let byte = byte.await;
-            assert!(byte.is_ok(), "byte {n} is there and does not come");
+            assert!(
+                byte.is_ok(),
+                "byte {n} is ready, but the result is {byte:?}"
+            );
         }
     });
 }

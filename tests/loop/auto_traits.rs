@@ -96,7 +96,7 @@ auto_traits! {
     TimerHandle:                         NO   NO   YES,
 }
 
-/// The traits among the public names, which have no auto traits.
+/// The public traits. A trait has no auto traits.
 const TRAITS: [&str; 3] = ["Connect", "Datagram", "Listen"];
 
 /// The types and traits that the crate's root exports.
@@ -114,7 +114,7 @@ fn exported() -> Vec<&'static str> {
 fn every_public_type_has_a_row() {
     let _test = test();
     let exported = exported();
-    assert!(exported.len() > 20, "the names were found: {exported:?}");
+    assert!(exported.len() > 20, "found only these names: {exported:?}");
     for name in exported {
         let is = |row: &&&str| row.split(['<', ' ']).next() == Some(name);
         let known = TYPES.iter().any(|row| is(&row)) || TRAITS.contains(&name);
@@ -122,8 +122,8 @@ fn every_public_type_has_a_row() {
     }
 }
 
-/// Dropping one of these is nearly always a mistake; futures are found in the source.
-const NOT_TO_BE_DROPPED: [&str; 3] = ["Builder", "Promise", "TaskGroup"];
+/// Types whose unused value is nearly always a mistake. The test finds the futures in the source.
+const MUST_USE: [&str; 3] = ["Builder", "Promise", "TaskGroup"];
 
 fn read_sources(folder: &Path, text: &mut String) {
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -136,8 +136,8 @@ fn read_sources(folder: &Path, text: &mut String) {
     }
 }
 
-/// The attributes and documentation in front of a public struct.
-fn front_of<'a>(text: &'a str, name: &str) -> &'a str {
+/// Returns the attributes and the documentation of a public struct.
+fn attributes_of<'a>(text: &'a str, name: &str) -> &'a str {
     let ends = ["<", " ", ";", "("].map(|end| format!("pub struct {name}{end}"));
     let start = ends.iter().find_map(|end| text.find(end));
     let before = &text[..start.unwrap_or_else(|| panic!("{name} is not found"))];
@@ -157,9 +157,12 @@ fn types_with_meaningful_drop_are_must_use() {
     let names = exported().into_iter();
     // A dropped `Task` keeps running.
     let futures = names.filter(|name| is_future(name) && *name != "Task");
-    let all: Vec<&str> = futures.chain(NOT_TO_BE_DROPPED).collect();
-    assert!(all.len() >= 8, "the futures were found: {all:?}");
+    let all: Vec<&str> = futures.chain(MUST_USE).collect();
+    assert!(all.len() >= 8, "found only these futures: {all:?}");
     for name in all {
-        assert!(front_of(&text, name).contains("#[must_use = "), "{name}");
+        assert!(
+            attributes_of(&text, name).contains("#[must_use = "),
+            "{name}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Time: a clock that a test moves, and what waits for it.
+//! Manual and paused clocks, and the timers and sleeps that use them.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, ready};
@@ -14,16 +14,10 @@ use sendloop::{Clock, Loop, Socket, TimeoutError};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn manual() -> (Loop, Clock) {
-    let clock = Clock::manual();
-    let built = Loop::builder().clock(clock.clone()).build();
-    (built.expect("a loop"), clock)
-}
-
 #[test]
 fn timers_fire_only_when_the_clock_reaches_them_and_in_order() {
     let _test = test();
-    let (event_loop, clock) = manual();
+    let (event_loop, clock) = manual_loop();
     let log = Rc::new(RefCell::new(Vec::new()));
     for seconds in [3, 1, 2, 10] {
         let log = log.clone();
@@ -48,7 +42,7 @@ fn timers_fire_only_when_the_clock_reaches_them_and_in_order() {
 #[test]
 fn advance_in_a_callback_fires_in_the_next_iteration() {
     let _test = test();
-    let (event_loop, clock) = manual();
+    let (event_loop, clock) = manual_loop();
     let fired = Rc::new(Cell::new(false));
     let fires = fired.clone();
     event_loop.call_later(SECOND, move || fires.set(true));
@@ -62,28 +56,28 @@ fn advance_in_a_callback_fires_in_the_next_iteration() {
 #[test]
 fn advance_from_another_thread_wakes_the_loop() {
     let _test = test();
-    let (event_loop, clock) = manual();
-    let (go, gone) = mpsc::channel();
+    let (event_loop, clock) = manual_loop();
+    let (release, released) = mpsc::channel();
     let mover = thread::spawn(move || {
-        while gone.recv().is_ok() {
+        while released.recv().is_ok() {
             clock.advance(SECOND * 3600);
         }
     });
     event_loop.run_until_complete(async {
         for _ in 0..1000 {
             let sleep = event_loop.sleep(SECOND * 3600);
-            go.send(()).expect("the other thread");
+            release.send(()).expect("the other thread");
             sleep.await;
         }
     });
-    drop(go);
+    drop(release);
     mover.join().expect("ended");
 }
 
 #[test]
 fn two_loops_share_a_clock_and_one_may_end() {
     let _test = test();
-    let (one, clock) = manual();
+    let (one, clock) = manual_loop();
     let built = Loop::builder().clock(clock.clone()).build();
     let two = built.expect("a loop");
     let sleeper = two.create_task(two.sleep(SECOND));
@@ -98,7 +92,7 @@ fn two_loops_share_a_clock_and_one_may_end() {
 #[test]
 fn a_sleep_counts_from_its_call() {
     let _test = test();
-    let (event_loop, clock) = manual();
+    let (event_loop, clock) = manual_loop();
     let sleep = event_loop.sleep(SECOND * 2);
     clock.advance(SECOND * 2);
     event_loop.run_until_complete(sleep);
@@ -111,7 +105,7 @@ fn a_sleep_counts_from_its_call() {
 #[test]
 fn dropped_sleep_cancels_its_timer() {
     let _test = test();
-    let (event_loop, _clock) = manual();
+    let (event_loop, _clock) = manual_loop();
     let task = event_loop.create_task(event_loop.sleep(SECOND));
     run_iteration(&event_loop);
     assert_eq!(event_loop.next_timeout(), Some(SECOND));
@@ -128,7 +122,7 @@ fn dropped_sleep_cancels_its_timer() {
 #[test]
 fn wait_for_drops_the_future_before_it_returns_the_error() {
     let _test = test();
-    let (event_loop, clock) = manual();
+    let (event_loop, clock) = manual_loop();
     let held = Rc::new(());
     let inside = held.clone();
     let waited = event_loop.wait_for(
@@ -148,7 +142,7 @@ fn wait_for_drops_the_future_before_it_returns_the_error() {
 #[test]
 fn wait_for_prefers_a_ready_result_to_the_timeout() {
     let _test = test();
-    let (event_loop, clock) = manual();
+    let (event_loop, clock) = manual_loop();
     let (promise, future) = event_loop.create_future();
     let task = event_loop.create_task(event_loop.wait_for(future, SECOND));
     run_iteration(&event_loop);
@@ -161,7 +155,7 @@ fn wait_for_prefers_a_ready_result_to_the_timeout() {
 #[test]
 fn zero_timeout_polls_once() {
     let _test = test();
-    let (event_loop, _clock) = manual();
+    let (event_loop, _clock) = manual_loop();
     let polls = Cell::new(0);
     event_loop.run_until_complete(async {
         let counted = std::future::poll_fn(|_| {
@@ -223,7 +217,7 @@ fn paused_clock_jumps_exactly_to_each_timer_in_order() {
 fn paused_clock_jumps_in_spite_of_a_registered_descriptor() {
     let _test = test();
     let (event_loop, clock) = paused();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let (start, hour) = (clock.now(), SECOND * 3600);
     event_loop.run_until_complete(async {
         let receive = event_loop.sock_recv(&near, 10);
@@ -259,7 +253,7 @@ fn paused_clock_does_not_jump_over_an_event_or_queued_work() {
         event_loop.call_soon(move || (&peer).write_all(b"x").expect("room"));
         let waited = event_loop.run_until_complete(task).expect("no panic");
         assert_eq!(waited.expect("in time").expect("received"), b"x");
-        // So does a call of another thread.
+        // A call from another thread also runs before the jump.
         let (remote, time) = (event_loop.remote(), clock.clone());
         let timer = event_loop.call_later(soon, || {});
         let (sender, receiver) = mpsc::channel();
@@ -360,7 +354,7 @@ fn paused_clock_without_timers_waits_for_real_events() {
     let start = clock.now();
     let (near, far) = unix();
     event_loop.run_until_complete(async {
-        // A timer that never fires is none.
+        // An endless sleep does not count as a timer.
         let mut never = std::pin::pin!(event_loop.sleep(Duration::MAX));
         let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(never.as_mut().poll(cx)));
         assert!(polled.await.is_pending());
@@ -398,7 +392,7 @@ fn paused_clock_serves_one_loop() {
 #[test]
 fn sleep_until_wakes_at_its_deadline_and_not_before() {
     let _test = test();
-    let (event_loop, clock) = manual();
+    let (event_loop, clock) = manual_loop();
     let when = event_loop.time() + SECOND;
     let task = event_loop.create_task(event_loop.sleep_until(when));
     let past = event_loop.create_task(event_loop.sleep_until(event_loop.time()));

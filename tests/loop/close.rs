@@ -11,7 +11,8 @@ use std::time::Duration;
 use crate::util::*;
 use sendloop::{Loop, LoopClosedError, LoopHandle, Socket};
 
-/// Fills a loop with what holds `held` and, in circles, the loop and each other.
+/// Fills a loop with callbacks, timers, promises and tasks that hold `held`, the loop and each
+/// other, in reference cycles.
 fn fill(event_loop: &Loop, held: &Rc<()>) {
     let handle = event_loop.handle();
     let (inside, own) = (held.clone(), handle.clone());
@@ -113,8 +114,8 @@ fn panicking_destructors_do_not_stop_the_close() {
     let event_loop = new_loop();
     let held = Rc::new(());
     for _ in 0..3 {
-        let loud = || CallOnDrop(|| panic!("as it should"));
-        let (a, b, c) = (loud(), loud(), loud());
+        let panics_on_drop = || CallOnDrop(|| panic!("an expected panic"));
+        let (a, b, c) = (panics_on_drop(), panics_on_drop(), panics_on_drop());
         let (one, two, three) = (held.clone(), held.clone(), held.clone());
         event_loop.call_soon(move || drop((a, one)));
         event_loop.call_later(Duration::MAX, move || drop((b, two)));
@@ -135,26 +136,26 @@ fn panicking_remote_call_destructor_does_not_stop_the_close() {
     let inside = held.clone();
     event_loop.call_soon(move || drop(inside));
     let remote = event_loop.remote();
-    let loud = CallOnDrop(|| panic!("as it should"));
-    let call = thread::spawn(move || remote.call_soon_threadsafe(move || drop(loud)));
+    let panics_on_drop = CallOnDrop(|| panic!("an expected panic"));
+    let call = thread::spawn(move || remote.call_soon_threadsafe(move || drop(panics_on_drop)));
     call.join().expect("called").expect("open");
     drop(event_loop);
     assert_eq!(Rc::strong_count(&held), 1);
 }
 
-/// Returns the results of `ask` in two destructors at close: one of a task and one of a callback.
-fn at_the_end<T: 'static>(
+/// Returns the results of `call` in three destructors at close: of a task, a callback and a timer.
+fn results_at_close<T: 'static>(
     event_loop: Loop,
-    ask: impl Fn(&LoopHandle) -> T + Clone + 'static,
+    call: impl Fn(&LoopHandle) -> T + Clone + 'static,
 ) -> Vec<T> {
-    let answers = Rc::new(RefCell::new(Vec::new()));
+    let results = Rc::new(RefCell::new(Vec::new()));
     let handle = event_loop.handle();
     let at_end = || {
-        let (handle, answers, ask) = (handle.clone(), answers.clone(), ask.clone());
+        let (handle, results, call) = (handle.clone(), results.clone(), call.clone());
         CallOnDrop(move || {
             assert!(handle.is_closed());
-            let answer = ask(&handle);
-            answers.borrow_mut().push(answer);
+            let result = call(&handle);
+            results.borrow_mut().push(result);
         })
     };
     let (in_task, in_callback, in_timer) = (at_end(), at_end(), at_end());
@@ -165,13 +166,13 @@ fn at_the_end<T: 'static>(
     event_loop.call_soon(move || drop(in_callback));
     event_loop.call_later(Duration::MAX, move || drop(in_timer));
     drop(event_loop);
-    answers.take()
+    results.take()
 }
 
 #[test]
 fn remote_of_a_closing_loop_reports_closed_to_destructors() {
     let _test = test();
-    let answers = at_the_end(new_loop(), |handle| {
+    let answers = results_at_close(new_loop(), |handle| {
         handle.remote().call_soon_threadsafe(|| ())
     });
     assert_eq!(answers, [Err(LoopClosedError); 3]);
@@ -180,33 +181,36 @@ fn remote_of_a_closing_loop_reports_closed_to_destructors() {
 #[test]
 fn executor_work_from_a_destructor_is_cancelled_at_close() {
     let _test = test();
-    let works = at_the_end(new_loop(), |handle| handle.run_in_executor(|| ()));
+    let works = results_at_close(new_loop(), |handle| handle.run_in_executor(|| ()));
     let other = new_loop();
     for work in works {
         let result = other.run_until_complete(work);
-        assert!(result.is_err_and(|error| error.is_cancelled()), "it ran");
+        assert!(
+            result.is_err_and(|error| error.is_cancelled()),
+            "the job ran"
+        );
     }
 }
 
 #[test]
 fn a_destructor_may_make_and_end_other_loops() {
     let _test = test();
-    let done = at_the_end(new_loop(), |_| drop(new_loop()));
+    let done = results_at_close(new_loop(), |_| drop(new_loop()));
     assert_eq!(done.len(), 3);
-    let done = at_the_end(new_loop(), |handle| {
+    let done = results_at_close(new_loop(), |handle| {
         // The refused call is dropped inside the inbox.
         let inner = CallOnDrop(|| drop(new_loop()));
         handle.call_soon(move || drop(inner));
     });
     assert_eq!(done.len(), 3);
-    let done = at_the_end(new_loop(), |handle| {
+    let done = results_at_close(new_loop(), |handle| {
         let inner = CallOnDrop(|| drop(new_loop()));
         let _ = handle.remote().call_soon_threadsafe(move || drop(inner));
     });
     assert_eq!(
         done.len(),
         3,
-        "a destructor in a callback panicked in the door"
+        "a destructor of a refused remote call panicked"
     );
 }
 
@@ -273,7 +277,7 @@ fn run_drops_executor_work_that_has_not_begun() {
                 end.expect_err("nothing is sent");
             })
         };
-        // More than an executor ever has threads.
+        // More jobs than an executor ever has threads.
         let results = Vec::from_iter((0..100).map(work));
         drop(queued);
         results

@@ -107,10 +107,10 @@ fn sendfile_not_available_error_has_a_message() {
     let sent = event_loop.run_until_complete(sending.fallback(false));
     let error = sent.expect_err("nothing else is allowed");
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
-    let said = error.to_string();
+    let message = error.to_string();
     assert!(
-        said.starts_with("sendfile is not available for this file and socket"),
-        "{said}"
+        message.starts_with("sendfile is not available for this file and socket"),
+        "{message}"
     );
 }
 
@@ -123,41 +123,44 @@ fn exception_context_shows_panic_and_callback_location() {
         assert!(!context.message().is_empty());
         let location = context.location().map(|location| location.file());
         assert!(location.is_some_and(|file| file.ends_with("debug_output.rs")));
-        let said = context
+        let message = context
             .panic()
             .and_then(|panic| panic.downcast_ref::<&str>());
-        assert_eq!(said, Some(&"told"));
+        assert_eq!(message, Some(&"a message"));
         sendloop::get_running_loop().expect("it runs").stop();
     });
-    event_loop.call_soon(|| panic!("told"));
+    event_loop.call_soon(|| panic!("a message"));
     event_loop.run_forever();
 }
 
-/// Once more than it may be.
+/// Asserts that a poll of the future after its end panics.
 #[track_caller]
-fn expect_refusal<T>(event_loop: &Loop, mut future: impl Future<Output = T> + Unpin) {
+fn assert_poll_after_end_panics<T>(event_loop: &Loop, mut future: impl Future<Output = T> + Unpin) {
     event_loop.run_until_complete(&mut future);
     let again = AssertUnwindSafe(|| {
         let mut cx = Context::from_waker(Waker::noop());
         let _ = Pin::new(&mut future).poll(&mut cx);
     });
-    let refused = catch_unwind(again).expect_err("it was over");
-    let said = refused.downcast_ref::<&str>().expect("words");
-    assert!(said.ends_with("was polled after it was ready"), "{said}");
+    let refused = catch_unwind(again).expect_err("a panic");
+    let message = refused.downcast_ref::<&str>().expect("a message");
+    assert!(
+        message.ends_with("was polled after it was ready"),
+        "{message}"
+    );
 }
 
 #[test]
 fn polling_a_completed_future_panics() {
     let _test = test();
     let event_loop = Loop::new().expect("a loop");
-    expect_refusal(&event_loop, event_loop.create_task(async {}));
+    assert_poll_after_end_panics(&event_loop, event_loop.create_task(async {}));
     let (promise, promised) = event_loop.create_future();
     promise.set_result(1).expect("the future waits");
-    expect_refusal(&event_loop, promised);
-    expect_refusal(&event_loop, event_loop.run_in_executor(|| ()));
+    assert_poll_after_end_panics(&event_loop, promised);
+    assert_poll_after_end_panics(&event_loop, event_loop.run_in_executor(|| ()));
     let (near, _far) = Socket::pair().expect("a pair");
     let file = File::open("Cargo.toml").expect("a file");
     let sending = event_loop.sock_sendfile(&near, &file).count(0);
-    expect_refusal(&event_loop, sending.into_future());
+    assert_poll_after_end_panics(&event_loop, sending.into_future());
     event_loop.run_until_complete(event_loop.shutdown_default_executor());
 }

@@ -17,10 +17,10 @@ use sendloop::{
     Blocking, Handle, Loop, LoopHandle, Promise, PromiseFuture, Task, TaskGroup, TimerHandle,
 };
 
-/// As many as the report that asked for this had.
+/// The length of the chain in the report of the defect.
 const LONG: u32 = 50_000;
 const VERY_LONG: u32 = 1_000_000;
-/// `Task::cancel` promises this many.
+/// `Task::cancel` promises to drop this many nested tasks before it returns.
 const NESTED: u32 = 32;
 
 /// Runs a test on a thread with a stack of 512 KiB.
@@ -52,7 +52,7 @@ struct Chain {
     event_loop: LoopHandle,
     left: u32,
     dropped: Count,
-    /// Has the loop own the next link, and drop it.
+    /// Gives the next link to the loop, which drops it.
     next: fn(&LoopHandle, Chain),
 }
 
@@ -71,7 +71,7 @@ impl Drop for Chain {
     }
 }
 
-/// Drops the first link of a chain on a small stack, and checks that all links went.
+/// Drops the first link of a chain on a small stack, and asserts that all links are dropped.
 #[track_caller]
 fn drops_all(closed: bool, length: u32, next: fn(&LoopHandle, Chain)) {
     let _test = test();
@@ -93,14 +93,14 @@ fn drops_all(closed: bool, length: u32, next: fn(&LoopHandle, Chain)) {
     });
 }
 
-/// Tasks of which each cancels the next one when it is dropped, and what the first saw.
+/// Creates tasks. Each cancels the next one when its future is dropped.
 fn tasks(event_loop: &Loop, length: u32, dropped: &Count) -> Rc<RefCell<Vec<Task<()>>>> {
     let tasks: Rc<RefCell<Vec<Task<()>>>> = Rc::default();
     for number in 0..length as usize {
         let (all, dropped) = (tasks.clone(), dropped.clone());
         let guard = CallOnDrop(move || {
             dropped.add();
-            // The task is borrowed while its future is dropped: readers only.
+            // The caller of `cancel` borrows the list meanwhile, so this borrows it immutably.
             if let Some(next) = all.borrow().get(number + 1) {
                 next.cancel();
             }
@@ -240,7 +240,7 @@ fn task_queued_for_drop_does_not_run_and_is_cancelled_once() {
     let event_loop = strict_loop();
     let dropped = Count::default();
     let tasks = tasks(&event_loop, 100, &dropped);
-    // The guard of the last task cancels all again: of these, some are dropped and some are queued.
+    // The guard of the last task cancels all tasks again. Some are dropped by then, others queued.
     let (all, done) = (tasks.clone(), Rc::new(Cell::new(false)));
     let last = done.clone();
     let guard = CallOnDrop(move || {
@@ -266,8 +266,8 @@ fn tasks_whose_guards_panic_are_all_dropped_and_all_reported() {
     on_a_small_stack(|| {
         let event_loop = new_loop();
         let reports = Count::default();
-        let hears = reports.clone();
-        event_loop.set_exception_handler(move |_| hears.add());
+        let recorded = reports.clone();
+        event_loop.set_exception_handler(move |_| recorded.add());
         let length = 2_000;
         let tasks: Rc<RefCell<Vec<Task<()>>>> = Rc::default();
         for number in 0..length {
@@ -276,7 +276,7 @@ fn tasks_whose_guards_panic_are_all_dropped_and_all_reported() {
                 if let Some(next) = all.borrow().get(number + 1) {
                     next.cancel();
                 }
-                resume_unwind(Box::new("as it should"));
+                resume_unwind(Box::new("an expected panic"));
             });
             let task = event_loop.create_task(async move {
                 let _guard = guard;
@@ -307,7 +307,7 @@ fn handle_guard(
             drop(cancel);
         }
         if panics {
-            resume_unwind(Box::new("as it should"));
+            resume_unwind(Box::new("an expected panic"));
         }
     });
     move || drop(guard)
@@ -411,7 +411,7 @@ fn a_chain_of_executor_results_is_dropped() {
     on_a_small_stack(|| {
         let event_loop = Loop::builder().executor_threads(1).build();
         let event_loop = event_loop.expect("a loop");
-        // Each result is there when its handle is dropped, or not yet.
+        // The handles are dropped after the jobs have ended, or before.
         for has_ended in [true, false] {
             let dropped = Arc::new(AtomicU32::new(0));
             let (open, gate) = mpsc::channel::<()>();
@@ -425,7 +425,7 @@ fn a_chain_of_executor_results_is_dropped() {
                 drop(last.take());
             }
             drop(open);
-            // The last job of the only thread.
+            // The only thread runs this job last.
             let end = event_loop.run_in_executor(|| {});
             event_loop.run_until_complete(end).expect("no panic");
             drop((last, waits));
@@ -434,7 +434,7 @@ fn a_chain_of_executor_results_is_dropped() {
     });
 }
 
-/// A callback that may be called often, and owns a link.
+/// Returns a repeatable callback that owns a link.
 fn owning(link: Chain) -> impl FnMut() + 'static {
     move || {
         let _link = &link;
@@ -500,7 +500,7 @@ fn a_chain_of_exception_handlers_is_dropped() {
     });
 }
 
-/// A link that other threads could drop, as an executor's job must be.
+/// A link that is `Send`, as a job of the executor must be.
 struct Job {
     left: u32,
     dropped: Arc<AtomicU32>,
@@ -560,7 +560,7 @@ fn a_chain_of_jobs_and_remote_calls_for_a_closed_loop_is_dropped() {
     }
 }
 
-/// As a waker, it drops the last promise of this thread.
+/// A waker that drops the last promise of this thread.
 struct DropsNext;
 
 impl Wake for DropsNext {
@@ -590,7 +590,7 @@ fn a_chain_of_dropped_promises_wakes_every_waiter() {
     });
 }
 
-/// As a waker, it owns one of this thread's futures, which waits by the next such waker.
+/// A waker that owns one of this thread's futures. That future waits with the next such waker.
 struct Owner(usize);
 
 type Waiting = Pin<Box<dyn Future<Output = ()>>>;
@@ -636,7 +636,7 @@ fn a_chain_of_wakers_that_own_the_next_wait_is_dropped() {
     });
 }
 
-/// A value that holds the future that gives the next one.
+/// A value that holds the future of the next value.
 struct Node {
     _next: Option<PromiseFuture<Node>>,
     _count: CallOnDrop<Box<dyn FnMut()>>,
@@ -720,7 +720,7 @@ fn queued_drops_stay_outside_of_a_nested_loop() {
             std::future::pending::<()>().await;
         })
     };
-    // Its destructor runs a loop, in which something else is cancelled.
+    // The task's destructor runs a new loop, in which it cancels another task.
     let leaf = |number: u32| {
         let seen = seen.clone();
         guarded(Box::new(move || {

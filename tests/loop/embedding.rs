@@ -1,5 +1,5 @@
-//! The loop inside another: driven by plain poll(2) over its descriptor alone, it does all that it
-//! does when it waits itself.
+//! The loop inside another loop. An embedder that polls only the loop's descriptor runs everything
+//! that the loop runs when it waits itself.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -54,7 +54,7 @@ fn a_cancelled_timer_is_not_waited_for() {
 fn embedded_loop_moves_bytes_in_both_directions() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let (handle, peer) = (event_loop.handle(), far.try_clone().expect("a duplicate"));
     let sent = event_loop.create_task(async move {
         handle.sock_sendall(&near, &content(0, ODD)).await?;
@@ -109,20 +109,20 @@ fn a_call_from_another_thread_ends_the_poll() {
     run_iteration(&event_loop);
     assert_idle(&event_loop);
     let (remote, count) = (event_loop.remote(), Rc::new(Cell::new(0)));
-    let (said, hears) = mpsc::channel();
+    let (called, calls) = mpsc::channel();
     let (go, wait) = mpsc::channel();
     let caller = thread::spawn(move || {
-        // One at a time: each finds the loop asleep.
+        // One call at a time, so that each finds the loop asleep.
         while wait.recv().is_ok() {
-            let said = said.clone();
-            let call = move || said.send(()).expect("heard");
+            let called = called.clone();
+            let call = move || called.send(()).expect("the test receives");
             remote.call_soon_threadsafe(call).expect("open");
         }
     });
     for _ in 0..100 {
         go.send(()).expect("the thread lives");
         drive(&event_loop, || {
-            count.set(count.get() + hears.try_iter().count());
+            count.set(count.get() + calls.try_iter().count());
             count.get() > 0
         });
         count.set(0);
@@ -167,7 +167,10 @@ fn advancing_a_manual_clock_ends_the_poll() {
     let mover = thread::spawn(move || clock.advance(Duration::from_secs(3600)));
     let start = Instant::now();
     drive(&event_loop, || sleeper.done());
-    assert!(start.elapsed() < HANG_TIMEOUT, "it was not woken");
+    assert!(
+        start.elapsed() < HANG_TIMEOUT,
+        "the descriptor was not readable in time"
+    );
     mover.join().expect("moved");
 }
 
@@ -447,7 +450,7 @@ fn level_triggered_foreign_epoll_runs_the_loop() {
         let mut events = Vec::with_capacity(4);
         let spare = rustix::buffer::spare_capacity(&mut events);
         epoll::wait(&foreign, spare, Some(&limit)).expect("waited");
-        assert_eq!(events.len(), 1, "it hangs");
+        assert_eq!(events.len(), 1, "events of epoll for the loop's descriptor");
         run_iteration(&event_loop);
         iterations += 1;
     }

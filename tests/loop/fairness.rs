@@ -1,4 +1,4 @@
-//! No task can take the loop for itself, and none that has much to wait for is starved.
+//! No task starves the others, and a task with many waits is not starved.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -9,8 +9,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -64,7 +63,7 @@ fn ten_thousand_tasks_run_and_end() {
 }
 
 /// Runs `greedy`, which never ends and never waits, until a timer has stopped the loop.
-fn does_not_starve<F: Future<Output = ()> + 'static>(greedy: impl FnOnce(LoopHandle) -> F) {
+fn run_beside_a_timer<F: Future<Output = ()> + 'static>(greedy: impl FnOnce(LoopHandle) -> F) {
     let event_loop = new_loop();
     event_loop.create_task(greedy(event_loop.handle()));
     let handle = event_loop.handle();
@@ -75,7 +74,7 @@ fn does_not_starve<F: Future<Output = ()> + 'static>(greedy: impl FnOnce(LoopHan
 #[test]
 fn a_task_that_is_always_ready_does_not_starve_a_timer() {
     let _test = test();
-    does_not_starve(|event_loop| async move {
+    run_beside_a_timer(|event_loop| async move {
         let (near, far) = Socket::pair().expect("a pair");
         loop {
             let sent = event_loop.sock_sendall(&near, b"x").await;
@@ -84,7 +83,7 @@ fn a_task_that_is_always_ready_does_not_starve_a_timer() {
             assert_eq!(got.expect("received"), 1);
         }
     });
-    does_not_starve(|event_loop| async move {
+    run_beside_a_timer(|event_loop| async move {
         let (near, far) = Socket::pair().expect("a pair");
         drop(far);
         while event_loop
@@ -140,12 +139,12 @@ fn task_with_more_pending_operations_than_its_budget_uses_no_cpu() {
     let waited = event_loop.wait_for(nothing_comes, Duration::from_millis(50));
     assert!(event_loop.run_until_complete(waited).is_err());
     let iterations = event_loop.stats().iterations;
-    assert!(iterations < 10, "{iterations} iterations to wait once");
+    assert!(iterations < 10, "{iterations} iterations for one wait");
 }
 
 /// Awaits `ready_at_once` repeatedly, and checks that a callback runs meanwhile.
 #[track_caller]
-fn lets_a_callback_run(what: &str, event_loop: &Loop, mut ready_at_once: impl AsyncFnMut()) {
+fn assert_lets_a_callback_run(what: &str, event_loop: &Loop, mut ready_at_once: impl AsyncFnMut()) {
     let ran = Rc::new(Cell::new(false));
     let runs = ran.clone();
     event_loop.run_until_complete(async {
@@ -165,7 +164,7 @@ fn empty_sends_do_not_starve_other_tasks() {
     let _test = test();
     let event_loop = new_loop();
     let (near, _far) = Socket::pair().expect("a pair");
-    lets_a_callback_run("sock_sendall", &event_loop, async || {
+    assert_lets_a_callback_run("sock_sendall", &event_loop, async || {
         event_loop
             .sock_sendall(&near, b"")
             .await
@@ -178,7 +177,7 @@ fn connects_that_fail_at_once_do_not_starve_other_tasks() {
     let _test = test();
     let event_loop = new_loop();
     let client = Socket::unix().expect("a socket");
-    lets_a_callback_run("sock_connect", &event_loop, async || {
+    assert_lets_a_callback_run("sock_connect", &event_loop, async || {
         let path = Path::new("/tmp/there is no such socket");
         let failed = event_loop.sock_connect(&client, path).await;
         failed.expect_err("nowhere");
@@ -219,7 +218,7 @@ fn unix_datagrams_do_not_starve_other_tasks() {
     let there = UnixDatagram::bind(folder.path().join("there")).expect("bound");
     let addr = there.local_addr().expect("bound");
     let here = Socket::new(UnixDatagram::unbound().expect("a socket")).expect("non-blocking");
-    lets_a_callback_run("sock_sendto", &event_loop, async || {
+    assert_lets_a_callback_run("sock_sendto", &event_loop, async || {
         let sent = event_loop.sock_sendto(&here, b"x", &addr);
         assert_eq!(sent.await.expect("there is room"), 1);
         there.recv(&mut [0; 2]).expect("received");
@@ -231,22 +230,13 @@ fn unix_datagrams_do_not_starve_other_tasks() {
 /// The budget is 2 MiB. Several operations in one step may exceed it slightly.
 const MAX_PER_STEP: usize = 3 << 20;
 
-#[derive(Default)]
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn one_poll_moves_about_two_mebibytes_and_wakes_itself() {
     let _test = test();
     let event_loop = new_loop();
     let (near, far) = Socket::pair().expect("a pair");
     let (bytes, mut buffer) = (vec![1; 4 << 20], vec![0; 4 << 20]);
-    let woken = Arc::new(Woken::default());
+    let woken = Arc::new(WakeCount::default());
     let waker = Waker::from(woken.clone());
     let cx = Context::from_waker(&waker);
     let mut moved = 0;
@@ -258,29 +248,29 @@ fn one_poll_moves_about_two_mebibytes_and_wakes_itself() {
         assert!(moved <= MAX_PER_STEP, "{moved} bytes");
     }
     assert!(moved > 1 << 20, "{moved} bytes");
-    assert!(woken.0.load(Ordering::Relaxed), "it waits for an event");
+    assert!(woken.get() > 0, "the end of the budget wakes the task");
 }
 
 /// Runs `work` until 100 iterations are over, and checks the bytes of each iteration.
 ///
 /// `work` returns the number of bytes that it moved.
 #[track_caller]
-fn shares_bytes(what: &str, mut work: impl AsyncFnMut(&Loop) -> usize) {
+fn assert_bounded_bytes(what: &str, mut work: impl AsyncFnMut(&Loop) -> usize) {
     let event_loop = new_loop();
     event_loop.run_until_complete(async {
-        let (mut iterations, mut moved, mut most) = (event_loop.stats().iterations, 0, 0);
+        let (mut iterations, mut moved, mut max_moved) = (event_loop.stats().iterations, 0, 0);
         let end = iterations + 100;
         while iterations < end {
             moved += work(&event_loop).await;
             let now = event_loop.stats().iterations;
-            most = most.max(moved);
+            max_moved = max_moved.max(moved);
             if now > iterations {
                 (iterations, moved) = (now, 0);
             }
         }
         assert!(
-            most <= MAX_PER_STEP,
-            "{what}: {most} bytes in one iteration"
+            max_moved <= MAX_PER_STEP,
+            "{what}: {max_moved} bytes in one iteration"
         );
     });
 }
@@ -290,7 +280,7 @@ fn operations_in_a_row_share_one_budget_of_bytes() {
     let _test = test();
     let bytes = content(0, 100_000);
     let (near, far) = Socket::pair().expect("a pair");
-    shares_bytes("sock_sendall and sock_recv", async |event_loop| {
+    assert_bounded_bytes("sock_sendall and sock_recv", async |event_loop| {
         let sent = event_loop.sock_sendall(&near, &bytes).await;
         sent.expect("room");
         let received = event_loop.sock_recv(&far, 1 << 20).await;
@@ -300,7 +290,7 @@ fn operations_in_a_row_share_one_budget_of_bytes() {
     let (here, there) = (Socket::new(here), Socket::new(there));
     let (here, there) = (here.expect("set"), there.expect("set"));
     let mut buffer = vec![0; 1 << 20];
-    shares_bytes("sock_recvfrom_into", async |event_loop| {
+    assert_bounded_bytes("sock_recvfrom_into", async |event_loop| {
         event_loop.sock_sendall(&here, &bytes).await.expect("room");
         let received = event_loop.sock_recvfrom_into(&there, &mut buffer).await;
         bytes.len() + received.expect("sent").0
@@ -310,7 +300,7 @@ fn operations_in_a_row_share_one_budget_of_bytes() {
     let addr = there.local_addr().expect("bound");
     let there = Socket::new(there).expect("set");
     let here = Socket::new(UnixDatagram::unbound().expect("a socket")).expect("set");
-    shares_bytes("sock_sendto and sock_recvfrom", async |event_loop| {
+    assert_bounded_bytes("sock_sendto and sock_recvfrom", async |event_loop| {
         let sent = event_loop.sock_sendto(&here, &bytes, &addr).await;
         let received = event_loop.sock_recvfrom(&there, 1 << 20).await;
         sent.expect("room") + received.expect("sent").0.len()
@@ -388,7 +378,7 @@ fn long_datagrams_are_received_whole() {
         for way in 0..2 {
             let sent = event_loop.run_until_complete(event_loop.sock_sendall(&here, &bytes));
             match sent {
-                // The kernel allows no such datagram to this user.
+                // The kernel does not let this user send such a long datagram.
                 Err(_) if len > 200_000 => return,
                 sent => sent.expect("sent"),
             }

@@ -73,7 +73,7 @@ fn timer_beyond_the_pollers_maximum_has_a_finite_timeout() {
         let (timeout, fired) = wait_for_timer(days * DAY);
         let whole = (days * DAY).as_millis();
         let expected = i32::try_from(whole).unwrap_or(i32::MAX);
-        // The time until the loop polls is gone already.
+        // A little time passes before the loop polls.
         let earliest = if expected < i32::MAX {
             expected - 60_000
         } else {

@@ -54,7 +54,7 @@ fn million_timers_fire_by_deadline_then_creation() {
     let clock = Clock::manual();
     let event_loop = Loop::builder().clock(clock.clone()).build().expect("made");
     let fired = Rc::new(RefCell::new(Vec::with_capacity(MILLION as usize)));
-    // Four of each deadline, far apart from each other in the order in which they are made.
+    // Each deadline has four timers, which are created far apart from each other.
     for n in 0..MILLION {
         let (after, fired) = (1 + n * 7919 % MILLION / 4, fired.clone());
         let delay = Duration::from_micros(after);

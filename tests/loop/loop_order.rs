@@ -6,19 +6,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::util::*;
-use sendloop::{Clock, Loop, Socket, TimerHandle};
+use sendloop::{Socket, TimerHandle};
 
 type Log = Rc<RefCell<Vec<u32>>>;
 
 fn note(log: &Log, name: u32) -> impl FnOnce() + 'static {
     let log = log.clone();
     move || log.borrow_mut().push(name)
-}
-
-fn manual() -> (Loop, Clock) {
-    let clock = Clock::manual();
-    let built = Loop::builder().clock(clock.clone()).build();
-    (built.expect("a loop"), clock)
 }
 
 #[test]
@@ -102,7 +96,7 @@ fn many_short_timers_never_fire_early() {
 #[test]
 fn events_precede_timers_and_follow_queued_callbacks() {
     let _test = test();
-    let ((event_loop, clock), log) = (manual(), Log::default());
+    let ((event_loop, clock), log) = (manual_loop(), Log::default());
     let (near, far) = Socket::pair().expect("a pair");
     let (handle, received) = (event_loop.handle(), note(&log, 2));
     let task = event_loop.create_task(async move {
@@ -153,7 +147,7 @@ fn a_cancelled_callback_frees_what_it_holds_at_once() {
 #[test]
 fn dropping_a_handle_does_not_cancel() {
     let _test = test();
-    let ((event_loop, clock), log) = (manual(), Log::default());
+    let ((event_loop, clock), log) = (manual_loop(), Log::default());
     drop(event_loop.call_soon(note(&log, 1)));
     drop(event_loop.call_later(Duration::from_secs(1), note(&log, 2)));
     run_iteration(&event_loop);
@@ -165,7 +159,7 @@ fn dropping_a_handle_does_not_cancel() {
 #[test]
 fn callback_cancelled_by_an_earlier_one_does_not_run() {
     let _test = test();
-    let ((event_loop, clock), log) = (manual(), Log::default());
+    let ((event_loop, clock), log) = (manual_loop(), Log::default());
     let victims: Rc<RefCell<Vec<TimerHandle>>> = Rc::default();
     let hit = victims.clone();
     event_loop.call_later(Duration::from_secs(1), move || {
@@ -195,7 +189,7 @@ fn callback_cancelled_by_an_earlier_one_does_not_run() {
 #[test]
 fn past_deadline_fires_in_the_next_iteration_and_max_delay_never() {
     let _test = test();
-    let ((event_loop, clock), log) = (manual(), Log::default());
+    let ((event_loop, clock), log) = (manual_loop(), Log::default());
     let past = event_loop.time();
     clock.advance(Duration::from_secs(5));
     event_loop.call_later(Duration::MAX, note(&log, 9));
@@ -212,21 +206,13 @@ fn past_deadline_fires_in_the_next_iteration_and_max_delay_never() {
     assert!(!sleeper.done() && !waiter.done() && log.borrow().len() == 2);
 }
 
-struct Loud;
-
-impl Drop for Loud {
-    fn drop(&mut self) {
-        panic!("a payload that panics where it is dropped");
-    }
-}
-
 #[test]
 fn panic_in_a_callback_leaves_the_loop_running() {
     let _test = test();
     let (event_loop, log) = (new_loop(), Log::default());
-    event_loop.call_soon(|| panic!("as it should"));
+    event_loop.call_soon(|| panic!("an expected panic"));
     event_loop.call_soon(note(&log, 1));
-    event_loop.call_later(Duration::ZERO, || panic!("as it should"));
+    event_loop.call_later(Duration::ZERO, || panic!("an expected panic"));
     run_until(&event_loop, || event_loop.next_timeout().is_none());
     assert_eq!(*log.borrow(), [1]);
 }
@@ -235,7 +221,7 @@ fn panic_in_a_callback_leaves_the_loop_running() {
 fn panic_payload_of_a_callback_may_panic_on_drop() {
     let _test = test();
     let (event_loop, log) = (new_loop(), Log::default());
-    event_loop.call_soon(|| panic_any(Loud));
+    event_loop.call_soon(|| panic_any(PanicsOnDrop));
     event_loop.call_soon(note(&log, 1));
     run_iteration(&event_loop);
     assert_eq!(*log.borrow(), [1]);

@@ -50,7 +50,7 @@ fn done_callbacks_run_in_order_soon_after_the_end() {
         log.take();
         let task = event_loop.create_task(async {});
         task.add_done_callback(note(1));
-        task.add_done_callback(|| panic!("as it should"));
+        task.add_done_callback(|| panic!("an expected panic"));
         task.add_done_callback(note(2));
         if cancelled {
             task.cancel();

@@ -289,11 +289,9 @@ fn task_cancelled_in_its_own_step_ends_as_cancelled() {
     assert_eq!(event_loop.stats().tasks, 0);
 }
 
-/// Drops the last owner of a loop inside `end`, and returns whether all went well.
-///
-/// `end` receives a handle and the owner.
+/// Passes a handle and the last owner of a loop to `end`, and asserts that this closes the loop.
 #[track_caller]
-fn closes(what: &str, end: impl FnOnce(sendloop::LoopHandle, Rc<Loop>)) {
+fn assert_closes(what: &str, end: impl FnOnce(sendloop::LoopHandle, Rc<Loop>)) {
     let event_loop = Rc::new(strict_loop());
     let (handle, held) = (event_loop.handle(), Rc::new(()));
     let (one, two, three) = (held.clone(), held.clone(), held.clone());
@@ -314,7 +312,7 @@ fn closes(what: &str, end: impl FnOnce(sendloop::LoopHandle, Rc<Loop>)) {
 #[test]
 fn any_owned_destructor_may_close_the_loop() {
     let _test = test();
-    closes("a task's future", |handle, owner| {
+    assert_closes("a task's future", |handle, owner| {
         let task = handle.create_task(async move {
             pending::<()>().await;
             drop(owner);
@@ -322,29 +320,29 @@ fn any_owned_destructor_may_close_the_loop() {
         task.add_done_callback(|| ());
         assert!(task.cancel() && task.cancelled());
     });
-    closes("a callback", |handle, owner| {
+    assert_closes("a callback", |handle, owner| {
         let soon = handle.call_soon(move || drop(owner));
         soon.cancel();
         assert!(soon.cancelled());
     });
-    closes("a timer", |handle, owner| {
+    assert_closes("a timer", |handle, owner| {
         let later = handle.call_later(Duration::MAX, move || drop(owner));
         later.cancel();
         assert!(later.cancelled());
     });
-    closes("a reader", |handle, owner| {
+    assert_closes("a reader", |handle, owner| {
         let (reader, _writer) = pipe();
         handle
             .add_reader(&reader, move || drop(owner.clone()))
             .expect("watched");
         assert!(handle.remove_reader(&reader));
     });
-    closes("the value of a promise", |handle, owner| {
+    assert_closes("the value of a promise", |handle, owner| {
         let (promise, future) = handle.create_future();
         assert!(promise.set_result(owner).is_ok());
         drop(future);
     });
-    closes("an exception handler", |handle, owner| {
+    assert_closes("an exception handler", |handle, owner| {
         handle.set_exception_handler(move |_| drop(owner.clone()));
         handle.clear_exception_handler();
     });

@@ -87,8 +87,9 @@ fn panicking_foreign_waker_does_not_lose_notifications() {
     far.get_ref().write_all(b"x").expect("room");
     for _ in 0..2 {
         let (reports, remote) = (Arc::new(AtomicBool::new(false)), event_loop.remote());
-        let hears = reports.clone();
-        let call = move || remote.call_soon_threadsafe(move || hears.store(true, Ordering::SeqCst));
+        let recorded = reports.clone();
+        let call =
+            move || remote.call_soon_threadsafe(move || recorded.store(true, Ordering::SeqCst));
         thread::spawn(call).join().expect("called").expect("open");
         run_until(&event_loop, || reports.load(Ordering::SeqCst));
     }
@@ -195,7 +196,7 @@ fn blocking_duplicate_does_not_let_a_transfer_block_the_loop() {
     let file = file(4 << 20);
     let transfer = event_loop.sock_sendfile(&near, &file);
     let waited = event_loop.wait_for(transfer, Duration::from_millis(5));
-    // It would hang.
+    // A blocking sendfile(2) would hang here.
     event_loop
         .run_until_complete(waited)
         .expect_err("the peer does not read");
@@ -204,19 +205,13 @@ fn blocking_duplicate_does_not_let_a_transfer_block_the_loop() {
 #[test]
 fn executor_ends_if_a_result_panics_on_drop() {
     let _test = test();
-    struct Loud;
-    impl Drop for Loud {
-        fn drop(&mut self) {
-            panic!("a result");
-        }
-    }
     let event_loop = new_loop();
     let seen = Cell::new(false);
     // The job completes after its result is unwanted. Otherwise the drop below would panic.
     let (unwanted, wait) = mpsc::channel();
     drop(event_loop.run_in_executor(move || {
         wait.recv().expect("told");
-        Loud
+        PanicsOnDrop
     }));
     unwanted.send(()).expect("awaited");
     event_loop.run_until_complete(async {
@@ -230,7 +225,7 @@ fn executor_ends_if_a_result_panics_on_drop() {
 fn file_that_grows_while_the_header_waits_is_sent() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, mut far) = narrow_unix();
+    let (near, mut far) = small_buffer_unix();
     let file = file(10);
     let header = content(1 << 40, ODD);
     let transfer = event_loop.sock_sendfile(&near, &file).header(&header);

@@ -29,11 +29,11 @@ fn assert_panics_near(what: &str, first: u32, f: impl FnOnce() -> u32) {
     let panicked = catch_unwind(AssertUnwindSafe(f));
     panic::set_hook(before);
     let payload = panicked.expect_err("it panics");
-    let said = match payload.downcast_ref::<&str>() {
-        Some(said) => said,
+    let message = match payload.downcast_ref::<&str>() {
+        Some(message) => message,
         None => payload.downcast_ref::<String>().expect("words").as_str(),
     };
-    assert!(said.contains(what), "{said}");
+    assert!(message.contains(what), "{message}");
     let (file, line) = LOCATION.lock().expect("whole").take().expect("a place");
     assert_eq!(file, file!());
     assert!((first..first + 12).contains(&line), "line {line}");
@@ -193,11 +193,11 @@ fn panic_of_the_main_future_propagates_and_the_loop_stays_usable() {
         event_loop.run_until_complete(async {
             event_loop.sleep(Duration::ZERO).await;
             event_loop.call_soon(move || inside.set(true));
-            panic!("as it should");
+            panic!("an expected panic");
         })
     }));
     let payload = panicked.expect_err("its panic");
-    assert_eq!(payload.downcast_ref(), Some(&"as it should"));
+    assert_eq!(payload.downcast_ref(), Some(&"an expected panic"));
     assert_eq!(event_loop.stats().tasks, 0);
     assert_usable(&event_loop);
     assert!(ran.get());
@@ -366,7 +366,7 @@ fn run_until_idle_calls_each_fd_callback_at_most_once() {
     });
     event_loop.run_until_idle().expect("idle");
     assert_eq!((reads.get(), writes.get()), (4, 4));
-    // A descriptor that changes all the time, with a callback that has run, is no work.
+    // A descriptor that changes all the time is no work if its callback has run in this call.
     let ends = Arc::new(AtomicBool::new(false));
     let (until, both) = (ends.clone(), (near.try_clone(), far.try_clone()));
     let peer = thread::spawn(move || {

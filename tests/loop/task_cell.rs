@@ -1,7 +1,7 @@
 //! Re-entrancy of the cell that holds a task's future and then its result.
 //!
-//! The test combines each act of user code in a poll or a destructor with each way in which the task
-//! can end. `tests/long/sanitizers.sh address` runs it under the address sanitizer.
+//! The test combines each act of user code in a poll or a destructor with each way in which the
+//! task can end. `tests/long/sanitizers.sh address` runs it under the address sanitizer.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, set_hook, take_hook};
@@ -26,7 +26,7 @@ enum Act {
     Panics,
 }
 
-const MEANT: &str = "as it should";
+const EXPECTED_PANIC: &str = "an expected panic";
 
 const ACTS: [Act; 9] = [
     Act::Nothing,
@@ -110,23 +110,26 @@ fn act(act: Act) {
         Act::DropsItsHandle => drop(scene.task.take()),
         Act::PollsItsHandle => {
             if let Some(task) = task().filter(|task| task.try_borrow_mut().is_ok()) {
-                assert!(poll(&task).is_pending(), "it has not ended");
+                assert!(
+                    poll(&task).is_pending(),
+                    "a task that has not ended is pending"
+                );
             }
         }
         Act::MakesATask => drop(scene.event_loop.create_task(async {})),
-        Act::Panics => panic_any(MEANT),
+        Act::Panics => panic_any(EXPECTED_PANIC),
     }
 }
 
-/// A task and its cancel handle agree at any time.
+/// Asserts that a task and its cancel handle agree.
 fn use_cancel_handle(task: &Task<Acts>) {
     let cancel_handle = task.cancel_handle();
     let agree = cancel_handle.done() == task.done()
         && cancel_handle.cancel() != task.done()
         && cancel_handle.cancelled() == task.cancelled();
     if !agree {
-        // The loop would catch a panic.
-        eprintln!("{cancel_handle:?} of {task:?}");
+        // The loop would catch a panic, so this aborts.
+        eprintln!("{cancel_handle:?} disagrees with {task:?}");
         std::process::abort();
     }
 }
@@ -247,7 +250,7 @@ fn task_cell_drops_each_value_once() {
     // Thousands of intended panics stay silent.
     set_hook(Box::new(|panic| {
         let payload = panic.payload();
-        if !payload.is::<Acts>() && payload.downcast_ref() != Some(&MEANT) {
+        if !payload.is::<Acts>() && payload.downcast_ref() != Some(&EXPECTED_PANIC) {
             eprintln!("{panic}");
         }
     }));

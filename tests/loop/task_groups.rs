@@ -5,8 +5,7 @@ use std::future::{Ready, pending, poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::util::*;
@@ -145,18 +144,6 @@ fn the_destructor_of_the_tasks_own_future_may_use_its_cancel_handle() {
     assert!(own.take().is_some_and(|own| own.cancelled()));
 }
 
-async fn event_loop_yields() {
-    let mut yielded = false;
-    poll_fn(|cx| match std::mem::replace(&mut yielded, true) {
-        true => Poll::Ready(()),
-        false => {
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
-    })
-    .await;
-}
-
 type Joined<T> = Option<Result<T, TaskError>>;
 
 /// Polls `join_next` once, and drops its future.
@@ -164,7 +151,7 @@ fn poll_once<T>(group: &mut TaskGroup<T>) -> Poll<Joined<T>> {
     pin!(group.join_next()).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// The results that are left, as text.
+/// Returns the remaining results as text.
 async fn join_all(group: &mut TaskGroup<i32>) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(result) = group.join_next().await {
@@ -247,7 +234,7 @@ fn an_error_or_a_cancelled_task_leaves_the_others_alone() {
     group.create_task(async { Err("no") });
     group.create_task(pending()).cancel();
     group.create_task(async {
-        event_loop_yields().await;
+        yield_now().await;
         Ok(1)
     });
     event_loop.run_until_complete(async {
@@ -336,7 +323,7 @@ fn a_task_drops_its_own_group() {
     group.create_task(async move {
         drop(inside.take());
         runs.set(1);
-        event_loop_yields().await;
+        yield_now().await;
         runs.set(2);
     });
     group.create_task(pending());
@@ -374,7 +361,7 @@ fn a_dropped_join_next_loses_no_result() {
     let event_loop = strict_loop();
     let mut group = event_loop.task_group();
     group.create_task(async {
-        event_loop_yields().await;
+        yield_now().await;
         7
     });
     assert!(poll_once(&mut group).is_pending());
@@ -386,15 +373,6 @@ fn a_dropped_join_next_loses_no_result() {
     assert_eq!(event_loop.run_until_complete(join_all(&mut group)), ["7"]);
 }
 
-#[derive(Default)]
-struct Counts(AtomicU32);
-
-impl Wake for Counts {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn the_last_waker_is_woken_once() {
     let _test = test();
@@ -402,7 +380,10 @@ fn the_last_waker_is_woken_once() {
     let mut group = event_loop.task_group();
     group.create_task(ready(1));
     group.create_task(ready(2));
-    let (first, last) = (Arc::new(Counts::default()), Arc::new(Counts::default()));
+    let (first, last) = (
+        Arc::new(WakeCount::default()),
+        Arc::new(WakeCount::default()),
+    );
     let mut next = Box::pin(group.join_next());
     for counts in [&first, &last] {
         let waker = Waker::from(counts.clone());
@@ -410,7 +391,7 @@ fn the_last_waker_is_woken_once() {
         assert!(polled.is_pending());
     }
     run_iteration(&event_loop);
-    let woken = [&first, &last].map(|counts| counts.0.load(Ordering::Relaxed));
+    let woken = [&first, &last].map(|counts| counts.get());
     assert_eq!(woken, [0, 1]);
     drop(next);
     assert_eq!(
@@ -454,9 +435,9 @@ fn a_destructor_that_panics_disturbs_no_other_task_of_the_group() {
     let event_loop = new_loop();
     let mut group = event_loop.task_group();
     for number in 0..3 {
-        let loud = CallOnDrop(|| panic!("as it should"));
+        let panics_on_drop = CallOnDrop(|| panic!("an expected panic"));
         group.create_task(async move {
-            let _loud = loud;
+            let _loud = panics_on_drop;
             if number == 1 {
                 return number;
             }
@@ -495,11 +476,12 @@ fn a_nested_group_is_cancelled_with_the_task_that_owns_it() {
     assert!(error.is_panic());
 }
 
-/// A group in which every task waits, and then all end at once.
+/// Runs a group in which every task waits, and then all end at once. Returns the polls and the
+/// results.
 async fn ends_together(event_loop: &LoopHandle, tasks: usize) -> (u32, usize) {
     let mut group = event_loop.task_group();
     for _ in 0..tasks {
-        group.create_task(event_loop_yields());
+        group.create_task(yield_now());
     }
     let mut all = pin!(async {
         let mut joined = 0;
@@ -530,7 +512,7 @@ fn ten_thousand_tasks_that_end_together_wake_the_joiner_twice() {
     assert_eq!(event_loop.stats().task_steps - before, 2 * TASKS as u64);
 }
 
-/// The time for a group whose tasks end one by one, each taken before the next ends.
+/// Measures a group whose tasks end one by one. Takes each result before the next task ends.
 fn time_one_by_one(tasks: usize) -> Duration {
     let event_loop = strict_loop();
     let start = Instant::now();

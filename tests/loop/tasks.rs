@@ -14,8 +14,8 @@ async fn held(by: Rc<()>) {
     drop(by);
 }
 
-/// A task that is handed itself.
-fn knowing_itself<F: Future<Output = i32> + 'static>(
+/// Creates a task whose body receives the slot with its own handle.
+fn spawn_with_own_handle<F: Future<Output = i32> + 'static>(
     event_loop: &Loop,
     body: impl FnOnce(Rc<RefCell<Option<Task<i32>>>>) -> F,
 ) -> Rc<RefCell<Option<Task<i32>>>> {
@@ -103,7 +103,7 @@ fn task_that_cancels_itself_ends_as_cancelled() {
         let event_loop = new_loop();
         let count = Rc::new(());
         let inside = count.clone();
-        let slot = knowing_itself(&event_loop, |me| async move {
+        let slot = spawn_with_own_handle(&event_loop, |me| async move {
             let _inside = inside;
             assert!(cancel(&me) && cancel(&me));
             assert!(!me.borrow().as_ref().expect("itself").done());
@@ -111,7 +111,7 @@ fn task_that_cancels_itself_ends_as_cancelled() {
             match then {
                 "waits" => pending().await,
                 "returns" => 1,
-                _ => panic!("as it should"),
+                _ => panic!("an expected panic"),
             }
         });
         run_iteration(&event_loop);
@@ -127,19 +127,19 @@ fn task_that_cancels_itself_ends_as_cancelled() {
 fn panic_in_a_future_destructor_leaves_the_loop_running() {
     let _test = test();
     let event_loop = new_loop();
-    let loud = || {
-        let loud = CallOnDrop(|| panic!("as it should"));
+    let panics_on_drop = || {
+        let panics_on_drop = CallOnDrop(|| panic!("an expected panic"));
         async move {
-            let _loud = loud;
+            let _loud = panics_on_drop;
             pending::<()>().await;
         }
     };
-    let idle = event_loop.create_task(loud());
+    let idle = event_loop.create_task(panics_on_drop());
     run_iteration(&event_loop);
-    let unbegun = event_loop.create_task(loud());
+    let unbegun = event_loop.create_task(panics_on_drop());
     assert!(idle.cancel() && idle.cancelled());
     assert!(unbegun.cancel() && unbegun.cancelled());
-    event_loop.create_task(loud());
+    event_loop.create_task(panics_on_drop());
     let other = event_loop.create_task(async { 1 });
     assert_eq!(event_loop.run_until_complete(other).expect("a result"), 1);
     drop(event_loop);
@@ -149,7 +149,7 @@ fn panic_in_a_future_destructor_leaves_the_loop_running() {
 fn unwanted_result_may_panic_on_drop() {
     let _test = test();
     let event_loop = new_loop();
-    drop(event_loop.create_task(async { CallOnDrop(|| panic!("as it should")) }));
+    drop(event_loop.create_task(async { CallOnDrop(|| panic!("an expected panic")) }));
     let other = event_loop.create_task(async { 1 });
     assert_eq!(event_loop.run_until_complete(other).expect("a result"), 1);
 }
@@ -182,16 +182,8 @@ fn destructor_may_spawn_and_cancel_tasks() {
 fn unwanted_panic_payload_may_panic_on_drop() {
     let _test = test();
     let event_loop = new_loop();
-    let loud = || panic_any(Loud);
-    drop(event_loop.create_task(async move { loud() }));
+    let panics_on_drop = || panic_any(PanicsOnDrop);
+    drop(event_loop.create_task(async move { panics_on_drop() }));
     let other = event_loop.create_task(async { 1 });
     assert_eq!(event_loop.run_until_complete(other).expect("a result"), 1);
-}
-
-struct Loud;
-
-impl Drop for Loud {
-    fn drop(&mut self) {
-        panic!("a payload that panics where it is dropped");
-    }
 }

@@ -1,4 +1,4 @@
-//! Sleeps and timers: never early, never lost, and in order, however they end.
+//! Sleeps and timers: they are in order, never early and never lost, also if some are cancelled.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,26 +10,21 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::util::*;
-use sendloop::{Clock, Loop, Sleep, Task, TimerHandle};
-
-fn manual() -> (Loop, Clock) {
-    let clock = Clock::manual();
-    let built = Loop::builder().clock(clock.clone()).build();
-    (built.expect("a loop"), clock)
-}
+use sendloop::{Loop, Sleep, Task, TimerHandle};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn close_wakes_sleepers_of_an_interrupted_iteration() {
     let _test = test();
-    let ((closing, clock), other) = (manual(), new_loop());
+    let ((closing, clock), other) = (manual_loop(), new_loop());
     let sleeps = other.create_task(closing.sleep(SECOND));
     run_iteration(&other);
     clock.advance(SECOND);
     // The main future runs before the timer entry fires. Its panic ends the iteration in which the
     // entry was due.
-    let run = AssertUnwindSafe(|| closing.run_until_complete(async { panic!("as it should") }));
+    let run =
+        AssertUnwindSafe(|| closing.run_until_complete(async { panic!("an expected panic") }));
     catch_unwind(run).expect_err("it panics");
     drop(closing);
     let waited = other.wait_for(sleeps, 10 * SECOND);
@@ -40,14 +35,14 @@ fn close_wakes_sleepers_of_an_interrupted_iteration() {
 #[test]
 fn sleep_dropped_when_due_does_not_wake_its_slots_next_user() {
     let _test = test();
-    let (event_loop, clock) = manual();
+    let (event_loop, clock) = manual_loop();
     let victims: Rc<RefCell<Vec<Task<()>>>> = Rc::default();
     let fresh: Rc<RefCell<Vec<Task<()>>>> = Rc::default();
     let (hit, makes, handle) = (victims.clone(), fresh.clone(), event_loop.handle());
     event_loop.call_later(SECOND, move || {
         assert!(hit.borrow().iter().all(Task::cancel));
         // These sleeps take the slots of the timer entries that are due in this iteration.
-        let sleeps = (0..100).map(|_| handle.create_task(sets_at_once(handle.sleep(SECOND))));
+        let sleeps = (0..100).map(|_| handle.create_task(await_sleep(handle.sleep(SECOND))));
         makes.borrow_mut().extend(sleeps);
     });
     for _ in 0..100 {
@@ -76,14 +71,14 @@ fn sleep_dropped_when_due_does_not_wake_its_slots_next_user() {
     assert_eq!(event_loop.next_timeout(), None);
 }
 
-async fn sets_at_once(sleep: Sleep) {
+async fn await_sleep(sleep: Sleep) {
     sleep.await;
 }
 
 #[test]
 fn moved_sleep_wakes_the_task_that_polled_last() {
     let _test = test();
-    let (event_loop, clock) = manual();
+    let (event_loop, clock) = manual_loop();
     let sleep = Rc::new(RefCell::new(event_loop.sleep(SECOND)));
     let polls =
         |sleep: Rc<RefCell<Sleep>>| poll_fn(move |cx| Pin::new(&mut *sleep.borrow_mut()).poll(cx));
@@ -101,7 +96,7 @@ fn moved_sleep_wakes_the_task_that_polled_last() {
 #[test]
 fn a_thousand_sleeps_of_one_task_end_in_any_order_of_polling() {
     let _test = test();
-    let (event_loop, clock) = manual();
+    let (event_loop, clock) = manual_loop();
     let mut random = Random(5);
     let mut sleeps: Vec<(usize, Pin<Box<Sleep>>)> = (0..1000)
         .map(|_| random.below(500))
@@ -163,7 +158,7 @@ impl Model {
         timer.expect("as many").cancel();
     }
 
-    /// Those that are due, which have been called.
+    /// Returns the timers that are due, which the loop must have called.
     fn expected(&mut self, now: u64) -> Vec<(u64, u64)> {
         let later = self.waiting.split_off(&(now + 1, 0));
         let due = std::mem::replace(&mut self.waiting, later);
@@ -175,7 +170,7 @@ impl Model {
 fn random_timers_fire_in_the_order_of_a_sorted_list() {
     let _test = test();
     for seed in 0..30 {
-        let (event_loop, clock) = manual();
+        let (event_loop, clock) = manual_loop();
         let (mut model, mut random, mut now) = (Model::default(), Random(seed), 0);
         // Timers of few delays stay in FIFO buckets. Timers of many delays go to the heap.
         let delays = [1, 3, 5, 1000][seed as usize % 4];
@@ -203,7 +198,7 @@ fn random_timers_fire_in_the_order_of_a_sorted_list() {
 #[test]
 fn timer_cancelled_by_its_own_destructor_is_cancelled_once() {
     let _test = test();
-    let (event_loop, clock) = manual();
+    let (event_loop, clock) = manual_loop();
     let others: Rc<RefCell<Vec<TimerHandle>>> = Rc::default();
     let dropped = Rc::new(Cell::new(0));
     for _ in 0..500 {

@@ -1,7 +1,6 @@
-//! Wakers under attack from other threads.
+//! Wakers that other threads use while their tasks end and their loops close.
 //!
-//! Other threads wake tasks while these end and loops close. Ids of loops and tasks are reused, and
-//! wake-ups share one message.
+//! Ids of loops and tasks are reused, and wake-ups share one message.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -45,7 +44,7 @@ impl Storm {
         }
     }
 
-    /// The last few wakers are enough: older ones are of loops that are long gone.
+    /// Keeps the last few wakers. Older ones belong to loops that are closed.
     fn give(&self, waker: Waker) {
         let mut wakers = self.wakers.lock().expect("whole");
         let old = wakers.len().saturating_sub(30);
@@ -203,10 +202,7 @@ fn stale_waker_is_harmless_after_a_million_reuses_of_its_slot() {
             run_iteration(&event_loop);
         }
     }
-    assert_eq!(
-        others, 1,
-        "the one whose number it was is polled for nothing"
-    );
+    assert_eq!(others, 1, "steps of the task that has the stale waker's id");
     assert_eq!(event_loop.stats().tasks, 0);
 }
 
@@ -241,7 +237,7 @@ impl Counter {
 /// Several threads wake each of several tasks.
 ///
 /// No wake-up is lost, whether the loop is busy or idle.
-fn none_is_lost(busy: bool) {
+fn assert_no_wake_up_is_lost(busy: bool) {
     const EACH: u64 = 3_000;
     let event_loop = strict_loop();
     let counters: Vec<Counter> = (0..8).map(|_| Counter::default()).collect();
@@ -285,13 +281,13 @@ fn none_is_lost(busy: bool) {
 #[test]
 fn no_wake_up_from_many_threads_is_lost_by_a_waiting_loop() {
     let _test = test();
-    none_is_lost(false);
+    assert_no_wake_up_is_lost(false);
 }
 
 #[test]
 fn no_wake_up_from_many_threads_is_lost_by_a_busy_loop() {
     let _test = test();
-    none_is_lost(true);
+    assert_no_wake_up_is_lost(true);
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Received {
         self.len += len;
     }
 
-    /// Takes it out for a while.
+    /// Takes the buffer out and leaves an empty one.
     pub(crate) fn take(&mut self) -> Received {
         mem::take(self)
     }
@@ -106,7 +106,7 @@ pub(crate) struct Bench {
     listener: TcpListener,
     memory: Sample,
     disk: Sample,
-    /// Made when they are wanted, as they take a while.
+    /// Created at the first use, because this takes long.
     cold: OnceCell<Sample>,
     overlay: OnceCell<Sample>,
     squashfs: OnceCell<Sample>,
@@ -126,12 +126,12 @@ impl Bench {
         }
     }
 
-    /// The case's file, as the case wants it.
+    /// Returns the file of the case, in the state that the case needs.
     pub(crate) fn sample(&self, case: &Case) -> &Sample {
         let sample = match case.medium {
             Medium::Memory => &self.memory,
             Medium::Disk => &self.disk,
-            Medium::Cold => self.cold.get_or_init(on_disk_for_good),
+            Medium::Cold => self.cold.get_or_init(on_disk_synced),
             Medium::Overlay => self.overlay.get_or_init(on_an_overlay),
             Medium::Squashfs | Medium::ColdSquashfs => self.squashfs.get_or_init(on_squashfs),
         };
@@ -141,11 +141,11 @@ impl Bench {
             Medium::Memory | Medium::Disk | Medium::Overlay => sample.resize(case.size),
         }
         let set = (&sample.file).seek(SeekFrom::Start(case.position));
-        set.expect("any position will do");
+        set.expect("a valid position");
         sample
     }
 
-    /// A connection: the loop's end, and the peer's.
+    /// Returns a connection: the loop's end and the peer's end.
     pub(crate) fn connect(&self, wire: &Wire) -> (Socket<OwnedFd>, Socket<OwnedFd>) {
         let (near, far): (OwnedFd, OwnedFd) = match wire.kind {
             Kind::Unix => {
@@ -178,14 +178,14 @@ fn on_disk() -> File {
 }
 
 /// The kernel cannot evict pages that are not written yet.
-fn on_disk_for_good() -> Sample {
+fn on_disk_synced() -> Sample {
     let sample = Sample::new(on_disk());
     sample.resize(COLD);
     sample.file.sync_all().expect("written");
     sample
 }
 
-/// The mount goes at once: an open file keeps its file system.
+/// Unmounts at once: an open file keeps its file system.
 #[cfg(target_os = "linux")]
 fn on_an_overlay() -> Sample {
     let mounted = mounts::overlay(&[]).map(|mounted| mounted.file());
@@ -204,13 +204,13 @@ fn on_squashfs() -> Sample {
             file: mounted.open(),
             len: Cell::new(COLD),
         },
-        None => on_disk_for_good(),
+        None => on_disk_synced(),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn on_squashfs() -> Sample {
-    on_disk_for_good()
+    on_disk_synced()
 }
 
 #[cfg(target_os = "linux")]
@@ -226,7 +226,7 @@ fn in_memory() -> File {
     tempfile::tempfile().expect("a file")
 }
 
-/// Takes it out of the page cache.
+/// Evicts the file from the page cache.
 #[cfg(target_os = "linux")]
 fn forget(file: &File) {
     use rustix::fs::{Advice, fadvise};

@@ -1,14 +1,14 @@
 //! One random case: a file, a connection, some writers, and the changes during the transfer.
 
-/// No file is made longer than this.
+/// The length of the longest file.
 pub(crate) const LONGEST: u64 = 8 << 20;
 
-/// A header, or the bytes of another writer, are at most so many.
+/// The most bytes of a header, or of another writer.
 pub(crate) const MAX_BYTES: usize = 300_000;
 
 pub(crate) const MAX_WRITERS: usize = 3;
 
-/// The peer reads at most so much at once.
+/// The most bytes that the peer reads at once.
 pub(crate) const MAX_PIECE: usize = 1 << 20;
 
 /// The length of a cold file: longer than a prefetch and the kernel's readahead.
@@ -22,7 +22,7 @@ pub(crate) struct Case {
     pub(crate) position: u64,
     pub(crate) wire: Wire,
     pub(crate) reader: Reader,
-    /// In the order in which they begin: at most one in a round.
+    /// The writers in the order in which they begin, at most one in a round.
     pub(crate) writers: Vec<Writer>,
     pub(crate) disturbances: Vec<Disturbance>,
 }
@@ -32,15 +32,15 @@ pub(crate) struct Case {
 pub(crate) enum Medium {
     /// A file system in memory, which needs one probe.
     Memory,
-    /// A disk's, in the page cache.
+    /// A file on a disk, in the page cache.
     Disk,
-    /// A disk's, taken out of the page cache. It always is [`COLD`] bytes long and never changes.
+    /// A file on a disk, not in the page cache. It always has [`COLD`] bytes and never changes.
     Cold,
-    /// An overlay's, in the page cache. Without root it is a disk's.
+    /// A file on an overlay, in the page cache. Without root it is a file on a disk.
     Overlay,
-    /// A squashfs image's, of the size of a cold one. Without root it is a cold one.
+    /// A file in a squashfs image, of the size of a cold one. Without root it is a cold one.
     Squashfs,
-    /// The same, taken out of the page cache.
+    /// The same file, not in the page cache.
     ColdSquashfs,
 }
 
@@ -53,14 +53,14 @@ impl Medium {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// With TCP_NODELAY, as without it an unlucky case takes 40 ms for each step.
+    /// TCP with TCP_NODELAY. Without it an unlucky case takes 40 ms for each step.
     Tcp,
     /// TCP with its default options.
     Nagle,
     Unix,
 }
 
-/// The connection; the buffers are the kernel's unless named.
+/// The connection. A buffer has the kernel's size unless the case names one.
 #[derive(Debug, Clone)]
 pub(crate) struct Wire {
     pub(crate) kind: Kind,
@@ -68,7 +68,7 @@ pub(crate) struct Wire {
     pub(crate) receive_buffer: Option<usize>,
 }
 
-/// The peer reads at most `piece` bytes in a round, and then rests for some rounds.
+/// The peer reads at most `piece` bytes in a round, and then pauses for some rounds.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
     pub(crate) piece: usize,
@@ -77,9 +77,9 @@ pub(crate) struct Reader {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    /// The first round in which it may begin.
+    /// The first round in which the writer may begin.
     pub(crate) begins: u32,
-    /// When it is dropped, unless it has ended.
+    /// The time at which the writer is dropped, unless it has ended.
     pub(crate) cancelled: Option<When>,
     pub(crate) what: What,
 }
@@ -132,7 +132,7 @@ pub(crate) enum Act {
 }
 
 impl Case {
-    /// The most bytes that may arrive, about.
+    /// Returns about the most bytes that may arrive.
     pub(crate) fn volume(&self) -> u64 {
         let of_file = |transfer: &Transfer| {
             let rest = LONGEST.saturating_sub(transfer.offset);
@@ -145,7 +145,7 @@ impl Case {
         self.writers.iter().map(volume).sum()
     }
 
-    /// The longest that its file ever is.
+    /// Returns the greatest length of the file during the case.
     pub(crate) fn longest(&self) -> u64 {
         let sizes = self
             .disturbances

@@ -38,7 +38,7 @@ impl Expectation {
         let mut expectation = Expectation {
             offset: transfer.offset,
             count: transfer.count,
-            // One that is sent, and one that is read ahead.
+            // The block that is sent and the one that is read ahead.
             block: 2 * transfer.chunk.unwrap_or(256 << 10).min(1 << 20),
             size,
             least: 0,

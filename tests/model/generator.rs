@@ -1,4 +1,4 @@
-//! Cases at random: most of them small and at the edges, a few large.
+//! Generates random cases: most are small and at the edges, a few are large.
 
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -17,14 +17,14 @@ const LARGE_EDGES: [u64; 6] = [256 * KIB, 512 * KIB, MIB, 2 * MIB, 3 * MIB, LONG
 /// A send buffer larger than the budget.
 const WIDE: usize = 4 << 20;
 
-/// The least is what the kernel makes of 1: some 4 KiB.
+/// The kernel raises the smallest one to about 4 KiB.
 const SEND_BUFFERS: [usize; 8] = [1, 1, 1, 1, 4096, 16_384, 65_536, WIDE];
 
 /// Segments on loopback have 64 KiB. With a smaller buffer, a sender waits 200 ms for each window
 /// probe.
 const RECEIVE_BUFFERS: [usize; 4] = [65_536, 65_536, 262_144, 4 << 20];
 
-/// Offsets that few files or none reach, and the first that is refused.
+/// Offsets that few files reach or none, and the first invalid one.
 const FAR: [u64; 4] = [LONGEST + 9, i64::MAX as u64 - 1, i64::MAX as u64, 1 << 63];
 
 /// No transfer takes more steps than about this, no reader more reads.

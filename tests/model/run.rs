@@ -10,7 +10,7 @@ use socket2::SockRef;
 
 use crate::model::bench::{Bench, Received};
 use crate::model::case::{Case, MAX_PIECE};
-use crate::model::stage::Stage;
+use crate::model::simulation::Simulation;
 use crate::model::verdict::judge;
 use crate::model::writers::Scene;
 
@@ -36,8 +36,8 @@ async fn carry_out(bench: &Bench, case: &Case, received: &mut Received) -> Verdi
         near: &near,
         sample,
     };
-    let stage = Stage::new(scene, case, far, received);
-    let (parts, far) = stage.play().await?;
+    let simulation = Simulation::new(scene, case, far, received);
+    let (parts, far) = simulation.play().await?;
     drop(near);
     let reset = far.is_none();
     if let Some(far) = far {
@@ -49,7 +49,7 @@ async fn carry_out(bench: &Bench, case: &Case, received: &mut Received) -> Verdi
     Ok(())
 }
 
-/// Reads until the end, and ends the connection so that no port is kept waiting.
+/// Reads up to the end, and closes the connection without TIME_WAIT, which would keep the port.
 async fn drain(event_loop: &LoopHandle, far: Socket<OwnedFd>, received: &mut Received) -> Verdict {
     loop {
         let room = received.room(MAX_PIECE);

@@ -39,7 +39,7 @@ pub(crate) struct Cases {
 struct Shared {
     cases: Cases,
     next: AtomicU64,
-    /// Threads that are not through.
+    /// The number of threads that have not ended.
     running: AtomicUsize,
     /// The case that each thread runs, and its start.
     under_way: Vec<Mutex<Option<(u64, Instant)>>>,
@@ -57,13 +57,13 @@ pub(crate) fn try_all(cases: Cases) {
         ..cases
     };
     try_some(first);
-    at_rest(|| descriptors() == descriptors_before);
+    wait_until(|| descriptors() == descriptors_before);
     let held = live();
     try_some(Cases {
         first: cases.first + first.count,
         count: cases.count - first.count,
     });
-    at_rest(|| descriptors() == descriptors_before && live() < held + MAX_GROWTH);
+    wait_until(|| descriptors() == descriptors_before && live() < held + MAX_GROWTH);
     assert_eq!(descriptors(), descriptors_before, "descriptors leaked");
     let grown = live().saturating_sub(held);
     assert!(
@@ -73,16 +73,16 @@ pub(crate) fn try_all(cases: Cases) {
     println!("{grown} bytes more than after the first tenth");
 }
 
-/// Waits for a condition, for a limited time.
-fn at_rest(is_so: impl Fn() -> bool) {
+/// Waits until the condition holds, for a limited time.
+fn wait_until(condition: impl Fn() -> bool) {
     let start = Instant::now();
-    while !is_so() && start.elapsed() < SETTLE_TIME {
+    while !condition() && start.elapsed() < SETTLE_TIME {
         thread::yield_now();
     }
 }
 
 fn try_some(cases: Cases) {
-    // A case waits as long as it works: for the executor, the disk, an acknowledgement.
+    // A case spends half of its time waiting for the executor, the disk or an acknowledgement.
     let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
     let shared = Shared {
         cases,
@@ -103,8 +103,8 @@ fn try_some(cases: Cases) {
     }
 }
 
-/// The command that tries one seed again.
-fn replay(seed: u64) -> String {
+/// Returns the command that repeats the case of a seed.
+fn repeat_command(seed: u64) -> String {
     let forced = match FORCED_FALLBACK {
         true => "RUSTFLAGS='--cfg sendloop_force_fallback' CARGO_TARGET_DIR=target/forced ",
         false => "",
@@ -161,28 +161,32 @@ impl Shared {
             Ok(_) => Ok(()),
             Err(TestError::Fail(reason, case)) => Err(format!(
                 "{reason}\nsmallest case: {case:#?}\nto repeat it: {}",
-                replay(seed)
+                repeat_command(seed)
             )),
-            Err(error) => Err(format!("{error}\nto repeat it: {}", replay(seed))),
+            Err(error) => Err(format!("{error}\nto repeat it: {}", repeat_command(seed))),
         }
     }
 
-    /// Until all threads are through: ends what hangs.
+    /// Aborts the process if a case hangs, until all threads have ended.
     fn watch(&self) {
         while self.running.load(Ordering::SeqCst) > 0 {
             thread::sleep(Duration::from_millis(20));
-            self.end_what_hangs();
+            self.abort_if_hung();
         }
     }
 
-    fn end_what_hangs(&self) {
+    fn abort_if_hung(&self) {
         let hangs = HANG_LIMIT.max(min_time_limit());
         for place in &self.under_way {
             let under_way = *place.lock().expect("whole");
             if let Some((seed, _)) = under_way.filter(|(_, since)| since.elapsed() > hangs) {
-                // Not by a macro: what that prints is kept back for the test's end.
-                let told = writeln!(io::stderr(), "it hangs\nto repeat it: {}", replay(seed));
-                told.expect("the receiver is open");
+                // eprintln! would keep the text until the end of the test.
+                let written = writeln!(
+                    io::stderr(),
+                    "the case runs for more than {hangs:?}\nto repeat it: {}",
+                    repeat_command(seed)
+                );
+                written.expect("the receiver is open");
                 std::process::abort();
             }
         }

@@ -13,21 +13,21 @@ use crate::util::FORCED_FALLBACK;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Situation {
-    /// A transfer ended well, and had something to send.
-    Through,
-    /// Its file ended before its count.
+    /// A transfer that had bytes to send succeeded.
+    Succeeded,
+    /// The file ended before the count of the transfer.
     Short,
     /// The transfer was cancelled after it had sent some bytes of the file.
     Cancelled,
     /// The transfer was cancelled before the whole header was sent.
     CancelledInHeader,
-    /// It met the peer's reset.
+    /// The transfer failed after the peer's reset.
     Lost,
-    /// Its arguments cannot be.
+    /// The arguments of the transfer are invalid.
     Refused,
     /// The file became shorter than the bytes already sent.
     Cut,
-    /// Its file became longer.
+    /// The file became longer.
     Grown,
     FellBack,
     /// The socket was full.
@@ -45,7 +45,7 @@ use Situation::*;
 /// The situations that every machine reaches come first, also without sendfile(2). The others need
 /// Linux's sendfile(2) and files on a disk.
 const ALL: [Situation; 13] = [
-    Through,
+    Succeeded,
     Short,
     Cancelled,
     CancelledInHeader,
@@ -71,7 +71,7 @@ pub(crate) fn met(situation: Situation, times: u64) {
     MET[situation as usize].fetch_add(times, Ordering::Relaxed);
 }
 
-/// All, and how often each was met.
+/// Returns all situations and how often each was reached.
 pub(crate) fn report() -> String {
     let all = ALL.iter().zip(&MET);
     let each =
@@ -79,7 +79,7 @@ pub(crate) fn report() -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// The first that was not met, though this machine meets it.
+/// Returns the first situation that was not reached, of those that this machine reaches.
 pub(crate) fn missing() -> Option<Situation> {
     let mut expected = ALL.iter().zip(&MET).take(EXPECTED);
     let never = expected.find(|(_, times)| times.load(Ordering::Relaxed) == 0);
@@ -106,7 +106,7 @@ pub(crate) fn note_end(op: &Op<'_>, transfer: &Transfer) {
     let sent = op.meter.sent.get();
     match &op.end {
         Some(End::Returned(Ok(1..))) => {
-            met(Through, 1);
+            met(Succeeded, 1);
             met(
                 Short,
                 u64::from(transfer.count.is_some_and(|count| sent < count)),

@@ -8,7 +8,7 @@ use proptest::test_runner::TestCaseError;
 use crate::model::bench::{FILE, bytes_of};
 use crate::model::case::{Case, Transfer, What};
 use crate::model::run::Verdict;
-use crate::model::stage::is_refused;
+use crate::model::simulation::is_refused;
 use crate::model::writers::{End, Op};
 use crate::util::FORCED_FALLBACK;
 
@@ -24,9 +24,9 @@ pub(crate) struct Outcome<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part {
     bytes: &'static [u8],
-    /// Or any of its beginnings.
+    /// True if a beginning of the part is enough.
     whole: bool,
-    /// From this byte on there may be zeros.
+    /// The bytes from this offset on may be zeros.
     zeros: Option<usize>,
 }
 
@@ -68,7 +68,10 @@ impl Outcome<'_> {
                 let (end, ends) = (transfer.offset + sent, expectation.ends());
                 let all = ends.contains(&end) && !unsupported;
                 let none = unsupported && *sent == 0 && *ends.start() == transfer.offset;
-                prop_assert!(all || none, "it ended at {end}, not at {ends:?}");
+                prop_assert!(
+                    all || none,
+                    "the transfer ended at {end}, expected {ends:?}"
+                );
             }
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 let resized = self.cut.is_some() || !case.disturbances.is_empty();
@@ -133,12 +136,12 @@ impl Outcome<'_> {
     }
 }
 
-/// One that did not come to its end may have sent less than all, not more.
+/// Checks that a writer that did not complete sent no more than all of its bytes.
 fn judge_short(op: &Op<'_>) -> Verdict {
     if let (Some(transfer), Some(expectation)) = (op.transfer(), &op.expectation) {
         let end = transfer.offset.saturating_add(op.meter.sent.get());
         let most = *expectation.ends().end();
-        prop_assert!(end <= most, "it was at {end}, beyond {most}");
+        prop_assert!(end <= most, "the writer was at {end}, beyond {most}");
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The case's writers as futures, each with its own waker.
 //!
-//! The stage polls only woken writers, so a lost wake-up shows.
+//! The simulation polls only woken writers, so the test notices a lost wake-up.
 
 use std::cell::Cell;
 use std::io;
@@ -22,7 +22,7 @@ use crate::model::expectation::Expectation;
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     pub(crate) sent: Cell<u64>,
-    /// The most that one step moved.
+    /// The most bytes that one step moved.
     pub(crate) longest: Cell<u64>,
     /// True if `progress` was called without progress, or with a smaller total.
     pub(crate) stood: Cell<bool>,
@@ -57,7 +57,7 @@ impl Wake for WakeTimer {
 
 type Sending<'a> = Pin<Box<dyn Future<Output = io::Result<u64>> + 'a>>;
 
-/// A writer under way.
+/// A running writer.
 pub(crate) struct Op<'a> {
     pub(crate) writer: &'a Writer,
     pub(crate) meter: Rc<Meter>,
@@ -128,7 +128,7 @@ impl<'a> Op<'a> {
         self.end.is_none()
     }
 
-    /// Drops the writer if it is due to be cancelled. It returns whether it did.
+    /// Drops the writer if it is due to be cancelled, and returns whether it did.
     pub(crate) fn cancel_if_due(&mut self, received: u64) -> bool {
         let due = self.end.is_none()
             && self.writer.cancelled.is_some_and(|when| match when {

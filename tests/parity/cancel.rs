@@ -80,7 +80,7 @@ async fn when_its_data_is_ready(s: Scene) {
 /// The slot in which a task finds its own handle.
 type Itself<T> = Rc<RefCell<Option<Task<T>>>>;
 
-/// Says whether a task that cancels itself has an effect.
+/// Cancels a task from inside it, and records whether this had an effect.
 fn cancel_itself<T>(s: &Scene, itself: &Itself<T>) {
     let effect = itself.borrow().as_ref().is_some_and(Task::cancel);
     s.record(format!("self-{effect}"));

@@ -23,7 +23,7 @@ fn listening() -> Socket<TcpListener> {
     Socket::new(listener).expect("non-blocking")
 }
 
-/// A connection to it.
+/// Connects to a listener.
 async fn connected(s: &Scene, listener: &TcpListener) -> Socket<TcpStream> {
     let address = listener.local_addr().expect("bound");
     let client = Socket::tcp(&address).expect("a socket");
@@ -97,7 +97,7 @@ async fn record_connected(s: &Scene, client: &Socket<TcpStream>, address: &Socke
     }
 }
 
-/// A socket that is bound and does not listen.
+/// Returns a socket that is bound and does not listen.
 fn bound() -> (socket2::Socket, SocketAddr) {
     let (domain, kind) = (socket2::Domain::IPV4, socket2::Type::STREAM);
     let socket = socket2::Socket::new(domain, kind, None).expect("a socket");

@@ -1,7 +1,8 @@
 """Which poll events call the callbacks of a descriptor, in a bounded number of iterations.
 
-A case builds a descriptor and names the events that poll(2) must report before anything is counted. It is then registered
-for reading, for writing, and for both. The table in docs/ASYNCIO.md shows the result.
+A case builds a descriptor and names the events that poll(2) must report before the count begins.
+The scenario then registers it for reading, for writing, and for both. The table in docs/ASYNCIO.md
+shows the result.
 """
 
 import contextlib

@@ -112,7 +112,7 @@ fn case(watched: impl Into<OwnedFd>, events: PollFlags) -> Case {
     }
 }
 
-/// A case in which the other end stays open.
+/// Returns a case whose other end stays open.
 fn pair(watched: impl Into<OwnedFd>, kept: impl Into<OwnedFd>, events: PollFlags) -> Case {
     Case {
         _kept: Some(kept.into()),
@@ -146,7 +146,7 @@ async fn count(s: &Scene, watched: &OwnedFd, reader: bool, writer: bool) -> [u32
     calls.map(|calls| calls.get())
 }
 
-/// The events of `wanted` that poll(2) reports within 10 ms.
+/// Returns the events of `wanted` that poll(2) reports within 10 ms.
 fn reported(fd: &OwnedFd, wanted: PollFlags) -> PollFlags {
     let mut fds = [PollFd::new(fd, wanted)];
     let timeout = Timespec {
@@ -170,7 +170,7 @@ fn await_events(fd: &OwnedFd, events: PollFlags) {
     );
 }
 
-/// Sends until the kernel has no more room, also not a moment later.
+/// Sends until the kernel has no room, and has none a moment later.
 fn fill(socket: &OwnedFd) {
     loop {
         while send(socket, &[b'x'; 4096], SendFlags::DONTWAIT) != Err(Errno::AGAIN) {}

@@ -1,4 +1,4 @@
-//! Watched descriptors.
+//! Fd callbacks.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;

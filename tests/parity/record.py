@@ -1,17 +1,18 @@
 """Records the order of events in CPython's asyncio, with which `cargo test --test parity` compares.
 
-    python3 tests/parity/record.py           runs every scenario and writes tests/parity/traces.txt
-    python3 tests/parity/record.py --check   runs every scenario, prints the differences from that file; exit code 1 if any
-    python3 tests/parity/record.py WORD ...  prints the traces of the scenarios whose names contain a word, and writes nothing
+    python3 tests/parity/record.py             runs every scenario and writes tests/parity/traces.txt
+    python3 tests/parity/record.py --check     prints the differences from that file; fails if any
+    python3 tests/parity/record.py WORD ...    prints the traces of scenarios whose names contain WORD
 
-Needs Python 3.11 or later on a Unix system, and its standard library only.
+It needs Python 3.11 or later on a Unix system, and its standard library only.
 
 A scenario is a function `name(loop, record)`, plain or `async`, with the decorator `@scenario`. It
-stands in the file of its group: order.py, tasks.py and so on. Each scenario gets a fresh loop, and
+is in the file of its group: order.py, tasks.py and so on. Each scenario gets a fresh loop, and
 records short words. Its Rust twin has the same name, in the .rs file of the same name. To add a
 scenario, write both, run this script, and run the test.
 
-The words must be the same in every run: no times, no addresses, nothing that depends on the load.
+The words must be the same in every run: no times, no addresses, and nothing that depends on the
+load.
 A callback must not race with a sleeping task, which resumes one iteration after its timer.
 """
 

@@ -73,18 +73,18 @@ impl Scene {
         move || record(&words, word)
     }
 
-    /// A callback that is given the scene.
+    /// Returns a callback that receives the scene.
     pub(crate) fn with(&self, callback: impl FnOnce(&Scene) + 'static) -> impl FnOnce() + 'static {
         let scene = self.clone();
         move || callback(&scene)
     }
 
-    /// `call_soon` with a callback that is given the scene.
+    /// Calls `call_soon` with a callback that receives the scene.
     pub(crate) fn soon(&self, callback: impl FnOnce(&Scene) + 'static) -> Handle {
         self.call_soon(self.with(callback))
     }
 
-    /// A task that is given the scene.
+    /// Creates a task that receives the scene.
     pub(crate) fn task<T: 'static>(&self, body: impl AsyncFnOnce(Scene) -> T + 'static) -> Task<T> {
         let scene = self.clone();
         self.create_task(async move { body(scene).await })
@@ -118,7 +118,7 @@ impl Scene {
         }
     }
 
-    /// Says the word when it is dropped: asyncio's `except CancelledError`.
+    /// Records the word on drop. It stands for asyncio's `except CancelledError`.
     pub(crate) fn record_on_drop(&self, word: &'static str) -> RecordOnDrop {
         RecordOnDrop {
             scene: Some(self.clone()),
@@ -159,17 +159,17 @@ pub(crate) async fn outcome<T>(task: &mut Task<T>) -> &'static str {
     }
 }
 
-/// Awaits a task that must come to its end.
+/// Awaits a task that must not fail.
 pub(crate) async fn joined<T>(task: Task<T>) -> T {
     task.await.expect("the task ends")
 }
 
-/// Python's `raise`: a panic that prints nothing.
+/// Panics without a message. It stands for Python's `raise`.
 pub(crate) fn fail() -> ! {
     resume_unwind(Box::new("meant"))
 }
 
-/// Python's `try`: whether the run ended by a panic.
+/// Returns whether the run ended by a panic. It stands for Python's `try`.
 pub(crate) fn fails<T>(run: impl FnOnce() -> T) -> bool {
     catch_unwind(AssertUnwindSafe(run)).is_err()
 }

@@ -37,7 +37,7 @@ fn content() -> Vec<u8> {
     (0..250).collect::<Vec<u8>>().repeat(4)
 }
 
-/// A file of that content, its position at its end.
+/// Creates a file of the content, with its position at the end.
 fn file(content: &[u8]) -> File {
     let mut file = tempfile::tempfile().expect("a temporary file");
     file.write_all(content).expect("room");

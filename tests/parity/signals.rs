@@ -41,7 +41,7 @@ fn recording_handler(
     }
 }
 
-/// Sends the signal and waits until a handler has heard it, a little longer than that.
+/// Sends the signal and waits until its handler has run, and a little longer.
 async fn kill(s: &Scene, times: &Cell<u32>) {
     s.record("kill");
     let before = times.get();
@@ -99,7 +99,7 @@ fn add_recording_handler(s: &Scene, signal: i32, word: &'static str, times: &Rc<
     added.expect("it can be handled");
 }
 
-/// Waits until so many signals were heard, a little longer than that.
+/// Waits until the handlers have run this often, and a little longer.
 async fn all_signals_arrived(s: &Scene, times: &Cell<u32>, number: u32) {
     while times.get() < number {
         s.sleep(millis(1)).await;

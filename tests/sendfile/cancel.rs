@@ -11,10 +11,10 @@ use crate::start_transfer;
 use crate::util::*;
 use sendloop::{LoopClosedError, Socket};
 
-/// Polls a transfer `polls` times while a slow peer reads, then gives it up.
+/// Polls a transfer `polls` times while a slow peer reads, then drops it.
 fn cancel_after(polls: usize, offset: u64) {
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let far = Socket::new(far).expect("non-blocking");
     let file = file(ODD);
     let mut received = Vec::new();
@@ -58,7 +58,7 @@ fn cancel_after_any_number_of_polls_leaves_position_exact() {
 fn unpolled_transfer_touches_nothing() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let file = file(100);
     drop(event_loop.sock_sendfile(&near, &file).offset(3));
     assert_eq!(position(&file), 100);
@@ -70,7 +70,7 @@ fn unpolled_transfer_touches_nothing() {
 fn cancel_leaves_position_exact() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let file = Rc::new(file(ODD));
     let task = start_transfer(&event_loop, near, &file);
     run_until(&event_loop, || event_loop.stats().registered == 1);
@@ -87,7 +87,7 @@ fn cancel_leaves_position_exact() {
 fn timeout_leaves_position_exact() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_tcp();
+    let (near, far) = small_buffer_tcp();
     let file = file(8 << 20);
     let transfer = event_loop.sock_sendfile(&near, &file);
     let timed_out = event_loop.wait_for(transfer, Duration::from_millis(30));
@@ -103,7 +103,7 @@ fn timeout_leaves_position_exact() {
 fn loop_drop_leaves_position_exact() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let file = Rc::new(file(ODD));
     let task = start_transfer(&event_loop, near, &file);
     run_until(&event_loop, || event_loop.stats().registered == 1);
@@ -117,7 +117,7 @@ fn loop_drop_leaves_position_exact() {
 fn transfer_polled_elsewhere_fails_when_its_loop_closes() {
     let _test = test();
     let (closing, other) = (new_loop(), new_loop());
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let file = file(ODD);
     let transfer = closing.sock_sendfile(&near, &file);
     let closing = Cell::new(Some(closing));
@@ -150,7 +150,7 @@ fn concurrent_transfers_of_a_file_are_exact_and_the_last_sets_the_position() {
     let mut readers = Vec::new();
     let mut tasks = Vec::new();
     for offset in [0, 1000, 100_000] {
-        let (near, far) = narrow_unix();
+        let (near, far) = small_buffer_unix();
         readers.push((offset, reader(far)));
         let (handle, file) = (event_loop.handle(), file.clone());
         let transfer = async move {

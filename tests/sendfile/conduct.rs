@@ -37,18 +37,18 @@ fn sparse(len: u64) -> File {
 fn waiting_transfer_uses_no_cpu() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, _far) = narrow_tcp();
+    let (near, _far) = small_buffer_tcp();
     let file = file(8 << 20);
     let transfer = event_loop.sock_sendfile(&near, &file);
     let mut transfer = std::pin::pin!(transfer.into_future());
-    let parked = event_loop.wait_for(transfer.as_mut(), Duration::from_millis(100));
+    let timed_wait = event_loop.wait_for(transfer.as_mut(), Duration::from_millis(100));
     event_loop
-        .run_until_complete(parked)
+        .run_until_complete(timed_wait)
         .expect_err("the peer does not read");
     let (cpu, iterations) = (thread_times().0, event_loop.stats().iterations);
-    let parked = event_loop.wait_for(transfer, Duration::from_secs(2));
+    let timed_wait = event_loop.wait_for(transfer, Duration::from_secs(2));
     event_loop
-        .run_until_complete(parked)
+        .run_until_complete(timed_wait)
         .expect_err("the peer does not read");
     let used = thread_times().0 - cpu;
     assert!(used < Duration::from_millis(10), "{used:?} in two seconds");
@@ -97,7 +97,7 @@ fn small_transfer_needs_one_call_and_no_registration() {
 fn writers_get_the_write_lock_in_the_order_of_their_start() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let (near, file) = (Rc::new(near), Rc::new(file(ODD)));
     let mut tasks = Vec::new();
     for n in 0..6_u8 {
@@ -136,7 +136,7 @@ fn writers_get_the_write_lock_in_the_order_of_their_start() {
 fn cancelled_writer_passes_the_write_lock_on() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let (near, file) = (Rc::new(near), Rc::new(file(ODD)));
     let start = |offset| {
         let (handle, near, file) = (event_loop.handle(), near.clone(), file.clone());

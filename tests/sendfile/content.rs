@@ -9,9 +9,9 @@ use std::rc::Rc;
 use crate::util::*;
 use sendloop::{SendFile, Socket};
 
-/// Sends with the settings of `set`, and checks the bytes, the result and the position.
+/// Sends with the settings of `set`, and asserts the received bytes, the result and the position.
 #[track_caller]
-fn arrives<T, R>(pair: (Socket<T>, R), size: usize, set: Settings, expected: (u64, usize))
+fn assert_arrives<T, R>(pair: (Socket<T>, R), size: usize, set: Settings, expected: (u64, usize))
 where
     T: AsFd + 'static,
     R: std::io::Read + Send + 'static,
@@ -58,15 +58,15 @@ fn at(offset: u64, count: impl Into<Option<u64>>) -> Settings {
 }
 
 #[test]
-fn a_file_arrives_exactly_through_narrow_tcp_buffers() {
+fn a_file_arrives_exactly_through_small_tcp_buffers() {
     let _test = test();
-    arrives(narrow_tcp(), ODD, Settings::default(), (0, ODD));
+    assert_arrives(small_buffer_tcp(), ODD, Settings::default(), (0, ODD));
 }
 
 #[test]
-fn a_file_arrives_exactly_through_a_narrow_unix_pair() {
+fn a_file_arrives_exactly_through_a_small_unix_buffer() {
     let _test = test();
-    arrives(narrow_unix(), ODD, Settings::default(), (0, ODD));
+    assert_arrives(small_buffer_unix(), ODD, Settings::default(), (0, ODD));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn large_files_take_several_calls_and_iterations() {
     let _test = test();
     let (near, far) = tcp();
     let size = (9 << 20) + 1;
-    arrives(
+    assert_arrives(
         (Socket::new(near).expect("a socket"), far),
         size,
         Settings::default(),
@@ -100,7 +100,7 @@ fn offsets_and_counts_are_exact() {
         (at(1, u64::MAX), (1, ODD - 1)),
         (at(0, u64::MAX), (0, ODD)),
     ] {
-        arrives(narrow_unix(), ODD, set, expected);
+        assert_arrives(small_buffer_unix(), ODD, set, expected);
     }
 }
 
@@ -124,7 +124,7 @@ fn count_zero_and_offset_at_the_end_send_nothing() {
         at(largest, 1),
     ] {
         let offset = set.offset.expect("an offset");
-        arrives(narrow_unix(), ODD, set, (offset, 0));
+        assert_arrives(small_buffer_unix(), ODD, set, (offset, 0));
     }
 }
 
@@ -132,8 +132,8 @@ fn count_zero_and_offset_at_the_end_send_nothing() {
 fn empty_file_sends_nothing_at_any_offset() {
     let _test = test();
     for offset in [0, 1, 1 << 40, i64::MAX as u64 - 1, i64::MAX as u64] {
-        arrives(narrow_unix(), 0, at(offset, None), (offset, 0));
-        arrives(narrow_unix(), 0, at(offset, 9), (offset, 0));
+        assert_arrives(small_buffer_unix(), 0, at(offset, None), (offset, 0));
+        assert_arrives(small_buffer_unix(), 0, at(offset, 9), (offset, 0));
     }
 }
 
@@ -141,7 +141,7 @@ fn empty_file_sends_nothing_at_any_offset() {
 fn a_file_that_grows_is_sent_to_its_new_end() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let mut file = file(ODD);
     let writer = file.try_clone().expect("a duplicate");
     {
@@ -174,7 +174,7 @@ fn a_file_that_shrinks_ends_the_transfer_short() {
     let _test = test();
     for new_size in [0, 1, 4096] {
         let event_loop = Rc::new(new_loop());
-        let (near, far) = narrow_unix();
+        let (near, far) = small_buffer_unix();
         let file = file(ODD);
         let mut transfer = Box::pin(event_loop.sock_sendfile(&near, &file).into_future());
         event_loop.run_until_complete(std::future::poll_fn(|cx| {
@@ -206,7 +206,7 @@ fn files_with_a_wrong_size_are_sent_whole() {
     ];
     for path in paths.into_iter().filter(|path| File::open(path).is_ok()) {
         let event_loop = new_loop();
-        let (near, far) = narrow_unix();
+        let (near, far) = small_buffer_unix();
         let received = reader(far);
         let file = File::open(path).expect(path);
         let sent = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &file));
@@ -230,7 +230,7 @@ fn files_with_a_wrong_size_are_sent_whole() {
 fn proc_self_maps_is_sent_whole() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let received = reader(far);
     let maps = File::open("/proc/self/maps").expect("procfs");
     let sent = event_loop.run_until_complete(event_loop.sock_sendfile(&near, &maps));
@@ -244,7 +244,7 @@ fn proc_self_maps_is_sent_whole() {
 fn a_device_needs_a_count_and_takes_the_fallback() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let received = reader(far);
     let zeros = File::open("/dev/zero").expect("a device");
     let transfer = event_loop.sock_sendfile(&near, &zeros).count(ODD as u64);

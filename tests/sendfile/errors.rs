@@ -15,9 +15,9 @@ use std::time::Duration;
 use crate::util::*;
 use sendloop::{Loop, SendfileNotAvailableError, Socket};
 
-/// Fails, and leaves the loop usable.
+/// Returns the error of a transfer that must fail, and asserts that the loop stays usable.
 #[track_caller]
-fn fails<T: AsFd>(sock: &Socket<T>, file: &File, fallback: bool) -> io::Error {
+fn transfer_error<T: AsFd>(sock: &Socket<T>, file: &File, fallback: bool) -> io::Error {
     let event_loop = new_loop();
     let transfer = event_loop.sock_sendfile(sock, file).fallback(fallback);
     let error = event_loop
@@ -29,12 +29,12 @@ fn fails<T: AsFd>(sock: &Socket<T>, file: &File, fallback: bool) -> io::Error {
 }
 
 #[track_caller]
-fn fails_with_errno<T: AsFd>(sock: &Socket<T>, file: &File, errno: &[i32]) {
+fn assert_fails_with_errno<T: AsFd>(sock: &Socket<T>, file: &File, errno: &[i32]) {
     for fallback in [true, false] {
         if FORCED_FALLBACK && !fallback {
             continue;
         }
-        let error = fails(sock, file, fallback);
+        let error = transfer_error(sock, file, fallback);
         let raw = error.raw_os_error().unwrap_or_default();
         assert!(errno.contains(&raw), "{error:?} with fallback({fallback})");
     }
@@ -58,8 +58,8 @@ fn non_stream_socket_is_invalid_input() {
     let datagram = Socket::new(UnixDatagram::unbound().expect("a socket")).expect("a socket");
     let pipe = Socket::new(OwnedFd::from(pipe().1));
     for error in [
-        fails(&udp, &file, true),
-        fails(&datagram, &file, true),
+        transfer_error(&udp, &file, true),
+        transfer_error(&datagram, &file, true),
         pipe.expect_err("not a socket"),
     ] {
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -90,10 +90,10 @@ fn unconnected_socket_fails_without_fallback() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = listener.local_addr().expect("bound");
     let listening = Socket::new(listener).expect("a socket");
-    fails_with_errno(&listening, &file, &[libc::EPIPE, libc::ENOTCONN]);
+    assert_fails_with_errno(&listening, &file, &[libc::EPIPE, libc::ENOTCONN]);
     let unconnected = Socket::tcp(&addr).expect("a socket");
-    fails_with_errno(&unconnected, &file, &[libc::EPIPE, libc::ENOTCONN]);
-    fails_with_errno(&Socket::unix().expect("a socket"), &file, &[libc::ENOTCONN]);
+    assert_fails_with_errno(&unconnected, &file, &[libc::EPIPE, libc::ENOTCONN]);
+    assert_fails_with_errno(&Socket::unix().expect("a socket"), &file, &[libc::ENOTCONN]);
     assert_eq!(position(&file), 0);
 }
 
@@ -101,12 +101,12 @@ fn unconnected_socket_fails_without_fallback() {
 fn closed_peer_fails_with_epipe() {
     let _test = test();
     let file = file(ODD);
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     drop(far);
-    fails_with_errno(&near, &file, &[libc::EPIPE]);
-    let (near, _far) = narrow_unix();
+    assert_fails_with_errno(&near, &file, &[libc::EPIPE]);
+    let (near, _far) = small_buffer_unix();
     near.get_ref().shutdown(Shutdown::Write).expect("open");
-    fails_with_errno(&near, &file, &[libc::EPIPE]);
+    assert_fails_with_errno(&near, &file, &[libc::EPIPE]);
     assert_eq!(position(&file), 0);
 }
 
@@ -114,7 +114,7 @@ fn closed_peer_fails_with_epipe() {
 fn peer_close_during_the_transfer_leaves_position_exact() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let file = file(ODD);
     let transfer = event_loop.sock_sendfile(&near, &file);
     event_loop.call_later(Duration::from_millis(20), move || {
@@ -140,7 +140,7 @@ fn peer_close_during_the_transfer_leaves_position_exact() {
 fn half_closed_peer_receives_everything() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_tcp();
+    let (near, far) = small_buffer_tcp();
     far.shutdown(Shutdown::Write).expect("open");
     let received = reader(far);
     let file = file(ODD);
@@ -158,17 +158,20 @@ fn unreadable_files_fail_with_their_errno() {
     let path = dir.path().join("write only");
     std::fs::write(&path, "content").expect("room");
     let write_only = OpenOptions::new().write(true).open(&path).expect("opened");
-    fails_with_errno(&near, &write_only, &[libc::EBADF]);
+    assert_fails_with_errno(&near, &write_only, &[libc::EBADF]);
 
     let directory = File::open(dir.path()).expect("opened");
     assert_eq!(
-        fails(&near, &directory, true).kind(),
+        transfer_error(&near, &directory, true).kind(),
         ErrorKind::IsADirectory
     );
-    is_unsupported(&fails(&near, &directory, false));
+    is_unsupported(&transfer_error(&near, &directory, false));
     let pipe = pipe().0;
-    assert_eq!(fails(&near, &pipe, true).raw_os_error(), Some(libc::ESPIPE));
-    is_unsupported(&fails(&near, &pipe, false));
+    assert_eq!(
+        transfer_error(&near, &pipe, true).raw_os_error(),
+        Some(libc::ESPIPE)
+    );
+    is_unsupported(&transfer_error(&near, &pipe, false));
 }
 
 /// Files without positions, and the bytes that a read of each returns.
@@ -238,16 +241,16 @@ fn o_path_file_fails_with_ebadf() {
     // musl's O_PATH would be lost in OpenOptions, as a way of access.
     let path_only = rustix::fs::open("Cargo.toml", OFlags::PATH, Mode::empty()).expect("opened");
     let path_only = File::from(path_only);
-    fails_with_errno(&near, &path_only, &[libc::EBADF]);
+    assert_fails_with_errno(&near, &path_only, &[libc::EBADF]);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn not_available_without_the_fallback_is_unsupported_and_sends_nothing() {
     let _test = test();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let limits = File::open("/proc/self/limits").expect("procfs");
-    let errno = is_unsupported(&fails(&near, &limits, false));
+    let errno = is_unsupported(&transfer_error(&near, &limits, false));
     assert!(
         matches!(errno, Some(libc::EINVAL | libc::ENOSYS)),
         "{errno:?}"
@@ -261,7 +264,7 @@ fn not_available_without_the_fallback_is_unsupported_and_sends_nothing() {
 #[test]
 fn direct_file_takes_the_fallback_at_every_offset() {
     let _test = test();
-    // Not in memory: tmpfs has no O_DIRECT on older kernels.
+    // The file is not on tmpfs, which has no O_DIRECT on older kernels.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let path = dir.path().join("direct");
     std::fs::write(&path, content(0, ODD)).expect("room");
@@ -274,7 +277,7 @@ fn direct_file_takes_the_fallback_at_every_offset() {
     };
     for offset in [0, 1, 4095, 4096, ODD as u64 - 1] {
         let event_loop = new_loop();
-        let (near, far) = narrow_unix();
+        let (near, far) = small_buffer_unix();
         let received = reader(far);
         let transfer = event_loop.sock_sendfile(&near, &direct).offset(offset);
         let sent = event_loop.run_until_complete(transfer).expect("sent");
@@ -283,15 +286,15 @@ fn direct_file_takes_the_fallback_at_every_offset() {
         assert_content(&received.join().expect("read"), offset, sent as usize);
         assert_eq!(position(&direct), ODD as u64);
     }
-    let (near, _far) = narrow_unix();
-    assert_eq!(is_unsupported(&fails(&near, &direct, false)), None);
+    let (near, _far) = small_buffer_unix();
+    assert_eq!(is_unsupported(&transfer_error(&near, &direct, false)), None);
 }
 
 #[test]
 fn another_loop_cannot_wait_for_the_socket_until_the_first_is_closed() {
     let _test = test();
     let (first, second): (Loop, Loop) = (new_loop(), new_loop());
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let file = file(ODD);
     let mut transfer = Box::pin(first.sock_sendfile(&near, &file).into_future());
     while first.stats().registered == 0 {

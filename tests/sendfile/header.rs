@@ -120,7 +120,7 @@ fn header_continues_after_a_full_socket() {
     let _test = test();
     for prefetch in [true, false] {
         let event_loop = new_loop();
-        let (near, far) = narrow_unix();
+        let (near, far) = small_buffer_unix();
         let file = file(ODD);
         let header = content(1 << 40, ODD);
         let received = reader(far);
@@ -140,7 +140,7 @@ fn header_continues_after_a_full_socket() {
 fn cancel_in_the_header_sends_no_file_byte() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let file = file(ODD);
     let header = content(0, ODD);
     let mut totals = Vec::new();
@@ -162,7 +162,7 @@ fn cancel_in_the_header_sends_no_file_byte() {
 fn header_to_a_closed_peer_fails_with_broken_pipe() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     drop(far);
     let file = file(10);
     let transfer = event_loop.sock_sendfile(&near, &file).header(b"nobody");
@@ -175,7 +175,7 @@ fn header_to_a_closed_peer_fails_with_broken_pipe() {
 fn headers_and_files_of_concurrent_writers_do_not_interleave() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let (near, file) = (Rc::new(near), Rc::new(file(ODD)));
     let received = reader(far);
     let tasks = [0, 1, 2].map(|n: u64| {

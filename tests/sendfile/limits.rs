@@ -6,14 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::util::*;
-use sendloop::{Clock, Loop, Socket};
-
-/// Returns a loop with a manual clock.
-fn slow_loop() -> (Loop, Clock) {
-    let clock = Clock::manual();
-    let event_loop = Loop::builder().clock(clock.clone()).build();
-    (event_loop.expect("a loop"), clock)
-}
+use sendloop::{Loop, Socket};
 
 fn run_iterations(event_loop: &Loop) {
     for _ in 0..20 {
@@ -27,7 +20,7 @@ fn run_iterations(event_loop: &Loop) {
 fn progress_is_called_after_each_step_and_ends_with_the_result() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let file = file(ODD);
     let received = reader(far);
     let mut totals = Vec::new();
@@ -45,7 +38,7 @@ fn progress_is_called_after_each_step_and_ends_with_the_result() {
 fn panic_in_progress_propagates_and_leaves_position_exact() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let file = Rc::new(file(ODD));
     let task = {
         let (handle, file) = (event_loop.handle(), file.clone());
@@ -110,7 +103,7 @@ fn chunk_is_capped_at_one_mebibyte() {
 fn chunk_zero_is_invalid_input() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let file = file(10);
     let transfer = event_loop.sock_sendfile(&near, &file).header(b"x").chunk(0);
     let error = event_loop.run_until_complete(transfer).expect_err("0");
@@ -123,8 +116,8 @@ fn chunk_zero_is_invalid_input() {
 #[test]
 fn stalled_peer_times_out_with_position_exact() {
     let _test = test();
-    let (event_loop, clock) = slow_loop();
-    let (near, far) = narrow_unix();
+    let (event_loop, clock) = manual_loop();
+    let (near, far) = small_buffer_unix();
     let file = Rc::new(file(ODD));
     let task = {
         let (handle, file) = (event_loop.handle(), file.clone());
@@ -148,8 +141,8 @@ fn stalled_peer_times_out_with_position_exact() {
 #[test]
 fn slow_reader_is_not_timed_out() {
     let _test = test();
-    let (event_loop, clock) = slow_loop();
-    let (near, mut far) = narrow_unix();
+    let (event_loop, clock) = manual_loop();
+    let (near, mut far) = small_buffer_unix();
     far.set_nonblocking(true).expect("a socket");
     let file = Rc::new(file(1_000_000));
     let task = {
@@ -186,8 +179,8 @@ fn slow_reader_is_not_timed_out() {
 #[test]
 fn stall_timeout_excludes_the_wait_for_the_write_lock() {
     let _test = test();
-    let (event_loop, clock) = slow_loop();
-    let (near, far) = narrow_unix();
+    let (event_loop, clock) = manual_loop();
+    let (near, far) = small_buffer_unix();
     let (near, file) = (Rc::new(near), Rc::new(file(ODD)));
     let first = {
         let (handle, near) = (event_loop.handle(), near.clone());
@@ -217,14 +210,14 @@ fn closing_the_loop_ends_a_stalled_transfer_on_another_loop() {
     let _test = test();
     let event_loop = new_loop();
     let other = new_loop();
-    let (near, _far) = narrow_unix();
+    let (near, _far) = small_buffer_unix();
     let file = file(ODD);
     let transfer = event_loop.sock_sendfile(&near, &file);
     let transfer = transfer.stall_timeout(Duration::from_secs(50));
     let mut transfer = std::pin::pin!(transfer.into_future());
-    let parked = other.wait_for(transfer.as_mut(), Duration::from_millis(5));
+    let timed_wait = other.wait_for(transfer.as_mut(), Duration::from_millis(5));
     other
-        .run_until_complete(parked)
+        .run_until_complete(timed_wait)
         .expect_err("the peer does not read");
     drop(event_loop);
     let error = other.run_until_complete(transfer).expect_err("closed");

@@ -25,7 +25,7 @@ fn set_direct(file: &File) {
 /// The pairs of `prefetch` and of the number of sent bytes at which the file becomes direct.
 ///
 /// With prefetch, the kernel refuses a probe after the first one, which covered 256 KiB.
-const WAYS: [(bool, u64); 3] = [(true, 256 << 10), (true, 50_000), (false, 50_000)];
+const CASES: [(bool, u64); 3] = [(true, 256 << 10), (true, 50_000), (false, 50_000)];
 
 /// The unaligned offset at which the transfer begins.
 const OFFSET: u64 = 7;
@@ -67,7 +67,7 @@ fn send((prefetch, direct_at): (bool, u64), fallback: bool) -> Outcome {
 #[test]
 fn sendfile_refused_midway_continues_with_the_fallback() {
     let _test = test();
-    for way in WAYS {
+    for way in CASES {
         let outcome = send(way, true);
         assert_eq!(outcome.result.expect("sent"), REST as u64);
         assert_eq!(outcome.position, LEN as u64);
@@ -85,7 +85,7 @@ fn sendfile_refused_midway_continues_with_the_fallback() {
 #[test]
 fn sendfile_refused_midway_without_fallback_reports_the_bytes_sent() {
     let _test = test();
-    for way in WAYS {
+    for way in CASES {
         let outcome = send(way, false);
         let error = outcome.result.expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Unsupported);

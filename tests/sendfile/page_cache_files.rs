@@ -161,8 +161,8 @@ fn warm_file_of_another_user_goes_out_by_sendfile() {
     });
 }
 
-/// One page, for the probe that finds the file system.
-const FIRST_QUESTION: u64 = PAGE as u64;
+/// The first probe of a file system may read one page.
+const FIRST_PROBE: u64 = PAGE as u64;
 
 fn cold_file_is_read_by_the_executor(is_stranger: bool) {
     for_each_file(is_stranger, |sample| {
@@ -173,7 +173,7 @@ fn cold_file_is_read_by_the_executor(is_stranger: bool) {
             fadvise(&sample.file, 0, None, Advice::Random).expect("advice");
             let read = send(&event_loop, &sample.file);
             let allowed = if is_stranger || round == 0 {
-                FIRST_QUESTION
+                FIRST_PROBE
             } else {
                 0
             };
@@ -245,15 +245,15 @@ fn truncation_is_no_miss() {
     if FORCED_FALLBACK {
         return;
     }
-    in_thread(send_what_is_truncated);
+    in_thread(send_truncated_file);
     in_thread(|| {
         refuse(&[SYS_CACHESTAT], libc::ENOSYS);
-        send_what_is_truncated();
+        send_truncated_file();
     });
 }
 
 /// Truncates a cold file when its first piece is sent.
-fn send_what_is_truncated() {
+fn send_truncated_file() {
     let samples = samples();
     let file = &samples.first().expect("the disk's").file;
     evict(file, 0, LEN);
@@ -267,14 +267,14 @@ fn send_what_is_truncated() {
             cut.set(sent);
         }
     };
-    // The first prefetch is a piece, and so a send ends there if the socket is quick.
+    // The first prefetch is a piece, so the first send ends there if the socket has room.
     let transfer = event_loop.sock_sendfile(&near, file).progress(truncate);
     let sent = event_loop.run_until_complete(transfer.chunk(PIECE as u64));
     assert_eq!(sent.expect("sent"), cut.get());
     drop(near);
     assert_content(&received.join().expect("read"), 0, cut.get() as usize);
     let stats = event_loop.stats();
-    // The piece and the page after it were missing, and the page is not any more.
+    // The misses are of the piece and of the page after it, which exists no longer.
     assert!(stats.sendfile_misses <= 2, "{stats:?}");
     // The piece, and the readahead that began before the file was truncated.
     assert!(stats.sendfile_prefetches <= 2, "{stats:?}");
@@ -352,7 +352,7 @@ fn slow_server_takes_the_fallback_each_time() {
     let fs = slow_fs::SlowFs::mount(LEN as u64, Duration::ZERO, slow_fs::Pages::Cached);
     let event_loop = new_loop();
     for round in 1..=2 {
-        // The page cache has its pages after the first round, but that proves nothing for a server.
+        // The pages are cached after the first round, but a server may still block.
         send(&event_loop, &fs.open());
         let stats = event_loop.stats();
         assert!(
@@ -390,7 +390,7 @@ fn busy_executor_does_not_delay_cached_bytes() {
     assert_content(&received.join().expect("read"), 0, LEN);
 }
 
-/// Has the kernel refuse these system calls to this thread, and to threads that it starts.
+/// Makes these system calls fail on this thread, and on threads that it starts.
 fn refuse(calls: &[i64], errno: i32) {
     let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
     let refused = SeccompAction::Errno(errno as u32);
@@ -445,7 +445,7 @@ fn cold_file_is_left_to_the_executor_on_a_kernel_without_cachestat() {
         for _ in 0..2 {
             evict(&sample.file, 0, LEN);
             fadvise(&sample.file, 0, None, Advice::Random).expect("advice");
-            // The byte that preadv2 asks for, at most once for each piece.
+            // preadv2 reads one byte, and so one page, at most once for each piece.
             let read = send(&event_loop, &sample.file);
             let allowed = (PAGE * LEN.div_ceil(PIECE)) as u64;
             assert!(read <= allowed, "{}: {read} bytes", sample.name);
@@ -453,7 +453,7 @@ fn cold_file_is_left_to_the_executor_on_a_kernel_without_cachestat() {
     });
 }
 
-/// A loop device over an image, for root alone; detached when it is dropped.
+/// A loop device over an image, which needs root. Dropping it detaches the device.
 struct LoopDevice {
     path: String,
     _image: tempfile::NamedTempFile,
@@ -556,7 +556,7 @@ fn direct_file_does_not_change_the_state_of_its_mount() {
         drop(near);
         assert_content(&received.join().expect("read"), 0, 256 << 10);
         let (_, misses, _) = difference(&before, &event_loop.stats());
-        assert!(misses > 0, "the hole was not seen");
+        assert!(misses > 0, "no probe found the hole");
     });
 }
 

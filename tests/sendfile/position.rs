@@ -60,7 +60,7 @@ fn error_and_timeout_leave_the_position() {
         .expect_err("no peer");
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     assert_untouched(&file);
-    let (near, _far) = narrow_unix();
+    let (near, _far) = small_buffer_unix();
     let transfer = event_loop
         .sock_sendfile(&near, &file)
         .update_position(false);
@@ -77,7 +77,7 @@ fn drop_and_closed_loop_leave_the_position() {
     let _test = test();
     let event_loop = new_loop();
     let file = positioned(ODD);
-    let (near, _far) = narrow_unix();
+    let (near, _far) = small_buffer_unix();
     {
         let transfer = event_loop
             .sock_sendfile(&near, &file)
@@ -120,7 +120,7 @@ fn many_transfers_share_one_file() {
     let mut tasks = Vec::new();
     let mut received = Vec::new();
     for _ in 0..8 {
-        let (near, far) = narrow_unix();
+        let (near, far) = small_buffer_unix();
         received.push(reader(far));
         let (handle, file) = (event_loop.handle(), file.clone());
         tasks.push(event_loop.create_task(async move { send(&handle, &near, &file).await }));

@@ -22,7 +22,7 @@ const MIB: usize = 1 << 20;
 /// On an idle machine it is a tenth of that. docs/SENDFILE.md shows how to measure it.
 const MAX_LATENESS: Duration = Duration::from_millis(100);
 
-/// Sends the whole of a file beside a ticker, and gives how late that was.
+/// Sends a whole file beside a ticker. Returns the received bytes and the ticker's worst lateness.
 #[track_caller]
 fn send_beside_ticker(event_loop: &Loop, file: &File, prefetch: bool) -> (Vec<u8>, Duration) {
     let (near, far) = unix();
@@ -98,7 +98,7 @@ fn prefetched_range_is_sent_while_the_next_is_prefetched() {
     let event_loop = event_loop.expect("a loop");
     let (near, mut far) = unix();
     let mut received = Vec::new();
-    // The socket has room again, and the thread has done all that it was asked for before.
+    // After each step, empties the socket and waits until the executor has done its earlier jobs.
     let catch_up = |sent| {
         let mut part = (&mut far).take(sent - received.len() as u64);
         part.read_to_end(&mut received).expect("read");
@@ -113,7 +113,7 @@ fn prefetched_range_is_sent_while_the_next_is_prefetched() {
     assert_content(&received, 0, 4 * MIB);
     let stats = event_loop.stats();
     assert_eq!(stats.sendfile_would_block, 0, "{stats:?}");
-    // Of 256 KiB, and then of a mebibyte each.
+    // The first prefetch is 256 KiB, each later one 1 MiB.
     assert_eq!(stats.sendfile_prefetches, 5, "{stats:?}");
 }
 
@@ -142,7 +142,7 @@ fn growing_file_on_a_slow_file_system_is_sent_to_its_new_end() {
     assert_content(&received.join().expect("read"), 0, ODD + 5000);
 }
 
-/// That the test above can fail.
+/// Proves that the test above can fail.
 #[test]
 fn cold_file_without_prefetch_blocks_the_loop() {
     let _test = test();

@@ -18,7 +18,7 @@ fn hole_in_cached_pages_is_found() {
     let _test = test();
     let file = warm(16 * MIB);
     evict(&file, 4 * MIB, 4 * MIB);
-    // The first byte is there, and what follows its page is not.
+    // The page of the first byte is cached, and the pages after it are not.
     let stats = sent(&file, 4 * MIB - 1000, MIB);
     assert!(stats.sendfile_misses > 0, "{stats:?}");
 }
@@ -35,7 +35,10 @@ fn page_that_a_probe_read_does_not_count_for_the_range() {
     for cached in [128 << 10, 384 << 10] {
         // A fast disk sometimes reads the page before the probe returns, but not each time.
         let seldom = (0..8).any(|_| !loop_thread_reads(cached));
-        assert!(seldom, "{cached}: the loop's thread reads");
+        assert!(
+            seldom,
+            "{cached}: the loop's thread reads in each of 8 attempts"
+        );
     }
 }
 

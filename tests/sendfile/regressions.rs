@@ -31,7 +31,8 @@ fn drain(mut far: &UnixStream) {
     while let Ok(1..) = far.read(&mut some) {}
 }
 
-/// The most bytes that one poll moves, of `len` in all; `after_step` is called after each step.
+/// Runs a transfer of `len` bytes. Returns the most bytes that one poll moved. Calls `after_step`
+/// after each step.
 #[track_caller]
 fn max_sent_in_one_poll(
     event_loop: &Loop,
@@ -56,13 +57,13 @@ fn max_sent_in_one_poll(
     most
 }
 
-/// A loop whose executor does one thing after the other.
-fn one_thread() -> Loop {
+/// Returns a loop whose executor has one thread.
+fn single_threaded_loop() -> Loop {
     let event_loop = Loop::builder().executor_threads(1).build();
     event_loop.expect("a loop")
 }
 
-/// Waits until the executor of [`one_thread`] has done its earlier work.
+/// Waits until the only executor thread has done its earlier jobs.
 fn wait_for_executor(event_loop: &Loop) {
     let (done, ended) = mpsc::channel();
     drop(event_loop.run_in_executor(move || done.send(())));
@@ -77,7 +78,7 @@ fn prefetched_file_is_sent_in_several_steps() {
     };
     let mut file = overlay.file();
     file.write_all(&content(0, 16 * MIB)).expect("room");
-    let event_loop = one_thread();
+    let event_loop = single_threaded_loop();
     let (near, far) = stream();
     // Blocks that the socket takes at once.
     let transfer = event_loop.sock_sendfile(&near, &file).chunk(64 << 10);
@@ -116,8 +117,8 @@ fn small_chunks_share_a_page_cache_probe() {
     assert!(stats.sendfile_probes <= 3 * probes, "{stats:?}");
 }
 
-/// Has the executor of [`one_thread`] do nothing until the value is dropped.
-fn busy(event_loop: &Loop) -> mpsc::Sender<()> {
+/// Blocks the only executor thread until the returned value is dropped.
+fn block_executor(event_loop: &Loop) -> mpsc::Sender<()> {
     let (free, wait) = mpsc::channel::<()>();
     drop(event_loop.run_in_executor(move || wait.recv()));
     free
@@ -128,8 +129,8 @@ fn header_of_a_cancelled_transfer_is_sent_at_once() {
     let _test = test();
     let mut times = Vec::new();
     for cancelled in [false, true, false, true] {
-        let event_loop = one_thread();
-        let _busy = busy(&event_loop);
+        let event_loop = single_threaded_loop();
+        let _busy = block_executor(&event_loop);
         let (near, mut far) = tcp();
         let near = Socket::new(near).expect("non-blocking");
         let file = cold(MIB);
@@ -183,7 +184,7 @@ fn slow_file_is_not_read_past_the_count() {
         return;
     }
     let fs = SlowFs::mount(MIB as u64, Duration::from_millis(1), Pages::Direct);
-    let event_loop = one_thread();
+    let event_loop = single_threaded_loop();
     let (near, far) = stream();
     let file = fs.open();
     let transfer = event_loop.sock_sendfile(&near, &file).count(4096);
@@ -262,7 +263,10 @@ fn transfer_that_yields_in_its_first_poll_has_begun() {
         })
         .expect("the budget is limited");
     let second = pin!(event_loop.sock_sendall(&near, b"x")).poll(noop);
-    assert!(second.is_pending(), "it waits for the write lock");
+    assert!(
+        second.is_pending(),
+        "the second transfer waits for the write lock"
+    );
     (&file).seek(SeekFrom::Start(77)).expect("a position");
     drain(&far);
     drop(first);
@@ -287,8 +291,8 @@ fn try_sendfile_far_past_the_end_sends_nothing() {
 #[test]
 fn cancelled_transfers_close_descriptors_despite_a_busy_executor() {
     let _test = test();
-    let event_loop = one_thread();
-    let _busy = busy(&event_loop);
+    let event_loop = single_threaded_loop();
+    let _busy = block_executor(&event_loop);
     let file = cold(MIB);
     let (near, _far) = stream();
     let before = descriptors();

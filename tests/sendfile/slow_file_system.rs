@@ -1,4 +1,4 @@
-//! The slow file system that other tests use: that it is slow, right, and gone afterwards.
+//! The slow file system that other tests use is slow and correct, and is unmounted afterwards.
 
 use std::fs;
 use std::io::IoSliceMut;
@@ -60,7 +60,7 @@ fn cached_pages_are_slow_once_per_open() {
         let (cold, asked) = read_one(&fs, &file, 100);
         assert!(cold >= DELAY && asked > 0, "{cold:?}, {asked} reads");
         let (_, asked) = read_one(&fs, &file, 101);
-        assert_eq!(asked, 0, "the page is there");
+        assert_eq!(asked, 0, "read requests for a cached page");
     }
 }
 

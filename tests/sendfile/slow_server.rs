@@ -12,7 +12,7 @@ use sendloop::{Loop, SendFile};
 
 const DELAY: Duration = Duration::from_millis(200);
 
-/// Sends some of such a file, and gives how late a ticker beside it was.
+/// Sends a part of a file from a slow server. Returns the worst lateness of a ticker beside it.
 #[track_caller]
 fn lateness_of(
     offset: u64,
@@ -51,7 +51,7 @@ fn loop_thread_never_waits_for_a_slow_server() {
     }
 }
 
-/// That the test above can fail.
+/// Proves that the test above can fail.
 #[test]
 fn without_prefetch_the_loop_thread_waits_for_a_slow_server() {
     let _test = test();

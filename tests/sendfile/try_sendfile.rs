@@ -1,4 +1,4 @@
-//! The one step, driven by hand.
+//! `try_sendfile`: one step of a transfer, without waiting.
 
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ use sendloop::{SendfileNotAvailableError, Socket};
 fn try_sendfile_sends_what_fits_and_keeps_the_position() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let file = file(ODD);
     if FORCED_FALLBACK {
         let error = event_loop
@@ -43,7 +43,7 @@ fn try_sendfile_sends_what_fits_and_keeps_the_position() {
 fn try_sendfile_at_the_end_or_with_count_zero_sends_nothing() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, _far) = narrow_unix();
+    let (near, _far) = small_buffer_unix();
     let file = file(10);
     assert_eq!(
         event_loop.try_sendfile(&near, &file, 3, 0).expect("fine"),
@@ -62,7 +62,7 @@ fn try_sendfile_rejects_invalid_arguments() {
     let _test = test();
     let event_loop = new_loop();
     let file = file(10);
-    let (near, _far) = narrow_unix();
+    let (near, _far) = small_buffer_unix();
     let beyond = event_loop.try_sendfile(&near, &file, 1 << 63, 1);
     assert_eq!(beyond.expect_err("too far").kind(), ErrorKind::InvalidInput);
     let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
@@ -82,7 +82,7 @@ fn errors_are_reported_as_they_are() {
     let listener = Socket::new(listener).expect("non-blocking");
     let gone = event_loop.try_sendfile(&listener, &file(10), 0, 1);
     assert_eq!(gone.expect_err("no peer").kind(), ErrorKind::BrokenPipe);
-    let (near, _far) = narrow_unix();
+    let (near, _far) = small_buffer_unix();
     let directory = std::fs::File::open("/").expect("a folder");
     let error = event_loop.try_sendfile(&near, &directory, 0, 1);
     let error = error.expect_err("a folder is not sent");
@@ -96,7 +96,7 @@ fn errors_are_reported_as_they_are() {
 fn try_sendfile_respects_the_write_lock() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, _far) = narrow_unix();
+    let (near, _far) = small_buffer_unix();
     let near = Rc::new(near);
     let writer = {
         let (handle, near) = (event_loop.handle(), near.clone());
@@ -115,7 +115,7 @@ fn try_sendfile_driven_by_add_writer_sends_a_file() {
         return;
     }
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let near = Rc::new(near);
     let file = file(ODD);
     let offset = Rc::new(Cell::new(0));

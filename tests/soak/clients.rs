@@ -22,8 +22,8 @@ const SERVER: &str = "SENDLOOP_SOAK_SERVER";
 /// The time that the last visits may take after the end.
 pub(super) const LAST_VISITS: Duration = Duration::from_secs(120);
 
-/// Has them come, and waits until the last is gone.
-pub(super) fn send(addr: SocketAddr, plan: &Plan) -> Output {
+/// Runs the clients' process, and waits until the last client has disconnected.
+pub(super) fn run_clients(addr: SocketAddr, plan: &Plan) -> Output {
     let (_, module) = module_path!().split_once("::").expect("the crate's name");
     let clients = Command::new(env::current_exe().expect("this program"))
         .args([
@@ -79,7 +79,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Makes one visit after the other, each with its own seed.
+    /// Makes visits in sequence, each with its own seed.
     async fn visit_repeatedly(self: Rc<Self>, client: u64) {
         let pace = self.plan.pace();
         let mut rng = Rng::with_seed(!client);
@@ -102,7 +102,7 @@ impl Crowd {
     async fn visit(&self, seed: u64) -> io::Result<Counted> {
         let begun = Visit::begin(&self.event_loop, self.server, self.plan.pace(), seed);
         let mut visit = begun.await?;
-        visit.behave().await
+        visit.make().await
     }
 
     /// Records a connection that ended before its client did.

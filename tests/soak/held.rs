@@ -11,9 +11,9 @@ use super::live::live;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Held {
     pub(super) descriptors: usize,
-    /// Bytes that are allocated.
+    /// Allocated bytes.
     pub(super) live: usize,
-    /// Bytes of memory that the system has given, files apart.
+    /// Resident bytes of anonymous memory.
     pub(super) resident: usize,
     pub(super) tasks: usize,
     pub(super) registered: usize,
@@ -31,7 +31,7 @@ impl Held {
         }
     }
 
-    /// The most of each.
+    /// Returns the greater of each value.
     pub(super) fn max(self, other: Held) -> Held {
         Held {
             descriptors: self.descriptors.max(other.descriptors),
@@ -57,7 +57,7 @@ impl fmt::Display for Held {
     }
 }
 
-/// If no descriptor is left to count with, all are in use.
+/// If no descriptor is left for the directory, all are in use.
 fn descriptors() -> usize {
     let open = fs::read_dir("/proc/self/fd").map(Iterator::count);
     open.unwrap_or(Limit::now() as usize)

@@ -2,13 +2,13 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Sets another limit, and the former one when it is dropped.
+/// A changed limit. Dropping it restores the former one.
 pub(super) struct Limit {
     before: Rlimit,
 }
 
 impl Limit {
-    /// As near to `wanted` as the system allows.
+    /// Sets the limit as near to `wanted` as the system allows.
     pub(super) fn set(wanted: u64) -> Limit {
         let before = getrlimit(Resource::Nofile);
         let most = before.maximum.unwrap_or(u64::MAX);

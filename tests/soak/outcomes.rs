@@ -5,7 +5,7 @@ use super::tally::Tally;
 
 /// The clients that send no request, and the server's names for their ends.
 const IDLE: [&str; 3] = ["silent", "fragments", "never noticed"];
-const IDLE_ENDED: [&str; 2] = ["said nothing in time", "asked for nothing"];
+const IDLE_ENDED: [&str; 2] = ["sent nothing in time", "asked for nothing"];
 
 /// Checks that all promised bytes arrived, unless a descriptor was missing.
 ///
@@ -41,12 +41,21 @@ fn check_descriptors(plan: &Plan, clients: &Tally, server: &Tally) {
     let refusals = server.get("times without a descriptor to accept with");
     let without = server.get("without a descriptor for a file");
     if plan.is_roomy() {
-        assert_eq!(refusals, 0, "refused with descriptors enough");
-        assert_eq!(without, 0, "no file with descriptors enough");
+        assert_eq!(
+            refusals, 0,
+            "refusals although there are descriptors for all"
+        );
+        assert_eq!(
+            without, 0,
+            "files without a descriptor although there are enough"
+        );
     } else {
-        assert!(refusals > 0, "it was meant to run out of descriptors");
+        assert!(refusals > 0, "the server never ran out of descriptors");
     }
-    assert!(clients.get("refused") <= without, "refused by no server");
+    assert!(
+        clients.get("refused") <= without,
+        "more clients were refused than the server refused"
+    );
 }
 
 /// Checks that the server or the kernel accounts for each connection that its client did not end.
@@ -56,16 +65,16 @@ fn check_descriptors(plan: &Plan, clients: &Tally, server: &Tally) {
 fn check_ends(clients: &Tally, server: &Tally, lost: u64) {
     // A connection that the kernel dropped sends nothing, and has no orderly end.
     let begun = clients.sum(&["ended early", "cut"]);
-    let unasked = server.get("said nothing in time");
+    let unasked = server.get("sent nothing in time");
     let cut = server.get("cut") + unasked.saturating_sub(clients.get("silent"));
     assert!(begun <= cut, "{begun} ended early, {cut} by the server");
 
     let never_begun = clients.sum(&["reset", "turned away", "never answered"]);
     let seen = begun + never_begun + clients.sum(&IDLE);
-    let told = server.get("cut") + server.sum(&IDLE_ENDED);
+    let ended = server.get("cut") + server.sum(&IDLE_ENDED);
     assert!(
-        seen <= told + lost,
-        "{seen} saw an end, {told} by the server and at most {lost} by the kernel"
+        seen <= ended + lost,
+        "{seen} saw an end, {ended} by the server and at most {lost} by the kernel"
     );
 }
 
@@ -81,6 +90,9 @@ fn check_waits(clients: &Tally, server: &Tally) {
     let slow = server.get("too slow");
     let too_slow_to_ask = server.sum(&IDLE_ENDED).saturating_sub(clients.sum(&IDLE));
     for slow in [slow, too_slow_to_ask] {
-        assert!(slow <= server.get("accepted") / 100, "{slow} were too slow");
+        assert!(
+            slow <= server.get("accepted") / 100,
+            "{slow} clients were too slow"
+        );
     }
 }

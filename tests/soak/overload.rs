@@ -18,8 +18,8 @@ const CLIENTS: usize = 64;
 const ROOM: usize = 8;
 const WATCHED: Duration = Duration::from_secs(1);
 
-/// Has a byte sent back, and keeps the connection.
-async fn come(
+/// Connects, echoes one byte, and returns the open connection.
+async fn connect_and_echo(
     event_loop: LoopHandle,
     server: SocketAddr,
     sock: Socket<TcpStream>,
@@ -40,7 +40,7 @@ async fn come(
     sock
 }
 
-/// A limit that leaves so many descriptors.
+/// Sets a limit that leaves this many free descriptors.
 fn leave(descriptors: usize) -> Limit {
     let lowest = File::open("/dev/null").expect("a descriptor").as_raw_fd();
     Limit::set(lowest as u64 + descriptors as u64)
@@ -59,8 +59,9 @@ fn accept_without_descriptors_costs_no_cpu_and_heals() {
         .map(|_| Socket::tcp(&server.addr()).expect("a socket"))
         .collect();
     let _limit = leave(ROOM);
-    let come = |sock| event_loop.create_task(come(event_loop.handle(), server.addr(), sock));
-    let mut clients: Vec<_> = sockets.into_iter().map(come).collect();
+    let connect =
+        |sock| event_loop.create_task(connect_and_echo(event_loop.handle(), server.addr(), sock));
+    let mut clients: Vec<_> = sockets.into_iter().map(connect).collect();
     let tries = || {
         server
             .tally
@@ -75,17 +76,17 @@ fn accept_without_descriptors_costs_no_cpu_and_heals() {
     let cpu = cpu_time() - cpu;
     let (tried, polls) = (tries() - tried, event_loop.stats().polls - polls);
     println!("{tried} tries and {polls} iterations in {WATCHED:?}, {cpu:?} of CPU time");
-    assert!(tried > 0, "it was to be overloaded all the time");
+    assert!(tried > 0, "the server was not overloaded");
     assert!(u128::from(tried) <= WATCHED.as_millis() / PAUSE.as_millis() + 1);
     assert!(
         polls <= 3 * tried + 3,
         "{polls} iterations for {tried} tries"
     );
-    // It would be all of it if anything were tried again at once.
+    // A retry without a pause would use all of the time.
     assert!(cpu < WATCHED / 5, "{cpu:?} of CPU time");
     assert!(clients.iter().filter(|client| client.done()).count() == ROOM);
 
-    // Each that goes makes room for one that waits.
+    // Each connection that closes lets a waiting one in.
     run_until(&event_loop, || {
         clients.retain(|client| !client.done());
         clients.is_empty()

@@ -17,9 +17,9 @@ pub(super) struct Plan {
 /// The times of a run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// For how long the server has a client do nothing.
+    /// The time for which the server lets a client do nothing.
     pub(super) time_limit: Duration,
-    /// The longest that a client pauses for.
+    /// The longest pause of a client.
     pause: Duration,
 }
 
@@ -37,7 +37,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 }
 
 impl Plan {
-    /// Reads the plan from the environment. The clients' process has the same one.
+    /// Reads the plan from the environment. The clients' process has the same plan.
     pub(super) fn from_environment(seconds: u64, descriptors: u64, clients: u64) -> Plan {
         Plan {
             seconds: number("SENDLOOP_SOAK_SECONDS", seconds),

@@ -2,13 +2,13 @@
 
 use super::request::{HEAD, REFUSED, Request};
 
-/// How a reply ended, and how much of it had come.
+/// The end of a reply, with the bytes that had arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Whole,
     /// The server reported that it had no descriptor for the file.
     Refused,
-    /// It ended before everything had come.
+    /// The stream ended before the whole reply had arrived.
     Cut,
     /// A reset before the first byte: the server does not know this client.
     TurnedAway,

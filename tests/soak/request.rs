@@ -26,14 +26,14 @@ pub(super) enum What {
     File,
 }
 
-const WHATS: [What; 4] = [What::Echo, What::Upload, What::Memory, What::File];
+const KINDS: [What; 4] = [What::Echo, What::Upload, What::Memory, What::File];
 
-/// The head goes with the file, in one transfer.
+/// The head is sent in the same transfer as the file.
 const HEADER: u8 = 1;
 const NO_PREFETCH: u8 = 2;
-/// The file is opened in a way that sendfile does not serve.
+/// The file is opened with O_DIRECT, so that sendfile(2) refuses it.
 const DIRECT: u8 = 4;
-/// The client will wait until the end, and read all of it.
+/// The client reads the whole reply.
 const MUST_ARRIVE: u8 = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Some part of the content, mostly a small one.
+    /// Requests a random part of the content, mostly a small one.
     pub(super) fn random(rng: &mut Rng, what: What) -> Request {
         let most = match rng.u8(..) {
             0..200 => 16 << 10,
@@ -64,7 +64,7 @@ impl Request {
         }
     }
 
-    /// More than the buffers between may hold.
+    /// Changes the request to all of the content, which is more than the buffers hold.
     pub(super) fn of_all(mut self) -> Request {
         (self.offset, self.count) = (0, CONTENT.len() as u32);
         self
@@ -93,7 +93,7 @@ impl Request {
     pub(super) fn decode(bytes: &[u8; LEN]) -> Request {
         let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four"));
         Request {
-            what: WHATS[bytes[0] as usize],
+            what: KINDS[bytes[0] as usize],
             ways: bytes[1],
             deadline: u16::from_be_bytes([bytes[2], bytes[3]]),
             offset: number(4),

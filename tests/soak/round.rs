@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sendloop::{Loop, Task};
 
-use super::clients::{LAST_VISITS, send};
+use super::clients::{LAST_VISITS, run_clients};
 use super::held::{Held, threads};
 use super::limit::Limit;
 use super::live::live;
@@ -54,13 +54,15 @@ impl Running {
     /// It returns the clients' tally and the resources that are held after it.
     fn round(&self, plan: &Plan) -> (Tally, Held) {
         let (addr, plan) = (self.server.addr(), *plan);
-        let clients = self.event_loop.run_in_executor(move || send(addr, &plan));
+        let clients = self
+            .event_loop
+            .run_in_executor(move || run_clients(addr, &plan));
         let output = self.event_loop.run_until_complete(clients);
         let output = output.expect("no panic");
-        let said = String::from_utf8_lossy(&output.stdout);
+        let printed = String::from_utf8_lossy(&output.stdout);
         assert!(
             output.status.success(),
-            "{}\n{said}\n{}",
+            "{}\n{printed}\n{}",
             output.status,
             String::from_utf8_lossy(&output.stderr)
         );
@@ -70,7 +72,7 @@ impl Running {
             let is_over = tasks == OWN_TASKS && !self.server.is_awaited();
             is_over || start.elapsed() > LAST_VISITS / 4
         });
-        (Tally::parse(&said), Held::now(&self.event_loop))
+        (Tally::parse(&printed), Held::now(&self.event_loop))
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(50);
 /// The send buffer. A connection without a reader holds this much kernel memory.
 const SEND_BUFFER: usize = 16 << 10;
 
-/// As long as the system allows: of clients that find it full the kernel loses some.
+/// The listener's queue, as long as the system allows. The kernel loses clients if it is full.
 const QUEUE: i32 = 16 << 10;
 
 const PIECE: usize = 4096;
@@ -41,7 +41,7 @@ pub(super) struct Server {
     time_limit: TimeLimit,
     listener: Socket<TcpListener>,
     path: PathBuf,
-    /// The same file, to take it out of the page cache.
+    /// The same file, to evict it from the page cache.
     file: File,
 }
 
@@ -156,7 +156,7 @@ impl Server {
                 self.tally.count("cut");
             }
             _ if must_arrive => self.problem(format!("{request:?}: {error:?}")),
-            io::ErrorKind::TimedOut if is_unread => self.tally.count("said nothing in time"),
+            io::ErrorKind::TimedOut if is_unread => self.tally.count("sent nothing in time"),
             io::ErrorKind::TimedOut => self.tally.count("stalled"),
             io::ErrorKind::UnexpectedEof => self.tally.count("asked for nothing"),
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => self.tally.count("left"),
@@ -276,7 +276,7 @@ fn no_descriptor(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EMFILE)
 }
 
-/// The file that is served.
+/// Creates the file that the server sends.
 pub(super) fn file() -> tempfile::NamedTempFile {
     use std::io::Write;
     // The file is on a disk. A file in memory needs no prefetch, and may not support O_DIRECT.

@@ -34,7 +34,7 @@ impl Tally {
         }
     }
 
-    /// From what [`lines`](Tally::lines) made, among other lines.
+    /// Parses the output of [`lines`](Tally::lines), which may stand among other lines.
     pub(super) fn parse(text: &str) -> Tally {
         let tally = Tally::default();
         for (what, count) in text.lines().filter_map(|line| line.split_once('\t')) {
@@ -53,10 +53,10 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.0.borrow();
-        let told: Vec<_> = counts
+        let lines: Vec<_> = counts
             .iter()
             .map(|(what, n)| format!("{n} {what}"))
             .collect();
-        f.write_str(&told.join(", "))
+        f.write_str(&lines.join(", "))
     }
 }

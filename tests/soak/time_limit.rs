@@ -1,4 +1,4 @@
-//! For how long a client may do nothing, and whose fault it is when that is over.
+//! The time limit of clients, and whether the client or the loop was too slow.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,7 +15,7 @@ use sendloop::{LoopHandle, Socket};
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The message of a time-out that should not have happened.
-const READY: &str = "the time is over, and the socket is ready";
+const READY: &str = "timed out although the socket is ready";
 
 pub(super) struct TimeLimit {
     event_loop: LoopHandle,
@@ -49,11 +49,11 @@ impl TimeLimit {
 
     /// Returns whether another source has woken this task.
     async fn is_woken(&self) -> bool {
-        let mut respite = pin!(self.event_loop.sleep(GRACE));
+        let mut grace = pin!(self.event_loop.sleep(GRACE));
         let mut polls = 0;
         poll_fn(|cx| {
             polls += 1;
-            match respite.as_mut().poll(cx) {
+            match grace.as_mut().poll(cx) {
                 Poll::Pending if polls == 1 => Poll::Pending,
                 polled => Poll::Ready(polled.is_pending()),
             }

@@ -19,7 +19,7 @@ const PAUSES: usize = 3;
 
 const PIECE: usize = 16 << 10;
 
-/// More than the server's, and the time that passes in the queue.
+/// More than the server's time limit plus the time in the queue.
 const LONG_TIME_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) struct Visit<'a> {
@@ -34,7 +34,7 @@ pub(super) struct Visit<'a> {
 pub(super) type Counted = (&'static str, usize);
 
 impl<'a> Visit<'a> {
-    /// Connects. The same seed behaves in the same way.
+    /// Connects. The seed decides the behaviour.
     pub(super) async fn begin(
         event_loop: &'a LoopHandle,
         addr: SocketAddr,
@@ -57,7 +57,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Makes the visit. It fails if the connection ends before the client has its reply.
-    pub(super) async fn behave(&mut self) -> io::Result<Counted> {
+    pub(super) async fn make(&mut self) -> io::Result<Counted> {
         match self.rng.u8(..100) {
             0..18 => self.read_all(false, false).await,
             18..28 => self.read_all(true, false).await,
@@ -111,7 +111,7 @@ impl<'a> Visit<'a> {
         None
     }
 
-    /// The same with pauses.
+    /// Reads as `read` does, with pauses.
     async fn read_slowly(&mut self, reply: &mut Reply, enough: usize) -> Option<bool> {
         for n in 1..=PAUSES {
             let end = self.read(reply, enough * n / (PAUSES + 1)).await;
@@ -208,11 +208,11 @@ impl<'a> Visit<'a> {
         let request = Request::random(&mut self.rng, What::Echo).that_must_arrive();
         self.ask(&request).await?;
         let all = request.bytes();
-        for said in all.chunks(all.len() / 8 + 1) {
+        for piece in all.chunks(all.len() / 8 + 1) {
             self.pause().await;
-            let sent = self.event_loop.sock_sendall(&self.sock, said);
-            let (sent, heard) = join(sent, self.read_once(said)).await;
-            sent.and(heard)?;
+            let sent = self.event_loop.sock_sendall(&self.sock, piece);
+            let (sent, received) = join(sent, self.read_once(piece)).await;
+            sent.and(received)?;
         }
         self.sock.get_ref().shutdown(Shutdown::Write)?;
         match self.send_nothing().await? {
@@ -221,8 +221,8 @@ impl<'a> Visit<'a> {
         }
     }
 
-    async fn read_once(&self, said: &[u8]) -> io::Result<()> {
-        let mut rest = said;
+    async fn read_once(&self, expected: &[u8]) -> io::Result<()> {
+        let mut rest = expected;
         while !rest.is_empty() {
             let piece = self.event_loop.sock_recv(&self.sock, rest.len()).await?;
             match rest.strip_prefix(piece.as_slice()) {
@@ -243,7 +243,7 @@ impl<'a> Visit<'a> {
         Ok(("uploaded", all.len()))
     }
 
-    /// The server cancels its transfer in the middle.
+    /// Requests a transfer that the server cancels in the middle.
     async fn let_server_cancel(&mut self) -> io::Result<Counted> {
         let millis = self.rng.u16(1..50);
         let request = Request::random(&mut self.rng, What::File).cancel_after(millis);

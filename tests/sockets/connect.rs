@@ -1,11 +1,8 @@
 //! `sock_connect` and `sock_accept`: connected, refused, cancelled.
-#![allow(
-    unsafe_code,
-    reason = "flags of descriptors are asked for by libc alone"
-)]
+#![allow(unsafe_code, reason = "only libc reads the flags of descriptors")]
 
 use std::io::{self, ErrorKind};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -14,9 +11,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::ports::{bound, full_port, loopbacks, tcp_listener};
 use crate::util::*;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use sendloop::{Loop, LoopClosedError, Socket};
+use socket2::Type;
 
 #[track_caller]
 fn assert_flags(socket: &impl AsFd) {
@@ -32,16 +31,10 @@ fn assert_flags(socket: &impl AsFd) {
     assert!(of_file & libc::O_NONBLOCK != 0, "non-blocking");
 }
 
-fn tcp_listener() -> (Socket<TcpListener>, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let addr = listener.local_addr().expect("bound");
-    (Socket::new(listener).expect("non-blocking"), addr)
-}
-
-fn is_connected_already(error: &io::Error) -> Result<(), &'static str> {
+fn expect_isconn(error: &io::Error) -> Result<(), &'static str> {
     match error.raw_os_error() {
         Some(libc::EISCONN) => Ok(()),
-        _ => Err("another error"),
+        _ => Err("an error other than EISCONN"),
     }
 }
 
@@ -71,10 +64,10 @@ fn tcp_connect_and_accept_return_the_peers_address() {
         // and fails the third.
         let again = event_loop.sock_connect(&client, &addr).await;
         again
-            .or_else(|error| is_connected_already(&error))
+            .or_else(|error| expect_isconn(&error))
             .expect("connected");
         let again = event_loop.sock_connect(&client, &addr).await;
-        is_connected_already(&again.expect_err("connected")).expect("EISCONN");
+        expect_isconn(&again.expect_err("connected")).expect("EISCONN");
     });
 }
 
@@ -165,7 +158,7 @@ fn connect_retries_a_unix_listener_with_a_full_queue() {
         .expect("an iteration");
     assert!(
         event_loop.next_timeout().is_some(),
-        "the connect tries again"
+        "the connect retries after a delay"
     );
     event_loop.run_until_complete(async {
         for _ in 0..10 {
@@ -184,20 +177,6 @@ fn listen(listener: &impl AsFd, backlog: i32) {
     // SAFETY: no pointer, and the descriptor is open.
     let answer = unsafe { libc::listen(listener.as_fd().as_raw_fd(), backlog) };
     assert_eq!(answer, 0);
-}
-
-/// Returns a port with a full queue, on which connections stay in progress. The streams fill the
-/// queue.
-fn full_port() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listen(&listener, 0);
-    let addr = listener.local_addr().expect("bound");
-    let mut filling = Vec::new();
-    let brief = Duration::from_millis(50);
-    while let Ok(one) = TcpStream::connect_timeout(&addr, brief) {
-        filling.push(one);
-    }
-    (listener, addr, filling)
 }
 
 #[track_caller]
@@ -251,26 +230,18 @@ fn late_refusal_reaches_the_connect_beside_a_reader() {
             .expect("an iteration");
         assert_eq!(reads.done(), !with_reader);
         drop((listener, filling));
-        // The system tries again after a second, and is refused then.
+        // The kernel sends a second SYN after a second, and this one is refused.
         let waited = event_loop.wait_for(connects, Duration::from_secs(6));
         let connected = event_loop.run_until_complete(waited);
-        let connected = connected.unwrap_or_else(|_| panic!("hangs; with a reader: {with_reader}"));
+        let connected = connected.unwrap_or_else(|_| {
+            panic!("the connect does not end in time; with a reader: {with_reader}")
+        });
         let error = connected.expect("no panic").expect_err("no listener");
         // The kernel reports the reason once. If the reader took it, the connect finds only that
         // there is no connection.
         let refused = error.kind() == ErrorKind::ConnectionRefused;
         assert!(refused || with_reader, "{error:?}");
     }
-}
-
-/// A port of a socket that does not listen yet: connections to it are refused.
-fn bound_port() -> (socket2::Socket, SocketAddr) {
-    let (domain, kind) = (socket2::Domain::IPV4, socket2::Type::STREAM);
-    let listener = socket2::Socket::new(domain, kind, None).expect("a socket");
-    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-    listener.bind(&any.into()).expect("a port");
-    let addr = listener.local_addr().expect("bound").as_socket();
-    (listener, addr.expect("of the internet"))
 }
 
 /// Begins a connect, and drops it before its outcome is dispatched.
@@ -291,7 +262,7 @@ fn connect_after_a_refused_cancelled_one_starts_again() {
     let event_loop = new_loop();
     // Also if something has read the refusal, or the loop has seen its event, in between.
     for between in 0..3 {
-        let (listener, addr) = bound_port();
+        let (listener, addr) = bound(loopbacks()[0], Type::STREAM);
         let client = Rc::new(Socket::tcp(&addr).expect("a socket"));
         cancelled_connect(&event_loop, &client, addr);
         match between {
@@ -327,7 +298,7 @@ fn connect_after_one_on_a_closed_loop_starts_again() {
             .is_some_and(|error| error.is::<LoopClosedError>())
     );
     drop((listener, filling));
-    // The system tries again after a second, and is refused then.
+    // The kernel sends a second SYN after a second, and this one is refused.
     let mut refused = [PollFd::new(&client, PollFlags::OUT)];
     let limit = Timespec {
         tv_sec: 10,
@@ -345,10 +316,10 @@ fn connect_after_one_on_a_closed_loop_starts_again() {
 fn pending_connect_does_not_read_so_error() {
     let _test = test();
     let event_loop = new_loop();
-    let (_listener, addr) = bound_port();
+    let (_listener, addr) = bound(loopbacks()[0], Type::STREAM);
     let client = Rc::new(Socket::tcp(&addr).expect("a socket"));
     cancelled_connect(&event_loop, &client, addr);
-    // Asking would have taken the error away.
+    // A read of SO_ERROR would have cleared the error.
     let error = client.get_ref().take_error().expect("a socket");
     let error = error.expect("the refusal");
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
@@ -358,7 +329,7 @@ fn pending_connect_does_not_read_so_error() {
 fn a_refused_connect_fails_once_and_the_next_one_is_refused_again() {
     let _test = test();
     let event_loop = new_loop();
-    let (listener, addr) = bound_port();
+    let (listener, addr) = bound(loopbacks()[0], Type::STREAM);
     let client = Socket::tcp(&addr).expect("a socket");
     for _ in 0..3 {
         let refused = event_loop.run_until_complete(event_loop.sock_connect(&client, &addr));
@@ -383,7 +354,7 @@ fn connects_of_one_socket_wait_for_the_same_connection() {
         listener.accept().expect("the queue was full");
     }
     for task in tasks {
-        // The system tries again after a second.
+        // The kernel sends a second SYN after a second.
         let waited = event_loop.wait_for(task, Duration::from_secs(6));
         let connected = event_loop.run_until_complete(waited).expect("it hangs");
         connected.expect("no panic").expect("connected");
@@ -419,7 +390,8 @@ fn shutdown_fails_a_pending_connect_beside_a_reader() {
             }
             let waited = event_loop.wait_for(connects, Duration::from_secs(6));
             let connected = event_loop.run_until_complete(waited);
-            let connected = connected.unwrap_or_else(|_| panic!("{how:?} {with_reader}: it hangs"));
+            let connected = connected
+                .unwrap_or_else(|_| panic!("{how:?}, with a reader {with_reader}: no end in time"));
             let error = connected.expect("no panic").expect_err("shut down");
             let kinds = [ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset];
             assert!(
@@ -447,7 +419,7 @@ fn connect_of_a_connected_socket_fails() {
         connected.expect("connected");
         for _ in 0..2 {
             let again = event_loop.sock_connect(&client, path.as_path()).await;
-            is_connected_already(&again.expect_err("connected")).expect("EISCONN");
+            expect_isconn(&again.expect_err("connected")).expect("EISCONN");
         }
     });
 }
@@ -456,7 +428,7 @@ fn connect_of_a_connected_socket_fails() {
 fn a_tcp_socket_that_connects_to_its_own_port_is_connected_to_itself() {
     let _test = test();
     let event_loop = new_loop();
-    let (socket, addr) = bound_port();
+    let (socket, addr) = bound(loopbacks()[0], Type::STREAM);
     let socket = Socket::new(TcpStream::from(socket)).expect("non-blocking");
     event_loop.run_until_complete(async {
         event_loop

@@ -6,12 +6,9 @@ use std::os::unix::net::UnixDatagram;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::ports::udp;
 use crate::util::*;
 use sendloop::Socket;
-
-fn udp() -> Socket<UdpSocket> {
-    Socket::new(UdpSocket::bind("127.0.0.1:0").expect("a port")).expect("a socket")
-}
 
 #[test]
 fn datagrams_keep_their_boundaries_and_senders() {

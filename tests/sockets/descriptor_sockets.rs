@@ -419,7 +419,7 @@ fn wrong_kind_of_descriptor_fails_with_the_os_error() {
     );
 }
 
-/// Allows one port alone for the local address that the kernel chooses. Returns whether it can.
+/// Limits the kernel's choice of the local port to one port. Returns false if this kernel cannot.
 #[cfg(target_os = "linux")]
 fn set_only_port(sock: &Plain, port: u16) -> bool {
     use std::os::fd::AsRawFd;

@@ -38,7 +38,7 @@ impl Field {
         let (field, handle, own) = (self.clone(), event_loop.clone(), socket.clone());
         let task = event_loop.create_task(async move {
             let got = handle.sock_recv(&own, 100).await.expect("received");
-            assert_eq!(got, name.to_le_bytes(), "another's");
+            assert_eq!(got, name.to_le_bytes(), "bytes of another connection");
             field.received.set(field.received.get() + 1);
             field.end_one(&handle, name);
         });
@@ -67,13 +67,13 @@ impl Field {
 
     fn send_to_all(&self) {
         for connection in self.slots.borrow_mut().iter_mut().flatten() {
-            // One that has received and ended is sent to in vain.
+            // This fails if the connection has already ended.
             let _ = connection.far.write_all(&connection.name.to_le_bytes());
         }
     }
 }
 
-/// Some rounds in which all are sent to at once.
+/// Runs some rounds. In each, all connections get bytes at once.
 fn play(event_loop: &Loop, seed: u64) -> Rc<Field> {
     let field = Rc::new(Field {
         slots: RefCell::default(),
@@ -195,7 +195,7 @@ fn timer_may_close_a_socket_with_a_pending_event() {
         run_iteration(&event_loop);
     }
     assert_eq!((calls.get(), event_loop.stats().registered), (0, 0));
-    // Those that were woken by the batch and cancelled in it are not polled again.
+    // Tasks that this batch woke and then cancelled are not polled again.
     assert!(event_loop.stats().task_steps - steps <= MANY as u64);
     for mut far in far {
         let mut rest = Vec::new();

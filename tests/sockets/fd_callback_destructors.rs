@@ -74,17 +74,21 @@ fn panicking_callback_destructors_do_not_stop_other_drops() {
     let _test = test();
     let (event_loop, other) = (new_loop(), new_loop());
     let reports = Rc::new(Cell::new(0));
-    let ears = reports.clone();
-    event_loop.set_exception_handler(move |_| ears.set(ears.get() + 1));
+    let counted = reports.clone();
+    event_loop.set_exception_handler(move |_| counted.set(counted.get() + 1));
     let held = Rc::new(());
-    let loud = || {
-        let loud = CallOnDrop(|| panic!("as it should"));
-        holding((loud, held.clone()))
+    let panics_on_drop = || {
+        let panics_on_drop = CallOnDrop(|| panic!("an expected panic"));
+        holding((panics_on_drop, held.clone()))
     };
     let pairs: Vec<_> = (0..3).map(|_| streams()).collect();
     for (near, _) in &pairs {
-        event_loop.add_reader(&**near, loud()).expect("watched");
-        event_loop.add_writer(&**near, loud()).expect("watched");
+        event_loop
+            .add_reader(&**near, panics_on_drop())
+            .expect("watched");
+        event_loop
+            .add_writer(&**near, panics_on_drop())
+            .expect("watched");
     }
     let (near, _far) = Socket::pair().expect("a pair");
     let handle = event_loop.handle();
@@ -105,8 +109,8 @@ fn panicking_callback_destructor_keeps_other_callbacks() {
     let counts = calls.clone();
     let writer = move || counts.set(counts.get() + 1);
     event_loop.add_writer(&*near, writer).expect("watched");
-    let loud = CallOnDrop(|| panic!("as it should"));
-    let reader = holding(loud);
+    let panics_on_drop = CallOnDrop(|| panic!("an expected panic"));
+    let reader = holding(panics_on_drop);
     event_loop.add_reader(&*near, reader).expect("watched");
     let remove = std::panic::AssertUnwindSafe(|| event_loop.remove_reader(&*near));
     std::panic::catch_unwind(remove).expect_err("its panic reaches the remover");

@@ -154,8 +154,8 @@ fn panic_in_a_reader_is_reported_and_keeps_it_registered() {
     let _test = test();
     let event_loop = new_loop();
     let reports = Rc::new(Cell::new(0));
-    let ears = reports.clone();
-    event_loop.set_exception_handler(move |_| ears.set(ears.get() + 1));
+    let counted = reports.clone();
+    event_loop.set_exception_handler(move |_| counted.set(counted.get() + 1));
     let (reader, mut writer) = pipe();
     event_loop
         .add_reader(&reader, || panic!("no"))
@@ -289,7 +289,7 @@ fn urgent_tcp_data_calls_no_callback_and_costs_no_iterations() {
     assert!(event_loop.remove_reader(&near));
 }
 
-/// Waits until urgent data has come.
+/// Waits until urgent data has arrived.
 #[cfg(target_os = "linux")]
 fn wait_for_urgent(socket: &impl std::os::fd::AsFd) {
     use rustix::event::{PollFd, PollFlags, poll};

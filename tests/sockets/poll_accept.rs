@@ -13,18 +13,12 @@ use std::time::Duration;
 use sendloop::{Address, Loop, LoopClosedError, Socket};
 use socket2::{SockRef, Type};
 
-use crate::ports::{bound, loopbacks};
+use crate::ports::{bound, loopbacks, tcp_listener};
 use crate::util::*;
 
 fn counted() -> (Arc<WakeCount>, Waker) {
     let counted = Arc::new(WakeCount::default());
     (counted.clone(), counted.into())
-}
-
-fn tcp_listener() -> (Socket<TcpListener>, std::net::SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let addr = listener.local_addr().expect("bound");
-    (Socket::new(listener).expect("non-blocking"), addr)
 }
 
 #[test]

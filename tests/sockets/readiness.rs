@@ -35,7 +35,7 @@ fn begun<'a>(wait: Readiness<'a>) -> Pin<Box<Readiness<'a>>> {
     wait
 }
 
-/// The result of a future that must not hang.
+/// Returns the result of a future, which must end in time.
 #[track_caller]
 fn finish<F: Future>(event_loop: &Loop, future: F) -> F::Output {
     let result = event_loop.run_until_complete(event_loop.wait_for(future, LIMIT));
@@ -212,7 +212,7 @@ fn writable_waits_for_room() {
 fn hang_up_and_error_are_readable_and_writable() {
     let _test = test();
     let event_loop = new_loop();
-    // A pipe's reading end is never writable, and its writing end never readable, but for these.
+    // Only a hang-up or an error makes a pipe's reading end writable, or its writing end readable.
     let (reader, writer) = pipe();
     let waits = [
         begun(event_loop.readable(&reader)),
@@ -277,7 +277,7 @@ fn cancelled_tasks_that_read_a_childs_output_leave_nothing_behind() {
     assert_eq!(event_loop.stats().registered, 0);
     for child in &mut children {
         drop(child.stdin.take());
-        // It may get SIGPIPE.
+        // The child may get SIGPIPE.
         child.wait().expect("ended");
     }
     assert_eq!(descriptors(), open);
@@ -294,9 +294,9 @@ fn several_waits_of_both_directions_share_one_registration() {
     let writers: Vec<_> = (0..3).map(|_| begun(event_loop.writable(&near))).collect();
     assert_eq!(event_loop.stats().registered, 1);
     far.write_all(b"x").expect("room");
-    // One that is dropped takes the event from none.
+    // A dropped wait takes the event from no other.
     drop(readers.remove(0));
-    // One that has ended and is kept takes it from none either.
+    // Neither does a wait that has ended and is kept.
     for wait in &mut readers {
         finish(&event_loop, wait.as_mut()).expect("readable");
     }
@@ -335,7 +335,7 @@ fn wait_continues_if_another_task_took_the_bytes() {
         assert_eq!(event_loop.stats().registered, 1);
         writer.write_all(b"x").expect("room");
         run_until(&event_loop, || got.get() == n);
-        // The other tasks have tried, and do not keep the loop busy.
+        // The other tasks have retried, and do not keep the loop busy.
         (0..20).for_each(|_| run_iteration(&event_loop));
         let polls = event_loop.stats().polls;
         event_loop
@@ -739,7 +739,7 @@ fn _a_wait_outlives_its_handle(fd: &File) -> impl Future<Output = io::Result<()>
     event_loop.handle().readable(fd)
 }
 
-/// A waker that notes that it was woken.
+/// A waker that records that it was woken.
 struct Flag(AtomicBool);
 
 impl Wake for Flag {
@@ -801,14 +801,14 @@ fn is_ready(waiter: &Waiter<'_>, sockets: &[Socket<OwnedFd>]) -> bool {
     poll(&mut [PollFd::new(&sockets[n], flags)], Some(&now)).expect("poll") > 0
 }
 
-/// Socket pairs of TCP or of Unix with narrow buffers, and a file over each end.
-fn narrow_pairs(is_tcp: bool) -> Vec<(Socket<OwnedFd>, File, File)> {
+/// Returns TCP or Unix socket pairs with small buffers, and a file over each end.
+fn small_buffer_pairs(is_tcp: bool) -> Vec<(Socket<OwnedFd>, File, File)> {
     let pair = |_| -> (OwnedFd, OwnedFd) {
         if is_tcp {
-            let (near, far) = narrow_tcp();
+            let (near, far) = small_buffer_tcp();
             (near.into(), far.into())
         } else {
-            let (near, far) = narrow_unix();
+            let (near, far) = small_buffer_unix();
             (near.into(), far.into())
         }
     };
@@ -845,7 +845,7 @@ fn no_wait_is_lost_in_any_order_of_events() {
         let event_loop = new_loop();
         let mut files = Vec::new();
         let mut sockets = Vec::new();
-        for (socket, near, far) in narrow_pairs(seed % 2 == 0) {
+        for (socket, near, far) in small_buffer_pairs(seed % 2 == 0) {
             sockets.push(socket);
             files.push((near, far));
         }

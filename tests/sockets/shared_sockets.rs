@@ -37,7 +37,7 @@ fn every_task_waiting_for_a_socket_receives_bytes() {
 fn reader_and_writer_of_a_socket_are_independent() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let near = Rc::new(near);
     let reads = receiver(&event_loop, &near, 10);
     let (handle, writer) = (event_loop.handle(), near.clone());

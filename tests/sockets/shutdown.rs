@@ -30,7 +30,7 @@ enum When {
     Under,
 }
 
-/// The outcome of `operation` on a socket that is shut down. Without a fault it ends.
+/// Returns the outcome of `operation` on a socket that is shut down. Panics if it does not end.
 #[track_caller]
 fn shut<T, F, O>(socket: T, how: Shutdown, when: When, operation: F) -> O
 where
@@ -59,12 +59,12 @@ where
     }
     let task = begin();
     if when == When::Under {
-        assert!(!task.done(), "it does not wait");
+        assert!(!task.done(), "the operation does not wait");
         shut();
     }
     let waited = event_loop.wait_for(task, Duration::from_secs(5));
     let ended = event_loop.run_until_complete(waited);
-    let ended = ended.unwrap_or_else(|_| panic!("{how:?} {when:?}: it hangs"));
+    let ended = ended.unwrap_or_else(|_| panic!("{how:?} {when:?}: no end in time"));
     ended.expect("no panic")
 }
 
@@ -181,7 +181,7 @@ fn receiving_ends_if_its_socket_is_shut_down() {
             poll_fn(|cx| handle.poll_recv(cx, &sock, &mut [0; 10])).await
         },
     );
-    // The peers are kept: their end would be an end too.
+    // The test keeps the peers, because a peer's close ends the stream too.
     let (unix_peers, tcp_peers) = (RefCell::default(), RefCell::default());
     assert_ends(
         || first(UnixStream::pair().expect("a pair"), &unix_peers),
@@ -266,7 +266,7 @@ fn stalled<T: AsFd + 'static>(event_loop: &Loop, near: &Rc<Socket<T>>) -> Task<i
         handle.sock_sendall(&near, &bytes).await
     });
     (0..20).for_each(|_| run_iteration(event_loop));
-    assert!(!task.done(), "there is not so much room");
+    assert!(!task.done(), "the buffer takes all bytes");
     task
 }
 

@@ -107,7 +107,7 @@ fn urgent_data_does_not_delay_normal_data() {
             let more = more.await;
             let text = String::from_utf8_lossy(&received);
             received.extend(
-                more.unwrap_or_else(|_| panic!("hangs after {text:?}"))
+                more.unwrap_or_else(|_| panic!("no more bytes in time after {text:?}"))
                     .expect("data"),
             );
         }

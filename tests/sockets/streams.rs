@@ -14,7 +14,7 @@ use crate::util::*;
 use sendloop::Socket;
 use socket2::SockRef;
 
-/// Sends much both ways at once, by tasks of one loop.
+/// Sends many bytes both ways at once, with tasks of one loop.
 fn both_ways<T: AsFd + 'static>(one: T, other: T, end: fn(&T)) {
     let event_loop = new_loop();
     // Only the send buffers are small. With a TCP receive buffer of a few KiB, the sender waits 200
@@ -121,7 +121,7 @@ fn thousand_echoes_need_one_registration_per_socket() {
 fn sends_of_two_tasks_do_not_interleave() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let near = Rc::new(near);
     for name in [b'a', b'b', b'c'] {
         let (handle, near) = (event_loop.handle(), near.clone());
@@ -142,7 +142,7 @@ fn sends_of_two_tasks_do_not_interleave() {
 fn poll_recv_and_poll_send_serve_an_adapter() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, mut far) = narrow_unix();
+    let (near, mut far) = small_buffer_unix();
     let echo = thread::spawn(move || {
         let mut all = Vec::new();
         far.read_to_end(&mut all).expect("read");
@@ -173,7 +173,7 @@ fn poll_recv_and_poll_send_serve_an_adapter() {
 fn poll_send_waits_for_a_running_sendall() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     let near = Rc::new(near);
     let (handle, whole) = (event_loop.handle(), near.clone());
     let whole =
@@ -237,7 +237,7 @@ fn recv_of_zero_bytes_completes_at_once() {
 fn empty_send_reports_a_closed_peer() {
     let _test = test();
     let event_loop = new_loop();
-    let (near, far) = narrow_unix();
+    let (near, far) = small_buffer_unix();
     event_loop.run_until_complete(async {
         event_loop.sock_sendall(&near, b"").await.expect("a peer");
         // A full socket takes nothing at once.

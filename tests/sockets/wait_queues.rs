@@ -6,28 +6,24 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::ports::udp;
 use crate::util::sock::*;
 use crate::util::*;
 use sendloop::{Loop, Socket, Task};
 
-/// Runs a task to its end; one that hangs fails.
+/// Returns the output of a task. Panics if it does not end in time.
 #[track_caller]
 fn ended<T>(event_loop: &Loop, task: Task<T>) -> T {
     let waited = event_loop.wait_for(task, Duration::from_secs(10));
     let result = event_loop.run_until_complete(waited);
     result.expect("it hangs").expect("a result")
-}
-
-fn udp() -> Rc<Socket<UdpSocket>> {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    Rc::new(Socket::new(socket).expect("non-blocking"))
 }
 
 #[test]
@@ -52,7 +48,7 @@ fn one_connection_wakes_one_of_a_thousand_accepting_tasks() {
     run_until(&event_loop, || accepted.borrow().len() == 1);
     (0..10).for_each(|_| run_iteration(&event_loop));
     let steps = event_loop.stats().task_steps - before;
-    // One step accepts, and the next waiter looks for another connection.
+    // One step accepts, and a second one finds no other connection.
     assert!(steps <= 2, "{steps} steps for one connection");
     assert_eq!(accepted.borrow()[0].0, 0, "the first one waited longest");
     let clients: Vec<_> = (1..100)
@@ -68,7 +64,7 @@ fn one_connection_wakes_one_of_a_thousand_accepting_tasks() {
 fn one_event_for_many_datagrams_wakes_as_many_tasks() {
     let _test = test();
     let event_loop = new_loop();
-    let (here, there) = (udp(), udp());
+    let (here, there) = (Rc::new(udp()), Rc::new(udp()));
     let addr = there.get_ref().local_addr().expect("bound");
     let tasks: Vec<_> = (0..50)
         .map(|_| {
@@ -110,7 +106,7 @@ fn task_that_ignores_its_wake_up_passes_it_on() {
     let _test = test();
     let event_loop = new_loop();
     let (near, mut far) = pair();
-    // Several in a row, each by a task that then waits for something else.
+    // Several tasks in a row get the wake-up, and each then waits for something else.
     for _ in 0..5 {
         let (handle, near) = (event_loop.handle(), near.clone());
         event_loop.create_task(async move {
@@ -257,7 +253,7 @@ fn random_history(seed: u64) {
         }
         if random.below(2) == 0 {
             held.retain(|task| !task.done());
-            // As many iterations as held tasks may keep a wake-up, and as bytes may take.
+            // Each held task can keep a wake-up for some iterations, and each byte takes one.
             for _ in 0..3 * held.len() + sent - received.get() + 6 {
                 run_iteration(&event_loop);
             }
@@ -296,7 +292,7 @@ fn no_byte_is_left_while_a_task_waits() {
     }
 }
 
-/// In which order waiting operations are dropped.
+/// The order in which waiting operations are dropped.
 #[derive(Clone, Copy, Debug)]
 enum Order {
     NewestFirst,
@@ -304,7 +300,7 @@ enum Order {
     Random,
 }
 
-/// CPU time to make `count` operations wait, to poll each again, and to drop them.
+/// Returns the CPU time to make `count` operations wait, to poll each again, and to drop them.
 fn time_to_drop<F: Future>(count: usize, order: Order, mut make: impl FnMut() -> F) -> Duration {
     let mut noop = Context::from_waker(Waker::noop());
     let before = cpu_time();
@@ -331,8 +327,9 @@ fn time_to_drop<F: Future>(count: usize, order: Order, mut make: impl FnMut() ->
     cpu_time() - before
 }
 
-/// Sixteen times as many operations cost about sixteen times as much, or a few times that if no cache
-/// holds them. A queue that is searched costs 256 times as much.
+/// Asserts that sixteen times as many operations cost about sixteen times as much.
+///
+/// It is a few times that if no CPU cache holds them. A linear search would cost 256 times as much.
 #[track_caller]
 fn assert_linear<F: Future>(what: &str, mut make: impl FnMut() -> F) {
     for order in [Order::NewestFirst, Order::OldestFirst, Order::Random] {
@@ -352,7 +349,7 @@ fn assert_linear<F: Future>(what: &str, mut make: impl FnMut() -> F) {
 fn forty_thousand_waiting_operations_are_dropped_in_linear_time() {
     let _test = test_within(Duration::from_secs(120));
     let event_loop = new_loop();
-    let (near, _far) = narrow_unix();
+    let (near, _far) = small_buffer_unix();
     let bytes = vec![1; 1 << 20];
     let mut noop = Context::from_waker(Waker::noop());
     let mut stalled = Box::pin(event_loop.sock_sendall(&near, &bytes));

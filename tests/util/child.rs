@@ -16,7 +16,7 @@ use std::thread;
 use super::util::{Test, test};
 
 const SCENARIO: &str = "SENDLOOP_TEST_SCENARIO";
-/// It starts each line that a scenario writes for its parent.
+/// The prefix of each line that a scenario writes for its parent.
 const MARK: &str = "child says: ";
 /// The child ends by SIGALRM after this many seconds.
 const SECONDS: u32 = 20;
@@ -77,8 +77,8 @@ impl Scenario {
     pub fn expect_line(&mut self, what: &str) {
         let mut line = String::new();
         while self.lines.read_line(&mut line).expect("readable") > 0 {
-            if let Some(said) = line.trim_end().strip_prefix(MARK) {
-                assert_eq!(said, what);
+            if let Some(printed) = line.trim_end().strip_prefix(MARK) {
+                assert_eq!(printed, what);
                 return;
             }
             line.clear();
@@ -97,7 +97,7 @@ impl Scenario {
         }
     }
 
-    /// Waits for the end of the child; returns the signal that ended it.
+    /// Waits for the end of the child and returns the signal that ended it.
     #[track_caller]
     pub fn killed_by(mut self) -> Option<i32> {
         let status = self.child.wait().expect("waited");
@@ -121,13 +121,13 @@ fn is_pending(id: u32, signal: i32) -> bool {
     mask & (1 << (signal - 1)) != 0
 }
 
-/// Raises `signal` on this thread; its handler has run when this returns.
+/// Raises `signal` on this thread. Its handler has run when this returns.
 pub fn raise(signal: i32) {
     // SAFETY: it has no conditions.
     assert_eq!(unsafe { libc::raise(signal) }, 0);
 }
 
-/// Sets the action of `signal`, as the crate `ctrlc` does; returns the one before.
+/// Sets the action of `signal`, as the crate `ctrlc` does, and returns the former one.
 pub fn set_action(signal: i32, handler: libc::sighandler_t) -> libc::sigaction {
     // SAFETY: all zero is a value of sigaction; the handlers in the tests are async-signal-safe.
     unsafe {

@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 use super::run_iteration;
 use sendloop::{Loop, Task};
 
-/// Returns a task that never ends, its waker, and the count of its steps.
+/// Creates a task that never ends. Returns it with its waker and the count of its steps.
 pub fn counted(event_loop: &Loop) -> (Task<()>, Waker, Rc<Cell<u32>>) {
     let (steps, slot) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None)));
     let (counts, keeps) = (steps.clone(), slot.clone());

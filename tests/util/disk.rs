@@ -1,4 +1,4 @@
-//! Files on the disk, in the page cache and not.
+//! Files on the disk, cached and cold.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -15,7 +15,7 @@ use rustix::io::{ReadWriteFlags, preadv2};
 
 use crate::util::content;
 
-/// A file on the disk, in the page cache.
+/// Creates a file on the disk whose pages are in the page cache.
 pub fn warm(len: usize) -> File {
     let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary file");
     file.write_all(&content(0, len)).expect("room");
@@ -52,7 +52,10 @@ pub fn evict(file: &File, offset: usize, len: usize) {
             break;
         }
         let waited = start.elapsed();
-        assert!(waited < Duration::from_secs(10), "the kernel keeps it");
+        assert!(
+            waited < Duration::from_secs(10),
+            "pages stay in the page cache for {waited:?}"
+        );
     }
     fadvise(file, 0, None, Advice::Normal).expect("advice");
 }

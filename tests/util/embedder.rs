@@ -14,10 +14,10 @@ use sendloop::Loop;
 
 use crate::util::run_iteration;
 
-/// The time within which the descriptor becomes readable, or a wake-up was lost.
+/// If the descriptor is not readable after this time, a wake-up was lost.
 pub const HANG_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// True if a timer makes the descriptor readable. Elsewhere the embedder asks for `next_timeout`.
+/// True if a timer makes the descriptor readable. If not, the embedder uses `next_timeout`.
 pub const HAS_TIMER: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 #[track_caller]
@@ -44,10 +44,10 @@ pub fn drive(event_loop: &Loop, done: impl Fn() -> bool) -> usize {
     let mut iterations = 0;
     while !done() {
         let timeout = event_loop.next_timeout().filter(|_| !HAS_TIMER);
-        let spoke = becomes_readable(event_loop, timeout.unwrap_or(HANG_TIMEOUT));
+        let is_readable = becomes_readable(event_loop, timeout.unwrap_or(HANG_TIMEOUT));
         assert!(
-            spoke || timeout.is_some(),
-            "nothing made the descriptor readable"
+            is_readable || timeout.is_some(),
+            "the descriptor is not readable after {HANG_TIMEOUT:?}"
         );
         run_iteration(event_loop);
         iterations += 1;
@@ -61,6 +61,6 @@ pub fn assert_idle(event_loop: &Loop) {
     assert_eq!(event_loop.next_timeout(), None);
     assert!(
         !becomes_readable(event_loop, Duration::ZERO),
-        "the descriptor spins"
+        "the descriptor of an idle loop is readable"
     );
 }

@@ -11,17 +11,18 @@ pub mod sock;
 pub mod ticker;
 
 use std::fs::{self, File};
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Wake;
+use std::task::{Poll, Wake};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use sendloop::{Loop, Socket};
+use sendloop::{Clock, Loop, Socket};
 use socket2::SockRef;
 
 /// Calls a function on drop.
@@ -33,9 +34,18 @@ impl<F: FnMut()> Drop for CallOnDrop<F> {
     }
 }
 
-/// As a waker it does nothing but that.
+/// A waker that does nothing until it is dropped.
 impl<F: FnMut() + Send + Sync + 'static> Wake for CallOnDrop<F> {
     fn wake(self: Arc<Self>) {}
+}
+
+/// A value whose destructor panics.
+pub struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("an expected panic of a destructor");
+    }
 }
 
 /// A waker that counts its wake-ups.
@@ -70,7 +80,7 @@ impl Random {
 /// One byte more than a round size, so that the last byte is sent alone.
 pub const ODD: usize = (256 << 10) + 1;
 
-/// A pipe's end to read from and its end to write to.
+/// Returns the reading and the writing end of a pipe.
 #[track_caller]
 pub fn pipe() -> (File, File) {
     let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
@@ -89,12 +99,12 @@ pub struct Test {
     _alone: MutexGuard<'static, ()>,
 }
 
-/// Begins a test. To be bound before everything else, so that it ends last.
+/// Begins a test. The test binds the guard first, so that the guard is dropped last.
 pub fn test() -> Test {
     test_within(Duration::from_secs(60))
 }
 
-/// The same for one that may take so long.
+/// Begins a test with another time limit.
 pub fn test_within(time_limit: Duration) -> Test {
     let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let done = Arc::new(AtomicBool::new(false));
@@ -106,7 +116,7 @@ pub fn test_within(time_limit: Duration) -> Test {
         while !seen.load(Ordering::Relaxed) {
             thread::park_timeout(Duration::from_millis(100));
             if start.elapsed() > time_limit {
-                eprintln!("{name} hangs");
+                eprintln!("{name} still runs after {time_limit:?}");
                 std::process::abort();
             }
         }
@@ -139,7 +149,11 @@ impl Drop for Test {
         while descriptors() != self.descriptors && start.elapsed() < Duration::from_secs(10) {
             thread::yield_now();
         }
-        assert_eq!(descriptors(), self.descriptors, "descriptors leaked");
+        assert_eq!(
+            descriptors(),
+            self.descriptors,
+            "open descriptors after the test"
+        );
     }
 }
 
@@ -150,7 +164,9 @@ pub fn descriptors() -> usize {
     } else {
         "/dev/fd"
     };
-    fs::read_dir(folder).expect("a folder of them").count()
+    fs::read_dir(folder)
+        .expect("a folder of descriptors")
+        .count()
 }
 
 /// Returns the CPU time of this thread, and the time for which it was ready but did not run.
@@ -173,7 +189,7 @@ pub fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// `len` bytes from `offset` on, of content that has no period shorter than 2^61 bytes.
+/// Returns `len` bytes from `offset` on of content whose period is at least 2^61 bytes.
 pub fn content(offset: u64, len: usize) -> Vec<u8> {
     let first = offset / 8;
     let words = (first..).map(|n| {
@@ -185,7 +201,7 @@ pub fn content(offset: u64, len: usize) -> Vec<u8> {
     words.flatten().skip(skip).take(len).collect()
 }
 
-/// An unnamed file of that content.
+/// Creates an unnamed file of [`content`].
 pub fn file(len: usize) -> File {
     let mut file = tempfile::tempfile().expect("a temporary file");
     file.write_all(&content(0, len)).expect("room");
@@ -201,13 +217,13 @@ pub fn position(file: &File) -> u64 {
 
 #[track_caller]
 pub fn assert_content(received: &[u8], offset: u64, len: usize) {
-    assert_eq!(received.len(), len, "length");
+    assert_eq!(received.len(), len, "received bytes");
     let expected = content(offset, len);
     let wrong = received.iter().zip(&expected).position(|(a, b)| a != b);
-    assert_eq!(wrong, None, "first wrong byte");
+    assert_eq!(wrong, None, "offset of the first wrong byte");
 }
 
-/// Two connected TCP streams.
+/// Returns two connected TCP streams.
 pub fn tcp() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let one = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
@@ -217,7 +233,7 @@ pub fn tcp() -> (TcpStream, TcpStream) {
 /// Returns two connected TCP streams with small buffers, the first one as a socket of a loop.
 ///
 /// The tests ask for 4 KiB; the kernel may use more.
-pub fn narrow_tcp() -> (Socket<TcpStream>, TcpStream) {
+pub fn small_buffer_tcp() -> (Socket<TcpStream>, TcpStream) {
     let (near, far) = tcp();
     SockRef::from(&near)
         .set_send_buffer_size(4096)
@@ -226,14 +242,14 @@ pub fn narrow_tcp() -> (Socket<TcpStream>, TcpStream) {
     (Socket::new(near).expect("non-blocking"), far)
 }
 
-/// A Unix pair, its first end as a socket of a loop.
+/// Returns a Unix pair, the first end as a socket of a loop.
 pub fn unix() -> (Socket<UnixStream>, UnixStream) {
     let (near, far) = UnixStream::pair().expect("a pair");
     (Socket::new(near).expect("non-blocking"), far)
 }
 
-/// The same with a buffer of 4 KiB.
-pub fn narrow_unix() -> (Socket<UnixStream>, UnixStream) {
+/// Returns a Unix pair whose first end has a send buffer of 4 KiB.
+pub fn small_buffer_unix() -> (Socket<UnixStream>, UnixStream) {
     let (near, far) = unix();
     SockRef::from(&near)
         .set_send_buffer_size(4096)
@@ -241,7 +257,7 @@ pub fn narrow_unix() -> (Socket<UnixStream>, UnixStream) {
     (near, far)
 }
 
-/// Reads everything on a thread.
+/// Starts a thread that reads up to the end of the stream.
 pub fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut all = Vec::new();
@@ -260,6 +276,26 @@ pub fn read_rest(mut from: impl Read) -> Vec<u8> {
 
 pub fn new_loop() -> Loop {
     Loop::new().expect("a loop")
+}
+
+/// Returns a loop with a manual clock, and the clock.
+pub fn manual_loop() -> (Loop, Clock) {
+    let clock = Clock::manual();
+    let event_loop = Loop::builder().clock(clock.clone()).build();
+    (event_loop.expect("a loop"), clock)
+}
+
+/// Wakes its task and is pending once, so that the task continues in the next iteration.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| match std::mem::replace(&mut yielded, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 /// Returns a loop whose exception handler aborts the process.

@@ -50,7 +50,7 @@ const READS: INodeNo = INodeNo(3);
 
 /// The time for which the kernel caches names and sizes.
 ///
-/// Only reads are slow, and nothing else waits for the server, unless a test asks for it.
+/// So only reads are slow, unless a test wants a delay of all requests.
 const CACHE_TIME: Duration = Duration::from_secs(1 << 20);
 
 /// How the kernel caches the pages of the file.
@@ -81,7 +81,7 @@ pub fn available() -> bool {
 }
 
 impl SlowFs {
-    /// A file of `len` bytes, of which each read request takes `delay`.
+    /// Mounts a file system with a file of `len` bytes, whose read requests each take `delay`.
     #[track_caller]
     pub fn mount(len: u64, delay: Duration, pages: Pages) -> SlowFs {
         let direct = pages == Pages::Direct;
@@ -155,7 +155,7 @@ impl Drop for SlowFs {
     }
 }
 
-/// Mounts what the device will serve, and gives its root, which by then is mounted nowhere.
+/// Mounts the file system of the device, detaches it from the tree, and returns its root.
 fn mount_detached(device: &File) -> io::Result<OwnedFd> {
     let point = tempfile::tempdir()?;
     let options = format!(
@@ -170,7 +170,7 @@ fn mount_detached(device: &File) -> io::Result<OwnedFd> {
         MountFlags::RDONLY,
         options.as_c_str(),
     )?;
-    // By path alone: opened in any other way it would ask the server, and there is none yet.
+    // O_PATH, because any other open would send a request, and no server runs yet.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(point.path(), flags, Mode::empty());
     unmount(point.path(), UnmountFlags::DETACH)?;
@@ -198,7 +198,7 @@ fn serve() {
     let session = Session::from_fd(served, device, SessionACL::Owner, config).expect("a session");
     let served = session.spawn().expect("threads").join();
     if let Err(error) = served {
-        // The kernel returns this to a thread that asks for a request at the moment of the end.
+        // The kernel returns this to a thread that reads a request during the unmount.
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted, "{error}");
     }
 }
@@ -238,7 +238,7 @@ impl Served {
         }
     }
 
-    /// For how long the size need not be asked for again.
+    /// Returns for how long the kernel may cache the size.
     fn valid(&self) -> Duration {
         match self.attributes {
             Duration::ZERO => CACHE_TIME,
@@ -279,7 +279,7 @@ impl Filesystem for Served {
         reply.statfs(0, 0, 0, 0, 0, 512, 255, 0);
     }
 
-    /// Closing asks nothing of the server, unless all takes its time.
+    /// Opens the file. A close sends no request, unless all requests are slow.
     fn open(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let mut flags = FopenFlags::empty();
         flags.set(FopenFlags::FOPEN_NOFLUSH, self.attributes.is_zero());

@@ -8,32 +8,32 @@ use std::time::Duration;
 use super::run_iteration;
 use sendloop::{Loop, LoopHandle, Socket, Task};
 
-/// A socket of a loop and a blocking stream.
+/// Returns a socket of a loop and its peer, a blocking stream.
 pub fn pair() -> (Rc<Socket<UnixStream>>, UnixStream) {
     let (near, far) = UnixStream::pair().expect("a pair");
     (Rc::new(Socket::new(near).expect("non-blocking")), far)
 }
 
-/// A task that receives some bytes and has been polled.
+/// Creates a task that receives bytes, and polls it once.
 #[track_caller]
 pub fn receiver<T: AsFd + 'static>(
     event_loop: &Loop,
     from: &Rc<Socket<T>>,
-    most: usize,
+    max_bytes: usize,
 ) -> Task<Vec<u8>> {
     let (handle, from) = (event_loop.handle(), from.clone());
     let task = event_loop
-        .create_task(async move { handle.sock_recv(&from, most).await.expect("received") });
+        .create_task(async move { handle.sock_recv(&from, max_bytes).await.expect("received") });
     run_iteration(event_loop);
     task
 }
 
-/// Returns the bytes that a task received. It panics if the task hangs.
+/// Returns the bytes that a task received. Panics if the task does not end in time.
 #[track_caller]
 pub fn result(event_loop: &Loop, task: Task<Vec<u8>>) -> Vec<u8> {
     let waited = event_loop.wait_for(task, Duration::from_secs(10));
     let result = event_loop.run_until_complete(waited);
-    result.expect("it hangs").expect("a result")
+    result.expect("the task ends in time").expect("a result")
 }
 
 /// One byte more than 2 MiB.

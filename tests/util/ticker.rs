@@ -10,7 +10,7 @@ use super::thread_times;
 
 const TICK: Duration = Duration::from_millis(1);
 
-/// Begins to tick when the loop runs, and ends with this value.
+/// A ticking task. It starts when the loop runs, and dropping this value ends it.
 pub struct Ticker {
     late: Rc<RefCell<Vec<Duration>>>,
     task: Task<()>,
@@ -39,7 +39,7 @@ impl Ticker {
         self.late.borrow().len()
     }
 
-    /// The longest that a tick was late by.
+    /// Returns the worst lateness of a tick.
     pub fn worst(&self) -> Duration {
         self.late.borrow().iter().max().copied().unwrap_or_default()
     }

@@ -9,7 +9,7 @@ use super::labels::label;
 use super::{Tables, heading};
 use crate::runner::before::BEFORE;
 use crate::runner::results::{Interval, Sample, Spread, Table};
-use crate::works::BARE_LOOPS;
+use crate::workloads::BARE_LOOPS;
 
 /// The figure of a sample that a goal compares.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Limit {
     }
 }
 
-/// A figure of ours beside the best of some peers, or alone if it has no peers.
+/// A figure of sendloop beside the best of some peers, or alone if it has no peers.
 pub struct Goal {
     what: &'static str,
     pub key: &'static str,
@@ -121,7 +121,7 @@ const fn http(what: &'static str, key: &'static str, least: f64) -> Goal {
     }
 }
 
-/// A figure of ours alone.
+/// A figure of sendloop alone.
 const fn alone(
     what: &'static str,
     key: &'static str,
@@ -174,8 +174,14 @@ pub const GOALS: &[Goal] = &[
     loops("C: 1 connection, beside the best runtime", "C echo 1", RUNTIMES, 1.0),
     loops("C: 64 connections, beside the best runtime", "C echo 64", RUNTIMES, 1.0),
     loops("C: 1,000 connections, beside the best runtime", "C echo 1000", RUNTIMES, 1.0),
-    alone("C: bytes of an idle connection, its own buffer included", "C memory", "sendloop", "rss_per_connection", 900.0),
-    alone("C: bytes of an idle connection in `sock_recv`", "C memory", "sendloop_unbuffered", "rss_per_connection", 900.0),
+    alone(
+        "C: bytes of an idle connection, its own buffer included",
+        "C memory", "sendloop", "rss_per_connection", 900.0,
+    ),
+    alone(
+        "C: bytes of an idle connection in `sock_recv`",
+        "C memory", "sendloop_unbuffered", "rss_per_connection", 900.0,
+    ),
     loops("D: create and join, 1,000 at once, beside smol", "D create", SMOL, 0.6),
     loops("D: create and join, one by one, beside smol", "D create_one", SMOL, 0.6),
     loops("D: yield among 1,000 tasks", "D yield_many", EXECUTORS, 0.7),
@@ -192,7 +198,10 @@ pub const GOALS: &[Goal] = &[
     http("E: of 64 KiB", "E 64 KiB", 1.2),
     http("E: of 1 MiB", "E 1 MiB", 1.0),
     cost("E: CPU, 1 GiB, beside nginx", "E 1 GiB", "file_server", NGINX, 0.9),
-    Goal { figure: Figure::Wall, ..cost("E: time, 1 GiB, beside nginx", "E 1 GiB", "file_server", NGINX, 0.9) },
+    Goal {
+        figure: Figure::Wall,
+        ..cost("E: time, 1 GiB, beside nginx", "E 1 GiB", "file_server", NGINX, 0.9)
+    },
     alone("F: echo, 10,000 connections beside 10", "F echo 10000", "sendloop", "growth", 1.3),
     alone("F: files, 10,000 connections beside 10", "F files 10000", "sendloop", "growth", 1.3),
     alone("F: a million tasks beside 1,000", "F tasks 1000000", "sendloop", "growth", 1.3),
@@ -201,15 +210,25 @@ pub const GOALS: &[Goal] = &[
     other("G: lateness, disk, beside asyncio", "G disk", &["asyncio"], "late", 0.1),
     alone("G: lateness, slow reads", "G fuse", "sendloop", "late", 0.01),
     alone("G: lateness, disk", "G disk", "sendloop", "late", 0.01),
-    Goal { figure: Figure::Rate, limit: Limit::AtLeast(0.98), ..loops("G: speed at 100 MB/s, beside plain sendfile", "G limited", &["blocking"], 0.98) },
+    Goal {
+        figure: Figure::Rate,
+        limit: Limit::AtLeast(0.98),
+        ..loops("G: speed at 100 MB/s, beside plain sendfile", "G limited", &["blocking"], 0.98)
+    },
     cost("H: CPU, overlayfs beside ext4", "H warm", OVERLAY, ON_EXT4, 1.05),
     cost("H: squashfs", "H warm", "sendloop on squashfs", ON_EXT4, 1.1),
     cost("H: erofs", "H warm", "sendloop on erofs", ON_EXT4, 1.1),
     alone("H: bytes read into memory, overlayfs", "H reads", OVERLAY, "bytes_read", 0.0),
     alone("H: squashfs", "H reads", "sendloop on squashfs", "bytes_read", 0.0),
     alone("H: erofs", "H reads", "sendloop on erofs", "bytes_read", 0.0),
-    alone("H: mappings of 10,000 parked transfers, overlayfs", "H parked", OVERLAY, "mappings_of_file", 0.0),
-    Goal { figure: Figure::Other("rss_per_connection"), ..cost("H: their memory, overlayfs beside ext4", "H parked", OVERLAY, ON_EXT4, 1.05) },
+    alone(
+        "H: mappings of 10,000 stalled transfers, overlayfs",
+        "H stalled", OVERLAY, "mappings_of_file", 0.0,
+    ),
+    Goal {
+        figure: Figure::Other("rss_per_connection"),
+        ..cost("H: their memory, overlayfs beside ext4", "H stalled", OVERLAY, ON_EXT4, 1.05)
+    },
     loops("I: a connection, beside mio", "I churn", MIO, 1.05),
     loops("I: a connection, beside tokio", "I churn", TOKIO, 1.0),
     loops("I: UDP, 64 bytes, beside mio", "I udp 64", MIO, 1.05),
@@ -220,7 +239,10 @@ pub const GOALS: &[Goal] = &[
     loops("I: proxy, beside the better tokio", "I proxy", PROXIES, 1.0),
     other("J: build time, beside the faster", "J build", EXECUTORS, "seconds", 1.0),
     other("J: size, beside the smaller", "J build", EXECUTORS, "kilobytes", 1.0),
-    alone("S: system calls of a 4 KiB send, without position", "S send 4 KiB", NO_POSITION, "all", EXACTLY_2),
+    alone(
+        "S: system calls of a 4 KiB send, without position",
+        "S send 4 KiB", NO_POSITION, "all", EXACTLY_2,
+    ),
     alone("S: without either", "S send 4 KiB", NEITHER, "all", EXACTLY_1),
 ];
 
@@ -245,7 +267,7 @@ impl Goal {
         Some((table.ratios(self.ours, best, figure)?, best.to_string()))
     }
 
-    /// Ratios have no unit, and neither have most figures of ours alone.
+    /// Returns the format. Ratios have no unit, and neither do most figures of sendloop alone.
     fn text(&self) -> fn(f64) -> String {
         match self.figure {
             Figure::Other("late") if self.peers.is_empty() => seconds,
@@ -347,6 +369,7 @@ fn holes(tables: &Tables) -> Option<String> {
     let verdict = if worst <= 0.01 { "yes" } else { "**no**" };
     let (worst, count) = (seconds(worst), samples.len());
     Some(format!(
-        "| G: lateness, missing pages, the worst of {count} transfers | ≤10.0 ms | {worst} | {verdict} |"
+        "| G: lateness, missing pages, the worst of {count} transfers \
+         | ≤10.0 ms | {worst} | {verdict} |"
     ))
 }

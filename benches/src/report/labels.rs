@@ -1,4 +1,4 @@
-//! Names of peers as a reader knows them.
+//! The names of peers for readers.
 
 /// The peers that stand for sendloop: others are compared with the first one that a table has.
 pub const OURS: [&str; 4] = [
@@ -11,9 +11,9 @@ pub const OURS: [&str; 4] = [
 const LABELS: [(&str, &str); 19] = [
     ("async_io", "async-io, sendfile"),
     ("blocking", "sendfile, blocking"),
-    ("blocking_look", "blocking + preadv2"),
+    ("blocking_probe", "blocking + preadv2"),
     ("blocking_lseek", "blocking + lseek"),
-    ("blocking_look_lseek", "blocking + preadv2 + lseek"),
+    ("blocking_probe_lseek", "blocking + preadv2 + lseek"),
     ("epoll", "sendfile, epoll"),
     ("file_server", "sendloop, file_server"),
     ("mio", "mio by hand"),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Returns the first line that a command prints.
-fn says(program: &str, arguments: &[&str]) -> Option<String> {
+fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = [output.stdout, output.stderr].concat();
     let line = String::from_utf8_lossy(&text)
@@ -55,13 +55,14 @@ pub fn lines(folder: &Path) -> Vec<String> {
     let uvloop = "import uvloop; print('uvloop', uvloop.__version__)";
     let lines = [
         cpu(),
-        says("uname", &["-sr"]),
-        says("rustc", &["--version"]),
+        first_line("uname", &["-sr"]),
+        first_line("rustc", &["--version"]),
         Some(crates().join(", ")),
-        says(&python, &["--version"]).or_else(|| says("python3", &["--version"])),
-        says(&python, &["-c", uvloop]),
-        says("nginx", &["-v"]),
-        says("wrk", &["-v"]).map(|line| line.split(" [").next().unwrap_or_default().to_string()),
+        first_line(&python, &["--version"]).or_else(|| first_line("python3", &["--version"])),
+        first_line(&python, &["-c", uvloop]),
+        first_line("nginx", &["-v"]),
+        first_line("wrk", &["-v"])
+            .map(|line| line.split(" [").next().unwrap_or_default().to_string()),
     ];
     lines.into_iter().flatten().collect()
 }

@@ -1,7 +1,7 @@
 //! The page of results: targets, tables, plots and remarks.
 //!
-//! It is made of `results.json` alone, which keeps the samples of every work. A run of some works
-//! replaces their samples, so the page loses nothing of the others.
+//! It depends on `results.json` alone, which has the samples of every workload. A run of some
+//! workloads replaces their samples and keeps those of the others.
 
 mod figures;
 mod goals;

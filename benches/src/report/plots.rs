@@ -39,7 +39,7 @@ struct Chart<'a> {
     groups: Vec<Group>,
 }
 
-/// A work in the plot of the README: its title, its table, and the peers that a reader would
+/// A workload in the plot of the README: its title, its table, and the peers that a reader would
 /// choose.
 type Chosen = (&'static str, &'static str, &'static [&'static str]);
 
@@ -248,7 +248,7 @@ fn draw_bars(folder: &Path, chart: &Chart<'_>) -> Result<()> {
     }
     let file = folder.join(chart.file);
     let root = SVGBackend::new(&file, (WIDTH, 50 + chart.bar * rows as u32)).into_drawing_area();
-    root.fill(&WHITE).map_err(say)?;
+    root.fill(&WHITE).map_err(to_error)?;
     text(&root, chart.title, (12, 12), 20)?;
     let mut top = 50;
     for group in &chart.groups {
@@ -261,7 +261,7 @@ fn draw_bars(folder: &Path, chart: &Chart<'_>) -> Result<()> {
         }
         top += chart.bar as i32;
     }
-    root.present().map_err(say)
+    root.present().map_err(to_error)
 }
 
 type Root<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
@@ -271,14 +271,14 @@ fn draw_bar(root: &Root<'_>, bar: &Bar, longest: f64, (top, height): (i32, i32))
     let right = LEFT + (bar.length / longest * room).max(1.0) as i32;
     let color = if bar.is_ours { OUR_COLOR } else { THEIR_COLOR };
     let shape = Rectangle::new([(LEFT, top), (right, top + height - 6)], color.filled());
-    root.draw(&shape).map_err(say)?;
+    root.draw(&shape).map_err(to_error)?;
     text(root, &bar.name, (24, top + 1), 14)?;
     text(root, &digits(bar.length), (right + 8, top + 1), 14)
 }
 
 fn text(root: &Root<'_>, words: &str, at: (i32, i32), size: u32) -> Result<()> {
     let style = ("sans-serif", size).into_font().color(&BLACK);
-    root.draw_text(words, &style, at).map_err(say)
+    root.draw_text(words, &style, at).map_err(to_error)
 }
 
 /// Lines of the CPU time of an echo by the number of connections.
@@ -292,7 +292,7 @@ fn growth(folder: &Path, tables: &Tables) -> Result<()> {
     };
     let file = folder.join("f.svg");
     let root = SVGBackend::new(&file, (WIDTH, 360)).into_drawing_area();
-    root.fill(&WHITE).map_err(say)?;
+    root.fill(&WHITE).map_err(to_error)?;
     let points = |peer: &str| -> Vec<(f64, f64)> {
         let point =
             |(size, table): &(f64, &Table)| Some((size.log10(), microseconds(table.series(peer)?)));
@@ -309,17 +309,17 @@ fn growth(folder: &Path, tables: &Tables) -> Result<()> {
         .x_label_area_size(30)
         .y_label_area_size(50)
         .build_cartesian_2d(1.0..4.0, 0.0..most)
-        .map_err(say)?;
+        .map_err(to_error)?;
     let mut mesh = chart.configure_mesh();
     mesh.x_labels(4)
         .x_label_formatter(&|power| format!("{}", 10_f64.powf(*power).round()))
         .draw()
-        .map_err(say)?;
+        .map_err(to_error)?;
     let colors = [THEIR_COLOR, OUR_COLOR, RGBColor(84, 130, 53), BLACK];
     let shown = first.series.iter().filter(|series| series.peer != BEFORE);
     for (series, color) in shown.zip(colors) {
         let line = LineSeries::new(points(&series.peer), color.stroke_width(2));
-        let drawn = chart.draw_series(line).map_err(say)?;
+        let drawn = chart.draw_series(line).map_err(to_error)?;
         drawn
             .label(label(&series.peer))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color));
@@ -329,11 +329,11 @@ fn growth(folder: &Path, tables: &Tables) -> Result<()> {
         .background_style(WHITE)
         .border_style(BLACK)
         .draw()
-        .map_err(say)?;
-    root.present().map_err(say)
+        .map_err(to_error)?;
+    root.present().map_err(to_error)
 }
 
 /// The errors of plotters may borrow the drawing area.
-fn say(error: impl std::fmt::Display) -> anyhow::Error {
+fn to_error(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("{error}")
 }

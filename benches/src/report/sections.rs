@@ -243,12 +243,12 @@ pub const SECTIONS: [Section; 11] = [
                 case("bytes read", "H reads", Cell::Number("bytes_read")),
                 case(
                     "memory, bytes",
-                    "H parked",
+                    "H stalled",
                     Cell::Number("rss_per_connection"),
                 ),
                 case(
                     "mappings of the file",
-                    "H parked",
+                    "H stalled",
                     Cell::Number("mappings_of_file"),
                 ),
             ],

@@ -145,7 +145,7 @@ fn cost(table: &Table, series: &Series) -> String {
     text
 }
 
-/// The system calls of a unit that are no accident, by name.
+/// Returns the system calls of a unit by name, without rare ones.
 fn calls(series: &Series) -> BTreeMap<&str, f64> {
     let names = series
         .samples

@@ -1,4 +1,4 @@
-//! A run of one work replaces its own part of the page and nothing else.
+//! A run of one workload replaces its part of the page and nothing else.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -104,14 +104,14 @@ fn sections(options: &Options) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn run_of_one_work_keeps_the_rest_of_the_page() {
+fn run_of_one_workload_keeps_the_rest_of_the_page() {
     let options = options("page");
     for table in all_tables() {
         save(&options, &table).unwrap();
     }
     write(&options).unwrap();
     let (before, plots_before) = (sections(&options), plots(&options.docs));
-    assert_eq!(plots_before.len(), 9, "each plot is drawn");
+    assert_eq!(plots_before.len(), 9, "drawn plots");
 
     let again = Options {
         only: vec!["D".to_string()],
@@ -132,7 +132,9 @@ fn run_of_one_work_keeps_the_rest_of_the_page() {
     for (heading, text) in &before {
         let is_kept = &after[heading] == text;
         match heading.as_str() {
-            "D. Tasks, timers and threads" => assert!(!is_kept, "the new figures are there"),
+            "D. Tasks, timers and threads" => {
+                assert!(!is_kept, "the new figures are not on the page")
+            }
             "Targets" => assert_eq!(text.lines().count(), after[heading].lines().count()),
             _ => assert!(is_kept, "{heading} changed"),
         }

@@ -1,4 +1,4 @@
-//! Samples, and the figures that are made of them.
+//! Samples, and the figures that follow from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -118,10 +118,10 @@ impl From<Columns> for Series {
     }
 }
 
-/// One table: a work of one size.
+/// One table: a workload of one size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Table {
-    /// The letter of the work, and its part.
+    /// The letter of the workload, and its part.
     pub key: String,
     pub title: String,
     pub unit: String,

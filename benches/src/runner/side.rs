@@ -166,7 +166,7 @@ impl Side {
         self.line()
     }
 
-    /// Returns its resident memory in bytes.
+    /// Returns the resident memory of the side in bytes.
     pub fn resident(&self) -> Result<u64> {
         let file = format!("/proc/{}/status", self.id());
         let status = fs::read_to_string(file)?;
@@ -191,7 +191,7 @@ impl Side {
         self.child.id()
     }
 
-    /// Ends it by its standard input, so that a tracer can write its report.
+    /// Ends the side by closing its standard input, so that a tracer can write its report.
     pub fn end(mut self) -> Result<()> {
         self.stdin = None;
         self.child.wait()?;

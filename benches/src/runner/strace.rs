@@ -66,14 +66,14 @@ fn parse(table: &str) -> Result<Calls> {
 }
 
 /// The number of calls by which the starts and ends of two runs may differ.
-const ACCIDENTS: f64 = 4.0;
+const RARE_CALLS: f64 = 4.0;
 
 /// Returns the additional calls for each unit.
 fn difference(less: &Calls, more: &Calls, units: f64) -> Calls {
     let mut per_unit = Calls::new();
     for (name, calls) in more {
         let before = less.get(name).copied().unwrap_or(0.0);
-        if calls - before > ACCIDENTS {
+        if calls - before > RARE_CALLS {
             per_unit.insert(name.clone(), (calls - before) / units);
         }
     }

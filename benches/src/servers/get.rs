@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::content;
-use crate::works::discard;
+use crate::workloads::discard;
 
 /// Longer than any reply takes.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! The measured processes: each is one peer that does one kind of work.
+//! The measured processes: each is one peer with one workload.
 //!
 //! A side prints `ready PORT` when it can be used. A side without a port prints `ready 0` and takes
 //! its orders from its standard input. Every side ends when its standard input ends.
@@ -41,7 +41,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-fn say_ready(port: u16) {
+fn print_ready(port: u16) {
     println!("ready {port}");
     io::stdout().flush().expect("the runner reads");
 }
@@ -49,9 +49,9 @@ fn say_ready(port: u16) {
 /// Reports the port of a server that the runner stops at times.
 ///
 /// A stopped process does not see the end of its standard input, so it also dies with its parent.
-fn say_ready_to_stop(port: u16) -> Result<()> {
+fn print_ready_to_stop(port: u16) -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
-    say_ready(port);
+    print_ready(port);
     end_with_stdin();
     Ok(())
 }
@@ -66,7 +66,7 @@ fn end_with_stdin() {
 
 /// Does the work that each line of standard input names, and prints `done` after each.
 fn answer_lines(mut work: impl FnMut(&str, u64)) -> Result<()> {
-    say_ready(0);
+    print_ready(0);
     for line in io::stdin().lock().lines() {
         let line = line?;
         let Some((what, count)) = line.split_once(' ') else {

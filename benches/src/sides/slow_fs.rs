@@ -37,7 +37,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     // Concurrent reads sleep at the same time.
     config.n_threads = Some(16);
     let session = Session::from_fd(served, device, SessionACL::All, config)?;
-    super::say_ready(0);
+    super::print_ready(0);
     Ok(session.spawn()?.join()?)
 }
 

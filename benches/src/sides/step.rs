@@ -120,7 +120,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
     let file = File::open(path)?;
     let listener = TcpListener::bind("0.0.0.0:0")?;
-    super::say_ready(listener.local_addr()?.port());
+    super::print_ready(listener.local_addr()?.port());
     for line in io::stdin().lock().lines() {
         let taken = work(&listener, &file, Job::parse(&line?)?)?;
         println!("{}", taken.line());
@@ -131,7 +131,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 struct Connection {
     stream: TcpStream,
     sent: u64,
-    is_parked: bool,
+    waits_for_edge: bool,
 }
 
 enum Stepped {
@@ -153,7 +153,7 @@ fn work(listener: &TcpListener, file: &File, job: Job) -> Result<Taken> {
         connections.push(Connection {
             stream,
             sent: 0,
-            is_parked: false,
+            waits_for_edge: false,
         });
     }
     let mut taken = Taken::default();
@@ -178,7 +178,7 @@ fn transfer(
             let number = queue.pop_front().context("counted")?;
             match step(file, job, &mut connections[number], taken)? {
                 Stepped::Done => left -= 1,
-                Stepped::Full => connections[number].is_parked = true,
+                Stepped::Full => connections[number].waits_for_edge = true,
                 Stepped::More => queue.push_back(number),
             }
         }
@@ -194,7 +194,7 @@ fn transfer(
         poll.poll(&mut events, timeout)?;
         for event in &events {
             let Token(number) = event.token();
-            if std::mem::take(&mut connections[number].is_parked) {
+            if std::mem::take(&mut connections[number].waits_for_edge) {
                 queue.push_back(number);
             }
         }

@@ -17,7 +17,7 @@ use anyhow::{Result, anyhow};
 use crate::Options;
 use crate::runner::side::{self, Side};
 use crate::sides::step::{Job, Taken};
-use crate::works;
+use crate::workloads;
 use network::Network;
 use receiver::Received;
 
@@ -71,7 +71,7 @@ pub fn run(options: &Options) -> Result<()> {
     side::become_counterpart()?;
     let copies = options.only.iter().any(|word| word == "COPY");
     let rounds = if options.quick { 1 } else { 7 };
-    let file = works::file(options, 512 * MIB)?;
+    let file = workloads::file(options, 512 * MIB)?;
     for network in Network::all()? {
         let network = network?;
         let mut side = network.start(&file)?;

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 
-use crate::places::succeed;
 use crate::runner::side::{Side, measured};
+use crate::storage::succeed;
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Network {

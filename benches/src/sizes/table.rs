@@ -42,7 +42,8 @@ pub fn print_wakeups(measured: &[Vec<Measured>]) {
     let (xx, yy, xy) = (sum(&|x, _| x * x), sum(&|_, y| y * y), sum(&|x, y| x * y));
     let slope = xy / xx;
     println!(
-        "\nCPU per GiB is about {:.0} ms and {slope:.1} µs for each wake-up of the receiver (r² {:.2}, {count} samples).",
+        "\nCPU per GiB is about {:.0} ms and {slope:.1} µs for each wake-up of the receiver \
+         (r² {:.2}, {count} samples).",
         (y - slope * x) / 1e3,
         xy * xy / (xx * yy)
     );

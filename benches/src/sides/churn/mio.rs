@@ -1,5 +1,5 @@
-//! The limit: callbacks by hand over mio. It registers a connection only if the request is not
-//! there yet.
+//! The lower bound: hand-written callbacks over mio. It registers a connection only if the request
+//! has not arrived.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net;

@@ -16,7 +16,7 @@ pub fn run(peer: &str) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     listen(&listener, Backlog::MAXCONN)?;
-    super::say_ready_to_stop(listener.local_addr()?.port())?;
+    super::print_ready_to_stop(listener.local_addr()?.port())?;
     match peer {
         "mio" => mio::run(listener)?,
         "sendloop" => sendloop::run(listener)?,

@@ -1,4 +1,4 @@
-"""Sends files that are not in memory by sock_sendfile, and says how late a ticker was meanwhile."""
+"""Sends cold files by sock_sendfile, and prints the worst lateness of a ticker."""
 
 import asyncio
 import socket

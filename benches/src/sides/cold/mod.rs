@@ -72,7 +72,7 @@ impl Tick {
 }
 
 pub fn run(peer: &str) -> Result<()> {
-    super::say_ready(0);
+    super::print_ready(0);
     for line in io::stdin().lock().lines() {
         let job = Job::parse(&line?)?;
         let late = match peer {

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::{AROUND, Job, Late, TICK, Tick};
 
 /// The most that sendfile(2) takes.
-const MOST: usize = 0x7fff_f000;
+const MAX_COUNT: usize = 0x7fff_f000;
 
 pub(super) fn send(job: Job) -> io::Result<Late> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -43,7 +43,7 @@ async fn tick(late: Rc<Cell<Late>>) {
 async fn send_file(socket: &TcpStream, file: &File) -> io::Result<()> {
     let mut offset = 0;
     loop {
-        let step = || match sendfile64(socket, file, Some(&mut offset), MOST) {
+        let step = || match sendfile64(socket, file, Some(&mut offset), MAX_COUNT) {
             Err(Errno::EAGAIN) => Err(io::ErrorKind::WouldBlock.into()),
             result => Ok(result?),
         };

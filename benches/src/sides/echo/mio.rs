@@ -1,4 +1,4 @@
-//! The limit: callbacks by hand over the poller that sendloop uses too.
+//! The lower bound: hand-written callbacks over mio, the poller of sendloop.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net;

@@ -17,7 +17,7 @@ const BUFFER: usize = 1024;
 pub fn run(peer: &str) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
-    super::say_ready_to_stop(listener.local_addr()?.port())?;
+    super::print_ready_to_stop(listener.local_addr()?.port())?;
     match peer {
         "mio" => mio::run(listener)?,
         "monoio" => monoio::run(listener)?,

@@ -1,4 +1,4 @@
-//! The limit: callbacks by hand over mio.
+//! The lower bound: hand-written callbacks over mio.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{self, Shutdown, SocketAddr};

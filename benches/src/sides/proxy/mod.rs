@@ -21,7 +21,7 @@ pub fn run(peer: &str, arguments: &[String]) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     listen(&listener, Backlog::MAXCONN)?;
-    super::say_ready(listener.local_addr()?.port());
+    super::print_ready(listener.local_addr()?.port());
     super::end_with_stdin();
     match peer {
         "mio" => mio::run(listener, origin)?,

@@ -15,7 +15,7 @@ use rustix::io::ReadWriteFlags;
 use super::{Folder, ORDER, Order};
 
 /// The largest count of a call: the most that sendfile(2) takes.
-const MOST: u64 = 0x7fff_f000;
+const MAX_COUNT: u64 = 0x7fff_f000;
 const PAGE: u64 = 4096;
 /// The size of the buffers of coreutils.
 const BUFFER: usize = 256 << 10;
@@ -32,7 +32,7 @@ fn order(client: &mut TcpStream) -> io::Result<Option<Order>> {
 
 /// Makes one call at `sent`. `None` means that the socket is full.
 pub(super) fn step(sock: &impl AsFd, file: &File, sent: u64, size: u64) -> io::Result<Option<u64>> {
-    step_of(MOST, sock, file, sent, size)
+    step_of(MAX_COUNT, sock, file, sent, size)
 }
 
 /// Makes one call of at most `most` bytes.
@@ -58,11 +58,11 @@ fn step_of(
 pub(super) enum Beside {
     Nothing,
     /// A page-cache probe.
-    Look,
-    /// A seek behind the sent bytes, as in asyncio and sendloop.
+    Probe,
+    /// A seek to the end of the sent bytes, as in asyncio and sendloop.
     Position,
     /// A seek, and page-cache probes of the first page and of the last: the calls of sendloop.
-    LookAndPosition,
+    ProbeAndPosition,
 }
 
 /// The calls of a bare loop.
@@ -75,7 +75,10 @@ pub(super) struct Calls {
 
 impl Calls {
     pub(super) fn whole(beside: Beside) -> Calls {
-        Calls { beside, most: MOST }
+        Calls {
+            beside,
+            most: MAX_COUNT,
+        }
     }
 
     pub(super) fn of(most: u64) -> Calls {
@@ -97,23 +100,23 @@ pub(super) fn blocking(listener: &TcpListener, folder: &Folder, calls: Calls) ->
 
 fn send_blocking(client: &TcpStream, mut file: &File, size: u64, calls: Calls) -> io::Result<()> {
     let Calls { beside, most } = calls;
-    if matches!(beside, Beside::Look | Beside::LookAndPosition) {
-        look(file, 0)?;
+    if matches!(beside, Beside::Probe | Beside::ProbeAndPosition) {
+        probe(file, 0)?;
         if size > PAGE {
-            look(file, size - 1)?;
+            probe(file, size - 1)?;
         }
     }
     let mut sent = 0;
     while sent < size {
         sent += step_of(most, client, file, sent, size)?.unwrap_or(0);
     }
-    if matches!(beside, Beside::Position | Beside::LookAndPosition) {
+    if matches!(beside, Beside::Position | Beside::ProbeAndPosition) {
         file.seek(SeekFrom::Start(sent))?;
     }
     Ok(())
 }
 
-fn look(file: &File, offset: u64) -> io::Result<()> {
+fn probe(file: &File, offset: u64) -> io::Result<()> {
     let mut byte = [0];
     let mut part = [IoSliceMut::new(&mut byte)];
     rustix::io::preadv2(file, &mut part, offset, ReadWriteFlags::NOWAIT)?;

@@ -147,14 +147,14 @@ pub fn run(peer: &str, arguments: &[String]) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     // Ten thousand clients connect at once.
     listen(&listener, Backlog::MAXCONN)?;
-    super::say_ready(listener.local_addr()?.port());
+    super::print_ready(listener.local_addr()?.port());
     super::end_with_stdin();
     match peer {
         "blocking" => bare::blocking(&listener, &folder, Calls::whole(Beside::Nothing))?,
         "blocking_lseek" => bare::blocking(&listener, &folder, Calls::whole(Beside::Position))?,
-        "blocking_look" => bare::blocking(&listener, &folder, Calls::whole(Beside::Look))?,
-        "blocking_look_lseek" => {
-            bare::blocking(&listener, &folder, Calls::whole(Beside::LookAndPosition))?;
+        "blocking_probe" => bare::blocking(&listener, &folder, Calls::whole(Beside::Probe))?,
+        "blocking_probe_lseek" => {
+            bare::blocking(&listener, &folder, Calls::whole(Beside::ProbeAndPosition))?;
         }
         "epoll" => bare::epoll(&listener, &folder, Calls::whole(Beside::Nothing))?,
         "read_write" => bare::read_write(&listener, &folder)?,

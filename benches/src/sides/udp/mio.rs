@@ -1,4 +1,4 @@
-//! The limit: a loop by hand over mio.
+//! The lower bound: a hand-written loop over mio.
 
 use std::io::{self, ErrorKind};
 use std::net;

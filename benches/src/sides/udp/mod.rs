@@ -14,7 +14,7 @@ const BUFFER: usize = 2048;
 pub fn run(peer: &str) -> Result<()> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_nonblocking(true)?;
-    super::say_ready_to_stop(socket.local_addr()?.port())?;
+    super::print_ready_to_stop(socket.local_addr()?.port())?;
     match peer {
         "mio" => mio::run(socket)?,
         "sendloop" => sendloop::run(socket)?,

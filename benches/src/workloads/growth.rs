@@ -1,4 +1,4 @@
-//! Tables of one work in several sizes, which are all measured in the same rounds.
+//! Tables of one workload in several sizes, which are all measured in the same rounds.
 
 use std::collections::BTreeMap;
 

@@ -15,7 +15,7 @@ use super::{latencies, note_latencies};
 use crate::runner::results::Sample;
 use crate::runner::rounds::{Peer, sample};
 
-const TOO_LONG: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Measures a number of requests over all connections as one sample.
 pub fn measure_closed(peer: &mut Peer, client: &mut Client, requests: u64) -> Result<Sample> {
@@ -55,7 +55,7 @@ impl Run {
             owed += self.send(place, connection)?;
         }
         while owed > 0 {
-            poll.poll(&mut events, Some(TOO_LONG))?;
+            poll.poll(&mut events, Some(TIMEOUT))?;
             ensure!(!events.is_empty(), "no answer came");
             for event in &events {
                 let place = event.token().0;

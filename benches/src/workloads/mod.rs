@@ -1,4 +1,4 @@
-//! The works: the measurements, with their peers and amounts.
+//! The workloads: the measurements, with their peers and amounts.
 
 mod a_large_file;
 mod b_many_files;
@@ -63,10 +63,10 @@ impl Scale {
     }
 }
 
-type Work = fn(&Options) -> Result<()>;
+type Workload = fn(&Options) -> Result<()>;
 
-/// By the letter of the page's section, with a name if a letter has several works.
-const WORKS: [(&str, Work); 23] = [
+/// The workloads by the letter of the page's section, with a name if a letter has several.
+const WORKLOADS: [(&str, Workload); 23] = [
     ("A-FILE", a_large_file::run),
     ("A-SIZES", a_large_file::call_sizes),
     ("B-SMALL", b_small_sends::run),
@@ -95,7 +95,7 @@ const WORKS: [(&str, Work); 23] = [
 pub fn run(options: &Options) -> Result<()> {
     std::fs::create_dir_all(&options.folder)?;
     side::become_counterpart()?;
-    for (name, work) in WORKS {
+    for (name, work) in WORKLOADS {
         let letter = name.split('-').next();
         let names_it = |only: &String| only == name || Some(only.as_str()) == letter;
         let is_asked_for = options.only.is_empty() || options.only.iter().any(names_it);

@@ -12,19 +12,19 @@ use super::download;
 use super::g_cold::files::Cold;
 use super::g_cold::lateness::in_process;
 use crate::Options;
-use crate::places::{Limit, Mounted, Throttle, ext4_image, page_cache};
 use crate::runner::results;
 use crate::runner::rounds::{Peer, Plan};
 use crate::runner::side::Side;
 use crate::servers::content;
+use crate::storage::{Limit, Mounted, Throttle, ext4_image, page_cache};
 
 const MIB: u64 = 1 << 20;
 
 /// The kernel allows 2 reads in each slice of 100 ms and delays others to the next.
 const READS_PER_SECOND: u64 = 20;
 /// The distance of two missing pages, in pages.
-const EVERY: u64 = (256 << 10) / page_cache::PAGE;
-const HOLED: u64 = 3 * MIB;
+const HOLE_DISTANCE: u64 = (256 << 10) / page_cache::PAGE;
+const HOLED_SIZE: u64 = 3 * MIB;
 
 const BYTES_PER_SECOND: u64 = 100_000_000;
 const LIMITED: u64 = 200 * MIB;
@@ -66,7 +66,7 @@ impl Cold for Holed {
     }
 
     fn title(&self) -> String {
-        let size = HOLED / MIB;
+        let size = HOLED_SIZE / MIB;
         format!("{size} MiB of a slow disk, a page missing every 256 KiB")
     }
 
@@ -79,12 +79,12 @@ impl Cold for Holed {
     }
 
     fn size(&self) -> u64 {
-        HOLED
+        HOLED_SIZE
     }
 
     fn cool(&self) -> Result<()> {
         let offset = self.offset.get();
-        page_cache::with_holes(&self.path, |page| page % EVERY == offset)
+        page_cache::with_holes(&self.path, |page| page % HOLE_DISTANCE == offset)
     }
 }
 
@@ -98,7 +98,7 @@ fn holes(options: &Options, disk: &Mounted) -> Result<()> {
         offset: Cell::new(0),
         step: if options.quick { 5 } else { 1 },
     };
-    fs::write(&holed.path, content(0, HOLED))?;
+    fs::write(&holed.path, content(0, HOLED_SIZE))?;
     page_cache::evict(&holed.path)?;
     let mut peers = vec![
         Peer::new("sendloop", Side::own("cold-sendloop", &[])?),
@@ -112,13 +112,15 @@ fn holes(options: &Options, disk: &Mounted) -> Result<()> {
         key: "G holes",
         title: &title,
         unit: "transfer",
-        rounds: EVERY.div_ceil(holed.step) as usize,
+        rounds: HOLE_DISTANCE.div_ceil(holed.step) as usize,
     };
     let turns = peers.len() as u64;
     let turn = Cell::new(0);
     let table = plan.run_samples(&mut peers, |peer| {
         // All peers get each offset in turn. The first transfer of each is the warm-up.
-        holed.offset.set(turn.get() / turns * holed.step % EVERY);
+        holed
+            .offset
+            .set(turn.get() / turns * holed.step % HOLE_DISTANCE);
         turn.set(turn.get() + 1);
         let mut sample = in_process(peer, &holed)?;
         sample

@@ -45,7 +45,7 @@ const PACKAGES: [Package; 3] = [
 ];
 
 pub fn run(options: &Options) -> Result<()> {
-    // Sides of other works have one core; a build has all of them.
+    // Sides of other workloads have one core. A build may use all cores.
     crate::runner::side::use_all_cores()?;
     let rounds = match options.quick {
         true => 1,
@@ -112,7 +112,7 @@ impl Package {
         cargo
     }
 
-    /// Builds it from nothing, strips it and checks that it echoes.
+    /// Builds the package from nothing, strips the program and checks that it echoes.
     fn build(&self, folder: &Path) -> Result<Sample> {
         let folder = self.folder(folder);
         let target = folder.join("target");
@@ -151,7 +151,7 @@ fn cpu_of_children() -> Result<f64> {
     Ok(seconds.iter().sum())
 }
 
-/// Sees that a program echoes on two connections at once.
+/// Checks that a program echoes on two connections at once.
 fn check(program: &Path) -> Result<()> {
     let side = Side::start(Command::new(program))?;
     let connect = || TcpStream::connect(("127.0.0.1", side.port));

@@ -55,7 +55,7 @@ impl Throttle {
 impl Drop for Throttle {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir(&self.group) {
-            eprintln!("{} stays: {error}", self.group.display());
+            eprintln!("cannot remove {}: {error}", self.group.display());
         }
     }
 }

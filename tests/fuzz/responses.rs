@@ -1,26 +1,26 @@
-//! Responses, read strictly.
+//! A strict parser for responses.
 
 use httparse::EMPTY_HEADER;
 
 #[derive(PartialEq, Eq, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     /// Names in lower case.
     fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
-    /// The value of a field that stands there once at most.
+impl Response {
+    /// Returns the value of a field, which must not occur twice.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.fields.iter().filter(|(other, _)| other == name);
         let value = values.next();
-        assert!(values.next().is_none(), "{name} stands there twice");
+        assert!(values.next().is_none(), "{name} occurs twice: {self:?}");
         value.map(|(_, value)| value.as_str())
     }
 
-    /// Reads one that is the answer to HEAD or not, and gives what follows it.
-    pub(crate) fn read(bytes: &[u8], is_head: bool) -> (Answer, &[u8]) {
+    /// Parses one response, to HEAD or to another method, and returns the bytes after it.
+    pub(crate) fn read(bytes: &[u8], is_head: bool) -> (Response, &[u8]) {
         let mut fields = [EMPTY_HEADER; 32];
         let mut parser = httparse::Response::new(&mut fields);
         let parsed = parser.parse(bytes).expect("a response");
@@ -36,21 +36,21 @@ impl Answer {
             let value = std::str::from_utf8(field.value).expect("text");
             (field.name.to_ascii_lowercase(), value.to_owned())
         });
-        let mut answer = Answer {
+        let mut response = Response {
             status: parser.code.expect("a status"),
             fields: fields.collect(),
             body: Vec::new(),
         };
         let rest = &bytes[len..];
-        let len = answer.body_len(is_head);
+        let len = response.body_len(is_head);
         assert!(
             len <= rest.len(),
-            "a body of {len} bytes has {}: {head}",
+            "a body of {len} bytes, of which {} were received: {head}",
             rest.len()
         );
         let (body, rest) = rest.split_at(len);
-        answer.body = body.to_vec();
-        (answer, rest)
+        response.body = body.to_vec();
+        (response, rest)
     }
 
     fn body_len(&self, is_head: bool) -> usize {
@@ -62,31 +62,32 @@ impl Answer {
         if is_head { 0 } else { len.unwrap_or(0) }
     }
 
-    /// Makes what differs from one answer to the same question to the next the same.
-    pub(crate) fn settle(&mut self) {
+    /// Removes the date and replaces the boundary, which differ between responses to one request.
+    pub(crate) fn normalise(&mut self) {
         self.fields.retain(|(name, _)| name != "date");
         if let Some(boundary) = self.boundary() {
             for (_, value) in &mut self.fields {
                 *value = value.replace(&boundary, "B");
             }
-            // As long, and found by its lines' begins.
-            let settled = vec![b'B'; boundary.len()];
+            // The replacement has the same length, so that `Content-Length` stays correct.
+            let replacement = vec![b'B'; boundary.len()];
             let mut at = 0;
             while let Some(found) = find(&self.body[at..], boundary.as_bytes()) {
                 at += found;
-                self.body[at..at + settled.len()].copy_from_slice(&settled);
+                self.body[at..at + replacement.len()].copy_from_slice(&replacement);
             }
         }
     }
 
-    /// What stands between the parts, where there are several.
+    /// Returns the boundary of a multipart response.
     fn boundary(&self) -> Option<String> {
         let media_type = self.field("content-type")?;
         let boundary = media_type.strip_prefix("multipart/byteranges; boundary=");
         boundary.map(str::to_owned)
     }
 
-    /// What `Content-Range` says of each part, and its bytes. Strict about everything between.
+    /// Returns the `Content-Range` and the bytes of each part. Asserts the exact bytes between the
+    /// parts.
     pub(crate) fn parts(&self) -> Option<Vec<(String, Vec<u8>)>> {
         let delimiter = format!("\r\n--{}", self.boundary()?);
         let mut rest = &self.body[..];
@@ -99,14 +100,15 @@ impl Answer {
             let end = find(rest, b"\r\n\r\n").expect("the end of a head") + 4;
             let head = std::str::from_utf8(&rest[..end]).expect("text");
             let lines: Vec<&str> = head.trim().split("\r\n").collect();
-            let [media_type, place] = lines[..] else {
+            let [media_type, content_range] = lines[..] else {
                 panic!("{head:?}");
             };
             assert!(media_type.starts_with("Content-Type: "), "{head:?}");
-            let place = place.strip_prefix("Content-Range: ").expect("a place");
+            let content_range = content_range.strip_prefix("Content-Range: ");
+            let content_range = content_range.expect("a range").to_owned();
             let bytes = &rest[end..];
             let len = find(bytes, delimiter.as_bytes()).expect("a boundary");
-            parts.push((place.to_owned(), bytes[..len].to_vec()));
+            parts.push((content_range, bytes[..len].to_vec()));
             rest = &bytes[len..];
         }
     }

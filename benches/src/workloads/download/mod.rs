@@ -1,4 +1,4 @@
-//! The shared parts of the works that send files: files, sides and client.
+//! The shared parts of the workloads that send files: files, sides and client.
 
 mod client;
 mod crowd;
@@ -43,7 +43,7 @@ pub fn program_in(folder: &Path, peer: &str) -> Result<Program> {
     Program::own(&format!("send-{peer}"), &[folder])
 }
 
-/// Starts such a side under a name and checks that it sends the file of a size.
+/// Starts a side that sends the files of a folder, under a name. Checks that it sends one file.
 pub fn start_in(folder: &Path, peer: &str, name: &str, size: u64) -> Result<Peer> {
     let side = program_in(folder, peer)?.start()?;
     let checked = Client::connect(side.port).and_then(|mut client| client.check(size, 1));

@@ -1,7 +1,7 @@
 //! Runs one case in rounds on one thread.
 //!
-//! A round polls the woken writers, does what is due, and lets the peer read. Nothing moves without
-//! an event, except waits for a number of rounds.
+//! A round polls the woken writers, makes the changes that are due, and lets the peer read. Nothing
+//! moves without an event, except waits for a number of rounds.
 
 use std::future::poll_fn;
 use std::mem;
@@ -29,8 +29,8 @@ const BUDGET: u64 = 2 << 20;
 /// The least offset that some file systems do not support. The position stays unchanged there.
 const BEYOND_FILES: u64 = 1 << 43;
 
-/// One case under way.
-pub(crate) struct Stage<'a> {
+/// One case that is running.
+pub(crate) struct Simulation<'a> {
     case: &'a Case,
     scene: Scene<'a>,
     far: Option<Socket<OwnedFd>>,
@@ -42,21 +42,21 @@ pub(crate) struct Stage<'a> {
     reads: u32,
     /// The expected position of the file.
     position: u64,
-    /// The shortest that the file was cut to.
+    /// The smallest size to which the file was truncated.
     cut: Option<u64>,
     before: Stats,
 }
 
-impl<'a> Stage<'a> {
-    /// Before the first round.
+impl<'a> Simulation<'a> {
+    /// Creates the simulation before the first round.
     pub(crate) fn new(
         scene: Scene<'a>,
         case: &'a Case,
         far: Socket<OwnedFd>,
         received: &'a mut Received,
-    ) -> Stage<'a> {
+    ) -> Simulation<'a> {
         let writers = case.writers.iter().enumerate();
-        Stage {
+        Simulation {
             case,
             scene,
             far: Some(far),
@@ -164,13 +164,13 @@ impl<'a> Stage<'a> {
         };
         let stays = expected > BEYOND_FILES && position == self.position;
         let about = if goes_on {
-            "while it goes on"
+            "during the transfer"
         } else {
-            "after its end"
+            "after the transfer"
         };
         prop_assert!(
             stays || position == expected,
-            "the position is {position} and not {expected} {about}, writer {n}"
+            "the position is {position}, expected {expected} {about}, writer {n}"
         );
         self.position = position;
         Ok(())
@@ -226,7 +226,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The peer reads, unless it rests. Says whether the next round has more to do.
+    /// Lets the peer read, unless it pauses. Returns whether the next round has more to do.
     fn read(&mut self, cx: &mut Context<'_>) -> Verdict<bool> {
         let Some(far) = &self.far else {
             return Ok(false);
@@ -278,7 +278,10 @@ impl<'a> Stage<'a> {
                 "a step of {} bytes",
                 op.meter.longest.get()
             );
-            prop_assert!(!op.meter.stood.get(), "progress without progress");
+            prop_assert!(
+                !op.meter.stood.get(),
+                "`progress` was called without new bytes"
+            );
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Evicts all pages of a file from the page cache.
 pub fn evict(path: &Path) -> Result<()> {
     let file = File::open(path)?;
-    // Dirty pages cannot leave.
+    // The kernel cannot evict dirty pages.
     file.sync_all()?;
     evict_all(&file)
 }

@@ -16,7 +16,7 @@ use crate::sides::send::random;
 
 const PEERS: [&str; 8] = [
     "blocking",
-    "blocking_look",
+    "blocking_probe",
     "blocking_lseek",
     "epoll",
     "sendloop",

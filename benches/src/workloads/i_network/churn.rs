@@ -12,10 +12,10 @@ use crate::runner::before::with_before;
 use crate::runner::results;
 use crate::runner::rounds::{Peer, Plan};
 use crate::runner::side::Side;
-use crate::works::Scale;
-use crate::works::echo::client::{MESSAGE, abort, message, read_reply, rest, spin_for};
-use crate::works::echo::gate::Gate;
-use crate::works::echo::{Bursts, measure_bursts};
+use crate::workloads::Scale;
+use crate::workloads::echo::client::{MESSAGE, abort, message, read_reply, rest, spin_for};
+use crate::workloads::echo::gate::Gate;
+use crate::workloads::echo::{Bursts, measure_bursts};
 
 const PEERS: [&str; 3] = ["mio", "sendloop", "tokio"];
 /// The connections of a burst.

@@ -12,7 +12,7 @@ use crate::runner::results;
 use crate::runner::rounds::{Peer, Plan};
 use crate::runner::side::Side;
 use crate::servers::content;
-use crate::works::{Scale, discard};
+use crate::workloads::{Scale, discard};
 
 const PEERS: [&str; 4] = ["mio", "sendloop", "tokio", "tokio_64k"];
 const MIB: u64 = 1 << 20;
@@ -57,7 +57,7 @@ fn order(port: u16, bytes: u64) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Compares every byte of a body with the origin's, and sees the end of the connection.
+/// Compares every byte of a body with the origin's, and checks the end of the connection.
 fn check(port: u16) -> Result<()> {
     let mut stream = order(port, CHECKED)?;
     let mut body = vec![0; CHECKED as usize];
@@ -84,7 +84,7 @@ fn origin() -> Result<u16> {
     thread::spawn(move || {
         let part = content(0, MIB);
         for stream in listener.incoming().flatten() {
-            // A client that goes away ends its own body only.
+            // A client that disconnects ends only its own body.
             let _ = serve(stream, &part);
         }
     });

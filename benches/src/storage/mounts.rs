@@ -16,7 +16,7 @@ use nix::unistd::geteuid;
 
 use super::succeed;
 
-/// Creates a mount namespace for this process, once. It takes root.
+/// Creates a mount namespace for this process, once. This needs root.
 pub fn private_mounts() -> Result<()> {
     static DONE: OnceLock<()> = OnceLock::new();
     if DONE.get().is_some() {
@@ -30,7 +30,7 @@ pub fn private_mounts() -> Result<()> {
     Ok(())
 }
 
-/// A mounted file system. Dropping it unmounts it; a loop device goes with it.
+/// A mounted file system. Dropping it unmounts the file system and frees its loop device.
 pub struct Mounted {
     pub point: PathBuf,
 }
@@ -41,7 +41,7 @@ impl Drop for Mounted {
     }
 }
 
-/// The file systems that show the files of another folder.
+/// File systems that can hold the same files as another folder.
 #[derive(Clone, Copy)]
 pub enum FileSystem {
     Overlayfs,

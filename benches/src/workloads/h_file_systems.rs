@@ -9,22 +9,22 @@ use anyhow::Result;
 use super::download::{self, Crowd, GREETING, Segment};
 use super::{Scale, b_small_sends};
 use crate::Options;
-use crate::places::{FileSystem, Mounted, folder_on_ext4};
 use crate::runner::results::{self, Sample, Series, Table};
 use crate::runner::rounds::{Peer, Plan};
 use crate::runner::strace;
+use crate::storage::{FileSystem, Mounted, folder_on_ext4};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 1 << 30;
 /// The file whose reads strace counts.
 const TRACED: u64 = 64 * MIB;
 /// More than the buffers of a connection take.
-const STALLED: u64 = 4 * MIB;
-const PARKED: usize = 10_000;
-/// Ten thousand connections are slow to make.
-const PARKED_ROUNDS: usize = 3;
+const STALLED_SIZE: u64 = 4 * MIB;
+const STALLED_CONNECTIONS: usize = 10_000;
+/// Few rounds, because ten thousand connections take long.
+const STALLED_ROUNDS: usize = 3;
 
-/// A folder that shows the same files, and the file system that it is on.
+/// A folder with the same files, and the name of its file system.
 struct Place {
     name: &'static str,
     files: PathBuf,
@@ -44,14 +44,14 @@ pub fn run(options: &Options) -> Result<()> {
     let places = places(&base, size)?;
     warm(options, &places, size)?;
     reads(options, &places)?;
-    parked(options, &places)
+    stalled(options, &places)
 }
 
 /// Returns ext4 and each file system that can be mounted here.
 fn places(base: &Path, size: u64) -> Result<Vec<Place>> {
     let files = base.join("files");
     let small = b_small_sends::SIZES.map(|(size, ..)| size);
-    let sizes = [&[size, TRACED, STALLED, GREETING], &small[..]].concat();
+    let sizes = [&[size, TRACED, STALLED_SIZE, GREETING], &small[..]].concat();
     keep_only(&files, &sizes)?;
     for size in &sizes {
         download::make_in(&files, *size)?;
@@ -149,7 +149,7 @@ fn reads(options: &Options, places: &[Place]) -> Result<()> {
 }
 
 /// Measures the memory of transfers whose clients do not read.
-fn parked(options: &Options, places: &[Place]) -> Result<()> {
+fn stalled(options: &Options, places: &[Place]) -> Result<()> {
     let places = places
         .iter()
         .filter(|place| ["ext4", "overlayfs"].contains(&place.name));
@@ -160,16 +160,16 @@ fn parked(options: &Options, places: &[Place]) -> Result<()> {
         let samples = Vec::new();
         series.push(Series { peer, samples });
     }
-    let rounds = if options.quick { 1 } else { PARKED_ROUNDS };
+    let rounds = if options.quick { 1 } else { STALLED_ROUNDS };
     for _ in 0..rounds {
         for (place, series) in places.iter().zip(&mut series) {
-            let sample = park(&place.files, &series.peer)?;
-            eprintln!("H parked {}: {:?}", series.peer, sample.other);
+            let sample = measure_stalled(&place.files, &series.peer)?;
+            eprintln!("H stalled {}: {:?}", series.peer, sample.other);
             series.samples.push(sample);
         }
     }
     let table = Table {
-        key: "H parked".to_string(),
+        key: "H stalled".to_string(),
         title: "10,000 transfers whose peers do not read".to_string(),
         unit: "transfer".to_string(),
         series,
@@ -177,20 +177,20 @@ fn parked(options: &Options, places: &[Place]) -> Result<()> {
     results::save(options, &table)
 }
 
-/// Parks transfers in a new side: freed memory stays with a process.
-fn park(files: &Path, name: &str) -> Result<Sample> {
+/// Measures stalled transfers in a new side, because freed memory stays with a process.
+fn measure_stalled(files: &Path, name: &str) -> Result<Sample> {
     let peer = download::start_in(files, "sendloop", name, GREETING)?;
     let side = &peer.side;
     let (before, mappings, begin) = (side.resident()?, mappings(&peer)?, Instant::now());
-    let crowd = Crowd::connect(side.port, PARKED, Segment::Ethernet)?;
+    let crowd = Crowd::connect(side.port, STALLED_CONNECTIONS, Segment::Ethernet)?;
     let cpu = side.cpu.now()?;
-    crowd.order(STALLED, 1)?;
+    crowd.order(STALLED_SIZE, 1)?;
     let stalled = side.resident_at_rest()?;
     let cpu = side.cpu.since(cpu)?.as_secs_f64();
     let after = self::mappings(&peer)?;
-    let each = (stalled as f64 - before as f64) / PARKED as f64;
+    let each = (stalled as f64 - before as f64) / STALLED_CONNECTIONS as f64;
     Ok(Sample {
-        units: PARKED as f64,
+        units: STALLED_CONNECTIONS as f64,
         cpu,
         wall: begin.elapsed().as_secs_f64(),
         other: BTreeMap::from([
@@ -212,7 +212,7 @@ struct Mappings {
 
 fn mappings(peer: &Peer) -> Result<Mappings> {
     let text = std::fs::read_to_string(format!("/proc/{}/maps", peer.side.id()))?;
-    let file = format!("/{STALLED}");
+    let file = format!("/{STALLED_SIZE}");
     Ok(Mappings {
         all: text.lines().count(),
         of_file: text.lines().filter(|line| line.ends_with(&file)).count(),

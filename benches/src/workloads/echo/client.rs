@@ -19,7 +19,7 @@ const REST: Duration = Duration::from_micros(50);
 /// The time between two reads: a read locks the socket for a moment, and should seldom meet the
 /// server's send.
 const READ_INTERVAL: Duration = Duration::from_micros(5);
-const TOO_LONG: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns the bytes of a request. No two requests of a client are alike.
 pub fn message(burst: u64, place: usize) -> [u8; MESSAGE] {
@@ -53,7 +53,7 @@ impl Client {
     pub fn connect(port: u16, count: usize) -> Result<Client> {
         let connect = |place| {
             let mut connection = TcpStream::connect(("127.0.0.1", port))?;
-            connection.set_read_timeout(Some(TOO_LONG))?;
+            connection.set_read_timeout(Some(TIMEOUT))?;
             let (sent, mut got) = (message(0, place), [0; MESSAGE]);
             connection.write_all(&sent)?;
             connection.read_exact(&mut got)?;
@@ -146,6 +146,6 @@ pub fn spin_for<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T> {
             Err(error) if error.kind() == ErrorKind::WouldBlock => spin(READ_INTERVAL),
             result => return result.context("a reply"),
         }
-        ensure!(begin.elapsed() < TOO_LONG, "no reply came");
+        ensure!(begin.elapsed() < TIMEOUT, "no reply came");
     }
 }

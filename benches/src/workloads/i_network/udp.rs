@@ -12,10 +12,10 @@ use crate::runner::before::with_before;
 use crate::runner::results;
 use crate::runner::rounds::{Peer, Plan};
 use crate::runner::side::{Side, measured};
-use crate::works::Scale;
-use crate::works::echo::client::{message, rest, spin_for};
-use crate::works::echo::gate::Gate;
-use crate::works::echo::{Bursts, measure_bursts};
+use crate::workloads::Scale;
+use crate::workloads::echo::client::{message, rest, spin_for};
+use crate::workloads::echo::gate::Gate;
+use crate::workloads::echo::{Bursts, measure_bursts};
 
 const PEERS: [&str; 3] = ["mio", "sendloop", "tokio"];
 const SIZES: [(usize, &str); 2] = [(64, "64"), (1_400, "1,400")];

@@ -12,7 +12,7 @@ pub const SIZES: [(u64, &str, u64); 2] =
     [(4 << 10, "4 KiB", 100_000), (64 << 10, "64 KiB", 16_000)];
 
 /// The system calls of sendloop by hand: the difference to them is the cost of the loop.
-const CALLS: [&str; 2] = ["blocking_lseek", "blocking_look_lseek"];
+const CALLS: [&str; 2] = ["blocking_lseek", "blocking_probe_lseek"];
 
 /// sendloop without the file's position.
 pub const NO_POSITION: [&str; 2] = ["sendloop_noposition", "sendloop_noposition_noprefetch"];
@@ -45,7 +45,7 @@ pub fn without_position(options: &Options) -> Result<()> {
     let size = 4 << 10;
     let times = scale.units(200_000);
     download::make(options, size)?;
-    let peers = [&["blocking", "epoll", "blocking_look"], &NO_POSITION[..]].concat();
+    let peers = [&["blocking", "epoll", "blocking_probe"], &NO_POSITION[..]].concat();
     let mut peers = download::start(options, &peers, size)?;
     let plan = Plan {
         key: "B no position",

@@ -30,9 +30,9 @@ pub enum Segment {
 
 /// The receive buffer of a connection. Larger ones would exceed the kernel's limit for all TCP
 /// memory.
-const ROOM: usize = 32 << 10;
+const RECEIVE_BUFFER: usize = 32 << 10;
 /// The connections of a batch: the backlog of a listening socket is 4,096.
-const TOGETHER: usize = 1000;
+const BATCH: usize = 1000;
 /// The size of the first file, which shows that the side has accepted the connection.
 pub const GREETING: u64 = 4 << 10;
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -53,7 +53,7 @@ impl Crowd {
         };
         while crowd.streams.len() < count {
             let before = crowd.streams.len();
-            for number in before..count.min(before + TOGETHER) {
+            for number in before..count.min(before + BATCH) {
                 crowd
                     .add(port, segment)
                     .with_context(|| format!("connection {number}"))?;
@@ -109,7 +109,7 @@ fn order(streams: &[TcpStream], size: u64, times: u64) -> Result<()> {
     Ok(())
 }
 
-/// Discards all bytes that have come.
+/// Discards the available bytes.
 fn take(stream: &TcpStream, buffer: &mut [u8]) -> Result<u64> {
     let mut taken = 0;
     loop {
@@ -126,8 +126,8 @@ fn connected(port: u16, segment: Segment) -> Result<TcpStream> {
     let (family, kind) = (AddressFamily::Inet, SockType::Stream);
     let fd = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&fd, sockopt::TcpMaxSeg, &(segment as u32))?;
-    setsockopt(&fd, sockopt::RcvBuf, &ROOM)?;
-    // No connection leaves a TIME_WAIT, which would use up the ports.
+    setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
+    // A close without TIME_WAIT, which would use up the ports.
     let reset = linger {
         l_onoff: 1,
         l_linger: 0,

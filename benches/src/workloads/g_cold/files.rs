@@ -17,10 +17,10 @@ pub trait Cold {
     fn name(&self) -> &'static str;
     fn title(&self) -> String;
     fn path(&self) -> &Path;
-    /// Its path below the servers' root.
+    /// The path of the file below the servers' root.
     fn url(&self) -> String;
     fn size(&self) -> u64;
-    /// Makes it cold.
+    /// Makes the file cold.
     fn cool(&self) -> Result<()>;
 }
 
@@ -129,7 +129,7 @@ fn attach(device: &File, point: &Path) -> Result<()> {
     )?)
 }
 
-/// It unmounts before the server ends. Otherwise the mount would stay, unreachable.
+/// Unmounts before the server ends. Otherwise an unreachable mount would stay.
 impl Drop for Slow {
     fn drop(&mut self) {
         if let Err(error) = umount2(&self.point, MntFlags::MNT_DETACH) {
