@@ -59,9 +59,11 @@ impl<T> Oneshot<T> {
         }
     }
 
-    /// Takes everything at the end of the awaiting side, which drops it by a [`Discard`].
-    pub(crate) fn close(&mut self) -> Oneshot<T> {
-        mem::replace(self, Oneshot::Taken)
+    /// Ends the awaiting side, which passes what is left to its [`Discard`]. After a result was
+    /// taken, nothing is left.
+    pub(crate) fn close(&mut self) -> Option<Oneshot<T>> {
+        let left = mem::replace(self, Oneshot::Taken);
+        (!matches!(left, Oneshot::Taken)).then_some(left)
     }
 }
 
@@ -71,6 +73,6 @@ impl<T> Oneshot<T> {
 /// for `T: 'static`.
 pub(crate) type Discard<T> = fn(Oneshot<T>);
 
-pub(crate) fn discard<T: 'static>(closed: Oneshot<T>) {
-    drop_bounded(Kind::Drop, "while a result was dropped", closed);
+pub(crate) fn discard<T: 'static>(left: Oneshot<T>) {
+    drop_bounded(Kind::Drop, "while a result was dropped", left);
 }

@@ -480,13 +480,13 @@ impl<T> Drop for Blocking<T> {
         let Some(mut state) = self.cell.state() else {
             return;
         };
-        let closed = state.result.close();
+        let left = state.result.close();
         let work = match self.is_useless_alone {
             true => state.work.take(),
             false => None,
         };
         drop(state);
-        (self.discard)(closed);
+        left.map(self.discard);
         drop(work);
     }
 }

@@ -146,8 +146,8 @@ impl<T> Future for PromiseFuture<T> {
 
 impl<T> Drop for PromiseFuture<T> {
     fn drop(&mut self) {
-        let closed = self.shared.borrow_mut().close();
-        (self.discard)(closed);
+        let left = self.shared.borrow_mut().close();
+        left.map(self.discard);
     }
 }
 
