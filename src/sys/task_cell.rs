@@ -40,8 +40,8 @@ impl<H, B: ?Sized> WithHeader<H, B> {
 
 enum Content<F, R> {
     Future(F),
-    /// `None` before the output is set, and after it was taken.
-    Output(Option<R>),
+    Result(R),
+    Nothing,
 }
 
 /// A future, and after it its output.
@@ -101,7 +101,7 @@ impl<F, R> FutureOrOutput<F, R> {
     ///
     /// If the content is in use, as it would stay.
     pub(crate) fn clear(&self) {
-        let cleared = self.with(|content| *content = Content::Output(None));
+        let cleared = self.with(|content| *content = Content::Nothing);
         assert!(cleared.is_some(), "{IN_USE}");
     }
 
@@ -111,15 +111,20 @@ impl<F, R> FutureOrOutput<F, R> {
     ///
     /// If the content is in use, as the output would be lost.
     pub(crate) fn set(&self, result: R) {
-        let set = self.with(|content| *content = Content::Output(Some(result)));
+        let set = self.with(|content| *content = Content::Result(result));
         assert!(set.is_some(), "{IN_USE}");
     }
 
     /// Takes the output, or returns `None` if there is none or if it is in use.
     pub(crate) fn take(&self) -> Option<R> {
-        self.with(|content| match content {
-            Content::Output(output) => output.take(),
-            Content::Future(_) => None,
+        self.with(|content| {
+            if !matches!(content, Content::Result(_)) {
+                return None;
+            }
+            match std::mem::replace(content, Content::Nothing) {
+                Content::Result(result) => Some(result),
+                _ => None,
+            }
         })?
     }
 }
