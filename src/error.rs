@@ -228,6 +228,7 @@ pub(crate) fn drop_bounded<T: 'static>(kind: Kind, when: &'static str, value: T)
 /// Performs an action of user code on bounded stack.
 ///
 /// Its panic unwinds to the caller. If the action must be queued, its panic is logged.
+#[inline]
 pub(crate) fn bounded(kind: Kind, when: &'static str, action: impl FnOnce() + 'static) {
     if nesting::is_full(kind) {
         nesting::queue(move || log_panic(when, action));
