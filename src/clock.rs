@@ -60,14 +60,8 @@ use crate::sys::fork::PerProcess;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
-pub struct Clock(ClockKind);
-
-#[derive(Clone)]
-enum ClockKind {
-    Real,
-    Manual(Arc<ManualClock>),
-}
+#[derive(Clone, Default)]
+pub struct Clock(Option<Arc<ManualClock>>);
 
 struct ManualClock {
     start: Instant,
@@ -91,7 +85,7 @@ struct ManualState {
 impl ManualClock {
     fn state(&self) -> MutexGuard<'_, ManualState> {
         // A forked child cannot wake the loops of its parent, so its list starts empty.
-        let state = self.state.get(|_| {
+        let state = self.state.get(|| {
             Mutex::new(ManualState {
                 elapsed: Duration::from_nanos(self.elapsed.load(Ordering::Acquire)),
                 used: false,
@@ -123,7 +117,7 @@ impl Clock {
     /// # }
     /// ```
     pub fn real() -> Clock {
-        Clock(ClockKind::Real)
+        Clock(None)
     }
 
     /// Creates a clock that stands still until it is [advanced](Clock::advance).
@@ -190,7 +184,7 @@ impl Clock {
     }
 
     fn stopped(jumps: bool) -> Clock {
-        Clock(ClockKind::Manual(Arc::new(ManualClock {
+        Clock(Some(Arc::new(ManualClock {
             start: Instant::now(),
             jumps,
             state: PerProcess::new(),
@@ -213,8 +207,8 @@ impl Clock {
     /// ```
     pub fn now(&self) -> Instant {
         match &self.0 {
-            ClockKind::Real => Instant::now(),
-            ClockKind::Manual(manual) => manual.start + manual.state().elapsed,
+            None => Instant::now(),
+            Some(manual) => manual.start + manual.state().elapsed,
         }
     }
 
@@ -247,7 +241,7 @@ impl Clock {
     /// # }
     /// ```
     pub fn advance(&self, by: Duration) {
-        let ClockKind::Manual(manual) = &self.0 else {
+        let Some(manual) = &self.0 else {
             panic!("the real clock cannot be advanced");
         };
         let wakers = {
@@ -262,17 +256,17 @@ impl Clock {
     }
 
     pub(crate) fn is_real(&self) -> bool {
-        matches!(self.0, ClockKind::Real)
+        self.0.is_none()
     }
 
     /// Returns whether an idle loop moves this clock.
     pub(crate) fn jumps(&self) -> bool {
-        matches!(&self.0, ClockKind::Manual(manual) if manual.jumps)
+        self.0.as_ref().is_some_and(|manual| manual.jumps)
     }
 
     /// Moves a paused clock to `when`, unless an advance has moved it further.
     pub(crate) fn jump_to(&self, when: Instant) {
-        if let ClockKind::Manual(manual) = &self.0 {
+        if let Some(manual) = &self.0 {
             let mut state = manual.state();
             let elapsed = when.saturating_duration_since(manual.start);
             let elapsed = state.elapsed.max(elapsed);
@@ -284,7 +278,7 @@ impl Clock {
     ///
     /// Fails with `InvalidInput` if the clock is paused and another loop uses or used it.
     pub(crate) fn subscribe(&self, waker: &Waker) -> io::Result<()> {
-        if let ClockKind::Manual(manual) = &self.0 {
+        if let Some(manual) = &self.0 {
             let mut state = manual.state();
             if mem::replace(&mut state.used, true) && manual.jumps {
                 let what = "a paused clock serves one loop: create a clock for each loop";
@@ -296,25 +290,19 @@ impl Clock {
     }
 
     pub(crate) fn unsubscribe(&self, waker: &Waker) {
-        if let ClockKind::Manual(manual) = &self.0 {
+        if let Some(manual) = &self.0 {
             let mut state = manual.state();
             state.wakers.retain(|known| !known.will_wake(waker));
         }
     }
 }
 
-impl Default for Clock {
-    fn default() -> Clock {
-        Clock::real()
-    }
-}
-
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
-            ClockKind::Real => "Clock::real",
-            ClockKind::Manual(manual) if manual.jumps => "Clock::paused",
-            ClockKind::Manual(_) => "Clock::manual",
+            None => "Clock::real",
+            Some(manual) if manual.jumps => "Clock::paused",
+            Some(_) => "Clock::manual",
         })
     }
 }

@@ -35,9 +35,7 @@ use crate::nesting::{self, Kind};
 /// # }
 /// ```
 #[doc(alias = "JoinError")]
-pub struct TaskError {
-    reason: TaskErrorKind,
-}
+pub struct TaskError(TaskErrorKind);
 
 enum TaskErrorKind {
     Cancelled,
@@ -52,25 +50,21 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 
 impl TaskError {
     pub(crate) fn cancelled() -> TaskError {
-        let reason = TaskErrorKind::Cancelled;
-        TaskError { reason }
+        TaskError(TaskErrorKind::Cancelled)
     }
 
     /// The error of work that was submitted after the executor was shut down or its loop closed.
     pub(crate) fn shut_down() -> TaskError {
-        let reason = TaskErrorKind::ShutDown;
-        TaskError { reason }
+        TaskError(TaskErrorKind::ShutDown)
     }
 
     pub(crate) fn panic(payload: Payload) -> TaskError {
-        let reason = TaskErrorKind::Panic(Box::new(Mutex::new(payload)));
-        TaskError { reason }
+        TaskError(TaskErrorKind::Panic(Box::new(Mutex::new(payload))))
     }
 
     /// The error of work of an executor that has no thread and could not start one.
     pub(crate) fn no_thread(error: io::Error) -> TaskError {
-        let reason = TaskErrorKind::NoThread(error);
-        TaskError { reason }
+        TaskError(TaskErrorKind::NoThread(error))
     }
 
     /// Returns true if the work was cancelled.
@@ -87,10 +81,7 @@ impl TaskError {
     /// assert!(event_loop.run_until_complete(task).unwrap_err().is_cancelled());
     /// ```
     pub fn is_cancelled(&self) -> bool {
-        matches!(
-            self.reason,
-            TaskErrorKind::Cancelled | TaskErrorKind::ShutDown
-        )
+        matches!(self.0, TaskErrorKind::Cancelled | TaskErrorKind::ShutDown)
     }
 
     /// Returns true if the task or the executor work panicked.
@@ -105,7 +96,7 @@ impl TaskError {
     /// assert_eq!(error.to_string(), "panicked: no");
     /// ```
     pub fn is_panic(&self) -> bool {
-        matches!(self.reason, TaskErrorKind::Panic(_))
+        matches!(self.0, TaskErrorKind::Panic(_))
     }
 
     /// Returns the panic's payload, for [`std::panic::resume_unwind`] or a downcast.
@@ -136,29 +127,24 @@ impl TaskError {
 
     /// Returns the panic's payload, or the error itself if it is not a panic.
     pub(crate) fn try_into_panic(self) -> Result<Payload, TaskError> {
-        match self.reason {
+        match self.0 {
             TaskErrorKind::Panic(payload) => {
                 Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
             }
-            reason => Err(TaskError { reason }),
+            other => Err(TaskError(other)),
         }
     }
 }
 
 impl fmt::Debug for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.reason {
-            TaskErrorKind::Cancelled => f.write_str("Cancelled"),
-            TaskErrorKind::ShutDown => f.write_str("ShutDown"),
-            TaskErrorKind::Panic(payload) => write!(f, "Panic({:?})", message_of(payload)),
-            TaskErrorKind::NoThread(error) => f.debug_tuple("NoThread").field(error).finish(),
-        }
+        write!(f, "TaskError({self})")
     }
 }
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.reason {
+        match &self.0 {
             TaskErrorKind::Cancelled => f.write_str("cancelled"),
             TaskErrorKind::ShutDown => f.write_str("cancelled: the executor is shut down"),
             TaskErrorKind::Panic(payload) => write!(f, "panicked: {}", message_of(payload)),
@@ -172,7 +158,7 @@ impl fmt::Display for TaskError {
 /// If the executor could not start a thread, the source is the system's `io::Error`.
 impl Error for TaskError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.reason {
+        match &self.0 {
             TaskErrorKind::NoThread(error) => Some(error),
             _ => None,
         }
@@ -204,12 +190,6 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     }
 }
 
-/// Logs a panic that no caller sees.
-pub(crate) fn report_panic(when: &str, payload: Payload) {
-    log::error!("panic {when}: {}", panic_message(&*payload));
-    discard(payload);
-}
-
 /// Drops a panic payload.
 ///
 /// Its destructor may panic with another payload, and so on. This leaks the ninth payload.
@@ -226,32 +206,34 @@ pub(crate) fn discard(mut payload: Payload) {
 /// Runs user code, and logs its panic.
 pub(crate) fn log_panic(when: &str, f: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
-        report_panic(when, panic);
+        log::error!("panic {when}: {}", panic_message(&*panic));
+        discard(panic);
     }
 }
 
 /// Wakes a waker, and logs its panic, so that the caller can wake the next one.
 pub(crate) fn wake(waker: Waker) {
-    let wake = || log_panic("in a waker", || waker.wake());
-    if nesting::is_full(Kind::Wake) {
-        nesting::queue(wake);
-    } else {
-        nesting::run(Kind::Wake, wake);
-    }
+    let when = "in a waker";
+    bounded(Kind::Wake, when, move || log_panic(when, || waker.wake()));
 }
 
 /// Drops a value on bounded stack, as its destructor may drop more values of its kind.
-///
-/// The destructor's panic unwinds to the caller. If the drop must be queued, its panic is logged.
 #[inline]
 pub(crate) fn drop_bounded<T: 'static>(kind: Kind, when: &'static str, value: T) {
-    if !mem::needs_drop::<T>() {
-        return;
+    if mem::needs_drop::<T>() {
+        bounded(kind, when, move || drop(value));
     }
+}
+
+/// Performs an action of user code on bounded stack.
+///
+/// Its panic unwinds to the caller. If the action must be queued, its panic is logged.
+#[inline]
+pub(crate) fn bounded(kind: Kind, when: &'static str, action: impl FnOnce() + 'static) {
     if nesting::is_full(kind) {
-        nesting::queue(move || log_panic(when, || drop(value)));
+        nesting::queue(move || log_panic(when, action));
     } else {
-        nesting::run(kind, || drop(value));
+        nesting::run(kind, action);
     }
 }
 
@@ -366,18 +348,12 @@ pub enum SendfilePhase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendfileNotAvailableError {
     errno: Option<i32>,
-    phase: SendfilePhase,
     sent: u64,
 }
 
 impl SendfileNotAvailableError {
     pub(crate) fn new(errno: Option<i32>, sent: u64) -> SendfileNotAvailableError {
-        let phase = match errno {
-            _ if sent > 0 => SendfilePhase::Midway,
-            None => SendfilePhase::Inspect,
-            Some(_) => SendfilePhase::Begin,
-        };
-        SendfileNotAvailableError { errno, phase, sent }
+        SendfileNotAvailableError { errno, sent }
     }
 
     /// Returns the errno of the system call, or `None` if there was no call.
@@ -424,7 +400,11 @@ impl SendfileNotAvailableError {
     /// # }
     /// ```
     pub fn phase(&self) -> SendfilePhase {
-        self.phase
+        match self.errno {
+            _ if self.sent > 0 => SendfilePhase::Midway,
+            None => SendfilePhase::Inspect,
+            Some(_) => SendfilePhase::Begin,
+        }
     }
 
     /// Returns the number of the file's bytes that were sent.
@@ -453,7 +433,7 @@ impl SendfileNotAvailableError {
 impl fmt::Display for SendfileNotAvailableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sendfile is not available for this file and socket")?;
-        if self.phase == SendfilePhase::Midway {
+        if self.sent > 0 {
             write!(f, " after {} bytes", self.sent)?;
         }
         match self.errno {

@@ -7,7 +7,6 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
-use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use log::LevelFilter;
@@ -223,17 +222,5 @@ impl Exceptions {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
             self.report(&ExceptionContext::new(message).with_panic(panic));
         }
-    }
-
-    /// Drops the handler, which may own a handle of the loop.
-    pub(crate) fn close(&self) {
-        let handler = mem::take(&mut *self.state.borrow_mut());
-        log_panic("while an exception handler was dropped", || drop(handler));
-    }
-}
-
-impl fmt::Debug for Exceptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Exceptions")
     }
 }

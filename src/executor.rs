@@ -1,13 +1,9 @@
 //! Methods that run blocking work on the executor's threads.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::BorrowedFd;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
 
 use crate::error::{LoopClosedError, TaskError};
 use crate::event_loop::LoopHandle;
@@ -65,12 +61,8 @@ impl LoopHandle {
     pub(crate) fn run_cancel_on_drop<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> CancelOnDrop<T> {
-        let work: SharedWork<T> = Arc::new(Mutex::new(Some(Box::new(work))));
-        let queued = work.clone();
-        // The thread runs the work without the lock, so dropping the future does not wait for it.
-        let result = self.run_in_executor(move || take(&queued).map(|work| work()));
-        CancelOnDrop { work, result }
+    ) -> Blocking<T> {
+        self.run_in_executor(work).cancel_on_drop()
     }
 
     /// Duplicates a file for executor work.
@@ -211,58 +203,5 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
             let what = format!("cannot look up {host:?}: {error}");
             Err(io::Error::new(error.kind(), what))
         }
-    }
-}
-
-type BoxedWork<T> = Box<dyn FnOnce() -> T + Send>;
-type SharedWork<T> = Arc<Mutex<Option<BoxedWork<T>>>>;
-
-/// Locks the work of a [`CancelOnDrop`].
-///
-/// Returns `None` in a forked child if a thread of the parent held the lock.
-fn lock<T>(
-    work: &SharedWork<T>,
-    is_inherited: bool,
-) -> Option<MutexGuard<'_, Option<BoxedWork<T>>>> {
-    if is_inherited {
-        return work.try_lock().ok();
-    }
-    Some(work.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-fn take<T>(work: &SharedWork<T>) -> Option<BoxedWork<T>> {
-    lock(work, false)?.take()
-}
-
-/// The result of executor work that is of no use without the result.
-///
-/// Dropping it drops the work if no thread has begun it. Otherwise cancelled work would accumulate
-/// while the executor is busy.
-pub(crate) struct CancelOnDrop<T> {
-    work: SharedWork<T>,
-    result: Blocking<Option<T>>,
-}
-
-impl<T> Future for CancelOnDrop<T> {
-    type Output = Result<T, TaskError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let done = ready!(Pin::new(&mut self.result).poll(cx));
-        Poll::Ready(done.and_then(|result| result.ok_or_else(TaskError::cancelled)))
-    }
-}
-
-impl<T> Drop for CancelOnDrop<T> {
-    fn drop(&mut self) {
-        let work = lock(&self.work, self.result.is_inherited());
-        // The lock is released before the work is dropped.
-        let work = work.and_then(|mut work| work.take());
-        drop(work);
-    }
-}
-
-impl<T> fmt::Debug for CancelOnDrop<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.result.fmt(f)
     }
 }

@@ -76,6 +76,7 @@ mod event_loop;
 mod exceptions;
 mod executor;
 mod nesting;
+mod oneshot;
 mod pool;
 mod reactor;
 mod ready_io;

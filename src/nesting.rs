@@ -55,22 +55,16 @@ pub(crate) fn queue(action: impl FnOnce() + 'static) {
 
 /// Performs an action one level deeper. The outermost level then performs the queue.
 pub(crate) fn run<T>(kind: Kind, action: impl FnOnce() -> T) -> T {
-    let _level = Level::enter(kind);
+    let before = DEPTHS.with(Cell::get);
+    let mut depths = before;
+    depths[kind as usize] += 1;
+    DEPTHS.with(|it| it.set(depths));
+    let _level = Level { before };
     action()
 }
 
 struct Level {
     before: Depths,
-}
-
-impl Level {
-    fn enter(kind: Kind) -> Level {
-        let before = DEPTHS.with(Cell::get);
-        let mut depths = before;
-        depths[kind as usize] += 1;
-        DEPTHS.with(|it| it.set(depths));
-        Level { before }
-    }
 }
 
 impl Drop for Level {

@@ -29,18 +29,26 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::error::{TaskError, log_panic, wake};
-use crate::nesting::{self, Kind};
+use crate::error::{TaskError, drop_bounded, log_panic, wake};
+use crate::nesting::Kind;
+use crate::oneshot::{Discard, Oneshot, discard};
 use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread, thread_local};
 use crate::sys::fork::Process;
 use crate::sys::uninterrupted;
 
-/// One piece of work for a thread of the pool.
-struct Job {
-    /// Runs if its argument is `Ok`; otherwise its result is that error.
-    work: Box<dyn FnOnce(Result<(), TaskError>) + Send>,
-    /// True if the job only closes a file, which may be slow. The pool never drops such a job.
-    closes_file: bool,
+enum Job {
+    Work(Arc<dyn Work>),
+    /// Closes a file, which may be slow. The pool never drops such a job.
+    Close(File),
+}
+
+impl Job {
+    /// Fails a job that no thread will run.
+    fn refuse(self, error: TaskError) {
+        if let Job::Work(work) = self {
+            work.refuse(error);
+        }
+    }
 }
 
 /// The time between two attempts of the loop to start a missing thread. No time passes in a model.
@@ -71,7 +79,7 @@ impl PoolState {
     }
 }
 
-struct PoolShared {
+pub(crate) struct Pool {
     state: Mutex<PoolState>,
     /// Notified if a job is queued or the pool is closed.
     changed: Condvar,
@@ -87,40 +95,57 @@ thread_local! {
     static IS_POOL_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-impl PoolShared {
-    fn state(&self) -> MutexGuard<'_, PoolState> {
+impl Pool {
+    pub(crate) fn new(max_threads: usize) -> Arc<Pool> {
+        Arc::new(Pool {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            max_threads: max_threads.max(1),
+            short: AtomicBool::new(false),
+            process: Process::current(),
+        })
+    }
+
+    /// Returns asyncio's default number of threads.
+    ///
+    /// It suits work that mostly waits, and is bounded on large machines.
+    pub(crate) fn default_threads() -> usize {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        (cores + 4).min(32)
+    }
+
+    /// Locks the state, or returns `None` in a forked child, which has no thread of the pool.
+    fn state(&self) -> Option<MutexGuard<'_, PoolState>> {
         // Jobs run without the lock, and no code under the lock panics midway. So a poisoned state
         // is consistent.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.process.is_current().then(lock)
     }
 
     /// Runs jobs until the pool is closed and its queue is empty: the main function of a thread.
-    fn run_jobs(self: &Arc<PoolShared>) {
+    ///
+    /// If a job forks, it returns in the child too. There this returns, and leaves the queue alone.
+    fn run_jobs(self: &Arc<Pool>) -> Option<()> {
         IS_POOL_THREAD.with(|is_pool_thread| is_pool_thread.set(true));
-        let mut state = self.state();
+        let mut state = self.state()?;
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 state.idle -= 1;
                 let failed = self.start_missing_threads(&mut state);
                 drop(state);
                 failed.into_iter().for_each(log_failed_start);
-                // The job catches the panic of its work. If its `Blocking` is gone, the job drops
-                // the result here, and that may panic too.
-                log_panic("while the result of work was dropped", || {
-                    (job.work)(Ok(()))
+                // If the `Blocking` is gone, this drops the result, and that may panic.
+                log_panic("while the result of work was dropped", || match job {
+                    Job::Work(work) => work.run(),
+                    Job::Close(file) => drop(file),
                 });
-                // If the job forked, it returns in the child too. The child has no other thread of
-                // the pool and leaves the queue alone.
-                if !self.process.is_current() {
-                    return;
-                }
-                state = self.state();
+                state = self.state()?;
                 state.idle += 1;
                 if !state.idle_wakers.is_empty() && !state.is_busy() {
                     let wakers = mem::take(&mut state.idle_wakers);
                     drop(state);
                     wakers.into_iter().for_each(wake);
-                    state = self.state();
+                    state = self.state()?;
                 }
             } else if state.closed {
                 break;
@@ -135,16 +160,16 @@ impl PoolShared {
         let wakers = is_last.then(|| mem::take(&mut state.ended_wakers));
         drop(state);
         wakers.into_iter().flatten().for_each(wake);
+        Some(())
     }
 
-    fn submit(self: &Arc<PoolShared>, job: Job) {
-        if !self.process.is_current() {
-            return drop(job);
-        }
-        let mut state = self.state();
+    fn submit(self: &Arc<Pool>, job: Job) {
+        let Some(mut state) = self.state() else {
+            return job.refuse(TaskError::cancelled());
+        };
         if state.closed {
             drop(state);
-            return refuse(job, TaskError::shut_down());
+            return job.refuse(TaskError::shut_down());
         }
         state.jobs.push_back(job);
         let failed = self.start_missing_threads(&mut state);
@@ -155,7 +180,7 @@ impl PoolShared {
         };
         drop(state);
         match (failed, refused) {
-            (Some(error), Some(job)) => refuse(job, TaskError::no_thread(error)),
+            (Some(error), Some(job)) => job.refuse(TaskError::no_thread(error)),
             (failed, _) => {
                 self.changed.notify_one();
                 failed.into_iter().for_each(log_failed_start);
@@ -163,29 +188,36 @@ impl PoolShared {
         }
     }
 
-    /// Drops the queued jobs in a forked child, which has no thread to run them.
-    ///
-    /// If a thread of the parent held the lock at the fork, the jobs stay.
-    fn drop_inherited_jobs(&self) {
-        let jobs = self
-            .state
-            .try_lock()
-            .map(|mut state| mem::take(&mut state.jobs));
-        for job in jobs.into_iter().flatten() {
-            log_panic("while work was dropped", || drop(job));
+    /// Runs `work` on a thread and passes its result to the [`Blocking`]. A closed pool cancels it.
+    pub(crate) fn run<T: Send + 'static>(
+        self: &Arc<Pool>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Blocking<T> {
+        let cell = Arc::new(WorkCell {
+            state: Mutex::new(WorkState {
+                work: Some(Box::new(work)),
+                result: Oneshot::Pending(None),
+            }),
+            process: Process::current(),
+        });
+        self.submit(Job::Work(cell.clone()));
+        Blocking {
+            cell,
+            is_useless_alone: false,
+            discard,
         }
     }
 
     /// Starts threads until each job has an idle one or the limit is reached.
     ///
     /// Returns the error of the first failure, for the log, but not the errors of retries.
-    fn start_missing_threads(self: &Arc<PoolShared>, state: &mut PoolState) -> Option<io::Error> {
+    fn start_missing_threads(self: &Arc<Pool>, state: &mut PoolState) -> Option<io::Error> {
         let retrying = state.retry_at.take().is_some();
         while state.jobs.len() > state.idle && state.threads < self.max_threads {
             // A thread that is ending counts against the kernel's limits for a moment longer, so
             // the pool tries twice. If it has no thread at all, the job fails with the first error.
-            let started = match self.start(state) {
-                Err(_) if state.threads > 0 => self.start(state),
+            let started = match self.start() {
+                Err(_) if state.threads > 0 => self.start(),
                 started => started,
             };
             if let Err(error) = started {
@@ -195,36 +227,105 @@ impl PoolShared {
                 }
                 return (!retrying).then_some(error);
             }
+            state.threads += 1;
+            state.idle += 1;
         }
         self.short.store(false, Ordering::Relaxed);
         None
     }
 
-    fn start(self: &Arc<PoolShared>, state: &mut PoolState) -> io::Result<()> {
+    fn start(self: &Arc<Pool>) -> io::Result<()> {
         uninterrupted(|| {
-            let shared = self.clone();
-            start_thread(move || shared.run_jobs())
-        })?;
-        state.threads += 1;
-        state.idle += 1;
-        Ok(())
+            let pool = self.clone();
+            start_thread(move || {
+                pool.run_jobs();
+            })
+        })
     }
-}
 
-/// Fails a job that no thread will run. Dropping its work may submit more jobs.
-fn refuse(job: Job, error: TaskError) {
-    drop_nested("while a refused job was dropped", move || {
-        (job.work)(Err(error));
-    });
-}
+    /// Returns the time until the loop must retry, or `None` if no thread is missing.
+    pub(crate) fn retry_timeout(&self) -> Option<Duration> {
+        if !self.short.load(Ordering::Relaxed) {
+            return None;
+        }
+        let retry_at = self.state()?.retry_at?;
+        Some(retry_at.saturating_duration_since(Instant::now()))
+    }
 
-/// Performs an action that drops a user's values, on bounded stack.
-///
-/// The values may own more values of their kind.
-fn drop_nested(when: &'static str, action: impl FnOnce() + 'static) {
-    match nesting::is_full(Kind::Drop) {
-        true => nesting::queue(move || log_panic(when, action)),
-        false => nesting::run(Kind::Drop, action),
+    /// Retries to start threads if the pool is short of them and a retry is due.
+    pub(crate) fn retry_start(self: &Arc<Pool>) {
+        if self.retry_timeout() == Some(Duration::ZERO) {
+            let state = self.state();
+            // The pool has logged the first failure.
+            let _ = state.map(|mut state| self.start_missing_threads(&mut state));
+        }
+    }
+
+    /// Returns whether a job is queued or running. If so, `waker` is woken when none is.
+    pub(crate) fn is_busy(&self, waker: &Waker) -> bool {
+        let Some(mut state) = self.state().filter(|state| state.is_busy()) else {
+            return false;
+        };
+        if !state.idle_wakers.iter().any(|it| it.will_wake(waker)) {
+            state.idle_wakers.push(waker.clone());
+        }
+        true
+    }
+
+    /// Refuses more work. The threads still run the queued jobs, and end after them.
+    pub(crate) fn close(&self) {
+        match self.state() {
+            Some(mut state) => state.closed = true,
+            None => return self.cancel_inherited(),
+        }
+        self.changed.notify_all();
+    }
+
+    /// Cancels the queued jobs in a forked child.
+    ///
+    /// If a thread of the parent held the lock at the fork, the jobs stay.
+    fn cancel_inherited(&self) {
+        let state = self.state.try_lock();
+        let jobs = state.map(|mut state| mem::take(&mut state.jobs));
+        jobs.into_iter().for_each(cancel);
+    }
+
+    /// Cancels the work that has not begun because every thread is busy.
+    ///
+    /// Work that an idle thread is about to begin counts as begun.
+    pub(crate) fn cancel_queued(&self) {
+        let Some(mut state) = self.state() else {
+            return;
+        };
+        let begun = state.idle.min(state.jobs.len());
+        let queued = state.jobs.split_off(begun).into_iter();
+        let (kept, cancelled): (VecDeque<Job>, VecDeque<Job>) =
+            queued.partition(|job| matches!(job, Job::Close(_)));
+        state.jobs.extend(kept);
+        drop(state);
+        cancel(cancelled);
+    }
+
+    /// Polls for the end of the last thread, after [`close`](Pool::close).
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
+        // Cloning and dropping a waker may run foreign code, so the lock is not held then.
+        let waker = cx.waker().clone();
+        let Some(mut state) = self.state().filter(|state| state.threads > 0) else {
+            return Poll::Ready(());
+        };
+        if !state.ended_wakers.iter().any(|it| it.will_wake(&waker)) {
+            state.ended_wakers.push(waker);
+        }
+        Poll::Pending
+    }
+
+    /// Wraps a file for work in the pool. If `is_slow`, only a thread of the pool closes the file.
+    pub(crate) fn lend(self: &Arc<Pool>, file: File, is_slow: bool) -> LentFile {
+        let pool = is_slow.then(|| Arc::downgrade(self));
+        LentFile {
+            file: Some(file),
+            pool: pool.unwrap_or_default(),
+        }
     }
 }
 
@@ -233,158 +334,12 @@ fn log_failed_start(error: io::Error) {
     log::warn!("the executor cannot start another thread and retries: {error}");
 }
 
-pub(crate) struct Pool {
-    shared: Arc<PoolShared>,
-}
-
-impl Pool {
-    pub(crate) fn new(max_threads: usize) -> Pool {
-        Pool {
-            shared: Arc::new(PoolShared {
-                state: Mutex::default(),
-                changed: Condvar::new(),
-                max_threads: max_threads.max(1),
-                short: AtomicBool::new(false),
-                process: Process::current(),
-            }),
-        }
-    }
-
-    /// Returns asyncio's default number of threads.
-    ///
-    /// It suits work that mostly waits, and is bounded on large machines.
-    pub(crate) fn default_threads() -> usize {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        (cores + 4).min(32)
-    }
-
-    /// Runs `work` on a thread and passes its result to the [`Blocking`]. A closed pool cancels it.
-    pub(crate) fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Blocking<T> {
-        let cell = Arc::new(OutcomeCell {
-            outcome: Mutex::new(JobOutcome::Pending(None)),
-            process: Process::current(),
+/// Drops the work of jobs that no thread will run.
+fn cancel(jobs: VecDeque<Job>) {
+    for job in jobs {
+        log_panic("while queued work was dropped", || {
+            job.refuse(TaskError::cancelled());
         });
-        let sender = ResultSender(cell.clone());
-        let work = move |may_run: Result<(), TaskError>| match may_run {
-            Ok(()) => sender.send(catch_unwind(AssertUnwindSafe(work)).map_err(TaskError::panic)),
-            Err(error) => sender.send(Err(error)),
-        };
-        self.shared.submit(Job {
-            work: Box::new(work),
-            closes_file: false,
-        });
-        Blocking {
-            cell,
-            discard: |result| drop_nested("while the result of work was dropped", || drop(result)),
-        }
-    }
-
-    /// Returns the time until the loop must retry, or `None` if no thread is missing.
-    pub(crate) fn retry_timeout(&self) -> Option<Duration> {
-        // A forked child starts no thread for the parent's jobs.
-        if !self.shared.short.load(Ordering::Relaxed) || !self.shared.process.is_current() {
-            return None;
-        }
-        let retry_at = self.shared.state().retry_at?;
-        Some(retry_at.saturating_duration_since(Instant::now()))
-    }
-
-    /// Returns whether a job is queued or running. If so, `waker` is woken when none is.
-    pub(crate) fn is_busy(&self, waker: &Waker) -> bool {
-        if !self.shared.process.is_current() {
-            return false;
-        }
-        let mut state = self.shared.state();
-        let is_busy = state.is_busy();
-        if is_busy && !state.idle_wakers.iter().any(|it| it.will_wake(waker)) {
-            state.idle_wakers.push(waker.clone());
-        }
-        is_busy
-    }
-
-    /// Retries to start threads if the pool is short of them and a retry is due.
-    pub(crate) fn start_missing_threads(&self) {
-        if self.retry_timeout() == Some(Duration::ZERO) {
-            // The pool has logged the first failure.
-            let _ = self.shared.start_missing_threads(&mut self.shared.state());
-        }
-    }
-
-    /// Wraps a file for work in the pool. If `is_slow`, only a thread of the pool closes the file.
-    pub(crate) fn lend(&self, file: File, is_slow: bool) -> LentFile {
-        let pool = if is_slow {
-            Arc::downgrade(&self.shared)
-        } else {
-            Weak::new()
-        };
-        LentFile {
-            file: Some(file),
-            pool,
-        }
-    }
-
-    /// Refuses more work. The threads still run the queued jobs, and end after them.
-    pub(crate) fn close(&self) {
-        if !self.shared.process.is_current() {
-            return self.shared.drop_inherited_jobs();
-        }
-        self.shared.state().closed = true;
-        self.shared.changed.notify_all();
-    }
-
-    /// Drops the work that has not begun because every thread is busy.
-    ///
-    /// Work that an idle thread is about to begin counts as begun.
-    pub(crate) fn drop_queued(&self) {
-        if !self.shared.process.is_current() {
-            return;
-        }
-        let mut state = self.shared.state();
-        let begun = state.idle.min(state.jobs.len());
-        let queued = state.jobs.split_off(begun);
-        let (kept, dropped): (Vec<Job>, Vec<Job>) =
-            queued.into_iter().partition(|job| job.closes_file);
-        state.jobs.extend(kept);
-        drop(state);
-        for job in dropped {
-            log_panic("while queued work was dropped", || drop(job));
-        }
-    }
-
-    /// Polls for the end of the last thread, after [`close`](Pool::close).
-    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
-        if !self.shared.process.is_current() {
-            return Poll::Ready(());
-        }
-        let new_waker = cx.waker().clone();
-        let mut state = self.shared.state();
-        if state.threads == 0 {
-            return Poll::Ready(());
-        }
-        let wakers = &mut state.ended_wakers;
-        if !wakers.iter().any(|waker| waker.will_wake(&new_waker)) {
-            wakers.push(new_waker);
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let threads = match self.shared.process.is_current() {
-            true => self.shared.state().threads,
-            false => 0,
-        };
-        f.debug_struct("Pool").field("threads", &threads).finish()
     }
 }
 
@@ -392,9 +347,10 @@ impl fmt::Debug for Pool {
 ///
 /// If it is slow to close, dropping it queues a job that closes it. A thread of a pool closes it at
 /// once, and so does the dropping thread if the pool is gone.
+#[derive(Debug)]
 pub(crate) struct LentFile {
     file: Option<File>,
-    pool: Weak<PoolShared>,
+    pool: Weak<Pool>,
 }
 
 impl Deref for LentFile {
@@ -407,70 +363,66 @@ impl Deref for LentFile {
 
 impl Drop for LentFile {
     fn drop(&mut self) {
-        let file = self.file.take();
         if IS_POOL_THREAD.with(Cell::get) {
             return;
         }
-        if let Some(pool) = self.pool.upgrade() {
-            let work = Box::new(move |_| drop(file));
-            pool.submit(Job {
-                work,
-                closes_file: true,
-            });
+        if let (Some(pool), Some(file)) = (self.pool.upgrade(), self.file.take()) {
+            pool.submit(Job::Close(file));
         }
     }
 }
 
-impl fmt::Debug for LentFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.file.fmt(f)
-    }
+/// A [`WorkCell`] as the pool sees it, without the type of its result.
+trait Work: Send + Sync {
+    fn run(&self);
+    /// Drops the work, unless it has begun, and sets its result to `error`.
+    fn refuse(&self, error: TaskError);
 }
 
-enum JobOutcome<T> {
-    Pending(Option<Waker>),
-    Ended(Result<T, TaskError>),
-    Taken,
-}
-
-struct OutcomeCell<T> {
-    outcome: Mutex<JobOutcome<T>>,
+/// Executor work, and then its result.
+struct WorkCell<T> {
+    state: Mutex<WorkState<T>>,
     process: Process,
 }
 
-impl<T> OutcomeCell<T> {
-    /// Locks the outcome. Returns `None` in a forked child if a thread of the parent held the lock.
-    fn lock(&self) -> Option<MutexGuard<'_, JobOutcome<T>>> {
+struct WorkState<T> {
+    /// `None` after a thread has begun it.
+    work: Option<Box<dyn FnOnce() -> T + Send>>,
+    result: Oneshot<T>,
+}
+
+impl<T> WorkCell<T> {
+    /// Locks the state. Returns `None` in a forked child if a thread of the parent held the lock.
+    fn state(&self) -> Option<MutexGuard<'_, WorkState<T>>> {
         if !self.process.is_current() {
-            return self.outcome.try_lock().ok();
+            return self.state.try_lock().ok();
         }
-        Some(self.outcome.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes the work, which runs and is dropped without the lock.
+    fn take_work(&self) -> Option<Box<dyn FnOnce() -> T + Send>> {
+        self.state()?.work.take()
+    }
+
+    fn end(&self, result: Result<T, TaskError>) {
+        let before = self.state().map(|mut state| state.result.set(result));
+        before.into_iter().for_each(Oneshot::wake);
     }
 }
 
-/// The job's end of a [`Blocking`]. If it is dropped without a result, the result is cancelled.
-struct ResultSender<T>(Arc<OutcomeCell<T>>);
-
-impl<T> ResultSender<T> {
-    fn send(&self, result: Result<T, TaskError>) {
-        let Some(mut outcome) = self.0.lock() else {
-            return;
-        };
-        let JobOutcome::Pending(waker) = &mut *outcome else {
-            return;
-        };
-        let waker = waker.take();
-        *outcome = JobOutcome::Ended(result);
-        drop(outcome);
-        if let Some(waker) = waker {
-            wake(waker);
+impl<T: Send + 'static> Work for WorkCell<T> {
+    fn run(&self) {
+        if let Some(work) = self.take_work() {
+            self.end(catch_unwind(AssertUnwindSafe(work)).map_err(TaskError::panic));
         }
     }
-}
 
-impl<T> Drop for ResultSender<T> {
-    fn drop(&mut self) {
-        self.send(Err(TaskError::cancelled()));
+    fn refuse(&self, error: TaskError) {
+        self.end(Err(error));
+        // Dropping the work may submit more jobs.
+        let when = "while a refused job was dropped";
+        drop_bounded(Kind::Drop, when, self.take_work());
     }
 }
 
@@ -488,16 +440,19 @@ impl<T> Drop for ResultSender<T> {
 #[doc(alias = "JoinHandle")]
 #[must_use = "the work runs without it, but its result and its panic are lost"]
 pub struct Blocking<T> {
-    cell: Arc<OutcomeCell<T>>,
-    /// Drops a result that was not awaited. `Drop` for every `T` cannot queue it, as that needs
-    /// `T: 'static`.
-    discard: fn(Result<T, TaskError>),
+    cell: Arc<WorkCell<T>>,
+    /// True if the work is of no use without its result.
+    is_useless_alone: bool,
+    discard: Discard<T>,
 }
 
 impl<T> Blocking<T> {
-    /// Returns whether this is a forked child, whose parent runs the work.
-    pub(crate) fn is_inherited(&self) -> bool {
-        !self.cell.process.is_current()
+    /// Makes the drop of this future drop its work too, if no thread has begun the work.
+    ///
+    /// Otherwise cancelled work would accumulate while the executor is busy.
+    pub(crate) fn cancel_on_drop(mut self) -> Blocking<T> {
+        self.is_useless_alone = true;
+        self
     }
 }
 
@@ -508,47 +463,38 @@ impl<T> Future for Blocking<T> {
     ///
     /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Cloning and dropping a waker may run foreign code, so the lock is not held then.
-        let new_waker = cx.waker().clone();
-        let Some(mut outcome) = self.cell.lock() else {
-            return Poll::Ready(Err(TaskError::cancelled()));
-        };
-        match &mut *outcome {
-            JobOutcome::Pending(_) if self.is_inherited() => {
-                Poll::Ready(Err(TaskError::cancelled()))
-            }
-            JobOutcome::Pending(waker) => {
-                let old_waker = waker.replace(new_waker);
-                drop(outcome);
-                drop(old_waker);
-                Poll::Pending
-            }
-            JobOutcome::Ended(_) => match mem::replace(&mut *outcome, JobOutcome::Taken) {
-                JobOutcome::Ended(result) => Poll::Ready(result),
-                _ => Poll::Pending,
-            },
-            JobOutcome::Taken => panic!("a Blocking was polled after it was ready"),
+        let mut waker = Some(cx.waker().clone());
+        let state = self.cell.state();
+        let text = "a Blocking was polled after it was ready";
+        let polled = state.map(|mut state| state.result.poll(&mut waker, text));
+        match polled {
+            Some(polled) if polled.is_ready() || self.cell.process.is_current() => polled,
+            // This is a forked child, whose parent runs the work.
+            _ => Poll::Ready(Err(TaskError::cancelled())),
         }
     }
 }
 
 impl<T> Drop for Blocking<T> {
     fn drop(&mut self) {
-        let outcome = self.cell.lock().map(|mut outcome| match &*outcome {
-            JobOutcome::Ended(_) => mem::replace(&mut *outcome, JobOutcome::Taken),
-            _ => JobOutcome::Taken,
-        });
-        // The lock is released before the result is dropped.
-        if let Some(JobOutcome::Ended(result)) = outcome {
-            (self.discard)(result);
-        }
+        let Some(mut state) = self.cell.state() else {
+            return;
+        };
+        let left = state.result.close();
+        let work = match self.is_useless_alone {
+            true => state.work.take(),
+            false => None,
+        };
+        drop(state);
+        left.map(self.discard);
+        drop(work);
     }
 }
 
 impl<T> fmt::Debug for Blocking<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let outcome = self.cell.lock();
-        let ended = outcome.is_some_and(|outcome| !matches!(*outcome, JobOutcome::Pending(_)));
-        f.debug_struct("Blocking").field("done", &ended).finish()
+        let state = self.cell.state();
+        let done = state.is_some_and(|state| !state.result.is_pending());
+        f.debug_struct("Blocking").field("done", &done).finish()
     }
 }

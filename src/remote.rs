@@ -47,7 +47,7 @@ struct OpenInbox {
 }
 
 pub(crate) struct Inbox {
-    id: LoopId,
+    pub(crate) id: LoopId,
     process: Process,
     /// `None` after the loop was closed.
     open: Mutex<Option<OpenInbox>>,
@@ -68,7 +68,7 @@ shared_static! {
 
 /// Returns the inboxes of this process's loops.
 fn inboxes() -> &'static Inboxes {
-    INBOXES.get(|_| RwLock::new(BTreeMap::new()))
+    INBOXES.get(|| RwLock::new(BTreeMap::new()))
 }
 
 /// Wakes the task of a waker's number from another thread. A closed loop has no tasks to wake.
@@ -103,10 +103,6 @@ impl Inbox {
         });
         inboxes.insert(number, inbox.clone());
         Ok(inbox)
-    }
-
-    pub(crate) fn id(&self) -> LoopId {
-        self.id
     }
 
     fn open(&self) -> MutexGuard<'_, Option<OpenInbox>> {
@@ -158,32 +154,31 @@ impl Inbox {
         self.notify_failed.load(Ordering::Relaxed)
     }
 
-    /// Returns whether the inbox has messages.
-    pub(crate) fn has_messages(&self) -> bool {
-        self.is_notified() || self.has_failed_to_notify()
-    }
-
-    /// Takes all messages, in the order in which they were sent. `spare` collects the next ones.
-    pub(crate) fn take(&self, spare: Vec<Message>) -> Vec<Message> {
-        match &mut *self.open() {
-            Some(open) => {
-                self.notified.store(false, Ordering::Relaxed);
-                self.notify_failed.store(false, Ordering::Relaxed);
-                let woken = open.woken.len();
-                open.woken.clear();
-                // The time that `clear` takes grows with the capacity, which is large after a
-                // burst.
-                open.woken.shrink_to(2 * woken + MIN_WOKEN_CAPACITY);
-                mem::replace(&mut open.messages, spare)
-            }
-            None => spare,
-        }
+    /// Takes all messages, in the order in which they were sent.
+    pub(crate) fn take(&self) -> Vec<Message> {
+        let mut open = self.open();
+        let Some(open) = &mut *open else {
+            return Vec::new();
+        };
+        self.notified.store(false, Ordering::Relaxed);
+        self.notify_failed.store(false, Ordering::Relaxed);
+        let woken = open.woken.len();
+        open.woken.clear();
+        // The time that `clear` takes grows with the capacity, which is large after a burst.
+        open.woken.shrink_to(2 * woken + MIN_WOKEN_CAPACITY);
+        mem::take(&mut open.messages)
     }
 
     /// Closes the inbox and returns its messages. Dropping them runs the user's destructors.
+    ///
+    /// If a thread of a forked child's parent held the lock at the fork, the messages stay.
     pub(crate) fn close(&self) -> Vec<Message> {
         if !self.process.is_current() {
-            return self.close_inherited();
+            let open = self.open.try_lock().ok().and_then(|mut open| open.take());
+            return open.map_or_else(Vec::new, |open| {
+                drop_inherited_poller(open.poller);
+                open.messages
+            });
         }
         let mut inboxes = inboxes().write().unwrap_or_else(PoisonError::into_inner);
         let own = inboxes.remove(&self.id.0);
@@ -191,17 +186,6 @@ impl Inbox {
         drop(own);
         let open = self.open().take();
         open.map_or_else(Vec::new, |open| open.messages)
-    }
-
-    /// Closes the inbox in a forked child.
-    ///
-    /// If a thread of the parent held the lock at the fork, the messages stay.
-    fn close_inherited(&self) -> Vec<Message> {
-        let open = self.open.try_lock().ok().and_then(|mut it| it.take());
-        open.map_or_else(Vec::new, |open| {
-            drop_inherited_poller(open.poller);
-            open.messages
-        })
     }
 
     /// Returns whether the loop is closed. An inbox that a forked child inherited is closed there.
@@ -242,14 +226,10 @@ impl Wake for Inbox {
 /// ```
 #[derive(Clone)]
 pub struct Remote {
-    inbox: Arc<Inbox>,
+    pub(crate) inbox: Arc<Inbox>,
 }
 
 impl Remote {
-    pub(crate) fn new(inbox: Arc<Inbox>) -> Remote {
-        Remote { inbox }
-    }
-
     /// Calls `callback` on the loop's thread, in the next iteration.
     ///
     /// The calls of one thread run in the order in which they were made. For a call after a delay
@@ -292,7 +272,7 @@ impl Remote {
         callback: impl FnOnce() + Send + 'static,
     ) -> Result<(), LoopClosedError> {
         // On the loop's own thread the callback is queued at once, as in asyncio.
-        match run_queue::local(self.inbox.id()) {
+        match run_queue::local(self.inbox.id) {
             Some(run_queue) if !self.inbox.is_closed() => {
                 run_queue.push(Rc::new(Call::new(callback)));
                 Ok(())

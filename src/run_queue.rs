@@ -12,7 +12,6 @@ mod shuffle;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::fmt;
 use std::mem::{self, ManuallyDrop};
 use std::panic::Location;
 use std::pin::Pin;
@@ -118,7 +117,8 @@ impl<F: FnOnce() + 'static> Callback for Call<F> {
 
 /// The part of a task cell that the run queue uses.
 pub(crate) struct TaskHeader {
-    key: Cell<Option<Key>>,
+    /// The key in the table of tasks, or `None` after the task's end.
+    pub(crate) key: Cell<Option<Key>>,
     /// True while the task is in the queue.
     queued: Cell<bool>,
     /// The location that created the task, for logs.
@@ -134,25 +134,19 @@ impl TaskHeader {
             location: Location::caller(),
         }
     }
-
-    /// Returns the task's key in the table of tasks, or `None` after its end.
-    pub(crate) fn key(&self) -> Option<Key> {
-        self.key.get()
-    }
-}
-
-/// The outcome of a step.
-pub(crate) enum StepOutcome {
-    /// The task was polled, or had ended before.
-    Done,
-    /// The caller must poll the future of `run_until_complete`.
-    PollRoot,
 }
 
 /// A task as the loop sees it, without the type of its future.
 pub(crate) trait Step {
-    /// Polls the task once.
-    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> StepOutcome;
+    /// Polls the task once. The task of `run_until_complete` calls `root`, which polls its future.
+    ///
+    /// Returns the kind of the task, for the log of debug mode.
+    fn step(
+        self: Pin<&Self>,
+        header: &TaskHeader,
+        waker: &Waker,
+        root: &mut dyn FnMut(&Waker),
+    ) -> &'static str;
     /// Cancels the task. Returns false if it had ended already.
     fn cancel(self: Pin<&Self>, header: &TaskHeader) -> bool;
     /// Drops the future of a cancelled task that is not being polled, and ends the task.
@@ -170,16 +164,20 @@ pub(crate) enum Entry {
 }
 
 pub(crate) struct RunQueue {
-    id: LoopId,
+    pub(crate) id: LoopId,
     queue: RefCell<VecDeque<Entry>>,
     tasks: RefCell<Slots<Runnable>>,
+    /// The number of steps of tasks.
+    pub(crate) steps: Cell<u64>,
     closed: Cell<bool>,
     process: Process,
-    exceptions: Exceptions,
+    /// The exception handler of the loop.
+    pub(crate) exceptions: Exceptions,
     /// Makes the loop's descriptor readable, for a loop that embeds this one.
     embedder: Waker,
-    /// True if the next entry that is queued wakes `embedder`.
-    notifies_embedder: Cell<bool>,
+    /// True if the next entry that is queued wakes `embedder`. After it the descriptor is readable,
+    /// so later entries wake nothing.
+    pub(crate) notifies_embedder: Cell<bool>,
     #[cfg(sendloop_shuffle)]
     shuffle: shuffle::Shuffle,
 }
@@ -225,13 +223,12 @@ pub(crate) fn wake_local(number: u64) -> bool {
 impl RunQueue {
     /// Creates the queue of a new loop. [`local`] finds it on this thread until
     /// [`close`](RunQueue::close).
-    ///
-    /// [`notify_next`](RunQueue::notify_next) decides when the queue wakes `embedder`.
     pub(crate) fn new(id: LoopId, embedder: Waker) -> Rc<RunQueue> {
         let run_queue = Rc::new(RunQueue {
             id,
             queue: RefCell::new(VecDeque::new()),
-            tasks: RefCell::new(Slots::new()),
+            tasks: RefCell::default(),
+            steps: Cell::new(0),
             closed: Cell::new(false),
             process: Process::current(),
             exceptions: Exceptions::default(),
@@ -246,18 +243,9 @@ impl RunQueue {
         run_queue
     }
 
-    pub(crate) fn id(&self) -> LoopId {
-        self.id
-    }
-
     /// Returns whether this is a forked child that inherited the queue.
     pub(crate) fn is_inherited(&self) -> bool {
         !self.process.is_current()
-    }
-
-    /// Returns the loop's exception handler.
-    pub(crate) fn exceptions(&self) -> &Exceptions {
-        &self.exceptions
     }
 
     /// Returns the number of entries for this iteration. Later entries are for the next one.
@@ -275,15 +263,9 @@ impl RunQueue {
         self.tasks.borrow().len()
     }
 
-    /// Sets whether the next entry wakes the embedder.
-    ///
-    /// Entries after that one do not wake it, as the descriptor is readable by then.
-    pub(crate) fn notify_next(&self, notifies_embedder: bool) {
-        self.notifies_embedder.set(notifies_embedder);
-    }
-
+    /// Queues an entry, also on a closed queue.
     #[inline]
-    fn enqueue(&self, entry: Entry) {
+    pub(crate) fn enqueue(&self, entry: Entry) {
         self.queue.borrow_mut().push_back(entry);
         if self.notifies_embedder.get() {
             self.notifies_embedder.set(false);
@@ -291,22 +273,22 @@ impl RunQueue {
         }
     }
 
-    /// Adds `task` to the table of tasks.
-    pub(crate) fn register(&self, task: &Runnable) {
+    /// Adds `task` to the table of tasks and to the queue. Returns false if a closed loop does not
+    /// run it.
+    pub(crate) fn register(&self, task: Runnable) -> bool {
         let key = self.tasks.borrow_mut().insert(task.clone());
         task.head().key.set(Some(key));
+        let is_open = !self.closed.get() && !self.is_inherited();
+        if is_open {
+            task.head().queued.set(true);
+            self.enqueue(Entry::Task(task));
+        }
+        is_open
     }
 
     /// Returns the task with this key, until [`unregister`](RunQueue::unregister) removes it.
     pub(crate) fn task(&self, key: Key) -> Option<Runnable> {
         self.tasks.borrow().get(key).cloned()
-    }
-
-    /// Adds `task` to the table of tasks and to the queue.
-    pub(crate) fn register_and_queue(&self, task: Runnable) {
-        self.register(&task);
-        task.head().queued.set(true);
-        self.enqueue(Entry::Task(task));
     }
 
     /// Removes a task from the table of tasks, so that stale wakers are ignored.
@@ -318,9 +300,13 @@ impl RunQueue {
         drop(task);
     }
 
-    /// Returns the present tasks. The caller may add and remove tasks while it visits them.
-    pub(crate) fn all_tasks(&self) -> Vec<Runnable> {
-        self.tasks.borrow().values().cloned().collect()
+    /// Cancels all tasks. A task that is being polled ends after its step.
+    pub(crate) fn cancel_tasks(&self) {
+        // A destructor may create and end tasks, so the table is not borrowed while it runs.
+        let tasks: Vec<Runnable> = self.tasks.borrow().values().cloned().collect();
+        for task in tasks {
+            task.as_ref().body().cancel(task.head());
+        }
     }
 
     /// Queues the task of a waker's number, unless the task has ended.
@@ -345,11 +331,6 @@ impl RunQueue {
         self.enqueue(Entry::Callback(callback));
     }
 
-    /// Queues a timer waker that is due.
-    pub(crate) fn push_timer_waker(&self, key: Key) {
-        self.enqueue(Entry::TimerWaker(key));
-    }
-
     /// Removes the first entry. A task that is woken from here on is queued again.
     pub(crate) fn pop(&self) -> Option<Entry> {
         let entry = self.queue.borrow_mut().pop_front();
@@ -359,9 +340,10 @@ impl RunQueue {
         entry
     }
 
-    /// Cancels queued and later callbacks, and removes the queue from this thread.
+    /// Cancels all present and later tasks and callbacks, and removes the queue from this thread.
     pub(crate) fn close(&self) {
         self.closed.set(true);
+        self.cancel_tasks();
         // A callback's destructor may use the queue, so the queue is not borrowed while it runs.
         while let Some(entry) = self.pop() {
             if let Entry::Callback(callback) = entry {
@@ -370,11 +352,5 @@ impl RunQueue {
             }
         }
         retain_local(|queue| !ptr::eq(queue, self));
-    }
-}
-
-impl fmt::Debug for RunQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunQueue").field("id", &self.id).finish()
     }
 }

@@ -9,6 +9,7 @@
 pub(crate) use real::*;
 
 #[cfg(all(test, sendloop_loom))]
+#[path = "../tests/util/loom.rs"]
 pub(crate) mod model;
 #[cfg(all(test, sendloop_loom))]
 pub(crate) use model::*;

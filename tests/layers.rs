@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 8] = [
     &["slots", "sys", "sync"],
     &["clock", "nesting", "error", "exceptions", "wait_queue"],
-    &["run_queue", "remote"],
+    &["oneshot", "run_queue", "remote"],
     &["reactor", "timers", "task", "pool"],
     &["event_loop"],
     &["socket", "write_lock", "ready_io", "executor"],

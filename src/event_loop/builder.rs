@@ -1,6 +1,6 @@
 //! The settings of a loop.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::Waker;
@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use super::debug::DebugMode;
 use super::embedding::Embedding;
-use super::fd_callbacks::FdCallbacks;
-use super::stats::Counters;
 use super::virtual_time::Standstill;
 use super::{BUDGET, Inner, Loop, LoopHandle};
 use crate::clock::Clock;
@@ -19,7 +17,6 @@ use crate::remote::Inbox;
 use crate::run_queue::RunQueue;
 use crate::sys::fork::Process;
 use crate::sys::signal;
-use crate::task::Tasks;
 use crate::timers::Timers;
 
 /// The settings of a [`Loop`], from [`Loop::builder`].
@@ -162,10 +159,9 @@ impl Builder {
         self.clock
             .subscribe(&clock_waker)
             .inspect_err(|_| drop(inbox.close()))?;
-        let run_queue = RunQueue::new(inbox.id(), clock_waker.clone());
+        let run_queue = RunQueue::new(inbox.id, clock_waker.clone());
         let threads = self.executor_threads.unwrap_or_else(Pool::default_threads);
         let inner = Inner {
-            tasks: Rc::new(Tasks::new(run_queue.clone())),
             run_queue,
             timers: Timers::default(),
             reactor,
@@ -182,9 +178,9 @@ impl Builder {
             budget: Cell::new(BUDGET),
             next_budget: Cell::new(BUDGET / 4),
             yields: Cell::new(0),
-            counters: Counters::default(),
+            stats: RefCell::default(),
             debug: DebugMode::new(self.debug),
-            fd_callbacks: FdCallbacks::default(),
+            fd_callbacks: RefCell::default(),
             signals: Rc::default(),
         };
         let handle = LoopHandle {

@@ -133,10 +133,7 @@ impl LoopHandle {
     /// ```
     pub fn set_exception_handler(&self, handler: impl FnMut(&ExceptionContext) + 'static) {
         if !self.is_closed() {
-            self.inner
-                .run_queue
-                .exceptions()
-                .set(Some(Box::new(handler)));
+            self.inner.run_queue.exceptions.set(Some(Box::new(handler)));
         }
     }
 
@@ -153,7 +150,7 @@ impl LoopHandle {
     /// # }
     /// ```
     pub fn clear_exception_handler(&self) {
-        self.inner.run_queue.exceptions().set(None);
+        self.inner.run_queue.exceptions.set(None);
     }
 
     /// Calls the exception handler, or
@@ -176,7 +173,7 @@ impl LoopHandle {
     /// # }
     /// ```
     pub fn call_exception_handler(&self, context: impl Borrow<ExceptionContext>) {
-        self.inner.run_queue.exceptions().report(context.borrow());
+        self.inner.run_queue.exceptions.report(context.borrow());
     }
 
     /// Logs the context as an error. The loop does this unless another handler is set.

@@ -26,16 +26,10 @@ use crate::sys::uninterrupted;
 #[derive(Default)]
 pub(super) struct Embedding {
     /// Set at the first use of the descriptor.
-    is_on: Cell<bool>,
-    timer: RefCell<Option<TimerFd>>,
+    pub(super) is_on: Cell<bool>,
+    pub(super) timer: RefCell<Option<TimerFd>>,
     /// The time to which the timer is set.
     deadline: Cell<Option<Instant>>,
-}
-
-impl Embedding {
-    pub(super) fn close(&self) {
-        self.timer.take();
-    }
 }
 
 impl Inner {
@@ -70,14 +64,14 @@ impl Inner {
         if is_due || self.jump(None).is_some() {
             return self.notify_embedder();
         }
-        self.run_queue.notify_next(true);
+        self.run_queue.notifies_embedder.set(true);
         let timer = self.timers.next().filter(|_| self.clock.is_real());
         let other = other.map(|wait| Instant::now() + wait);
         self.set_timer(timer.into_iter().chain(other).min());
     }
 
     fn notify_embedder(&self) {
-        self.run_queue.notify_next(false);
+        self.run_queue.notifies_embedder.set(false);
         if !self.inbox.is_notified() {
             self.clock_waker.wake_by_ref();
         }
@@ -87,21 +81,18 @@ impl Inner {
         if self.embedding.deadline.get() == deadline {
             return;
         }
-        match self.try_set_timer(deadline) {
+        let after = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+        let set = self.create_timer().and_then(|()| {
+            let timer = self.embedding.timer.borrow();
+            let set = |timer: &TimerFd| uninterrupted(|| timer.set(after));
+            timer.as_ref().map_or(Ok(()), set)
+        });
+        match set {
             Ok(()) => self.embedding.deadline.set(deadline),
             // The next iteration retries. That costs CPU time, but without the timer the program
             // would hang.
             Err(_) => self.notify_embedder(),
         }
-    }
-
-    fn try_set_timer(&self, deadline: Option<Instant>) -> io::Result<()> {
-        self.create_timer()?;
-        let after = deadline.map(|it| it.saturating_duration_since(Instant::now()));
-        let timer = self.embedding.timer.borrow();
-        timer
-            .as_ref()
-            .map_or(Ok(()), |timer| uninterrupted(|| timer.set(after)))
     }
 
     /// Creates the timer, unless there is one or the system has no such timers.

@@ -9,16 +9,14 @@
 //! descriptor. Removing cancels the callback, and the loop never calls a cancelled one.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::fmt;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use super::LoopHandle;
+use super::{Inner, LoopHandle};
 use crate::error::drop_bounded;
-use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
 use crate::reactor::{Attachment, Direction};
 use crate::run_queue::{Callback, DROPPING_CALLBACK};
@@ -27,7 +25,6 @@ use crate::run_queue::{Callback, DROPPING_CALLBACK};
 struct FdCallback {
     /// `None` while it runs, so that it can remove itself.
     body: RefCell<Option<Box<dyn FnMut()>>>,
-    cancelled: Cell<bool>,
     /// `None` after it was cancelled.
     attachment: RefCell<Option<Rc<Attachment>>>,
     location: &'static Location<'static>,
@@ -36,58 +33,41 @@ struct FdCallback {
 }
 
 impl FdCallback {
-    /// Returns the number of the present [`Once`](crate::reactor::Once), or 0 outside of one.
-    fn present_once(&self) -> u64 {
-        self.attachment.borrow().as_ref().map_or(0, |it| it.once())
-    }
-
     #[track_caller]
-    fn new(body: Box<dyn FnMut()>, attachment: Rc<Attachment>) -> FdCallback {
-        FdCallback {
+    fn new(body: Box<dyn FnMut()>, attachment: Rc<Attachment>) -> Rc<FdCallback> {
+        Rc::new(FdCallback {
             body: RefCell::new(Some(body)),
-            cancelled: Cell::new(false),
             attachment: RefCell::new(Some(attachment)),
             location: Location::caller(),
             once: Cell::new(0),
-        }
+        })
     }
-}
 
-/// The closure of a callback that runs.
-///
-/// Dropping it puts the closure back, also after a panic, unless the callback was cancelled.
-struct TakenBody<'a> {
-    callback: &'a FdCallback,
-    body: Option<Box<dyn FnMut()>>,
-}
-
-impl Drop for TakenBody<'_> {
-    fn drop(&mut self) {
-        if !self.callback.cancelled.get() {
-            self.callback.body.replace(self.body.take());
-        }
+    /// Returns the number of the present [`Once`](crate::reactor::Once), or 0 outside of one.
+    fn present_once(&self) -> u64 {
+        self.attachment.borrow().as_ref().map_or(0, |it| it.once())
     }
 }
 
 impl Callback for FdCallback {
     fn run(&self) {
         self.once.set(self.present_once());
-        let mut taken = TakenBody {
-            callback: self,
-            body: self.body.take(),
+        let Some(mut body) = self.body.take() else {
+            return;
         };
-        if let Some(body) = &mut taken.body {
-            // The poller checks the descriptor at the next poll, not now. So it does not report
-            // data that this call reads.
-            if let Some(attachment) = &*self.attachment.borrow() {
-                attachment.rearm();
-            }
-            body();
+        // The poller checks the descriptor at the next poll, not now. So it does not report data
+        // that this call reads.
+        if let Some(attachment) = &*self.attachment.borrow() {
+            attachment.rearm();
         }
+        let called = catch_unwind(AssertUnwindSafe(&mut body));
+        if !self.is_cancelled() {
+            self.body.replace(Some(body));
+        }
+        called.unwrap_or_else(|panic| resume_unwind(panic));
     }
 
     fn cancel(&self) {
-        self.cancelled.set(true);
         // The order matters: the closure may own the descriptor, which must leave the poller before
         // it is closed.
         drop(self.attachment.take());
@@ -97,7 +77,7 @@ impl Callback for FdCallback {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.cancelled.get()
+        self.attachment.borrow().is_none()
     }
 
     fn is_due(&self) -> bool {
@@ -111,7 +91,7 @@ impl Callback for FdCallback {
 }
 
 /// The callbacks of one descriptor.
-struct FdEntry {
+pub(super) struct FdEntry {
     attachment: Rc<Attachment>,
     callbacks: [Option<Rc<FdCallback>>; 2],
 }
@@ -122,10 +102,6 @@ impl FdEntry {
             attachment,
             callbacks: [None, None],
         }
-    }
-
-    fn is_of(&self, attachment: &Attachment) -> bool {
-        Rc::ptr_eq(self.attachment.source(), attachment.source())
     }
 
     /// Sets the callback of a direction, and returns the old one.
@@ -141,7 +117,7 @@ impl FdEntry {
             .map(|callback| callback as Rc<dyn Callback>);
         let state = self.attachment.source().state(direction);
         state.set_callback(as_callback);
-        std::mem::replace(&mut self.callbacks[direction as usize], callback)
+        mem::replace(&mut self.callbacks[direction as usize], callback)
     }
 
     /// Removes both callbacks, and returns them.
@@ -149,40 +125,16 @@ impl FdEntry {
         let both = [Direction::Read, Direction::Write].map(|direction| self.set(direction, None));
         both.into_iter().flatten()
     }
-
-    fn is_empty(&self) -> bool {
-        self.callbacks.iter().all(Option::is_none)
-    }
 }
 
-/// The callbacks of all descriptors, by the descriptor's number.
-#[derive(Default)]
-pub(crate) struct FdCallbacks {
-    table: RefCell<HashMap<RawFd, FdEntry>>,
-}
-
-impl FdCallbacks {
-    fn put(&self, fd: RawFd, entry: FdEntry) {
-        self.table.borrow_mut().insert(fd, entry);
-    }
-
-    fn take(&self, fd: RawFd) -> Option<FdEntry> {
-        self.table.borrow_mut().remove(&fd)
-    }
-
-    pub(super) fn close(&self, exceptions: &Exceptions) {
-        let table = self.table.take();
-        for callback in table.into_values().flat_map(FdEntry::end) {
-            exceptions.contain("panic while a callback was dropped", || callback.cancel());
+impl Inner {
+    pub(super) fn close_fd_callbacks(&self) {
+        let entries = self.fd_callbacks.take().into_values();
+        for callback in entries.flat_map(FdEntry::end) {
+            let cancel = || callback.cancel();
+            let exceptions = &self.run_queue.exceptions;
+            exceptions.contain("panic while a callback was dropped", cancel);
         }
-    }
-}
-
-impl fmt::Debug for FdCallbacks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FdCallbacks")
-            .field("descriptors", &self.table.borrow().len())
-            .finish()
     }
 }
 
@@ -371,7 +323,7 @@ impl LoopHandle {
         body: Box<dyn FnMut()>,
     ) -> io::Result<Rc<dyn Callback>> {
         let attachment = Rc::new(self.inner.reactor.attach(fd)?);
-        let callback = Rc::new(FdCallback::new(body, attachment.clone()));
+        let callback = FdCallback::new(body, attachment.clone());
         let state = attachment.source().state(Direction::Read);
         state.set_callback(Some(callback.clone()));
         Ok(callback)
@@ -391,27 +343,30 @@ impl LoopHandle {
         // This also rearms a descriptor that has a callback, and finds out whether its number names
         // another descriptor by now.
         let attachment = Rc::new(self.inner.reactor.attach(fd)?);
-        let (mut entry, stale) = match self.inner.fd_callbacks.take(fd.as_raw_fd()) {
-            Some(entry) if entry.is_of(&attachment) => (entry, None),
-            stale => (FdEntry::new(attachment), stale),
-        };
-        let callback = Rc::new(FdCallback::new(body, entry.attachment.clone()));
+        let mut table = self.inner.fd_callbacks.borrow_mut();
+        let entry = table
+            .entry(fd.as_raw_fd())
+            .or_insert_with(|| FdEntry::new(attachment.clone()));
+        let is_stale = !Rc::ptr_eq(entry.attachment.source(), attachment.source());
+        let stale = is_stale.then(|| mem::replace(entry, FdEntry::new(attachment)));
+        let callback = FdCallback::new(body, entry.attachment.clone());
         let replaced = entry.set(direction, Some(callback));
-        self.inner.fd_callbacks.put(fd.as_raw_fd(), entry);
+        drop(table);
         let stale = stale.into_iter().flat_map(FdEntry::end);
         stale.chain(replaced).for_each(|callback| callback.cancel());
         Ok(())
     }
 
     fn remove_callback(&self, direction: Direction, fd: RawFd) -> bool {
-        let Some(mut entry) = self.inner.fd_callbacks.take(fd) else {
+        let mut table = self.inner.fd_callbacks.borrow_mut();
+        let Some(entry) = table.get_mut(&fd) else {
             return false;
         };
         let removed = entry.set(direction, None);
-        match entry.is_empty() {
-            true => drop(entry),
-            false => self.inner.fd_callbacks.put(fd, entry),
+        if entry.callbacks.iter().all(Option::is_none) {
+            table.remove(&fd);
         }
+        drop(table);
         removed.inspect(|callback| callback.cancel()).is_some()
     }
 }

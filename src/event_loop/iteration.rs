@@ -15,17 +15,9 @@ use crate::remote::Message;
 use crate::run_queue::{Call, Callback, Entry, Runnable};
 use crate::timers::Due;
 
-/// The caller of an iteration.
-pub(super) enum Driver {
-    /// A run of the loop, which begins the next iteration at once.
-    Loop,
-    /// Code that polls the loop's descriptor between iterations, and waits at most this long in
-    /// one.
-    Embedder(Option<Duration>),
-}
-
 impl Inner {
-    /// Waits for work, and runs it. Work that is queued meanwhile is for the next iteration.
+    /// Waits for work, at most for `limit`, and runs it. Work that is queued meanwhile is for the
+    /// next iteration.
     ///
     /// Returns whether it ran anything, or more events may be pending.
     ///
@@ -33,19 +25,19 @@ impl Inner {
     /// loop stays usable.
     pub(super) fn run_iteration(
         &self,
-        driver: Driver,
+        limit: Option<Duration>,
         root: &mut dyn FnMut(&Waker),
     ) -> io::Result<bool> {
-        self.counters.iterations.add(1);
+        self.stats.borrow_mut().iterations += 1;
         let events = self.reactor.events_seen();
         // If the poller fails, the iteration still runs timers and queued work. The usual reason is
         // a lack of memory, which may pass.
-        let polled = self.poll(driver);
+        let polled = self.poll(limit);
         if *polled.as_ref().unwrap_or(&true) || self.inbox.has_failed_to_notify() {
             self.read_messages();
         }
         self.queue_due_timers();
-        self.pool.start_missing_threads();
+        self.pool.retry_start();
         let queued = self.run_queue.begin_iteration();
         for _ in 0..queued {
             self.start_budget();
@@ -63,13 +55,11 @@ impl Inner {
     }
 
     /// Waits for events and dispatches them. Returns true if another thread notified the loop.
-    fn poll(&self, driver: Driver) -> io::Result<bool> {
-        let limit = match driver {
-            Driver::Loop if self.can_skip_poll() => return Ok(false),
-            Driver::Loop => None,
-            Driver::Embedder(limit) => limit,
-        };
-        self.counters.polls.add(1);
+    fn poll(&self, limit: Option<Duration>) -> io::Result<bool> {
+        if self.can_skip_poll() {
+            return Ok(false);
+        }
+        self.stats.borrow_mut().polls += 1;
         if !self.clock.is_real() {
             return self.poll_in_virtual_time(limit).map(|()| false);
         }
@@ -80,11 +70,11 @@ impl Inner {
     /// Returns whether there is work, and a poll can find no event.
     ///
     /// Without a registered descriptor the only possible event is a notification from another
-    /// thread. An embedder's iteration polls in any case: an event that is not taken keeps the
+    /// thread. If the loop is embedded, each iteration polls: an event that is not taken keeps the
     /// loop's descriptor readable.
     fn can_skip_poll(&self) -> bool {
         let is_empty = self.reactor.registered() == 0 && !self.inbox.is_notified();
-        is_empty && self.real_poll_timeout() == Some(Duration::ZERO)
+        is_empty && !self.embedding.is_on.get() && self.real_poll_timeout() == Some(Duration::ZERO)
     }
 
     /// Runs a callback, and reports its panic.
@@ -93,14 +83,14 @@ impl Inner {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback.run())) {
             let context = ExceptionContext::new("panic in a callback").with_panic(panic);
             let context = context.with_location(callback.location());
-            self.run_queue.exceptions().report(&context);
+            self.run_queue.exceptions.report(&context);
         }
         self.debug.end(start, "callback", callback.location());
     }
 
     fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) {
         let start = self.debug.start();
-        let what = self.tasks.step(task, root);
+        let what = self.run_queue.step(task, root);
         self.debug.end(start, what, task.head().location);
     }
 
@@ -124,7 +114,7 @@ impl Inner {
     }
 
     pub(super) fn read_messages(&self) {
-        for message in self.inbox.take(Vec::new()) {
+        for message in self.inbox.take() {
             match message {
                 Message::Call(callback, location) => {
                     self.run_queue
@@ -145,7 +135,7 @@ impl Inner {
         while let Some(due) = self.timers.pop_due(now) {
             match due {
                 Due::Callback(callback) => self.run_queue.push(callback),
-                Due::Waker(entry) => self.run_queue.push_timer_waker(entry),
+                Due::Waker(entry) => self.run_queue.enqueue(Entry::TimerWaker(entry)),
             }
         }
     }

@@ -12,7 +12,6 @@ mod builder;
 mod debug;
 mod embedding;
 mod fd_callbacks;
-mod handles;
 mod iteration;
 mod readiness;
 mod run;
@@ -22,39 +21,38 @@ mod sleep;
 mod stats;
 mod virtual_time;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 pub use builder::Builder;
-pub use handles::{Handle, TimerHandle};
 pub use readiness::Readiness;
 pub use run::{get_running_loop, run};
+pub use schedule::{Handle, TimerHandle};
 pub use signals::Signal;
 pub use sleep::Sleep;
 pub(crate) use stats::Fallback;
 pub use stats::{Fallbacks, Stats};
 
 use crate::clock::Clock;
-use crate::error::{LoopClosedError, inherited};
+use crate::error::{LoopClosedError, inherited, log_panic};
 use crate::pool::Pool;
 use crate::reactor::Reactor;
 use crate::remote::{Inbox, Remote};
 use crate::run_queue::RunQueue;
 use crate::sys::fork::{Process, drop_inherited_poller};
-use crate::task::Tasks;
 use crate::timers::Timers;
 use debug::DebugMode;
 use embedding::Embedding;
-use fd_callbacks::FdCallbacks;
+use fd_callbacks::FdEntry;
 use signals::Signals;
-use stats::Counters;
 use virtual_time::{NEVER, Standstill};
 
 /// The operations that a task may finish in one step before it must let others run.
@@ -72,9 +70,8 @@ pub(crate) const MAX_PER_CALL: usize = 1 << 20;
 pub(crate) struct Inner {
     run_queue: Rc<RunQueue>,
     timers: Timers,
-    tasks: Rc<Tasks>,
     reactor: Rc<Reactor>,
-    pool: Pool,
+    pool: Arc<Pool>,
     inbox: Arc<Inbox>,
     clock: Clock,
     /// Makes the loop run an iteration, as a message from another thread does.
@@ -91,9 +88,10 @@ pub(crate) struct Inner {
     next_budget: Cell<u32>,
     /// The number of times that a step used its budget up.
     yields: Cell<u64>,
-    counters: Counters,
+    stats: RefCell<Stats>,
     debug: DebugMode,
-    fd_callbacks: FdCallbacks,
+    /// The callbacks of all descriptors.
+    fd_callbacks: RefCell<HashMap<RawFd, FdEntry>>,
     signals: Rc<Signals>,
 }
 
@@ -124,19 +122,20 @@ impl Inner {
         if self.process.is_current() {
             self.clock.unsubscribe(&self.clock_waker);
         }
-        self.tasks.close();
-        self.timers.close(self.run_queue.exceptions());
         self.run_queue.close();
-        let exceptions = self.run_queue.exceptions();
+        let exceptions = &self.run_queue.exceptions;
+        self.timers.close(exceptions);
         for message in messages {
             let dropped = || drop(message);
             exceptions.contain("panic while another thread's call was dropped", dropped);
         }
-        self.fd_callbacks.close(exceptions);
+        self.close_fd_callbacks();
         self.signals.close(exceptions);
         self.reactor.close();
-        self.embedding.close();
-        exceptions.close();
+        self.embedding.timer.take();
+        log_panic("while an exception handler was dropped", || {
+            exceptions.set(None);
+        });
     }
 }
 
@@ -448,19 +447,17 @@ impl LoopHandle {
     /// # }
     /// ```
     pub fn remote(&self) -> Remote {
-        Remote::new(self.inner.inbox.clone())
+        Remote {
+            inbox: self.inner.inbox.clone(),
+        }
     }
 
     pub(crate) fn reactor(&self) -> &Rc<Reactor> {
         &self.inner.reactor
     }
 
-    pub(crate) fn pool(&self) -> &Pool {
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.inner.pool
-    }
-
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.inner.counters
     }
 
     /// Polls the budget before an operation. If the running step has used its budget up, this wakes
@@ -518,7 +515,7 @@ impl fmt::Debug for LoopHandle {
         f.debug_struct("LoopHandle")
             .field("running", &self.is_running())
             .field("closed", &self.is_closed())
-            .field("tasks", &self.inner.tasks.len())
+            .field("tasks", &self.inner.run_queue.task_count())
             .finish()
     }
 }

@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::iteration::Driver;
 use super::{Builder, Inner, Loop, LoopHandle};
 use crate::error::INHERITED;
 use crate::nesting::SeparateLevels;
@@ -170,9 +169,9 @@ impl Builder {
             })
             .await
         });
-        event_loop.inner.tasks.cancel_all();
+        event_loop.inner.run_queue.cancel_tasks();
         event_loop.inner.pool.close();
-        event_loop.inner.pool.drop_queued();
+        event_loop.inner.pool.cancel_queued();
         event_loop.wait_for_executor(&mut interrupt, limit);
         output
     }
@@ -180,45 +179,36 @@ impl Builder {
 
 /// Polls for the first Ctrl-C, and is ready once. If the program handles SIGINT, it is never ready.
 fn poll_interrupt(interrupt: &mut Option<PromiseFuture<()>>, cx: &mut Context<'_>) -> Poll<()> {
-    let Some(future) = interrupt else {
-        return Poll::Pending;
-    };
-    let Poll::Ready(result) = Pin::new(future).poll(cx) else {
-        return Poll::Pending;
-    };
-    *interrupt = None;
-    match result {
-        Ok(()) => Poll::Ready(()),
-        // The program has added a handler for SIGINT.
-        Err(_) => Poll::Pending,
+    match interrupt.as_mut().map(|future| Pin::new(future).poll(cx)) {
+        Some(Poll::Ready(result)) => {
+            *interrupt = None;
+            // It fails if the program has added a handler for SIGINT.
+            result.map_or(Poll::Pending, Poll::Ready)
+        }
+        _ => Poll::Pending,
     }
 }
 
 /// The guard of a loop that is in one of its running methods.
-struct Running<'a>(
-    &'a Inner,
-    #[expect(dead_code, reason = "dropping it restores the levels")] SeparateLevels,
-);
+struct Running<'a> {
+    inner: &'a Inner,
+    /// The task of `run_until_complete`.
+    root: Option<Runnable>,
+    #[expect(dead_code, reason = "dropping it restores the levels")]
+    levels: SeparateLevels,
+}
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.running.set(false);
-        self.0.stopping.set(false);
+        if let Some(root) = &self.root {
+            // Stale wakers are ignored from here on.
+            self.inner.run_queue.unregister(root.head());
+        }
+        self.inner.running.set(false);
+        self.inner.stopping.set(false);
         let handle = RUNNING.with(|running| running.borrow_mut().take());
         drop(handle);
-        self.0.update_descriptor();
-    }
-}
-
-/// The task of `run_until_complete`. Dropping it unregisters the task, so stale wakers are ignored.
-struct RootGuard<'a> {
-    inner: &'a Inner,
-    task: Runnable,
-}
-
-impl Drop for RootGuard<'_> {
-    fn drop(&mut self) {
-        self.inner.tasks.remove_root(&self.task);
+        self.inner.update_descriptor();
     }
 }
 
@@ -280,12 +270,9 @@ impl Loop {
     /// stop, or at `end` in real time.
     #[track_caller]
     fn try_run<F: Future>(&self, future: F, end: Option<Instant>) -> Option<F::Output> {
-        let running = self.enter();
-        let inner = running.0;
-        let root = RootGuard {
-            inner,
-            task: inner.tasks.create_root(),
-        };
+        let mut running = self.enter();
+        let inner = running.inner;
+        running.root = Some(inner.run_queue.create_root());
         let mut future = pin!(future);
         let mut output = None;
         let mut step = |waker: &Waker| {
@@ -300,7 +287,6 @@ impl Loop {
             }
         };
         inner.run_until_stopped(end, &mut step);
-        drop(root);
         output
     }
 
@@ -328,7 +314,7 @@ impl Loop {
     #[track_caller]
     pub fn run_forever(&self) {
         let running = self.enter();
-        running.0.run_until_stopped(None, &mut |_| {});
+        running.inner.run_until_stopped(None, &mut |_| {});
     }
 
     /// Runs one iteration of the loop, waiting at most `timeout` for an event.
@@ -370,10 +356,7 @@ impl Loop {
     pub fn run_once(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.inner.check_process()?;
         let running = self.enter();
-        let ran = running
-            .0
-            .run_iteration(Driver::Embedder(timeout), &mut |_| {});
-        ran.map(drop)
+        running.inner.run_iteration(timeout, &mut |_| {}).map(drop)
     }
 
     /// Runs iterations until nothing is ready, without waiting. For tests and frame loops.
@@ -426,11 +409,10 @@ impl Loop {
     pub fn run_until_idle(&self) -> io::Result<()> {
         self.inner.check_process()?;
         let running = self.enter();
-        let inner = running.0;
+        let inner = running.inner;
         let _once = inner.reactor.once();
         for _ in 0..MAX_ITERATIONS {
-            let had_work =
-                inner.run_iteration(Driver::Embedder(Some(Duration::ZERO)), &mut |_| {})?;
+            let had_work = inner.run_iteration(Some(Duration::ZERO), &mut |_| {})?;
             let is_idle = !had_work && inner.reactor.poll_timeout() != Some(Duration::ZERO);
             if is_idle || inner.stopping.get() {
                 return Ok(());
@@ -480,8 +462,12 @@ impl Loop {
         let inherited = RUNNING.with(|running| mem::replace(&mut **running.borrow_mut(), handle));
         drop(inherited);
         self.inner.running.set(true);
-        self.inner.run_queue.notify_next(false);
-        Running(&self.inner, SeparateLevels::enter())
+        self.inner.run_queue.notifies_embedder.set(false);
+        Running {
+            inner: &self.inner,
+            root: None,
+            levels: SeparateLevels::enter(),
+        }
     }
 }
 
@@ -491,8 +477,7 @@ impl Inner {
     fn run_until_stopped(&self, end: Option<Instant>, root: &mut dyn FnMut(&Waker)) {
         loop {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            let driver = left.map_or(Driver::Loop, |left| Driver::Embedder(Some(left)));
-            if let Err(error) = self.run_iteration(driver, root) {
+            if let Err(error) = self.run_iteration(left, root) {
                 assert!(self.process.is_current(), "{INHERITED}");
                 // The poller fails only if memory is short. The loop must still serve timers and
                 // other threads, but must not spin.

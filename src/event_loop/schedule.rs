@@ -1,5 +1,7 @@
-//! The methods that create work for the loop: callbacks, timers, tasks, promises.
+//! The methods that create work for the loop: callbacks, timers, tasks, promises. The handles of
+//! callbacks and timers.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::panic::Location;
 use std::pin::{Pin, pin};
@@ -7,7 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::{Handle, LoopHandle, Sleep, TimerHandle, get_running_loop};
+use super::{LoopHandle, get_running_loop};
 use crate::error::{LoopClosedError, TimeoutError};
 use crate::remote::Remote;
 use crate::run_queue::{Call, Callback};
@@ -37,7 +39,7 @@ impl LoopHandle {
     pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
         let callback: Rc<dyn Callback> = Rc::new(Call::new(callback));
         self.inner.run_queue.push(callback.clone());
-        Handle::new(callback)
+        Handle { callback }
     }
 
     /// Calls `callback` after `delay`, never earlier.
@@ -91,7 +93,11 @@ impl LoopHandle {
     pub fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
         let callback: Rc<dyn Callback> = Rc::new(Call::new(callback));
         self.add_timer(when, callback.clone());
-        TimerHandle::new(callback, when, self.clone())
+        TimerHandle {
+            callback,
+            when,
+            event_loop: self.clone(),
+        }
     }
 
     fn add_timer(&self, when: Instant, callback: Rc<dyn Callback>) {
@@ -125,7 +131,7 @@ impl LoopHandle {
         &self,
         future: impl IntoFuture<Output = T> + 'static,
     ) -> Task<T> {
-        self.inner.tasks.create(future.into_future())
+        self.inner.run_queue.create_task(future.into_future())
     }
 
     /// Creates an empty group of tasks that end together: asyncio's `TaskGroup`.
@@ -149,7 +155,7 @@ impl LoopHandle {
     /// ```
     #[doc(alias = "JoinSet")]
     pub fn task_group<T>(&self) -> TaskGroup<T> {
-        TaskGroup::new(&self.inner.tasks)
+        TaskGroup::new(self.inner.run_queue.clone())
     }
 
     /// Creates a promise, and the future that waits for its result: asyncio's `create_future`.
@@ -175,71 +181,6 @@ impl LoopHandle {
     #[doc(alias = "oneshot")]
     pub fn create_future<T: 'static>(&self) -> (Promise<T>, PromiseFuture<T>) {
         promise()
-    }
-
-    /// Waits for `delay`, counted from this call.
-    ///
-    /// `Duration::ZERO` lets other tasks run for one iteration. On a closed loop it does not wait.
-    ///
-    /// The difference from asyncio: it has no result, and the time counts from the call, not from
-    /// the first await.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping it removes its timer at once.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// sendloop::run(async |event_loop| {
-    ///     event_loop.sleep(Duration::from_millis(1)).await;
-    /// })
-    /// # }
-    /// ```
-    #[doc(alias("Timer", "yield_now"))]
-    #[inline]
-    #[track_caller]
-    pub fn sleep(&self, delay: Duration) -> Sleep {
-        Sleep::new(self, delay)
-    }
-
-    /// Waits until `deadline` by the loop's [`time`](LoopHandle::time), never less.
-    ///
-    /// A deadline in the past lets other tasks run for one iteration. On a closed loop it does not
-    /// wait. asyncio has no such function.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping it removes its timer at once.
-    ///
-    /// # Examples
-    ///
-    /// Steps that do not drift, however long each takes:
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use sendloop::{Clock, Loop};
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// Loop::builder().clock(Clock::paused()).run(async |event_loop| {
-    ///     let start = event_loop.time();
-    ///     let mut next = start;
-    ///     for _ in 0..3 {
-    ///         next += Duration::from_secs(10);
-    ///         event_loop.sleep(Duration::from_secs(7)).await;
-    ///         event_loop.sleep_until(next).await;
-    ///     }
-    ///     assert_eq!(event_loop.time() - start, Duration::from_secs(30));
-    /// })
-    /// # }
-    /// ```
-    #[doc(alias = "Timer")]
-    #[track_caller]
-    pub fn sleep_until(&self, deadline: Instant) -> Sleep {
-        Sleep::until(self, deadline)
     }
 
     /// Awaits `future` for at most `timeout` by the loop's clock, counted from this call.
@@ -367,5 +308,140 @@ impl Remote {
                 event_loop.add_timer(event_loop.deadline(delay), callback);
             }
         })
+    }
+}
+
+/// A callback that [`call_soon`](LoopHandle::call_soon) has queued. Dropping it does not cancel.
+#[derive(Clone)]
+pub struct Handle {
+    callback: Rc<dyn Callback>,
+}
+
+impl Handle {
+    /// Cancels the callback and drops it at once. If the callback has run, this has no effect.
+    ///
+    /// Its destructor may cancel more callbacks. Beyond 32 levels, the outermost call drops the
+    /// deeper ones before it returns, as [`Task::cancel`](crate::Task::cancel) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.call_soon(|| panic!("it is cancelled"));
+    /// handle.cancel();
+    /// event_loop.run_until_idle()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cancel(&self) {
+        self.callback.cancel();
+    }
+
+    /// Returns true if [`cancel`](Handle::cancel) or a closed loop cancelled the callback.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let handle = event_loop.call_soon(|| {});
+    /// assert!(!handle.cancelled());
+    /// drop(event_loop);
+    /// assert!(handle.cancelled());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cancelled(&self) -> bool {
+        self.callback.is_cancelled()
+    }
+}
+
+/// A callback with a deadline, from [`call_later`](LoopHandle::call_later) or
+/// [`call_at`](LoopHandle::call_at). Dropping it does not cancel.
+#[derive(Clone)]
+pub struct TimerHandle {
+    callback: Rc<dyn Callback>,
+    when: Instant,
+    event_loop: LoopHandle,
+}
+
+impl TimerHandle {
+    /// Cancels the callback and drops it at once. If the callback has run, this has no effect.
+    ///
+    /// Deeply nested cancellations are bounded as [`Handle::cancel`] describes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let timer = event_loop.call_later(Duration::from_secs(60), || {});
+    /// timer.cancel();
+    /// assert_eq!(event_loop.next_timeout(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cancel(&self) {
+        self.event_loop.inner.timers.cancel(&*self.callback);
+        self.event_loop.update_descriptor();
+    }
+
+    /// Returns true if [`cancel`](TimerHandle::cancel) or a closed loop cancelled the callback.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let timer = event_loop.call_later(Duration::from_secs(60), || {});
+    /// timer.cancel();
+    /// assert!(timer.cancelled());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cancelled(&self) -> bool {
+        self.callback.is_cancelled()
+    }
+
+    /// Returns the deadline.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let deadline = event_loop.time() + Duration::from_secs(60);
+    /// assert_eq!(event_loop.call_at(deadline, || {}).when(), deadline);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn when(&self) -> Instant {
+        self.when
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("location", &format_args!("{}", self.callback.location()))
+            .field("cancelled", &self.cancelled())
+            .finish()
+    }
+}
+
+impl fmt::Debug for TimerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimerHandle")
+            .field("when", &self.when)
+            .field("location", &format_args!("{}", self.callback.location()))
+            .field("cancelled", &self.cancelled())
+            .finish()
     }
 }

@@ -1,10 +1,10 @@
 //! Signals: callbacks of the loop, and the `Signal` that a task awaits.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::panic::Location;
 use std::pin::Pin;
@@ -16,22 +16,24 @@ use crate::error::{drop_bounded, wake};
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
 use crate::run_queue::{Call, Callback, DROPPING_CALLBACK, RunQueue};
-use crate::slots::{Key, Slots};
 use crate::sys::signal::{self, SignalSlot};
 use crate::task::{Promise, PromiseFuture};
 
 type SignalCallback = Rc<RefCell<dyn FnMut()>>;
 
+type Incoming = (Rc<SignalSlot>, Rc<dyn Callback>);
+
 /// The signals that one loop catches.
 #[derive(Default)]
 pub(crate) struct Signals {
-    /// Set from the first handler on, until the loop is closed.
-    slot: RefCell<Option<Rc<SignalSlot>>>,
-    /// The fd callback that empties the slot.
-    incoming: Cell<Option<Rc<dyn Callback>>>,
+    /// The slot, and the fd callback that empties it. Set from the first handler on, until the loop
+    /// is closed.
+    incoming: RefCell<Option<Incoming>>,
     handlers: RefCell<HashMap<i32, (SignalCallback, &'static Location<'static>)>>,
-    /// One listener for each [`Signal`].
-    listeners: RefCell<HashMap<i32, Slots<Rc<Listener>>>>,
+    /// One listener for each [`Signal`], by the number of the signal and its own.
+    listeners: RefCell<BTreeMap<(i32, u64), Rc<Listener>>>,
+    /// The number of listeners that were ever added.
+    listened: Cell<u64>,
     /// Set at the first Ctrl-C, for [`run`](crate::run).
     interrupt: Cell<Option<Promise<()>>>,
 }
@@ -49,7 +51,7 @@ impl Signals {
     /// that wait for it. A signal without a handler is ignored.
     fn deliver(&self, slot: &SignalSlot, run_queue: &RunQueue) {
         for signal in slot.take() {
-            self.wake_listeners(signal);
+            self.wake_listeners(signal..=signal);
             let Some((body, location)) = self.handlers.borrow().get(&signal).cloned() else {
                 continue;
             };
@@ -60,31 +62,30 @@ impl Signals {
                 }
             })));
         }
-        let promise = self.interrupt.take();
-        if !slot.take_interrupt() {
-            self.interrupt.set(promise);
-        } else if let Some(promise) = promise {
-            let _ = promise.set_result(());
+        if slot.take_interrupt() {
+            if let Some(promise) = self.interrupt.take() {
+                let _ = promise.set_result(());
+            }
         }
     }
 
-    /// Wakes the tasks that wait for `signal`.
-    fn wake_listeners(&self, signal: i32) {
+    /// Wakes the tasks that wait for one of these signals.
+    fn wake_listeners(&self, signals: RangeInclusive<i32>) {
         let mut wakers = Vec::new();
-        if let Some(listeners) = self.listeners.borrow().get(&signal) {
-            for listener in listeners.values() {
-                listener.arrived.set(true);
-                wakers.extend(listener.waker.take());
-            }
+        let listeners = (*signals.start(), 0)..=(*signals.end(), u64::MAX);
+        for (_, listener) in self.listeners.borrow().range(listeners) {
+            listener.arrived.set(true);
+            wakers.extend(listener.waker.take());
         }
         wakers.into_iter().for_each(wake);
     }
 
     /// Stops catching a signal, unless a handler or a [`Signal`] needs it.
     fn release(&self, signal: i32) {
-        let is_needed = self.handlers.borrow().contains_key(&signal)
-            || self.listeners.borrow().contains_key(&signal);
-        if let (false, Some(slot)) = (is_needed, &*self.slot.borrow()) {
+        let listeners = self.listeners.borrow();
+        let mut of_signal = listeners.range((signal, 0)..=(signal, u64::MAX));
+        let is_needed = self.handlers.borrow().contains_key(&signal) || of_signal.next().is_some();
+        if let (false, Some((slot, _))) = (is_needed, &*self.incoming.borrow()) {
             slot.release(signal);
         }
     }
@@ -92,7 +93,7 @@ impl Signals {
     /// Returns whether the signal slot is registered only for Ctrl-C, for no signal of the program.
     pub(super) fn has_only_interrupt(&self) -> bool {
         let is_used = !self.handlers.borrow().is_empty() || !self.listeners.borrow().is_empty();
-        self.slot.borrow().is_some() && !is_used
+        self.incoming.borrow().is_some() && !is_used
     }
 
     pub(super) fn close(&self, exceptions: &Exceptions) {
@@ -101,23 +102,12 @@ impl Signals {
         }
         drop(self.interrupt.take());
         // The woken tasks find the loop closed.
-        let signals: Vec<i32> = self.listeners.borrow().keys().copied().collect();
-        signals
-            .into_iter()
-            .for_each(|signal| self.wake_listeners(signal));
+        self.wake_listeners(0..=i32::MAX);
         // The order matters: the pipe must leave the poller before it is closed.
-        if let Some(incoming) = self.incoming.take() {
+        if let Some((slot, incoming)) = self.incoming.take() {
             incoming.cancel();
+            drop(slot);
         }
-        let slot = self.slot.take();
-        drop(slot);
-    }
-}
-
-impl fmt::Debug for Signals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let signals: Vec<i32> = self.handlers.borrow().keys().copied().collect();
-        f.debug_tuple("Signals").field(&signals).finish()
     }
 }
 
@@ -232,16 +222,13 @@ impl LoopHandle {
         // Delivers earlier signals first: the new listener must not get them.
         signals.deliver(&slot, &self.inner.run_queue);
         let listener = Rc::new(Listener::default());
+        let number = signals.listened.replace(signals.listened.get() + 1);
         let mut listeners = signals.listeners.borrow_mut();
-        let key = listeners
-            .entry(signal)
-            .or_default()
-            .insert(listener.clone());
-        drop(listeners);
+        listeners.insert((signal, number), listener.clone());
         Ok(Signal {
             event_loop: self.clone(),
             signal,
-            key,
+            number,
             listener,
         })
     }
@@ -259,7 +246,7 @@ impl LoopHandle {
         Ok(slot)
     }
 
-    /// Returns a future that is run_queue at the first Ctrl-C, or `None` if the program handles or
+    /// Returns a future that is ready at the first Ctrl-C, or `None` if the program handles or
     /// ignores SIGINT itself. The second Ctrl-C has its default effect. The future fails if the
     /// program adds a handler meanwhile.
     pub(super) fn interrupt(&self) -> io::Result<Option<PromiseFuture<()>>> {
@@ -272,7 +259,7 @@ impl LoopHandle {
     }
 
     fn slot(&self) -> io::Result<Rc<SignalSlot>> {
-        if let Some(slot) = &*self.inner.signals.slot.borrow() {
+        if let Some((slot, _)) = &*self.inner.signals.incoming.borrow() {
             return Ok(slot.clone());
         }
         let slot = Rc::new(SignalSlot::new()?);
@@ -280,8 +267,7 @@ impl LoopHandle {
         let own = slot.clone();
         let deliver = Box::new(move || signals.deliver(&own, &run_queue));
         let incoming = self.add_internal_reader(slot.as_fd(), deliver)?;
-        self.inner.signals.incoming.set(Some(incoming));
-        *self.inner.signals.slot.borrow_mut() = Some(slot.clone());
+        *self.inner.signals.incoming.borrow_mut() = Some((slot.clone(), incoming));
         Ok(slot)
     }
 }
@@ -291,7 +277,8 @@ impl LoopHandle {
 pub struct Signal {
     event_loop: LoopHandle,
     signal: i32,
-    key: Key,
+    /// The number of its listener.
+    number: u64,
     listener: Rc<Listener>,
 }
 
@@ -343,12 +330,8 @@ impl Signal {
 impl Drop for Signal {
     fn drop(&mut self) {
         let signals = &self.event_loop.inner.signals;
-        if let Entry::Occupied(mut listeners) = signals.listeners.borrow_mut().entry(self.signal) {
-            listeners.get_mut().remove(self.key);
-            if listeners.get().len() == 0 {
-                listeners.remove();
-            }
-        }
+        let key = (self.signal, self.number);
+        signals.listeners.borrow_mut().remove(&key);
         signals.release(self.signal);
     }
 }

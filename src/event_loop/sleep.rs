@@ -1,4 +1,4 @@
-//! The future of `sleep` and `sleep_until`.
+//! Waiting for a time: `sleep` and `sleep_until`.
 
 use std::fmt;
 use std::panic::Location;
@@ -72,26 +72,80 @@ pub struct Sleep {
     state: SleepState,
 }
 
-impl Sleep {
+impl LoopHandle {
+    /// Waits for `delay`, counted from this call.
+    ///
+    /// `Duration::ZERO` lets other tasks run for one iteration. On a closed loop it does not wait.
+    ///
+    /// The difference from asyncio: it has no result, and the time counts from the call, not from
+    /// the first await.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it removes its timer at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     event_loop.sleep(Duration::from_millis(1)).await;
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias("Timer", "yield_now"))]
     #[inline]
     #[track_caller]
-    pub(super) fn new(event_loop: &LoopHandle, delay: Duration) -> Sleep {
+    pub fn sleep(&self, delay: Duration) -> Sleep {
         if !delay.is_zero() {
-            return Sleep::until(event_loop, event_loop.deadline(delay));
+            return self.sleep_until(self.deadline(delay));
         }
-        let state = match event_loop.is_closed() && !is_left_running(event_loop) {
+        let state = match self.is_closed() && !is_left_running(self) {
             true => SleepState::Over,
             false => SleepState::Yield,
         };
         Sleep { state }
     }
 
+    /// Waits until `deadline` by the loop's [`time`](LoopHandle::time), never less.
+    ///
+    /// A deadline in the past lets other tasks run for one iteration. On a closed loop it does not
+    /// wait. asyncio has no such function.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it removes its timer at once.
+    ///
+    /// # Examples
+    ///
+    /// Steps that do not drift, however long each takes:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sendloop::{Clock, Loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// Loop::builder().clock(Clock::paused()).run(async |event_loop| {
+    ///     let start = event_loop.time();
+    ///     let mut next = start;
+    ///     for _ in 0..3 {
+    ///         next += Duration::from_secs(10);
+    ///         event_loop.sleep(Duration::from_secs(7)).await;
+    ///         event_loop.sleep_until(next).await;
+    ///     }
+    ///     assert_eq!(event_loop.time() - start, Duration::from_secs(30));
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias = "Timer")]
     #[track_caller]
-    pub(super) fn until(event_loop: &LoopHandle, deadline: Instant) -> Sleep {
+    pub fn sleep_until(&self, deadline: Instant) -> Sleep {
         let state = SleepState::Wait(TimerWait {
             deadline,
             entry: None,
-            event_loop: event_loop.clone(),
+            event_loop: self.clone(),
             location: Location::caller(),
         });
         Sleep { state }

@@ -1,40 +1,8 @@
 //! A loop's counters.
 
-use std::cell::Cell;
+use std::cell::RefMut;
 
 use super::LoopHandle;
-
-#[derive(Default)]
-pub(crate) struct Counter(Cell<u64>);
-
-impl Counter {
-    pub(crate) fn add(&self, n: u64) {
-        self.0.set(self.0.get() + n);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.get()
-    }
-}
-
-#[derive(Default)]
-pub(crate) struct Counters {
-    pub(crate) iterations: Counter,
-    pub(crate) polls: Counter,
-    pub(crate) sendfile_calls: Counter,
-    pub(crate) sendfile_would_block: Counter,
-    pub(crate) sendfile_yields: Counter,
-    pub(crate) sendfile_probes: Counter,
-    pub(crate) sendfile_misses: Counter,
-    pub(crate) sendfile_prefetches: Counter,
-    refused: Counter,
-    refused_as_missing: Counter,
-    refused_by_socket: Counter,
-    refused_by_policy: Counter,
-    uncached: Counter,
-    nothing_sent: Counter,
-    no_answer: Counter,
-}
 
 /// The reason why a transfer falls back to reading and sending.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,33 +15,6 @@ pub(crate) enum Fallback {
     Nothing,
     /// The file system cannot be probed for pages in memory.
     NoAnswer,
-}
-
-impl Counters {
-    pub(crate) fn fell_back(&self, why: Fallback) {
-        let counter = match why {
-            Fallback::Refused(libc::ENOSYS) => &self.refused_as_missing,
-            Fallback::Refused(libc::EPERM) => &self.refused_by_policy,
-            Fallback::Refused(libc::EOPNOTSUPP) => &self.refused_by_socket,
-            Fallback::Refused(_) => &self.refused,
-            Fallback::Uncached => &self.uncached,
-            Fallback::Nothing => &self.nothing_sent,
-            Fallback::NoAnswer => &self.no_answer,
-        };
-        counter.add(1);
-    }
-
-    fn fallbacks(&self) -> Fallbacks {
-        Fallbacks {
-            refused: self.refused.get(),
-            no_such_call: self.refused_as_missing.get(),
-            socket: self.refused_by_socket.get(),
-            forbidden: self.refused_by_policy.get(),
-            uncached: self.uncached.get(),
-            nothing_sent: self.nothing_sent.get(),
-            no_answer: self.no_answer.get(),
-        }
-    }
 }
 
 /// The number of transfers that fell back to reading and sending, by reason.
@@ -120,7 +61,7 @@ impl Fallbacks {
 
 /// The counters of a loop since its creation, from [`LoopHandle::stats`].
 #[doc(alias = "RuntimeMetrics")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
     /// Iterations of the loop.
@@ -156,6 +97,24 @@ pub struct Stats {
     pub fallbacks: Fallbacks,
 }
 
+impl Stats {
+    /// Counts a transfer that falls back.
+    pub(crate) fn fell_back(&mut self, why: Fallback) {
+        let fallbacks = &mut self.fallbacks;
+        let counter = match why {
+            Fallback::Refused(libc::ENOSYS) => &mut fallbacks.no_such_call,
+            Fallback::Refused(libc::EPERM) => &mut fallbacks.forbidden,
+            Fallback::Refused(libc::EOPNOTSUPP) => &mut fallbacks.socket,
+            Fallback::Refused(_) => &mut fallbacks.refused,
+            Fallback::Uncached => &mut fallbacks.uncached,
+            Fallback::Nothing => &mut fallbacks.nothing_sent,
+            Fallback::NoAnswer => &mut fallbacks.no_answer,
+        };
+        *counter += 1;
+        self.sendfile_fallbacks += 1;
+    }
+}
+
 impl LoopHandle {
     /// Returns the loop's counters.
     ///
@@ -176,24 +135,21 @@ impl LoopHandle {
     /// ```
     #[doc(alias = "metrics")]
     pub fn stats(&self) -> Stats {
-        let counters = &self.inner.counters;
         let reactor = &self.inner.reactor;
         Stats {
-            iterations: counters.iterations.get(),
-            polls: counters.polls.get(),
             events: reactor.events_seen(),
-            tasks: self.inner.tasks.len(),
-            task_steps: self.inner.tasks.steps(),
+            tasks: self.inner.run_queue.task_count(),
+            task_steps: self.inner.run_queue.steps.get(),
             registered: reactor.registered(),
             registrations: reactor.registrations(),
-            sendfile_calls: counters.sendfile_calls.get(),
-            sendfile_would_block: counters.sendfile_would_block.get(),
-            sendfile_yields: counters.sendfile_yields.get(),
-            sendfile_probes: counters.sendfile_probes.get(),
-            sendfile_misses: counters.sendfile_misses.get(),
-            sendfile_prefetches: counters.sendfile_prefetches.get(),
-            sendfile_fallbacks: counters.fallbacks().total(),
-            fallbacks: counters.fallbacks(),
+            ..*self.inner.stats.borrow()
         }
+    }
+
+    /// Returns the counters of what the loop and its transfers do, to add to them.
+    ///
+    /// The other fields are zero.
+    pub(crate) fn counters(&self) -> RefMut<'_, Stats> {
+        self.inner.stats.borrow_mut()
     }
 }

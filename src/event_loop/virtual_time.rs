@@ -58,7 +58,8 @@ impl Inner {
         let events = self.reactor.events_seen() - events - u64::from(is_notified);
         let is_idle = events == 0
             && self.poll_timeout() != Some(Duration::ZERO)
-            && !self.inbox.has_messages();
+            && !self.inbox.is_notified()
+            && !self.inbox.has_failed_to_notify();
         match jump {
             Some(when) if is_idle => self.clock.jump_to(when),
             None if is_idle && time_until_log.is_some() => self.count_wait(start.elapsed()),

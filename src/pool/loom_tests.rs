@@ -10,11 +10,11 @@ use crate::sync::model::{Flag, block_on, explore, refuse_threads, thread};
 use crate::sync::{AtomicUsize, Ordering};
 
 /// Closes the pool and waits for its threads.
-fn shut_down(pool: &Pool) {
+fn shut_down(pool: &Arc<Pool>) {
     pool.close();
     block_on(std::future::poll_fn(|cx| pool.poll_ended(cx)));
-    assert_eq!(pool.shared.state().threads, 0);
-    assert!(pool.shared.state().jobs.is_empty());
+    assert_eq!(pool.state().expect("own").threads, 0);
+    assert!(pool.state().expect("own").jobs.is_empty());
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn one_thread_runs_all_jobs_and_ends() {
     explore(None, || {
         let pool = Pool::new(1);
         let (one, two) = (pool.run(|| 1), pool.run(|| 2));
-        assert_eq!(pool.shared.state().threads, 1);
+        assert_eq!(pool.state().expect("own").threads, 1);
         assert_eq!(block_on(one).expect("ran") + block_on(two).expect("ran"), 3);
         shut_down(&pool);
     });
@@ -44,19 +44,19 @@ fn two_threads_run_jobs_that_wait_for_each_other() {
         });
         block_on(one).expect("ran");
         block_on(two).expect("ran");
-        drop(pool);
+        shut_down(&pool);
     });
 }
 
 #[test]
 fn jobs_of_two_submitters_run() {
     explore(Some(3), || {
-        let pool = Arc::new(Pool::new(2));
+        let pool = Pool::new(2);
         let other = pool.clone();
         let other = thread(move || block_on(other.run(|| 1)).expect("ran"));
         assert_eq!(block_on(pool.run(|| 2)).expect("ran"), 2);
         assert_eq!(other.join().expect("no panic"), 1);
-        assert!(pool.shared.state().threads <= 2);
+        assert!(pool.state().expect("own").threads <= 2);
         shut_down(&pool);
     });
 }
@@ -64,7 +64,7 @@ fn jobs_of_two_submitters_run() {
 #[test]
 fn close_runs_or_cancels_a_concurrent_job() {
     explore(None, || {
-        let pool = Arc::new(Pool::new(1));
+        let pool = Pool::new(1);
         let ran = Arc::new(AtomicUsize::new(0));
         let (other, counts) = (pool.clone(), ran.clone());
         let submitted = thread(move || {
@@ -81,12 +81,12 @@ fn close_runs_or_cancels_a_concurrent_job() {
 }
 
 /// Polls a future as a loop does, which starts missing threads in each iteration.
-fn drive<T>(pool: &Pool, future: impl Future<Output = T>) -> T {
+fn drive<T>(pool: &Arc<Pool>, future: impl Future<Output = T>) -> T {
     let flag = Arc::new(Flag::default());
     let waker = Waker::from(flag.clone());
     let mut future = pin!(future);
     loop {
-        pool.start_missing_threads();
+        pool.retry_start();
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
             Poll::Pending if pool.retry_timeout().is_some() => {}
@@ -131,7 +131,7 @@ fn job_without_any_thread_fails() {
 #[test]
 fn job_after_a_refused_thread_runs() {
     explore(Some(4), || {
-        let pool = Arc::new(Pool::new(2));
+        let pool = Pool::new(2);
         refuse_threads(0, 1);
         let other = pool.clone();
         let other = thread(move || block_on(other.run(|| ())));

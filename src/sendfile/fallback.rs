@@ -15,8 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::error::TaskError;
 use crate::event_loop::LoopHandle;
-use crate::executor::CancelOnDrop;
-use crate::pool::LentFile;
+use crate::pool::{Blocking, LentFile};
 use crate::sys::uninterrupted;
 
 /// A multiple of the usual block sizes, which O_DIRECT requires.
@@ -75,7 +74,7 @@ struct PendingRead {
     offset: u64,
     /// The read started before the transfer needed its bytes.
     is_ahead: bool,
-    work: CancelOnDrop<(Block, io::Result<usize>)>,
+    work: Blocking<(Block, io::Result<usize>)>,
 }
 
 /// The fallback of one transfer.

@@ -51,10 +51,10 @@ pub(super) fn send(
         Ok(sent) => SendOutcome::Sent(sent),
         Err(error) => classify(error),
     };
-    let counters = event_loop.counters();
-    counters.sendfile_calls.add(1);
+    let mut counters = event_loop.counters();
+    counters.sendfile_calls += 1;
     if let SendOutcome::WouldBlock = outcome {
-        counters.sendfile_would_block.add(1);
+        counters.sendfile_would_block += 1;
     }
     outcome
 }

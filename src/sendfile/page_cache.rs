@@ -55,7 +55,7 @@ use std::time::{Duration, Instant};
 use super::check_open;
 use crate::error::TaskError;
 use crate::event_loop::{Fallback, LoopHandle};
-use crate::executor::CancelOnDrop;
+use crate::pool::Blocking;
 use crate::sys::file::{self, FileKind, Metadata};
 use crate::sys::page_cache::{self as kernel, FileSystem};
 
@@ -184,7 +184,7 @@ enum ProbeResult {
 struct Prefetch {
     /// The range from the first missing byte to the last.
     range: Range<u64>,
-    work: CancelOnDrop<()>,
+    work: Blocking<()>,
 }
 
 /// The page cache as one transfer knows it.
@@ -212,7 +212,7 @@ pub(super) struct PageCache<'a> {
     prefetch: Option<Prefetch>,
     /// The offset up to which prefetches have begun.
     prefetched: u64,
-    file_system: Option<CancelOnDrop<FileSystem>>,
+    file_system: Option<Blocking<FileSystem>>,
 }
 
 impl<'a> PageCache<'a> {
@@ -510,7 +510,7 @@ impl<'a> PageCache<'a> {
     }
 
     fn count_probe(&self) {
-        self.event_loop.counters().sendfile_probes.add(1);
+        self.event_loop.counters().sendfile_probes += 1;
     }
 
     /// Returns whether a window's first byte and each piece's last byte are present.
@@ -539,7 +539,7 @@ impl<'a> PageCache<'a> {
     /// Counts a miss, once for each page that several probes find missing.
     fn count_miss(&mut self, offset: u64) {
         if self.miss.replace(offset) != Some(offset) {
-            self.event_loop.counters().sendfile_misses.add(1);
+            self.event_loop.counters().sendfile_misses += 1;
         }
     }
 
@@ -665,7 +665,7 @@ impl<'a> PageCache<'a> {
         let Ok(lent) = self.event_loop.lend(self.file, is_slow) else {
             return;
         };
-        self.event_loop.counters().sendfile_prefetches.add(1);
+        self.event_loop.counters().sendfile_prefetches += 1;
         let work = self.event_loop.run_cancel_on_drop(move || {
             for range in missing {
                 kernel::read_into_cache(&lent, range);

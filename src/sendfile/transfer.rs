@@ -207,7 +207,7 @@ impl<'a, T: AsFd> Transfer<'a, T> {
                     return self.operation.poll_wait(Direction::Write, cx).map(Err);
                 }
                 Action::Yield => {
-                    self.operation.event_loop.counters().sendfile_yields.add(1);
+                    self.operation.event_loop.counters().sendfile_yields += 1;
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }

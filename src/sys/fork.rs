@@ -8,7 +8,7 @@
 //!   the word to zero. It does not run after a fork by the raw system call.
 //!
 //! The first query in the child takes a number from a counter in ordinary memory. The child
-//! inherits the counter, so its number differs from those of its ancestors. A value that a child
+//! inherits the counter, so its number is greater than those of its ancestors. A value that a child
 //! must not use keeps the number of its process.
 //!
 //! A vfork(2) child shares its parent's memory, and so its number. Such a child may only exec or
@@ -95,10 +95,16 @@ pub(crate) fn present_number() -> usize {
 }
 
 /// The process that created a value.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Process {
     word: &'static AtomicUsize,
     number: usize,
+}
+
+impl Default for Process {
+    fn default() -> Process {
+        Process::current()
+    }
 }
 
 impl Process {
@@ -127,12 +133,6 @@ impl Process {
     }
 }
 
-impl Default for Process {
-    fn default() -> Process {
-        Process::current()
-    }
-}
-
 /// A value that each process has separately.
 ///
 /// A thread of the parent may have held a lock in the inherited value at the fork. In the child,
@@ -155,9 +155,8 @@ impl<T: Send + Sync> PerProcess<T> {
 
     /// Returns the value of this process.
     ///
-    /// The first call in each process creates it with `create`, which gets the parent's value if
-    /// there is one.
-    pub(crate) fn get(&self, create: impl Fn(Option<&T>) -> T) -> &T {
+    /// The first call in each process creates it with `create`.
+    pub(crate) fn get(&self, create: impl Fn() -> T) -> &T {
         let mut pointer = self.owned.load(Ordering::Acquire);
         loop {
             // SAFETY: the pointer is null or from a box. Only `drop` frees a box that is stored.
@@ -167,7 +166,7 @@ impl<T: Send + Sync> PerProcess<T> {
             }
             let fresh = Box::into_raw(Box::new(Owned {
                 process: Process::current(),
-                value: create(owned.map(|owned| &owned.value)),
+                value: create(),
             }));
             let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
             pointer = match self

@@ -14,44 +14,17 @@ type GroupCallback = Box<dyn FnOnce(bool)>;
 ///
 /// It finds the task by its key in the loop's table of tasks, so it keeps neither the future nor
 /// the result alive. A task has a link only if it needs one.
+#[derive(Default)]
 pub(super) struct TaskLink {
     /// The loop's queue and the task's key there, until the task has ended.
-    task: RefCell<Option<(Rc<RunQueue>, Key)>>,
-    cancelled: Cell<bool>,
-    callbacks: RefCell<Vec<Rc<dyn Callback>>>,
-    group: Cell<Option<GroupCallback>>,
+    pub(super) task: RefCell<Option<(Rc<RunQueue>, Key)>>,
+    pub(super) cancelled: Cell<bool>,
+    /// Queued at the task's end.
+    pub(super) callbacks: RefCell<Vec<Rc<dyn Callback>>>,
+    pub(super) group: Cell<Option<GroupCallback>>,
 }
 
 impl TaskLink {
-    pub(super) fn new(task: Option<(Rc<RunQueue>, Key)>, cancelled: bool) -> TaskLink {
-        TaskLink {
-            task: RefCell::new(task),
-            cancelled: Cell::new(cancelled),
-            callbacks: RefCell::default(),
-            group: Cell::new(None),
-        }
-    }
-
-    pub(super) fn is_ended(&self) -> bool {
-        self.task.borrow().is_none()
-    }
-
-    pub(super) fn cancel(&self) -> bool {
-        let task = self.task.borrow().clone();
-        let task = task.and_then(|(run_queue, key)| run_queue.task(key));
-        task.is_some_and(|task| task.as_ref().body().cancel(task.head()))
-    }
-
-    /// Adds a callback for the end of a task that has not ended.
-    pub(super) fn add_callback(&self, callback: Rc<dyn Callback>) {
-        self.callbacks.borrow_mut().push(callback);
-    }
-
-    /// Calls `ended` at the task's end. Its argument is true if the task panicked.
-    pub(super) fn set_group(&self, ended: impl FnOnce(bool) + 'static) {
-        self.group.set(Some(Box::new(ended)));
-    }
-
     /// Queues the callbacks and calls the group. The link cannot find the task after this.
     pub(super) fn end(&self, cancelled: bool, panicked: bool) {
         self.cancelled.set(cancelled);
@@ -95,14 +68,10 @@ impl TaskLink {
 #[derive(Clone)]
 #[doc(alias = "AbortHandle")]
 pub struct CancelHandle {
-    link: Rc<TaskLink>,
+    pub(super) link: Rc<TaskLink>,
 }
 
 impl CancelHandle {
-    pub(super) fn new(link: Rc<TaskLink>) -> CancelHandle {
-        CancelHandle { link }
-    }
-
     /// Cancels the task, as [`Task::cancel`](crate::Task::cancel) does.
     ///
     /// Returns false if the task had ended already.
@@ -117,7 +86,9 @@ impl CancelHandle {
     /// ```
     #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
-        self.link.cancel()
+        let task = self.link.task.borrow().clone();
+        let task = task.and_then(|(run_queue, key)| run_queue.task(key));
+        task.is_some_and(|task| task.as_ref().body().cancel(task.head()))
     }
 
     /// Returns true if the task ended because it was cancelled.
@@ -148,7 +119,7 @@ impl CancelHandle {
     /// ```
     #[doc(alias = "is_finished")]
     pub fn done(&self) -> bool {
-        self.link.is_ended()
+        self.link.task.borrow().is_none()
     }
 }
 

@@ -11,10 +11,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::cancel::{CancelHandle, TaskLink};
+use super::Task;
+use super::cancel::CancelHandle;
 use super::cell::keep_waker;
-use super::{Task, Tasks};
 use crate::error::{TaskError, wake};
+use crate::run_queue::RunQueue;
 use crate::slots::{Key, Slots};
 
 /// The tasks of a group. A running task has a weak reference to them.
@@ -45,10 +46,10 @@ impl<T> Members<T> {
         // A destructor may create another task, so the tasks are not borrowed while it runs.
         let tasks = self.tasks.borrow();
         let live = tasks.values().filter(|task| !task.done());
-        let links: Vec<Rc<TaskLink>> = live.map(Task::link).collect();
+        let handles: Vec<CancelHandle> = live.map(Task::cancel_handle).collect();
         drop(tasks);
-        for link in links {
-            link.cancel();
+        for handle in handles {
+            handle.cancel();
         }
     }
 }
@@ -117,14 +118,14 @@ impl<T> Members<T> {
 #[doc(alias("JoinSet", "nursery"))]
 #[must_use = "dropping a task group cancels its tasks"]
 pub struct TaskGroup<T> {
-    spawner: Rc<Tasks>,
+    run_queue: Rc<RunQueue>,
     members: Rc<Members<T>>,
 }
 
 impl<T> TaskGroup<T> {
-    pub(crate) fn new(spawner: &Rc<Tasks>) -> TaskGroup<T> {
+    pub(crate) fn new(run_queue: Rc<RunQueue>) -> TaskGroup<T> {
         TaskGroup {
-            spawner: spawner.clone(),
+            run_queue,
             members: Rc::new(Members {
                 tasks: RefCell::default(),
                 ended: RefCell::default(),
@@ -162,23 +163,24 @@ impl<T> TaskGroup<T> {
     where
         T: 'static,
     {
-        let task = self.spawner.create(future.into_future());
-        let link = task.link();
+        let task = self.run_queue.create_task(future.into_future());
+        let handle = task.cancel_handle();
         let key = self.members.tasks.borrow_mut().insert(task);
-        if link.is_ended() {
+        if handle.done() {
             self.members.end(key, false);
         } else {
             let members = Rc::downgrade(&self.members);
-            link.set_group(move |panicked| {
+            let ended = move |panicked| {
                 if let Some(members) = members.upgrade() {
                     members.end(key, panicked);
                 }
-            });
+            };
+            handle.link.group.set(Some(Box::new(ended)));
         }
         if self.members.shut_down.get() {
-            link.cancel();
+            handle.cancel();
         }
-        CancelHandle::new(link)
+        handle
     }
 
     /// Waits for the next task that ends and returns its result, or `None` if the group is empty.
@@ -247,7 +249,7 @@ impl<T> TaskGroup<T> {
     pub fn poll_join_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
         let members = &*self.members;
         // In a forked child no loop ends a task of the parent.
-        if self.spawner.run_queue.is_inherited() && !members.shut_down.get() {
+        if self.run_queue.is_inherited() && !members.shut_down.get() {
             members.cancel();
         }
         if members.ended.borrow().is_empty() && !self.is_empty() {

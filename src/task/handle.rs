@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::cancel::{CancelHandle, TaskLink};
-use super::cell::TaskState;
+use super::cancel::CancelHandle;
+use super::cell::{TaskState, keep_waker};
 use crate::error::TaskError;
 use crate::run_queue::{Call, Step, TaskHeader};
 use crate::sys::task_cell::WithHeader;
@@ -49,20 +49,12 @@ pub(super) trait Join<T>: Step {
 /// ```
 #[doc(alias = "JoinHandle")]
 pub struct Task<T> {
-    cell: Pin<Rc<WithHeader<TaskHeader, dyn Join<T>>>>,
+    pub(super) cell: Pin<Rc<WithHeader<TaskHeader, dyn Join<T>>>>,
 }
 
 impl<T> Task<T> {
-    pub(super) fn new(cell: Pin<Rc<WithHeader<TaskHeader, dyn Join<T>>>>) -> Task<T> {
-        Task { cell }
-    }
-
     fn state(&self) -> &TaskState {
         Pin::get_ref(self.cell.as_ref().body()).state()
-    }
-
-    pub(super) fn link(&self) -> Rc<TaskLink> {
-        self.state().link(self.cell.head())
     }
 
     /// Returns a handle that can cancel this task while another task awaits it.
@@ -84,7 +76,9 @@ impl<T> Task<T> {
     #[doc(alias = "abort_handle")]
     #[must_use = "a cancel handle does nothing unless `cancel` is called"]
     pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle::new(self.link())
+        CancelHandle {
+            link: self.state().link(self.cell.head()),
+        }
     }
 
     /// Cancels the task. Returns false if the task had ended already.
@@ -176,11 +170,11 @@ impl<T> Future for Task<T> {
     /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // In a forked child no loop ends a task of the parent.
-        if !self.done() && self.state().is_inherited() {
+        if !self.done() && self.state().run_queue.is_inherited() {
             self.cancel();
         }
         if !self.done() {
-            self.state().set_joiner(cx.waker());
+            keep_waker(&self.state().joiner, cx.waker());
             // Cloning the waker may have ended the task.
             if !self.done() {
                 return Poll::Pending;

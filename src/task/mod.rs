@@ -44,8 +44,6 @@ mod group;
 mod handle;
 mod promise;
 
-use std::cell::Cell;
-use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Waker;
@@ -57,7 +55,7 @@ pub(crate) use promise::promise;
 pub use promise::{Promise, PromiseFuture};
 
 use crate::remote;
-use crate::run_queue::{self, RunQueue, Runnable, Step, StepOutcome, TaskHeader};
+use crate::run_queue::{self, RunQueue, Runnable, Step, TaskHeader};
 use crate::sys::task_cell::{FutureOrOutput, WithHeader};
 use crate::sys::waker::{self, WakeById};
 use cell::{TaskBody, TaskState};
@@ -75,12 +73,18 @@ impl WakeById for TaskWaker {
     }
 }
 
-/// The task of `run_until_complete`, whose future the caller of [`Tasks::step`] polls.
+/// The task of `run_until_complete`, whose future the caller of [`RunQueue::step`] polls.
 struct RootTask;
 
 impl Step for RootTask {
-    fn step(self: Pin<&Self>, _: &TaskHeader, _: &Waker) -> StepOutcome {
-        StepOutcome::PollRoot
+    fn step(
+        self: Pin<&Self>,
+        _: &TaskHeader,
+        waker: &Waker,
+        root: &mut dyn FnMut(&Waker),
+    ) -> &'static str {
+        root(waker);
+        "run_until_complete"
     }
 
     fn cancel(self: Pin<&Self>, _: &TaskHeader) -> bool {
@@ -90,92 +94,37 @@ impl Step for RootTask {
     fn end_cancelled(self: Pin<&Self>, _: &TaskHeader) {}
 }
 
-pub(crate) struct Tasks {
-    run_queue: Rc<RunQueue>,
-    closed: Cell<bool>,
-    steps: Cell<u64>,
-}
-
-impl Tasks {
-    pub(crate) fn new(run_queue: Rc<RunQueue>) -> Tasks {
-        Tasks {
-            run_queue,
-            closed: Cell::new(false),
-            steps: Cell::new(0),
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.run_queue.task_count()
-    }
-
-    pub(crate) fn steps(&self) -> u64 {
-        self.steps.get()
-    }
-
+impl RunQueue {
     /// Creates a task and queues its first step. On a closed loop the task is cancelled at once.
     #[track_caller]
-    pub(crate) fn create<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
-        let state = TaskState::new(self.run_queue.clone());
+    pub(crate) fn create_task<F: Future + 'static>(
+        self: &Rc<RunQueue>,
+        future: F,
+    ) -> Task<F::Output> {
+        let state = TaskState::new(self.clone());
         let content = FutureOrOutput::new(future);
         let task: Pin<Rc<WithHeader<TaskHeader, TaskBody<F>>>> =
             WithHeader::pin(TaskHeader::new(), WithHeader::new(state, content));
-        if self.closed.get() || self.run_queue.is_inherited() {
-            let task: Runnable = task.clone();
-            self.run_queue.register(&task);
+        if !self.register(task.clone()) {
             task.as_ref().body().cancel(task.head());
-        } else {
-            self.run_queue.register_and_queue(task.clone());
         }
-        Task::new(task)
+        Task { cell: task }
     }
 
     /// Creates the task of `run_until_complete`, and queues its first step.
     #[track_caller]
     pub(crate) fn create_root(&self) -> Runnable {
         let root: Runnable = WithHeader::pin(TaskHeader::new(), RootTask);
-        self.run_queue.register_and_queue(root.clone());
+        self.register(root.clone());
         root
     }
 
-    pub(crate) fn remove_root(&self, root: &Runnable) {
-        self.run_queue.unregister(root.head());
-    }
-
-    /// Polls a task once, unless it has ended. For the task of `run_until_complete`, this calls
-    /// `root`.
-    ///
-    /// Returns the kind of the task, for the log of debug mode.
+    /// Polls a task as [`Step::step`] does, unless it has ended.
     pub(crate) fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) -> &'static str {
-        if let Some(key) = task.head().key() {
-            let waker = waker::from_id::<TaskWaker>(self.run_queue.id().waker_number(key));
-            match task.as_ref().body().step(task.head(), &waker) {
-                StepOutcome::Done => self.steps.set(self.steps.get() + 1),
-                StepOutcome::PollRoot => {
-                    root(&waker);
-                    return "run_until_complete";
-                }
-            }
-        }
-        "task"
-    }
-
-    /// Cancels all tasks. A task that is being polled ends after its step.
-    pub(crate) fn cancel_all(&self) {
-        for task in self.run_queue.all_tasks() {
-            task.as_ref().body().cancel(task.head());
-        }
-    }
-
-    /// Cancels all tasks, and from now on each new task at once.
-    pub(crate) fn close(&self) {
-        self.closed.set(true);
-        self.cancel_all();
-    }
-}
-
-impl fmt::Debug for Tasks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tasks").field("live", &self.len()).finish()
+        let Some(key) = task.head().key.get() else {
+            return "task";
+        };
+        let waker = waker::from_id::<TaskWaker>(self.id.waker_number(key));
+        task.as_ref().body().step(task.head(), &waker, root)
     }
 }

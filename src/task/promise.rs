@@ -2,43 +2,25 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::mem;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use crate::error::{TaskError, drop_bounded, wake};
-use crate::nesting::Kind;
-
-enum PromiseState<T> {
-    Pending(Option<Waker>),
-    Done(Result<T, TaskError>),
-    Taken,
-}
-
-type SharedState<T> = RefCell<PromiseState<T>>;
+use crate::error::TaskError;
+use crate::oneshot::{Discard, Oneshot, discard};
 
 pub(crate) fn promise<T: 'static>() -> (Promise<T>, PromiseFuture<T>) {
-    let shared = Rc::new(RefCell::new(PromiseState::Pending(None)));
+    let shared = Rc::new(RefCell::new(Oneshot::Pending(None)));
     let promise = Promise {
         shared: Rc::downgrade(&shared),
     };
-    let dispose = |result| drop_bounded(Kind::Drop, "while a result was dropped", result);
-    (promise, PromiseFuture { shared, dispose })
+    let discard = discard::<T>;
+    (promise, PromiseFuture { shared, discard })
 }
 
-/// Stores the result and wakes the awaiting task, unless there is a result.
-fn settle<T>(shared: &SharedState<T>, result: Result<T, TaskError>) {
-    let mut state = shared.borrow_mut();
-    let PromiseState::Pending(waker) = &mut *state else {
-        return;
-    };
-    let waker = waker.take();
-    *state = PromiseState::Done(result);
-    drop(state);
-    if let Some(waker) = waker {
-        wake(waker);
-    }
+fn set<T>(shared: &RefCell<Oneshot<T>>, result: Result<T, TaskError>) {
+    let before = shared.borrow_mut().set(result);
+    before.wake();
 }
 
 /// The half of [`create_future`](crate::LoopHandle::create_future) that sets the result.
@@ -57,7 +39,7 @@ fn settle<T>(shared: &SharedState<T>, result: Result<T, TaskError>) {
 #[doc(alias("oneshot", "Sender"))]
 #[must_use = "dropping a promise without a result cancels its future"]
 pub struct Promise<T> {
-    shared: Weak<SharedState<T>>,
+    shared: Weak<RefCell<Oneshot<T>>>,
 }
 
 impl<T> Promise<T> {
@@ -79,7 +61,7 @@ impl<T> Promise<T> {
     pub fn set_result(self, value: T) -> Result<(), T> {
         match self.shared.upgrade() {
             Some(shared) => {
-                settle(&shared, Ok(value));
+                set(&shared, Ok(value));
                 Ok(())
             }
             None => Err(value),
@@ -106,7 +88,7 @@ impl<T> Promise<T> {
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
-            settle(&shared, Err(TaskError::cancelled()));
+            set(&shared, Err(TaskError::cancelled()));
         }
     }
 }
@@ -128,9 +110,8 @@ impl<T> Drop for Promise<T> {
 #[doc(alias("oneshot", "Receiver"))]
 #[must_use = "if the future is dropped, no task receives the result"]
 pub struct PromiseFuture<T> {
-    shared: Rc<SharedState<T>>,
-    /// Drops a result that was not awaited, on bounded stack: it may own another such future.
-    dispose: fn(Result<T, TaskError>),
+    shared: Rc<RefCell<Oneshot<T>>>,
+    discard: Discard<T>,
 }
 
 impl<T> PromiseFuture<T> {
@@ -146,7 +127,7 @@ impl<T> PromiseFuture<T> {
     /// assert!(future.done());
     /// ```
     pub fn done(&self) -> bool {
-        !matches!(*self.shared.borrow(), PromiseState::Pending(_))
+        !self.shared.borrow().is_pending()
     }
 }
 
@@ -157,32 +138,16 @@ impl<T> Future for PromiseFuture<T> {
     ///
     /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Cloning and dropping a waker may run foreign code, so the state is not borrowed then.
-        let new_waker = cx.waker().clone();
-        let mut state = self.shared.borrow_mut();
-        match mem::replace(&mut *state, PromiseState::Taken) {
-            PromiseState::Pending(old_waker) => {
-                *state = PromiseState::Pending(Some(new_waker));
-                drop(state);
-                drop(old_waker);
-                Poll::Pending
-            }
-            PromiseState::Done(result) => Poll::Ready(result),
-            PromiseState::Taken => panic!("a PromiseFuture was polled after it was ready"),
-        }
+        let mut waker = Some(cx.waker().clone());
+        let text = "a PromiseFuture was polled after it was ready";
+        self.shared.borrow_mut().poll(&mut waker, text)
     }
 }
 
 impl<T> Drop for PromiseFuture<T> {
     fn drop(&mut self) {
-        let state = self.shared.replace(PromiseState::Taken);
-        match state {
-            PromiseState::Pending(waker) => {
-                drop_bounded(Kind::Drop, "while a waker was dropped", waker)
-            }
-            PromiseState::Done(result) => (self.dispose)(result),
-            PromiseState::Taken => {}
-        }
+        let left = self.shared.borrow_mut().close();
+        left.map(self.discard);
     }
 }
 

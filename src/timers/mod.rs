@@ -7,10 +7,9 @@
 //! cancelled entries. So setting and cancelling are cheap, and cancelled entries do not accumulate.
 
 mod queue;
-mod wakers;
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
+use std::mem;
 use std::panic::Location;
 use std::rc::Rc;
 use std::task::Waker;
@@ -20,9 +19,8 @@ use crate::error::{drop_bounded, wake};
 use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
 use crate::run_queue::Callback;
-use crate::slots::Key;
+use crate::slots::{Key, Slots};
 use queue::{Timer, TimerQueue};
-use wakers::TimerWakers;
 
 /// The number of cancelled entries from which a sweep is worth it, as in asyncio.
 const MIN_SWEEP: usize = 100;
@@ -37,22 +35,19 @@ pub(crate) enum Due {
 #[derive(Default)]
 pub(crate) struct Timers {
     queue: RefCell<TimerQueue>,
-    wakers: RefCell<TimerWakers>,
+    /// The wakers of sleeps, with the location that set each one. `None` has fired.
+    ///
+    /// They are in an arena, so that a sleep does not allocate.
+    wakers: RefCell<Slots<Option<(Waker, &'static Location<'static>)>>>,
     /// The number of entries that were ever added.
     added: Cell<u64>,
     /// The number of entries in the queue that are cancelled.
     cancelled: Cell<usize>,
-    closed: Cell<bool>,
 }
 
 impl Timers {
     /// Adds a callback, which [`pop_due`](Timers::pop_due) returns from `when` on.
-    ///
-    /// After [`close`](Timers::close) this cancels it.
     pub(crate) fn add(&self, when: Instant, callback: Rc<dyn Callback>) {
-        if self.closed.get() {
-            return callback.cancel();
-        }
         self.push(when, Due::Callback(callback));
     }
 
@@ -65,7 +60,7 @@ impl Timers {
         waker: Waker,
         location: &'static Location<'static>,
     ) -> Key {
-        let key = self.wakers.borrow_mut().add(waker, location);
+        let key = self.wakers.borrow_mut().insert(Some((waker, location)));
         self.push(when, Due::Waker(key));
         key
     }
@@ -73,21 +68,30 @@ impl Timers {
     /// Returns whether the entry has fired. If not, it keeps `waker` instead of its present one.
     pub(crate) fn has_fired(&self, entry: Key, waker: &Waker) -> bool {
         // Cloning and dropping a waker may run foreign code, so nothing is borrowed then.
-        let waker = waker.clone();
-        let old_waker = self.wakers.borrow_mut().replace(entry, waker);
-        old_waker.map(drop).is_none()
+        let mut waker = waker.clone();
+        match self.wakers.borrow_mut().get_mut(entry) {
+            Some(Some((present, _))) => mem::swap(present, &mut waker),
+            _ => return true,
+        }
+        false
     }
 
     /// Wakes the waker of an entry that [`pop_due`](Timers::pop_due) returned.
     pub(crate) fn fire(&self, entry: Key) {
-        let waker = self.wakers.borrow_mut().fire(entry);
-        waker.into_iter().for_each(wake);
+        let fired = self
+            .wakers
+            .borrow_mut()
+            .get_mut(entry)
+            .and_then(Option::take);
+        if let Some((waker, _)) = fired {
+            wake(waker);
+        }
     }
 
     /// Removes the waker of an entry, whether it has fired or not.
     pub(crate) fn remove_waker(&self, entry: Key) {
-        let waker = self.wakers.borrow_mut().remove(entry);
-        if let Some(waker) = waker {
+        let removed = self.wakers.borrow_mut().remove(entry).flatten();
+        if let Some((waker, _)) = removed {
             self.count_cancelled();
             drop_bounded(Kind::Drop, "while a waker was dropped", waker);
         }
@@ -113,7 +117,7 @@ impl Timers {
     fn is_cancelled(&self, timer: &Timer) -> bool {
         match &timer.due {
             Due::Callback(callback) => callback.is_cancelled(),
-            Due::Waker(key) => !self.wakers.borrow().has(*key),
+            Due::Waker(key) => self.wakers.borrow().get(*key).is_none(),
         }
     }
 
@@ -151,7 +155,7 @@ impl Timers {
         self.next()?;
         match &self.queue.borrow().peek()?.due {
             Due::Callback(callback) => Some(callback.location()),
-            Due::Waker(key) => self.wakers.borrow().location(*key),
+            Due::Waker(key) => Some(self.wakers.borrow().get(*key)?.as_ref()?.1),
         }
     }
 
@@ -164,11 +168,10 @@ impl Timers {
         Some(timer.due)
     }
 
-    /// Cancels all present and later callbacks, and wakes all wakers.
+    /// Cancels all callbacks, and wakes all wakers. A closed loop adds no more.
     ///
     /// The woken tasks find the loop closed.
     pub(crate) fn close(&self, exceptions: &Exceptions) {
-        self.closed.set(true);
         let queue = self.queue.take();
         self.cancelled.set(0);
         // The destructors are user code, so nothing is borrowed while they run.
@@ -179,16 +182,10 @@ impl Timers {
             }
         }
         // This includes the wakers that `pop_due` returned and that have not fired.
-        let wakers = self.wakers.borrow_mut().fire_all();
-        wakers.into_iter().for_each(wake);
-    }
-}
-
-impl fmt::Debug for Timers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timers")
-            .field("queue", &self.queue.borrow().len())
-            .finish()
+        let mut wakers = self.wakers.borrow_mut();
+        let unfired: Vec<_> = wakers.values_mut().filter_map(Option::take).collect();
+        drop(wakers);
+        unfired.into_iter().for_each(|(waker, _)| wake(waker));
     }
 }
 

@@ -60,12 +60,11 @@ fn cancelled_timers_do_not_pile_up() {
 }
 
 #[test]
-fn close_cancels_present_and_later_timers() {
+fn close_cancels_timers() {
     let (timers, log, start) = (Timers::default(), Rc::default(), Instant::now());
-    let before = add(&timers, start, &log, 1);
+    let timer = add(&timers, start, &log, 1);
     timers.close(&Exceptions::default());
-    let after = add(&timers, start, &log, 2);
-    assert!(before.is_cancelled() && after.is_cancelled());
+    assert!(timer.is_cancelled());
     run_due(&timers, start);
     assert!(log.borrow().is_empty());
 }

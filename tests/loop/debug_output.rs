@@ -74,13 +74,13 @@ fn errors_describe_the_failure_and_convert_to_io_errors() {
     let task = event_loop.create_task(async { panic!("{} were lost", 7) });
     let panicked = event_loop.run_until_complete(task);
     let panicked = panicked.expect_err("a panic");
-    assert_shows(&panicked, &["Panic", "7 were lost"]);
+    assert_shows(&panicked, &["panicked", "7 were lost"]);
     assert_eq!(panicked.to_string(), "panicked: 7 were lost");
     let (promise, future) = event_loop.create_future::<()>();
     drop(promise);
     let cancelled = event_loop.run_until_complete(future);
     let cancelled = cancelled.expect_err("the promise is gone");
-    assert_shows(&cancelled, &["Cancelled"]);
+    assert_shows(&cancelled, &["cancelled"]);
     let error = io::Error::from(cancelled);
     assert_eq!(
         (error.kind(), error.to_string()),

@@ -13,7 +13,7 @@ fn process_number_is_constant() {
 #[test]
 fn value_is_created_once_per_process() {
     static VALUE: PerProcess<Mutex<u32>> = PerProcess::new();
-    let get = || VALUE.get(|_| Mutex::new(1));
+    let get = || VALUE.get(|| Mutex::new(1));
     *get().lock().expect("whole") += 1;
     assert_eq!(*get().lock().expect("whole"), 2);
 }

@@ -39,20 +39,19 @@
 //!    and installs the default. The second one finds the default and raises its signal again, which
 //!    ends the process.
 
-use std::array;
 use std::io::{self, Read};
 use std::iter;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
-use std::sync::atomic::Ordering::{self, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::{DEFAULT, read, replace, swap};
+use super::{DEFAULT, is_default, read, replace, swap};
 use crate::sys::fork::{self, PerProcess, Process};
-use crate::sys::uninterrupted;
+use crate::sys::{cvt, uninterrupted};
 
 /// The number of signals and one more, as they begin at 1. Linux's last one is 64.
 const NUMBERS: usize = 65;
@@ -126,86 +125,90 @@ impl SharedSlot {
 
     /// Writes a byte to the pipe, and returns false if the pipe is full or closed.
     fn write(&self, byte: u8) -> bool {
-        let (pipe, errno) = (self.pipe.load(SeqCst), errno());
-        if pipe < 0 {
-            return false;
-        }
-        loop {
-            // SAFETY: the pointer is to one byte of a local. The owner closes the pipe only after
-            // all handlers have left the slot.
-            if unsafe { libc::write(pipe, ptr::from_ref(&byte).cast(), 1) } == 1 {
-                return true;
-            }
-            // SAFETY: the pointer is to this thread's errno.
-            if unsafe { *errno } != libc::EINTR {
-                return false;
-            }
-        }
-    }
-}
-
-/// The part of a former action that our handler can read, without the mask.
-struct Former {
-    handler: AtomicUsize,
-    flags: AtomicI32,
-}
-
-impl Former {
-    /// Returns the action without its mask.
-    fn action(&self) -> libc::sigaction {
-        let mut action = DEFAULT;
-        action.sa_sigaction = self.handler.load(SeqCst);
-        action.sa_flags = self.flags.load(SeqCst);
-        action
+        let pipe = self.pipe.load(SeqCst);
+        // SAFETY: the pointer is to one byte of a local. The owner closes the pipe only after all
+        // handlers have left the slot.
+        let write = || cvt(unsafe { libc::write(pipe, ptr::from_ref(&byte).cast(), 1) });
+        pipe >= 0 && uninterrupted(write).is_ok()
     }
 }
 
 static SLOTS: AtomicPtr<SharedSlot> = AtomicPtr::new(ptr::null_mut());
-static FORMER_FOR_HANDLER: [Former; NUMBERS] = [const {
-    Former {
-        handler: AtomicUsize::new(libc::SIG_DFL),
-        flags: AtomicI32::new(0),
-    }
-}; NUMBERS];
 
-type FormerActions = [Option<libc::sigaction>; NUMBERS];
+/// The former actions, or null for the default.
+///
+/// Only the holder of the lock sets one. Then it waits for all [`RestoreCount`]s, and frees the old
+/// one.
+static FORMER: [AtomicPtr<libc::sigaction>; NUMBERS] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; NUMBERS];
+
+/// Returns the former action of a signal, or `None` for a number that is no signal.
+fn former(number: usize, _counted: &RestoreCount) -> Option<&libc::sigaction> {
+    let former = FORMER.get(number)?.load(SeqCst);
+    // SAFETY: the pointer is null or from a box, which stays while `_counted` exists.
+    Some(unsafe { former.as_ref() }.unwrap_or(&DEFAULT))
+}
 
 /// Locks the former actions.
 ///
-/// Apart from the handler and foreign code, only the holder of this lock installs actions.
-fn former() -> MutexGuard<'static, FormerActions> {
-    static FORMER: PerProcess<Mutex<FormerActions>> = PerProcess::new();
-    let former = FORMER.get(|parents| {
-        if parents.is_some() {
-            // A forked child has no thread that runs a handler of its parent.
-            RESTORING.store(0, SeqCst);
-        }
-        Mutex::new(match parents.map(Mutex::try_lock) {
-            None => [None; NUMBERS],
-            Some(Ok(former)) => *former,
-            // A forked child takes no lock that a thread of the parent may have held at the fork.
-            Some(Err(_)) => array::from_fn(|number| Some(FORMER_FOR_HANDLER[number].action())),
-        })
-    });
-    former.lock().unwrap_or_else(PoisonError::into_inner)
+/// Apart from the handler and foreign code, only the holder of this lock installs actions. A forked
+/// child takes no lock that a thread of the parent may have held at the fork.
+fn lock() -> MutexGuard<'static, ()> {
+    static LOCK: PerProcess<Mutex<()>> = PerProcess::new();
+    let lock = LOCK.get(|| Mutex::new(()));
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The number of handlers that follow rule 4 now.
-static RESTORING: AtomicU32 = AtomicU32::new(0);
+/// The number of handlers that follow rule 4 now and of other readers of former actions, below the
+/// number of their process.
+///
+/// A forked child has no thread that runs a handler of its parent. Its process number is greater
+/// than that of its parent, so the parent's count is less than its count without any handler.
+static RESTORING: AtomicU64 = AtomicU64::new(0);
 
-/// Waits until no handler follows rule 4. A handler takes only a few instructions.
-fn wait_for_restoring() {
-    while RESTORING.load(SeqCst) > 0 {
-        thread::yield_now();
+/// A guard that counts a handler while it follows rule 4, or another reader of a former action.
+///
+/// It is safe in a signal handler.
+struct RestoreCount {
+    /// The count of this process without any handler.
+    zero: u64,
+}
+
+impl RestoreCount {
+    fn zero() -> u64 {
+        (Process::current().number() as u64) << 32
+    }
+
+    fn begin() -> RestoreCount {
+        let zero = RestoreCount::zero();
+        let add = |count: u64| Some(count.max(zero) + 1);
+        let _ = RESTORING.fetch_update(SeqCst, SeqCst, add);
+        RestoreCount { zero }
+    }
+
+    /// Waits until no handler is counted. A handler takes only a few instructions.
+    fn wait_for_all() {
+        while RESTORING.load(SeqCst) > RestoreCount::zero() {
+            thread::yield_now();
+        }
+    }
+}
+
+impl Drop for RestoreCount {
+    fn drop(&mut self) {
+        // In a forked child, the count of the parent may be gone.
+        let is_own = |count: u64| count > self.zero && count >> 32 == self.zero >> 32;
+        let subtract = |count: u64| is_own(count).then(|| count - 1);
+        let _ = RESTORING.fetch_update(SeqCst, SeqCst, subtract);
     }
 }
 
 fn slots() -> impl Iterator<Item = &'static SharedSlot> {
-    let mut next = SLOTS.load(Ordering::Acquire);
+    let mut next = SLOTS.load(SeqCst);
     iter::from_fn(move || {
         // SAFETY: the pointer is null at the end of the list. Otherwise it is to a leaked box.
         let shared: &'static SharedSlot = unsafe { next.as_ref() }?;
-        next = shared.next.load(Ordering::Acquire);
+        next = shared.next.load(SeqCst);
         Some(shared)
     })
 }
@@ -219,10 +222,9 @@ fn own_slots() -> impl Iterator<Item = &'static SharedSlot> {
 ///
 /// In a forked child, that is so if only the parent catches the signal.
 pub(super) fn is_unneeded_over_default(signal: i32, present: &libc::sigaction) -> bool {
-    let number = signal as usize;
-    let former = FORMER_FOR_HANDLER.get(number);
+    let (number, counted) = (signal as usize, RestoreCount::begin());
     present.sa_sigaction == handler_address()
-        && former.is_some_and(|former| former.handler.load(SeqCst) == libc::SIG_DFL)
+        && former(number, &counted).is_some_and(|former| former.sa_sigaction == libc::SIG_DFL)
         && own_slots().all(|slot| slot.needs(number) == 0)
 }
 
@@ -256,12 +258,10 @@ extern "C" fn handle_signal(signal: libc::c_int) {
     let before = unsafe { *errno };
     let number = signal as usize;
     if !post(number) {
-        RESTORING.fetch_add(1, SeqCst);
+        let counted = RestoreCount::begin();
         if !post(number) {
-            restore_former(signal);
+            restore_former(signal, &counted);
         }
-        // A forked child may have set the count to 0 in between.
-        let _ = RESTORING.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
     }
     // SAFETY: the pointer is to this thread's errno.
     unsafe { *errno = before };
@@ -276,15 +276,15 @@ fn post(number: usize) -> bool {
 /// Follows rule 4: installs the former action, and interrupts the interruptible loops.
 ///
 /// It does nothing if a foreign handler called ours.
-fn restore_former(signal: i32) {
+fn restore_former(signal: i32, counted: &RestoreCount) {
     let number = signal as usize;
     // A foreign handler may call ours with any number.
-    let Some(former) = FORMER_FOR_HANDLER.get(number) else {
+    let Some(former) = former(number, counted) else {
         return;
     };
     let mut before = DEFAULT;
     // SAFETY: the kernel returned that handler with these flags.
-    let replaced = unsafe { replace(signal, handler_address(), &former.action(), &mut before) };
+    let replaced = unsafe { replace(signal, handler_address(), former, &mut before) };
     let is_for_former = match replaced {
         Ok(true) => !interrupt(number) && is_wanted_by_parent(number),
         // Another thread's handler has installed the default: see rule 6.
@@ -311,14 +311,15 @@ fn is_wanted_by_parent(number: usize) -> bool {
 }
 
 /// Stores the action that ours replaced. It keeps the former one if ours replaced itself.
-fn remember(former: &mut Option<libc::sigaction>, number: usize, before: libc::sigaction) {
-    if before.sa_sigaction != handler_address() {
-        *former = Some(before);
-        let shared = &FORMER_FOR_HANDLER[number];
-        // A child that is forked in between finds the default, not a handler with wrong flags.
-        shared.handler.store(libc::SIG_DFL, SeqCst);
-        shared.flags.store(before.sa_flags, SeqCst);
-        shared.handler.store(before.sa_sigaction, SeqCst);
+fn remember(number: usize, before: libc::sigaction, _lock: &MutexGuard<'_, ()>) {
+    if before.sa_sigaction == handler_address() {
+        return;
+    }
+    let old = FORMER[number].swap(Box::into_raw(Box::new(before)), SeqCst);
+    RestoreCount::wait_for_all();
+    if !old.is_null() {
+        // SAFETY: the pointer is from a box that this function stored. All readers have ended.
+        drop(unsafe { Box::from_raw(old) });
     }
 }
 
@@ -374,16 +375,16 @@ impl SignalSlot {
             let what = format!("signal {signal} cannot be caught");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        let mut former = former();
+        let lock = lock();
         let wanted_before = self.shared.wanted[number].swap(true, SeqCst);
-        wait_for_restoring();
+        RestoreCount::wait_for_all();
         let mut before = DEFAULT;
         // SAFETY: the handler is `handle_signal`, which does only what a handler may do.
         if let Err(error) = unsafe { swap(signal, &our_action(), &mut before) } {
             self.shared.wanted[number].store(wanted_before, SeqCst);
             return Err(error);
         }
-        remember(&mut former[number], number, before);
+        remember(number, before, &lock);
         Ok(())
     }
 
@@ -392,9 +393,9 @@ impl SignalSlot {
     /// If no other slot wants it and our handler is installed, it installs the former action.
     pub(crate) fn release(&self, signal: i32) {
         let number = signal as usize;
-        let former = former();
+        let _lock = lock();
         if self.shared.wants(number) {
-            self.restore_if_unused(signal, former[number]);
+            self.restore_if_unused(signal);
             self.shared.wanted[number].store(false, SeqCst);
         }
     }
@@ -405,17 +406,17 @@ impl SignalSlot {
     /// loop never runs again.
     pub(crate) fn enable_interrupt(&self) -> io::Result<bool> {
         let (signal, number) = (libc::SIGINT, libc::SIGINT as usize);
-        let mut former = former();
-        if !super::is_default(signal) {
+        let lock = lock();
+        if !is_default(signal) {
             return Ok(false);
         }
         let mut before = DEFAULT;
         read(signal, &mut before)?;
         let present = before.sa_sigaction;
         // This comes before the handler is installed, as the first Ctrl-C may come at once.
-        remember(&mut former[number], number, DEFAULT);
+        remember(number, DEFAULT, &lock);
         self.shared.interruptible.store(true, SeqCst);
-        wait_for_restoring();
+        RestoreCount::wait_for_all();
         if !self.shared.interruptible.load(SeqCst) {
             // A Ctrl-C has already come. The next one has its default effect.
             return Ok(true);
@@ -423,7 +424,7 @@ impl SignalSlot {
         // SAFETY: the handler is `handle_signal`, which does only what a handler may do.
         let replaced = unsafe { replace(signal, present, &our_action(), &mut before) };
         if let Ok(true) = replaced {
-            remember(&mut former[number], number, before);
+            remember(number, before, &lock);
             return Ok(true);
         }
         let is_interrupted = !self.shared.interruptible.swap(false, SeqCst);
@@ -434,23 +435,23 @@ impl SignalSlot {
     ///
     /// It returns false if a Ctrl-C has interrupted the loop, or if the loop was not interruptible.
     pub(crate) fn disable_interrupt(&self) -> bool {
-        let former = former();
+        let _lock = lock();
         if self.shared.interruptible.load(SeqCst) {
-            self.restore_if_unused(libc::SIGINT, former[libc::SIGINT as usize]);
+            self.restore_if_unused(libc::SIGINT);
         }
         self.shared.interruptible.swap(false, SeqCst)
     }
 
     /// Installs the former action of `signal` if at most one need of this slot is left.
-    fn restore_if_unused(&self, signal: i32, former: Option<libc::sigaction>) {
-        let number = signal as usize;
+    fn restore_if_unused(&self, signal: i32) {
+        let (number, counted) = (signal as usize, RestoreCount::begin());
         let needs: u32 = own_slots().map(|slot| slot.needs(number)).sum();
         let own_need = u32::from(!self.shared.is_inherited());
-        let (Some(former), true) = (former, needs <= own_need) else {
+        let Some(former) = former(number, &counted).filter(|_| needs <= own_need) else {
             return;
         };
         // SAFETY: the kernel returned `former` when ours was installed.
-        if let Err(error) = unsafe { replace(signal, handler_address(), &former, &mut { DEFAULT }) }
+        if let Err(error) = unsafe { replace(signal, handler_address(), former, &mut { DEFAULT }) }
         {
             log::error!("cannot restore the former disposition of signal {signal}: {error}");
         }
@@ -520,14 +521,11 @@ fn new_slot() -> &'static SharedSlot {
         interrupted: AtomicBool::new(false),
     }));
     let pointer: *mut SharedSlot = shared;
-    let mut head = SLOTS.load(Ordering::Acquire);
-    loop {
-        shared.next.store(head, Ordering::Release);
-        match SLOTS.compare_exchange(head, pointer, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return shared,
-            Err(other) => head = other,
-        }
-    }
+    let _ = SLOTS.fetch_update(SeqCst, SeqCst, |head| {
+        shared.next.store(head, SeqCst);
+        Some(pointer)
+    });
+    shared
 }
 
 #[cfg(test)]

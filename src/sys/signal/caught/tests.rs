@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 
 use super::*;
-use crate::sys::cvt;
 
 const SIGNAL: i32 = libc::SIGUSR1;
 
@@ -79,13 +78,9 @@ fn handler_called_by_a_foreign_one_does_not_raise_the_signal() {
 
 #[test]
 fn catch_waits_for_a_handler_that_restores_the_former_action() {
-    // The child then inherits the former actions of the test process, as after another test.
-    drop(former());
     assert_in_child(|| {
         let slot: &SignalSlot = Box::leak(Box::new(SignalSlot::new().expect("a slot")));
-        // The first call in a child sets the count to 0.
-        drop(former());
-        RESTORING.fetch_add(1, SeqCst);
+        let counted = RestoreCount::begin();
         let (sender, receiver) = mpsc::channel();
         // A thread of std may hang in a forked child, as `sys::thread` explains.
         let started = crate::sys::thread::start(move || {
@@ -97,7 +92,7 @@ fn catch_waits_for_a_handler_that_restores_the_former_action() {
             thread::yield_now();
         }
         let is_waiting = receiver.try_recv().is_err() && present() == libc::SIG_DFL;
-        RESTORING.fetch_sub(1, SeqCst);
+        drop(counted);
         is_waiting && receiver.recv().is_ok() && present() == handler_address()
     });
 }
@@ -105,8 +100,7 @@ fn catch_waits_for_a_handler_that_restores_the_former_action() {
 #[test]
 fn child_does_not_wait_for_a_handler_of_its_parent() {
     assert_in_child(|| {
-        drop(former());
-        RESTORING.fetch_add(1, SeqCst);
+        let _counted = RestoreCount::begin();
         status_of(|| {
             let slot = SignalSlot::new().expect("a slot");
             slot.catch(SIGNAL).is_ok()
@@ -120,7 +114,7 @@ fn child_forked_under_the_lock_restores_the_former_action() {
         set(SIGNAL, libc::SIG_IGN);
         let slot = SignalSlot::new().expect("a slot");
         slot.catch(SIGNAL).expect("a signal");
-        let locked = former();
+        let locked = lock();
         let status = status_of(|| {
             let own = SignalSlot::new().expect("a slot");
             own.catch(SIGNAL).expect("a signal");
