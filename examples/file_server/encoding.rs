@@ -2,7 +2,7 @@
 //! would rather have.
 
 /// A coding that a neighbour may have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Coding {
     Brotli,
     Gzip,
@@ -27,7 +27,7 @@ impl Coding {
 }
 
 /// What a client takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Acceptable {
     /// What it would rather have than the file as it is, the best first.
     pub(crate) codings: [Option<Coding>; 2],

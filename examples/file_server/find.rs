@@ -24,7 +24,7 @@ use crate::target::Target;
 const INDEX: &str = "index.html";
 
 /// What a request is looking for.
-#[derive(Debug)]
+#[derive(PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Wanted {
     pub(crate) target: Target,
     pub(crate) acceptable: Acceptable,

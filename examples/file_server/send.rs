@@ -27,6 +27,9 @@ const CORKED: u64 = 1 << 20;
 /// them, and the disk would hold the loop for longer.
 const PROBED_ALWAYS: u64 = 256 << 10;
 
+/// The seconds for which a smaller file that was sent whole counts as in memory.
+const PROBE_INTERVAL: u64 = 5;
+
 /// Makes the kernel send only full segments until it is dropped, as nginx's `tcp_nopush` does.
 ///
 /// A large transfer goes in pieces, and each piece ends in a segment that is not full. TCP_NODELAY
@@ -110,14 +113,15 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Sends a part of a file. Looks once a second whether a smaller file is in memory.
+    /// Sends a part of a file. Probes the page cache for a smaller file now and then.
     async fn send_file(&self, head: &[u8], opened: &Opened, part: Part) -> io::Result<bool> {
         let second = self.site.clock.second();
-        let is_known = opened.in_memory.load(Ordering::Relaxed) == second;
+        let probed = opened.in_memory.load(Ordering::Relaxed);
+        let is_known = second.saturating_sub(probed) < PROBE_INTERVAL;
         let prefetch = part.count > PROBED_ALWAYS || !is_known;
         let sent = self.send_part(head, &opened.file, part, (0, prefetch));
         let is_all = sent.await?;
-        if is_all && part.count == opened.metadata.len() {
+        if is_all && prefetch && part.count == opened.metadata.len() {
             opened.in_memory.store(second, Ordering::Relaxed);
         }
         Ok(is_all)

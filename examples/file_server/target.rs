@@ -30,7 +30,7 @@ const IN_QUERY: &AsciiSet = &CONTROLS
     .add(b'\\');
 
 /// The path that a target names.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Target {
     /// Relative to the root, without empty names and dots; `.` is the root itself. A slash at the
     /// end stays: only a directory may be asked for like that.
