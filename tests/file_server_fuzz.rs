@@ -13,9 +13,6 @@
 #[path = "../examples/file_server/access_log.rs"]
 #[allow(dead_code, reason = "nothing is logged here")]
 mod access_log;
-#[path = "../examples/file_server/address.rs"]
-#[allow(dead_code, reason = "nobody listens here")]
-mod address;
 #[path = "../examples/file_server/authority.rs"]
 mod authority;
 #[path = "../examples/file_server/beneath.rs"]
@@ -36,26 +33,22 @@ mod dates;
 mod descriptors;
 #[path = "../examples/file_server/encoding.rs"]
 mod encoding;
-#[path = "../examples/file_server/fields.rs"]
-mod fields;
 #[path = "../examples/file_server/find.rs"]
 mod find;
 #[path = "../examples/file_server/index.rs"]
 mod index;
+#[path = "../examples/file_server/listen.rs"]
+#[allow(dead_code, reason = "nobody listens here")]
+mod listen;
 #[path = "../examples/file_server/listing.rs"]
 mod listing;
 #[path = "../examples/file_server/media_type.rs"]
 mod media_type;
-#[path = "../examples/file_server/multipart.rs"]
-mod multipart;
 #[path = "../examples/file_server/options.rs"]
 #[allow(dead_code, reason = "there is no command line here")]
 mod options;
 #[path = "../examples/file_server/pages.rs"]
 mod pages;
-#[path = "../examples/file_server/proxies.rs"]
-#[allow(dead_code, reason = "there is no command line here")]
-mod proxies;
 #[path = "../examples/file_server/range.rs"]
 mod range;
 #[path = "../examples/file_server/receive.rs"]

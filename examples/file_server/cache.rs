@@ -3,15 +3,15 @@
 //! The promise: an answer is no older than a change whose system call returned before the request
 //! was sent. The cache keeps it in these steps:
 //!
-//! 1. A search finds a file, and lists what it found at each path that it looked up.
-//! 2. [`Watches`] watches each step of these paths, and then looks again what is there. A small
-//!    file is read.
+//! 1. A search finds a file, and lists what it found at each path.
+//! 2. [`Watches`] watches each step of these paths, and then checks again what is there. The cache
+//!    reads a small file.
 //! 3. If everything is as the search found it, and no watch has an event, the file is kept.
 //! 4. After a request was received, one poll(2) asks for events. A file is used only if every fact
 //!    that led to it still holds.
 //!
-//! A file is not kept if a part of its way cannot be watched. Asynchronous writes, and those beneath
-//! an overlay, may cause no event in time. So the cache compares the size and times of a file once
+//! A file is not kept if a part of its way cannot be watched. Asynchronous writes, and writes
+//! beneath an overlay, may cause no event in time. So the cache compares the size and times of a file once
 //! a second. Nothing else shows stores to a shared mapping.
 //!
 //! The cache is bounded in files, each of which has a descriptor, and in bytes. A full cache takes
@@ -54,8 +54,8 @@ struct Kept {
     watches: Watches,
     files: HashMap<Wanted, Entry>,
     bytes: usize,
-    /// No file is kept until then. Where mounts are frequent, filling a cache would cost more than
-    /// it saves.
+    /// No file is kept until then. If mounts are frequent, filling a cache costs more than it
+    /// saves.
     resting_until: Instant,
 }
 

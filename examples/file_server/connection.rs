@@ -28,11 +28,11 @@ use crate::site::Site;
 use crate::status::Status;
 use crate::target::{self, Target};
 
-/// How long the server waits for the client's end after a last response: in all, and in silence.
+/// The longest wait for the client's end after a last response, in all and in silence.
 const FAREWELL: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// How often to retry a search after an idle client has left, so that its descriptor is free.
+/// The attempts of a search, each after an idle client has left and freed its descriptor.
 const ATTEMPTS: usize = 16;
 
 /// The next action on the connection.
@@ -124,7 +124,7 @@ impl Connection {
             response.allow_origins(arrived.request.method == Method::Options);
         }
         let Arrived { request, line, .. } = arrived;
-        let is_malformed = response.status == Status::BadRequest;
+        let is_malformed = response.status == Status::BAD_REQUEST;
         let keep_alive = request.keep_alive && !is_malformed && !self.client.is_leaving();
         Reply {
             line: self.line(&response, &line, &request.client),
@@ -156,11 +156,11 @@ impl Connection {
         match request.method {
             Method::Get | Method::Head => {}
             Method::Options => return Response::options(),
-            Method::Connect | Method::Known => return Response::plain(Status::NotAllowed),
-            Method::Unknown => return Response::plain(Status::NotImplemented),
+            Method::Connect | Method::Known => return Response::plain(Status::NOT_ALLOWED),
+            Method::Unknown => return Response::plain(Status::NOT_IMPLEMENTED),
         }
         let Some(target) = request.resource.take() else {
-            return Response::plain(Status::BadRequest);
+            return Response::plain(Status::BAD_REQUEST);
         };
         let wanted = Wanted {
             target,
@@ -273,7 +273,7 @@ impl Connection {
         Ok(if sent? { reply.next } else { Next::Abandon })
     }
 
-    /// Returns whether the client has sent bytes that are unread. A close would answer them with a reset.
+    /// Returns whether the client has sent bytes that are unread. A close would send a reset.
     fn has_unread(&self) -> bool {
         !self.receiver.is_empty() || ioctl_fionread(&self.client.socket) != Ok(0)
     }

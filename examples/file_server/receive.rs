@@ -108,7 +108,7 @@ impl Receiver {
     fn too_late(&self) -> Received {
         match self.line() {
             line if line.is_empty() => Received::End,
-            line => Received::Refused(Status::RequestTimeout, line),
+            line => Received::Refused(Status::REQUEST_TIMEOUT, line),
         }
     }
 

@@ -1,8 +1,8 @@
-//! Small files, which go out in one call together with their header.
+//! Small files, which are sent in one call together with their header.
 //!
 //! sendfile(2) saves a copy, and costs system calls for the header, the file and the page cache.
-//! Below this size the copy is cheaper. Only bytes that are in memory are read. Other files take
-//! the way of larger ones.
+//! Below this size the copy is cheaper. Only bytes in memory are read. Other files are sent like
+//! larger ones.
 
 use std::fs::File;
 

@@ -137,8 +137,8 @@ impl Watches {
         })
     }
 
-    /// Takes note of all changes whose system call has returned. Never waits. Returns `false` if all
-    /// facts were dropped.
+    /// Takes note of all changes whose system call has returned. Never waits. Returns `false` if
+    /// all facts were dropped.
     pub(crate) fn refresh(&mut self) -> bool {
         let mut asked = [
             PollFd::new(&self.inotify, PollFlags::IN),
@@ -207,7 +207,7 @@ impl Watches {
         }
     }
 
-    /// Watches the way to an absolute path, adds its facts, and returns what is there.
+    /// Watches the way to an absolute path, adds its facts, and returns the stamp of its end.
     ///
     /// # Errors
     ///
@@ -223,7 +223,8 @@ impl Watches {
         found
     }
 
-    /// Goes the way by its path. If a name on it changes meanwhile, an event denies the fact.
+    /// Follows a path from its known part on. If a name on it changes meanwhile, an event denies
+    /// its fact.
     fn follow(&mut self, path: &Path, way: &mut Way) -> io::Result<Option<Stamp>> {
         let mut names = Vec::new();
         *way = self.known_part(path, &mut names);
