@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::Scale;
 use crate::Options;
@@ -62,6 +63,9 @@ const CLOSED: Life = Life {
 
 /// Measures a site of many files: all equally often, a few of them often, and on overlayfs.
 pub fn many_files(options: &Options) -> Result<()> {
+    // The servers inherit it, and nginx keeps every file open.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let files = ManyFiles::create(&options.folder.join("many-files"))?;
     let site = Site::at(&files.folder, &options.folder)?;
     let mut peers = peers(&site, KEPT_ALIVE)?;
