@@ -51,8 +51,6 @@ mod options;
 mod pages;
 #[path = "../examples/file_server/range.rs"]
 mod range;
-#[path = "../examples/file_server/receive.rs"]
-mod receive;
 #[path = "../examples/file_server/request.rs"]
 mod request;
 #[path = "../examples/file_server/request_line.rs"]
@@ -68,8 +66,6 @@ mod rules;
 mod send;
 #[path = "../examples/file_server/site.rs"]
 mod site;
-#[path = "../examples/file_server/small.rs"]
-mod small;
 #[path = "../examples/file_server/status.rs"]
 mod status;
 #[path = "../examples/file_server/target.rs"]

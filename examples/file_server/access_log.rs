@@ -16,12 +16,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use httpdate::fmt_http_date;
 use rustix::process::Signal;
 use sendloop::{LoopHandle, Task};
 
+use crate::dates::Clock;
 use crate::options::Destination;
 use crate::report;
 use crate::request::ClientSays;
@@ -256,10 +256,17 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(log: Rc<Log>, ip: Option<IpAddr>, request: &[u8], status: &str) -> Line {
+    pub(crate) fn new(
+        log: Rc<Log>,
+        clock: &Clock,
+        ip: Option<IpAddr>,
+        (request, status): (&[u8], &str),
+    ) -> Line {
         // As nginx does.
         let client = ip.map_or("unix:".to_owned(), |ip| ip.to_string());
-        let mut text = format!("{client} - - [{}] \"", time());
+        let mut text = client + " - - [";
+        clock.push_log_time(&mut text);
+        text.push_str("] \"");
         push_escaped(&mut text, request, MOST_OF_REQUEST);
         text.push_str("\" ");
         text.push_str(status);
@@ -296,15 +303,6 @@ impl Drop for Line {
         };
         self.log.add(line.as_bytes());
     }
-}
-
-/// `10/Oct/2000:13:55:36 +0000`, made from the date that HTTP has: `Tue, 10 Oct 2000 13:55:36 GMT`.
-fn time() -> String {
-    let date = fmt_http_date(SystemTime::now());
-    let mut words = date.split(' ').skip(1);
-    let mut word = || words.next().unwrap_or_default();
-    let (day, month, year, time) = (word(), word(), word(), word());
-    format!("{day}/{month}/{year}:{time} +0000")
 }
 
 /// Writes bytes that are not printable ASCII, or would end the field, as `\xHH`, as nginx does.

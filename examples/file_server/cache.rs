@@ -28,7 +28,6 @@ use sendloop::LoopHandle;
 
 use crate::find::{Opened, Seen, Stamp, Wanted};
 use crate::root::Root;
-use crate::small;
 use crate::watches::{Fact, Watches};
 
 /// The most files of a loop, and the most bytes of small files.
@@ -149,7 +148,7 @@ impl Cache {
             let watched = kept.watches.watch(&root.path().join(path), &mut facts);
             watched.is_ok_and(|watched| watched == *stamp)
         });
-        small::keep_content(opened);
+        opened.keep_content();
         let mut entry = Entry {
             opened: opened.clone(),
             facts,

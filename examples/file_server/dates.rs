@@ -30,6 +30,15 @@ impl Clock {
         self.second();
         text.push_str(&self.date.borrow());
     }
+
+    /// Appends the time in the format of the log: `10/Oct/2000:13:55:36 +0000`.
+    pub(crate) fn push_log_time(&self, text: &mut String) {
+        self.second();
+        // Tue, 10 Oct 2000 13:55:36 GMT
+        let date = self.date.borrow();
+        let (day, month, year, time) = (&date[5..7], &date[8..11], &date[12..16], &date[17..25]);
+        text.extend([day, "/", month, "/", year, ":", time, " +0000"]);
+    }
 }
 
 const MONTHS: [&str; 12] = [

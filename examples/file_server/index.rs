@@ -78,32 +78,21 @@ impl Order {
 /// Puts the entries into an order. Those that are equal in it are sorted by their names.
 pub(crate) fn sort(entries: &mut [Entry], order: Order) {
     entries.sort_by_cached_key(natural_key);
-    let flip = |ordering: Ordering| {
-        if order.descending {
-            ordering.reverse()
-        } else {
-            ordering
-        }
-    };
+    if order.by == By::Name && order.descending {
+        entries.reverse();
+    }
     entries.sort_by(|a, b| {
         let within = match order.by {
-            By::Name => Ordering::Equal,
-            By::Size if a.kind == Kind::Directory => Ordering::Equal,
-            By::Size => flip(a.size.cmp(&b.size)),
-            By::Date => flip(a.modified.cmp(&b.modified)),
+            By::Size if a.kind == Kind::File => a.size.cmp(&b.size),
+            By::Date => a.modified.cmp(&b.modified),
+            _ => Ordering::Equal,
+        };
+        let within = match order.descending {
+            true => within.reverse(),
+            false => within,
         };
         a.kind.cmp(&b.kind).then(within)
     });
-    if order
-        == (Order {
-            by: By::Name,
-            descending: true,
-        })
-    {
-        entries
-            .chunk_by_mut(|a, b| a.kind == b.kind)
-            .for_each(<[Entry]>::reverse);
-    }
 }
 
 /// Returns a key that sorts names as people count: "9" before "10", and "a" beside "A".

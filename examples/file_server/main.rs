@@ -11,10 +11,9 @@
 //! - without I/O: [`request_line`], [`request`], [`authority`], [`target`] and [`encoding`] read
 //!   requests; [`conditional`], [`dates`], [`range`], [`index`] and [`response`] make responses;
 //! - files: [`beneath`] opens paths, [`root`] is the served directory, [`find`] searches in it,
-//!   [`cache`] keeps open files while [`watches`] sees no change, and [`small`] reads them;
-//!   [`listing`] reads directories, and [`pages`] shares their renderings; [`media_type`] has the
-//!   types;
-//! - a client: [`receive`], [`send`], [`connection`] and [`access_log`];
+//!   [`cache`] keeps open files while [`watches`] sees no change; [`listing`] reads directories,
+//!   and [`pages`] shares their renderings; [`media_type`] has the types;
+//! - a client: [`connection`], [`send`] and [`access_log`];
 //! - a loop: [`worker`] accepts and ends, [`clients`] counts, [`site`] is what they share;
 //! - the process: [`options`], [`rules`], [`listen`], [`descriptors`], [`server`].
 //!
@@ -39,7 +38,6 @@ mod media_type;
 mod options;
 mod pages;
 mod range;
-mod receive;
 mod request;
 mod request_line;
 mod response;
@@ -48,7 +46,6 @@ mod rules;
 mod send;
 mod server;
 mod site;
-mod small;
 mod status;
 mod target;
 #[cfg_attr(not(target_os = "linux"), path = "no_watches.rs")]

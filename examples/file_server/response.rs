@@ -8,12 +8,11 @@ use rustix::io::Errno;
 
 use crate::conditional::{Validators, Verdict};
 use crate::dates::Clock;
-use crate::find::{Found, Opened};
+use crate::find::{Found, MAX_COPIED, Opened};
 use crate::pages::{Format, Page};
 use crate::range::Multipart;
 use crate::range::{Part, Range};
 use crate::request::{Method, Request};
-use crate::small;
 use crate::status::Status;
 use crate::target;
 
@@ -262,7 +261,7 @@ impl Response {
     /// room for a small body.
     pub(crate) fn head(&self, clock: &Clock, keep_alive: bool) -> String {
         let len = self.body.len();
-        let room = len.filter(|len| *len <= small::MOST).unwrap_or(0) as usize;
+        let room = len.filter(|len| *len <= MAX_COPIED).unwrap_or(0) as usize;
         let mut head = String::with_capacity(room + self.fields.len() + 768);
         head.push_str("HTTP/1.1 ");
         head.push_str(self.status.line());

@@ -14,7 +14,6 @@ use crate::range::Multipart;
 use crate::range::Part;
 use crate::response::Body;
 use crate::site::Site;
-use crate::small;
 
 /// The bytes of a text that a client must take within the stall timeout. For files one byte is
 /// enough.
@@ -28,7 +27,7 @@ const CORKED: u64 = 1 << 20;
 const PROBED_ALWAYS: u64 = 256 << 10;
 
 /// The seconds for which a smaller file that was sent whole counts as in memory.
-const PROBE_INTERVAL: u64 = 5;
+const PROBE_INTERVAL: u64 = 10;
 
 /// Makes the kernel send only full segments until it is dropped, as nginx's `tcp_nopush` does.
 ///
@@ -76,7 +75,7 @@ impl Sender<'_> {
         let body_begins = head.len();
         match body {
             Body::Part(opened, part) if part.count > 0 => {
-                if !small::append(&mut head, &opened, part) {
+                if !opened.append_to(&mut head, part) {
                     return self.send_file(&head, &opened, part).await;
                 }
             }
