@@ -11,8 +11,8 @@
 //!    that led to it still holds.
 //!
 //! A file is not kept if a part of its way cannot be watched. Asynchronous writes, and writes
-//! beneath an overlay, may cause no event in time. So the cache compares the size and times of a file once
-//! a second. Nothing else shows stores to a shared mapping.
+//! beneath an overlay, may cause no event in time. So the cache compares the size and times of a
+//! file once a second. Nothing else shows stores to a shared mapping.
 //!
 //! The cache is bounded in files, each of which has a descriptor, and in bytes. A full cache takes
 //! no more files, and closes those without a request within seconds.

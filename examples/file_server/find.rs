@@ -27,9 +27,9 @@ const INDEX: &str = "index.html";
 /// The page that is sent with a 404 unless the options name another file.
 const NOT_FOUND: &str = "404.html";
 
-/// The size of the largest part that is sent in one call together with its header, and the most that
-/// a response holds in memory while its client does not take it.
+/// The size of the largest part that is sent in one call together with its header.
 ///
+/// A response holds no more in memory while its client does not take it.
 /// sendfile(2) saves a copy, and costs system calls for the header, the file and the page cache.
 /// Below this size the copy is cheaper.
 pub(crate) const MAX_COPIED: u64 = 16 << 10;
@@ -80,7 +80,7 @@ impl Opened {
         self.validators.get_or_init(make)
     }
 
-    /// Appends a part of the file to `bytes`. Returns `false` and changes nothing if the part is too
+    /// Appends a part of the file to `bytes`. Returns `false` and changes nothing if it is too
     /// large or not in memory. Never waits.
     pub(crate) fn append_to(&self, bytes: &mut Vec<u8>, part: Part) -> bool {
         if part.count > MAX_COPIED {

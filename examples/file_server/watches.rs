@@ -99,7 +99,7 @@ pub(crate) struct Watches {
     watches: HashMap<i32, Facts>,
     /// The ways to the directories in which files were found lately, by their paths.
     ways: HashMap<PathBuf, Way>,
-    /// The number of refreshes that denied facts.
+    /// The number of facts that were denied, and of the times that all facts were dropped.
     denials: u64,
     buffer: Box<[MaybeUninit<u8>]>,
 }
@@ -149,10 +149,7 @@ impl Watches {
         let is_mounted = !asked[1].revents().is_empty();
         let is_known = match polled {
             Ok(0) => true,
-            Ok(_) => {
-                self.denials += 1;
-                !is_mounted && self.read_events(MAX_EVENT_BYTES).is_ok()
-            }
+            Ok(_) => !is_mounted && self.read_events(MAX_EVENT_BYTES).is_ok(),
             Err(_) => false,
         };
         if !is_known {
@@ -161,7 +158,7 @@ impl Watches {
         is_known
     }
 
-    /// Returns a number that grows with each refresh that denied facts.
+    /// Returns a number that grows with each fact that is denied.
     pub(crate) fn denials(&self) -> u64 {
         self.denials
     }
@@ -198,7 +195,9 @@ impl Watches {
             let Some(facts) = self.watches.get_mut(&event.wd()) else {
                 continue;
             };
+            let before = facts.len();
             deny(facts, name);
+            self.denials += (before - facts.len()) as u64;
             let is_gone = event.events().contains(ReadFlags::IGNORED);
             if is_gone || facts.is_empty() {
                 self.watches.remove(&event.wd());
