@@ -15,9 +15,6 @@
 #[path = "../examples/file_server/access_log.rs"]
 #[allow(dead_code, reason = "the tests write no log")]
 mod access_log;
-#[path = "../examples/file_server/address.rs"]
-#[allow(dead_code, reason = "the tests listen on no other address")]
-mod address;
 #[path = "../examples/file_server/authority.rs"]
 mod authority;
 #[path = "../examples/file_server/beneath.rs"]
@@ -38,30 +35,24 @@ mod dates;
 mod descriptors;
 #[path = "../examples/file_server/encoding.rs"]
 mod encoding;
-#[path = "../examples/file_server/fields.rs"]
-mod fields;
 #[path = "../examples/file_server/find.rs"]
 mod find;
 #[path = "../examples/file_server/index.rs"]
 mod index;
+#[path = "../examples/file_server/listen.rs"]
+#[allow(dead_code, reason = "nobody listens here")]
+mod listen;
 #[path = "../examples/file_server/listing.rs"]
 mod listing;
 #[path = "../examples/file_server/media_type.rs"]
 mod media_type;
-#[path = "../examples/file_server/multipart.rs"]
-mod multipart;
 #[path = "../examples/file_server/options.rs"]
 #[allow(dead_code, reason = "the tests have no command line")]
 mod options;
 #[path = "../examples/file_server/pages.rs"]
 mod pages;
-#[path = "../examples/file_server/proxies.rs"]
-#[allow(dead_code, reason = "the tests have no command line")]
-mod proxies;
 #[path = "../examples/file_server/range.rs"]
 mod range;
-#[path = "../examples/file_server/receive.rs"]
-mod receive;
 #[path = "../examples/file_server/request.rs"]
 mod request;
 #[path = "../examples/file_server/request_line.rs"]
@@ -77,8 +68,6 @@ mod rules;
 mod send;
 #[path = "../examples/file_server/site.rs"]
 mod site;
-#[path = "../examples/file_server/small.rs"]
-mod small;
 #[path = "../examples/file_server/status.rs"]
 mod status;
 #[path = "../examples/file_server/target.rs"]

@@ -1,10 +1,10 @@
 //! The access log, in the Combined Log Format: a line for each response, with the bytes that were
 //! sent of its body.
 //!
-//! A line is written when its response is over, however it is: [`Line`] does it when it is dropped,
-//! so that a transfer which was cut short is there too, with what it got. Lines are gathered and go
-//! to the executor in batches, as a full pipe or a slow disk would hold the loop. Where they come
-//! faster than they can be written, memory stays bounded: lines are left out, and counted.
+//! A [`Line`] is logged when it is dropped. So a transfer that was cut short has its line too, with
+//! the bytes that it sent. The executor writes the lines in batches, as a full pipe or a slow disk
+//! would hold the loop. If they come faster than it can write, the log drops and counts lines, so
+//! that memory stays bounded.
 
 use std::cell::{Cell, RefCell};
 use std::fs::{File, Metadata};
@@ -16,28 +16,28 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use httpdate::fmt_http_date;
 use rustix::process::Signal;
 use sendloop::{LoopHandle, Task};
 
+use crate::dates::Clock;
 use crate::options::Destination;
 use crate::report;
 use crate::request::ClientSays;
 
-/// How long the first line of a batch waits for others.
+/// The time for which the first line of a batch waits for others.
 const BATCH: Duration = Duration::from_millis(100);
 
-/// How many bytes may wait to be written.
+/// The most bytes that may wait to be written.
 const MOST: usize = 4 << 20;
 
-/// How much a line has of the request line, and of each of the two fields: a client that waits must
-/// not make us hold more.
+/// The most bytes of the request line, and of each of the two fields, in a line. A client that
+/// waits must not make the server hold more.
 const MOST_OF_REQUEST: usize = 1024;
 const MOST_OF_FIELD: usize = 256;
 
-/// Where the lines of all loops go. Only whole batches are written, one at a time.
+/// The destination of all loops. It writes whole batches, one at a time.
 #[derive(Clone, Debug)]
 pub(crate) struct LogFile(Arc<Mutex<Lines>>);
 
@@ -131,7 +131,7 @@ impl Lines {
         written.map_err(|error| (lost as u64, error))
     }
 
-    /// Ends a line that was torn, so that the next begins a line of its own.
+    /// Ends a torn line, so that the next line begins on its own.
     fn mend(&mut self) -> io::Result<()> {
         if self.is_torn {
             self.file.write_all(b"\n")?;
@@ -246,20 +246,27 @@ impl Log {
     }
 }
 
-/// The line of a response that is under way.
+/// The line of a response that is not finished.
 pub(crate) struct Line {
     log: Rc<Log>,
-    /// What stands before the number of bytes, and from `split` on what stands behind it.
+    /// The text before the number of bytes, and from `split` on the text after it.
     text: String,
     split: usize,
     sent: Cell<u64>,
 }
 
 impl Line {
-    pub(crate) fn new(log: Rc<Log>, ip: Option<IpAddr>, request: &[u8], status: &str) -> Line {
-        // As nginx has it.
+    pub(crate) fn new(
+        log: Rc<Log>,
+        clock: &Clock,
+        ip: Option<IpAddr>,
+        (request, status): (&[u8], &str),
+    ) -> Line {
+        // As nginx does.
         let client = ip.map_or("unix:".to_owned(), |ip| ip.to_string());
-        let mut text = format!("{client} - - [{}] \"", time());
+        let mut text = client + " - - [";
+        clock.push_log_time(&mut text);
+        text.push_str("] \"");
         push_escaped(&mut text, request, MOST_OF_REQUEST);
         text.push_str("\" ");
         text.push_str(status);
@@ -281,7 +288,7 @@ impl Line {
         self.text.shrink_to_fit();
     }
 
-    /// So much of the body was sent by now.
+    /// Sets the number of body bytes that were sent.
     pub(crate) fn sent(&self, bytes: u64) {
         self.sent.set(bytes);
     }
@@ -298,17 +305,9 @@ impl Drop for Line {
     }
 }
 
-/// `10/Oct/2000:13:55:36 +0000`, made from the date that HTTP has: `Tue, 10 Oct 2000 13:55:36 GMT`.
-fn time() -> String {
-    let date = fmt_http_date(SystemTime::now());
-    let mut words = date.split(' ').skip(1);
-    let mut word = || words.next().unwrap_or_default();
-    let (day, month, year, time) = (word(), word(), word(), word());
-    format!("{day}/{month}/{year}:{time} +0000")
-}
-
-/// What is not printable ASCII, or would end the field, becomes `\xHH`, as nginx writes it: no
-/// client can begin a line of its own, nor move the cursor of a terminal that shows the log.
+/// Writes bytes that are not printable ASCII, or would end the field, as `\xHH`, as nginx does.
+///
+/// So no client can begin a line, or move the cursor of a terminal that shows the log.
 fn push_escaped(text: &mut String, bytes: &[u8], most: usize) {
     for &byte in bytes.iter().take(most) {
         match byte {

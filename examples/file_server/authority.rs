@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-/// Returns whether `authority` is a host with an optional port, and nothing else (RFC 9110, section 4.2).
+/// Returns whether `authority` is a host with an optional port (RFC 9110, section 4.2).
 ///
 /// The user information that other schemes have in front of the host is refused (section 4.2.4).
 pub(crate) fn is_valid(authority: &[u8]) -> bool {

@@ -2,8 +2,8 @@
 //! thread.
 //!
 //! Since Linux 5.12 `RESOLVE_CACHED` makes openat2 fail with EAGAIN if the path is not in the
-//! kernel's cache, instead of reading the disk. So the loop's thread opens what is cached, and the
-//! executor opens the rest. Three cases need care:
+//! kernel's cache, instead of reading the disk. So the loop's thread opens cached paths, and the
+//! executor opens the others. Three cases need care:
 //!
 //! - On FUSE and network file systems the open itself may ask another process, even if the path is
 //!   cached. The loop's thread opens only on file systems that never do ([`Speed`]), with
@@ -26,7 +26,7 @@ pub(crate) const READING: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOCTTY);
 
-/// Opens a name without opening what it names: no FIFO gets a reader, and no device is touched.
+/// Gets a handle of a name. No FIFO gets a reader, and no device is opened.
 #[cfg(target_os = "linux")]
 pub(crate) const LOCATING: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]

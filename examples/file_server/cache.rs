@@ -3,23 +3,22 @@
 //! The promise: an answer is no older than a change whose system call returned before the request
 //! was sent. The cache keeps it in these steps:
 //!
-//! 1. A search finds a file, and lists what it found at each path that it looked up.
-//! 2. [`Watches`] watches each step of these paths, and then looks again what is there. A small
-//!    file is read.
+//! 1. A search finds a file, and lists what it found at each path.
+//! 2. [`Watches`] watches each step of these paths, and then checks again what is there. The cache
+//!    reads a small file.
 //! 3. If everything is as the search found it, and no watch has an event, the file is kept.
 //! 4. After a request was received, one poll(2) asks for events. A file is used only if every fact
 //!    that led to it still holds.
 //!
-//! A file is not kept if a part of its way cannot be watched. Asynchronous writes, and those beneath
-//! an overlay, may cause no event in time. So the cache compares the size and times of a file once
-//! a second. Nothing else shows stores to a shared mapping.
+//! A file is not kept if a part of its way cannot be watched. Asynchronous writes, and writes
+//! beneath an overlay, may cause no event in time. So the cache compares the size and times of a
+//! file once a second. Nothing else shows stores to a shared mapping.
 //!
 //! The cache is bounded in files, each of which has a descriptor, and in bytes. A full cache takes
 //! no more files, and closes those without a request within seconds.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,10 +26,8 @@ use std::time::{Duration, Instant};
 
 use sendloop::LoopHandle;
 
-use crate::encoding::Acceptable;
 use crate::find::{Opened, Seen, Stamp, Wanted};
 use crate::root::Root;
-use crate::small;
 use crate::watches::{Fact, Watches};
 
 /// The most files of a loop, and the most bytes of small files.
@@ -38,7 +35,7 @@ const MAX_FILES: usize = 16 << 10;
 const MAX_BYTES: usize = 64 << 20;
 
 /// The time after which a file without a request is closed.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(15);
 
 /// The interval at which files that changed or are idle are closed, and how old a comparison of a
 /// file's times may be.
@@ -54,26 +51,28 @@ pub(crate) struct Cache {
 
 struct Kept {
     watches: Watches,
-    /// By the path of the target.
-    files: HashMap<OsString, Vec<Entry>>,
-    count: usize,
+    files: HashMap<Wanted, Entry>,
     bytes: usize,
-    /// No file is kept until then. Where mounts are frequent, filling a cache would cost more than
-    /// it saves.
+    /// No file is kept until then. If mounts are frequent, filling a cache costs more than it
+    /// saves.
     resting_until: Instant,
 }
 
 struct Entry {
-    acceptable: Acceptable,
     opened: Arc<Opened>,
     facts: Vec<Rc<Fact>>,
+    /// The denials at which every fact held.
+    checked: u64,
     used: Instant,
     compared: Instant,
 }
 
 impl Entry {
-    fn holds(&self) -> bool {
-        self.facts.iter().all(|fact| fact.holds())
+    fn holds(&mut self, denials: u64) -> bool {
+        if self.checked != denials && self.facts.iter().all(|fact| fact.holds()) {
+            self.checked = denials;
+        }
+        self.checked == denials
     }
 
     fn bytes(&self) -> usize {
@@ -98,7 +97,6 @@ impl Cache {
             kept: RefCell::new(watches.map(|watches| Kept {
                 watches,
                 files: HashMap::new(),
-                count: 0,
                 bytes: 0,
                 resting_until,
             })),
@@ -109,18 +107,18 @@ impl Cache {
     /// Returns what a search would find now, if it is kept. The request must have been received.
     pub(crate) fn get(&self, wanted: &Wanted) -> Option<Arc<Opened>> {
         let mut kept = self.kept.borrow_mut();
-        let kept = kept.as_mut().filter(|kept| kept.count > 0)?;
-        let entries = kept.files.get_mut(wanted.target.path.as_os_str())?;
-        let is_wanted = |entry: &&mut Entry| entry.acceptable == wanted.acceptable;
-        let entry = entries.iter_mut().find(is_wanted)?;
+        let kept = kept.as_mut()?;
+        let entry = kept.files.get_mut(wanted)?;
         let now = self.event_loop.time();
         if !kept.watches.refresh() {
             kept.resting_until = now + SWEEP;
         }
-        if entry.holds() && now.duration_since(entry.compared) >= SWEEP && entry.is_unchanged() {
+        let is_compared = |entry: &Entry| now.duration_since(entry.compared) < SWEEP;
+        let holds = entry.holds(kept.watches.denials());
+        if holds && !is_compared(entry) && entry.is_unchanged() {
             entry.compared = now;
         }
-        if !entry.holds() || now.duration_since(entry.compared) >= SWEEP {
+        if !holds || !is_compared(entry) {
             // The search that follows finds it anew.
             entry.used = now.checked_sub(IDLE)?;
             return None;
@@ -142,8 +140,7 @@ impl Cache {
         let Some(kept) = kept.as_mut().filter(|kept| kept.has_room(self.max_files)) else {
             return;
         };
-        // Earlier events are about earlier facts.
-        if !kept.refresh(now) || now < kept.resting_until {
+        if now < kept.resting_until {
             return;
         }
         let mut facts = Vec::new();
@@ -151,16 +148,16 @@ impl Cache {
             let watched = kept.watches.watch(&root.path().join(path), &mut facts);
             watched.is_ok_and(|watched| watched == *stamp)
         });
-        small::keep_content(opened);
-        let entry = Entry {
-            acceptable: wanted.acceptable,
+        opened.keep_content();
+        let mut entry = Entry {
             opened: opened.clone(),
             facts,
+            checked: 0,
             used: now,
             compared: now,
         };
-        if is_same && kept.refresh(now) && entry.holds() {
-            kept.insert(wanted.target.path.into_os_string(), entry);
+        if is_same && kept.refresh(now) && entry.holds(kept.watches.denials()) {
+            kept.insert(wanted, entry);
             self.sweep_later();
         } else {
             kept.watches.forget(entry.facts);
@@ -188,8 +185,10 @@ impl Cache {
             return;
         };
         kept.refresh(now);
-        kept.retain(|entry| entry.holds() && now.duration_since(entry.used) < IDLE);
-        if kept.count > 0 {
+        kept.watches.forget_ways();
+        let denials = kept.watches.denials();
+        kept.retain(|entry| entry.holds(denials) && now.duration_since(entry.used) < IDLE);
+        if !kept.files.is_empty() {
             self.sweep_later();
         }
     }
@@ -197,7 +196,7 @@ impl Cache {
 
 impl Kept {
     fn has_room(&self, max_files: usize) -> bool {
-        self.count < max_files && self.bytes < MAX_BYTES
+        self.files.len() < max_files && self.bytes < MAX_BYTES
     }
 
     /// Takes note of changes. Returns `false` if all files were dropped.
@@ -209,42 +208,25 @@ impl Kept {
         is_known
     }
 
-    fn insert(&mut self, path: OsString, entry: Entry) {
-        self.count += 1;
+    fn insert(&mut self, wanted: Wanted, entry: Entry) {
         self.bytes += entry.bytes();
-        let entries = self.files.entry(path).or_default();
-        let same = entries
-            .iter()
-            .position(|other| other.acceptable == entry.acceptable);
-        let replaced = same.map(|same| entries.swap_remove(same));
-        entries.push(entry);
-        if let Some(replaced) = replaced {
-            self.count -= 1;
+        if let Some(replaced) = self.files.insert(wanted, entry) {
             self.bytes -= replaced.bytes();
             self.watches.forget(replaced.facts);
         }
     }
 
     /// Drops the other files, and returns their number.
-    fn retain(&mut self, mut stays: impl FnMut(&Entry) -> bool) -> usize {
-        let mut dropped = Vec::new();
-        self.files.retain(|_, entries| {
-            if entries.iter().all(&mut stays) {
-                return true;
+    fn retain(&mut self, mut stays: impl FnMut(&mut Entry) -> bool) -> usize {
+        let before = self.files.len();
+        self.files.retain(|_, entry| {
+            let stays = stays(entry);
+            if !stays {
+                self.bytes -= entry.bytes();
+                self.watches.forget(mem::take(&mut entry.facts));
             }
-            let (stay, leave) = mem::take(entries)
-                .into_iter()
-                .partition::<Vec<_>, _>(&mut stays);
-            dropped.extend(leave);
-            *entries = stay;
-            !entries.is_empty()
+            stays
         });
-        self.count -= dropped.len();
-        let number = dropped.len();
-        for entry in dropped {
-            self.bytes -= entry.bytes();
-            self.watches.forget(entry.facts);
-        }
-        number
+        before - self.files.len()
     }
 }

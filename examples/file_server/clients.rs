@@ -1,4 +1,4 @@
-//! The clients of a loop: how many may be connected, and how they are asked to leave.
+//! The clients of a loop, their limit, and how the server asks them to leave.
 //!
 //! To ask a client to leave, the server shuts down the receiving side of its socket. It can still
 //! read and answer a request that was sent before. Then it reads the end, as if the client had
@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use sendloop::{Socket, Task};
 use socket2::SockRef;
 
-/// How long an unfinished request keeps its client from leaving for another. A request that comes in
-/// two packets takes less, and clients that send nothing more must not lock everybody out.
+/// The time for which an unfinished request keeps its client from leaving for another. A request
+/// of two packets takes less. Clients that send nothing more must not lock others out.
 pub(crate) const ENOUGH: Duration = Duration::from_secs(1);
 
 /// The part of a connection that other tasks use.
@@ -75,6 +75,7 @@ struct Present {
     task: Task<()>,
 }
 
+#[derive(Default)]
 pub(crate) struct Clients {
     most: usize,
     next: Cell<u64>,
@@ -96,13 +97,7 @@ impl Clients {
     pub(crate) fn new(most: usize) -> Clients {
         Clients {
             most,
-            next: Cell::new(0),
-            idle: RefCell::default(),
-            unfinished: RefCell::default(),
-            going: Cell::new(0),
-            gone: Cell::new(0),
-            present: RefCell::default(),
-            waiting: RefCell::default(),
+            ..Clients::default()
         }
     }
 
@@ -123,9 +118,9 @@ impl Clients {
 
     /// Waits until there is a place for one more.
     ///
-    /// The client that has been idle for the longest leaves for it, or the one whose request has been
-    /// unfinished for the longest, if that is over [`ENOUGH`]. If all are busy, the next one waits,
-    /// and those behind it in the listener's queue, until a client leaves or has its response.
+    /// The client that has been idle for the longest leaves for it. Without one, it is the client
+    /// whose request has been unfinished for the longest, if that is over [`ENOUGH`]. If all are
+    /// busy, new clients wait in the listener's queue until one leaves or has its response.
     pub(crate) async fn room(&self) {
         while self.is_full() {
             self.ask_longest_idle();

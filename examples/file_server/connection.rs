@@ -3,6 +3,7 @@
 //! A waiting connection must be small, as there may be thousands. Without a request it has no
 //! buffer. During a response it has the header and the file, and only the log line of the request.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
 use std::path::PathBuf;
@@ -20,19 +21,18 @@ use crate::encoding::{self, Acceptable};
 use crate::find::{self, Found, Wanted};
 use crate::index::Order;
 use crate::pages::{Format, Listing};
-use crate::receive::{Arrived, Received, Receiver};
-use crate::request::{self, ClientSays, Method, Request};
+use crate::request::{self, ClientSays, Method, Parsed, Request};
 use crate::response::{Body, Response};
 use crate::send::Sender;
 use crate::site::Site;
 use crate::status::Status;
 use crate::target::{self, Target};
 
-/// How long the server waits for the client's end after a last response: in all, and in silence.
+/// The longest wait for the client's end after a last response, in all and in silence.
 const FAREWELL: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// How often to retry a search after an idle client has left, so that its descriptor is free.
+/// The attempts of a search, each after an idle client has left and freed its descriptor.
 const ATTEMPTS: usize = 16;
 
 /// The next action on the connection.
@@ -124,7 +124,7 @@ impl Connection {
             response.allow_origins(arrived.request.method == Method::Options);
         }
         let Arrived { request, line, .. } = arrived;
-        let is_malformed = response.status == Status::BadRequest;
+        let is_malformed = response.status == Status::BAD_REQUEST;
         let keep_alive = request.keep_alive && !is_malformed && !self.client.is_leaving();
         Reply {
             line: self.line(&response, &line, &request.client),
@@ -146,7 +146,7 @@ impl Connection {
         let status = response.status.code();
         let forwarded = client.forwarded_for.as_deref();
         let ip = self.site.rules.proxies.client(self.client.ip, forwarded);
-        let mut line = Line::new(log, ip, request, status);
+        let mut line = Line::new(log, &self.site.clock, ip, (request, status));
         line.finish(client);
         Some(line)
     }
@@ -156,11 +156,11 @@ impl Connection {
         match request.method {
             Method::Get | Method::Head => {}
             Method::Options => return Response::options(),
-            Method::Connect | Method::Known => return Response::plain(Status::NotAllowed),
-            Method::Unknown => return Response::plain(Status::NotImplemented),
+            Method::Connect | Method::Known => return Response::plain(Status::NOT_ALLOWED),
+            Method::Unknown => return Response::plain(Status::NOT_IMPLEMENTED),
         }
         let Some(target) = request.resource.take() else {
-            return Response::plain(Status::BadRequest);
+            return Response::plain(Status::BAD_REQUEST);
         };
         let wanted = Wanted {
             target,
@@ -273,7 +273,7 @@ impl Connection {
         Ok(if sent? { reply.next } else { Next::Abandon })
     }
 
-    /// Returns whether the client has sent bytes that are unread. A close would answer them with a reset.
+    /// Returns whether the client has sent bytes that are unread. A close would send a reset.
     fn has_unread(&self) -> bool {
         !self.receiver.is_empty() || ioctl_fionread(&self.client.socket) != Ok(0)
     }
@@ -298,5 +298,119 @@ impl Connection {
         };
         let ended = event_loop.wait_for(rest, FAREWELL).await;
         ended.unwrap_or(Ok(()))
+    }
+}
+
+/// The next thing that the client sent.
+pub(crate) enum Received {
+    Request(Arrived),
+    Refused(Status, Vec<u8>),
+    /// Nothing more.
+    End,
+}
+
+pub(crate) struct Arrived {
+    pub(crate) request: Box<Request>,
+    /// The request line, if there is a log.
+    pub(crate) line: Vec<u8>,
+}
+
+/// Receives the requests of one connection. Holds the bytes that are not answered yet.
+#[derive(Default)]
+pub(crate) struct Receiver {
+    unread: Vec<u8>,
+}
+
+impl Receiver {
+    /// Returns whether no byte is left behind the last request.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// Takes the next request, from the bytes behind the last one or from the socket.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection.
+    pub(crate) async fn receive(
+        &mut self,
+        site: &Site,
+        client: &Rc<Client>,
+    ) -> io::Result<Received> {
+        let event_loop = &site.event_loop;
+        if self.unread.is_empty() {
+            site.clients.set_idle(client);
+            let some = self.receive_some(site, client);
+            let came = event_loop.wait_for(some, site.patience.idle).await;
+            site.clients.set_busy(client);
+            if !came.unwrap_or(Ok(false))? {
+                return Ok(Received::End);
+            }
+        }
+        if let Some(received) = self.take_request(site) {
+            return Ok(received);
+        }
+        // One limit for the whole header: single bytes now and then give no more time.
+        site.clients.set_unfinished(client, event_loop.time());
+        let rest = self.receive_rest(site, client);
+        let received = event_loop.wait_for(rest, site.patience.header).await;
+        site.clients.set_busy(client);
+        received.unwrap_or_else(|_| Ok(self.too_late()))
+    }
+
+    async fn receive_rest(&mut self, site: &Site, client: &Client) -> io::Result<Received> {
+        while self.receive_some(site, client).await? {
+            if let Some(received) = self.take_request(site) {
+                return Ok(received);
+            }
+        }
+        Ok(Received::End)
+    }
+
+    /// Takes the request or the refusal. Returns `None` if more must come.
+    fn take_request(&mut self, site: &Site) -> Option<Received> {
+        match request::parse(&self.unread) {
+            Parsed::Refused(status) => Some(Received::Refused(status, self.line())),
+            Parsed::Request(request, len) => {
+                let line = match site.log {
+                    Some(_) => self.line(),
+                    None => Vec::new(),
+                };
+                self.take(len);
+                Some(Received::Request(Arrived { request, line }))
+            }
+            Parsed::Beginning => None,
+        }
+    }
+
+    /// Returns whether any byte came.
+    async fn receive_some(&mut self, site: &Site, client: &Client) -> io::Result<bool> {
+        let received = poll_fn(|cx| {
+            let place = &mut *site.received.borrow_mut();
+            let polled = site.event_loop.poll_recv(cx, &client.socket, place);
+            polled.map_ok(|len| {
+                self.unread.extend_from_slice(&place[..len]);
+                len
+            })
+        });
+        Ok(received.await? > 0)
+    }
+
+    /// Empty lines alone are no request, and need no response.
+    fn too_late(&self) -> Received {
+        match self.line() {
+            line if line.is_empty() => Received::End,
+            line => Received::Refused(Status::REQUEST_TIMEOUT, line),
+        }
+    }
+
+    fn line(&self) -> Vec<u8> {
+        request::first_line(&self.unread).to_vec()
+    }
+
+    /// Removes a request. Gives its memory back, as the response may take long.
+    fn take(&mut self, len: usize) {
+        let rest = self.unread.split_off(len);
+        self.unread = rest;
     }
 }

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use httpdate::fmt_http_date;
+use jiff::civil::Date;
 
 /// The present time, formatted once a second.
 #[derive(Default)]
@@ -28,6 +29,15 @@ impl Clock {
     pub(crate) fn push_date(&self, text: &mut String) {
         self.second();
         text.push_str(&self.date.borrow());
+    }
+
+    /// Appends the time in the format of the log: `10/Oct/2000:13:55:36 +0000`.
+    pub(crate) fn push_log_time(&self, text: &mut String) {
+        self.second();
+        // Tue, 10 Oct 2000 13:55:36 GMT
+        let date = self.date.borrow();
+        let (day, month, year, time) = (&date[5..7], &date[8..11], &date[12..16], &date[17..25]);
+        text.extend([day, "/", month, "/", year, ":", time, " +0000"]);
     }
 }
 
@@ -96,15 +106,10 @@ impl InYear {
     }
 
     fn of(self, year: i64) -> Option<i64> {
-        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        let mut lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-        lengths[1] += i64::from(is_leap);
-        if !(1..=lengths[self.month]).contains(&self.day) {
-            return None;
-        }
-        let day_of_year = lengths[..self.month].iter().sum::<i64>() + self.day - 1;
-        let days = days_before(year) - days_before(1970) + day_of_year;
-        Some(days * 86_400 + self.second_of_day)
+        let (month, day) = (self.month as i8 + 1, self.day as i8);
+        let date = Date::new(i16::try_from(year).ok()?, month, day).ok()?;
+        let since = date.duration_since(Date::constant(1970, 1, 1));
+        Some(since.as_secs() + self.second_of_day)
     }
 
     /// A year that seems more than 50 years ahead is the latest one in the past with these digits.
@@ -115,17 +120,11 @@ impl InYear {
     }
 }
 
-/// Days from the start of the year 1 to the start of this one. The year 0 is a leap year.
-fn days_before(year: i64) -> i64 {
-    let past = year - 1;
-    past * 365 + past.div_euclid(4) - past.div_euclid(100) + past.div_euclid(400)
-}
-
 fn is_short(name: &str) -> bool {
     name.len() == 3 && DAYS.iter().any(|day| day.starts_with(name))
 }
 
-/// Exactly so many digits, and nothing else.
+/// Reads a number of exactly `len` digits.
 fn digits(text: &str, len: usize) -> Option<i64> {
     let is_number = text.len() == len && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().ok()).flatten()

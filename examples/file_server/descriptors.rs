@@ -16,37 +16,38 @@ const FOR_A_LOOP: usize = 40;
 const FOR_THE_PROCESS: usize = 32;
 
 /// Raises the soft limit to the hard one: the usual soft limit of 1024 is for select(2) alone.
-/// Returns the limit, or `None` if there is none.
-pub(crate) fn raise_limit() -> Option<u64> {
+/// Returns the limit.
+pub(crate) fn raise_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         ..limit
     };
-    match setrlimit(Resource::Nofile, raised) {
+    let limit = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(error) => {
             report(format_args!("cannot raise the descriptor limit: {error}"));
             limit.current
         }
-    }
+    };
+    limit.map_or(usize::MAX, |limit| limit as usize)
 }
 
 /// Returns how many connections each loop may have: its share of `wanted`, or what the limit
 /// allows.
-pub(crate) fn connections(wanted: usize, limit: Option<u64>, loops: NonZeroUsize) -> usize {
-    let wanted = wanted.div_ceil(loops.get());
-    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-    let Some(limit) = limit else {
-        return wanted;
-    };
-    wanted.min(allowed(limit, loops.get()))
+///
+/// Each needs a descriptor for its socket, and another for its file.
+pub(crate) fn connections(wanted: usize, limit: usize, loops: NonZeroUsize) -> usize {
+    let reserved = FOR_THE_PROCESS + FOR_A_LOOP * loops.get();
+    // Few descriptors are no reason to refuse everybody.
+    let left = limit.saturating_sub(reserved).max(limit / 2);
+    let allowed = (left / 2 / loops.get()).max(1);
+    allowed.min(wanted.div_ceil(loops.get()))
 }
 
 /// Returns how many files a loop may keep open. They leave if descriptors run out.
-pub(crate) fn cached_files(limit: Option<u64>, loops: NonZeroUsize) -> usize {
-    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-    limit.unwrap_or(usize::MAX) / 2 / loops.get()
+pub(crate) fn cached_files(limit: usize, loops: NonZeroUsize) -> usize {
+    limit / 2 / loops.get()
 }
 
 /// Reports that the server takes fewer connections than it was asked to.
@@ -57,15 +58,6 @@ pub(crate) fn report_lowered(wanted: usize, connections: usize) {
             "serving at most {connections} connections at a time: there are {limit} descriptors"
         ));
     }
-}
-
-/// Returns how many connections a loop may have. Each needs a descriptor for its socket, and
-/// another for its file.
-fn allowed(limit: usize, loops: usize) -> usize {
-    let reserved = FOR_THE_PROCESS + FOR_A_LOOP * loops;
-    // Few descriptors are no reason to refuse everybody.
-    let left = limit.saturating_sub(reserved).max(limit / 2);
-    (left / 2 / loops).max(1)
 }
 
 /// Returns whether the process or the system is out of descriptors.

@@ -1,15 +1,14 @@
-//! `Accept-Encoding` (RFC 9110, section 12.5.3): which compressed neighbour of a file a client
-//! would rather have.
+//! `Accept-Encoding` (RFC 9110, section 12.5.3): the precompressed variants that a client prefers.
 
-/// A coding that a neighbour may have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The coding of a precompressed variant.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Coding {
     Brotli,
     Gzip,
 }
 
 impl Coding {
-    /// As HTTP calls it.
+    /// Returns its name in HTTP.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Coding::Brotli => "br",
@@ -17,7 +16,7 @@ impl Coding {
         }
     }
 
-    /// What the neighbour's name has after the file's.
+    /// Returns the suffix of a variant's name.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
             Coding::Brotli => ".br",
@@ -26,12 +25,12 @@ impl Coding {
     }
 }
 
-/// What a client takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The codings that a client accepts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Acceptable {
-    /// What it would rather have than the file as it is, the best first.
+    /// The codings that it prefers to the file as it is, the best first.
     pub(crate) codings: [Option<Coding>; 2],
-    /// Whether it takes the file as it is.
+    /// True if it accepts the file as it is.
     pub(crate) identity: bool,
 }
 
@@ -41,8 +40,8 @@ type Weight = u16;
 const FULL: Weight = 1000;
 
 impl Acceptable {
-    /// Reads the field's value. Without one the file goes as it is: any coding would be allowed,
-    /// but few who leave the field out can decode one.
+    /// Reads the field's value. Without one the server sends the file as it is. RFC 9110 allows
+    /// any coding then, but few such clients can decode one.
     pub(crate) fn read(value: Option<&str>) -> Acceptable {
         let Some(value) = value else {
             return Acceptable {
@@ -59,8 +58,8 @@ impl Acceptable {
         ];
         // Stable: of equals, the one that is smaller.
         codings.sort_by_key(|&(weight, _)| std::cmp::Reverse(weight));
-        // A client that does not name the identity takes it, and would rather have what it does
-        // name.
+        // A client that does not name the identity accepts it, and prefers the codings that it
+        // names.
         let least = identity.unwrap_or(0).max(1);
         Acceptable {
             codings: codings.map(|(weight, coding)| (weight? >= least).then_some(coding)),
@@ -69,13 +68,13 @@ impl Acceptable {
     }
 }
 
-/// Whether a client would rather have the listing of a directory as JSON, by its `Accept`.
+/// Returns whether a client prefers JSON for a listing, by its `Accept`.
 pub(crate) fn prefers_json(accept: Option<&str>) -> bool {
     let weight = |name| weight_of(accept.unwrap_or_default(), &[name]).unwrap_or(0);
     weight("application/json") > weight("text/html")
 }
 
-/// The weight that the list gives to any of these names.
+/// Returns the weight that the list gives to the first of these names.
 fn weight_of(list: &str, names: &[&str]) -> Option<Weight> {
     list.split(',').find_map(|entry| {
         let mut parts = entry.split(';').map(str::trim);
@@ -85,13 +84,13 @@ fn weight_of(list: &str, names: &[&str]) -> Option<Weight> {
     })
 }
 
-/// `q=0.5` and the like. One that cannot be read is 0: it is no wish that could be fulfilled.
+/// Reads `q=0.5` and the like. A malformed weight counts as 0.
 fn quality(parameter: &str) -> Option<Weight> {
     let (name, value) = parameter.split_once('=')?;
     if !name.trim().eq_ignore_ascii_case("q") {
         return None;
     }
     let value: f32 = value.trim().parse().unwrap_or(0.0);
-    // Beyond the limits, and what is no number, goes to the nearest weight.
+    // A weight beyond the limits becomes the nearest one.
     Some((value.clamp(0.0, 1.0) * f32::from(FULL)).round() as Weight)
 }

@@ -16,21 +16,32 @@ use crate::beneath::Wait;
 use crate::conditional::Validators;
 use crate::encoding::{Acceptable, Coding};
 use crate::media_type::media_type;
+use crate::range::Part;
 use crate::root::{Located, Root, Tree};
 use crate::rules::Rules;
 use crate::target::Target;
 
-/// What a directory is served as.
+/// The file that the server sends for a directory.
 const INDEX: &str = "index.html";
 
-/// What a request is looking for.
-#[derive(Debug)]
+/// The page that is sent with a 404 unless the options name another file.
+const NOT_FOUND: &str = "404.html";
+
+/// The size of the largest part that is sent in one call together with its header.
+///
+/// A response holds no more in memory while its client does not take it.
+/// sendfile(2) saves a copy, and costs system calls for the header, the file and the page cache.
+/// Below this size the copy is cheaper.
+pub(crate) const MAX_COPIED: u64 = 16 << 10;
+
+/// The target of a search, and the codings that the client accepts.
+#[derive(PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Wanted {
     pub(crate) target: Target,
     pub(crate) acceptable: Acceptable,
 }
 
-/// What a path names.
+/// The result of a search.
 #[derive(Debug)]
 pub(crate) enum Found {
     File(Arc<Opened>),
@@ -49,7 +60,7 @@ pub(crate) enum Found {
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) file: File,
-    /// What was asked for; it says what is in it, whatever its coding.
+    /// The path of the file without the suffix of its coding. It decides the media type.
     pub(crate) path: PathBuf,
     pub(crate) coding: Option<Coding>,
     pub(crate) metadata: Metadata,
@@ -69,14 +80,36 @@ impl Opened {
         self.validators.get_or_init(make)
     }
 
+    /// Appends a part of the file to `bytes`. Returns `false` and changes nothing if it is too
+    /// large or not in memory. Never waits.
+    pub(crate) fn append_to(&self, bytes: &mut Vec<u8>, part: Part) -> bool {
+        if part.count > MAX_COPIED {
+            return false;
+        }
+        let Some(whole) = self.content.get() else {
+            return read_in_memory(bytes, &self.file, part);
+        };
+        bytes.extend_from_slice(&whole[part.offset as usize..part.end() as usize]);
+        true
+    }
+
+    /// Reads the whole content of a small file, if it is in memory.
+    pub(crate) fn keep_content(&self) {
+        let mut content = Vec::new();
+        let count = self.metadata.len();
+        if self.append_to(&mut content, Part { offset: 0, count }) {
+            let _ = self.content.set(content.into_boxed_slice());
+        }
+    }
+
     pub(crate) fn media_type(&self) -> String {
         media_type(&self.path, self.rules.charset.as_deref())
     }
 
-    /// Returns a strong tag, made from the inode, its birth time, the size and the modification time.
+    /// Returns a strong tag of the inode, its birth time, the size and the modification time.
     ///
-    /// A write changes the modification time, a file that replaces another has another inode, and an
-    /// inode that is used again has another birth time. `chmod` and `ln` change none of these.
+    /// A write changes the modification time. A file that replaces another has another inode, and
+    /// a reused inode has another birth time. `chmod` and `ln` change none of these.
     /// Writers that restore the size and the time keep the tag. If the file system has no birth
     /// times, the status change time stands in, and `chmod` changes the tag.
     fn etag(&self) -> String {
@@ -118,14 +151,13 @@ impl Stamp {
     }
 }
 
-/// Looks for what a request wants. If it must not wait, it goes as far as it can; then the executor
-/// begins anew. Adds each path below the root that it looks up to `seen`.
+/// Finds the file or directory of a request. If it must not wait, it goes as far as it can; then
+/// the executor begins anew. Adds each path that it checks to `seen`.
 ///
 /// # Errors
 ///
-/// Of kind `NotFound` also for what exists and is not served: what is outside or hidden, or neither
-/// a file nor a directory; `WouldBlock` if it must not wait and would have to; ESTALE if the root
-/// is missing.
+/// Of kind `NotFound` also if the path is outside or hidden, or is neither a file nor a directory;
+/// `WouldBlock` if it must not wait and would have to; ESTALE if the root is missing.
 pub(crate) fn find(
     root: &Root,
     rules: &Arc<Rules>,
@@ -180,20 +212,18 @@ impl Search<'_> {
         let index = path.join(INDEX);
         match self.locate(&index) {
             Ok(located) if located.metadata.is_file() => self.file(index, located),
-            // One that is there and leads outside is not found, and neither is the listing then: it
-            // would hide the mistake.
+            // An index that leads outside is not found. A listing would hide the mistake.
             Err(error) if Errno::from_io_error(&error) != Some(Errno::NOENT) => Err(error),
             _ => Ok(Found::Listing(path.clone())),
         }
     }
 
-    /// Serves the application, or the page that is shown with a 404.
+    /// Finds the application, or the page that is sent with a 404.
     fn instead(&mut self, error: io::Error) -> io::Result<Found> {
-        let (path, is_missing) = match &self.rules.spa {
-            Some(path) => (path, false),
-            None => (&self.rules.not_found, true),
-        };
-        match self.file_at(path.clone()) {
+        let Rules { spa, not_found, .. } = &**self.rules;
+        let is_missing = spa.is_none();
+        let path = spa.as_ref().or(not_found.as_ref());
+        match self.file_at(path.map_or_else(|| NOT_FOUND.into(), PathBuf::clone)) {
             Ok(Found::File(opened)) if is_missing => Ok(Found::Missing(opened)),
             Err(other) if other.kind() == io::ErrorKind::NotFound => Err(error),
             found => found,
@@ -210,7 +240,7 @@ impl Search<'_> {
         located
     }
 
-    /// A path that is served only if it names a file.
+    /// Finds a path that is served only if it names a file.
     fn file_at(&mut self, path: PathBuf) -> io::Result<Found> {
         let located = self.locate(&path)?;
         match located.metadata.is_file() {
@@ -219,7 +249,7 @@ impl Search<'_> {
         }
     }
 
-    /// The best of a file and its precompressed variants.
+    /// Finds the best of a file and its precompressed variants.
     fn file(&mut self, path: PathBuf, located: Located) -> io::Result<Found> {
         // This is a compressed SVG, which is not found by way of the name of another file.
         let own = path.extension().filter(|suffix| *suffix == "svgz");
@@ -265,8 +295,8 @@ impl Search<'_> {
         })))
     }
 
-    /// A precompressed variant, unless it is older than its file: then the file was changed and not
-    /// compressed again.
+    /// Returns a precompressed variant, unless it is older than its file. Then the file was
+    /// changed and not compressed again.
     fn variant(&mut self, name: &Path, of: &Metadata) -> io::Result<Option<Located>> {
         match self.locate(name) {
             Ok(located) => {
@@ -293,4 +323,25 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
+}
+
+#[cfg(target_os = "linux")]
+fn read_in_memory(bytes: &mut Vec<u8>, file: &File, part: Part) -> bool {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    use std::io::IoSliceMut;
+
+    let begin = bytes.len();
+    bytes.resize(begin + part.count as usize, 0);
+    let place = &mut [IoSliceMut::new(&mut bytes[begin..])];
+    let read = preadv2(file, place, part.offset, ReadWriteFlags::NOWAIT);
+    let is_all = read.is_ok_and(|read| read as u64 == part.count);
+    if !is_all {
+        bytes.truncate(begin);
+    }
+    is_all
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_in_memory(_: &mut Vec<u8>, _: &File, _: Part) -> bool {
+    false
 }

@@ -1,9 +1,9 @@
 //! The listing of a directory: a pure function from its entries to HTML or JSON.
 //!
-//! One file without scripts and without anything to load from elsewhere, made for a phone as for a
-//! desk. Names are anything but `/` and NUL, and whoever may write to the tree chooses them, so
-//! they meet HTML in two forms only: [`Text`] to be read and [`Link`] to be followed. Links are
-//! relative, and stay right behind a proxy that serves the tree below a prefix.
+//! The page is one file without scripts and loads nothing from elsewhere. Names are any bytes but
+//! `/` and NUL, and any writer of the tree chooses them. So they enter HTML in two forms only:
+//! [`Text`] and [`Link`]. Links are relative, and work behind a proxy that serves the tree below a
+//! prefix.
 
 use std::cmp::Ordering;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use bytesize::ByteSize;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-/// What a directory holds.
+/// An entry of a directory.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: OsString,
@@ -78,37 +78,27 @@ impl Order {
 /// Puts the entries into an order. Those that are equal in it are sorted by their names.
 pub(crate) fn sort(entries: &mut [Entry], order: Order) {
     entries.sort_by_cached_key(natural_key);
-    let flip = |ordering: Ordering| {
-        if order.descending {
-            ordering.reverse()
-        } else {
-            ordering
-        }
-    };
+    if order.by == By::Name && order.descending {
+        entries.reverse();
+    }
     entries.sort_by(|a, b| {
         let within = match order.by {
-            By::Name => Ordering::Equal,
-            By::Size if a.kind == Kind::Directory => Ordering::Equal,
-            By::Size => flip(a.size.cmp(&b.size)),
-            By::Date => flip(a.modified.cmp(&b.modified)),
+            By::Size if a.kind == Kind::File => a.size.cmp(&b.size),
+            By::Date => a.modified.cmp(&b.modified),
+            _ => Ordering::Equal,
+        };
+        let within = match order.descending {
+            true => within.reverse(),
+            false => within,
         };
         a.kind.cmp(&b.kind).then(within)
     });
-    if order
-        == (Order {
-            by: By::Name,
-            descending: true,
-        })
-    {
-        entries
-            .chunk_by_mut(|a, b| a.kind == b.kind)
-            .for_each(<[Entry]>::reverse);
-    }
 }
 
-/// Names as people count: "9" before "10", and "a" beside "A". In front of each number stands its
-/// length, so that comparing bytes compares numbers: a total order by construction, which rules
-/// that compare name with name seldom are.
+/// Returns a key that sorts names as people count: "9" before "10", and "a" beside "A".
+///
+/// The length of each number stands in front of it. So a comparison of bytes compares numbers, and
+/// the order is total.
 fn natural_key(entry: &Entry) -> Vec<u8> {
     let name = entry.name.to_string_lossy().to_lowercase();
     let runs = name.as_bytes();
@@ -164,13 +154,12 @@ impl fmt::Display for Page<'_> {
 
 const STYLE: &str = include_str!("index.css");
 
-/// The way from the root to here, each folder on it a link but the last.
+/// The path from the root, with a link to each folder above.
 struct Trail<'a>(&'a [u8]);
 
 impl fmt::Display for Trail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An empty name, as in "/a//b/", is a level of the address all the same, and "../" goes up
-        // by one such level.
+        // An empty name, as in "/a//b/", is a level of the address too, and "../" goes up by one.
         let names: Vec<&[u8]> = self.0.split(|&byte| byte == b'/').collect();
         let last = names.len().saturating_sub(2);
         f.write_str("<nav aria-label=\"Path\"><h1>")?;
@@ -214,7 +203,7 @@ impl fmt::Display for SortButtons {
     }
 }
 
-/// How much there is.
+/// The number of folders and files, and the size of the files.
 struct Summary<'a>(&'a [Entry]);
 
 impl fmt::Display for Summary<'_> {
@@ -284,8 +273,7 @@ impl fmt::Display for Row<'_> {
     }
 }
 
-/// The entries as a list of objects, as nginx has it, each with a link that also leads to a name
-/// that is no text.
+/// The entries as a list of objects, like nginx's. The link also works if the name is no text.
 pub(crate) struct Json<'a>(pub(crate) &'a [Entry]);
 
 impl fmt::Display for Json<'_> {
@@ -329,18 +317,18 @@ impl fmt::Display for JsonText<'_> {
     }
 }
 
-/// In whole seconds; `None` for what no calendar reaches: the time of a file may be any number.
+/// Returns whole seconds, or `None` if no calendar has the time.
 fn timestamp(time: SystemTime) -> Option<Timestamp> {
     let exact = Timestamp::try_from(time).ok()?;
     let whole = exact.as_nanosecond().div_euclid(1_000_000_000);
     Timestamp::from_second(i64::try_from(whole).ok()?).ok()
 }
 
-/// A name or a path to be read, as text and between double quotes.
+/// A name or a path as HTML, in text and between double quotes.
 ///
-/// What is no text shows as U+FFFD, and so do the characters that turn the direction of what
-/// follows: with them "gpj.exe" reads "exe.jpg", and they reach beyond an element that isolates its
-/// text. Control characters get their pictures.
+/// Bytes that are no text show as U+FFFD. So do the characters that change the direction of text:
+/// with them "gpj.exe" reads "exe.jpg", and they act beyond an element that isolates its text.
+/// Control characters get their pictures.
 struct Text<'a>(&'a [u8]);
 
 impl fmt::Display for Text<'_> {

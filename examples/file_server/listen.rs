@@ -1,8 +1,9 @@
 //! Listening sockets: one for each loop, all at the same address.
 
+use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -11,9 +12,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, Type};
 
-use crate::address::Address;
-
-/// How many connections may wait to be accepted; the kernel has a limit of its own
+/// The most connections that may wait for an accept. The kernel has another limit
 /// (`net.core.somaxconn`).
 const BACKLOG: i32 = 1024;
 
@@ -21,7 +20,7 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub(crate) struct Listening {
     pub(crate) listeners: Vec<OwnedFd>,
-    /// As a client names it.
+    /// The address in the form that a client uses.
     pub(crate) name: String,
     pub(crate) socket_file: Option<SocketFile>,
 }
@@ -111,7 +110,7 @@ fn listen_unix(path: &Path, count: NonZeroUsize, mode: Option<u32>) -> io::Resul
         result => result,
     }?;
     if let Some(mode) = mode {
-        // Before it listens, nobody can connect.
+        // No client can connect before it listens.
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
     socket.listen(BACKLOG)?;
@@ -126,7 +125,7 @@ fn listen_unix(path: &Path, count: NonZeroUsize, mode: Option<u32>) -> io::Resul
     })
 }
 
-/// Whether a server that ended without removing its socket has left it.
+/// Returns whether a server left the socket and has ended.
 fn is_stale(path: &Path) -> bool {
     let is_socket =
         fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
@@ -161,4 +160,60 @@ impl Drop for SocketFile {
 fn id(path: &Path) -> io::Result<(u64, u64)> {
     let metadata = fs::symlink_metadata(path)?;
     Ok((metadata.dev(), metadata.ino()))
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Address {
+    /// The host is a name, an address, or empty for all of the machine's addresses.
+    Tcp(String, u16),
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Reads `HOST:PORT`, `[IPV6]:PORT`, `:PORT` or `unix:PATH`.
+    ///
+    /// # Errors
+    ///
+    /// A line with the mistake.
+    pub(crate) fn read(text: &str) -> Result<Address, String> {
+        match text.strip_prefix("unix:") {
+            Some("") => return Err("a path is missing".into()),
+            Some(path) => return Ok(Address::Unix(path.into())),
+            None => {}
+        }
+        let wrong = || format!("{text:?} is neither HOST:PORT nor unix:PATH");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().map_err(|_| wrong())?;
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        match bracketed {
+            None if host.contains([':', '[', ']']) => Err(wrong()),
+            Some("") => Err(wrong()),
+            host_in_brackets => Ok(Address::Tcp(host_in_brackets.unwrap_or(host).into(), port)),
+        }
+    }
+
+    /// The addresses of the host, in the order in which to try them. IPv4 comes first: programs
+    /// that try one address of `localhost` try that one. For all addresses one socket of IPv6 takes
+    /// both.
+    pub(crate) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        if host.is_empty() {
+            let any = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+            return Ok(any.map(|ip| SocketAddr::new(ip, port)).into());
+        }
+        let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        Ok(addresses)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }

@@ -20,8 +20,8 @@ const MAX_ENTRIES: usize = 500_000;
 
 /// Lists the directory at `path`, hidden names only if they are served. Blocks: for the executor.
 ///
-/// It leaves out what a request would not get: links to outside, and what is neither file nor
-/// directory.
+/// It leaves out entries that the server does not serve: links to outside, and entries that are
+/// neither file nor directory.
 ///
 /// # Errors
 ///

@@ -6,25 +6,21 @@
 //! curl -r 10-99 http://127.0.0.1:8080/Cargo.toml
 //! ```
 //!
-//! `docs/FILE_SERVER.md` says what it does and what it does not. The modules, from the bytes up:
+//! `docs/FILE_SERVER.md` describes it. The modules, from the bytes up:
 //!
-//! - without I/O: [`request`], [`request_line`], [`authority`], [`fields`], [`target`] and
-//!   [`encoding`] read what the client wants; [`conditional`], [`dates`], [`range`], [`multipart`],
-//!   [`index`] and [`response`] make what it gets;
-//! - files: [`beneath`] opens paths, [`root`] is the directory that is served, [`find`] finds what
-//!   a request gets, [`listing`] reads directories and [`pages`] shares their renderings,
-//!   [`cache`] keeps what was found as long as [`watches`] sees no change, [`small`] reads, [`media_type`] knows types;
-//! - a client: [`receive`], [`send`], and [`connection`], which is its life; [`access_log`] tells
-//!   of it, and [`proxies`] finds its address;
-//! - a loop: [`worker`] accepts, [`clients`] counts, [`site`] is what they share, [`shutdown`] ends
-//!   it;
-//! - the process: [`options`], [`rules`], [`address`], [`listen`], [`descriptors`], [`server`].
+//! - without I/O: [`request_line`], [`request`], [`authority`], [`target`] and [`encoding`] read
+//!   requests; [`conditional`], [`dates`], [`range`], [`index`] and [`response`] make responses;
+//! - files: [`beneath`] opens paths, [`root`] is the served directory, [`find`] searches in it,
+//!   [`cache`] keeps open files while [`watches`] sees no change; [`listing`] reads directories,
+//!   and [`pages`] shares their renderings; [`media_type`] has the types;
+//! - a client: [`connection`], [`send`] and [`access_log`];
+//! - a loop: [`worker`] accepts and ends, [`clients`] counts, [`site`] is what they share;
+//! - the process: [`options`], [`rules`], [`listen`], [`descriptors`], [`server`].
 //!
-//! Only what waits in the kernel for something else than the client (looking up files that are not
-//! in memory, reading directories, writing the log) runs on the executor.
+//! The executor does the work that waits in the kernel for anything but the client: opening files
+//! that are not in memory, reading directories, writing the log.
 
 mod access_log;
-mod address;
 mod authority;
 mod beneath;
 mod cache;
@@ -34,18 +30,14 @@ mod connection;
 mod dates;
 mod descriptors;
 mod encoding;
-mod fields;
 mod find;
 mod index;
 mod listen;
 mod listing;
 mod media_type;
-mod multipart;
 mod options;
 mod pages;
-mod proxies;
 mod range;
-mod receive;
 mod request;
 mod request_line;
 mod response;
@@ -53,9 +45,7 @@ mod root;
 mod rules;
 mod send;
 mod server;
-mod shutdown;
 mod site;
-mod small;
 mod status;
 mod target;
 #[cfg_attr(not(target_os = "linux"), path = "no_watches.rs")]

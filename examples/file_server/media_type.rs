@@ -40,12 +40,12 @@ const CORRECTED: &[(&str, &[&str])] = &[
     ("video/mp4", &["m4v"]),
 ];
 
-/// Text files that have no suffix; `LICENSE-MIT` counts as `LICENSE`.
+/// Text files without a suffix. `LICENSE-MIT` counts as `LICENSE`.
 const TEXTS: &str = "AUTHORS CHANGELOG CHANGES CODEOWNERS CONTRIBUTING COPYING COPYRIGHT Dockerfile \
     HISTORY INSTALL LICENCE LICENSE Makefile NEWS NOTICE README TODO VERSION";
 
-/// The value of `Content-Type`. A text gets the charset of the option, and none without it: a wrong
-/// one would be believed more than what the text says of itself. WebVTT is always UTF-8.
+/// Returns the value of `Content-Type`. A text gets the charset of the option, or none. Clients
+/// believe a wrong charset more than the text's own statement. WebVTT is always UTF-8.
 pub(crate) fn media_type(path: &Path, charset: Option<&str>) -> String {
     let name = essence(path);
     let charset = match name {

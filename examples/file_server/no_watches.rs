@@ -30,6 +30,14 @@ impl Watches {
         match self.0 {}
     }
 
+    pub(crate) fn denials(&self) -> u64 {
+        match self.0 {}
+    }
+
+    pub(crate) fn forget_ways(&mut self) {
+        match self.0 {}
+    }
+
     pub(crate) fn forget(&mut self, _: Vec<Rc<Fact>>) {
         match self.0 {}
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 use lexopt::{Arg, Parser};
 
-use crate::address::Address;
+use crate::listen::Address;
 use crate::rules::{CacheControl, Rules};
 
 pub(crate) const USAGE: &str = "\
@@ -47,7 +47,7 @@ The log
 SECONDS may have a fraction.
 ";
 
-/// What the program is asked to do.
+/// The command of the user.
 #[derive(Debug)]
 pub(crate) enum Command {
     Serve(Box<Options>),
@@ -69,8 +69,7 @@ pub(crate) struct Options {
     pub(crate) rules: Rules,
 }
 
-/// How long a client may take. None of these is ever "for ever": what a client holds it would hold
-/// for good.
+/// The time limits of a client. All are finite, so that no client keeps its memory for ever.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) header: Duration,
@@ -78,7 +77,7 @@ pub(crate) struct Patience {
     pub(crate) stall: Duration,
 }
 
-/// Where the access log goes.
+/// The destination of the access log.
 #[derive(Debug)]
 pub(crate) enum Destination {
     Off,
@@ -90,7 +89,7 @@ pub(crate) enum Destination {
 ///
 /// # Errors
 ///
-/// A line that says what is wrong with them.
+/// A line with the mistake.
 pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut parser = Parser::from_args(args);
     let mut options = Options::default();
@@ -152,7 +151,7 @@ impl Options {
             "hidden" => rules.hidden = true,
             "follow-links" => rules.follow_links = true,
             "spa" => rules.spa = Some(below_root(&string(value()?)?)?),
-            "not-found" => rules.not_found = below_root(&string(value()?)?)?,
+            "not-found" => rules.not_found = Some(below_root(&string(value()?)?)?),
             "charset" => rules.charset = Some(charset(string(value()?)?)?),
             "cache-control" => {
                 let rule = CacheControl::read(&string(value()?)?)?;

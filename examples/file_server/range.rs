@@ -1,9 +1,11 @@
 //! The `Range` field (RFC 9110, section 14.2).
 
+use std::hash::{BuildHasher, RandomState};
+
 /// The most ranges in a field. No honest client asks for more.
 const MOST: usize = 32;
 
-/// Two ranges become one if fewer bytes than this lie between them. A part of its own costs more
+/// Two ranges become one if fewer bytes than this lie between them. The header of a part is longer
 /// (section 15.3.7.2).
 const GAP: u64 = 128;
 
@@ -144,4 +146,60 @@ fn between(first: u64, last: u64, size: u64) -> Asked {
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+#[derive(Debug)]
+pub(crate) struct Multipart {
+    /// The text between the parts, which no part may contain.
+    boundary: String,
+    content_type: String,
+    /// The size of the whole file.
+    size: u64,
+    pub(crate) parts: Vec<Part>,
+}
+
+impl Multipart {
+    pub(crate) fn new(parts: Vec<Part>, content_type: String, size: u64) -> Multipart {
+        Multipart {
+            boundary: boundary(),
+            content_type,
+            size,
+            parts,
+        }
+    }
+
+    /// Returns the type of the response.
+    pub(crate) fn media_type(&self) -> String {
+        format!("multipart/byteranges; boundary={}", self.boundary)
+    }
+
+    /// Returns the header of a part.
+    pub(crate) fn head(&self, part: Part) -> String {
+        format!(
+            "\r\n--{}\r\nContent-Type: {}\r\nContent-Range: {}\r\n\r\n",
+            self.boundary,
+            self.content_type,
+            part.place(self.size),
+        )
+    }
+
+    /// Returns the end of the body.
+    pub(crate) fn tail(&self) -> String {
+        format!("\r\n--{}--\r\n", self.boundary)
+    }
+
+    /// Returns the length of the body.
+    pub(crate) fn len(&self) -> u64 {
+        let parts = self.parts.iter();
+        let parts: u64 = parts
+            .map(|&part| self.head(part).len() as u64 + part.count)
+            .sum();
+        parts + self.tail().len() as u64
+    }
+}
+
+/// Returns 128 random bits. No writer of a file can know them.
+fn boundary() -> String {
+    let random = || RandomState::new().hash_one(());
+    format!("{:016x}{:016x}", random(), random())
 }

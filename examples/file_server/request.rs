@@ -6,10 +6,9 @@
 //! request with a body is the last of its connection too. So is CONNECT: its client may send bytes
 //! of a tunnel.
 
-use httparse::{EMPTY_HEADER, Error};
+use httparse::{EMPTY_HEADER, Error, Header};
 
 use crate::authority;
-use crate::fields::Fields;
 use crate::request_line::{RequestLine, Version, without_empty_lines};
 use crate::status::Status;
 use crate::target::Target;
@@ -33,9 +32,9 @@ pub(crate) struct Request {
     pub(crate) accept_encoding: Option<String>,
     pub(crate) range: Option<String>,
     pub(crate) conditions: Conditions,
-    /// Whether another request may follow on the connection.
+    /// True if another request may follow on the connection.
     pub(crate) keep_alive: bool,
-    /// Whether the client may send more although no other request may follow.
+    /// True if the client may send more although no other request may follow.
     pub(crate) is_followed: bool,
     pub(crate) client: ClientSays,
 }
@@ -105,8 +104,8 @@ fn read(bytes: &[u8]) -> Result<Option<(Box<Request>, usize)>, Status> {
             Ok(Some((Box::new(request), line_len + len)))
         }
         Ok(httparse::Status::Partial) => Ok(None),
-        Err(Error::TooManyHeaders) => Err(Status::HeaderTooLarge),
-        Err(_) => Err(Status::BadRequest),
+        Err(Error::TooManyHeaders) => Err(Status::HEADER_TOO_LARGE),
+        Err(_) => Err(Status::BAD_REQUEST),
     }
 }
 
@@ -119,10 +118,10 @@ fn within_limits(bytes: &[u8]) -> (&[u8], Option<Status>) {
     let target = words.next().unwrap_or_default();
     if target.len() > MOST_TARGET {
         let len = before + method.len() + 1 + MOST_TARGET;
-        return (&bytes[..len.min(MOST)], Some(Status::UriTooLong));
+        return (&bytes[..len.min(MOST)], Some(Status::URI_TOO_LONG));
     }
     match bytes.get(..MOST) {
-        Some(bytes) => (bytes, Some(Status::HeaderTooLarge)),
+        Some(bytes) => (bytes, Some(Status::HEADER_TOO_LARGE)),
         None => (bytes, None),
     }
 }
@@ -192,7 +191,7 @@ fn resource(line: &RequestLine<'_>) -> Result<Option<Target>, Status> {
         ("CONNECT", _) => Ok(None),
         (_, target) => match Target::decode(target) {
             Some(target) => Ok(Some(target)),
-            None => Err(Status::BadRequest),
+            None => Err(Status::BAD_REQUEST),
         },
     }
 }
@@ -208,7 +207,7 @@ fn check_host(fields: &Fields<'_>, is_1_0: bool) -> Result<(), Status> {
     if is_right {
         Ok(())
     } else {
-        Err(Status::BadRequest)
+        Err(Status::BAD_REQUEST)
     }
 }
 
@@ -220,7 +219,7 @@ fn has_body(fields: &Fields<'_>, is_1_0: bool) -> Result<bool, Status> {
         .collect();
     if let Some(codings) = fields.list("transfer-encoding") {
         return match check_codings(&codings) {
-            Ok(()) if !lengths.is_empty() || is_1_0 => Err(Status::BadRequest),
+            Ok(()) if !lengths.is_empty() || is_1_0 => Err(Status::BAD_REQUEST),
             checked => checked.map(|()| true),
         };
     }
@@ -229,7 +228,7 @@ fn has_body(fields: &Fields<'_>, is_1_0: bool) -> Result<bool, Status> {
     };
     let is_number = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
     if !is_number || lengths.iter().any(|length| length != first) {
-        return Err(Status::BadRequest);
+        return Err(Status::BAD_REQUEST);
     }
     Ok(first.iter().any(|&digit| digit != b'0'))
 }
@@ -241,10 +240,10 @@ fn check_codings(codings: &str) -> Result<(), Status> {
     let is_chunked = |coding: &str| coding.trim_ascii().eq_ignore_ascii_case("chunked");
     let (others, last) = codings.rsplit_once(',').unwrap_or(("", codings));
     match others {
-        _ if !is_chunked(last) => Err(Status::BadRequest),
+        _ if !is_chunked(last) => Err(Status::BAD_REQUEST),
         "" if last.len() == codings.len() => Ok(()),
-        _ if others.split(',').any(is_chunked) => Err(Status::BadRequest),
-        _ => Err(Status::NotImplemented),
+        _ if others.split(',').any(is_chunked) => Err(Status::BAD_REQUEST),
+        _ => Err(Status::NOT_IMPLEMENTED),
     }
 }
 
@@ -254,6 +253,47 @@ fn check_expectation(fields: &Fields<'_>) -> Result<(), Status> {
     if expected.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
         Ok(())
     } else {
-        Err(Status::ExpectationFailed)
+        Err(Status::EXPECTATION_FAILED)
     }
+}
+
+pub(crate) struct Fields<'a>(pub(crate) &'a [Header<'a>]);
+
+impl<'a> Fields<'a> {
+    /// Returns the values of all fields of this name, in their order.
+    pub(crate) fn all(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let named = self.0.iter();
+        let named = named.filter(move |field| field.name.eq_ignore_ascii_case(name));
+        named.map(|field| field.value)
+    }
+
+    /// Returns the value of a field that stands there once. Two fields contradict each other.
+    pub(crate) fn single(&self, name: &'static str) -> Option<String> {
+        let mut values = self.all(name);
+        let value = values.next()?;
+        values.next().is_none().then(|| text(value))
+    }
+
+    /// Returns the value of a list. Several fields of one name are one list, with commas between.
+    pub(crate) fn list(&self, name: &'static str) -> Option<String> {
+        let mut values = self.all(name);
+        let mut list = text(values.next()?);
+        for value in values {
+            list.push_str(", ");
+            list.push_str(&text(value));
+        }
+        Some(list)
+    }
+
+    pub(crate) fn has_token(&self, name: &'static str, token: &str) -> bool {
+        let mut tokens = self
+            .all(name)
+            .flat_map(|value| value.split(|&byte| byte == b','));
+        tokens.any(|found| found.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    }
+}
+
+/// The server writes only UTF-8. With replacements, other bytes still compare unequal to it.
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).into_owned()
 }

@@ -64,7 +64,7 @@ fn word(bytes: &[u8], is_in_word: fn(u8) -> bool) -> Result<Option<(&str, &[u8])
     };
     match (std::str::from_utf8(&bytes[..len]), &bytes[len..]) {
         (Ok(word), [b' ', rest @ ..]) if len > 0 => Ok(Some((word, rest))),
-        _ => Err(Status::BadRequest),
+        _ => Err(Status::BAD_REQUEST),
     }
 }
 
@@ -75,7 +75,7 @@ fn version(bytes: &[u8]) -> Result<Option<(Version, &[u8])>, Status> {
         expected => byte == expected,
     };
     if !bytes.iter().zip(*b"HTTP/0.0").all(is_expected) {
-        return Err(Status::BadRequest);
+        return Err(Status::BAD_REQUEST);
     }
     let Some((version, end)) = bytes.split_at_checked(8) else {
         return Ok(None);
@@ -83,12 +83,12 @@ fn version(bytes: &[u8]) -> Result<Option<(Version, &[u8])>, Status> {
     let rest = match end {
         [] | [b'\r'] => return Ok(None),
         [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => rest,
-        _ => return Err(Status::BadRequest),
+        _ => return Err(Status::BAD_REQUEST),
     };
     match (version[5], version[7]) {
         (b'1', b'0') => Ok(Some((Version::Http10, rest))),
         (b'1', _) => Ok(Some((Version::Http11, rest))),
-        _ => Err(Status::VersionNotSupported),
+        _ => Err(Status::VERSION_NOT_SUPPORTED),
     }
 }
 

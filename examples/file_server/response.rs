@@ -1,4 +1,4 @@
-//! Responses: what to say to a request, and how it is written.
+//! Responses: their status, fields and body.
 
 use std::fmt::{Arguments, Write};
 use std::io;
@@ -8,24 +8,23 @@ use rustix::io::Errno;
 
 use crate::conditional::{Validators, Verdict};
 use crate::dates::Clock;
-use crate::find::{Found, Opened};
-use crate::multipart::Multipart;
+use crate::find::{Found, MAX_COPIED, Opened};
 use crate::pages::{Format, Page};
+use crate::range::Multipart;
 use crate::range::{Part, Range};
 use crate::request::{Method, Request};
-use crate::small;
 use crate::status::Status;
 use crate::target;
 
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// What a script may read of the header, beside what it may anyway.
+/// The fields that a script may read, beside those that it always may.
 const EXPOSED: &str = "Accept-Ranges, Content-Encoding, Content-Range, ETag";
 
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: Status,
-    /// Its own fields, each with its line's end; those that all responses have come from [`Response::head`].
+    /// Its own fields, each with its line's end. [`Response::head`] adds those of all responses.
     fields: String,
     /// Set if all of this file is sent. Its fields are formatted once, and stand in front.
     whole: Option<Arc<Opened>>,
@@ -34,7 +33,7 @@ pub(crate) struct Response {
 
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// Not even an empty one: the status allows none.
+    /// The status allows none.
     None,
     Text(String),
     Page(Arc<Page>),
@@ -64,22 +63,22 @@ impl Response {
         }
     }
 
-    /// A status that is its own explanation.
+    /// Creates a response whose text is its status.
     pub(crate) fn plain(status: Status) -> Response {
         let mut response = Response::new(status, Body::Text(format!("{}\n", status.line())));
         response.content_type("text/plain; charset=utf-8");
-        if let Status::NotAllowed | Status::NotImplemented = status {
+        if let Status::NOT_ALLOWED | Status::NOT_IMPLEMENTED = status {
             response.field("Allow", format_args!("{METHODS}"));
         }
-        if let Status::Unavailable = status {
+        if let Status::UNAVAILABLE = status {
             response.field("Retry-After", format_args!("1"));
         }
         response
     }
 
-    /// What may be done with everything here.
+    /// Creates the response to OPTIONS.
     pub(crate) fn options() -> Response {
-        let mut response = Response::new(Status::NoContent, Body::None);
+        let mut response = Response::new(Status::NO_CONTENT, Body::None);
         response.field("Allow", format_args!("{METHODS}"));
         response
     }
@@ -88,23 +87,23 @@ impl Response {
     /// response if they exclude the listing.
     pub(crate) fn instead_of_listing(request: &Request) -> Option<Response> {
         match Validators::default().judge(request) {
-            Verdict::Failed => Some(Response::plain(Status::PreconditionFailed)),
-            Verdict::NotModified => Some(Response::new(Status::NotModified, Body::None)),
+            Verdict::Failed => Some(Response::plain(Status::PRECONDITION_FAILED)),
+            Verdict::NotModified => Some(Response::new(Status::NOT_MODIFIED, Body::None)),
             Verdict::Send | Verdict::SendWhole => None,
         }
     }
 
-    /// What to say to a request for something that was looked for.
+    /// Creates the response for the result of a search.
     pub(crate) fn of(request: &Request, found: io::Result<Found>) -> Response {
         match found {
             Ok(Found::File(opened)) => Response::file(request, &opened),
             Ok(Found::Missing(opened)) => Response::missing(&opened),
-            Ok(Found::Listing(_)) => Response::plain(Status::NotFound),
+            Ok(Found::Listing(_)) => Response::plain(Status::NOT_FOUND),
             Ok(Found::Directory(path)) => {
                 Response::moved(&target::directory(&path, &request.target))
             }
             Ok(Found::NotAcceptable) => {
-                let mut response = Response::plain(Status::NotAcceptable);
+                let mut response = Response::plain(Status::NOT_ACCEPTABLE);
                 response.varies();
                 response
             }
@@ -128,10 +127,10 @@ impl Response {
         }
     }
 
-    /// The page that is shown if nothing is found. It is no file of that name: there are no parts of it.
+    /// Creates the response with the page for a 404. It has no ranges and no tag.
     fn missing(opened: &Arc<Opened>) -> Response {
         let mut response = Response::whole(opened);
-        response.status = Status::NotFound;
+        response.status = Status::NOT_FOUND;
         response.whole = None;
         response.content_type(&opened.media_type());
         if let Some(coding) = opened.coding {
@@ -141,17 +140,17 @@ impl Response {
         response
     }
 
-    /// The listing of a directory.
+    /// Creates the response with a listing.
     pub(crate) fn page(page: Arc<Page>) -> Response {
         let format = page.format;
-        let mut response = Response::new(Status::Ok, Body::Page(page));
+        let mut response = Response::new(Status::OK, Body::Page(page));
         response.field("Vary", format_args!("Accept"));
         if format == Format::Json {
             response.content_type("application/json");
             return response;
         }
         response.content_type("text/html; charset=utf-8");
-        // Names are escaped in it. If ever one is not, it still gets nothing to run and nowhere to go.
+        // Names are escaped in it. If one were not, it could still run and load nothing.
         response.field(
             "Content-Security-Policy",
             format_args!("default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
@@ -160,7 +159,7 @@ impl Response {
     }
 
     pub(crate) fn moved(location: &str) -> Response {
-        let mut response = Response::plain(Status::MovedPermanently);
+        let mut response = Response::plain(Status::MOVED_PERMANENTLY);
         response.field("Location", format_args!("{location}"));
         response
     }
@@ -168,8 +167,8 @@ impl Response {
     fn file(request: &Request, opened: &Arc<Opened>) -> Response {
         let validators = opened.validators();
         let mut response = match validators.judge(request) {
-            Verdict::Failed => Response::plain(Status::PreconditionFailed),
-            Verdict::NotModified => Response::new(Status::NotModified, Body::None),
+            Verdict::Failed => Response::plain(Status::PRECONDITION_FAILED),
+            Verdict::NotModified => Response::new(Status::NOT_MODIFIED, Body::None),
             Verdict::SendWhole => return Response::whole(opened),
             Verdict::Send => match range(request, opened.metadata.len()) {
                 Range::Whole => return Response::whole(opened),
@@ -180,7 +179,7 @@ impl Response {
         response
     }
 
-    /// What most clients ask for.
+    /// Creates the response with all of a file.
     fn whole(opened: &Arc<Opened>) -> Response {
         let whole = Part {
             offset: 0,
@@ -188,11 +187,11 @@ impl Response {
         };
         Response {
             whole: Some(opened.clone()),
-            ..Response::new(Status::Ok, Body::Part(opened.clone(), whole))
+            ..Response::new(Status::OK, Body::Part(opened.clone(), whole))
         }
     }
 
-    /// What tells this state of the file from another.
+    /// Adds the fields that tell this state of the file from another.
     fn describe(&mut self, opened: &Opened) {
         let validators = opened.validators();
         if let Some(etag) = &validators.etag {
@@ -213,14 +212,14 @@ impl Response {
         let media_type = &opened.media_type();
         let mut response = match range {
             Range::PastTheEnd => {
-                let mut response = Response::plain(Status::NotSatisfiable);
+                let mut response = Response::plain(Status::NOT_SATISFIABLE);
                 response.field("Content-Range", format_args!("bytes */{size}"));
                 return response;
             }
             Range::Whole => Response::whole(opened).of_type(media_type),
             Range::One(part) => {
                 let body = Body::Part(opened.clone(), part);
-                let mut response = Response::new(Status::PartialContent, body);
+                let mut response = Response::new(Status::PARTIAL_CONTENT, body);
                 response.field("Content-Range", format_args!("{}", part.place(size)));
                 response.of_type(media_type)
             }
@@ -228,7 +227,7 @@ impl Response {
                 let multipart = Multipart::new(parts, media_type.to_owned(), size);
                 let of_all = multipart.media_type();
                 let body = Body::Parts(opened.clone(), Box::new(multipart));
-                Response::new(Status::PartialContent, body).of_type(&of_all)
+                Response::new(Status::PARTIAL_CONTENT, body).of_type(&of_all)
             }
         };
         response.field("Accept-Ranges", format_args!("bytes"));
@@ -243,7 +242,7 @@ impl Response {
         self
     }
 
-    /// Browsers are to believe the type: one that guesses may find a script in what was put here as a picture.
+    /// Adds the type. `nosniff` keeps browsers from finding a script in a picture.
     fn content_type(&mut self, media_type: &str) {
         self.field("Content-Type", format_args!("{media_type}"));
         self.field("X-Content-Type-Options", format_args!("nosniff"));
@@ -258,11 +257,11 @@ impl Response {
         let _ = write!(self.fields, "{name}: {value}\r\n");
     }
 
-    /// The status line and all fields, with the empty line that ends them. It has room for a small
-    /// body.
+    /// Returns the status line and all fields, with the empty line that ends them. The string has
+    /// room for a small body.
     pub(crate) fn head(&self, clock: &Clock, keep_alive: bool) -> String {
         let len = self.body.len();
-        let room = len.filter(|len| *len <= small::MOST).unwrap_or(0) as usize;
+        let room = len.filter(|len| *len <= MAX_COPIED).unwrap_or(0) as usize;
         let mut head = String::with_capacity(room + self.fields.len() + 768);
         head.push_str("HTTP/1.1 ");
         head.push_str(self.status.line());
@@ -273,7 +272,7 @@ impl Response {
             head.push_str(opened.fields.get_or_init(|| Response::fields_of(opened)));
         }
         head.push_str(&self.fields);
-        if let Some(len) = len {
+        if let Some(len) = len.filter(|_| self.whole.is_none()) {
             // Writing to a string cannot fail.
             let _ = write!(head, "Content-Length: {len}\r\n");
         }
@@ -284,15 +283,16 @@ impl Response {
         head
     }
 
-    /// The fields of a response with all of a file.
+    /// Formats the fields of a response with all of a file.
     fn fields_of(opened: &Arc<Opened>) -> String {
         let mut response = Response::content(opened, Range::Whole);
         response.describe(opened);
+        response.field("Content-Length", format_args!("{}", opened.metadata.len()));
         response.fields
     }
 }
 
-/// Which part the request wants. Ranges are a matter of GET alone.
+/// Returns the range that the request asks for. Only GET has ranges.
 fn range(request: &Request, size: u64) -> Range {
     match &request.range {
         Some(value) if request.method == Method::Get => Range::parse(value, size),
@@ -300,16 +300,16 @@ fn range(request: &Request, size: u64) -> Range {
     }
 }
 
-/// What a file that cannot be opened looks like to the client. Too many open files are the server's trouble and pass, and
-/// so does a root that is missing while it is built anew.
+/// Returns the status for a file that cannot be opened. A lack of descriptors passes, and so does a
+/// root that is missing while it is built anew.
 fn status_of(error: &io::Error) -> Status {
     match (error.kind(), Errno::from_io_error(error)) {
-        (io::ErrorKind::NotFound, _) => Status::NotFound,
-        (io::ErrorKind::PermissionDenied, _) => Status::Forbidden,
-        (io::ErrorKind::QuotaExceeded, _) => Status::Unavailable,
+        (io::ErrorKind::NotFound, _) => Status::NOT_FOUND,
+        (io::ErrorKind::PermissionDenied, _) => Status::FORBIDDEN,
+        (io::ErrorKind::QuotaExceeded, _) => Status::UNAVAILABLE,
         (_, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::STALE)) => {
-            Status::Unavailable
+            Status::UNAVAILABLE
         }
-        _ => Status::Internal,
+        _ => Status::INTERNAL,
     }
 }

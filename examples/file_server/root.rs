@@ -1,4 +1,4 @@
-//! The directory that is served, and the only way to open what is in it.
+//! The served directory, and the only way to open its files.
 //!
 //! The root follows its path. A build that deletes and recreates the directory, or switches a
 //! symbolic link to a new one, is served from the next request on. While nothing is there, requests
@@ -8,8 +8,8 @@
 //! `RESOLVE_BENEATH`, openat2(2) checks each step while it takes it. A check of the path's text
 //! before the open would leave time to swap a directory for a symbolic link. Links that stay below
 //! the root are followed, absolute ones never are, unless the `--follow-links` option allows all
-//! links. Linux has the call since 5.6. Elsewhere the path is resolved, compared, and opened. That
-//! is safe if nobody who changes the tree is hostile.
+//! links. Linux has the call since 5.6. Elsewhere the server resolves the path, compares it, and
+//! opens it. A hostile writer of the tree can outrun that.
 //!
 //! A search must not wait, nor disturb other programs. It first gets a handle of the name (O_PATH),
 //! which opens nothing. Then it opens regular files alone, through the handle. No FIFO gets a
@@ -119,7 +119,7 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// `NotFound` also for what is outside; `WouldBlock` if the search must not wait and would have
+    /// `NotFound` also if it is outside; `WouldBlock` if the search must not wait and would have
     /// to.
     pub(crate) fn locate(&self, path: &Path, wait: Wait) -> io::Result<Located> {
         let handle = match self.beneath.open(path, LOCATING, wait) {

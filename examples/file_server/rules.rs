@@ -1,11 +1,10 @@
-//! The options that decide what is served and how.
+//! The options about files and their fields, and the trusted proxies.
 
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::proxies::Proxies;
-
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(crate) struct Rules {
     /// Set if names that begin with a dot are served.
     pub(crate) hidden: bool,
@@ -13,29 +12,14 @@ pub(crate) struct Rules {
     /// A file that is served with 200 if nothing is found: an application that routes in the
     /// browser.
     pub(crate) spa: Option<PathBuf>,
-    /// A file that is served with 404 if nothing is found.
-    pub(crate) not_found: PathBuf,
+    /// The file that is served with 404 if nothing is found, instead of `404.html`.
+    pub(crate) not_found: Option<PathBuf>,
     /// The charset of texts.
     pub(crate) charset: Option<String>,
     pub(crate) cache_control: Vec<CacheControl>,
     /// Set if scripts of all origins may read everything.
     pub(crate) cors: bool,
     pub(crate) proxies: Proxies,
-}
-
-impl Default for Rules {
-    fn default() -> Rules {
-        Rules {
-            hidden: false,
-            follow_links: false,
-            spa: None,
-            not_found: "404.html".into(),
-            charset: None,
-            cache_control: Vec::new(),
-            cors: false,
-            proxies: Proxies::default(),
-        }
-    }
 }
 
 impl Rules {
@@ -48,7 +32,7 @@ impl Rules {
         !self.hidden && (is_hidden(first) && first != b".well-known" || names.any(is_hidden))
     }
 
-    /// The value of `Cache-Control` for a file: that of the first pattern that fits.
+    /// Returns the value of `Cache-Control` for a file, by the first pattern that fits.
     pub(crate) fn cache_control(&self, path: &Path) -> Option<&str> {
         let mut fitting = self.cache_control.iter();
         let first = fitting.find(|rule| rule.fits(path.as_os_str().as_bytes()))?;
@@ -66,7 +50,7 @@ pub(crate) struct CacheControl {
 impl CacheControl {
     /// # Errors
     ///
-    /// A line that says that the value cannot stand in a header.
+    /// A line with the mistake, if the value cannot stand in a header.
     pub(crate) fn read(text: &str) -> Result<CacheControl, String> {
         let (pattern, value) = text.rsplit_once(':').unwrap_or(("*", text));
         let value = value.trim();
@@ -80,7 +64,7 @@ impl CacheControl {
         })
     }
 
-    /// A pattern with a slash is one of the whole path, another is one of the name alone.
+    /// Matches the whole path if the pattern has a slash, else the name.
     fn fits(&self, path: &[u8]) -> bool {
         let pattern = self.pattern.as_bytes();
         let name = path.rsplit(|&byte| byte == b'/').next();
@@ -92,8 +76,8 @@ impl CacheControl {
     }
 }
 
-/// A star stands for any bytes, slashes too. The last star gives way first, which is enough and
-/// takes no more than the product of the lengths.
+/// A star stands for any bytes, slashes too. Only the last star is retried. So the time is at most
+/// the product of the lengths.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut of) = (0, 0);
     let mut last_star = None;
@@ -111,4 +95,75 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
         }
     }
     pattern[at..].iter().all(|&byte| byte == b'*')
+}
+
+/// The proxies whose `X-Forwarded-For` the log believes.
+#[derive(Default, Debug)]
+pub(crate) struct Proxies {
+    networks: Vec<(IpAddr, u8)>,
+    /// True if the peers of a Unix socket are trusted.
+    unix: bool,
+}
+
+impl Proxies {
+    /// Adds `IP`, `IP/LEN` or `unix`.
+    ///
+    /// # Errors
+    ///
+    /// A line with the mistake.
+    pub(crate) fn add(&mut self, text: &str) -> Result<(), String> {
+        if text == "unix" {
+            self.unix = true;
+            return Ok(());
+        }
+        let wrong = || format!("{text:?} is neither IP, IP/LEN nor unix");
+        let (ip, len) = text.split_once('/').unwrap_or((text, ""));
+        let ip = ip.parse().map_err(|_| wrong())?;
+        let width = bits(ip).1;
+        let len = match text.contains('/') {
+            true => len.parse().ok().filter(|len| *len <= width),
+            false => Some(width),
+        };
+        self.networks.push((ip, len.ok_or_else(wrong)?));
+        Ok(())
+    }
+
+    /// Returns the client's address: the last in the list that is no proxy's. The client may have
+    /// invented those before it.
+    pub(crate) fn client(&self, peer: Option<IpAddr>, forwarded: Option<&str>) -> Option<IpAddr> {
+        let mut client = peer;
+        let list = forwarded.unwrap_or_default();
+        for entry in list.rsplit(',') {
+            let is_trusted = client.map_or(self.unix, |ip| self.trusts(ip));
+            match address(entry.trim()) {
+                Some(ip) if is_trusted => client = Some(ip),
+                _ => break,
+            }
+        }
+        client
+    }
+
+    fn trusts(&self, ip: IpAddr) -> bool {
+        let (address, most) = bits(ip);
+        self.networks.iter().any(|&(network, len)| {
+            let (network, width) = bits(network);
+            let ignored = u32::from(width - len);
+            width == most && (network ^ address).checked_shr(ignored).unwrap_or(0) == 0
+        })
+    }
+}
+
+/// Returns an address as a number, and its bits. IPv4 may be mapped to IPv6.
+fn bits(ip: IpAddr) -> (u128, u8) {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => (u32::from(ip).into(), 32),
+        IpAddr::V6(ip) => (ip.into(), 128),
+    }
+}
+
+/// Reads an address. Some proxies add the port.
+fn address(text: &str) -> Option<IpAddr> {
+    let with_port = || text.parse().map(|address: SocketAddr| address.ip());
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    with_port().or_else(|_| bare.parse()).ok()
 }

@@ -1,4 +1,4 @@
-//! Responses on their way out.
+//! Sends responses.
 
 use std::fs::File;
 use std::io;
@@ -10,22 +10,24 @@ use sendloop::Socket;
 use crate::access_log::Line;
 use crate::clients::Client;
 use crate::find::Opened;
-use crate::multipart::Multipart;
+use crate::range::Multipart;
 use crate::range::Part;
 use crate::response::Body;
 use crate::site::Site;
-use crate::small;
 
-/// How much of a text must be taken within the time for a stall. It bounds how slow a client may
-/// be: for files every byte counts.
+/// The bytes of a text that a client must take within the stall timeout. For files one byte is
+/// enough.
 const PIECE: usize = 16 << 10;
 
 /// Larger parts of files are sent corked.
 const CORKED: u64 = 1 << 20;
 
-/// Larger parts of files are looked up in the page cache each time: the look costs little beside
+/// Larger parts of files are probed in the page cache each time. The probe costs little beside
 /// them, and the disk would hold the loop for longer.
 const PROBED_ALWAYS: u64 = 256 << 10;
+
+/// The seconds for which a smaller file that was sent whole counts as in memory.
+const PROBE_INTERVAL: u64 = 10;
 
 /// Makes the kernel send only full segments until it is dropped, as nginx's `tcp_nopush` does.
 ///
@@ -63,18 +65,17 @@ pub(crate) struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// Sends a header and a body, and says whether all of it was there to be sent.
+    /// Sends a header and a body. Returns `false` if the file has become shorter.
     ///
     /// # Errors
     ///
-    /// What the system says of the connection and the file; `TimedOut` where the client takes
-    /// nothing.
+    /// Any error of the connection and the file; `TimedOut` if the client takes nothing.
     pub(crate) async fn send(&self, head: String, body: Body) -> io::Result<bool> {
         let mut head = head.into_bytes();
         let body_begins = head.len();
         match body {
             Body::Part(opened, part) if part.count > 0 => {
-                if !small::append(&mut head, &opened, part) {
+                if !opened.append_to(&mut head, part) {
                     return self.send_file(&head, &opened, part).await;
                 }
             }
@@ -85,7 +86,7 @@ impl Sender<'_> {
                 };
                 return self.send_part(&head, &page.file, all, (0, false)).await;
             }
-            // Rare, and larger than the rest: boxed, so that not everybody has the room for it.
+            // Rare and large: boxed, so that other responses take less memory.
             Body::Parts(opened, multipart) => {
                 return Box::pin(self.send_parts(head, &opened.file, &multipart)).await;
             }
@@ -110,21 +111,22 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Sends a part of a file. Looks once a second whether a smaller file is in memory.
+    /// Sends a part of a file. Probes the page cache for a smaller file now and then.
     async fn send_file(&self, head: &[u8], opened: &Opened, part: Part) -> io::Result<bool> {
         let second = self.site.clock.second();
-        let is_known = opened.in_memory.load(Ordering::Relaxed) == second;
+        let probed = opened.in_memory.load(Ordering::Relaxed);
+        let is_known = second.saturating_sub(probed) < PROBE_INTERVAL;
         let prefetch = part.count > PROBED_ALWAYS || !is_known;
         let sent = self.send_part(head, &opened.file, part, (0, prefetch));
         let is_all = sent.await?;
-        if is_all && part.count == opened.metadata.len() {
+        if is_all && prefetch && part.count == opened.metadata.len() {
             opened.in_memory.store(second, Ordering::Relaxed);
         }
         Ok(is_all)
     }
 
-    /// Sends `head` and a part of the file as one train of packets. So much of the body went
-    /// before.
+    /// Sends `head` and a part of the file together. `before` is the number of body bytes that were
+    /// sent before.
     async fn send_part(
         &self,
         head: &[u8],

@@ -1,4 +1,4 @@
-//! What the connections of one loop share.
+//! The state that the connections of one loop share.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ pub(crate) struct Site {
     pub(crate) rules: Arc<Rules>,
     pub(crate) pages: Rc<Pages>,
     pub(crate) cache: Rc<Cache>,
-    /// Where all receive, one after the other: who waits has no buffer.
+    /// The buffer for every receive. A waiting connection has none.
     pub(crate) received: RefCell<Box<[u8]>>,
     pub(crate) patience: Patience,
     pub(crate) clients: Rc<Clients>,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write;
+use std::hash::{Hash, Hasher};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -20,7 +21,7 @@ const IN_NAME: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b':');
 
-/// What no query may contain. A percent sign stays: the query is encoded already.
+/// The characters that no query may contain. The percent sign stays, as the query is encoded.
 const IN_QUERY: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -30,25 +31,38 @@ const IN_QUERY: &AsciiSet = &CONTROLS
     .add(b'\\');
 
 /// The path that a target names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Eq, Debug)]
 pub(crate) struct Target {
     /// Relative to the root, without empty names and dots; `.` is the root itself. A slash at the
     /// end stays: only a directory may be asked for like that.
     pub(crate) path: PathBuf,
-    /// Whether it ends in a slash.
+    /// True if it ends in a slash.
     pub(crate) is_directory: bool,
 }
 
+/// Compares bytes. [`Path`] compares name by name, which takes longer.
+impl PartialEq for Target {
+    fn eq(&self, other: &Target) -> bool {
+        self.path.as_os_str() == other.path.as_os_str()
+    }
+}
+
+impl Hash for Target {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.path.as_os_str().hash(state);
+    }
+}
+
 impl Target {
-    /// What a target names; `None` where it can name nothing of ours.
+    /// Returns the path of a target, or `None` if it can be no path of the site.
     ///
-    /// A query and a fragment are ignored. Refused is everything that might mean one path here and
-    /// another to the file system or to a proxy in front of us: `..`, an encoded slash, a NUL, in
-    /// any encoding. This makes odd requests fail early and is not what keeps clients in the root:
-    /// that is [`Root`](crate::root::Root)'s work, whatever comes out of here.
+    /// It ignores a query and a fragment. It refuses paths that may mean another path to the file
+    /// system or to a proxy: with `..`, an encoded slash, or a NUL, in any encoding. Odd requests
+    /// fail early this way. [`Root`](crate::root::Root) keeps clients in the root, whatever comes
+    /// out of here.
     pub(crate) fn decode(target: &str) -> Option<Target> {
         let path = path_of(target)?.split(['?', '#']).next()?;
-        if path.to_ascii_lowercase().contains("%2f") {
+        if path.contains('%') && path.to_ascii_lowercase().contains("%2f") {
             return None;
         }
         let decoded: Vec<u8> = percent_decode_str(path).collect();
@@ -62,11 +76,13 @@ impl Target {
     fn of(decoded: &[u8]) -> Target {
         let names = decoded.split(|&byte| byte == b'/');
         let is_name = |name: &&[u8]| !name.is_empty() && *name != b".";
-        let mut path = names
-            .clone()
-            .filter(is_name)
-            .collect::<Vec<_>>()
-            .join(&b'/');
+        let mut path = Vec::with_capacity(decoded.len() + 1);
+        for name in names.clone().filter(is_name) {
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+        }
         let is_directory = !names.clone().next_back().is_some_and(|last| is_name(&last));
         match path.is_empty() {
             true => path.push(b'.'),
@@ -80,8 +96,8 @@ impl Target {
     }
 }
 
-/// A reference to the directory that some target names without the slash at its end, with its
-/// query.
+/// Returns a reference, with the query, to the directory that a target names without the slash at
+/// its end.
 ///
 /// It is relative to the target, so it is also right behind a proxy that serves the tree below a
 /// prefix. With a colon in it, a name alone would be read as a scheme.
@@ -92,9 +108,8 @@ pub(crate) fn directory(path: &Path, target: &str) -> String {
     with_query(format!("{here}{name}/"), target)
 }
 
-/// A reference from a directory's target with empty names, as `/a//b/`, to the one without; `None`
-/// if there are none. The links of a listing count on it. So many names that nobody means them
-/// count as none.
+/// Returns a reference from a directory's target with empty names, as `/a//b/`, to the target
+/// without. Returns `None` if there are none, or over 64 names. The links of a listing need it.
 pub(crate) fn without_empty_names(path: &Path, target: &str) -> Option<String> {
     let asked = path_of(target)?.split(['?', '#']).next()?;
     let is_dot = |name: &&str| matches!(*name, "." | "%2e" | "%2E");
@@ -123,14 +138,14 @@ fn with_query(reference: String, target: &str) -> String {
     }
 }
 
-/// What stands behind the question mark, still encoded.
+/// Returns the query, still encoded.
 pub(crate) fn query(target: &str) -> Option<&str> {
     let target = target.split('#').next().unwrap_or_default();
     target.split_once('?').map(|(_, query)| query)
 }
 
-/// The path and query of a target in origin form (`/path`) or absolute form (`http://host/path`, as
-/// proxies are asked).
+/// Returns the path and query of a target in origin form (`/path`) or absolute form
+/// (`http://host/path`).
 fn path_of(target: &str) -> Option<&str> {
     if target.starts_with('/') {
         return Some(target);

@@ -11,20 +11,19 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::mem::{self, MaybeUninit};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat, readlinkat};
+use rustix::fs::statfs;
 use rustix::io::Errno;
 
-use crate::beneath::LOCATING;
 use crate::find::Stamp;
 
 /// The file systems whose changes all cause events, as statfs(2) numbers them: ext2 to ext4, XFS,
@@ -98,7 +97,31 @@ pub(crate) struct Watches {
     inotify: OwnedFd,
     mounts: File,
     watches: HashMap<i32, Facts>,
+    /// The ways to the directories in which files were found lately, by their paths.
+    ways: HashMap<PathBuf, Way>,
+    /// The number of facts that were denied, and of the times that all facts were dropped.
+    denials: u64,
     buffer: Box<[MaybeUninit<u8>]>,
+}
+
+/// The way to a directory, or a part of it.
+#[derive(Clone)]
+struct Way {
+    /// The path so far, without symbolic links.
+    place: PathBuf,
+    /// The watch of the directory there, if it is known.
+    watch: Option<i32>,
+    facts: Vec<Rc<Fact>>,
+}
+
+impl Default for Way {
+    fn default() -> Way {
+        Way {
+            place: PathBuf::from("/"),
+            watch: None,
+            facts: Vec::new(),
+        }
+    }
 }
 
 impl Watches {
@@ -108,12 +131,14 @@ impl Watches {
             inotify: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?,
             mounts: File::open("/proc/self/mountinfo").ok()?,
             watches: HashMap::new(),
+            ways: HashMap::new(),
+            denials: 0,
             buffer: vec![MaybeUninit::uninit(); 16 << 10].into(),
         })
     }
 
-    /// Takes note of all changes whose system call has returned. Never waits. Returns `false` if all
-    /// facts were dropped.
+    /// Takes note of all changes whose system call has returned. Never waits. Returns `false` if
+    /// all facts were dropped.
     pub(crate) fn refresh(&mut self) -> bool {
         let mut asked = [
             PollFd::new(&self.inotify, PollFlags::IN),
@@ -133,8 +158,15 @@ impl Watches {
         is_known
     }
 
+    /// Returns a number that grows with each fact that is denied.
+    pub(crate) fn denials(&self) -> u64 {
+        self.denials
+    }
+
     fn drop_all(&mut self) {
-        for (watch, facts) in std::mem::take(&mut self.watches) {
+        self.denials += 1;
+        self.ways.clear();
+        for (watch, facts) in mem::take(&mut self.watches) {
             facts.values().for_each(|fact| fact.holds.set(false));
             let _ = inotify::remove_watch(&self.inotify, watch);
         }
@@ -163,7 +195,9 @@ impl Watches {
             let Some(facts) = self.watches.get_mut(&event.wd()) else {
                 continue;
             };
+            let before = facts.len();
             deny(facts, name);
+            self.denials += (before - facts.len()) as u64;
             let is_gone = event.events().contains(ReadFlags::IGNORED);
             if is_gone || facts.is_empty() {
                 self.watches.remove(&event.wd());
@@ -172,7 +206,7 @@ impl Watches {
         }
     }
 
-    /// Watches the way to an absolute path, adds its facts, and returns what is there.
+    /// Watches the way to an absolute path, adds its facts, and returns the stamp of its end.
     ///
     /// # Errors
     ///
@@ -182,73 +216,107 @@ impl Watches {
         path: &Path,
         facts: &mut Vec<Rc<Fact>>,
     ) -> io::Result<Option<Stamp>> {
-        let flags = LOCATING | OFlags::DIRECTORY;
-        let mut above = vec![openat(CWD, "/", flags, Mode::empty())?];
+        let mut way = Way::default();
+        let found = self.follow(path, &mut way);
+        facts.append(&mut way.facts);
+        found
+    }
+
+    /// Follows a path from its known part on. If a name on it changes meanwhile, an event denies
+    /// its fact.
+    fn follow(&mut self, path: &Path, way: &mut Way) -> io::Result<Option<Stamp>> {
         let mut names = Vec::new();
-        push_names(&mut names, path.as_os_str().as_bytes());
+        *way = self.known_part(path, &mut names);
+        let mut parent = path.parent().filter(|_| names.len() > 1);
         let mut links = 0;
         while let Some(name) = names.pop() {
             if name == ".." {
-                above.truncate((above.len() - 1).max(1));
+                way.place.pop();
+                way.watch = None;
                 continue;
             }
-            let directory = &above[above.len() - 1];
-            self.add(directory, OF_DIRECTORY, Name::of(name.as_bytes()), facts)?;
-            let flags = LOCATING | OFlags::NOFOLLOW;
-            let inode = match openat(directory, &name, flags, Mode::empty()) {
-                Ok(inode) => inode,
-                Err(Errno::NOENT) => return Ok(None),
-                Err(error) => return Err(error.into()),
+            let known = way.watch.filter(|watch| self.watches.contains_key(watch));
+            let watch = match known {
+                Some(watch) => watch,
+                None => self.add_watch(&way.place, OF_DIRECTORY)?,
             };
-            match FileType::from_raw_mode(fstat(&inode)?.st_mode) {
-                FileType::Directory => above.push(inode),
-                FileType::Symlink => {
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return Err(Errno::LOOP.into());
-                    }
-                    let target = readlinkat(&inode, "", Vec::new())?;
-                    if target.to_bytes().starts_with(b"/") {
-                        above.truncate(1);
-                    }
-                    push_names(&mut names, target.to_bytes());
+            if let Some(parent) = parent.take_if(|_| names.is_empty()) {
+                way.watch = Some(watch);
+                self.ways.insert(parent.to_owned(), way.clone());
+            }
+            way.facts.push(self.fact(watch, Name::of(name.as_bytes())));
+            way.watch = None;
+            way.place.push(name);
+            let metadata = match fs::symlink_metadata(&way.place) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                metadata => metadata?,
+            };
+            if metadata.is_symlink() {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(Errno::LOOP.into());
                 }
-                FileType::RegularFile => {
-                    self.add(&inode, OF_FILE, Name::Own, facts)?;
-                    return stamp(inode);
+                let target = fs::read_link(&way.place)?;
+                way.place.pop();
+                if target.is_absolute() {
+                    way.place = PathBuf::from("/");
                 }
-                _ => return Err(Errno::INVAL.into()),
+                push_names(&mut names, target.as_os_str().as_bytes());
+            } else if metadata.is_file() {
+                let watch = self.add_watch(&way.place, OF_FILE)?;
+                way.facts.push(self.fact(watch, Name::Own));
+                break;
+            } else if !metadata.is_dir() {
+                return Err(Errno::INVAL.into());
             }
         }
-        above.pop().map_or(Ok(None), stamp)
+        Ok(Some(Stamp::of(&fs::symlink_metadata(&way.place)?)))
     }
 
-    /// Adds a fact of an inode that is watched from now on.
-    fn add(
-        &mut self,
-        inode: &OwnedFd,
-        changes: WatchFlags,
-        name: Name,
-        facts: &mut Vec<Rc<Fact>>,
-    ) -> Result<(), Errno> {
-        let path = format!("/proc/self/fd/{}", inode.as_raw_fd());
-        let watch = inotify::add_watch(&self.inotify, path, changes)?;
-        if !self.watches.contains_key(&watch) && !is_watched(inode) {
+    /// Returns the part of the way to a path that is watched already, and puts the names of the
+    /// rest on the stack.
+    fn known_part(&self, path: &Path, names: &mut Vec<OsString>) -> Way {
+        for above in path.ancestors().skip(1) {
+            let known = self.ways.get(above);
+            let Some(known) = known.filter(|way| way.facts.iter().all(|fact| fact.holds())) else {
+                continue;
+            };
+            let rest = path.strip_prefix(above).unwrap_or(path);
+            push_names(names, rest.as_os_str().as_bytes());
+            return known.clone();
+        }
+        push_names(names, path.as_os_str().as_bytes());
+        Way::default()
+    }
+
+    fn add_watch(&mut self, path: &Path, changes: WatchFlags) -> Result<i32, Errno> {
+        let flags = changes | WatchFlags::DONT_FOLLOW;
+        let watch = inotify::add_watch(&self.inotify, path, flags)?;
+        if !self.watches.contains_key(&watch) && !is_watched(path) {
             let _ = inotify::remove_watch(&self.inotify, watch);
             return Err(Errno::OPNOTSUPP);
         }
+        Ok(watch)
+    }
+
+    /// Returns a fact of an inode that is watched.
+    fn fact(&mut self, watch: i32, name: Name) -> Rc<Fact> {
         let known = self.watches.entry(watch).or_default();
-        let fact = known.entry(name.clone()).or_insert_with(|| {
+        let fact = known.entry(name).or_insert_with_key(|name| {
             Rc::new(Fact {
                 watch,
-                name,
+                name: name.clone(),
                 holds: Cell::new(true),
             })
         });
-        if !facts.iter().any(|other| Rc::ptr_eq(other, fact)) {
-            facts.push(fact.clone());
+        fact.clone()
+    }
+
+    /// Forgets the ways to directories. The next search walks them again.
+    pub(crate) fn forget_ways(&mut self) {
+        for way in mem::take(&mut self.ways).into_values() {
+            self.forget(way.facts);
         }
-        Ok(())
     }
 
     /// Ends the watches that only these facts need.
@@ -286,13 +354,9 @@ fn deny(facts: &mut Facts, name: Option<&[u8]>) {
     });
 }
 
-fn stamp(inode: OwnedFd) -> io::Result<Option<Stamp>> {
-    Ok(Some(Stamp::of(&File::from(inode).metadata()?)))
-}
-
-fn is_watched(inode: impl AsFd) -> bool {
+fn is_watched(path: &Path) -> bool {
     // The type is signed on some architectures, and its 32 bits are not.
-    fstatfs(inode).is_ok_and(|facts| WATCHED.contains(&(facts.f_type as u64 & 0xffff_ffff)))
+    statfs(path).is_ok_and(|facts| WATCHED.contains(&(facts.f_type as u64 & 0xffff_ffff)))
 }
 
 /// Puts the names of a path on the stack, the first one on top.

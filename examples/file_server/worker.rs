@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use futures_util::future::select;
 use rustix::net::acceptfrom;
-use sendloop::{Address, Loop, Socket};
+use rustix::process::Signal;
+use sendloop::{Address, Loop, LoopHandle, PromiseFuture, Socket};
 
 use crate::access_log::{Log, LogFile};
 use crate::cache::Cache;
@@ -25,15 +26,13 @@ use crate::report;
 use crate::request;
 use crate::root::Root;
 use crate::rules::Rules;
-use crate::shutdown;
 use crate::site::Site;
 
-/// How long the listener rests after an error. Out of descriptors, accept(2) fails at once while
-/// clients wait. Retrying at once would take the time in which connections end and free
-/// descriptors.
+/// The rest of the listener after an error. Out of descriptors, accept(2) fails at once while
+/// clients wait. Retries would take the time in which connections end and free descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the end waits for the access log, which may be a pipe without a reader.
+/// The longest wait for the access log at the end. It may be a pipe without a reader.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The parts of a worker. It builds itself from them on its thread.
@@ -66,7 +65,7 @@ pub(crate) fn run(
     event_loop.set_exception_handler(|context| report(format_args!("{context:?}")));
     let handle = event_loop.handle();
     event_loop.run_until_complete(async {
-        let ending = pin!(shutdown::requested(&handle)?);
+        let ending = pin!(end_requested(&handle)?);
         Log::reopen_at_hangup(&handle, plan.log.clone())?;
         let listener = Socket::new(listener)?;
         let site = Rc::new(Site {
@@ -137,7 +136,7 @@ async fn accept(site: &Rc<Site>, listener: &Socket<OwnedFd>, waiting: &Cell<Opti
     }
 }
 
-/// Gives the client a task of its own, which handles its errors.
+/// Creates the task of a client, which handles its errors.
 fn welcome(site: &Rc<Site>, (socket, peer): Accepted) {
     let number = site.clients.next_number();
     let client = Rc::new(Client::new(socket, peer.map(|peer| peer.ip())));
@@ -195,4 +194,26 @@ fn is_departure(error: &io::Error) -> bool {
         error.kind(),
         BrokenPipe | ConnectionReset | NotConnected | TimedOut
     )
+}
+
+const ENDING: [Signal; 2] = [Signal::INT, Signal::TERM];
+
+/// Returns a future that is ready at the first signal. The second signal ends the process at once.
+///
+/// # Errors
+///
+/// Any error of adding a signal handler, such as a lack of descriptors.
+fn end_requested(event_loop: &LoopHandle) -> io::Result<PromiseFuture<()>> {
+    let (promise, future) = event_loop.create_future();
+    let promise = Rc::new(Cell::new(Some(promise)));
+    for signal in ENDING {
+        let (handle, promise) = (event_loop.clone(), promise.clone());
+        event_loop.add_signal_handler(signal.as_raw(), move || {
+            for signal in ENDING {
+                handle.remove_signal_handler(signal.as_raw());
+            }
+            let _ = promise.take().map(|promise| promise.set_result(()));
+        })?;
+    }
+    Ok(future)
 }

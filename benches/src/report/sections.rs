@@ -126,17 +126,18 @@ pub const SECTIONS: [Section; 11] = [
         plot: Some("e"),
         grids: &[
             by_peer(
-                "CPU time for a request, or for a MiB of the file of 1 GiB",
+                "CPU time for a request, or for a MiB of the files of 100 MiB and 1 GiB",
                 &[
                     cost("1 KiB", "E 1 KiB"),
                     cost("64 KiB", "E 64 KiB"),
                     cost("1 MiB", "E 1 MiB"),
                     cost("1 KiB, one request a connection", "E close 1 KiB"),
+                    cost("100 MiB", "E 100 MiB"),
                     cost("1 GiB", "E 1 GiB"),
                 ],
             ),
             by_peer(
-                "Requests in a second, or MiB of the file of 1 GiB; latencies at 1 KiB",
+                "Requests in a second, or MiB of the large files; latencies at 1 KiB",
                 &[
                     case("1 KiB", "E 1 KiB", Cell::Rate),
                     case("64 KiB", "E 64 KiB", Cell::Rate),
@@ -146,9 +147,21 @@ pub const SECTIONS: [Section; 11] = [
                         "E close 1 KiB",
                         Cell::Rate,
                     ),
+                    case("100 MiB", "E 100 MiB", Cell::Rate),
                     case("1 GiB", "E 1 GiB", Cell::Rate),
                     case("median", "E 1 KiB", Cell::Time("p50")),
                     case("p99", "E 1 KiB", Cell::Time("p99")),
+                ],
+            ),
+            by_peer(
+                "A site of 10,000 files: CPU time for a request, requests in a second, memory in bytes",
+                &[
+                    cost("random order", "E many files"),
+                    cost("90 % for 1 %", "E 90/10"),
+                    cost("overlayfs", "E overlayfs"),
+                    case("random, in a second", "E many files", Cell::Rate),
+                    case("90 % for 1 %, in a second", "E 90/10", Cell::Rate),
+                    case("memory", "E many files", Cell::Number("rss")),
                 ],
             ),
         ],

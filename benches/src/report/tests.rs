@@ -24,7 +24,7 @@ fn options(name: &str) -> Options {
     }
 }
 
-const FIGURES: [&str; 12] = [
+const FIGURES: [&str; 13] = [
     "all",
     "bytes_read",
     "growth",
@@ -33,6 +33,7 @@ const FIGURES: [&str; 12] = [
     "mappings_of_file",
     "p50",
     "p99",
+    "rss",
     "rss_per_connection",
     "seconds",
     "sendfile",

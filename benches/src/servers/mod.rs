@@ -1,6 +1,7 @@
 //! The measured HTTP servers. Each has one thread for its connections.
 
 mod get;
+mod many_files;
 mod nginx;
 mod programs;
 
@@ -15,6 +16,7 @@ use crate::runner::rounds::Peer;
 use crate::runner::side::{Side, measured};
 
 pub use get::{Connection, check, download};
+pub use many_files::ManyFiles;
 pub use nginx::Variant;
 pub use programs::require;
 
@@ -31,6 +33,15 @@ impl Site {
     pub fn new(folder: &Path) -> Result<Site> {
         let root = folder.join("site");
         fs::create_dir_all(&root)?;
+        Site::at(&root, folder)
+    }
+
+    /// A site whose files exist.
+    ///
+    /// # Errors
+    ///
+    /// Also if a program is missing.
+    pub fn at(root: &Path, folder: &Path) -> Result<Site> {
         programs::require("nginx", "nginx-light")?;
         Ok(Site {
             root: root.canonicalize()?,

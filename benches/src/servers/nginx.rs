@@ -16,7 +16,7 @@ impl Variant {
     fn directive(self) -> &'static str {
         match self {
             Variant::Plain => "",
-            Variant::Cache => "open_file_cache max=1000 inactive=60s;",
+            Variant::Cache => "open_file_cache max=20000 inactive=60s;",
             Variant::Threads => "aio threads;",
         }
     }

@@ -1,4 +1,4 @@
-//! E: a large file over HTTP, one download at a time.
+//! E: large files over HTTP, one download at a time.
 
 use anyhow::{Context, Result};
 
@@ -9,21 +9,32 @@ use crate::runner::rounds::{Peer, Plan, sample};
 use crate::servers::{Site, Variant, check, download};
 
 const MIB: u64 = 1 << 20;
-const SIZE: u64 = 1 << 30;
+/// The names and sizes of the files.
+const FILES: [(&str, u64); 2] = [("100 MiB", 100 * MIB), ("1 GiB", 1 << 30)];
 const BUFFER: usize = 4 << 20;
 
 type Start = fn(&Site) -> Result<Peer>;
 
 /// The name of a server and the function that starts it.
-const SERVERS: [(&str, Start); 2] = [
+const SERVERS: [(&str, Start); 3] = [
     ("file_server", Site::file_server),
     ("nginx", |site| site.nginx("nginx", Variant::Plain)),
+    ("nginx open_file_cache", |site| {
+        site.nginx("nginx open_file_cache", Variant::Cache)
+    }),
 ];
 
 pub fn run(options: &Options) -> Result<()> {
+    for (name, size) in FILES {
+        measure(options, name, size)?;
+    }
+    Ok(())
+}
+
+fn measure(options: &Options, name: &str, size: u64) -> Result<()> {
     let scale = Scale::of(options);
     let site = Site::new(&options.folder)?;
-    let size = scale.units(SIZE / MIB) * MIB;
+    let size = scale.units(size / MIB) * MIB;
     let path = site.file(size)?;
     let mut peers = Vec::new();
     for (name, start) in SERVERS {
@@ -32,8 +43,8 @@ pub fn run(options: &Options) -> Result<()> {
         peers.push(peer);
     }
     let plan = Plan {
-        key: "E 1 GiB",
-        title: "a file of 1 GiB over HTTP, a new connection each time",
+        key: &format!("E {name}"),
+        title: &format!("a file of {name} over HTTP, a new connection each time"),
         unit: "MiB",
         rounds: scale.rounds,
     };

@@ -66,7 +66,7 @@ impl Scale {
 type Workload = fn(&Options) -> Result<()>;
 
 /// The workloads by the letter of the page's section, with a name if a letter has several.
-const WORKLOADS: [(&str, Workload); 23] = [
+const WORKLOADS: [(&str, Workload); 24] = [
     ("A-FILE", a_large_file::run),
     ("A-SIZES", a_large_file::call_sizes),
     ("B-SMALL", b_small_sends::run),
@@ -78,6 +78,7 @@ const WORKLOADS: [(&str, Workload); 23] = [
     ("D-EXECUTOR", d_tasks::executor),
     ("E-WRK", e_http::run),
     ("E-CLOSE", e_http::one_request_each),
+    ("E-MANY", e_http::many_files),
     ("E-LARGE", e_large_download::run),
     ("F-ECHO", f_echo::run),
     ("F-FILES", f_many_files::run),
