@@ -49,7 +49,10 @@ use crate::write_lock::WriteLock;
 #[doc(alias("Async", "AsyncFd", "TcpStream", "UdpSocket"))]
 pub struct Socket<T: AsFd> {
     /// Rust drops the fields in this order, so the socket is deregistered before it is closed.
-    state: SocketState,
+    ///
+    /// The state has an allocation of its own: a socket that moves, or that an `async fn` takes as
+    /// an argument and so stores twice, is then small.
+    state: Box<SocketState>,
     io: T,
 }
 
@@ -106,7 +109,7 @@ impl<T: AsFd> Socket<T> {
 
     /// Creates a socket from a non-blocking `io`, with its kind if the caller knows it.
     pub(crate) fn adopt(io: T, kind: Option<SocketKind>) -> Socket<T> {
-        let state = SocketState::default();
+        let state = Box::<SocketState>::default();
         state.kind.set(kind);
         Socket { state, io }
     }
