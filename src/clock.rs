@@ -16,8 +16,8 @@ use crate::sys::fork::PerProcess;
 /// clones of a clock share one time.
 ///
 /// - [`Clock::real`] is the machine's clock and the default.
-/// - [`Clock::manual`] stands still until a test [advances](Clock::advance) it. A test of an hour's
-///   timeout takes no time and has one outcome.
+/// - [`Clock::manual`] stands still until a test [advances](Clock::advance) it. So a test of a
+///   timeout of an hour takes no time, and always has the same outcome.
 /// - [`Clock::paused`] also jumps to the next timer when the loop is idle, like tokio's paused
 ///   clock.
 ///
@@ -124,9 +124,9 @@ impl Clock {
     ///
     /// Several loops may use one manual clock.
     ///
-    /// If a loop waits only for its timers for 10 s of real time, it logs a warning with the
-    /// location that set the next timer. It logs this once, and only if no executor work and no
-    /// registered descriptor could wake it.
+    /// If a loop waits for its timers alone for 10 s of real time, it logs a warning with the
+    /// location that set the next timer. It logs the warning only once, and only if no executor
+    /// work and no registered descriptor could wake the loop.
     ///
     /// # Examples
     ///
@@ -147,8 +147,8 @@ impl Clock {
     /// the loop is otherwise idle.
     ///
     /// The loop is idle if nothing is queued, a poll without waiting finds no event, and no
-    /// executor job is queued or running. A registered descriptor does not prevent a jump, so a
-    /// timeout of a socket that a peer in another thread has yet to serve runs out at once.
+    /// executor job is queued or running. A registered descriptor does not prevent a jump. So if a
+    /// task waits for a peer in another thread, its timeout runs out at once.
     ///
     /// Each jump ends exactly at the deadline of the next timer. If there is no timer, the loop
     /// waits for events in real time. A delay of 100 years or more never ends.

@@ -69,7 +69,7 @@ impl TaskError {
 
     /// Returns true if the work was cancelled.
     ///
-    /// The reason is a cancelled task, a dropped promise, a closed loop, or an executor that was
+    /// The reason is a cancelled task, a dropped promise, a closed loop, or an executor that is
     /// shut down.
     ///
     /// # Examples
@@ -99,7 +99,7 @@ impl TaskError {
         matches!(self.0, TaskErrorKind::Panic(_))
     }
 
-    /// Returns the panic's payload, for [`std::panic::resume_unwind`] or a downcast.
+    /// Returns the payload of the panic, for [`std::panic::resume_unwind`] or a downcast.
     ///
     /// # Panics
     ///
@@ -192,7 +192,8 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
 
 /// Drops a panic payload.
 ///
-/// Its destructor may panic with another payload, and so on. This leaks the ninth payload.
+/// The payload's destructor may panic with another payload, and so on. This leaks the ninth
+/// payload.
 pub(crate) fn discard(mut payload: Payload) {
     for _ in 0..8 {
         match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
@@ -274,10 +275,10 @@ impl From<TimeoutError> for io::Error {
     }
 }
 
-/// The error of an operation that needs a loop that is closed.
+/// The error of an operation whose loop is closed.
 ///
-/// If an operation of a closed loop would have to wait, it fails with an `io::Error` of kind
-/// `Other` that wraps this.
+/// If an operation would have to wait on a closed loop, it fails with an `io::Error` of kind
+/// `Other` that wraps this error.
 ///
 /// # Examples
 ///
@@ -381,7 +382,7 @@ impl SendfileNotAvailableError {
         self.errno
     }
 
-    /// Returns how far the transfer had come.
+    /// Returns the progress of the transfer when sendfile turned out to be unavailable.
     ///
     /// # Examples
     ///
@@ -407,7 +408,7 @@ impl SendfileNotAvailableError {
         }
     }
 
-    /// Returns the number of the file's bytes that were sent.
+    /// Returns the number of file bytes sent.
     ///
     /// # Examples
     ///

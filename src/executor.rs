@@ -11,7 +11,7 @@ use crate::pool::{Blocking, LentFile};
 use crate::sys::{names, uninterrupted};
 
 impl LoopHandle {
-    /// Runs `work` on a thread of the executor.
+    /// Runs `work` on a thread of the executor, the pool for blocking work.
     ///
     /// The work starts at once, whether the result is awaited or not. The executor starts threads
     /// on demand, at most [`executor_threads`](crate::Builder::executor_threads). If the system
@@ -21,19 +21,19 @@ impl LoopHandle {
     ///
     /// - [A panic](TaskError::is_panic) if the work panicked.
     /// - [Cancelled](TaskError::is_cancelled) if the loop was closed or the executor shut down
-    ///   before.
-    /// - A [`TaskError`] that is neither if the executor has no thread and the system refuses one.
-    ///   The error's `source()` is the system's `io::Error`.
+    ///   before this call, or if [`run`](crate::run) dropped the work, which was still queued at
+    ///   its end.
+    /// - A [`TaskError`] that is neither of these if the executor has no thread and the system
+    ///   refuses to start one. The error's `source()` is the system's `io::Error`.
     ///
-    /// The executor drops work that it does not run. [`run`](crate::run) also drops the work that
-    /// is still queued at its end.
+    /// If the executor does not run the work, it drops the closure.
     ///
-    /// Closing the loop does not wait for work that runs: a thread that hangs would hang the
-    /// program.
+    /// Closing the loop does not wait for running work, because a thread that hangs would then hang
+    /// the program.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not stop the work.
+    /// Dropping the future does not stop the work. The executor then drops the result.
     ///
     /// # Examples
     ///
@@ -56,8 +56,8 @@ impl LoopHandle {
         result
     }
 
-    /// Runs `work` like [`run_in_executor`](LoopHandle::run_in_executor), but drops it with its
-    /// future if no thread has begun it.
+    /// Runs `work` like [`run_in_executor`](LoopHandle::run_in_executor). But if the future is
+    /// dropped before a thread begins the work, this drops the work too.
     pub(crate) fn run_cancel_on_drop<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -75,7 +75,7 @@ impl LoopHandle {
         Ok(self.pool().lend(file.into(), is_slow))
     }
 
-    /// Shuts the executor down, and waits for its running and queued work.
+    /// Shuts down the executor, and waits for its running and queued work.
     ///
     /// The result of later work is [cancelled](TaskError::is_cancelled).
     ///
@@ -103,22 +103,23 @@ impl LoopHandle {
 
     /// Resolves a host to its addresses, with `port` in each, in the resolver's order.
     ///
-    /// `host` is a name or an IP address. The lookup starts when the future is first polled. The
-    /// future is `'static`, so it can be a task. [`connect`](LoopHandle::connect) resolves a host
-    /// and connects to it.
+    /// `host` is a name or an IP address. The executor does the lookup, from the first poll of the
+    /// future on. The future is `'static`, so it can be a task. To resolve a host and connect to
+    /// it, use [`connect`](LoopHandle::connect).
     ///
-    /// asyncio returns tuples of five values. This returns only the addresses, and takes no family,
-    /// protocol or flags.
+    /// asyncio returns tuples of five values. This method returns only the addresses, and takes no
+    /// family, type, protocol or flags.
     ///
     /// # Errors
     ///
-    /// Any error of the resolver. `InvalidInput` if the host name has a zero byte.
-    /// [`LoopClosedError`] on a closed loop. A [`TaskError`] if the executor is shut down or cannot
-    /// start a thread.
+    /// - Any error of the resolver.
+    /// - `InvalidInput` if the host name has a zero byte.
+    /// - [`LoopClosedError`] on a closed loop.
+    /// - A [`TaskError`] inside if the executor is shut down or cannot start a thread.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels a lookup that has not begun. One that has begun ends on its
+    /// Dropping the future cancels a lookup that has not begun. A lookup that has begun ends on its
     /// thread.
     ///
     /// # Examples
@@ -149,16 +150,19 @@ impl LoopHandle {
         }
     }
 
-    /// Resolves an address to the names of its host and service, or to numbers if it has none.
+    /// Resolves an address to the names of its host and its service.
+    ///
+    /// If a part has no name, the method returns the number as text.
     ///
     /// # Errors
     ///
-    /// Any error of the resolver. [`LoopClosedError`] on a closed loop. A [`TaskError`] if the
-    /// executor is shut down or cannot start a thread.
+    /// - Any error of the resolver.
+    /// - [`LoopClosedError`] on a closed loop.
+    /// - A [`TaskError`] inside if the executor is shut down or cannot start a thread.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels a lookup that has not begun. One that has begun ends on its
+    /// Dropping the future cancels a lookup that has not begun. A lookup that has begun ends on its
     /// thread.
     ///
     /// # Examples

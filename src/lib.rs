@@ -27,16 +27,16 @@
 //!
 //! # How do I…
 //!
-//! Each method has an example. The last column names a program in `examples/`. The tests run it
-//! against real clients.
+//! Each method has an example. The last column names a program in `examples/` that uses it. The
+//! tests run these programs against real clients.
 //!
 //! | How do I… | Use | Program |
 //! |---|---|---|
 //! | start? | [`run`]; [`Builder::run`] for settings; [`Loop::run_until_complete`] | `echo_server.rs` |
-//! | end without an error at Ctrl-C? | [`run`] fails with `Interrupted`: match it, as above | `echo_server.rs` |
+//! | end at Ctrl-C without an error? | [`run`] fails with `Interrupted`: match it, as above | `echo_server.rs` |
 //! | spawn a task? | [`create_task`](LoopHandle::create_task), [`task_group`](LoopHandle::task_group) for many | `chat.rs` |
-//! | wait for a time? | [`sleep`](LoopHandle::sleep), [`sleep_until`](LoopHandle::sleep_until), [`call_later`](LoopHandle::call_later) | `retry.rs` |
-//! | time out? | [`wait_for`](LoopHandle::wait_for); [`stall_timeout`](SendFile::stall_timeout) for a transfer | `proxy.rs` |
+//! | wait for some time? | [`sleep`](LoopHandle::sleep), [`sleep_until`](LoopHandle::sleep_until), [`call_later`](LoopHandle::call_later) | `retry.rs` |
+//! | set a timeout? | [`wait_for`](LoopHandle::wait_for); [`stall_timeout`](SendFile::stall_timeout) for a transfer | `proxy.rs` |
 //! | cancel? | [`Task::cancel`], or [`CancelHandle`] if another task awaits it | `chat.rs` |
 //! | call from another thread? | [`remote`](LoopHandle::remote), then [`call_soon_threadsafe`](Remote::call_soon_threadsafe) | – |
 //! | accept? | [`sock_accept`](LoopHandle::sock_accept) | `echo_server.rs` |
@@ -54,15 +54,15 @@
 //! | use TLS? | rustls over `adapters/futures_io.rs` | `https_server.rs` |
 //! | read lines? | `BufReader::lines` over `adapters/futures_io.rs` | `line_server.rs` |
 //! | use hyper or a tokio crate? | `adapters/hyper.rs`, `adapters/tokio.rs` | `hyper_server.rs` |
-//! | test with a clock? | [`Clock::paused`], [`Clock::manual`] | `retry.rs` |
-//! | embed the loop in another? | [`Loop::run_once`] when its descriptor is readable | `embed_poll.rs`, `embed_calloop.rs` |
+//! | test with a virtual clock? | [`Clock::paused`], [`Clock::manual`] | `retry.rs` |
+//! | run the loop inside another loop? | [`Loop::run_once`] when its descriptor is readable | `embed_poll.rs`, `embed_calloop.rs` |
 //! | see what the loop does? | [`stats`](LoopHandle::stats), [`set_debug`](LoopHandle::set_debug) | – |
 //!
-//! # Read on
+//! # More documents
 //!
-//! - [`docs::asyncio`] compares each method of asyncio.
+//! - [`docs::asyncio`] compares each name of asyncio with its equivalent here.
 //! - [`docs::sendfile`] lists the promises of `sock_sendfile`, each with its test.
-//! - [`docs::design`] has the floor plan and the reasons.
+//! - [`docs::design`] describes the modules, and the reasons for the design.
 //! - [`docs::reliability`] describes the tests, and [`docs::benchmarks`] has the measurements.
 //! - [`docs::security`] lists what you may rely on.
 //! - [`docs::file_server`] describes the HTTP file server in `examples/file_server/`.

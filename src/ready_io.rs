@@ -1,8 +1,8 @@
-//! The steps that all operations on sockets share: try, then wait.
+//! The steps that all socket operations share: make the system call, and wait after EAGAIN.
 //!
-//! An operation begins with its system call, as asyncio's does. It waits only after its own call
-//! failed with EAGAIN. After that it skips tries until an event comes. So it never waits for an
-//! edge that came before. All handling of EAGAIN and EINTR is here.
+//! An operation begins with its system call, as in asyncio. It waits only after its own call has
+//! failed with EAGAIN. Then it makes no call until an event comes. So it never waits for an edge
+//! that came earlier. The handling of EAGAIN and EINTR that operations share is here.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -26,7 +26,7 @@ pub(crate) trait IoOutput: Sized {
 
     /// Returns the output of a read from a socket that is shut down for reading.
     ///
-    /// For a datagram it is an error, as the end has no sender.
+    /// For a datagram this is an error, because there is no sender to return.
     fn at_end() -> io::Result<Self> {
         let what = "cannot receive: the socket is shut down for reading";
         Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
@@ -64,7 +64,7 @@ impl<B: IoOutput, A> IoOutput for (B, A) {
 
 /// The output of an accept: a connection and its peer.
 impl<S: AsFd, A> IoOutput for (Socket<S>, A) {
-    /// The error of a blocking accept(2) on such a listener.
+    /// Returns the error of a blocking accept(2) on a listener that is shut down.
     fn at_end() -> io::Result<(Socket<S>, A)> {
         Err(io::Error::from_raw_os_error(libc::EINVAL))
     }
@@ -93,7 +93,7 @@ impl<'a, T: AsFd> Operation<'a, T> {
         self.wait.is_parked()
     }
 
-    /// Calls `attempt`, unless the operation waits for an event that has not come.
+    /// Calls `attempt`, unless the operation waits for an event that has not come yet.
     ///
     /// If `attempt` fails with EAGAIN, the operation waits.
     pub(crate) fn poll_io<R: IoOutput>(
@@ -121,7 +121,7 @@ impl<'a, T: AsFd> Operation<'a, T> {
             return Poll::Ready(tried);
         }
         if direction == Direction::Read && self.socket.is_shut_for_reading() {
-            // Data may have come between the try and the end.
+            // Data may have come between the attempt and the shutdown.
             let mut ended = uninterrupted(|| attempt(self.socket.as_fd()));
             if is_would_block(&ended) {
                 ended = R::at_end();
@@ -134,7 +134,7 @@ impl<'a, T: AsFd> Operation<'a, T> {
         self.poll_wait(direction, cx).map(Err)
     }
 
-    /// Calls `attempt` if the budget allows it, and consumes budget unless it fails with EAGAIN.
+    /// Calls `attempt` if the budget allows it. Consumes budget unless `attempt` fails with EAGAIN.
     pub(crate) fn poll_once<R: IoOutput>(
         &self,
         cx: &Context<'_>,
@@ -179,7 +179,7 @@ impl<'a, T: AsFd> Operation<'a, T> {
 
     /// Waits for the next edge after an EAGAIN.
     ///
-    /// It is ready only with an error, if the loop cannot wait for the socket.
+    /// This is ready only if the loop cannot wait for the socket, and then with the error.
     pub(crate) fn poll_wait(&mut self, direction: Direction, cx: &Context<'_>) -> Poll<io::Error> {
         match self.socket.attach(&self.event_loop) {
             Ok(source) => {
@@ -217,7 +217,7 @@ fn is_would_block<R>(tried: &io::Result<R>) -> bool {
     error.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Refuses a blocking socket in debug mode, as its calls would hold the loop.
+/// Refuses a blocking socket in debug mode, because its calls could block the loop.
 pub(crate) fn check_nonblocking<T: AsFd>(
     event_loop: &LoopHandle,
     socket: &Socket<T>,
@@ -232,7 +232,7 @@ pub(crate) fn check_nonblocking<T: AsFd>(
 
 /// A read or an accept as a future.
 ///
-/// An `async fn` would be larger, as it keeps its arguments twice.
+/// The future of an `async fn` would be larger, because it keeps the arguments twice.
 #[must_use = "futures do nothing unless awaited"]
 pub(crate) struct ReadIo<'a, T: AsFd, A> {
     operation: Operation<'a, T>,

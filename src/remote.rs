@@ -1,9 +1,9 @@
 //! The inbox through which other threads reach a loop, and the public handle to it.
 //!
-//! A thread sends a [`Message`]. If the loop was not notified of an earlier one, the thread wakes
-//! the poller. So one system call is enough for all messages between two iterations. The loop takes
-//! the messages after the poller reports the wake-up. A closing loop drops the messages and the
-//! poller's waker, so an inbox that outlives its loop holds no descriptor.
+//! A thread sends a [`Message`]. If the loop has not been notified of an earlier message, the
+//! thread wakes the poller. So one system call is enough for all messages between two iterations.
+//! The loop takes the messages after the poller has reported the wake-up. A closing loop drops the
+//! messages and the poller's waker, so an inbox that outlives its loop holds no descriptor.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -32,12 +32,13 @@ pub(crate) enum Message {
     Stop,
 }
 
-/// The capacity of the set of woken tasks that the inbox always keeps.
+/// The capacity that the inbox always keeps for the set of woken tasks.
 const MIN_WOKEN_CAPACITY: usize = 100;
 
 struct OpenInbox {
     messages: Vec<Message>,
-    /// The numbers of the `WakeTask` messages. A second one for the same task is not needed:
+    /// The numbers of the `WakeTask` messages. The inbox drops a second message for the same task,
+    /// which is safe:
     ///
     /// 1. The waking thread writes its data, and then takes the lock.
     /// 2. The loop takes the lock for the first message, and then polls the task, which sees the
@@ -132,7 +133,7 @@ impl Inbox {
             return Ok(());
         }
         let poller = open.poller.clone();
-        // The loop may run at once, on this core, and would wait for the lock.
+        // The loop may run at once on this core. With the lock held, it would have to wait.
         drop(guard);
         if let Err(error) = uninterrupted(|| poller.wake()) {
             log::error!("cannot wake a loop for a message from another thread: {error}");
@@ -149,7 +150,7 @@ impl Inbox {
         self.notified.load(Ordering::Relaxed)
     }
 
-    /// Returns whether there are messages of which the poller does not report.
+    /// Returns whether there are messages for which the poller reports no event.
     pub(crate) fn has_failed_to_notify(&self) -> bool {
         self.notify_failed.load(Ordering::Relaxed)
     }
@@ -203,8 +204,8 @@ impl Wake for Inbox {
 
 /// A handle to a loop for other threads: `Send`, `Sync` and `Clone`.
 ///
-/// The loop and its [`LoopHandle`](crate::LoopHandle) stay on one thread. A `Remote` may outlive
-/// its loop: then each call fails with [`LoopClosedError`].
+/// The loop and its [`LoopHandle`](crate::LoopHandle) stay on one thread. A `Remote` can be used on
+/// every thread. If it outlives its loop, each call fails with [`LoopClosedError`].
 ///
 /// # Examples
 ///
@@ -235,7 +236,7 @@ impl Remote {
     /// The calls of one thread run in the order in which they were made. For a call after a delay
     /// use [`call_later_threadsafe`](Remote::call_later_threadsafe).
     ///
-    /// The difference from asyncio: no handle cancels the call.
+    /// The difference from asyncio: the method returns no handle that could cancel the call.
     ///
     /// # Examples
     ///
@@ -265,7 +266,7 @@ impl Remote {
     ///
     /// # Errors
     ///
-    /// [`LoopClosedError`] if the loop is closed. The callback is dropped then.
+    /// [`LoopClosedError`] if the loop is closed. The callback is dropped.
     #[track_caller]
     pub fn call_soon_threadsafe(
         &self,

@@ -76,12 +76,15 @@ impl<T: AsFd> Socket<T> {
     /// Non-blocking mode belongs to the open file description, so duplicates of the descriptor
     /// become non-blocking too.
     ///
-    /// The call refuses a pipe, a terminal and any other descriptor that is not a socket. To wait
-    /// for one, use [`readable`](LoopHandle::readable) and [`writable`](LoopHandle::writable).
+    /// The call fails for a pipe, a terminal and any other descriptor that is not a socket. To wait
+    /// for such a descriptor, use [`readable`](LoopHandle::readable) and
+    /// [`writable`](LoopHandle::writable).
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if `io` is not a socket. Any OS error of the switch to non-blocking mode.
+    /// - `InvalidInput` if `io` is not a socket.
+    /// - Any OS error of the switch to non-blocking mode.
+    ///
     /// After an error, `io` is dropped and its mode is unchanged.
     ///
     /// # Examples
@@ -102,7 +105,7 @@ impl<T: AsFd> Socket<T> {
     pub fn new(io: T) -> io::Result<Socket<T>> {
         let is_stream = sys::socket_type(io.as_fd())? == libc::SOCK_STREAM;
         sys::set_nonblocking(io.as_fd())?;
-        // The kind of a stream takes more calls, and few operations need it.
+        // To find the kind of a stream takes more calls, and few operations need the kind.
         let kind = (!is_stream).then_some(SocketKind::Datagram);
         Ok(Socket::adopt(io, kind))
     }
@@ -134,11 +137,11 @@ impl<T: AsFd> Socket<T> {
 
     /// Shuts down one direction of the connection, or both.
     ///
-    /// After `Shutdown::Write` the peer reads the end of the stream, and may still send. It works
-    /// for any `T`, even if `T` has no such method.
+    /// After `Shutdown::Write` the peer reads the end of the stream, and may still send. The method
+    /// works for every `T`, even if `T` itself has no such method.
     ///
-    /// A wait for that direction ends. On a Unix socket, Linux ends a wait to send only when the
-    /// peer reads or closes.
+    /// The shutdown ends waits for that direction. On a Unix socket, Linux ends a wait to send only
+    /// when the peer reads or closes.
     ///
     /// # Errors
     ///
@@ -241,9 +244,9 @@ impl<T: AsFd> Socket<T> {
         })
     }
 
-    /// Sets whether a dropped call may have left a connection in progress.
+    /// Sets whether a dropped `sock_connect` may have left a connection in progress.
     ///
-    /// It returns the former value.
+    /// The method returns the former value.
     pub(crate) fn set_connect_abandoned(&self, is_abandoned: bool) -> bool {
         self.state.connect_abandoned.replace(is_abandoned)
     }

@@ -47,7 +47,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Sets the most threads of the executor, at least 1.
+    /// Sets the maximum number of executor threads; at least 1.
     ///
     /// The default is asyncio's: min(32, cores + 4).
     ///
@@ -71,11 +71,11 @@ impl Builder {
 
     /// Bounds the wait for executor work at the end of [`run`](Builder::run).
     ///
-    /// The limit is real time, whatever the loop's clock. After it `run` returns the output of
-    /// `main`, and busy threads go on until the process ends. With zero, `run` does not wait.
-    /// Without this setting it waits until the work that has begun is done, as asyncio does.
+    /// The limit is real time, whatever the loop's clock. After the limit, `run` returns the output
+    /// of `main`, and busy threads go on until the process ends. With zero, `run` does not wait.
+    /// Without this setting, `run` waits until the work that has begun is done, as asyncio does.
     ///
-    /// Only `run` uses it. Dropping or closing a [`Loop`] never waits for the executor.
+    /// Only `run` uses this setting. Dropping or closing a [`Loop`] never waits for the executor.
     ///
     /// # Examples
     ///

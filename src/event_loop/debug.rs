@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::LoopHandle;
 use crate::exceptions::{ExceptionContext, log_exception};
 
-/// The default duration from which debug mode logs a callback: asyncio's.
+/// The default of the shortest callback duration that debug mode logs, as in asyncio.
 const SLOW_CALLBACK: Duration = Duration::from_millis(100);
 
 pub(crate) struct DebugMode {
@@ -48,10 +48,10 @@ impl LoopHandle {
     ///
     /// In debug mode the loop logs a warning for each slow callback and each slow step of a task,
     /// with the location that created it.
-    /// [`set_slow_callback_duration`](LoopHandle::set_slow_callback_duration) sets the limit. An
-    /// operation on a socket that the program made blocking fails with `InvalidInput`.
+    /// [`set_slow_callback_duration`](LoopHandle::set_slow_callback_duration) sets the limit. If a
+    /// program has made a socket blocking, operations on it fail with `InvalidInput`.
     ///
-    /// The environment variable `SENDLOOP_DEBUG=1` turns it on from the start.
+    /// The environment variable `SENDLOOP_DEBUG=1` turns debug mode on from the start.
     ///
     /// # Examples
     ///
@@ -83,9 +83,9 @@ impl LoopHandle {
         self.inner.debug.on.get()
     }
 
-    /// Sets the duration from which debug mode logs a callback. The default is 100 ms.
+    /// Sets the shortest callback duration that debug mode logs; 100 ms by default.
     ///
-    /// asyncio has the attribute `slow_callback_duration`.
+    /// In asyncio this is the attribute `slow_callback_duration`.
     ///
     /// # Examples
     ///
@@ -102,15 +102,15 @@ impl LoopHandle {
         self.inner.debug.slow.set(limit);
     }
 
-    /// Calls `handler` for each panic that no caller can get.
+    /// Sets a function that the loop calls for each panic that no caller can get.
     ///
-    /// These are a panic in a callback, in a destructor that the loop runs, and in a task whose
-    /// result is not awaited. The last is reported when the [`Task`](crate::Task) is gone. None of
-    /// these panics ends the loop.
+    /// These are panics in callbacks, in destructors that the loop runs, and in tasks whose result
+    /// is not awaited. The handler gets the panic of a task when the [`Task`](crate::Task) has been
+    /// dropped. None of these panics ends the loop.
     ///
     /// The handler replaces [`default_exception_handler`](LoopHandle::default_exception_handler),
-    /// and may call it. The default handler also reports a panic of the handler, and exceptions
-    /// that the handler causes. asyncio passes the loop to the handler. Here, let it own a
+    /// and may call it. If the handler itself panics or causes exceptions, the default handler
+    /// reports them. asyncio passes the loop to the handler. Here, let the closure own a
     /// [`LoopHandle`].
     ///
     /// # Examples
@@ -176,11 +176,10 @@ impl LoopHandle {
         self.inner.run_queue.exceptions.report(context.borrow());
     }
 
-    /// Logs the context as an error. The loop does this unless another handler is set.
+    /// Logs the context as an error: the default exception handler.
     ///
-    /// If `log::max_level()` is `Off`, this writes one line to standard error instead. The level is
-    /// `Off` until the program installs a logger. A logger that filters the record out does not
-    /// cause that line.
+    /// If `log::max_level()` is `Off`, as it is until the program installs a logger, this writes
+    /// one line to standard error instead. If a logger filters the record out, this writes nothing.
     ///
     /// # Examples
     ///

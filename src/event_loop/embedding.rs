@@ -2,14 +2,14 @@
 //!
 //! # Rules
 //!
-//! 1. The descriptor is the poller's, so it is readable while an event waits.
-//! 2. From its first use on, it is also readable while an iteration is due for another reason. A
-//!    change outside of a run calls [`update_descriptor`](Inner::update_descriptor), or queues an
-//!    entry in the run queue.
+//! 1. The descriptor is the poller's, so it is readable while an event is pending.
+//! 2. From its first use on, the descriptor is also readable while an iteration is due for another
+//!    reason. Code that changes the due work outside a run calls
+//!    [`update_descriptor`](Inner::update_descriptor), or queues an entry in the run queue.
 //! 3. For work that is due now, the loop notifies itself as another thread would. For a timer, it
 //!    sets a timerfd that is registered with the poller.
-//! 4. Both are edge-triggered, so the next poll takes the event. Each run ends with an update. A
-//!    descriptor that stayed readable without work would make the other loop spin.
+//! 4. Both are edge-triggered, so the next poll takes the event. Each run ends with an update,
+//!    because a descriptor that stayed readable without work would make the other loop spin.
 //!
 //! A loop whose descriptor is not used pays one branch for each piece of work.
 

@@ -1,12 +1,13 @@
 //! Callbacks on descriptors: `add_reader` and `add_writer`.
 //!
-//! asyncio calls them in each iteration while the descriptor is ready. This poller is
-//! edge-triggered and reports an event once. So each call first rearms the descriptor: if it is
-//! still ready, the next poll reports it, and the callback runs in the next iteration. Otherwise
-//! there is no event.
+//! asyncio calls such a callback in each iteration while the descriptor is ready. This poller is
+//! edge-triggered and reports an event only once. So each call first re-arms the descriptor. If the
+//! descriptor is still ready, the next poll reports it, and the callback runs in the next
+//! iteration.
 //!
-//! A callback may remove itself or another one that is due in the same iteration, or close the
-//! descriptor. Removing cancels the callback, and the loop never calls a cancelled one.
+//! A callback may remove itself or another callback that is due in the same iteration. It may also
+//! close the descriptor. Removing a callback cancels it, and the loop never calls a cancelled
+//! callback.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -28,7 +29,7 @@ struct FdCallback {
     /// `None` after it was cancelled.
     attachment: RefCell<Option<Rc<Attachment>>>,
     location: &'static Location<'static>,
-    /// The number of the last [`Once`](crate::reactor::Once) in which it ran.
+    /// The number of the last [`Once`](crate::reactor::Once) in which the callback ran.
     once: Cell<u64>,
 }
 
@@ -141,24 +142,27 @@ impl Inner {
 impl LoopHandle {
     /// Calls `callback` in each iteration in which the descriptor is readable.
     ///
-    /// An end or an error counts as readable. The loop calls it until it is
-    /// [removed](LoopHandle::remove_reader). A second callback replaces the first.
+    /// The end of a stream or an error counts as readable. The loop calls the callback until you
+    /// [remove](LoopHandle::remove_reader) it. A second callback replaces the first.
     ///
-    /// asyncio's selector loop calls it for the same events; the [page about
-    /// asyncio](crate::docs::asyncio) has a table. Urgent TCP data is no such event.
+    /// asyncio's selector loop calls its callbacks for the same events. The [page about
+    /// asyncio](crate::docs::asyncio) has a table of them. Urgent TCP data does not count as
+    /// readable.
     ///
     /// The descriptor may be a pipe, a terminal, a socket, an eventfd, a timerfd or an inotify. It
-    /// may also be one that a [`Socket`](crate::Socket) has registered with the loop. Remove the
-    /// callback before you close the descriptor, as in asyncio. Any callback may do both.
+    /// may also be the descriptor of a [`Socket`](crate::Socket) that is registered with the loop.
+    /// Remove the callback before you close the descriptor, as in asyncio. A callback may do both.
     ///
-    /// A task should use [`readable`](LoopHandle::readable) instead: a cancelled task then leaves
+    /// In a task, use [`readable`](LoopHandle::readable) instead, so that a cancelled task leaves
     /// no callback behind.
     ///
     /// # Errors
     ///
-    /// `PermissionDenied` for a regular file or a directory: they are always ready, and epoll
-    /// refuses them. [`LoopClosedError`](crate::LoopClosedError) on a closed loop. The callback is
-    /// dropped then.
+    /// - `PermissionDenied` for a regular file or a directory, because epoll refuses them: they are
+    ///   always ready.
+    /// - [`LoopClosedError`](crate::LoopClosedError) on a closed loop.
+    ///
+    /// After an error, the callback is dropped.
     ///
     /// # Examples
     ///
@@ -189,9 +193,10 @@ impl LoopHandle {
         self.add_callback(Direction::Read, fd, Box::new(callback))
     }
 
-    /// Calls `callback` in each iteration in which the descriptor is writable or failed, until it
-    /// is [removed](LoopHandle::remove_writer); otherwise as
-    /// [`add_reader`](LoopHandle::add_reader).
+    /// Calls `callback` in each iteration while the descriptor is writable or has failed.
+    ///
+    /// The loop calls the callback until you [remove](LoopHandle::remove_writer) it. All other
+    /// rules are those of [`add_reader`](LoopHandle::add_reader).
     ///
     /// # Errors
     ///
@@ -216,12 +221,14 @@ impl LoopHandle {
         self.add_callback(Direction::Write, fd, Box::new(callback))
     }
 
-    /// Drops the callback for reading at once, and returns whether there was one.
+    /// Removes the callback for reading, and returns whether there was one.
     ///
-    /// The loop does not call it again, even if it is due in this iteration. If the descriptor may
-    /// be closed already, use [`remove_reader_raw`](LoopHandle::remove_reader_raw).
+    /// This drops the callback at once. The loop does not call it again, even if it is due in this
+    /// iteration. If the descriptor may be closed already, use
+    /// [`remove_reader_raw`](LoopHandle::remove_reader_raw).
     ///
-    /// Deeply nested removals are bounded as [`Handle::cancel`](crate::Handle::cancel) describes.
+    /// If the callback's destructor removes further callbacks, the rule of
+    /// [`Handle::cancel`](crate::Handle::cancel) for nested calls applies.
     ///
     /// # Examples
     ///
@@ -239,8 +246,9 @@ impl LoopHandle {
         self.remove_reader_raw(fd.as_fd().as_raw_fd())
     }
 
-    /// Drops the callback for writing at once, and returns whether there was one; otherwise as
-    /// [`remove_reader`](LoopHandle::remove_reader).
+    /// Removes the callback for writing, and returns whether there was one.
+    ///
+    /// All other rules are those of [`remove_reader`](LoopHandle::remove_reader).
     ///
     /// # Examples
     ///
@@ -258,16 +266,18 @@ impl LoopHandle {
         self.remove_writer_raw(fd.as_fd().as_raw_fd())
     }
 
-    /// Drops the callback that [`add_reader`](LoopHandle::add_reader) added for this number, and
-    /// returns whether there was one.
+    /// Removes the callback for reading by its descriptor's number.
     ///
-    /// Use it if the descriptor may be closed already. Another descriptor may have the number by
-    /// now. Then a [`Socket`](crate::Socket) or a [`readable`](LoopHandle::readable) of that one
-    /// goes on. But if the program added a callback for the new descriptor, that callback has
-    /// replaced the old one, and is removed.
+    /// This returns whether [`add_reader`](LoopHandle::add_reader) had added a callback for the
+    /// number, and drops the callback at once.
     ///
-    /// If a duplicate of the closed descriptor is open, the kernel keeps the registration, which
-    /// has no effect. asyncio's `remove_reader` takes a number too.
+    /// Use this method if the descriptor may be closed already. By then, a new descriptor may have
+    /// the same number. The removal does not affect a [`Socket`](crate::Socket) or a
+    /// [`readable`](LoopHandle::readable) of the new descriptor. But if the program has added a
+    /// callback for the new descriptor, that callback has replaced the old one, so this removes it.
+    ///
+    /// If a duplicate of the closed descriptor is open, the kernel keeps the old registration,
+    /// which has no effect. asyncio's `remove_reader` takes a number too.
     ///
     /// # Examples
     ///
@@ -289,9 +299,10 @@ impl LoopHandle {
         self.remove_callback(Direction::Read, fd)
     }
 
-    /// Drops the callback that [`add_writer`](LoopHandle::add_writer) added for this number, and
-    /// returns whether there was one; otherwise as
-    /// [`remove_reader_raw`](LoopHandle::remove_reader_raw).
+    /// Removes the callback for writing by its descriptor's number.
+    ///
+    /// This returns whether [`add_writer`](LoopHandle::add_writer) had added a callback for the
+    /// number. All other rules are those of [`remove_reader_raw`](LoopHandle::remove_reader_raw).
     ///
     /// # Examples
     ///

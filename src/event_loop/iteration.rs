@@ -1,6 +1,7 @@
 //! One iteration of the loop. Only this module runs the user's callbacks and polls the tasks.
 //!
-//! The order is asyncio's: entries that were queued earlier, then those of events, then due timers.
+//! Entries run in asyncio's order: first those that were queued earlier, then those of events, then
+//! due timers.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +20,7 @@ impl Inner {
     /// Waits for work, at most for `limit`, and runs it. Work that is queued meanwhile is for the
     /// next iteration.
     ///
-    /// Returns whether it ran anything, or more events may be pending.
+    /// Returns true if it ran any work, or if more events may be pending.
     ///
     /// `root` polls the future of `run_until_complete`. Its panic unwinds to the caller, and the
     /// loop stays usable.
@@ -67,7 +68,7 @@ impl Inner {
             .poll(shorter(limit, self.real_poll_timeout()), &self.run_queue)
     }
 
-    /// Returns whether there is work, and a poll can find no event.
+    /// Returns whether the loop has work and a poll could find no event.
     ///
     /// Without a registered descriptor the only possible event is a notification from another
     /// thread. If the loop is embedded, each iteration polls: an event that is not taken keeps the
@@ -94,8 +95,8 @@ impl Inner {
         self.debug.end(start, what, task.head().location);
     }
 
-    /// Returns the time until the next timer, zero if work is queued, or `None` if only an event
-    /// can bring work.
+    /// Returns zero if work is queued, otherwise the time until the next timer, or `None` if only
+    /// an event can cause work.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
         if !self.run_queue.is_empty() || self.stopping.get() {
             return Some(Duration::ZERO);

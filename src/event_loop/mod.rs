@@ -55,12 +55,12 @@ use fd_callbacks::FdEntry;
 use signals::Signals;
 use virtual_time::{NEVER, Standstill};
 
-/// The operations that a task may finish in one step before it must let others run.
+/// The most operations that a task may finish in one step before other tasks run.
 ///
 /// Otherwise an operation that is always ready would block the other tasks.
 const BUDGET: u32 = 128;
 
-/// The bytes that cost as much as one operation. So a budget is 2 MiB.
+/// The number of bytes that costs as much as one operation, so that a budget is 2 MiB.
 const BYTES_PER_OPERATION: u64 = 16 << 10;
 
 /// The most bytes that one system call moves.
@@ -84,9 +84,9 @@ pub(crate) struct Inner {
     stopping: Cell<bool>,
     closed: Cell<bool>,
     budget: Cell<u32>,
-    /// The next budget in the same step, after this one is used up.
+    /// The next budget in the same step, after this one is consumed.
     next_budget: Cell<u32>,
-    /// The number of times that a step used its budget up.
+    /// The number of times that a step consumed its whole budget.
     yields: Cell<u64>,
     stats: RefCell<Stats>,
     debug: DebugMode,
@@ -160,9 +160,10 @@ impl Inner {
 ///   callback or a task forks, the child's run ends in the same way after that callback or step.
 /// - Dropping the loop, a socket, a task or a callback runs its destructor and closes the child's
 ///   descriptors. The parent's loop keeps its registrations.
-/// - Wakers, handles and [`Remote`]s do not reach the parent's loop. Executor work is cancelled.
+/// - Wakers, handles and [`Remote`]s have no effect on the parent's loop. Executor work is
+///   cancelled.
 /// - A signal that only the parent's loop handles has its default effect in the child, if it had
-///   that before.
+///   the default effect before the loop handled it.
 ///
 /// A new loop in the child works, and may use the sockets that the child inherited. In the child,
 /// the library never waits for a lock or a thread of the parent.
@@ -173,11 +174,11 @@ impl Inner {
 /// - [`getaddrinfo`](LoopHandle::getaddrinfo) of a name, and
 ///   [`getnameinfo`](LoopHandle::getnameinfo): the C library does not reset the resolver's locks.
 ///   An address such as `127.0.0.1` needs no lookup.
-/// - Every allocation after a fork by the raw system call, if another thread allocated at that
-///   time.
+/// - Every allocation after a fork by the raw system call, if another thread was allocating at the
+///   fork.
 ///
-/// On Linux since 4.14 the library also detects a fork by the raw system call. Elsewhere it detects
-/// only the `fork` of the C library.
+/// On Linux since 4.14, the library also detects a fork by the raw system call. On other systems it
+/// detects only the `fork` of the C library.
 ///
 /// # Examples
 ///
@@ -214,8 +215,8 @@ impl Loop {
     /// Creates a loop with the default settings.
     ///
     /// If SIGPIPE is at its default, this sets it to ignored, for the whole process. Otherwise a
-    /// sendfile(2) to a peer that went away would kill the process. Rust's own runtime does the
-    /// same before `main`. The loop never restores the default. If the program does, such a
+    /// sendfile(2) to a peer that has gone would kill the process. Rust's own runtime does the same
+    /// before `main`. The loop never restores the default. If the program restores it, such a
     /// sendfile kills the process, until the program creates another loop.
     ///
     /// # Errors
@@ -249,7 +250,7 @@ impl Loop {
         Builder::default()
     }
 
-    /// Returns a handle of this loop, for tasks and callbacks to keep.
+    /// Returns a handle to this loop, for tasks and callbacks to keep.
     ///
     /// # Examples
     ///
@@ -266,7 +267,7 @@ impl Loop {
         self.handle.clone()
     }
 
-    /// Closes the loop, as dropping it does.
+    /// Closes the loop. Dropping the loop has the same effect.
     ///
     /// # Examples
     ///
@@ -305,26 +306,27 @@ impl Drop for Loop {
 impl AsFd for Loop {
     /// Returns the loop's descriptor, for another loop to poll for readability.
     ///
-    /// From the first call on, the descriptor is readable while
+    /// After the first call, the descriptor is readable in these situations:
     ///
-    /// - an event is pending, or a call or a wake-up from another thread;
-    /// - work is queued, also between two iterations: a task that was created, woken or cancelled,
-    ///   a callback, a [`stop`](LoopHandle::stop);
-    /// - a timer is due, or a [manual clock](crate::Clock::manual) was advanced;
-    /// - a [paused clock](crate::Clock::paused) would jump.
+    /// - An event is pending, or a call or a wake-up from another thread.
+    /// - Work is queued: a task that was created, woken or cancelled, a callback, or a
+    ///   [`stop`](LoopHandle::stop).
+    /// - A timer is due, or a [manual clock](crate::Clock::manual) was advanced.
+    /// - A [paused clock](crate::Clock::paused) would jump.
     ///
-    /// An iteration that does all of this makes it unreadable again. The other loop needs no
-    /// timeout for this one. With a paused clock call `run_once(event_loop.next_timeout())`, which
-    /// jumps.
+    /// After an iteration has done all that, the descriptor is no longer readable. So the other
+    /// loop can poll it without a timeout. With a paused clock, call
+    /// `run_once(event_loop.next_timeout())`, which jumps.
     ///
     /// The first call creates a timerfd. If that fails, the loop logs a warning, and retries in
-    /// each iteration. Until it succeeds, the descriptor is readable while the loop has timers.
+    /// each iteration. Until the retry succeeds, the descriptor is readable while the loop has
+    /// timers.
     ///
     /// # Platform
     ///
-    /// The timer needs Linux. Elsewhere a timer that falls due does not make the descriptor
-    /// readable. Call [`next_timeout`](Loop::next_timeout) right before each wait, and wait at most
-    /// that long.
+    /// The timerfd needs Linux. On other systems, a timer that falls due does not make the
+    /// descriptor readable. There, call [`next_timeout`](Loop::next_timeout) right before each
+    /// wait, and wait at most that long.
     ///
     /// # Examples
     ///
@@ -359,15 +361,15 @@ impl fmt::Debug for Loop {
 
 /// A cloneable handle to a [`Loop`], for everything except running it.
 ///
-/// It stays on the loop's thread. It may outlive the loop: on a closed loop its methods do nothing
-/// or fail, as [`Loop`] describes.
+/// A handle stays on the loop's thread. It may outlive the loop: on a closed loop, its methods do
+/// nothing or fail, as [`Loop`] describes.
 #[derive(Clone)]
 pub struct LoopHandle {
     inner: Rc<Inner>,
 }
 
 impl LoopHandle {
-    /// Returns whether the loop is in one of its running methods.
+    /// Returns whether one of the methods that run the loop is active.
     ///
     /// # Examples
     ///
@@ -385,7 +387,7 @@ impl LoopHandle {
 
     /// Returns whether the loop is closed, by [`Loop::close`] or because it was dropped.
     ///
-    /// A loop that a forked child inherited is closed there.
+    /// In a forked child, an inherited loop is closed.
     ///
     /// # Examples
     ///
@@ -413,7 +415,7 @@ impl LoopHandle {
 
     /// Returns the present time of the loop's [clock](crate::Clock).
     ///
-    /// It is an [`Instant`]. asyncio counts seconds from an arbitrary start.
+    /// asyncio returns seconds from an arbitrary start. Here the time is an [`Instant`].
     ///
     /// # Examples
     ///
@@ -432,7 +434,7 @@ impl LoopHandle {
         self.inner.clock.now()
     }
 
-    /// Returns a handle of this loop for other threads.
+    /// Returns a handle to this loop for other threads.
     ///
     /// # Examples
     ///
@@ -460,13 +462,13 @@ impl LoopHandle {
         &self.inner.pool
     }
 
-    /// Polls the budget before an operation. If the running step has used its budget up, this wakes
-    /// the task and is pending.
+    /// Polls the budget before an operation. If the step has consumed its budget, this wakes the
+    /// task and is pending.
     ///
-    /// Only that one operation is pending. The next ones in the step share a quarter of the budget,
-    /// then a quarter of that, and so on. So an operation gets its chance even if the task polls
-    /// many of them, and together they exceed one budget only a little. This also renews the budget
-    /// of a step that runs on another loop.
+    /// Only that one operation is pending. The next operations in the step share a quarter of the
+    /// budget, then a quarter of that, and so on. So every operation makes progress, even if the
+    /// task polls many of them, and together they exceed the budget only a little. This also renews
+    /// the budget of a task of another loop.
     #[inline]
     pub(crate) fn poll_budget(&self, cx: &Context<'_>) -> Poll<()> {
         if self.inner.budget.get() > 0 {
@@ -487,7 +489,7 @@ impl LoopHandle {
 
     /// Consumes the budget for an operation that was ready and moved `bytes`.
     ///
-    /// An operation that waits consumes nothing, as it lets others run.
+    /// An operation that waits consumes nothing, because other tasks run meanwhile.
     #[inline]
     pub(crate) fn consume_budget(&self, bytes: u64) {
         let cost = 1 + (bytes / BYTES_PER_OPERATION).min(u64::from(BUDGET)) as u32;
@@ -502,8 +504,8 @@ impl LoopHandle {
         left.min(MAX_PER_CALL as u64) as usize
     }
 
-    /// Returns the time after `delay`. If an `Instant` cannot hold it, that is a time that never
-    /// comes.
+    /// Returns the time after `delay`. If an `Instant` cannot hold it, this returns a time in the
+    /// far future.
     pub(crate) fn deadline(&self, delay: Duration) -> Instant {
         let now = self.time();
         now.checked_add(delay).unwrap_or_else(|| now + NEVER * 10)

@@ -83,30 +83,34 @@ impl fmt::Debug for Readiness<'_> {
 }
 
 impl LoopHandle {
-    /// Waits until the descriptor is readable, at its end, or failed.
+    /// Waits until the descriptor is readable, at its end, or has an error.
     ///
     /// The descriptor may be any that epoll takes: a pipe, a terminal, an eventfd, a timerfd, a
     /// pidfd, an inotify, or a socket of another crate. Use it for the output of a child process.
-    /// It need not be non-blocking. A regular file is always ready, as in poll(2).
+    /// The descriptor need not be non-blocking. A regular file is always ready, as in poll(2).
     ///
-    /// An end or an error counts as readable; the read that follows reports it. The wait is
-    /// level-triggered: if there is something to read, the future is ready at once. Several tasks
-    /// may wait for one descriptor, beside [`add_reader`](LoopHandle::add_reader) and operations of
-    /// a [`Socket`](crate::Socket). All of them are woken, so a task that reads should expect
-    /// `WouldBlock` if another task may read first, and should make the descriptor non-blocking.
+    /// The end of a stream or an error counts as readable; the next read reports it. The wait is
+    /// level-triggered: if there is something to read, the future is ready at once.
     ///
-    /// The future borrows the descriptor, so the descriptor stays open. asyncio has no such call;
-    /// programs add a reader that sets a future.
+    /// Several tasks may wait for one descriptor, which may also have an
+    /// [`add_reader`](LoopHandle::add_reader) callback and operations of a
+    /// [`Socket`](crate::Socket). An event wakes all of them. So if another task may read first,
+    /// make the descriptor non-blocking, and expect `WouldBlock`.
+    ///
+    /// The future borrows the descriptor, so the descriptor stays open. asyncio has no such method;
+    /// there, programs add a reader that sets a future.
     ///
     /// # Errors
     ///
-    /// [`LoopClosedError`](crate::LoopClosedError) on a closed loop, also if the loop is closed
-    /// during the wait. Any OS error from poll(2) or the registration. EBADF if unsafe code closed
-    /// the descriptor and the loop has noticed that its number names another one.
+    /// - [`LoopClosedError`](crate::LoopClosedError) on a closed loop, also if the loop is closed
+    ///   during the wait.
+    /// - Any OS error from poll(2) or the registration.
+    /// - EBADF if unsafe code has closed the descriptor, and the loop has detected that its number
+    ///   now names another descriptor.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a dropped wait removes its registration at once and takes nothing from the
+    /// Cancel safe: dropping the future removes its registration at once and reads nothing from the
     /// descriptor.
     ///
     /// # Examples
@@ -143,10 +147,11 @@ impl LoopHandle {
         self.readiness(fd.as_fd(), Direction::Read, libc::POLLIN)
     }
 
-    /// Waits until the descriptor is writable or failed; otherwise as
-    /// [`readable`](LoopHandle::readable).
+    /// Waits until the descriptor is writable or has an error.
     ///
-    /// Make the descriptor non-blocking before you write: a pipe that is writable may have less
+    /// All other rules are those of [`readable`](LoopHandle::readable).
+    ///
+    /// Make the descriptor non-blocking before you write, because a writable pipe may have less
     /// room than a write needs.
     ///
     /// # Errors

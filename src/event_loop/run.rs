@@ -29,8 +29,8 @@ thread_local! {
 
 /// Returns the loop that runs on this thread.
 ///
-/// Inside a task or a callback that is its own loop. In a forked child the parent's loop does not
-/// count as running, as in asyncio.
+/// Inside a task or a callback, this is the loop that runs the task or the callback. In a forked
+/// child the parent's loop does not count as running, as in asyncio.
 ///
 /// # Examples
 ///
@@ -49,23 +49,25 @@ pub fn get_running_loop() -> Option<LoopHandle> {
     running.filter(|handle| handle.inner.process.is_current())
 }
 
-/// Creates a loop, runs `main` on it, and closes it: asyncio's `run`.
+/// Creates a loop, runs `main` on it, and closes the loop: asyncio's `run`.
 ///
 /// For other settings use [`Builder::run`].
 ///
-/// After `main`, `run` cancels the remaining tasks and waits for executor work that has begun. It
-/// drops work that is still queued because every thread is busy: its result is cancelled. The
-/// difference from asyncio: asyncio runs all queued work, so unawaited work keeps a program alive.
+/// After `main` has returned, `run` cancels the remaining tasks, and waits for executor work that
+/// has begun. If work is still queued because every thread is busy, `run` drops it, and its result
+/// is cancelled. The difference from asyncio: asyncio runs all queued work, so work that no task
+/// awaits keeps the program alive.
 ///
 /// # Ctrl-C
 ///
-/// This holds if SIGINT has its default disposition when `run` begins. If the program handles or
-/// ignores SIGINT, `run` leaves it alone. If the program installs a handler later, with
-/// [`add_signal_handler`](LoopHandle::add_signal_handler) or sigaction(2), that handler takes over.
+/// If SIGINT has its default disposition when `run` begins, the rules below apply. If the program
+/// already handles or ignores SIGINT, `run` does not change that. If the program installs a handler
+/// later, with [`add_signal_handler`](LoopHandle::add_signal_handler) or sigaction(2), that handler
+/// takes over.
 ///
 /// - The first Ctrl-C drops `main` and all tasks, and `run` fails with `Interrupted`. The loop does
-///   this between two steps, so it cannot end a `main` that never yields.
-/// - The second Ctrl-C ends the process, even if `main` never yields. The signal handler itself
+///   this between two steps of tasks, so it cannot end a `main` that never yields.
+/// - The second Ctrl-C ends the process, even if `main` never yields, because the signal handler
 ///   restores the default disposition at the first one.
 /// - If the first Ctrl-C comes after `main` has returned, it ends the wait for the executor. `run`
 ///   returns the output of `main`, and the executor's threads go on until the process ends. asyncio
@@ -73,8 +75,10 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 ///
 /// # Errors
 ///
-/// Any OS error from the creation of the loop; `Interrupted` at Ctrl-C. An error that `main`
-/// returns is inside the `Ok`.
+/// - Any OS error from the creation of the loop.
+/// - `Interrupted` after Ctrl-C.
+///
+/// If `main` itself returns an error, it is inside the `Ok`.
 ///
 /// # Panics
 ///
@@ -94,7 +98,7 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 /// # }
 /// ```
 ///
-/// A program that Ctrl-C ends without an error. An `async fn` may be `main`:
+/// A program that ends at Ctrl-C without an error. An `async fn` can be `main`:
 ///
 /// ```
 /// use std::io;
@@ -121,19 +125,19 @@ pub fn run<T>(main: impl AsyncFnOnce(LoopHandle) -> T) -> io::Result<T> {
 }
 
 impl Builder {
-    /// Creates a loop with these settings, runs `main` on it, and closes it: [`run`] with settings.
+    /// Creates a loop with these settings, runs `main` on it, and closes the loop.
     ///
-    /// It ends like [`run`], and has the same rules for Ctrl-C.
+    /// This is [`run`] with settings. It ends in the same way, and has the same rules for Ctrl-C.
     /// [`shutdown_timeout`](Builder::shutdown_timeout) bounds the wait for executor work at the
     /// end.
     ///
     /// # Errors
     ///
-    /// As [`build`](Builder::build); `Interrupted` at Ctrl-C.
+    /// The errors of [`build`](Builder::build), and `Interrupted` after Ctrl-C.
     ///
     /// # Panics
     ///
-    /// As [`run`].
+    /// The same as [`run`].
     ///
     /// # Examples
     ///
@@ -189,7 +193,7 @@ fn poll_interrupt(interrupt: &mut Option<PromiseFuture<()>>, cx: &mut Context<'_
     }
 }
 
-/// The guard of a loop that is in one of its running methods.
+/// The guard of a loop that runs.
 struct Running<'a> {
     inner: &'a Inner,
     /// The task of `run_until_complete`.
@@ -216,8 +220,8 @@ impl Loop {
     /// Runs the loop until `future` is complete, and returns its output.
     ///
     /// The future may borrow local variables, and need not be `Send`. As in asyncio, callbacks that
-    /// it has queued still run after it completes. Tasks that are not done stay, and go on when the
-    /// loop runs again.
+    /// the future has queued still run after it completes. Tasks that are not done stay, and go on
+    /// when the loop runs again.
     ///
     /// # Panics
     ///
@@ -226,7 +230,7 @@ impl Loop {
     /// - If the future panics.
     /// - In a forked child, if the loop is its parent's.
     ///
-    /// The loop stays usable.
+    /// After a panic of the future or an early stop, the loop stays usable.
     ///
     /// # Examples
     ///
@@ -266,8 +270,8 @@ impl Loop {
         while self.try_run(&mut ended, end).is_none() && !has_timed_out() {}
     }
 
-    /// Runs the loop like [`run_until_complete`](Loop::run_until_complete), but returns `None` at a
-    /// stop, or at `end` in real time.
+    /// Runs the loop like [`run_until_complete`](Loop::run_until_complete), but returns `None`
+    /// after a stop, or at `end` in real time.
     #[track_caller]
     fn try_run<F: Future>(&self, future: F, end: Option<Instant>) -> Option<F::Output> {
         let mut running = self.enter();
@@ -290,13 +294,16 @@ impl Loop {
         output
     }
 
-    /// Runs the loop until it is [stopped](LoopHandle::stop). It may run again afterwards.
+    /// Runs the loop until it is [stopped](LoopHandle::stop).
     ///
-    /// A stop made before it lets exactly one iteration run, as in asyncio.
+    /// The loop can run again afterwards.
+    ///
+    /// If the loop was stopped before this call, exactly one iteration runs, as in asyncio.
     ///
     /// # Panics
     ///
-    /// If a loop is already running on this thread. In a forked child, if the loop is its parent's.
+    /// - If a loop is already running on this thread.
+    /// - In a forked child, if the loop is its parent's.
     ///
     /// # Examples
     ///
@@ -319,19 +326,20 @@ impl Loop {
 
     /// Runs one iteration of the loop, waiting at most `timeout` for an event.
     ///
-    /// `None` waits without a limit. This embeds the loop in another one: poll
-    /// [this loop's descriptor](Loop#method.as_fd) for readability, then call
+    /// With `None`, it waits without a limit. To run this loop inside another one, poll [this
+    /// loop's descriptor](Loop#method.as_fd) for readability, then call
     /// `run_once(Some(Duration::ZERO))`.
     ///
-    /// With a [paused clock](crate::Clock::paused), the clock jumps at most `timeout` instead of a
-    /// wait. `run_once(event_loop.next_timeout())` jumps to the next timer.
+    /// A [paused clock](crate::Clock::paused) jumps by at most `timeout` instead of waiting.
+    /// `run_once(event_loop.next_timeout())` jumps to the next timer.
     ///
     /// asyncio has no such method. Its `stop` before `run_forever` has nearly the same effect.
     ///
     /// # Errors
     ///
-    /// Any error of the poller, after the iteration has run timers and queued work. An interrupted
-    /// wait is no error. In a forked child it fails if the loop is its parent's.
+    /// - Any error of the poller. The iteration still runs timers and queued work. An interrupted
+    ///   wait is not an error.
+    /// - In a forked child, an error if the loop is its parent's.
     ///
     /// # Panics
     ///
@@ -359,15 +367,16 @@ impl Loop {
         running.inner.run_iteration(timeout, &mut |_| {}).map(drop)
     }
 
-    /// Runs iterations until nothing is ready, without waiting. For tests and frame loops.
+    /// Runs iterations without waiting until nothing is ready.
     ///
-    /// It returns after an iteration that finds nothing to run. Tasks may still wait for a timer or
-    /// a later event.
+    /// The method is for tests and frame loops. It returns after an iteration that finds nothing to
+    /// run. Tasks may still wait for a timer or a later event.
     ///
     /// - Each callback of [`add_reader`](LoopHandle::add_reader) and
     ///   [`add_writer`](LoopHandle::add_writer) runs at most once, even if its descriptor stays
     ///   ready. Signals are delivered at most once.
-    /// - A [`stop`](LoopHandle::stop), made before or meanwhile, ends it after the iteration.
+    /// - A [`stop`](LoopHandle::stop), before the call or during it, ends the run after the current
+    ///   iteration.
     /// - A [paused clock](crate::Clock::paused) does not jump: no time passes for the loop.
     ///
     /// asyncio has no such method.
@@ -375,7 +384,7 @@ impl Loop {
     /// # Errors
     ///
     /// - `WouldBlock` after 10,000 iterations, for example if a task always yields. No work is
-    ///   lost: the next run goes on from there.
+    ///   lost: the next run continues.
     /// - Any error of the poller.
     /// - In a forked child, an error if the loop is its parent's.
     ///
@@ -424,13 +433,13 @@ impl Loop {
 
     /// Returns the time from now until an iteration is due.
     ///
-    /// It is zero if work is queued, and otherwise the time until the next timer. It is `None` if
-    /// only I/O, a call from another thread or a signal can cause an iteration. A loop that polls
-    /// [the descriptor](Loop#method.as_fd) needs it only on systems other than Linux, right before
-    /// each wait.
+    /// The result is zero if work is queued, and otherwise the time until the next timer. It is
+    /// `None` if only I/O, a call from another thread or a signal can cause an iteration. A loop
+    /// that polls [this loop's descriptor](Loop#method.as_fd) needs this method only on systems
+    /// other than Linux, right before each wait.
     ///
-    /// It counts by the loop's clock. With a [paused clock](crate::Clock::paused),
-    /// `run_once(event_loop.next_timeout())` jumps by it.
+    /// The time is that of the loop's clock. With a [paused clock](crate::Clock::paused),
+    /// `run_once(event_loop.next_timeout())` jumps by the result.
     ///
     /// # Examples
     ///

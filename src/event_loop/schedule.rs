@@ -21,8 +21,9 @@ impl LoopHandle {
     /// Callbacks and steps of tasks run in the order in which they were queued. A callback that is
     /// queued during an iteration runs in the next one.
     ///
-    /// If it panics, the loop calls the [exception handler](LoopHandle::set_exception_handler) and
-    /// goes on. On a closed loop the callback is dropped, and the handle reports cancelled.
+    /// If the callback panics, the loop calls the [exception
+    /// handler](LoopHandle::set_exception_handler) and goes on. On a closed loop the callback is
+    /// dropped, and the handle is cancelled.
     ///
     /// # Examples
     ///
@@ -44,9 +45,9 @@ impl LoopHandle {
 
     /// Calls `callback` after `delay`, never earlier.
     ///
-    /// Equal deadlines run in the order in which they were set. A delay that is too long for an
-    /// [`Instant`] never ends. On a closed loop the callback is dropped, and the handle reports
-    /// cancelled.
+    /// Callbacks with equal deadlines run in the order in which they were set. A delay that is too
+    /// long for an [`Instant`] never ends. On a closed loop the callback is dropped, and the handle
+    /// is cancelled.
     ///
     /// # Examples
     ///
@@ -70,8 +71,8 @@ impl LoopHandle {
 
     /// Calls `callback` at `when` by the loop's [`time`](LoopHandle::time), never earlier.
     ///
-    /// A time in the past means the next iteration. Otherwise as
-    /// [`call_later`](LoopHandle::call_later).
+    /// If the time is in the past, the callback runs in the next iteration. All other rules are
+    /// those of [`call_later`](LoopHandle::call_later).
     ///
     /// # Examples
     ///
@@ -111,8 +112,8 @@ impl LoopHandle {
     /// Runs a future on the loop as a task, from the next iteration on.
     ///
     /// The future need not be `Send`, but must not borrow local variables. If it panics, the panic
-    /// is the task's result. On a closed loop the future is dropped, and the task ends as
-    /// cancelled. This call itself converts the argument with `into_future`.
+    /// is the task's result. On a closed loop the future is dropped, and the task is cancelled.
+    /// `create_task` calls `into_future` itself, not in the task.
     ///
     /// # Examples
     ///
@@ -161,7 +162,7 @@ impl LoopHandle {
     /// Creates a promise, and the future that waits for its result: asyncio's `create_future`.
     ///
     /// The two halves may be dropped in any order. If the promise is dropped without a result, the
-    /// future fails with a [`TaskError`](crate::TaskError) that is cancelled.
+    /// future fails with a [`TaskError`](crate::TaskError) for which `is_cancelled` is true.
     ///
     /// # Examples
     ///
@@ -185,17 +186,19 @@ impl LoopHandle {
 
     /// Awaits `future` for at most `timeout` by the loop's clock, counted from this call.
     ///
-    /// If the future is ready when the time runs out, its output is returned. With `Duration::ZERO`
-    /// the future is polled once. A closed loop has no timers, so there the future is polled once,
-    /// whatever the timeout.
+    /// If the future is ready when the time runs out, the method returns its output. With
+    /// `Duration::ZERO` the future is polled once, and again only if it has used up its budget. A
+    /// closed loop has no timers, so on a closed loop the future is polled once, whatever the
+    /// timeout is.
     ///
     /// # Errors
     ///
-    /// [`TimeoutError`] if the time ran out or the loop is closed. The future is dropped then.
+    /// [`TimeoutError`] if the time ran out or the loop is closed. In both cases the future is
+    /// dropped.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops the inner future and its timer.
+    /// Dropping the wait drops `future` and the timer.
     ///
     /// # Examples
     ///
@@ -240,10 +243,10 @@ impl LoopHandle {
         }
     }
 
-    /// Stops the loop after the present iteration.
+    /// Stops the loop after the current iteration.
     ///
-    /// A stop before a run lets exactly one iteration run, as in asyncio. From other threads use
-    /// [`Remote::stop`].
+    /// If the loop is stopped before a run, the run makes exactly one iteration, as in asyncio.
+    /// From another thread, use [`Remote::stop`].
     ///
     /// # Examples
     ///
@@ -265,16 +268,16 @@ impl LoopHandle {
 impl Remote {
     /// Calls `callback` on the loop's thread after `delay`, never earlier.
     ///
-    /// The delay counts by the loop's clock, from the next iteration, in which the loop takes the
+    /// The delay counts by the loop's clock from the next iteration, in which the loop gets the
     /// call. asyncio has no such method.
     ///
-    /// No handle cancels the call. To cancel it, or to start a task, use
-    /// [`call_soon_threadsafe`](Remote::call_soon_threadsafe) with a closure that gets the loop
-    /// from [`get_running_loop`].
+    /// The method returns no handle that could cancel the call. If you need one, or want to start a
+    /// task, use [`call_soon_threadsafe`](Remote::call_soon_threadsafe) with a closure that gets
+    /// the loop from [`get_running_loop`].
     ///
     /// # Errors
     ///
-    /// [`LoopClosedError`] if the loop is closed. The callback is dropped then.
+    /// [`LoopClosedError`] if the loop is closed. The callback is dropped.
     ///
     /// # Examples
     ///
@@ -311,7 +314,9 @@ impl Remote {
     }
 }
 
-/// A callback that [`call_soon`](LoopHandle::call_soon) has queued. Dropping it does not cancel.
+/// A handle to a callback that [`call_soon`](LoopHandle::call_soon) has queued.
+///
+/// Dropping the handle does not cancel the callback.
 #[derive(Clone)]
 pub struct Handle {
     callback: Rc<dyn Callback>,
@@ -320,8 +325,9 @@ pub struct Handle {
 impl Handle {
     /// Cancels the callback and drops it at once. If the callback has run, this has no effect.
     ///
-    /// Its destructor may cancel more callbacks. Beyond 32 levels, the outermost call drops the
-    /// deeper ones before it returns, as [`Task::cancel`](crate::Task::cancel) does.
+    /// The callback's destructor may cancel another callback, and so on. If such calls are nested
+    /// more than 32 levels deep, the outermost call drops the deeper callbacks before it returns,
+    /// as [`Task::cancel`](crate::Task::cancel) does.
     ///
     /// # Examples
     ///
@@ -357,8 +363,10 @@ impl Handle {
     }
 }
 
-/// A callback with a deadline, from [`call_later`](LoopHandle::call_later) or
-/// [`call_at`](LoopHandle::call_at). Dropping it does not cancel.
+/// A handle to a callback with a deadline.
+///
+/// [`call_later`](LoopHandle::call_later) and [`call_at`](LoopHandle::call_at) return it. Dropping
+/// the handle does not cancel the callback.
 #[derive(Clone)]
 pub struct TimerHandle {
     callback: Rc<dyn Callback>,
@@ -369,7 +377,7 @@ pub struct TimerHandle {
 impl TimerHandle {
     /// Cancels the callback and drops it at once. If the callback has run, this has no effect.
     ///
-    /// Deeply nested cancellations are bounded as [`Handle::cancel`] describes.
+    /// For nested calls, the rule of [`Handle::cancel`] applies.
     ///
     /// # Examples
     ///

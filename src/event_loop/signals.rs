@@ -34,7 +34,7 @@ pub(crate) struct Signals {
     listeners: RefCell<BTreeMap<(i32, u64), Rc<Listener>>>,
     /// The number of listeners that were ever added.
     listened: Cell<u64>,
-    /// Set at the first Ctrl-C, for [`run`](crate::run).
+    /// The promise that the first Ctrl-C fulfils, for [`run`](crate::run).
     interrupt: Cell<Option<Promise<()>>>,
 }
 
@@ -90,7 +90,7 @@ impl Signals {
         }
     }
 
-    /// Returns whether the signal slot is registered only for Ctrl-C, for no signal of the program.
+    /// Returns whether the signal slot is registered only for Ctrl-C, and for no other signal.
     pub(super) fn has_only_interrupt(&self) -> bool {
         let is_used = !self.handlers.borrow().is_empty() || !self.listeners.borrow().is_empty();
         self.incoming.borrow().is_some() && !is_used
@@ -119,22 +119,23 @@ impl LoopHandle {
     /// signals arrived. If more than about 250 wait, the later ones run in the order of their
     /// numbers.
     ///
-    /// Several loops may catch one signal: each calls its callback. Any thread's loop may do this;
-    /// asyncio allows it only on the main thread.
+    /// Several loops may catch one signal: each calls its callback. A loop on any thread may do
+    /// this; asyncio allows it only on the main thread.
     ///
     /// The loop restores the former disposition when the last callback of the signal is
     /// [removed](LoopHandle::remove_signal_handler) or its loop is closed. If the program has
-    /// installed another handler with sigaction(2) meanwhile, that handler stays. It may call the
-    /// handler that it replaced: the callbacks still run then. Another `add_signal_handler` catches
-    /// the signal again, and its removal restores that handler.
+    /// installed another handler with sigaction(2) meanwhile, that handler stays. If that handler
+    /// calls the one that it replaced, the callbacks still run. Another `add_signal_handler`
+    /// catches the signal again, and its removal restores the program's handler.
     ///
     /// A callback for SIGINT replaces the Ctrl-C handling of [`run`](crate::run).
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for SIGKILL and SIGSTOP, for the signals of a fault (SIGSEGV, SIGBUS, SIGFPE,
-    /// SIGILL), and for a number that is no signal. [`LoopClosedError`](crate::LoopClosedError) on
-    /// a closed loop. Any OS error if the process is out of descriptors.
+    /// - `InvalidInput` for SIGKILL and SIGSTOP, for the signals of a fault (SIGSEGV, SIGBUS,
+    ///   SIGFPE, SIGILL), and for a number that is not a signal.
+    /// - [`LoopClosedError`](crate::LoopClosedError) on a closed loop.
+    /// - Any OS error, for example if the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -165,10 +166,10 @@ impl LoopHandle {
         Ok(())
     }
 
-    /// Drops the callback for `signal` and returns whether there was one.
+    /// Removes the callback for `signal`, and returns whether there was one.
     ///
-    /// As in asyncio, a call that is already queued still runs. A signal that arrived but has no
-    /// queued call yet is ignored.
+    /// As in asyncio, a call that is already queued still runs. If the signal has arrived, but no
+    /// call is queued yet, the loop ignores the signal.
     ///
     /// # Examples
     ///
@@ -191,18 +192,18 @@ impl LoopHandle {
         true
     }
 
-    /// Returns a [`Signal`], by which a task waits for `signal`.
+    /// Returns a [`Signal`], with which a task waits for `signal`.
     ///
-    /// Several of them and one [handler](LoopHandle::add_signal_handler) may exist for one signal,
-    /// and each gets it. After the last of them is gone, the loop restores the former disposition,
-    /// as `add_signal_handler` describes.
+    /// One signal may have several `Signal`s and a [handler](LoopHandle::add_signal_handler), and
+    /// each gets the signal. When the last of them is dropped or removed, the loop restores the
+    /// former disposition, as `add_signal_handler` describes.
     ///
     /// Like a handler, a `Signal` for SIGINT replaces the Ctrl-C handling of [`run`](crate::run).
-    /// After it is dropped, Ctrl-C ends the process. asyncio has no such method.
+    /// After such a `Signal` is dropped, Ctrl-C ends the process. asyncio has no such method.
     ///
     /// # Errors
     ///
-    /// As [`add_signal_handler`](LoopHandle::add_signal_handler).
+    /// The same as [`add_signal_handler`](LoopHandle::add_signal_handler).
     ///
     /// # Examples
     ///
@@ -272,7 +273,7 @@ impl LoopHandle {
     }
 }
 
-/// A signal for which a task waits, from [`LoopHandle::signal`].
+/// A signal for which a task can wait, from [`LoopHandle::signal`].
 #[must_use = "a signal is caught only until this is dropped"]
 pub struct Signal {
     event_loop: LoopHandle,
@@ -285,9 +286,9 @@ pub struct Signal {
 impl Signal {
     /// Waits until the signal arrives.
     ///
-    /// If the signal arrived since this `Signal` was created, or since the last `recv` returned,
-    /// the wait ends at once. Several arrivals before the next `recv` count as one, as in the
-    /// kernel.
+    /// If the signal has arrived since this `Signal` was created, or since the last `recv`
+    /// returned, the wait ends at once. Several arrivals before the next `recv` count as one, as in
+    /// the kernel.
     ///
     /// # Errors
     ///
@@ -296,7 +297,7 @@ impl Signal {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a dropped wait loses no signal. The next `recv` returns it.
+    /// Cancel safe: dropping the wait loses no signal. The next `recv` returns it.
     ///
     /// # Examples
     ///
@@ -326,7 +327,7 @@ impl Signal {
     }
 }
 
-/// The last `Signal` or handler of a signal restores the former disposition.
+/// Restores the former disposition if no other `Signal` or handler needs the signal.
 impl Drop for Signal {
     fn drop(&mut self) {
         let signals = &self.event_loop.inner.signals;

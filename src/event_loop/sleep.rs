@@ -10,7 +10,7 @@ use super::{LoopHandle, get_running_loop};
 use crate::slots::Key;
 
 enum SleepState {
-    /// Lets one iteration pass, without a timer.
+    /// Waits for one iteration, without a timer.
     Yield,
     Wait(TimerWait),
     Over,
@@ -58,8 +58,8 @@ impl Drop for TimerWait {
 
 /// Returns whether this is a forked child in which a task of the parent's loop goes on.
 ///
-/// A sleep on a closed loop does not wait. But this one must, so that the task returns to the
-/// parent's loop, which panics then.
+/// A sleep on a closed loop does not wait. But this sleep must wait, so that the task returns to
+/// the parent's loop, which then panics.
 #[cold]
 fn is_left_running(event_loop: &LoopHandle) -> bool {
     event_loop.inner.running.get() && get_running_loop().is_none()
@@ -77,12 +77,12 @@ impl LoopHandle {
     ///
     /// `Duration::ZERO` lets other tasks run for one iteration. On a closed loop it does not wait.
     ///
-    /// The difference from asyncio: it has no result, and the time counts from the call, not from
-    /// the first await.
+    /// The difference from asyncio: a sleep has no result, and its time counts from the call, not
+    /// from the first await.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it removes its timer at once.
+    /// Dropping the future removes its timer at once.
     ///
     /// # Examples
     ///
@@ -109,18 +109,18 @@ impl LoopHandle {
         Sleep { state }
     }
 
-    /// Waits until `deadline` by the loop's [`time`](LoopHandle::time), never less.
+    /// Waits until `deadline` by the loop's [`time`](LoopHandle::time), never shorter.
     ///
     /// A deadline in the past lets other tasks run for one iteration. On a closed loop it does not
     /// wait. asyncio has no such function.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it removes its timer at once.
+    /// Dropping the future removes its timer at once.
     ///
     /// # Examples
     ///
-    /// Steps that do not drift, however long each takes:
+    /// A periodic task that does not drift, however long each step takes:
     ///
     /// ```
     /// use std::time::Duration;

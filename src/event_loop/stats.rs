@@ -29,14 +29,14 @@ pub struct Fallbacks {
     pub socket: u64,
     /// A filter on system calls refused sendfile(2): EPERM.
     pub forbidden: u64,
-    /// sendfile does not support this kind of file (`O_DIRECT`, a device, a pipe), so there was no
-    /// call.
+    /// sendfile does not support this kind of file (`O_DIRECT`, a device, a pipe), so the transfer
+    /// made no call.
     pub uncached: u64,
     /// sendfile(2) returned 0 although the transfer owed bytes. The file was truncated, or sendfile
     /// cannot read it.
     pub nothing_sent: u64,
-    /// The page cache of the file system cannot be probed, so a call might block the loop for any
-    /// time, as with FUSE and NFS. See [`prefetch`](crate::SendFile::prefetch).
+    /// The library cannot probe the page cache of the file system, so a call might block the loop
+    /// for any time, as with FUSE and NFS. See [`prefetch`](crate::SendFile::prefetch).
     pub no_answer: u64,
 }
 
@@ -71,11 +71,11 @@ pub struct Stats {
     pub polls: u64,
     /// Events that the poller reported.
     pub events: u64,
-    /// Tasks that have not ended, at present.
+    /// Tasks that have not ended yet.
     pub tasks: usize,
     /// Steps of tasks: polls of their futures.
     pub task_steps: u64,
-    /// Descriptors that are registered with the poller, at present.
+    /// Descriptors that are now registered with the poller.
     pub registered: usize,
     /// Changes to the registrations: calls of epoll_ctl(2) or the platform's equivalent.
     pub registrations: u64,
@@ -83,7 +83,7 @@ pub struct Stats {
     pub sendfile_calls: u64,
     /// Calls of sendfile(2) that failed with EAGAIN because the socket was full.
     pub sendfile_would_block: u64,
-    /// Times that a transfer used its budget up and let other tasks run.
+    /// Times that a transfer consumed its budget and let other tasks run.
     pub sendfile_yields: u64,
     /// System calls that probed the page cache for bytes to send.
     pub sendfile_probes: u64,

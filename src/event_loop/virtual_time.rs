@@ -12,7 +12,7 @@ use crate::reactor::shorter;
 /// The delay of a timer that never fires. A paused clock does not jump that far.
 pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// The real time after which a loop logs that its manual clock stands still.
+/// The real time that a loop waits for its manual clock before it logs the wait.
 const STANDSTILL_LIMIT: Duration = match cfg!(test) {
     false => Duration::from_secs(10),
     true => Duration::from_millis(20),
@@ -28,7 +28,7 @@ pub(super) struct Standstill {
 }
 
 impl Standstill {
-    /// Returns the wait since the clock moved to `now`.
+    /// Returns the real time that the loop has waited since the clock moved to `now`.
     fn waited_at(&self, now: Instant) -> Duration {
         if self.clock.replace(Some(now)) != Some(now) {
             self.waited.set(Duration::ZERO);

@@ -2,19 +2,19 @@
 //!
 //! # Structure
 //!
-//! The caller holds a [`SendFile`], a builder. Awaiting it makes a [`SendFileFuture`]. Its first
-//! poll either sends everything with one call or makes a `Transfer`. A reader meets the parts of a
-//! transfer in this order:
+//! The caller holds a [`SendFile`], a builder. Awaiting it makes a [`SendFileFuture`]. The future's
+//! first poll either sends everything with one call or makes a `Transfer`. To read the code of a
+//! transfer, use this order:
 //!
 //! | file | owns |
 //! |---|---|
-//! | this one | the builder, the checks, the future |
+//! | this file | the builder, the checks, the future |
 //! | `transfer.rs` | the driver: one-call path, loop over actions, position guard, stall timer |
-//! | `machine.rs` | the state machine: the next action, the budget; pure |
-//! | `plan.rs` | which bytes are owed; pure |
+//! | `machine.rs` | the state machine: the next action, the budget; no system calls |
+//! | `plan.rs` | the bytes that are owed; no system calls |
 //! | `page_cache.rs` | whether a send would wait for the disk: probes, prefetch, mounts |
 //! | `native.rs` | the calls on file and socket, and the meaning of their results |
-//! | `fallback.rs` | reading blocks on the executor |
+//! | `fallback.rs` | the reads on the executor |
 //!
 //! # Rules
 //!
@@ -22,13 +22,13 @@
 //!    it ends. Then one destructor sets the position.
 //! 2. A transfer waits for an edge only after an EAGAIN. The poller is edge-triggered, so no event
 //!    comes after a call that was short or capped (netty/netty#2823).
-//! 3. The transfer counts bytes by the results of the calls that send, in the fallback too.
-//! 4. The executor's work owns its file and memory. So the caller can drop a transfer at every
-//!    await. No thread then uses a descriptor that now is another file (erlang/otp#1635,
-//!    cgzones/apt-cacher-rs#122). The loop's thread makes the send itself.
+//! 3. The transfer counts the bytes that the sending calls report, in the fallback too.
+//! 4. The executor's work owns its file and memory, so the caller can drop a transfer at every
+//!    await. Otherwise a thread could use a descriptor whose number now names another file
+//!    (erlang/otp#1635, cgzones/apt-cacher-rs#122). Only the loop's thread sends.
 //! 5. The executor makes the calls that may wait for the disk. The transfer probes the page cache
-//!    before each send. The loop's thread queries no server, except for a size that could end the
-//!    transfer.
+//!    before each send. On a remote file system, the loop's thread queries the server only for a
+//!    size that could end the transfer.
 //!
 //! # Situations
 //!
@@ -70,8 +70,8 @@ use transfer::{Transfer, set_position};
 impl LoopHandle {
     /// Sends a file over a stream socket, and returns the number of file bytes sent.
     ///
-    /// The transfer uses sendfile(2) if it is available, so the bytes are not copied through the
-    /// program. Other tasks run between its steps.
+    /// If sendfile(2) is available, the transfer uses it, so the program copies no bytes. Other
+    /// tasks run between the steps of a transfer.
     ///
     /// The method returns a builder. To start the transfer, await the builder, or pass it to
     /// [`run_until_complete`](crate::Loop::run_until_complete) or
@@ -80,42 +80,50 @@ impl LoopHandle {
     /// [`fallback`](SendFile::fallback), and options that asyncio does not have.
     ///
     /// Without options, the transfer sends the whole file from its start, whatever the file's
-    /// position is. At every end of the transfer, also after an error or a cancellation, it sets
-    /// the position after the last byte sent.
+    /// position is. When it ends, also by an error or a cancellation, it sets the file's position
+    /// after the last byte sent.
     ///
     /// # Behaviour
     ///
-    /// - Without a count, the transfer sends a growing file to its new end. A file that shrinks
-    ///   ends the transfer early. If the size is unknown, as in procfs, it sends the whole file.
-    /// - If sendfile is not available for this file and socket, the transfer continues from its
-    ///   current offset. The executor reads 256 KiB at a time, and the loop sends each block.
-    /// - Writers of one socket send one after the other.
-    /// - Several transfers may send the same open file. Each is exact, and the last one to end sets
-    ///   the position. With [`update_position(false)`](SendFile::update_position), none sets it.
-    /// - A peer that closes only its sending side still gets everything.
-    /// - A transfer sends at most 1 MiB per system call. After about 2 MiB or 128 calls, other
-    ///   tasks run. A peer that does not read costs no CPU time.
-    /// - If a range is not in the page cache, an executor thread reads it before the loop sends it:
-    ///   [`prefetch`](SendFile::prefetch).
+    /// - Without a count, the transfer sends a growing file to its new end. If the file shrinks,
+    ///   the transfer ends early. If the file does not report its size, as in procfs, the transfer
+    ///   sends the whole file.
+    /// - If sendfile is not available for this file and socket, the transfer takes the
+    ///   [`fallback`](SendFile::fallback) from its current offset. The
+    ///   [executor](LoopHandle::run_in_executor) then reads 256 KiB at a time, and the loop sends
+    ///   each block.
+    /// - If several tasks send on one socket, each sends all its bytes before the next one, in the
+    ///   order in which they began.
+    /// - Several transfers may send the same open file at once. Each sends the right bytes, and the
+    ///   last one to end sets the position. With
+    ///   [`update_position(false)`](SendFile::update_position), a transfer leaves the position
+    ///   alone.
+    /// - A peer that closes only its sending side still receives everything.
+    /// - A transfer sends at most 1 MiB in one system call. After about 2 MiB or 128 calls, other
+    ///   tasks run. While the peer does not read, the transfer takes no CPU time.
+    /// - If a range is not in the page cache, an executor thread reads it before the loop sends it.
+    ///   [`prefetch`](SendFile::prefetch) turns that off.
     ///
     /// Bytes in the kernel's socket buffer are still pages of the file. If a program overwrites the
     /// file in place before the peer has read them, the peer may get the new bytes. Replace files
     /// by renaming, not by rewriting.
     ///
-    /// The executor reads through a duplicate of the descriptor. When the duplicate is closed, the
-    /// kernel releases the locks that this process holds on the file by F_SETLK of fcntl(2). So it
-    /// does after any close of a descriptor of the file. The locks of flock(2) stay.
+    /// The executor reads through a duplicate of the descriptor. When a process closes any
+    /// descriptor of a file, the kernel releases the locks that the process holds on the file by
+    /// F_SETLK of fcntl(2). So closing the duplicate releases them. The locks of flock(2) stay.
     ///
     /// # Difference from asyncio
     ///
     /// A count of 0 sends nothing; asyncio raises. The transfer reports errors of the connection
     /// unchanged, even before the first byte; asyncio takes each for "not available". The position
-    /// is exact after a cancellation. Files of procfs do not count as empty.
+    /// is exact after a cancellation. The transfer sends files of procfs whole; asyncio takes them
+    /// for empty.
     ///
     /// # Errors
     ///
-    /// - `InvalidInput`, before any I/O: not a stream socket, an offset beyond `i64::MAX`, a chunk
-    ///   of 0, or a socket of another loop.
+    /// - `InvalidInput` if the socket is not a stream socket, the offset is beyond `i64::MAX`, or
+    ///   the chunk is 0. The transfer checks these before any I/O.
+    /// - `InvalidInput` if the socket belongs to another loop.
     /// - `Unsupported`, with a [`SendfileNotAvailableError`](crate::SendfileNotAvailableError)
     ///   inside: sendfile is not available, and the caller does not allow the fallback.
     /// - Any OS error of the connection (`BrokenPipe`, `ConnectionReset`, `NotConnected`, …), never
@@ -129,16 +137,16 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// You can drop the transfer at any moment. If it has been polled, it sets the file's position
-    /// to the offset plus the bytes that the socket took, unless
+    /// You can drop the transfer at any moment. If it was polled, it sets the file's position to
+    /// the offset plus the bytes that the socket took, unless
     /// [`update_position`](SendFile::update_position) is off. The peer can read exactly those
-    /// bytes. Before its first poll, it touches nothing. A read that an executor thread has begun
-    /// ends on its own.
+    /// bytes. A transfer that was never polled changes nothing. If an executor thread has begun a
+    /// read, it finishes the read on its own.
     ///
     /// # Platform
     ///
-    /// Native on Linux, FreeBSD and DragonFly; elsewhere the fallback. The transfer probes the page
-    /// cache on Linux only.
+    /// The transfer uses sendfile(2) on Linux, FreeBSD and DragonFly, and the fallback elsewhere.
+    /// It probes the page cache on Linux only.
     ///
     /// # Examples
     ///
@@ -212,7 +220,7 @@ impl Options<'_> {
         Machine::new(plan, options)
     }
 
-    /// Returns whether file bytes come first and no callback wants the progress.
+    /// Returns whether there is no header, no progress callback, and the fallback is allowed.
     fn is_plain(&self) -> bool {
         self.fallback && self.header.is_empty() && self.progress.is_none()
     }
@@ -236,7 +244,7 @@ impl Default for Options<'_> {
 
 /// A transfer that has not begun, the result of [`sock_sendfile`](LoopHandle::sock_sendfile).
 ///
-/// It does nothing until you await it, or give it to a method that takes `impl IntoFuture`. `T` is
+/// It does nothing until you await it, or pass it to a method that takes `impl IntoFuture`. `T` is
 /// the socket's type, `F` the file's.
 #[must_use = "a transfer does nothing unless it is awaited"]
 pub struct SendFile<'a, T: AsFd, F: AsFd + ?Sized> {
@@ -247,9 +255,10 @@ pub struct SendFile<'a, T: AsFd, F: AsFd + ?Sized> {
 }
 
 impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
-    /// Sets the first offset, in bytes from the start of the file; 0 by default.
+    /// Sets the offset of the first byte to send; 0 by default.
     ///
-    /// At or past the end, the transfer sends nothing.
+    /// The offset counts from the start of the file. At or past the end, the transfer sends
+    /// nothing.
     ///
     /// # Examples
     ///
@@ -273,7 +282,7 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
         self
     }
 
-    /// Sets the number of bytes to send; to the end by default.
+    /// Sets the number of bytes to send; by default all bytes to the end.
     ///
     /// The transfer sends fewer if the file ends first. 0 sends nothing.
     ///
@@ -301,6 +310,9 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
 
     /// Sets whether to read and send if sendfile is not available; true by default.
     ///
+    /// In the fallback the executor reads blocks of the file, and the loop sends them. With false,
+    /// the transfer fails with `Unsupported` instead.
+    ///
     /// # Examples
     ///
     /// ```
@@ -323,14 +335,14 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
 
     /// Sends these bytes before the file, as the header of a response; none by default.
     ///
-    /// They share a segment with the file's first bytes (MSG_MORE). Otherwise, a TCP socket without
-    /// TCP_NODELAY would hold a short file back until the peer has acknowledged the header. That
-    /// takes 40 ms.
+    /// The header shares a TCP segment with the file's first bytes (MSG_MORE). Otherwise, a TCP
+    /// socket without TCP_NODELAY would hold a short file back until the peer has acknowledged the
+    /// header, which takes 40 ms.
     ///
     /// The result, the progress and the position count the file's bytes alone. If you drop a
-    /// transfer while it sends the header, it may have sent any part of it. If the first call of
-    /// sendfile finds it not available, and you do not allow the fallback, the header is already
-    /// sent.
+    /// transfer while it sends the header, it may have sent any part of the header. If the first
+    /// call finds that sendfile is not available, and you do not allow the fallback, the transfer
+    /// has already sent the header.
     ///
     /// # Examples
     ///
@@ -355,22 +367,23 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
         self
     }
 
-    /// Sets whether to keep the loop from waiting for the disk; true by default.
+    /// Sets whether the executor reads missing pages before the send; true by default.
     ///
-    /// The transfer then probes the page cache before it sends. If a range is missing, an executor
-    /// thread reads it first, without a copy, and reads ahead. A probe takes one or two system
-    /// calls for each MiB, and again after each wait for the socket. That is under 1 % of the time
-    /// of a large transfer on ext4, and about 3 % on overlayfs. For file systems in memory (tmpfs,
-    /// procfs, …), one probe is enough.
+    /// With true, the loop's thread does not wait for the disk. The transfer probes the page cache
+    /// before it sends. If a range is missing, an executor thread first reads it into the page
+    /// cache, without a copy, and reads ahead. A probe takes one or two system calls for each MiB,
+    /// and again after each wait for the socket. The probes take under 1 % of the time of a large
+    /// transfer on ext4, and about 3 % on overlayfs. For file systems in memory (tmpfs, procfs, …),
+    /// one probe is enough.
     ///
     /// On remote and unknown file systems (FUSE, NFS, …), any call may take any time. The executor
     /// reads these files, and the loop sends from memory, as in the fallback. If you do not allow
     /// the fallback, the executor reads each range and sendfile sends it. If you know that a file
-    /// system is quick, `prefetch(false)` saves the copy. A tun or tap device needs it too, as a
-    /// probe would take a packet.
+    /// system is quick, `prefetch(false)` saves the copy. Use it for a tun or tap device too,
+    /// because a probe would take a packet.
     ///
-    /// If the executor takes no work, the loop sends everything without prefetch. Without prefetch,
-    /// the loop's thread waits for each read of the disk.
+    /// If the executor accepts no work, the loop sends everything without prefetch. Without
+    /// prefetch, the loop's thread waits for each read from the disk.
     ///
     /// # Examples
     ///
@@ -394,7 +407,7 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
         self
     }
 
-    /// Sets whether the file's position follows the transfer; true by default.
+    /// Sets whether the transfer sets the file's position at its end; true by default.
     ///
     /// With false, the transfer neither uses nor changes the position, and makes one system call
     /// less. Choose it if many transfers share one open file.
@@ -423,10 +436,10 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
         self
     }
 
-    /// Sets the largest size of one send, and of one read in the fallback.
+    /// Sets the most bytes of one send, and of one read in the fallback.
     ///
-    /// By default, a call sends at most 1 MiB and a read takes at most 256 KiB. More than 1 MiB
-    /// counts as 1 MiB. 0 fails with `InvalidInput`.
+    /// By default, a call sends at most 1 MiB, and a read in the fallback takes at most 256 KiB. A
+    /// value over 1 MiB counts as 1 MiB. With 0, the transfer fails with `InvalidInput`.
     ///
     /// # Examples
     ///
@@ -450,13 +463,13 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
         self
     }
 
-    /// Fails with `TimedOut` if no byte moves for this long; never by default.
+    /// Limits the time without progress; no limit by default.
     ///
-    /// The time counts from the last byte that moved.
+    /// If no byte moves for this long, the transfer fails with `TimedOut`.
     ///
-    /// The limit is for a peer that does not read or a disk that does not respond, not for the
-    /// whole transfer. The transfer continues for a slow peer that reads now and then. The time in
-    /// which other writers of the socket send does not count.
+    /// The limit is not for the whole transfer. It ends a transfer whose peer does not read or
+    /// whose disk does not respond. A peer that reads slowly does not reach the limit. The time in
+    /// which other tasks send on the socket does not count.
     ///
     /// # Examples
     ///
@@ -483,8 +496,8 @@ impl<'a, T: AsFd, F: AsFd + ?Sized> SendFile<'a, T, F> {
 
     /// Calls `progress` with the total sent after each step that sends file bytes.
     ///
-    /// It runs on the loop's thread, inside the transfer's poll. If it panics, the poll panics, as
-    /// in any future.
+    /// The function runs on the loop's thread, inside the transfer's poll. If it panics, the poll
+    /// panics, as in any future.
     ///
     /// # Examples
     ///
@@ -547,7 +560,7 @@ pub struct SendFileFuture<'a, T: AsFd> {
 
 enum FutureState<'a, T: AsFd> {
     NotStarted,
-    /// In a box: a small send never gets here, and its future stays small.
+    /// Boxed, so that the future of a small send, which never gets here, stays small.
     Running(Box<Transfer<'a, T>>),
     Done,
 }

@@ -43,7 +43,7 @@ impl Listen for OwnedFd {
 /// The most disconnected clients in a row that one call skips.
 ///
 /// On the BSDs, each accept of a listener that is shut down fails with ECONNABORTED. Without a
-/// bound, it would hold the loop.
+/// maximum, the retries would block the loop.
 const MAX_ABORTED: usize = 128;
 
 /// Accepts one connection, and skips clients that have already disconnected.
@@ -57,7 +57,7 @@ fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
     sys::accept(fd)
 }
 
-/// Accepts one connection of `sock`, if there is one.
+/// Accepts one connection of `sock`, or fails with EAGAIN if there is none.
 fn try_accept<L: Listen>(fd: BorrowedFd<'_>, sock: &Socket<L>) -> io::Result<Accepted<L>> {
     // A connection has its listener's kind, which the socket remembers.
     let kind = sock.kind().ok();
@@ -75,13 +75,13 @@ fn try_accept<L: Listen>(fd: BorrowedFd<'_>, sock: &Socket<L>) -> io::Result<Acc
 impl LoopHandle {
     /// Accepts the next connection, and returns its socket and the peer's address.
     ///
-    /// The new socket is non-blocking and close-on-exec, by one `accept4`. The call skips clients
+    /// One `accept4` makes the new socket non-blocking and close-on-exec. The call skips clients
     /// that disconnected before it accepted them.
     ///
-    /// Several tasks may accept from one listener. Each connection wakes one of them.
+    /// Several tasks may accept from one listener. Each connection wakes only one of them.
     ///
-    /// A listener of another crate, or of a family that `std` lacks, is a `Socket<OwnedFd>`. Its
-    /// connections are `Socket<OwnedFd>` too, and its addresses are [`Address`].
+    /// For a listener of another crate, or of a family that `std` lacks, use a `Socket<OwnedFd>`.
+    /// Its connections are `Socket<OwnedFd>` too, and its addresses have the type [`Address`].
     ///
     /// # Errors
     ///
@@ -125,14 +125,14 @@ impl LoopHandle {
 
     /// Polls for the next connection, for adapters to other crates' traits.
     ///
-    /// It does what [`sock_accept`](LoopHandle::sock_accept) does. For each listener, the loop
+    /// The method works like [`sock_accept`](LoopHandle::sock_accept). For each listener, the loop
     /// wakes only the task that polled last. Tasks that wait in `sock_accept` wake independently of
-    /// it.
+    /// that task.
     ///
     /// # Errors
     ///
-    /// As [`sock_accept`](LoopHandle::sock_accept). After an error, a later poll tries again. If
-    /// you poll at once after EMFILE, you keep the processor busy.
+    /// The same as [`sock_accept`](LoopHandle::sock_accept). After an error, a later poll retries.
+    /// After EMFILE, wait before you poll again: a poll at once would keep the processor busy.
     ///
     /// # Examples
     ///

@@ -43,7 +43,7 @@ impl<P: SocketPath + ?Sized> Connect<P> for UnixStream {}
 impl<P: SocketPath + ?Sized> Connect<P> for UnixDatagram {}
 impl Connect<Address> for OwnedFd {}
 
-/// The time between two tries if a Unix listener's queue is full, as no event reports room.
+/// The time between two attempts if a Unix listener's queue is full, as no event reports room.
 const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Connects a socket, or finds that it is already connecting.
@@ -85,10 +85,10 @@ fn restart_connect(fd: BorrowedFd<'_>, to: &RawAddress, was_abandoned: bool) -> 
     }
 }
 
-/// Returns the outcome of a connection attempt, or EAGAIN if it is still in progress.
+/// Returns the outcome of a connection attempt, or EAGAIN if the attempt is still in progress.
 ///
-/// A second connect(2) would report the same. But if the socket was shut down, it would begin a new
-/// connection.
+/// A second connect(2) would report the same outcome. But if the socket was shut down, connect(2)
+/// would begin a new connection.
 fn outcome(fd: BorrowedFd<'_>) -> io::Result<()> {
     if is_connected(fd)? {
         return Ok(());
@@ -165,29 +165,29 @@ impl<T: AsFd> Drop for Connecting<'_, T> {
 impl LoopHandle {
     /// Connects a socket to an address.
     ///
-    /// `addr` is an address. To connect to a host name, use [`connect`](LoopHandle::connect).
-    /// [`Connect`] lists the types of addresses for each type of socket. The call copies `addr`.
+    /// To connect to a host by name, use [`connect`](LoopHandle::connect). [`Connect`] lists the
+    /// types of `addr` for each type of socket. The call copies `addr`.
     ///
-    /// You can connect a datagram socket too, and again to another address. `sock_recv` and
-    /// `sock_sendall` then work with that peer alone.
+    /// You can also connect a datagram socket, and later connect it to another address. `sock_recv`
+    /// and `sock_sendall` then use only that peer.
     ///
     /// If a Unix listener's queue is full, the loop retries every 5 ms until there is room. asyncio
-    /// reports success there, without a connection.
+    /// reports success without a connection.
     ///
     /// If a connection is already in progress, the call waits for it, as in asyncio. If a stream is
     /// already connected, the call fails with EISCONN. On Linux, the first call after a connection
     /// that had to wait returns `Ok`, as connect(2) does.
     ///
-    /// TCP connects a socket to itself if `addr` is the socket's own port. That may happen if
-    /// `addr` is a port of this machine on which no program listens. Compare `local_addr` and
-    /// `peer_addr`.
+    /// TCP connects a socket to itself if the kernel chooses the port of `addr` as the socket's own
+    /// port. That can happen if `addr` is a port of this machine on which no program listens. To
+    /// detect it, compare `local_addr` and `peer_addr`.
     ///
     /// # Errors
     ///
     /// - Any error of connect(2), for example `ConnectionRefused`, `TimedOut`, `NotFound`.
     /// - `ConnectionReset` or `ConnectionAborted` if the socket is shut down during the call.
-    /// - `ConnectionAborted` if another task that reads from the socket has received the error.
-    /// - `InvalidInput` for a path that is empty, too long, or has a zero byte, and for a Unix
+    /// - `ConnectionAborted` if a read of another task has taken the error of the connection.
+    /// - `InvalidInput` for a path that is empty, is too long or has a zero byte, and for a Unix
     ///   address without a name.
     /// - `InvalidInput` if the socket belongs to another loop.
     /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
@@ -195,9 +195,9 @@ impl LoopHandle {
     ///
     /// # Cancel safety
     ///
-    /// If you drop the future before it is ready, the kernel continues to connect. The next call
-    /// waits for that connection, whatever its address is. If the connection has failed by then,
-    /// the call begins a new one.
+    /// If you drop the future before it is ready, the kernel continues to connect. The next
+    /// `sock_connect` of this socket waits for that connection, whatever address you pass. If that
+    /// connection has failed by then, the call begins a new one.
     ///
     /// # Examples
     ///

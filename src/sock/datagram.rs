@@ -38,14 +38,15 @@ impl Datagram for OwnedFd {
     type Addr = Address;
 }
 
-/// The time between two tries if a Unix receiver is full.
+/// The time between two attempts if a Unix receiver's queue is full.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 impl LoopHandle {
     /// Receives one datagram of at most `most` bytes, and returns it with its sender's address.
     ///
-    /// The kernel discards the rest of a longer datagram. An empty datagram is an empty result. The
-    /// future holds no buffer while it waits. The address of a `Socket<OwnedFd>` is an [`Address`].
+    /// The kernel discards the rest of a longer datagram. For an empty datagram, the result is
+    /// empty. The future holds no buffer while it waits. The address of a `Socket<OwnedFd>` is an
+    /// [`Address`].
     ///
     /// # Errors
     ///
@@ -95,7 +96,7 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// As [`sock_recvfrom`](LoopHandle::sock_recvfrom).
+    /// The same as [`sock_recvfrom`](LoopHandle::sock_recvfrom).
     ///
     /// # Cancel safety
     ///
@@ -134,8 +135,9 @@ impl LoopHandle {
 
     /// Sends one datagram to `addr`, and returns the number of bytes sent.
     ///
-    /// It waits until there is room. If `bytes` is empty, it sends an empty datagram. A
-    /// `Socket<OwnedFd>` takes an [`Address`].
+    /// The call waits until the socket has room. If the queue of a Unix receiver is full, the loop
+    /// retries every millisecond. If `bytes` is empty, the call sends an empty datagram. For a
+    /// `Socket<OwnedFd>`, pass an [`Address`].
     ///
     /// # Errors
     ///
@@ -189,7 +191,7 @@ struct SendTo<'a, T: AsFd> {
     operation: Operation<'a, T>,
     bytes: &'a [u8],
     to: Target,
-    /// The sleep before the next try, if a Unix receiver is full.
+    /// The sleep before the next attempt, if a Unix receiver's queue is full.
     full: Option<Sleep>,
 }
 

@@ -23,14 +23,14 @@ impl LoopHandle {
     ///
     /// `host` is a name or an IP address without brackets. The executor resolves a name. The loop
     /// tries the addresses in the resolver's order, but alternates between IPv4 and IPv6. It begins
-    /// the next attempt if one fails, or 250 ms after it began the last one, by the loop's
+    /// the next attempt when one fails, or 250 ms after the last attempt began, by the loop's
     /// [`Clock`]. The first connection wins, and the loop closes the other attempts at once.
     ///
-    /// This is asyncio's `create_connection` with `happy_eyeballs_delay=0.25`, without a transport.
-    /// To set a time limit, use [`wait_for`](LoopHandle::wait_for). If TCP connects a socket to
-    /// itself, the attempt counts as refused.
+    /// The method is asyncio's `create_connection` with `happy_eyeballs_delay=0.25`, but without a
+    /// transport. To set a time limit, use [`wait_for`](LoopHandle::wait_for). If TCP connects a
+    /// socket to itself, the attempt counts as refused.
     ///
-    /// The future is `'static`, so it can be a task. It starts nothing before its first poll.
+    /// The future is `'static`, so it can be a task. It does nothing before its first poll.
     ///
     /// [`Clock`]: crate::Clock
     ///
@@ -38,16 +38,16 @@ impl LoopHandle {
     ///
     /// - `InvalidInput` if `host` is empty, has a zero byte, or is longer than 253 bytes.
     /// - The error of [`getaddrinfo`](LoopHandle::getaddrinfo) if the resolver fails.
-    /// - If every address fails, the kind of the first address's error, such as
-    ///   `ConnectionRefused`, `TimedOut` or `NetworkUnreachable`. The text names the host and each
-    ///   address with its failure. The source is the first address's error, with `raw_os_error`.
+    /// - If every address fails, an error of the kind of the first address's error, such as
+    ///   `ConnectionRefused`, `TimedOut` or `NetworkUnreachable`. Its text names the host, and each
+    ///   address with its error. Its source is the first address's error, with `raw_os_error`.
     /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
     ///   loop.
     ///
     /// # Cancel safety
     ///
-    /// If you drop the future, it closes every attempt. If a thread already resolves the name, it
-    /// finishes alone.
+    /// If you drop the future, it closes every attempt. If a thread is resolving the name, the
+    /// thread finishes on its own.
     ///
     /// # Examples
     ///

@@ -33,7 +33,7 @@ mod sealed {
 
     /// A conversion of an address for a socket.
     ///
-    /// `Connect<A>` needs no bound on `A`, which other crates could not write.
+    /// With this trait, `Connect<A>` needs no bound on `A`, which other crates could not write.
     pub trait Takes<A: ?Sized>: Sealed {
         fn to_raw(addr: &A) -> io::Result<RawAddress>;
     }
@@ -55,7 +55,8 @@ impl sealed::Sealed for UnixStream {}
 
 /// Returns how many of `len` bytes one call moves.
 ///
-/// It is at most `limit` for a stream, and all for a datagram, which cannot be divided.
+/// For a stream, the result is at most `limit`. For a datagram, which cannot be divided, it is
+/// `len`.
 fn call_size<T: AsFd>(sock: &Socket<T>, len: usize, limit: usize) -> usize {
     let is_whole = || sock.kind().is_ok_and(|kind| kind == SocketKind::Datagram);
     if len <= limit || is_whole() {
@@ -67,8 +68,8 @@ fn call_size<T: AsFd>(sock: &Socket<T>, len: usize, limit: usize) -> usize {
 
 /// The address of an operation.
 ///
-/// The operation converts it on creation, so that nothing borrows it. The first poll reports an
-/// error of the conversion.
+/// The operation converts the address when it is created, so that it borrows nothing. The first
+/// poll reports an error of the conversion.
 struct Target(Result<RawAddress, Option<io::Error>>);
 
 impl Target {

@@ -22,9 +22,11 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// Any error of recv(2), for example ENOTCONN. `OutOfMemory` if there is no memory for `most`
-    /// bytes. `InvalidInput` if the socket belongs to another loop.
-    /// [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed loop.
+    /// - Any error of recv(2), for example ENOTCONN.
+    /// - `OutOfMemory` if there is no memory for `most` bytes.
+    /// - `InvalidInput` if the socket belongs to another loop.
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
+    ///   loop.
     ///
     /// # Cancel safety
     ///
@@ -65,7 +67,7 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// As [`sock_recv`](LoopHandle::sock_recv).
+    /// The same as [`sock_recv`](LoopHandle::sock_recv).
     ///
     /// # Cancel safety
     ///
@@ -98,12 +100,12 @@ impl LoopHandle {
 
     /// Polls for bytes and receives them into `buffer`, for adapters to other crates' I/O traits.
     ///
-    /// It does what [`sock_recv_into`](LoopHandle::sock_recv_into) does. For each socket, the loop
-    /// wakes only the task that polled last.
+    /// The method works like [`sock_recv_into`](LoopHandle::sock_recv_into). For each socket, the
+    /// loop wakes only the task that polled last.
     ///
     /// # Errors
     ///
-    /// As [`sock_recv`](LoopHandle::sock_recv).
+    /// The same as [`sock_recv`](LoopHandle::sock_recv).
     ///
     /// # Examples
     ///

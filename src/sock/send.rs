@@ -63,19 +63,21 @@ fn next_part<'a, T: AsFd>(
 impl LoopHandle {
     /// Sends all of `bytes`.
     ///
-    /// Writers take the socket's write lock in the order in which they began, so the bytes of each
-    /// stay together. One system call sends at most 1 MiB. After about 2 MiB, other tasks run.
+    /// If several tasks send on one socket, each sends all its bytes before the next one, in the
+    /// order in which they began. One system call sends at most 1 MiB. After about 2 MiB, other
+    /// tasks run.
     ///
     /// If `bytes` is empty, the call makes one send(2), as in asyncio. It fails with `BrokenPipe`
     /// if the kernel knows that the peer has closed.
     ///
-    /// A send that waits fails with `BrokenPipe` if the socket is shut down for writing. On a Unix
-    /// socket, Linux reports that only when the peer reads or closes. asyncio has the same limit.
+    /// If the socket is shut down for writing while the call waits, the call fails with
+    /// `BrokenPipe`. On a Unix socket, Linux reports the shutdown only when the peer reads or
+    /// closes. asyncio has the same limit.
     ///
     /// # Errors
     ///
-    /// - Any error of send(2): `BrokenPipe` and `ConnectionReset` if the peer has closed, never
-    ///   SIGPIPE. The kernel may have taken a part of the bytes.
+    /// - Any error of send(2). If the peer has closed, that is `BrokenPipe` or `ConnectionReset`,
+    ///   and never SIGPIPE. The kernel may have taken a part of the bytes.
     /// - `InvalidInput` if the socket belongs to another loop.
     /// - [`LoopClosedError`](crate::LoopClosedError) if the call would have to wait on a closed
     ///   loop.
@@ -83,7 +85,7 @@ impl LoopHandle {
     /// # Cancel safety
     ///
     /// Not cancel safe. If you drop the future before it is ready, it may have sent any part of the
-    /// bytes, and does not report which. The next writer gets the write lock.
+    /// bytes, and does not report how many. Other tasks can then send on the socket.
     ///
     /// # Examples
     ///
@@ -115,15 +117,15 @@ impl LoopHandle {
         }
     }
 
-    /// Polls to send some of `bytes`, and returns how many, for adapters to I/O traits.
+    /// Polls to send bytes, and returns how many it sent, for adapters to I/O traits.
     ///
-    /// For each socket, the loop wakes only the task that polled last. The poll waits while a
-    /// [`sock_sendall`](LoopHandle::sock_sendall) or
-    /// [`sock_sendfile`](LoopHandle::sock_sendfile) holds the write lock.
+    /// The poll may send only a part of `bytes`. For each socket, the loop wakes only the task that
+    /// polled last. While a [`sock_sendall`](LoopHandle::sock_sendall) or
+    /// [`sock_sendfile`](LoopHandle::sock_sendfile) sends on the socket, the poll is pending.
     ///
     /// # Errors
     ///
-    /// As [`sock_sendall`](LoopHandle::sock_sendall).
+    /// The same as [`sock_sendall`](LoopHandle::sock_sendall).
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The state of a task, and its steps from the first poll to the end.
+//! The state of a task, and what happens to a task from its first poll to its end.
 
 use std::cell::{Cell, RefCell};
 use std::mem;
@@ -35,7 +35,8 @@ pub(super) struct TaskState {
     detached: Cell<bool>,
     /// The waker of the task that awaits this one.
     pub(super) joiner: Cell<Option<Waker>>,
-    /// Created for the first cancel handle or callback, so that other tasks stay small.
+    /// The part that cancel handles share. Created for the first cancel handle or done callback, so
+    /// that other tasks stay small.
     link: Cell<Option<Rc<TaskLink>>>,
     pub(super) run_queue: Rc<RunQueue>,
 }
@@ -59,7 +60,7 @@ impl TaskState {
         self.phase.get() == Phase::Ended { cancelled: true }
     }
 
-    /// Returns the task's link, and creates it if there is none.
+    /// Returns the task's link, and creates the link if there is none.
     pub(super) fn link(&self, header: &TaskHeader) -> Rc<TaskLink> {
         let link = self.link.take().unwrap_or_else(|| {
             let key = header.key.get().filter(|_| !self.is_ended());
@@ -94,14 +95,14 @@ impl TaskState {
     }
 }
 
-/// Keeps a clone of `waker` in `slot`, unless the waker there wakes the same task.
+/// Keeps a clone of `waker` in `slot`, unless the waker in the slot wakes the same task.
 pub(super) fn keep_waker(slot: &Cell<Option<Waker>>, waker: &Waker) {
     let old_waker = slot.take();
     let is_same = old_waker.as_ref().is_some_and(|it| it.will_wake(waker));
     slot.set(old_waker);
     if !is_same {
-        // Cloning and dropping a waker may run foreign code, which may wake the slot's waker. So
-        // the slot is not empty then.
+        // Cloning and dropping a waker may run foreign code, which may take and wake the waker of
+        // the slot. So the slot always has a waker meanwhile.
         let new_waker = waker.clone();
         drop(slot.replace(Some(new_waker)));
     }
@@ -214,7 +215,8 @@ fn settle<F: Future + 'static>(
 ) {
     let (state, content) = (task.get_ref().head(), task.body());
     let run_queue = &state.run_queue;
-    // Read only now, as a destructor in the future may have cancelled the task.
+    // This reads the phase only now, because a destructor of the dropped future may have cancelled
+    // the task.
     let cancelled = state.phase.get() == Phase::Cancelling;
     let panicked = !cancelled && result.as_ref().is_err_and(TaskError::is_panic);
     if cancelled {
@@ -224,7 +226,7 @@ fn settle<F: Future + 'static>(
     } else {
         content.set(result);
     }
-    // No user code runs between these two calls, so a link finds its task until the task has ended.
+    // No user code runs between these two calls. So a link finds its task until the task has ended.
     run_queue.unregister(header);
     state.end(cancelled, panicked);
     if state.detached.get() {
@@ -232,7 +234,7 @@ fn settle<F: Future + 'static>(
     }
 }
 
-/// Drops a result that was not awaited, on bounded stack, and reports a panic.
+/// Drops a result that no task awaits, on bounded stack. If the result is a panic, reports it.
 fn dispose<F: Future + 'static>(state: &TaskState, header: &TaskHeader, content: &TaskContent<F>) {
     let Some(result) = content.take() else {
         return;
@@ -247,7 +249,7 @@ fn dispose<F: Future + 'static>(state: &TaskState, header: &TaskHeader, content:
     });
 }
 
-/// Reports a panic with `message`, or drops another result and reports its destructor's panic.
+/// Reports a result that is a panic, with `message`. Drops any other result.
 fn report_or_drop<T>(
     run_queue: &RunQueue,
     location: &'static Location<'static>,

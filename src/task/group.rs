@@ -1,7 +1,7 @@
 //! Task groups: asyncio's `TaskGroup`.
 //!
-//! The group owns the [`Task`]s. At its end a task passes its key to the group. So a task and a
-//! result cost the same however many tasks the group has.
+//! The group owns the [`Task`]s. When a task ends, it passes its key to the group. So the cost of a
+//! task and of a result does not depend on the number of tasks in the group.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -22,7 +22,7 @@ use crate::slots::{Key, Slots};
 struct Members<T> {
     /// The tasks whose result `join_next` has not returned.
     tasks: RefCell<Slots<Task<T>>>,
-    /// The keys of those that have ended, in the order of their ends.
+    /// The keys of the tasks that have ended, in the order of their ends.
     ended: RefCell<VecDeque<Key>>,
     /// True if a task panicked or the group was cancelled. A new task is cancelled at once then.
     shut_down: Cell<bool>,
@@ -57,16 +57,16 @@ impl<T> Members<T> {
 /// A group of tasks that end together, from [`task_group`](crate::LoopHandle::task_group).
 ///
 /// [`join_next`](TaskGroup::join_next) returns the result of each task, in the order in which the
-/// tasks end, and the group keeps a result until then. If a task panics, the group cancels the
-/// others. Dropping the group cancels its tasks, so no task outlives the function that owns it.
+/// tasks end. The group keeps each result until then. If a task panics, the group cancels the
+/// others. Dropping the group cancels its tasks, so no task outlives the function that owns the
+/// group.
 ///
-/// After a panic or [`cancel`](TaskGroup::cancel) the group is shut down. It then cancels each new
-/// task at once, and the result of that task is cancelled. A [`CancelHandle`] cancels one task and
-/// leaves the others alone.
+/// After a panic or [`cancel`](TaskGroup::cancel) the group is shut down: it cancels each new task
+/// at once. A [`CancelHandle`] cancels one task and leaves the others alone.
 ///
 /// The difference from asyncio: only a panic cancels the group. An `Err` that a task returns does
 /// not. To end the group at the first `Err`, return from the function that owns it, as the example
-/// does. Dropping the group does not wait, as it ends the tasks at once.
+/// does. Dropping the group does not wait, because it ends the tasks at once.
 ///
 /// # Examples
 ///
@@ -183,10 +183,10 @@ impl<T> TaskGroup<T> {
         handle
     }
 
-    /// Waits for the next task that ends and returns its result, or `None` if the group is empty.
+    /// Waits for the next task that ends, and returns its result.
     ///
-    /// Results come in the order in which the tasks end. Each task gives one, even if it is
-    /// cancelled.
+    /// Results come in the order in which the tasks end. Each task has a result, even if it is
+    /// cancelled. After the last result, the method returns `None`.
     ///
     /// # Errors
     ///
@@ -219,8 +219,8 @@ impl<T> TaskGroup<T> {
 
     /// Polls for the result that [`join_next`](TaskGroup::join_next) waits for.
     ///
-    /// The group wakes the waker of the last call. A call borrows the group only while it runs, so
-    /// a task can add tasks to its own group.
+    /// The group wakes only the waker of the last call. Unlike `join_next`, a call does not borrow
+    /// the group during the wait, so a task can add tasks to its own group.
     ///
     /// # Examples
     ///

@@ -11,7 +11,7 @@ use crate::error::TaskError;
 use crate::run_queue::{Call, Step, TaskHeader};
 use crate::sys::task_cell::WithHeader;
 
-/// A task as its handle sees it: with the type of its result, without the type of its future.
+/// A task without the type of its future, as its handle uses it.
 pub(super) trait Join<T>: Step {
     fn state(&self) -> &TaskState;
     /// Takes the result. Returns `None` if the task has not ended or the result was taken.
@@ -30,7 +30,7 @@ pub(super) trait Join<T>: Step {
 ///
 /// # Cancel safety
 ///
-/// Dropping a future that awaits `&mut task` loses nothing: the task can be awaited again.
+/// Awaiting `&mut task` is cancel safe: if that wait is dropped, `task` can be awaited again.
 ///
 /// # Examples
 ///
@@ -84,16 +84,16 @@ impl<T> Task<T> {
     /// Cancels the task. Returns false if the task had ended already.
     ///
     /// The task's future is dropped before this returns. A task that cancels itself, directly or
-    /// through a function that it calls, goes on until its next await and is dropped there. It ends
-    /// as cancelled even if it returns first.
+    /// through a function that it calls, goes on until its next await, and is dropped there. If it
+    /// returns before that, it still counts as cancelled.
     ///
-    /// A destructor of the future may cancel the next task, and so on. Up to 32 such nested
-    /// cancellations drop their futures before they return. Deeper ones are queued, so that a chain
-    /// of any length needs a bounded stack. The outermost call drops them before it returns, even
-    /// if a destructor panics.
+    /// A destructor of the future may cancel another task, and so on. Up to 32 such nested calls
+    /// drop their futures before they return. Deeper calls queue theirs, so that a chain of any
+    /// length needs only a bounded stack. The outermost call drops the queued futures before it
+    /// returns, even if a destructor panics.
     ///
     /// The difference from asyncio: the task gets no exception, so it cannot refuse. Put its
-    /// cleanup into destructors. asyncio's task ends one iteration later.
+    /// cleanup into destructors. In asyncio, a task ends one iteration later.
     ///
     /// # Examples
     ///
@@ -187,7 +187,7 @@ impl<T> Future for Task<T> {
     }
 }
 
-/// Detaches the task, and drops its result if it has ended.
+/// Detaches the task. If the task has ended, this drops its result.
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         let task = self.cell.as_ref();

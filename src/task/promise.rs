@@ -97,7 +97,7 @@ impl<T> Drop for Promise<T> {
 ///
 /// # Cancel safety
 ///
-/// Dropping a future that awaits `&mut future` loses nothing: it can be awaited again.
+/// Awaiting `&mut future` is cancel safe: if that wait is dropped, `future` can be awaited again.
 ///
 /// # Examples
 ///

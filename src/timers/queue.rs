@@ -1,8 +1,9 @@
 //! Timer entries in order of deadline, and of creation for equal deadlines.
 //!
-//! A bucket holds the entries of about one millisecond. So an insertion searches only the buckets,
-//! and the entries that a bucket sorts fit into the CPU's caches, even with a million entries. Most
-//! entries need no sorting: a program uses few delays, and entries of one delay arrive in order.
+//! A bucket holds the entries of about one millisecond. So an insertion searches only for its
+//! bucket. Even with a million entries, those of one bucket fit into the CPU's caches. Most entries
+//! need no sorting, because a program uses few different delays, and entries of one delay arrive in
+//! order.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -11,23 +12,24 @@ use std::time::{Duration, Instant};
 
 use super::Due;
 
-/// The number of entries for which a sweep leaves a bucket unused memory.
+/// The spare capacity, in entries, that a bucket keeps after a sweep.
 const MAX_SPARE: usize = 128;
 
-/// Returns the number of a deadline's bucket, which is 2^20 ns wide.
+/// Returns the number of the bucket of a deadline, which is `after` the start. A bucket spans 2^20
+/// ns.
 fn bucket(after: Duration) -> u64 {
     after.as_secs() << 10 | u64::from(after.subsec_nanos() >> 20)
 }
 
 pub(super) struct Timer {
     pub(super) when: Instant,
-    /// The order of creation, for equal deadlines.
+    /// A number in the order of creation, which decides between equal deadlines.
     pub(super) number: u64,
     pub(super) due: Due,
 }
 
 impl Ord for Timer {
-    /// The earliest is the greatest, as the standard heap returns the greatest first.
+    /// The earliest timer is the greatest, because `BinaryHeap` returns the greatest first.
     fn cmp(&self, other: &Timer) -> Ordering {
         (other.when, other.number).cmp(&(self.when, self.number))
     }
@@ -49,9 +51,9 @@ impl Eq for Timer {}
 
 #[derive(Default)]
 struct Bucket {
-    /// Entries that arrived in order.
+    /// Entries that arrived in the order of their deadlines.
     in_order: VecDeque<Timer>,
-    /// All others.
+    /// All other entries.
     heap: BinaryHeap<Timer>,
 }
 
@@ -64,7 +66,7 @@ impl Bucket {
     }
 
     fn peek(&self) -> Option<&Timer> {
-        // The greater one is the earlier one, and `None` is less than both.
+        // The greater timer is the earlier one, and `None` is less than any timer.
         self.in_order.front().max(self.heap.peek())
     }
 
@@ -88,10 +90,10 @@ impl Bucket {
 }
 
 pub(super) struct TimerQueue {
-    /// Buckets count from here. Earlier deadlines share the first bucket.
+    /// The start of the first bucket. It also holds all earlier deadlines.
     start: Instant,
     buckets: BTreeMap<u64, Bucket>,
-    /// An empty bucket, whose memory the next new bucket reuses.
+    /// An empty bucket. The next new bucket reuses its memory.
     spare: Bucket,
     len: usize,
 }
@@ -124,7 +126,7 @@ impl TimerQueue {
         self.buckets.first_key_value()?.1.peek()
     }
 
-    /// Removes the earliest entry if `is_wanted` accepts it.
+    /// Removes and returns the earliest entry if `is_wanted` accepts it.
     pub(super) fn pop_if(&mut self, is_wanted: impl FnOnce(&Timer) -> bool) -> Option<Timer> {
         let mut first = self.buckets.first_entry()?;
         if !is_wanted(first.get().peek()?) {
@@ -138,7 +140,7 @@ impl TimerQueue {
         timer
     }
 
-    /// Drops the entries that `is_kept` refuses.
+    /// Drops the entries for which `is_kept` returns false.
     pub(super) fn retain(&mut self, is_kept: impl Fn(&Timer) -> bool) {
         self.buckets.retain(|_, bucket| {
             bucket.retain(&is_kept);
