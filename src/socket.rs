@@ -50,8 +50,7 @@ use crate::write_lock::WriteLock;
 pub struct Socket<T: AsFd> {
     /// Rust drops the fields in this order, so the socket is deregistered before it is closed.
     ///
-    /// The state has an allocation of its own: a socket that moves, or that an `async fn` takes as
-    /// an argument and so stores twice, is then small.
+    /// The box keeps a socket small. Sockets move, and an `async fn` stores its arguments twice.
     state: Box<SocketState>,
     io: T,
 }
