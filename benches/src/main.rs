@@ -1,4 +1,4 @@
-//! Benchmarks of sendloop beside its peers.
+//! Benchmarks of sendloop and its peers.
 //!
 //! The program is both ends of a measurement. `side NAME ARGUMENT…` is the measured process: one
 //! peer with one workload, pinned to a core. `run` is the runner: it starts the sides, gives them

@@ -64,7 +64,7 @@ impl Limit {
     }
 }
 
-/// A figure of sendloop beside the best of some peers, or alone if it has no peers.
+/// A figure of sendloop relative to the best of some peers, or alone if it has no peers.
 pub struct Goal {
     what: &'static str,
     pub key: &'static str,
@@ -159,21 +159,21 @@ const OVERLAY: &str = "sendloop on overlayfs";
 
 #[rustfmt::skip]
 pub const GOALS: &[Goal] = &[
-    loops("A: CPU, beside the better bare loop", "A large file", BARE, 1.02),
+    loops("A: CPU, relative to the better bare loop", "A large file", BARE, 1.02),
     cost("A: without prefetch", "A large file", "sendloop_noprefetch", BARE, 1.02),
-    loops("A: beside the best loop of any call size", "A call sizes", &BARE_LOOPS, 1.02),
-    loops("B: CPU of a 4 KiB send, beside the bare call", "B 4 KiB", BARE, 1.2),
+    loops("A: relative to the best loop of any call size", "A call sizes", &BARE_LOOPS, 1.02),
+    loops("B: CPU of a 4 KiB send, relative to the bare call", "B 4 KiB", BARE, 1.2),
     cost("B: without prefetch", "B 4 KiB", "sendloop_noprefetch", BARE, 1.1),
     cost("B: without position", "B no position", NO_POSITION, BARE, 1.3),
     cost("B: without either", "B no position", NEITHER, BARE, 1.08),
     cost("B: 10,000 files, without position", "B many files", NO_POSITION, BARE, 1.15),
-    loops("C: CPU, 1 connection, beside mio", "C echo 1", MIO, 1.05),
-    loops("C: 64 connections, beside mio", "C echo 64", MIO, 1.05),
-    loops("C: 1,000 connections, beside mio", "C echo 1000", MIO, 1.05),
-    loops("C: 1,000 connections in a free run, beside mio", "C latency 1000", MIO, 1.1),
-    loops("C: 1 connection, beside the best runtime", "C echo 1", RUNTIMES, 1.0),
-    loops("C: 64 connections, beside the best runtime", "C echo 64", RUNTIMES, 1.0),
-    loops("C: 1,000 connections, beside the best runtime", "C echo 1000", RUNTIMES, 1.0),
+    loops("C: CPU, 1 connection, relative to mio", "C echo 1", MIO, 1.05),
+    loops("C: 64 connections, relative to mio", "C echo 64", MIO, 1.05),
+    loops("C: 1,000 connections, relative to mio", "C echo 1000", MIO, 1.05),
+    loops("C: 1,000 connections in a free run, relative to mio", "C latency 1000", MIO, 1.1),
+    loops("C: 1 connection, relative to the best runtime", "C echo 1", RUNTIMES, 1.0),
+    loops("C: 64 connections, relative to the best runtime", "C echo 64", RUNTIMES, 1.0),
+    loops("C: 1,000 connections, relative to the best runtime", "C echo 1000", RUNTIMES, 1.0),
     alone(
         "C: bytes of an idle connection, its own buffer included",
         "C memory", "sendloop", "rss_per_connection", 900.0,
@@ -182,8 +182,8 @@ pub const GOALS: &[Goal] = &[
         "C: bytes of an idle connection in `sock_recv`",
         "C memory", "sendloop_unbuffered", "rss_per_connection", 900.0,
     ),
-    loops("D: create and join, 1,000 at once, beside smol", "D create", SMOL, 0.6),
-    loops("D: create and join, one by one, beside smol", "D create_one", SMOL, 0.6),
+    loops("D: create and join, 1,000 at once, relative to smol", "D create", SMOL, 0.6),
+    loops("D: create and join, one by one, relative to smol", "D create_one", SMOL, 0.6),
     loops("D: yield among 1,000 tasks", "D yield_many", EXECUTORS, 0.7),
     loops("D: yield alone, a socket registered", "D socket_yield", EXECUTORS, 1.5),
     loops("D: wake another task, a socket registered", "D socket_wake", EXECUTORS, 1.5),
@@ -194,36 +194,36 @@ pub const GOALS: &[Goal] = &[
     loops("D: fire timers, random deadlines", "D timer_random", TOKIO, 0.8),
     loops("D: job on a thread, one by one", "D executor", THREADS, 0.8),
     loops("D: job on a thread, 1,000 at once", "D executor_many", THREADS, 0.8),
-    http("E: requests per second of 1 KiB, beside the better nginx", "E 1 KiB", 1.2),
+    http("E: requests per second of 1 KiB, relative to the better nginx", "E 1 KiB", 1.2),
     http("E: of 64 KiB", "E 64 KiB", 1.2),
     http("E: of 1 MiB", "E 1 MiB", 1.0),
-    cost("E: CPU, 1 GiB, beside nginx", "E 1 GiB", "file_server", NGINX, 0.9),
+    cost("E: CPU, 1 GiB, relative to nginx", "E 1 GiB", "file_server", NGINX, 0.9),
     Goal {
         figure: Figure::Wall,
-        ..cost("E: time, 1 GiB, beside nginx", "E 1 GiB", "file_server", NGINX, 0.9)
+        ..cost("E: time, 1 GiB, relative to nginx", "E 1 GiB", "file_server", NGINX, 0.9)
     },
-    cost("E: CPU, 10,000 files, beside the better nginx", "E many files", "file_server", NGINX, 0.75),
+    cost("E: CPU, 10,000 files, relative to the better nginx", "E many files", "file_server", NGINX, 0.75),
     cost("E: 90 % of the requests for 1 % of the files", "E 90/10", "file_server", NGINX, 0.75),
     cost("E: 10,000 files on overlayfs", "E overlayfs", "file_server", NGINX, 0.75),
-    cost("E: CPU, 1 KiB, beside the better nginx", "E 1 KiB", "file_server", NGINX, 1.0),
+    cost("E: CPU, 1 KiB, relative to the better nginx", "E 1 KiB", "file_server", NGINX, 1.0),
     cost("E: 1 KiB, one request a connection", "E close 1 KiB", "file_server", NGINX, 1.0),
     cost("E: 100 MiB", "E 100 MiB", "file_server", NGINX, 1.0),
-    http("E: requests per second of 10,000 files, beside the better nginx", "E many files", 1.0),
+    http("E: requests per second of 10,000 files, relative to the better nginx", "E many files", 1.0),
     http("E: of the files with 90 % of the requests for 1 %", "E 90/10", 1.0),
-    alone("F: echo, 10,000 connections beside 10", "F echo 10000", "sendloop", "growth", 1.3),
-    alone("F: files, 10,000 connections beside 10", "F files 10000", "sendloop", "growth", 1.3),
-    alone("F: a million tasks beside 1,000", "F tasks 1000000", "sendloop", "growth", 1.3),
-    alone("F: a million timers beside 1,000", "F timers 1000000", "sendloop", "growth", 1.3),
-    other("G: lateness, slow reads, beside asyncio", "G fuse", &["asyncio"], "late", 0.1),
-    other("G: lateness, disk, beside asyncio", "G disk", &["asyncio"], "late", 0.1),
+    alone("F: echo, 10,000 connections relative to 10", "F echo 10000", "sendloop", "growth", 1.3),
+    alone("F: files, 10,000 connections relative to 10", "F files 10000", "sendloop", "growth", 1.3),
+    alone("F: a million tasks relative to 1,000", "F tasks 1000000", "sendloop", "growth", 1.3),
+    alone("F: a million timers relative to 1,000", "F timers 1000000", "sendloop", "growth", 1.3),
+    other("G: lateness, slow reads, relative to asyncio", "G fuse", &["asyncio"], "late", 0.1),
+    other("G: lateness, disk, relative to asyncio", "G disk", &["asyncio"], "late", 0.1),
     alone("G: lateness, slow reads", "G fuse", "sendloop", "late", 0.01),
     alone("G: lateness, disk", "G disk", "sendloop", "late", 0.01),
     Goal {
         figure: Figure::Rate,
         limit: Limit::AtLeast(0.98),
-        ..loops("G: speed at 100 MB/s, beside plain sendfile", "G limited", &["blocking"], 0.98)
+        ..loops("G: speed at 100 MB/s, relative to plain sendfile", "G limited", &["blocking"], 0.98)
     },
-    cost("H: CPU, overlayfs beside ext4", "H warm", OVERLAY, ON_EXT4, 1.05),
+    cost("H: CPU, overlayfs relative to ext4", "H warm", OVERLAY, ON_EXT4, 1.05),
     cost("H: squashfs", "H warm", "sendloop on squashfs", ON_EXT4, 1.1),
     cost("H: erofs", "H warm", "sendloop on erofs", ON_EXT4, 1.1),
     alone("H: bytes read into memory, overlayfs", "H reads", OVERLAY, "bytes_read", 0.0),
@@ -235,18 +235,18 @@ pub const GOALS: &[Goal] = &[
     ),
     Goal {
         figure: Figure::Other("rss_per_connection"),
-        ..cost("H: their memory, overlayfs beside ext4", "H stalled", OVERLAY, ON_EXT4, 1.05)
+        ..cost("H: their memory, overlayfs relative to ext4", "H stalled", OVERLAY, ON_EXT4, 1.05)
     },
-    loops("I: a connection, beside mio", "I churn", MIO, 1.05),
-    loops("I: a connection, beside tokio", "I churn", TOKIO, 1.0),
-    loops("I: UDP, 64 bytes, beside mio", "I udp 64", MIO, 1.05),
-    loops("I: UDP, 64 bytes, beside the best runtime", "I udp 64", RUNTIMES, 1.0),
-    loops("I: UDP, 1,400 bytes, beside mio", "I udp 1400", MIO, 1.05),
-    loops("I: UDP, 1,400 bytes, beside the best runtime", "I udp 1400", RUNTIMES, 1.0),
-    loops("I: proxy, beside mio", "I proxy", MIO, 1.05),
-    loops("I: proxy, beside the better tokio", "I proxy", PROXIES, 1.0),
-    other("J: build time, beside the faster", "J build", EXECUTORS, "seconds", 1.0),
-    other("J: size, beside the smaller", "J build", EXECUTORS, "kilobytes", 1.0),
+    loops("I: a connection, relative to mio", "I churn", MIO, 1.05),
+    loops("I: a connection, relative to tokio", "I churn", TOKIO, 1.0),
+    loops("I: UDP, 64 bytes, relative to mio", "I udp 64", MIO, 1.05),
+    loops("I: UDP, 64 bytes, relative to the best runtime", "I udp 64", RUNTIMES, 1.0),
+    loops("I: UDP, 1,400 bytes, relative to mio", "I udp 1400", MIO, 1.05),
+    loops("I: UDP, 1,400 bytes, relative to the best runtime", "I udp 1400", RUNTIMES, 1.0),
+    loops("I: proxy, relative to mio", "I proxy", MIO, 1.05),
+    loops("I: proxy, relative to the better tokio", "I proxy", PROXIES, 1.0),
+    other("J: build time, relative to the faster", "J build", EXECUTORS, "seconds", 1.0),
+    other("J: size, relative to the smaller", "J build", EXECUTORS, "kilobytes", 1.0),
     alone(
         "S: system calls of a 4 KiB send, without position",
         "S send 4 KiB", NO_POSITION, "all", EXACTLY_2,
@@ -255,7 +255,7 @@ pub const GOALS: &[Goal] = &[
 ];
 
 impl Goal {
-    /// Returns the figure of each round, beside the peer that is best over all rounds.
+    /// Returns the figure of each round, relative to the peer that is best over all rounds.
     fn reached(&self, table: &Table) -> Option<(Vec<f64>, String)> {
         let figure = |sample: &Sample| self.figure.of(sample);
         if self.peers.is_empty() {
@@ -333,7 +333,7 @@ pub fn write(page: &mut String, tables: &Tables) -> Result<()> {
     Ok(())
 }
 
-/// The most that a table may cost beside the earlier commit.
+/// The most that a table may cost relative to the earlier commit.
 const BESIDE_BEFORE: Limit = Limit::AtMost(1.03);
 
 /// Writes the ratios to an earlier commit if a run had one: the losses, and the number of all.
@@ -361,7 +361,7 @@ fn write_before(page: &mut String, tables: &Tables) -> Result<()> {
         let (kept, limit) = (all - losses.len(), BESIDE_BEFORE.text(digits));
         writeln!(
             page,
-            "\nCPU time beside that of an earlier commit is {limit} in {kept} of {all} tables.\n"
+            "\nCPU time relative to an earlier commit is {limit} in {kept} of {all} tables.\n"
         )?;
     }
     losses

@@ -152,7 +152,7 @@ fn late(series: &Series) -> f64 {
 }
 
 /// Returns CPU time divided by ours.
-fn beside_ours(table: &Table, peer: &str) -> f64 {
+fn relative_to_ours(table: &Table, peer: &str) -> f64 {
     let ours = OURS.iter().find(|name| table.series(name).is_some());
     let ratio = ours.and_then(|ours| table.ratio(peer, ours));
     ratio.map_or(f64::NAN, |ratio| ratio.median)
@@ -193,13 +193,13 @@ fn summary(tables: &Tables) -> Chart<'static> {
     let group = |(title, key, peers): Chosen| {
         let table = tables.get(key)?;
         let measured = peers.iter().filter(|peer| table.series(peer).is_some());
-        let bars = measured.map(|peer| bar(peer, beside_ours(table, peer)));
+        let bars = measured.map(|peer| bar(peer, relative_to_ours(table, peer)));
         let (title, bars) = (title.to_string(), bars.collect());
         Some(Group { title, bars })
     };
     Chart {
         file: "summary.svg",
-        title: "CPU time beside sendloop's: shorter is better",
+        title: "CPU time relative to sendloop: shorter is better",
         bar: 19,
         groups: SUMMARY.into_iter().filter_map(group).collect(),
     }
