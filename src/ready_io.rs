@@ -183,8 +183,7 @@ impl<'a, T: AsFd> Operation<'a, T> {
     pub(crate) fn poll_wait(&mut self, direction: Direction, cx: &Context<'_>) -> Poll<io::Error> {
         match self.socket.attach(&self.event_loop) {
             Ok(source) => {
-                // A new registration begins as ready. The EAGAIN before this call shows that it is
-                // not.
+                // The registration may be older than the EAGAIN, and still marked as ready.
                 source.state(direction).clear_ready();
                 self.wait.park(source, direction, cx);
                 Poll::Pending

@@ -158,10 +158,11 @@ impl Cache {
         };
         if is_same && kept.refresh(now) && entry.holds(kept.watches.denials()) {
             kept.insert(wanted, entry);
-            self.sweep_later();
         } else {
             kept.watches.forget(entry.facts);
         }
+        // The sweep also forgets watches of directories that no file needs.
+        self.sweep_later();
     }
 
     /// Closes all files, as descriptors are needed. Returns whether there were any.

@@ -115,7 +115,7 @@ impl Sender<'_> {
     async fn send_file(&self, head: &[u8], opened: &Opened, part: Part) -> io::Result<bool> {
         let second = self.site.clock.second();
         let probed = opened.in_memory.load(Ordering::Relaxed);
-        let is_known = second.saturating_sub(probed) < PROBE_INTERVAL;
+        let is_known = second.abs_diff(probed) < PROBE_INTERVAL;
         let prefetch = part.count > PROBED_ALWAYS || !is_known;
         let sent = self.send_part(head, &opened.file, part, (0, prefetch));
         let is_all = sent.await?;

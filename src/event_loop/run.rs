@@ -291,6 +291,10 @@ impl Loop {
             }
         };
         inner.run_until_stopped(end, &mut step);
+        if let Some(root) = running.root.take() {
+            // Before the future is dropped, as its destructor may wake it.
+            inner.run_queue.unregister(root.head());
+        }
         output
     }
 

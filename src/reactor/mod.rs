@@ -226,6 +226,8 @@ impl Reactor {
 
     /// Limits each fd callback to one run until the guard is dropped.
     pub(crate) fn once(&self) -> Once<'_> {
+        // Until the guard is dropped, nothing is rearmed.
+        self.retry_unarmed();
         self.once_count.set(self.once_count.get() + 1);
         self.in_once.set(true);
         Once(self)

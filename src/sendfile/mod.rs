@@ -8,8 +8,8 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | this file | the builder, the checks, the future |
-//! | `transfer.rs` | the driver: one-call path, loop over actions, position guard, stall timer |
+//! | this file | the builder, the checks, the future, the one-call path |
+//! | `transfer.rs` | the driver: loop over actions, position guard, stall timer |
 //! | `machine.rs` | the state machine: the next action, the budget; no system calls |
 //! | `plan.rs` | the bytes that are owed; no system calls |
 //! | `page_cache.rs` | whether a send would wait for the disk: probes, prefetch, mounts |

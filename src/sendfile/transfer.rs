@@ -125,25 +125,27 @@ impl<'a, T: AsFd> Transfer<'a, T> {
         options: Options<'a>,
         cx: &Context<'_>,
     ) -> Transfer<'a, T> {
-        let mut writer = Writer::new(operation.socket.write_lock());
-        // If the transfer already holds the lock, its first poll reports that too.
-        let _ = writer.poll(cx);
-        Transfer {
+        let socket = operation.socket;
+        let mut transfer = Transfer {
             guard: Guard {
                 machine,
                 file,
                 update_position: options.update_position,
-                socket: operation.socket.as_fd(),
+                socket: socket.as_fd(),
                 process: Process::current(),
             },
             operation,
-            writer,
+            writer: Writer::new(socket.write_lock()),
             page_cache,
             options,
             stall: None,
             parked: None,
             reader: None,
-        }
+        };
+        // The guard exists already, as the clone of a waker may panic. If the transfer holds the
+        // lock, its first poll reports that too.
+        let _ = transfer.writer.poll(cx);
+        transfer
     }
 
     pub(super) fn machine(&self) -> &Machine {

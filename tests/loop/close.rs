@@ -310,3 +310,28 @@ fn run_waits_for_executor_work_that_is_about_to_begin() {
         assert_eq!(ran.load(Ordering::SeqCst), 1);
     }
 }
+
+#[test]
+fn panic_of_a_dropped_done_callback_does_not_stop_the_close() {
+    let _test = test();
+    let event_loop = new_loop();
+    let reports = Rc::new(Cell::new(0));
+    let counted = reports.clone();
+    event_loop.set_exception_handler(move |_| counted.set(counted.get() + 1));
+    let with_callback = event_loop.create_task(pending::<()>());
+    let bomb = PanicsOnDrop;
+    with_callback.add_done_callback(move || {
+        let _bomb = &bomb;
+    });
+    let dropped = Rc::new(Cell::new(false));
+    let seen = dropped.clone();
+    let other = event_loop.create_task(async move {
+        let _guard = CallOnDrop(move || seen.set(true));
+        pending::<()>().await;
+    });
+    event_loop.run_until_idle().expect("a poller");
+    drop(event_loop);
+    assert!(dropped.get(), "the other task was dropped");
+    assert!(with_callback.done() && other.done());
+    assert_eq!(reports.get(), 1);
+}

@@ -1,13 +1,14 @@
 //! The ways to run a loop and to stop it, what each panics at, and a loop inside another.
 
 use std::cell::{Cell, RefCell};
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -532,4 +533,19 @@ fn shutdown_timeout_that_is_long_does_not_delay_the_end() {
         ran.expect("a finished run");
         assert!(ended.load(Ordering::Relaxed));
     }
+}
+
+#[test]
+fn wake_by_the_destructor_of_the_completed_future_queues_nothing() {
+    let _test = test();
+    let event_loop = new_loop();
+    let stored = Rc::new(RefCell::new(None::<Waker>));
+    let waker = stored.clone();
+    let wakes = CallOnDrop(move || waker.take().expect("a waker").wake());
+    event_loop.run_until_complete(poll_fn(move |cx| {
+        let _owned = &wakes;
+        *stored.borrow_mut() = Some(cx.waker().clone());
+        Poll::Ready(())
+    }));
+    assert_eq!(event_loop.next_timeout(), None);
 }

@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::ptr;
 use std::sync::mpsc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::time::{Duration, Instant};
 
 use crate::disk::cold;
@@ -302,4 +304,36 @@ fn cancelled_transfers_close_descriptors_despite_a_busy_executor() {
         event_loop.run_until_complete(cancelled).expect_err("busy");
     }
     assert_eq!(descriptors(), before);
+}
+
+/// A waker whose clone panics.
+#[expect(unsafe_code, reason = "no safe waker has a clone that panics")]
+fn waker_without_clone() -> Waker {
+    fn clone(_: *const ()) -> RawWaker {
+        panic!("an expected panic of a clone");
+    }
+    fn nothing(_: *const ()) {}
+    static TABLE: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, nothing);
+    // SAFETY: the functions never use the pointer.
+    unsafe { Waker::from_raw(RawWaker::new(ptr::null(), &TABLE)) }
+}
+
+#[test]
+fn position_is_exact_after_a_panic_in_the_queue_for_the_write_lock() {
+    let _test = test();
+    let event_loop = new_loop();
+    let mut file = file(ODD);
+    file.seek(SeekFrom::Start(77)).expect("a position");
+    let (near, _far) = small_buffer_unix();
+    let noop = &mut Context::from_waker(Waker::noop());
+    let bytes = vec![0; 1 << 20];
+    let mut sendall = pin!(event_loop.sock_sendall(&near, &bytes));
+    assert!(sendall.as_mut().poll(noop).is_pending());
+    let transfer = event_loop.sock_sendfile(&near, &file).offset(5);
+    let mut transfer = Box::pin(transfer.into_future());
+    let waker = waker_without_clone();
+    let poll = || transfer.as_mut().poll(&mut Context::from_waker(&waker));
+    catch_unwind(AssertUnwindSafe(poll)).expect_err("the panic of the clone");
+    drop(transfer);
+    assert_eq!(position(&file), 5);
 }
