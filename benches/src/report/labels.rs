@@ -8,7 +8,7 @@ pub const OURS: [&str; 4] = [
     "sendloop_noposition",
 ];
 
-const LABELS: [(&str, &str); 19] = [
+const LABELS: [(&str, &str); 21] = [
     ("async_io", "async-io, sendfile"),
     ("blocking", "sendfile, blocking"),
     ("blocking_probe", "blocking + preadv2"),
@@ -24,6 +24,8 @@ const LABELS: [(&str, &str); 19] = [
     ("sendloop_noposition", "sendloop, no position"),
     ("sendloop_noposition_noprefetch", "sendloop, neither"),
     ("sendloop_unbuffered", "sendloop, sock_recv"),
+    ("mio_64k", "mio by hand, 64 KiB buffers"),
+    ("sendloop_64k", "sendloop, 64 KiB buffers"),
     ("tokio_64k", "tokio, 64 KiB buffers"),
     ("tokio_copy", "tokio, copy"),
     ("tokio_sendfile", "tokio, sendfile"),

@@ -8,8 +8,6 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::BUFFER;
-
 const LISTENER: Token = Token(usize::MAX - 1);
 
 /// The event that a direction waits for.
@@ -32,9 +30,9 @@ struct Pipe {
 }
 
 impl Pipe {
-    fn new() -> Pipe {
+    fn new(buffer: usize) -> Pipe {
         Pipe {
-            buffer: vec![0; BUFFER],
+            buffer: vec![0; buffer],
             begin: 0,
             end: 0,
             wait: Wait::Read,
@@ -104,7 +102,7 @@ impl Pair {
     }
 }
 
-pub(super) fn run(listener: net::TcpListener, origin: SocketAddr) -> io::Result<()> {
+pub(super) fn run(listener: net::TcpListener, origin: SocketAddr, buffer: usize) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
     let mut listener = TcpListener::from_std(listener);
@@ -118,7 +116,7 @@ pub(super) fn run(listener: net::TcpListener, origin: SocketAddr) -> io::Result<
         }
         for event in &events {
             match event.token() {
-                LISTENER => accept(&poll, &listener, origin, &mut pairs)?,
+                LISTENER => accept(&poll, &listener, (origin, buffer), &mut pairs)?,
                 // The two sockets of a pair have two tokens: the client's is even.
                 Token(number) => {
                     let (key, is_client) = (number / 2, number % 2 == 0);
@@ -137,7 +135,7 @@ pub(super) fn run(listener: net::TcpListener, origin: SocketAddr) -> io::Result<
 fn accept(
     poll: &Poll,
     listener: &TcpListener,
-    origin: SocketAddr,
+    (origin, buffer): (SocketAddr, usize),
     pairs: &mut Slab<Pair>,
 ) -> io::Result<()> {
     loop {
@@ -155,8 +153,8 @@ fn accept(
         entry.insert(Pair {
             client,
             server,
-            up: Pipe::new(),
-            down: Pipe::new(),
+            up: Pipe::new(buffer),
+            down: Pipe::new(buffer),
         });
     }
 }

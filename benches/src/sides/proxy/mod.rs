@@ -10,8 +10,9 @@ use std::net::{SocketAddr, TcpListener};
 use anyhow::{Result, bail};
 use nix::sys::socket::{Backlog, listen};
 
-/// The buffer of one direction.
-const BUFFER: usize = 64 << 10;
+/// The sizes of the buffer of one direction. `copy_bidirectional` has 8 KiB unless told otherwise.
+const SMALL: usize = 8 << 10;
+const LARGE: usize = 64 << 10;
 
 pub fn run(peer: &str, arguments: &[String]) -> Result<()> {
     let [port] = arguments else {
@@ -24,11 +25,12 @@ pub fn run(peer: &str, arguments: &[String]) -> Result<()> {
     super::print_ready(listener.local_addr()?.port());
     super::end_with_stdin();
     match peer {
-        "mio" => mio::run(listener, origin)?,
-        "sendloop" => sendloop::run(listener, origin)?,
-        // copy_bidirectional with its own buffers of 8 KiB, and with those of the others.
-        "tokio" => tokio::run(listener, origin, None)?,
-        "tokio_64k" => tokio::run(listener, origin, Some(BUFFER))?,
+        "mio" => mio::run(listener, origin, SMALL)?,
+        "mio_64k" => mio::run(listener, origin, LARGE)?,
+        "sendloop" => sendloop::run(listener, origin, SMALL)?,
+        "sendloop_64k" => sendloop::run(listener, origin, LARGE)?,
+        "tokio" => tokio::run(listener, origin, SMALL)?,
+        "tokio_64k" => tokio::run(listener, origin, LARGE)?,
         _ => bail!("no proxy has the name {peer}"),
     }
     Ok(())

@@ -1,14 +1,10 @@
 use std::io;
 use std::net::{self, SocketAddr};
 
-use tokio::io::{copy_bidirectional, copy_bidirectional_with_sizes};
+use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpStream};
 
-pub(super) fn run(
-    listener: net::TcpListener,
-    origin: SocketAddr,
-    buffer: Option<usize>,
-) -> io::Result<()> {
+pub(super) fn run(listener: net::TcpListener, origin: SocketAddr, buffer: usize) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
@@ -21,11 +17,8 @@ pub(super) fn run(
     })
 }
 
-async fn serve(mut client: TcpStream, origin: SocketAddr, buffer: Option<usize>) -> io::Result<()> {
+async fn serve(mut client: TcpStream, origin: SocketAddr, buffer: usize) -> io::Result<()> {
     let mut server = TcpStream::connect(origin).await?;
-    let copied = match buffer {
-        None => copy_bidirectional(&mut client, &mut server).await,
-        Some(size) => copy_bidirectional_with_sizes(&mut client, &mut server, size, size).await,
-    };
+    let copied = copy_bidirectional_with_sizes(&mut client, &mut server, buffer, buffer).await;
     copied.map(drop)
 }

@@ -14,7 +14,14 @@ use crate::runner::side::Side;
 use crate::servers::content;
 use crate::workloads::{Scale, discard};
 
-const PEERS: [&str; 4] = ["mio", "sendloop", "tokio", "tokio_64k"];
+const PEERS: [&str; 6] = [
+    "mio",
+    "sendloop",
+    "tokio",
+    "mio_64k",
+    "sendloop_64k",
+    "tokio_64k",
+];
 const MIB: u64 = 1 << 20;
 /// The size of a body.
 const SIZE: u64 = 512 * MIB;
