@@ -14,14 +14,15 @@ export {ASAN,LSAN,TSAN}_OPTIONS=allocator_may_return_null=1
 export SENDLOOP_TEST_SECONDS=3000 RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 [ $# -gt 0 ] || set -- address leak thread valgrind
 
-# The script leaves these binaries out. No loop runs in layers and asyncio_page. The file servers
-# run in a program that is not built here. The sanitizers change the resident memory (memory).
+# The script leaves these binaries out. No loop runs in layers and asyncio_page. The examples and
+# the file servers are programs that are not built here. The sanitizers change the resident memory
+# (memory).
 tests=()
 for test in tests/*.rs tests/*/main.rs; do
   test=${test%/main.rs}
   test=$(basename "$test" .rs)
   case $test in
-    layers | asyncio_page | file_server | file_server_index | memory) ;;
+    layers | asyncio_page | examples | file_server | file_server_index | memory) ;;
     *) tests+=(--test "$test") ;;
   esac
 done
