@@ -191,10 +191,17 @@ impl LoopHandle {
     ///
     /// If the work was cancelled because the loop is closed, the error is [`LoopClosedError`].
     fn io_result<T>(&self, result: Result<io::Result<T>, TaskError>) -> io::Result<T> {
+        self.check_open(result)??
+    }
+
+    /// Fails if executor work was cancelled because the loop is closed.
+    pub(crate) fn check_open<T>(
+        &self,
+        result: Result<T, TaskError>,
+    ) -> Result<Result<T, TaskError>, LoopClosedError> {
         match result {
-            Ok(result) => result,
-            Err(error) if error.is_cancelled() && self.is_closed() => Err(LoopClosedError.into()),
-            Err(error) => Err(error.into()),
+            Err(error) if error.is_cancelled() && self.is_closed() => Err(LoopClosedError),
+            result => Ok(result),
         }
     }
 }

@@ -37,7 +37,7 @@
 //! - *The caller drops it while the executor reads*: the thread finishes alone, with its duplicate
 //!   of the file. The transfer drops a read that no thread has begun, with all that it owns.
 //! - *The loop closes*: a transfer in a task is dropped with the task. A transfer that is polled
-//!   elsewhere wakes, finds no reactor and fails with [`LoopClosedError`].
+//!   elsewhere wakes, finds no reactor and fails with [`LoopClosedError`](crate::LoopClosedError).
 //! - *The file shrinks*: a call sends nothing although bytes are owed. One read finds the end.
 
 mod fallback;
@@ -55,7 +55,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::error::{LoopClosedError, TaskError};
 use crate::event_loop::LoopHandle;
 use crate::ready_io::{Operation, check_nonblocking};
 use crate::socket::Socket;
@@ -130,7 +129,7 @@ impl LoopHandle {
     ///   as SIGPIPE.
     /// - Any OS error of the file (EBADF if it is not open for reading, EISDIR, EIO, …).
     /// - `TimedOut` after a [`stall_timeout`](SendFile::stall_timeout).
-    /// - [`LoopClosedError`] if the transfer would have to wait on a closed
+    /// - [`LoopClosedError`](crate::LoopClosedError) if the transfer would have to wait on a closed
     ///   loop.
     ///
     /// After an error, the file's position shows how many bytes were sent.
@@ -601,17 +600,6 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
         let transfer = Transfer::new(operation, machine, file, page_cache, options, cx);
         self.state = FutureState::Running(Box::new(transfer));
         Ok(None)
-    }
-}
-
-/// Fails if executor work was cancelled because its loop is closed.
-fn check_open<T>(
-    event_loop: &LoopHandle,
-    result: Result<T, TaskError>,
-) -> Result<Result<T, TaskError>, LoopClosedError> {
-    match result {
-        Err(error) if error.is_cancelled() && event_loop.is_closed() => Err(LoopClosedError),
-        result => Ok(result),
     }
 }
 

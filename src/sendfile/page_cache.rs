@@ -52,7 +52,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use super::check_open;
 use crate::error::TaskError;
 use crate::event_loop::{Fallback, LoopHandle};
 use crate::pool::Blocking;
@@ -411,7 +410,10 @@ impl<'a> PageCache<'a> {
             }
         }
         if let Some(query) = &mut self.file_system {
-            found = check_open(&self.event_loop, ready!(Pin::new(query).poll(cx)))?.ok();
+            found = self
+                .event_loop
+                .check_open(ready!(Pin::new(query).poll(cx)))?
+                .ok();
             self.file_system = None;
         }
         if found.is_none() {
@@ -677,7 +679,7 @@ impl<'a> PageCache<'a> {
 
     fn end_prefetch(&mut self, result: Result<(), TaskError>) -> io::Result<()> {
         let prefetch = self.prefetch.take();
-        match (check_open(&self.event_loop, result)?, prefetch) {
+        match (self.event_loop.check_open(result)?, prefetch) {
             (Err(_), _) => self.mode = Mode::Off,
             (Ok(()), Some(Prefetch { range, .. })) if self.mode == Mode::Blind => {
                 let joins = !self.ready.is_empty() && range.start <= self.ready.end;

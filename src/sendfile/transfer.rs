@@ -10,11 +10,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use super::Options;
 use super::fallback::Reader;
 use super::machine::{Action, Machine};
 use super::native::{self, SendOutcome};
 use super::page_cache::{CacheReadiness, PageCache, first};
-use super::{Options, check_open};
 use crate::error::LoopClosedError;
 use crate::event_loop::{Fallback, LoopHandle, Sleep};
 use crate::reactor::Direction;
@@ -263,7 +263,10 @@ impl<'a, T: AsFd> Transfer<'a, T> {
         let read = match self.reader() {
             Ok(reader) => {
                 let read = ready!(reader.poll_read(cx, range));
-                check_open(&self.operation.event_loop, read)?.map_err(io::Error::from)
+                self.operation
+                    .event_loop
+                    .check_open(read)?
+                    .map_err(io::Error::from)
             }
             Err(error) => Err(error),
         };
