@@ -25,10 +25,7 @@ fn main() -> io::Result<()> {
     let clients = Rc::<Clients>::default();
     event_loop.create_task(accept(event_loop.handle(), listener, clients.clone()));
     loop {
-        let mut fds = [
-            PollFd::new(&event_loop, PollFlags::IN),
-            PollFd::new(&udp, PollFlags::IN),
-        ];
+        let mut fds = [PollFd::new(&event_loop, PollFlags::IN), PollFd::new(&udp, PollFlags::IN)];
         match poll(&mut fds, None) {
             Err(rustix::io::Errno::INTR) => continue,
             result => result?,
@@ -65,9 +62,7 @@ async fn accept(event_loop: LoopHandle, listener: Socket<TcpListener>, clients: 
             handle.sock_sendall(&client, b"welcome\n").await?;
             // The end of what the client sends is the end of the client.
             while !handle.sock_recv(&client, 1024).await?.is_empty() {}
-            clients
-                .borrow_mut()
-                .retain(|other| !Rc::ptr_eq(other, &client));
+            clients.borrow_mut().retain(|other| !Rc::ptr_eq(other, &client));
             io::Result::Ok(())
         });
     }

@@ -70,9 +70,7 @@ async fn serve(
 ) -> io::Result<()> {
     let handshake = acceptor.accept(adapter::Stream::new(event_loop, client));
     let mut tls = BufReader::new(event_loop.wait_for(handshake, TIMEOUT).await??);
-    let path = event_loop
-        .wait_for(read_request(&mut tls), TIMEOUT)
-        .await??;
+    let path = event_loop.wait_for(read_request(&mut tls), TIMEOUT).await??;
     let Some((mut file, len)) = open(event_loop, &root, path).await? else {
         tls.write_all(NOT_FOUND).await?;
         return tls.shutdown().await;
@@ -93,9 +91,7 @@ async fn serve(
         if block.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        event_loop
-            .wait_for(tls.write_all(&block), TIMEOUT)
-            .await??;
+        event_loop.wait_for(tls.write_all(&block), TIMEOUT).await??;
         rest -= block.len() as u64;
     }
     event_loop.wait_for(tls.shutdown(), TIMEOUT).await?
@@ -105,14 +101,8 @@ async fn serve(
 async fn read_request(tls: impl AsyncBufRead + Unpin) -> io::Result<Option<PathBuf>> {
     let mut lines = tls.take(MAX_REQUEST).lines();
     let request = lines.next_line().await?.unwrap_or_default();
-    while lines
-        .next_line()
-        .await?
-        .is_some_and(|field| !field.is_empty())
-    {}
-    let target = request
-        .strip_prefix("GET /")
-        .and_then(|rest| rest.split(' ').next());
+    while lines.next_line().await?.is_some_and(|field| !field.is_empty()) {}
+    let target = request.strip_prefix("GET /").and_then(|rest| rest.split(' ').next());
     let path = target.map(PathBuf::from);
     let is_plain = |path: &PathBuf| {
         let mut parts = path.components();

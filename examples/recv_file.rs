@@ -55,10 +55,7 @@ async fn receive(
         file.persist(path).map_err(|failed| failed.error)
     });
     named.await??;
-    println!(
-        "received {received} bytes from {peer} in {:.3?}",
-        began.elapsed()
-    );
+    println!("received {received} bytes from {peer} in {:.3?}", began.elapsed());
     Ok(())
 }
 

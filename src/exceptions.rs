@@ -48,11 +48,7 @@ impl ExceptionContext {
     /// # }
     /// ```
     pub fn new(message: impl Into<String>) -> ExceptionContext {
-        ExceptionContext {
-            message: message.into(),
-            panic: None,
-            location: None,
-        }
+        ExceptionContext { message: message.into(), panic: None, location: None }
     }
 
     pub(crate) fn with_panic(mut self, panic: Box<dyn Any + Send>) -> ExceptionContext {

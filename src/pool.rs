@@ -201,11 +201,7 @@ impl Pool {
             process: Process::current(),
         });
         self.submit(Job::Work(cell.clone()));
-        Blocking {
-            cell,
-            is_useless_alone: false,
-            discard,
-        }
+        Blocking { cell, is_useless_alone: false, discard }
     }
 
     /// Starts threads until each job has an idle one or the limit is reached.
@@ -322,10 +318,7 @@ impl Pool {
     /// Wraps a file for work in the pool. If `is_slow`, only a thread of the pool closes the file.
     pub(crate) fn lend(self: &Arc<Pool>, file: File, is_slow: bool) -> LentFile {
         let pool = is_slow.then(|| Arc::downgrade(self));
-        LentFile {
-            file: Some(file),
-            pool: pool.unwrap_or_default(),
-        }
+        LentFile { file: Some(file), pool: pool.unwrap_or_default() }
     }
 }
 

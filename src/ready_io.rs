@@ -81,11 +81,7 @@ pub(crate) struct Operation<'a, T: AsFd> {
 
 impl<'a, T: AsFd> Operation<'a, T> {
     pub(crate) fn new(event_loop: &LoopHandle, socket: &'a Socket<T>) -> Operation<'a, T> {
-        Operation {
-            event_loop: event_loop.clone(),
-            socket,
-            wait: WaitGuard::default(),
-        }
+        Operation { event_loop: event_loop.clone(), socket, wait: WaitGuard::default() }
     }
 
     /// Returns whether the operation has waited, so that it waits for the next event.

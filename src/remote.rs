@@ -308,8 +308,6 @@ impl Remote {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote")
-            .field("closed", &self.inbox.is_closed())
-            .finish()
+        f.debug_struct("Remote").field("closed", &self.inbox.is_closed()).finish()
     }
 }

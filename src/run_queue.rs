@@ -84,11 +84,7 @@ impl<F: FnOnce()> Call<F> {
     }
 
     pub(crate) fn with_location(location: &'static Location<'static>, body: F) -> Call<F> {
-        Call {
-            body: Cell::new(Some(body)),
-            cancelled: Cell::new(false),
-            location,
-        }
+        Call { body: Cell::new(Some(body)), cancelled: Cell::new(false), location }
     }
 }
 
@@ -128,11 +124,7 @@ pub(crate) struct TaskHeader {
 impl TaskHeader {
     #[track_caller]
     pub(crate) fn new() -> TaskHeader {
-        TaskHeader {
-            key: Cell::new(None),
-            queued: Cell::new(false),
-            location: Location::caller(),
-        }
+        TaskHeader { key: Cell::new(None), queued: Cell::new(false), location: Location::caller() }
     }
 }
 
@@ -199,9 +191,8 @@ fn with_local<T>(id: LoopId, f: impl FnOnce(&Rc<RunQueue>) -> T) -> Option<T> {
 fn retain_local(is_kept: impl Fn(&RunQueue) -> bool) {
     let removed: Vec<Rc<RunQueue>> = LOCAL.with(|queues| {
         let mut queues = queues.borrow_mut();
-        let (kept, removed) = mem::take(&mut **queues)
-            .into_iter()
-            .partition(|queue| is_kept(queue));
+        let (kept, removed) =
+            mem::take(&mut **queues).into_iter().partition(|queue| is_kept(queue));
         **queues = kept;
         removed
     });
@@ -293,10 +284,7 @@ impl RunQueue {
 
     /// Removes a task from the table of tasks, so that stale wakers are ignored.
     pub(crate) fn unregister(&self, header: &TaskHeader) {
-        let task = header
-            .key
-            .take()
-            .map(|key| self.tasks.borrow_mut().remove(key));
+        let task = header.key.take().map(|key| self.tasks.borrow_mut().remove(key));
         drop(task);
     }
 
@@ -347,8 +335,7 @@ impl RunQueue {
         // A callback's destructor may use the queue, so the queue is not borrowed while it runs.
         while let Some(entry) = self.pop() {
             if let Entry::Callback(callback) = entry {
-                self.exceptions
-                    .contain("panic while a callback was dropped", || callback.cancel());
+                self.exceptions.contain("panic while a callback was dropped", || callback.cancel());
             }
         }
         retain_local(|queue| !ptr::eq(queue, self));

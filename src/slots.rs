@@ -67,12 +67,7 @@ impl<T> Default for Slots<T> {
 
 impl<T> Slots<T> {
     pub(crate) const fn new() -> Slots<T> {
-        Slots {
-            slots: Vec::new(),
-            free: None,
-            taken: 0,
-            first_generation: 0,
-        }
+        Slots { slots: Vec::new(), free: None, taken: 0, first_generation: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -87,18 +82,14 @@ impl<T> Slots<T> {
                 self.slots.len() < MAX_LEN,
                 "the arena has no room for more than {MAX_LEN} values"
             );
-            self.slots
-                .push((self.first_generation, Slot::Free { next: None }));
+            self.slots.push((self.first_generation, Slot::Free { next: None }));
         }
         let (generation, slot) = &mut self.slots[index as usize];
         if let Slot::Free { next } = *slot {
             self.free = next;
         }
         *slot = Slot::Taken(value);
-        Key {
-            index,
-            generation: *generation,
-        }
+        Key { index, generation: *generation }
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
@@ -148,9 +139,7 @@ impl<T> Slots<T> {
     /// Frees the memory of all slots. None of them may be taken.
     fn free_memory(&mut self) {
         let generations = self.slots.iter().map(|(generation, _)| *generation);
-        self.first_generation = generations
-            .fold(self.first_generation, u32::max)
-            .wrapping_add(1);
+        self.first_generation = generations.fold(self.first_generation, u32::max).wrapping_add(1);
         self.slots = Vec::new();
         self.free = None;
     }

@@ -46,9 +46,7 @@ impl WaitQueue {
     }
 
     fn linked(&self) -> Option<&Linked> {
-        self.linked
-            .as_deref()
-            .filter(|linked| linked.head.is_some())
+        self.linked.as_deref().filter(|linked| linked.head.is_some())
     }
 
     /// Appends a waker.
@@ -63,10 +61,7 @@ impl WaitQueue {
 
     /// Issues a ticket without a waker, for a task that finds the queue empty and does not wait.
     pub(crate) fn issue(&mut self) -> Ticket {
-        debug_assert!(
-            self.inline.is_none(),
-            "the inline waker's ticket is the last issued"
-        );
+        debug_assert!(self.inline.is_none(), "the inline waker's ticket is the last issued");
         self.issued = self.issued.wrapping_add(1);
         Ticket::Inline(self.issued)
     }
@@ -106,11 +101,7 @@ impl WaitQueue {
 impl Linked {
     fn push(&mut self, waker: Waker) -> Key {
         let before = self.tail;
-        let key = self.nodes.insert(Node {
-            before,
-            after: None,
-            waker,
-        });
+        let key = self.nodes.insert(Node { before, after: None, waker });
         self.join(before, Some(key));
         self.join(Some(key), None);
         key

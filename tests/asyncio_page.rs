@@ -40,12 +40,7 @@ fn row(line: &'static str) -> Option<Row> {
     }
     // The last cell is the text after the closing bar.
     assert_eq!(cells.len(), 6, "a row has five cells: {line}");
-    Some(Row {
-        line,
-        asyncio,
-        verdict: cells[2],
-        tests: quoted(cells[4]),
-    })
+    Some(Row { line, asyncio, verdict: cells[2], tests: quoted(cells[4]) })
 }
 
 fn rows() -> Vec<Row> {
@@ -80,11 +75,7 @@ fn implemented(line: &str) -> Option<&str> {
         Some(generics) => generics.split_once("> ")?.1,
         None => rest.strip_prefix(' ')?,
     };
-    Some(if rest.contains(" for ") {
-        ""
-    } else {
-        name(rest)
-    })
+    Some(if rest.contains(" for ") { "" } else { name(rest) })
 }
 
 fn public_function(line: &str) -> Option<&str> {
@@ -112,10 +103,7 @@ fn public() -> BTreeSet<String> {
             }
         }
     }
-    assert!(
-        found.len() > 60,
-        "found only these functions in src: {found:?}"
-    );
+    assert!(found.len() > 60, "found only these functions in src: {found:?}");
     found
 }
 
@@ -146,10 +134,7 @@ fn every_asyncio_name_has_exactly_one_row() {
     on_page.sort_unstable();
     recorded.sort_unstable();
     let missing: Vec<_> = recorded.iter().filter(|n| !on_page.contains(n)).collect();
-    assert!(
-        missing.is_empty(),
-        "names of asyncio without a row: {missing:?}"
-    );
+    assert!(missing.is_empty(), "names of asyncio without a row: {missing:?}");
     let unknown: Vec<_> = on_page.iter().filter(|n| !recorded.contains(n)).collect();
     assert!(
         unknown.is_empty(),
@@ -177,15 +162,9 @@ fn rows_of_the_asyncio_tables_begin_with_a_name_of_asyncio() {
 fn every_function_on_the_page_is_public() {
     let public = public();
     let mentioned = mentioned();
-    assert!(
-        mentioned.len() > 50,
-        "found only these functions on the page: {mentioned:?}"
-    );
+    assert!(mentioned.len() > 50, "found only these functions on the page: {mentioned:?}");
     let missing: Vec<_> = mentioned.iter().filter(|n| !public.contains(**n)).collect();
-    assert!(
-        missing.is_empty(),
-        "on the page but not public in src: {missing:?}"
-    );
+    assert!(missing.is_empty(), "on the page but not public in src: {missing:?}");
 }
 
 #[test]
@@ -238,20 +217,14 @@ fn named_tests_exist_and_same_rows_name_one() {
     let traces =
         fs::read_to_string(here("tests/parity/traces.txt")).expect("the parity tests' traces");
     for row in rows() {
-        let (files, tests): (Vec<_>, Vec<_>) = row
-            .tests
-            .iter()
-            .partition(|word| word.starts_with("tests/"));
+        let (files, tests): (Vec<_>, Vec<_>) =
+            row.tests.iter().partition(|word| word.starts_with("tests/"));
         let read = |file: &&str| fs::read_to_string(here(file));
         let texts: Result<Vec<_>, _> = files.iter().map(read).collect();
         let texts = texts.unwrap_or_else(|error| panic!("{error}: {}", row.line));
         for test in tests {
             assert!(is_there(test, &texts, &traces), "no {test}: {}", row.line);
         }
-        assert!(
-            row.verdict != "same" || !files.is_empty(),
-            "no test: {}",
-            row.line
-        );
+        assert!(row.verdict != "same" || !files.is_empty(), "no test: {}", row.line);
     }
 }

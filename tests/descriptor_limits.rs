@@ -23,10 +23,7 @@ use util::*;
 fn without_descriptors<T>(f: impl FnOnce() -> T) -> T {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let before = getrlimit(Resource::Nofile);
-    let none = rustix::process::Rlimit {
-        current: Some(0),
-        ..before
-    };
+    let none = rustix::process::Rlimit { current: Some(0), ..before };
     setrlimit(Resource::Nofile, none).expect("lower than before");
     let result = f();
     setrlimit(Resource::Nofile, before).expect("as before");
@@ -94,10 +91,7 @@ fn timer_that_cannot_be_created_leaves_no_timer_unserved() {
     let event_loop = new_loop();
     let before = getrlimit(Resource::Nofile);
     // poll(2) refuses more descriptors than the limit.
-    let limit = Rlimit {
-        current: Some(1),
-        ..before
-    };
+    let limit = Rlimit { current: Some(1), ..before };
     let restore = CallOnDrop(move || setrlimit(Resource::Nofile, before).expect("restored"));
     setrlimit(Resource::Nofile, limit).expect("lowered");
     let _descriptor = event_loop.as_fd();

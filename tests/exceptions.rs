@@ -109,26 +109,14 @@ fn debug_mode_refuses_blocking_sockets() {
     event_loop.set_debug(true);
     let file = file(10);
     event_loop.run_until_complete(async {
-        let error = event_loop
-            .sock_sendall(&near, b"x")
-            .await
-            .expect_err("blocking");
+        let error = event_loop.sock_sendall(&near, b"x").await.expect_err("blocking");
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
-        let error = event_loop
-            .sock_sendfile(&near, &file)
-            .await
-            .expect_err("blocking");
+        let error = event_loop.sock_sendfile(&near, &file).await.expect_err("blocking");
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
         event_loop.set_debug(false);
         event_loop.sock_sendall(&near, b"x").await.expect("sent");
     });
-    assert!(
-        Loop::builder()
-            .debug(true)
-            .build()
-            .expect("a loop")
-            .get_debug()
-    );
+    assert!(Loop::builder().debug(true).build().expect("a loop").get_debug());
 }
 
 const SCENARIO: &str = "SENDLOOP_SCENARIO";
@@ -160,9 +148,7 @@ fn scenario() {
         return;
     };
     if name != "none" {
-        let logger = Logger {
-            filters: name == "filter",
-        };
+        let logger = Logger { filters: name == "filter" };
         log::set_logger(Box::leak(Box::new(logger))).expect("the only logger");
         log::set_max_level(match name.as_str() {
             "off" => log::LevelFilter::Off,

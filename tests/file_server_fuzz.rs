@@ -6,10 +6,7 @@
 //! library, and libFuzzer makes the bytes.
 
 #![cfg(target_os = "linux")]
-#![allow(
-    unreachable_pub,
-    reason = "this file is the library of the fuzz package"
-)]
+#![allow(unreachable_pub, reason = "this file is the library of the fuzz package")]
 
 /// The modules of the example, at the paths by which they import each other.
 #[path = "../examples/file_server/access_log.rs"]

@@ -21,20 +21,13 @@ fn file(name: impl AsRef<[u8]>, size: u64) -> Entry {
 }
 
 fn folder(name: &str) -> Entry {
-    Entry {
-        kind: Kind::Directory,
-        ..file(name, 4096)
-    }
+    Entry { kind: Kind::Directory, ..file(name, 4096) }
 }
 
 fn page(path: &[u8], entries: &mut [Entry]) -> String {
     let order = Order::default();
     sort(entries, order);
-    let page = Page {
-        path,
-        entries,
-        order,
-    };
+    let page = Page { path, entries, order };
     page.to_string()
 }
 
@@ -67,10 +60,7 @@ fn assert_order(names: &[&str]) {
 #[test]
 fn names_are_escaped() {
     let page = page_with("<script>alert(\"1\")&'.txt");
-    assert_has(
-        &page,
-        "<bdi>&lt;script&gt;alert(&quot;1&quot;)&amp;&#39;.txt</bdi>",
-    );
+    assert_has(&page, "<bdi>&lt;script&gt;alert(&quot;1&quot;)&amp;&#39;.txt</bdi>");
     assert!(!page.contains("<script"));
 }
 
@@ -94,10 +84,7 @@ fn links_encode_every_character_that_has_a_meaning() {
 #[test]
 fn a_name_that_is_not_utf_8_has_a_link() {
     let page = page_with(b"caf\xe9.txt");
-    assert_has(
-        &page,
-        "<a href=\"./caf%E9.txt\"><bdi>caf\u{fffd}.txt</bdi></a>",
-    );
+    assert_has(&page, "<a href=\"./caf%E9.txt\"><bdi>caf\u{fffd}.txt</bdi></a>");
 }
 
 #[test]
@@ -116,10 +103,7 @@ fn names_are_in_natural_order() {
     assert_order(&["Apple", "banana", "Cherry", "äpfel", "Äpfel2"]);
     assert_order(&["A", "a", "B", "b"]);
     assert_order(&["v1.2.9", "v1.2.10", "v1.10.0", "v2"]);
-    assert_order(&[
-        "99999999999999999999999999999998",
-        "99999999999999999999999999999999",
-    ]);
+    assert_order(&["99999999999999999999999999999998", "99999999999999999999999999999999"]);
 }
 
 #[test]
@@ -159,10 +143,7 @@ fn dates_are_utc_and_missing_dates_are_left_out() {
     assert_has(&page_at(1_700_000_000), ">2023-11-14 22:13</time>");
     assert_has(&page_at(1_700_000_000), "datetime=2023-11-14T22:13:20Z");
     assert_has(&page_at(-1), ">1969-12-31 23:59</time>");
-    assert!(
-        !page_at(i64::MAX / 2).contains("<time"),
-        "a date outside the range of years"
-    );
+    assert!(!page_at(i64::MAX / 2).contains("<time"), "a date outside the range of years");
     assert!(!page_with("x").contains("<time"));
 }
 
@@ -196,14 +177,8 @@ fn the_root_has_no_parent() {
 #[test]
 fn a_summary_counts_entries_and_bytes() {
     let mut entries = [folder("a"), file("b", 1 << 20), file("c", 512 << 10)];
-    assert_has(
-        &page(b"/", &mut entries),
-        "<p>1 folder, 2 files, 1.5 MiB</p>",
-    );
-    assert_has(
-        &page(b"/", &mut [file("b", 7), file("c", u64::MAX)]),
-        "<p>2 files, 16.0 EiB</p>",
-    );
+    assert_has(&page(b"/", &mut entries), "<p>1 folder, 2 files, 1.5 MiB</p>");
+    assert_has(&page(b"/", &mut [file("b", 7), file("c", u64::MAX)]), "<p>2 files, 16.0 EiB</p>");
     assert_has(&page(b"/", &mut [folder("a")]), "<p>1 folder</p>");
 }
 
@@ -222,13 +197,7 @@ fn an_entry_takes_less_than_256_bytes() {
 #[track_caller]
 fn assert_sorted(query: &str, names: &[&str]) {
     let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-    let mut entries = [
-        folder("z"),
-        file("a", 5),
-        file("b", 1),
-        file("c", 3),
-        folder("y"),
-    ];
+    let mut entries = [folder("z"), file("a", 5), file("b", 1), file("c", 3), folder("y")];
     for (entry, seconds) in entries.iter_mut().zip([1, 2, 9, 4, 8]) {
         entry.modified = at(seconds);
     }
@@ -251,21 +220,11 @@ fn entries_are_sorted_by_name_size_or_date() {
 
 #[test]
 fn a_listing_shows_its_order_and_time_zone() {
-    let order = Order {
-        by: By::Size,
-        descending: false,
-    };
+    let order = Order { by: By::Size, descending: false };
     let entries = &[file("a", 1)][..];
-    let page = Page {
-        path: b"/",
-        entries,
-        order,
-    };
+    let page = Page { path: b"/", entries, order };
     let page = page.to_string();
-    assert_has(
-        &page,
-        "<button name=sort value=-size aria-pressed=true>size</button>",
-    );
+    assert_has(&page, "<button name=sort value=-size aria-pressed=true>size</button>");
     assert_has(&page, "<button name=sort value=name>name</button>");
     assert_has(&page, "times are in UTC");
 }

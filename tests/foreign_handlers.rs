@@ -1,9 +1,6 @@
 //! Signal handlers that other code installs while a loop holds the signal: the loop leaves them.
 #![cfg(target_os = "linux")]
-#![allow(
-    unsafe_code,
-    reason = "signal handlers are set and called by libc alone"
-)]
+#![allow(unsafe_code, reason = "signal handlers are set and called by libc alone")]
 
 #[path = "util/child.rs"]
 mod child;
@@ -265,24 +262,19 @@ fn foreign_code_may_restore_our_handler_after_removal() {
 
 #[test]
 fn run_handles_ctrl_c_after_foreign_code_restored_ours() {
-    survives(
-        "run_handles_ctrl_c_after_foreign_code_restored_ours",
-        || {
-            let event_loop = new_loop();
-            event_loop
-                .add_signal_handler(libc::SIGINT, || {})
-                .expect("set");
-            let ours = set_action(libc::SIGINT, counting()).sa_sigaction;
-            drop(event_loop);
-            set_action(libc::SIGINT, ours);
-            let result = sendloop::run(async |_| {
-                raise(libc::SIGINT);
-                std::future::pending::<()>().await;
-            });
-            result.expect_err("interrupted");
-            assert_eq!(handler(libc::SIGINT), libc::SIG_DFL);
-        },
-    );
+    survives("run_handles_ctrl_c_after_foreign_code_restored_ours", || {
+        let event_loop = new_loop();
+        event_loop.add_signal_handler(libc::SIGINT, || {}).expect("set");
+        let ours = set_action(libc::SIGINT, counting()).sa_sigaction;
+        drop(event_loop);
+        set_action(libc::SIGINT, ours);
+        let result = sendloop::run(async |_| {
+            raise(libc::SIGINT);
+            std::future::pending::<()>().await;
+        });
+        result.expect_err("interrupted");
+        assert_eq!(handler(libc::SIGINT), libc::SIG_DFL);
+    });
 }
 
 #[test]

@@ -2,10 +2,7 @@
 //!
 //! An inherited loop in a child does not disturb the parent's loop, and a new loop works. Each test
 //! forks by the C library and by the raw system call.
-#![allow(
-    unsafe_code,
-    reason = "only libc can fork, and only unsafe code can be an allocator"
-)]
+#![allow(unsafe_code, reason = "only libc can fork, and only unsafe code can be an allocator")]
 
 mod util;
 

@@ -3,10 +3,7 @@
 //! Each scenario runs in a new process and receives real signals. The test starts this binary
 //! again, with the scenario's name in the environment. The scenario prints one word per line, and
 //! the test sends a signal after each word.
-#![allow(
-    unsafe_code,
-    reason = "dispositions of signals are read and set by libc alone"
-)]
+#![allow(unsafe_code, reason = "dispositions of signals are read and set by libc alone")]
 
 mod util;
 
@@ -36,11 +33,8 @@ impl Scenario {
         let binary = env::current_exe().expect("this binary");
         let mut command = Command::new(binary);
         command.args(["--exact", "scenario", "--nocapture"]);
-        let mut child = command
-            .env(SCENARIO, name)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("started");
+        let mut child =
+            command.env(SCENARIO, name).stdout(Stdio::piped()).spawn().expect("started");
         let words = BufReader::new(child.stdout.take().expect("a pipe"));
         Scenario { child, words }
     }
@@ -201,9 +195,7 @@ fn own_handler() {
     let result = sendloop::run(async |event_loop| {
         let (sender, receiver) = async_channel::unbounded();
         let own = move || sender.try_send(()).expect("room");
-        event_loop
-            .add_signal_handler(libc::SIGINT, own)
-            .expect("caught");
+        event_loop.add_signal_handler(libc::SIGINT, own).expect("caught");
         for word in ["first", "second", "third"] {
             print_word(word);
             receiver.recv().await.expect("called");
@@ -240,9 +232,7 @@ fn ignored() {
     let result = sendloop::run(async |event_loop| {
         let (sender, receiver) = async_channel::unbounded();
         let told = move || sender.try_send(()).expect("room");
-        event_loop
-            .add_signal_handler(libc::SIGUSR1, told)
-            .expect("caught");
+        event_loop.add_signal_handler(libc::SIGUSR1, told).expect("caught");
         print_word("ignoring");
         receiver.recv().await.expect("called");
         42
@@ -272,14 +262,8 @@ fn sigpipe_set_to_default_after_the_loop() {
     print_word("survived");
 }
 
-const PENDING: [i32; 6] = [
-    libc::SIGTERM,
-    libc::SIGHUP,
-    libc::SIGUSR2,
-    libc::SIGALRM,
-    libc::SIGUSR1,
-    libc::SIGINT,
-];
+const PENDING: [i32; 6] =
+    [libc::SIGTERM, libc::SIGHUP, libc::SIGUSR2, libc::SIGALRM, libc::SIGUSR1, libc::SIGINT];
 
 /// Raises these signals while the thread blocks them, and lets them all arrive at once.
 fn raise_together() {
@@ -322,19 +306,13 @@ const SCENARIOS: &[(&str, fn())] = &[
     ("busy_task", busy_task),
     ("busy_destructor", busy_destructor),
     ("hung_executor_after_main", hung_executor_after_main),
-    (
-        "hung_executor_after_interrupt",
-        hung_executor_after_interrupt,
-    ),
+    ("hung_executor_after_interrupt", hung_executor_after_interrupt),
     ("interrupted_main", interrupted_main),
     ("own_handler", own_handler),
     ("own_signal", own_signal),
     ("ignored", ignored),
     ("pending_together", pending_together),
-    (
-        "sigpipe_set_to_default_after_the_loop",
-        sigpipe_set_to_default_after_the_loop,
-    ),
+    ("sigpipe_set_to_default_after_the_loop", sigpipe_set_to_default_after_the_loop),
 ];
 
 /// Runs the scenario that the environment names, if any. It is not a test.

@@ -44,17 +44,11 @@ fn modules() -> Vec<(String, PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
     sources(&root, &mut found);
-    assert!(
-        found.len() > 20,
-        "found {} source files in src, expected more than 20",
-        found.len()
-    );
+    assert!(found.len() > 20, "found {} source files in src, expected more than 20", found.len());
     let named = found.into_iter().filter_map(|path| {
         let below = path.strip_prefix(&root).expect("below src").to_owned();
         // Unit tests may import from every layer.
-        if below
-            .iter()
-            .any(|part| part == "tests" || part == "tests.rs" || part == "loom_tests.rs")
+        if below.iter().any(|part| part == "tests" || part == "tests.rs" || part == "loom_tests.rs")
         {
             return None;
         }
@@ -73,9 +67,7 @@ fn layer(module: &str) -> usize {
 
 /// Returns the numbered lines of code in a file, without comments and unit tests.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = text
-        .lines()
-        .take_while(|line| !line.starts_with("#[cfg(test)]"));
+    let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
     let numbered = lines.enumerate().map(|(n, line)| (n + 1, line));
     numbered.filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
@@ -97,10 +89,7 @@ fn imports_point_down() {
                 assert!(!import.is_empty(), "{at}: a group hides what it imports");
                 let down = layer(import) < layer(&module);
                 let meant = WITHIN.contains(&(module.as_str(), import));
-                assert!(
-                    down || import == module || meant,
-                    "{at}, which is not below it"
-                );
+                assert!(down || import == module || meant, "{at}, which is not below it");
             }
             assert!(
                 !line.contains("super::super"),
@@ -115,13 +104,7 @@ fn imports_point_down() {
 fn only_sys_has_unsafe_code_and_target_conditions() {
     for (module, path, text) in modules() {
         for (number, line) in code(&text).filter(|_| module != "sys") {
-            for word in [
-                "unsafe ",
-                "unsafe{",
-                "target_os",
-                "target_vendor",
-                "allow(unsafe",
-            ] {
+            for word in ["unsafe ", "unsafe{", "target_os", "target_vendor", "allow(unsafe"] {
                 assert!(
                     !line.contains(word),
                     "src/{}:{number}: {word:?} belongs in src/sys alone",

@@ -108,11 +108,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "start cleanup true-true true",
         "the future is dropped at once; asyncio throws into it an iteration later",
     ),
-    (
-        "cancel/twice",
-        "start cleanup true false false",
-        "the task is done after the first cancel",
-    ),
+    ("cancel/twice", "start cleanup true false false", "the task is done after the first cancel"),
     (
         "cancel/one_that_awaits_a_task",
         "start start cleanup outer-cancelled end",
@@ -123,11 +119,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "a b c d e f",
         "equal deadlines keep their order; asyncio's heap promises none",
     ),
-    (
-        "timers/sleep_counts_from_the_first_await",
-        "slept timer",
-        "sleep counts from the call",
-    ),
+    ("timers/sleep_counts_from_the_first_await", "slept timer", "sleep counts from the call"),
     (
         "sockets/the_iteration_in_which_a_receiver_resumes",
         "wait turn-0 got-x turn-1 turn-2 turn-3",
@@ -143,11 +135,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "wait got-x false",
         "data is received in the step that returns it; asyncio receives earlier, and a cancel loses it",
     ),
-    (
-        "sendfile/a_count_of_zero",
-        "sent-0 at-0",
-        "a count of 0 is no error",
-    ),
+    ("sendfile/a_count_of_zero", "sent-0 at-0", "a count of 0 is no error"),
     (
         "sendfile/an_offset_past_the_end",
         "sent-0 at-2000",
@@ -158,11 +146,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "broken at-0",
         "a connection error is reported; asyncio falls back to reading at the end and succeeds",
     ),
-    (
-        "sendfile/cancelled_midway",
-        "cancelled position-exact-true",
-        "the position is always exact",
-    ),
+    ("sendfile/cancelled_midway", "cancelled position-exact-true", "the position is always exact"),
     (
         "connections/connecting_after_a_refusal",
         "ECONNREFUSED ECONNREFUSED connected",
@@ -212,25 +196,14 @@ fn traces_and_scenarios_match_one_to_one() {
     let recorded: BTreeSet<_> = traces().into_keys().map(str::to_owned).collect();
     let here: BTreeSet<_> = scenarios().map(|(name, _)| name).collect();
     let missing: Vec<_> = recorded.symmetric_difference(&here).collect();
-    assert!(
-        missing.is_empty(),
-        "only in traces.txt or only in Rust: {missing:?}"
-    );
+    assert!(missing.is_empty(), "only in traces.txt or only in Rust: {missing:?}");
 }
 
 /// Returns whether an `events` trace calls the reader and the writer.
 #[cfg(target_os = "linux")]
 fn called(words: &str) -> [bool; 2] {
     let counts: Vec<&str> = words.split(['-', ' ']).collect();
-    let [
-        "reader",
-        reader,
-        "writer",
-        writer,
-        "both",
-        beside_reader,
-        beside_writer,
-    ] = counts[..]
+    let ["reader", reader, "writer", writer, "both", beside_reader, beside_writer] = counts[..]
     else {
         panic!("not the trace of a case: {words}");
     };

@@ -1,10 +1,7 @@
 //! Signals run callbacks on the loop, and the former disposition returns afterwards.
 //!
 //! The file has its own binary, because signals belong to the process.
-#![allow(
-    unsafe_code,
-    reason = "raising signals and looking at their dispositions"
-)]
+#![allow(unsafe_code, reason = "raising signals and looking at their dispositions")]
 
 mod util;
 
@@ -29,10 +26,7 @@ fn disposition(signal: i32) -> usize {
     // SAFETY: all zero is a value of sigaction, and the call writes to it.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        assert_eq!(
-            libc::sigaction(signal, std::ptr::null(), &raw mut action),
-            0
-        );
+        assert_eq!(libc::sigaction(signal, std::ptr::null(), &raw mut action), 0);
         action.sa_sigaction
     }
 }
@@ -42,9 +36,7 @@ fn counting(event_loop: &sendloop::Loop, signal: i32) -> Rc<Cell<u32>> {
     let calls = Rc::new(Cell::new(0));
     let inside = calls.clone();
     let count = move || inside.set(inside.get() + 1);
-    event_loop
-        .add_signal_handler(signal, count)
-        .expect("caught");
+    event_loop.add_signal_handler(signal, count).expect("caught");
     calls
 }
 
@@ -72,9 +64,7 @@ fn panicking_handler_destructors_do_not_stop_the_restore() {
         let handler = move || {
             let _both = (&panics_on_drop, &held);
         };
-        event_loop
-            .add_signal_handler(signal, handler)
-            .expect("caught");
+        event_loop.add_signal_handler(signal, handler).expect("caught");
     }
     drop(event_loop);
     assert_eq!(Rc::strong_count(&held), 1);
@@ -86,9 +76,7 @@ fn signal_to_another_thread_wakes_a_waiting_loop() {
     let _test = test();
     let event_loop = new_loop();
     let handle = event_loop.handle();
-    event_loop
-        .add_signal_handler(libc::SIGUSR1, move || handle.stop())
-        .expect("caught");
+    event_loop.add_signal_handler(libc::SIGUSR1, move || handle.stop()).expect("caught");
     let sender = thread::spawn(|| {
         thread::sleep(Duration::from_millis(20));
         raise(libc::SIGUSR1);
@@ -103,10 +91,7 @@ fn every_loop_gets_the_signal_and_the_last_restores_the_disposition() {
     // SAFETY: ignoring a signal runs no code.
     unsafe { libc::signal(libc::SIGUSR2, libc::SIG_IGN) };
     let (one, other) = (new_loop(), new_loop());
-    let (first, second) = (
-        counting(&one, libc::SIGUSR2),
-        counting(&other, libc::SIGUSR2),
-    );
+    let (first, second) = (counting(&one, libc::SIGUSR2), counting(&other, libc::SIGUSR2));
     raise(libc::SIGUSR2);
     run_until(&one, || first.get() == 1);
     run_until(&other, || second.get() == 1);
@@ -132,9 +117,7 @@ extern "C" fn foreign(signal: libc::c_int) {
         let former: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(former) };
         former(signal);
         // These signal numbers are invalid.
-        [0, -1, 65, 1000]
-            .into_iter()
-            .for_each(|number| former(number));
+        [0, -1, 65, 1000].into_iter().for_each(|number| former(number));
     }
 }
 
@@ -150,10 +133,7 @@ fn set_disposition(signal: i32, handler: usize) -> usize {
         let mut action: libc::sigaction = std::mem::zeroed();
         let mut before: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler;
-        assert_eq!(
-            libc::sigaction(signal, &raw const action, &raw mut before),
-            0
-        );
+        assert_eq!(libc::sigaction(signal, &raw const action, &raw mut before), 0);
         before.sa_sigaction
     }
 }
@@ -242,11 +222,7 @@ fn readded_handler_takes_the_signal_and_restores_the_foreign_one() {
         counting(&event_loop, libc::SIGUSR1);
         let ours = disposition(libc::SIGUSR1);
         install_foreign(libc::SIGUSR1);
-        let again = if again_on_another_loop {
-            &other
-        } else {
-            &event_loop
-        };
+        let again = if again_on_another_loop { &other } else { &event_loop };
         let calls = counting(again, libc::SIGUSR1);
         assert_eq!(disposition(libc::SIGUSR1), ours);
         raise(libc::SIGUSR1);
@@ -391,9 +367,7 @@ fn a_queued_call_runs_though_an_earlier_one_removes_its_handler() {
     let second = counting(&event_loop, libc::SIGUSR2);
     let handle = event_loop.handle();
     let remove = move || assert!(handle.remove_signal_handler(libc::SIGUSR2));
-    event_loop
-        .add_signal_handler(libc::SIGUSR1, remove)
-        .expect("caught");
+    event_loop.add_signal_handler(libc::SIGUSR1, remove).expect("caught");
     raise(libc::SIGUSR1);
     raise(libc::SIGUSR2);
     run_until(&event_loop, || second.get() == 1);
@@ -429,10 +403,7 @@ fn handler_of_another_thread_replaces_ctrl_c() {
         raise(libc::SIGINT);
         event_loop.run_in_executor(move || other.join()).await
     });
-    result
-        .expect("not interrupted")
-        .expect("ran")
-        .expect("called");
+    result.expect("not interrupted").expect("ran").expect("called");
     assert_eq!(disposition(libc::SIGINT), libc::SIG_DFL);
 }
 
@@ -440,21 +411,10 @@ fn handler_of_another_thread_replaces_ctrl_c() {
 fn uncatchable_signals_are_refused() {
     let _test = test();
     let event_loop = new_loop();
-    for signal in [
-        libc::SIGKILL,
-        libc::SIGSTOP,
-        libc::SIGSEGV,
-        0,
-        -1,
-        32,
-        65,
-        1000,
-        i32::MAX,
-        i32::MIN,
-    ] {
-        let error = event_loop
-            .add_signal_handler(signal, || {})
-            .expect_err("refused");
+    for signal in
+        [libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, 0, -1, 32, 65, 1000, i32::MAX, i32::MIN]
+    {
+        let error = event_loop.add_signal_handler(signal, || {}).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "signal {signal}");
         assert!(!event_loop.remove_signal_handler(signal));
     }
@@ -471,9 +431,7 @@ fn a_second_handler_replaces_the_first_and_may_remove_itself() {
         inside.set(inside.get() + 1);
         assert!(handle.remove_signal_handler(libc::SIGUSR1));
     };
-    event_loop
-        .add_signal_handler(libc::SIGUSR1, once)
-        .expect("caught");
+    event_loop.add_signal_handler(libc::SIGUSR1, once).expect("caught");
     raise(libc::SIGUSR1);
     run_until(&event_loop, || second.get() == 1);
     assert_eq!((first.get(), Rc::strong_count(&first)), (0, 1));
@@ -493,10 +451,7 @@ fn ctrl_c_inside_run_drops_main_and_is_an_error() {
         event_loop.call_later(Duration::from_millis(5), || raise(libc::SIGINT));
         let _ = task.await;
     });
-    assert_eq!(
-        result.expect_err("interrupted").kind(),
-        ErrorKind::Interrupted
-    );
+    assert_eq!(result.expect_err("interrupted").kind(), ErrorKind::Interrupted);
     assert_eq!(Rc::strong_count(&dropped), 1);
     assert_eq!(disposition(libc::SIGINT), libc::SIG_DFL);
 }
@@ -510,9 +465,7 @@ fn own_handler_replaces_ctrl_c() {
         let own = move || {
             let _ = promise.take().map(|promise| promise.set_result("own"));
         };
-        event_loop
-            .add_signal_handler(libc::SIGINT, own)
-            .expect("caught");
+        event_loop.add_signal_handler(libc::SIGINT, own).expect("caught");
         event_loop.sleep(Duration::from_millis(2)).await;
         raise(libc::SIGINT);
         future.await.expect("set")
@@ -532,9 +485,7 @@ fn has_arrived(signal: &mut Signal) -> bool {
 /// Delivers the signals that were raised so far.
 #[track_caller]
 fn deliver(event_loop: &Loop) {
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
 }
 
 /// Receives a signal. Panics if it does not arrive in time.
@@ -558,11 +509,7 @@ fn each_signal_object_and_the_handler_get_each_signal() {
         receive(&event_loop, &mut before);
         receive(&event_loop, &mut after);
         run_until(&event_loop, || calls.get() == n);
-        assert!(
-            ![&mut before, &mut after, &mut other]
-                .into_iter()
-                .any(has_arrived)
-        );
+        assert!(![&mut before, &mut after, &mut other].into_iter().any(has_arrived));
     }
     // Removing the handler or dropping one object takes no signal from the others.
     assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
@@ -636,9 +583,7 @@ fn a_dropped_recv_loses_no_signal_and_keeps_no_waker() {
     receive(&event_loop, &mut signal);
     let brief = Duration::from_millis(1);
     let waited = event_loop.wait_for(signal.recv(), brief);
-    event_loop
-        .run_until_complete(waited)
-        .expect_err("no signal arrived");
+    event_loop.run_until_complete(waited).expect_err("no signal arrived");
 }
 
 #[test]
@@ -685,10 +630,7 @@ fn a_closed_loop_ends_recv_with_an_error() {
     drop(event_loop);
     assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
     let waited = other.wait_for(task, Duration::from_secs(10));
-    let (first, second) = other
-        .run_until_complete(waited)
-        .expect("an end in time")
-        .expect("ended");
+    let (first, second) = other.run_until_complete(waited).expect("an end in time").expect("ended");
     for result in [first, second, handle.signal(libc::SIGUSR1).map(drop)] {
         let error = result.expect_err("closed");
         assert!(error.get_ref().expect("inner").is::<LoopClosedError>());
@@ -759,10 +701,7 @@ extern "C" fn note_stray(_: libc::c_int) {
 #[test]
 fn former_handler_gets_no_signal_while_a_loop_handles_it() {
     let _test = test();
-    set_disposition(
-        libc::SIGUSR1,
-        note_stray as extern "C" fn(libc::c_int) as usize,
-    );
+    set_disposition(libc::SIGUSR1, note_stray as extern "C" fn(libc::c_int) as usize);
     IS_LOOPS.set(true);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -776,9 +715,7 @@ fn former_handler_gets_no_signal_while_a_loop_handles_it() {
         }
         let event_loop = new_loop();
         for _ in 0..STRAY_ROUNDS {
-            event_loop
-                .add_signal_handler(libc::SIGUSR1, || {})
-                .expect("caught");
+            event_loop.add_signal_handler(libc::SIGUSR1, || {}).expect("caught");
             MUST_REACH_LOOP.store(true, Ordering::SeqCst);
             raise(libc::SIGUSR1);
             MUST_REACH_LOOP.store(false, Ordering::SeqCst);

@@ -88,14 +88,8 @@ fn assert_one_warning(what: &str, location: &str) {
     let lines_logged = logged();
     assert_eq!(lines_logged.len(), 1, "{lines_logged:?}");
     let expected = format!("WARN a {what} made at {location}");
-    assert!(
-        lines_logged[0].starts_with(&expected),
-        "{lines_logged:?}, expected {expected}"
-    );
-    assert!(
-        lines_logged[0].contains("held the loop for"),
-        "{lines_logged:?}"
-    );
+    assert!(lines_logged[0].starts_with(&expected), "{lines_logged:?}, expected {expected}");
+    assert!(lines_logged[0].contains("held the loop for"), "{lines_logged:?}");
 }
 
 #[test]
@@ -213,12 +207,7 @@ fn slow_signal_handler_is_logged_with_its_location() {
     rustix::process::kill_process(rustix::process::getpid(), usr1).expect("sent");
     // On a slow machine, the loop's own callback for signals may be logged too.
     let expected = format!("WARN a callback made at {location}");
-    let count = || {
-        lines()
-            .iter()
-            .filter(|line| line.starts_with(&expected))
-            .count()
-    };
+    let count = || lines().iter().filter(|line| line.starts_with(&expected)).count();
     run_until(&event_loop, || count() > 0);
     assert_eq!(count(), 1, "{:?}", logged());
 }
@@ -288,11 +277,7 @@ fn child_prints_its_debug_mode() {
     run_slow_iteration(&event_loop);
     let by_hand = Loop::builder().debug(false).build().expect("a loop");
     assert!(!by_hand.get_debug());
-    println!(
-        "debug: {}, {} logged",
-        event_loop.get_debug(),
-        logged().len()
-    );
+    println!("debug: {}, {} logged", event_loop.get_debug(), logged().len());
 }
 
 #[test]
@@ -309,16 +294,10 @@ fn environment_variable_enables_debug_mode() {
     };
     for on in ["1", "yes"] {
         let printed = output_of(Some(on));
-        assert!(
-            printed.contains("debug: true, 1 logged"),
-            "{on:?}: {printed}"
-        );
+        assert!(printed.contains("debug: true, 1 logged"), "{on:?}: {printed}");
     }
     for off in [None, Some("0"), Some("")] {
         let printed = output_of(off);
-        assert!(
-            printed.contains("debug: false, 0 logged"),
-            "{off:?}: {printed}"
-        );
+        assert!(printed.contains("debug: false, 0 logged"), "{off:?}: {printed}");
     }
 }

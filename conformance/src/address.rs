@@ -48,9 +48,7 @@ fn unix_from_python(name: &Bound<'_, PyAny>) -> PyResult<Address> {
         [0, name @ ..] => UnixAddr::from_abstract_name(name),
         path => UnixAddr::from_pathname(OsStr::from_bytes(path)),
     };
-    address
-        .map(Address::from)
-        .map_err(|error| to_exception(name.py(), error))
+    address.map(Address::from).map_err(|error| to_exception(name.py(), error))
 }
 
 /// Converts an address to what Python's `accept` and `recvfrom` return.
@@ -65,10 +63,7 @@ pub fn to_python(py: Python<'_>, address: &Address) -> PyResult<Py<PyAny>> {
         }
         Address::Unix(address) => match address.as_abstract_name() {
             Some(name) => PyBytes::new(py, &[&[0], name].concat()).into_py_any(py),
-            None => address
-                .as_pathname()
-                .map_or("".as_ref(), Path::as_os_str)
-                .into_py_any(py),
+            None => address.as_pathname().map_or("".as_ref(), Path::as_os_str).into_py_any(py),
         },
         // The kernel names no address if a TCP stream receives.
         _ => Ok(py.None()),

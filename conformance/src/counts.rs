@@ -16,8 +16,5 @@ pub fn add(name: &'static str, number: u64) {
 /// Returns the count of each operation that sendloop completed, by name.
 #[pyfunction]
 pub fn counts() -> BTreeMap<&'static str, u64> {
-    COUNTS
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+    COUNTS.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

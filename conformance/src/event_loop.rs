@@ -30,10 +30,8 @@ impl EventLoop {
     fn new(py: Python<'_>, now: f64, manual_clock: bool) -> PyResult<EventLoop> {
         let manual_clock = manual_clock.then(Clock::manual);
         let clock = manual_clock.clone().unwrap_or_else(Clock::real);
-        let event_loop = Loop::builder()
-            .clock(clock)
-            .build()
-            .map_err(|error| to_exception(py, error))?;
+        let event_loop =
+            Loop::builder().clock(clock).build().map_err(|error| to_exception(py, error))?;
         Ok(EventLoop {
             handle: event_loop.handle(),
             epoch: event_loop.time() - Duration::from_secs_f64(now),
@@ -50,9 +48,7 @@ impl EventLoop {
     /// Runs one iteration without waiting, for a loop that embeds this one.
     fn run_embedded(&self, py: Python<'_>) -> PyResult<()> {
         counts::add("iterations of the embedded loop", 1);
-        self.open()?
-            .run_once(Some(Duration::ZERO))
-            .map_err(|error| to_exception(py, error))
+        self.open()?.run_once(Some(Duration::ZERO)).map_err(|error| to_exception(py, error))
     }
 
     fn close(&self) {

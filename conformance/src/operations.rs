@@ -96,10 +96,7 @@ impl Buffer {
 fn accepted(py: Python<'_>, fd: OwnedFd, peer: &Address) -> PyResult<Py<PyAny>> {
     let peer = address::to_python(py, peer)?;
     let from_fd = [("fileno", fd.into_raw_fd())].into_py_dict(py)?;
-    let socket = py
-        .import("socket")?
-        .getattr("socket")?
-        .call((), Some(&from_fd))?;
+    let socket = py.import("socket")?.getattr("socket")?.call((), Some(&from_fd))?;
     socket.call_method1("setblocking", (false,))?;
     (socket, peer).into_py_any(py)
 }
@@ -115,9 +112,7 @@ impl EventLoop {
         convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + 'static,
     ) -> Started {
         operation::start(py, &self.handle, name, future, work, |py, output| {
-            output
-                .map_err(|error| to_exception(py, error))
-                .and_then(|value| convert(py, value))
+            output.map_err(|error| to_exception(py, error)).and_then(|value| convert(py, value))
         })
     }
 }
@@ -134,9 +129,7 @@ impl EventLoop {
     ) -> Started {
         let (event_loop, socket) = (self.handle.clone(), socket.open(py, fd)?);
         let work = async move { event_loop.sock_recv(&socket, size).await };
-        self.start(py, "sock_recv", future, work, |py, bytes| {
-            bytes.into_py_any(py)
-        })
+        self.start(py, "sock_recv", future, work, |py, bytes| bytes.into_py_any(py))
     }
 
     fn sock_recv_into(
@@ -150,9 +143,7 @@ impl EventLoop {
         let (event_loop, socket) = (self.handle.clone(), socket.open(py, fd)?);
         let mut buffer = Buffer::writable(buffer)?;
         let work = async move { event_loop.sock_recv_into(&socket, buffer.bytes_mut()).await };
-        self.start(py, "sock_recv_into", future, work, |py, size| {
-            size.into_py_any(py)
-        })
+        self.start(py, "sock_recv_into", future, work, |py, size| size.into_py_any(py))
     }
 
     fn sock_recvfrom(
@@ -180,18 +171,10 @@ impl EventLoop {
     ) -> Started {
         let (event_loop, socket) = (self.handle.clone(), socket.open(py, fd)?);
         let mut buffer = Buffer::writable(buffer)?;
-        let work = async move {
-            event_loop
-                .sock_recvfrom_into(&socket, buffer.bytes_mut())
-                .await
-        };
-        self.start(
-            py,
-            "sock_recvfrom_into",
-            future,
-            work,
-            |py, (size, peer)| (size, address::to_python(py, &peer)?).into_py_any(py),
-        )
+        let work = async move { event_loop.sock_recvfrom_into(&socket, buffer.bytes_mut()).await };
+        self.start(py, "sock_recvfrom_into", future, work, |py, (size, peer)| {
+            (size, address::to_python(py, &peer)?).into_py_any(py)
+        })
     }
 
     fn sock_sendall(
@@ -220,9 +203,7 @@ impl EventLoop {
         let (event_loop, socket) = (self.handle.clone(), socket.open(py, fd)?);
         let (data, peer) = (Buffer::new(data)?, address::from_python(peer)?);
         let work = async move { event_loop.sock_sendto(&socket, data.bytes(), &peer).await };
-        self.start(py, "sock_sendto", future, work, |py, size| {
-            size.into_py_any(py)
-        })
+        self.start(py, "sock_sendto", future, work, |py, size| size.into_py_any(py))
     }
 
     fn sock_connect(
@@ -274,8 +255,6 @@ impl EventLoop {
                 None => transfer.await,
             }
         };
-        self.start(py, "sock_sendfile", future, work, |py, sent| {
-            sent.into_py_any(py)
-        })
+        self.start(py, "sock_sendfile", future, work, |py, sent| sent.into_py_any(py))
     }
 }

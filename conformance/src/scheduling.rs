@@ -59,9 +59,7 @@ fn raise_if_raised() -> PyResult<()> {
 /// Borrows a Python descriptor for one call.
 fn borrow<'fd>(fd: RawFd) -> PyResult<BorrowedFd<'fd>> {
     if fd < 0 {
-        return Err(PyValueError::new_err(format!(
-            "Invalid file descriptor: {fd}"
-        )));
+        return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
     }
     // SAFETY: `fd` is not -1. If it is closed, the kernel fails with EBADF.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
@@ -102,10 +100,7 @@ impl EventLoop {
 
     fn call_at(&self, when: f64, handle: Py<PyAny>) -> Timer {
         let when = self.instant(when);
-        Timer(
-            self.handle
-                .call_at(when, move || run_and_drop_handle(handle)),
-        )
+        Timer(self.handle.call_at(when, move || run_and_drop_handle(handle)))
     }
 
     fn advance_clock(&self, seconds: f64) {
@@ -141,16 +136,12 @@ impl EventLoop {
 
     fn add_reader(&self, py: Python<'_>, fd: RawFd, handle: Py<PyAny>) -> PyResult<()> {
         let callback = move || Python::attach(|py| run_handle(py, &handle));
-        self.handle
-            .add_reader(&borrow(fd)?, callback)
-            .map_err(|error| to_exception(py, error))
+        self.handle.add_reader(&borrow(fd)?, callback).map_err(|error| to_exception(py, error))
     }
 
     fn add_writer(&self, py: Python<'_>, fd: RawFd, handle: Py<PyAny>) -> PyResult<()> {
         let callback = move || Python::attach(|py| run_handle(py, &handle));
-        self.handle
-            .add_writer(&borrow(fd)?, callback)
-            .map_err(|error| to_exception(py, error))
+        self.handle.add_writer(&borrow(fd)?, callback).map_err(|error| to_exception(py, error))
     }
 
     fn remove_reader(&self, fd: RawFd) -> bool {
@@ -163,9 +154,7 @@ impl EventLoop {
 
     fn add_signal_handler(&self, py: Python<'_>, signal: i32, handle: Py<PyAny>) -> PyResult<()> {
         let callback = move || Python::attach(|py| run_handle(py, &handle));
-        self.handle
-            .add_signal_handler(signal, callback)
-            .map_err(|error| to_exception(py, error))
+        self.handle.add_signal_handler(signal, callback).map_err(|error| to_exception(py, error))
     }
 
     fn remove_signal_handler(&self, signal: i32) -> bool {
@@ -185,16 +174,9 @@ impl EventLoop {
                 outcome
             })
         });
-        operation::start(
-            py,
-            &self.handle,
-            "run_in_executor",
-            future,
-            work,
-            |_, outcome| {
-                outcome.unwrap_or_else(|error| Err(PyRuntimeError::new_err(error.to_string())))
-            },
-        )
+        operation::start(py, &self.handle, "run_in_executor", future, work, |_, outcome| {
+            outcome.unwrap_or_else(|error| Err(PyRuntimeError::new_err(error.to_string())))
+        })
     }
 
     fn shutdown_default_executor(

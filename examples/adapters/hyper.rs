@@ -38,10 +38,7 @@ impl<T: AsFd> Read for Stream<T> {
     ) -> Poll<io::Result<()>> {
         let mut buffer = [0; MAX_RECEIVED];
         let len = cursor.remaining().min(MAX_RECEIVED);
-        let received = ready!(
-            self.event_loop
-                .poll_recv(cx, &self.socket, &mut buffer[..len])
-        )?;
+        let received = ready!(self.event_loop.poll_recv(cx, &self.socket, &mut buffer[..len]))?;
         cursor.put_slice(&buffer[..received]);
         Poll::Ready(Ok(()))
     }

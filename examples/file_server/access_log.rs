@@ -61,11 +61,8 @@ impl LogFile {
             // Absolute, as it may be opened again.
             Destination::File(path) => (append_to(path)?, Some(std::path::absolute(path)?)),
         };
-        let lines = Lines {
-            is_torn: path.as_ref().is_some_and(|path| is_torn(&file, path)),
-            file,
-            path,
-        };
+        let lines =
+            Lines { is_torn: path.as_ref().is_some_and(|path| is_torn(&file, path)), file, path };
         Ok(Some(LogFile(Arc::new(Mutex::new(lines)))))
     }
 
@@ -84,10 +81,9 @@ impl LogFile {
                 lines.is_torn = is_torn(&file, path);
                 lines.file = file;
             }
-            Err(error) => report(format_args!(
-                "cannot reopen the access log {}: {error}",
-                path.display()
-            )),
+            Err(error) => {
+                report(format_args!("cannot reopen the access log {}: {error}", path.display()))
+            }
         }
     }
 }
@@ -231,9 +227,7 @@ impl Log {
         event_loop: &LoopHandle,
         file: Option<LogFile>,
     ) -> io::Result<()> {
-        let is_file = file
-            .as_ref()
-            .is_some_and(|file| file.lines().path.is_some());
+        let is_file = file.as_ref().is_some_and(|file| file.lines().path.is_some());
         if !is_file && io::stdin().is_terminal() {
             return Ok(());
         }
@@ -270,12 +264,7 @@ impl Line {
         push_escaped(&mut text, request, MOST_OF_REQUEST);
         text.push_str("\" ");
         text.push_str(status);
-        Line {
-            log,
-            split: text.len(),
-            text,
-            sent: Cell::new(0),
-        }
+        Line { log, split: text.len(), text, sent: Cell::new(0) }
     }
 
     pub(crate) fn finish(&mut self, client: &ClientSays) {

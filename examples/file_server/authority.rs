@@ -52,10 +52,7 @@ fn is_address(address: &[u8]) -> bool {
     let mut parts = address.splitn(2, |&byte| byte == b'%');
     let number = std::str::from_utf8(parts.next().unwrap_or_default());
     let is_number = number.is_ok_and(|number| number.parse::<Ipv6Addr>().is_ok());
-    is_number
-        && parts
-            .next()
-            .is_none_or(|zone| !zone.is_empty() && is_name(zone))
+    is_number && parts.next().is_none_or(|zone| !zone.is_empty() && is_name(zone))
 }
 
 fn is_filled(bytes: &[u8], is_right: impl Fn(&u8) -> bool) -> bool {

@@ -21,10 +21,8 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 /// Opens a file to be read. O_NONBLOCK means nothing to regular files, and no other file waits.
-pub(crate) const READING: OFlags = OFlags::RDONLY
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NOCTTY);
+pub(crate) const READING: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
 
 /// Gets a handle of a name. No FIFO gets a reader, and no device is opened.
 #[cfg(target_os = "linux")]
@@ -42,10 +40,7 @@ pub(crate) enum Wait {
 }
 
 /// How to open without waiting on some file system.
-#[cfg_attr(
-    not(target_os = "linux"),
-    expect(dead_code, reason = "only Linux can say")
-)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux can say"))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Speed {
     /// It never waits.
@@ -61,10 +56,7 @@ pub(crate) enum Speed {
 pub(crate) struct Beneath {
     directory: File,
     speed: Speed,
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "only openat2 needs it")
-    )]
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only openat2 needs it"))]
     follow_links: bool,
 }
 
@@ -73,11 +65,7 @@ impl Beneath {
         let flags = LOCATING | OFlags::DIRECTORY;
         let directory = File::from(openat(CWD, path, flags, Mode::empty())?);
         let speed = Speed::of(&directory);
-        Ok(Beneath {
-            directory,
-            speed,
-            follow_links,
-        })
+        Ok(Beneath { directory, speed, follow_links })
     }
 
     pub(crate) fn metadata(&self) -> io::Result<Metadata> {
@@ -165,9 +153,7 @@ mod linux {
     fn persist(mut attempt: impl FnMut() -> Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
         let again = |result: &Result<_, Errno>| matches!(result, Err(Errno::AGAIN | Errno::INTR));
         let mut results = (0..ATTEMPTS).map(|_| attempt());
-        results
-            .find(|result| !again(result))
-            .unwrap_or(Err(Errno::AGAIN))
+        results.find(|result| !again(result)).unwrap_or(Err(Errno::AGAIN))
     }
 
     /// Leaves it to the executor to find out why: the kernel lacks the flag, or the path crosses a

@@ -149,13 +149,8 @@ impl Cache {
             watched.is_ok_and(|watched| watched == *stamp)
         });
         opened.keep_content();
-        let mut entry = Entry {
-            opened: opened.clone(),
-            facts,
-            checked: 0,
-            used: now,
-            compared: now,
-        };
+        let mut entry =
+            Entry { opened: opened.clone(), facts, checked: 0, used: now, compared: now };
         if is_same && kept.refresh(now) && entry.holds(kept.watches.denials()) {
             kept.insert(wanted, entry);
         } else {

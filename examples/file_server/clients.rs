@@ -43,12 +43,7 @@ enum State {
 
 impl Client {
     pub(crate) fn new(socket: Socket<OwnedFd>, ip: Option<IpAddr>) -> Client {
-        Client {
-            socket,
-            ip,
-            state: Cell::new(State::Busy),
-            leaving: Cell::new(false),
-        }
+        Client { socket, ip, state: Cell::new(State::Busy), leaving: Cell::new(false) }
     }
 
     /// Returns whether its next response is its last.
@@ -95,10 +90,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     pub(crate) fn new(most: usize) -> Clients {
-        Clients {
-            most,
-            ..Clients::default()
-        }
+        Clients { most, ..Clients::default() }
     }
 
     /// Adds a client. Its task must hold a [`Seat`] of this number, and must not have run yet.

@@ -47,10 +47,8 @@ impl Validators {
     /// demands.
     pub(crate) fn new(etag: String, modified: Option<SystemTime>) -> Validators {
         let now = SystemTime::now();
-        let modified = modified.map(|exactly| Modified {
-            seconds: seconds(exactly.min(now)),
-            exactly,
-        });
+        let modified =
+            modified.map(|exactly| Modified { seconds: seconds(exactly.min(now)), exactly });
         let modified = modified.filter(|modified| modified.seconds >= FIRST_TIME);
         Validators {
             etag: Some(etag),
@@ -123,8 +121,7 @@ impl Validators {
 impl Modified {
     /// Within a second, a file can change twice and keep its date.
     fn is_settled(self, now: SystemTime) -> bool {
-        now.duration_since(self.exactly)
-            .is_ok_and(|age| age >= SETTLED)
+        now.duration_since(self.exactly).is_ok_and(|age| age >= SETTLED)
     }
 }
 

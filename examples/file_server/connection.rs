@@ -63,11 +63,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(site: Rc<Site>, client: Rc<Client>) -> Connection {
-        Connection {
-            site,
-            client,
-            receiver: Receiver::default(),
-        }
+        Connection { site, client, receiver: Receiver::default() }
     }
 
     /// Serves the client until either side ends the connection.
@@ -162,10 +158,8 @@ impl Connection {
         let Some(target) = request.resource.take() else {
             return Response::plain(Status::BAD_REQUEST);
         };
-        let wanted = Wanted {
-            target,
-            acceptable: Acceptable::read(request.accept_encoding.as_deref()),
-        };
+        let wanted =
+            Wanted { target, acceptable: Acceptable::read(request.accept_encoding.as_deref()) };
         let by_date = request.range.is_some() && request.conditions.has_range_date();
         if by_date && self.has_variant(&wanted.target).await {
             request.range = None;
@@ -205,10 +199,7 @@ impl Connection {
     /// Returns whether the target has a precompressed variant. It may share its date with the file,
     /// so that a date does not tell which of the two the client has a part of.
     async fn has_variant(&self, target: &Target) -> bool {
-        let wanted = Wanted {
-            target: target.clone(),
-            acceptable: Acceptable::read(Some("*")),
-        };
+        let wanted = Wanted { target: target.clone(), acceptable: Acceptable::read(Some("*")) };
         matches!(self.find(wanted).await, Ok(Found::File(opened)) if opened.coding.is_some())
     }
 
@@ -250,24 +241,15 @@ impl Connection {
             let found = find::find(&root, &rules, &wanted, Wait::Allowed, &mut Vec::new());
             found.map_err(|error| (Some(wanted), error))
         });
-        there
-            .await
-            .unwrap_or_else(|error| Err((None, io::Error::other(error.to_string()))))
+        there.await.unwrap_or_else(|error| Err((None, io::Error::other(error.to_string()))))
     }
 
     /// Sends a response. If the file was truncated meanwhile, the response is shorter than its
     /// header says. Then only the end of the connection can tell the client.
     async fn send(&self, reply: Reply) -> io::Result<Next> {
-        let sender = Sender {
-            site: &self.site,
-            client: &self.client,
-            line: reply.line.as_ref(),
-        };
+        let sender = Sender { site: &self.site, client: &self.client, line: reply.line.as_ref() };
         let sent = sender.send(reply.head, reply.body).await;
-        if sent
-            .as_ref()
-            .is_err_and(|error| error.kind() == io::ErrorKind::TimedOut)
-        {
+        if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
             self.client.reset_at_end();
         }
         Ok(if sent? { reply.next } else { Next::Abandon })

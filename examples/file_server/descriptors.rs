@@ -19,10 +19,7 @@ const FOR_THE_PROCESS: usize = 32;
 /// Returns the limit.
 pub(crate) fn raise_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
+    let raised = Rlimit { current: limit.maximum, ..limit };
     let limit = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(error) => {
@@ -70,8 +67,6 @@ pub(crate) fn are_exhausted(error: &io::Error) -> bool {
 pub(crate) fn report_exhausted(error: &io::Error) {
     static REPORTED: Once = Once::new();
     REPORTED.call_once(|| {
-        report(format_args!(
-            "out of descriptors, closing idle connections: {error}"
-        ));
+        report(format_args!("out of descriptors, closing idle connections: {error}"));
     });
 }

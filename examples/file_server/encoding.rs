@@ -44,18 +44,13 @@ impl Acceptable {
     /// any coding then, but few such clients can decode one.
     pub(crate) fn read(value: Option<&str>) -> Acceptable {
         let Some(value) = value else {
-            return Acceptable {
-                codings: [None; 2],
-                identity: true,
-            };
+            return Acceptable { codings: [None; 2], identity: true };
         };
         let any = weight_of(value, &["*"]);
         let identity = weight_of(value, &["identity"]).or(any);
         let weight = |coding, names: &[&str]| (weight_of(value, names).or(any), coding);
-        let mut codings = [
-            weight(Coding::Brotli, &["br"]),
-            weight(Coding::Gzip, &["gzip", "x-gzip"]),
-        ];
+        let mut codings =
+            [weight(Coding::Brotli, &["br"]), weight(Coding::Gzip, &["gzip", "x-gzip"])];
         // Stable: of equals, the one that is smaller.
         codings.sort_by_key(|&(weight, _)| std::cmp::Reverse(weight));
         // A client that does not name the identity accepts it, and prefers the codings that it

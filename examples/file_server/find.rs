@@ -165,13 +165,7 @@ pub(crate) fn find(
     wait: Wait,
     seen: &mut Vec<Seen>,
 ) -> io::Result<Found> {
-    let mut search = Search {
-        tree: &*root.tree(wait)?,
-        rules,
-        wanted,
-        wait,
-        seen,
-    };
+    let mut search = Search { tree: &*root.tree(wait)?, rules, wanted, wait, seen };
     match search.named() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => search.instead(error),
         found => found,
@@ -188,9 +182,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn named(&mut self) -> io::Result<Found> {
-        let Target {
-            path, is_directory, ..
-        } = &self.wanted.target;
+        let Target { path, is_directory, .. } = &self.wanted.target;
         if self.rules.hides(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -232,10 +224,7 @@ impl Search<'_> {
 
     fn locate(&mut self, path: &Path) -> io::Result<Located> {
         let located = self.tree.locate(path, self.wait);
-        let stamp = located
-            .as_ref()
-            .ok()
-            .map(|found| Stamp::of(&found.metadata));
+        let stamp = located.as_ref().ok().map(|found| Stamp::of(&found.metadata));
         self.seen.push((path.to_owned(), stamp));
         located
     }

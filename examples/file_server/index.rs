@@ -62,9 +62,7 @@ impl Order {
     /// Reads `sort=name`, `sort=-size` and the like from a query; anything else is the order of
     /// names.
     pub(crate) fn read(query: &str) -> Order {
-        let values = query
-            .split('&')
-            .filter_map(|part| part.strip_prefix("sort="));
+        let values = query.split('&').filter_map(|part| part.strip_prefix("sort="));
         let order = |value: &str| {
             let name = value.strip_prefix('-').unwrap_or(value);
             let by = By::ALL.into_iter().find(|by| by.name() == name)?;
@@ -187,17 +185,10 @@ impl fmt::Display for SortButtons {
         f.write_str("<form>Sort by")?;
         for by in By::ALL {
             let is_present = by == self.0.by;
-            let minus = if is_present && !self.0.descending {
-                "-"
-            } else {
-                ""
-            };
+            let minus = if is_present && !self.0.descending { "-" } else { "" };
             let pressed = if is_present { " aria-pressed=true" } else { "" };
             let name = by.name();
-            write!(
-                f,
-                " <button name=sort value={minus}{name}{pressed}>{name}</button>"
-            )?;
+            write!(f, " <button name=sort value={minus}{name}{pressed}>{name}</button>")?;
         }
         f.write_str(" · times are in UTC</form>\n")
     }
@@ -248,26 +239,17 @@ impl fmt::Display for Row<'_> {
             Kind::File => ("", ""),
         };
         let (link, text) = (Link(name), Text(name));
-        write!(
-            f,
-            "<li{class}><a href=\"{link}{slash}\"><bdi>{text}{slash}</bdi></a>"
-        )?;
+        write!(f, "<li{class}><a href=\"{link}{slash}\"><bdi>{text}{slash}</bdi></a>")?;
         if entry.kind == Kind::File {
             let size = entry.size;
             let human = ByteSize::b(size);
-            write!(
-                f,
-                "<data value={size} title=\"{size} bytes\">{human}</data>"
-            )?;
+            write!(f, "<data value={size} title=\"{size} bytes\">{human}</data>")?;
         }
         if let Some(modified) = entry.modified.and_then(timestamp) {
             let exact = modified.to_string();
             let (date, time) = exact.split_once('T').unwrap_or_default();
             let minutes = time.get(..5).unwrap_or_default();
-            write!(
-                f,
-                "<time datetime={exact} title=\"{exact}\">{date} {minutes}</time>"
-            )?;
+            write!(f, "<time datetime={exact} title=\"{exact}\">{date} {minutes}</time>")?;
         }
         f.write_str("\n")
     }
@@ -376,11 +358,7 @@ fn picture(char: char) -> char {
 struct Link<'a>(&'a [u8]);
 
 /// All but what RFC 3986 calls unreserved.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl fmt::Display for Link<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

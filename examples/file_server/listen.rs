@@ -142,10 +142,7 @@ pub(crate) struct SocketFile {
 
 impl SocketFile {
     fn new(path: &Path) -> io::Result<SocketFile> {
-        Ok(SocketFile {
-            path: path.to_owned(),
-            id: id(path)?,
-        })
+        Ok(SocketFile { path: path.to_owned(), id: id(path)? })
     }
 }
 
@@ -184,9 +181,7 @@ impl Address {
         let wrong = || format!("{text:?} is neither HOST:PORT nor unix:PATH");
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().map_err(|_| wrong())?;
-        let bracketed = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         match bracketed {
             None if host.contains([':', '[', ']']) => Err(wrong()),
             Some("") => Err(wrong()),

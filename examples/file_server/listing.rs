@@ -63,12 +63,7 @@ struct Unnamed {
 
 impl Unnamed {
     fn named(self, name: &OsStr) -> Entry {
-        Entry {
-            name: name.to_owned(),
-            kind: self.kind,
-            size: self.size,
-            modified: self.modified,
-        }
+        Entry { name: name.to_owned(), kind: self.kind, size: self.size, modified: self.modified }
     }
 }
 

@@ -29,10 +29,7 @@ const CORRECTED: &[(&str, &[&str])] = &[
     ("image/vnd.adobe.photoshop", &["psd"]),
     ("image/vnd.microsoft.icon", &["ico"]),
     ("text/javascript", &["cjs", "mjs"]),
-    (
-        "text/plain",
-        &["diff", "go", "java", "lock", "patch", "rb", "rs", "rst"],
-    ),
+    ("text/plain", &["diff", "go", "java", "lock", "patch", "rb", "rs", "rst"]),
     ("text/vcard", &["vcf"]),
     ("video/iso.segment", &["m4s"]),
     ("video/matroska", &["mkv"]),

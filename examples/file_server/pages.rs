@@ -143,11 +143,7 @@ impl Pages {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         let page = Arc::new(page);
-        rendered.push(Rendered {
-            listing,
-            begun,
-            page: page.clone(),
-        });
+        rendered.push(Rendered { listing, begun, page: page.clone() });
         self.sweep_later();
         Ok(page)
     }
@@ -176,32 +172,19 @@ impl Pages {
 fn render(root: &Root, rules: &Rules, listing: &Listing, hasher: impl Hasher) -> io::Result<Page> {
     let mut entries = listing::list(&*root.tree(Wait::Allowed)?, &listing.path, rules.hidden)?;
     index::sort(&mut entries, listing.order);
-    let out = Hashed {
-        file: unnamed_file()?,
-        hasher,
-        len: 0,
-    };
+    let out = Hashed { file: unnamed_file()?, hasher, len: 0 };
     let mut out = BufWriter::with_capacity(64 << 10, out);
     match listing.format {
         Format::Html => {
             let path = address(&listing.path);
             let (entries, order) = (&entries[..], listing.order);
-            let page = index::Page {
-                path: &path,
-                entries,
-                order,
-            };
+            let page = index::Page { path: &path, entries, order };
             write!(out, "{page}")?;
         }
         Format::Json => write!(out, "{}", index::Json(&entries))?,
     }
     let out = out.into_inner()?;
-    Ok(Page {
-        file: out.file,
-        len: out.len,
-        format: listing.format,
-        hash: out.hasher.finish(),
-    })
+    Ok(Page { file: out.file, len: out.len, format: listing.format, hash: out.hasher.finish() })
 }
 
 /// With a slash at both ends.

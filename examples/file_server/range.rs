@@ -44,10 +44,7 @@ impl Part {
 
     fn united(self, other: Part) -> Part {
         let offset = self.offset.min(other.offset);
-        Part {
-            offset,
-            count: self.end().max(other.end()) - offset,
-        }
+        Part { offset, count: self.end().max(other.end()) - offset }
     }
 }
 
@@ -123,10 +120,7 @@ fn suffix(count: u64, size: u64) -> Asked {
     match (count, size) {
         (_, 0) => Asked::All,
         (0, _) => Asked::Nothing,
-        _ => Asked::Part(Part {
-            offset: size - count,
-            count,
-        }),
+        _ => Asked::Part(Part { offset: size - count, count }),
     }
 }
 
@@ -135,10 +129,7 @@ fn between(first: u64, last: u64, size: u64) -> Asked {
     if first >= size {
         return Asked::Nothing;
     }
-    Asked::Part(Part {
-        offset: first,
-        count: last.min(size - 1) - first + 1,
-    })
+    Asked::Part(Part { offset: first, count: last.min(size - 1) - first + 1 })
 }
 
 /// Reads digits; `parse` alone takes a sign too. A number beyond `u64` is past the end of every
@@ -160,12 +151,7 @@ pub(crate) struct Multipart {
 
 impl Multipart {
     pub(crate) fn new(parts: Vec<Part>, content_type: String, size: u64) -> Multipart {
-        Multipart {
-            boundary: boundary(),
-            content_type,
-            size,
-            parts,
-        }
+        Multipart { boundary: boundary(), content_type, size, parts }
     }
 
     /// Returns the type of the response.
@@ -191,9 +177,7 @@ impl Multipart {
     /// Returns the length of the body.
     pub(crate) fn len(&self) -> u64 {
         let parts = self.parts.iter();
-        let parts: u64 = parts
-            .map(|&part| self.head(part).len() as u64 + part.count)
-            .sum();
+        let parts: u64 = parts.map(|&part| self.head(part).len() as u64 + part.count).sum();
         parts + self.tail().len() as u64
     }
 }

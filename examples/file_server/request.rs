@@ -204,19 +204,12 @@ fn check_host(fields: &Fields<'_>, is_1_0: bool) -> Result<(), Status> {
         (Some(host), None) => host.is_empty() || authority::is_valid(host.trim_ascii()),
         (Some(_), Some(_)) => false,
     };
-    if is_right {
-        Ok(())
-    } else {
-        Err(Status::BAD_REQUEST)
-    }
+    if is_right { Ok(()) } else { Err(Status::BAD_REQUEST) }
 }
 
 /// Returns whether a body follows. Refuses a request whose end is in doubt (RFC 9112, section 6.3).
 fn has_body(fields: &Fields<'_>, is_1_0: bool) -> Result<bool, Status> {
-    let lengths: Vec<&[u8]> = fields
-        .all("content-length")
-        .map(<[u8]>::trim_ascii)
-        .collect();
+    let lengths: Vec<&[u8]> = fields.all("content-length").map(<[u8]>::trim_ascii).collect();
     if let Some(codings) = fields.list("transfer-encoding") {
         return match check_codings(&codings) {
             Ok(()) if !lengths.is_empty() || is_1_0 => Err(Status::BAD_REQUEST),
@@ -286,9 +279,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn has_token(&self, name: &'static str, token: &str) -> bool {
-        let mut tokens = self
-            .all(name)
-            .flat_map(|value| value.split(|&byte| byte == b','));
+        let mut tokens = self.all(name).flat_map(|value| value.split(|&byte| byte == b','));
         tokens.any(|found| found.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     }
 }

@@ -40,11 +40,7 @@ impl RequestLine<'_> {
         let Some((version, rest)) = version(rest)? else {
             return Ok(None);
         };
-        let line = RequestLine {
-            method,
-            target,
-            version,
-        };
+        let line = RequestLine { method, target, version };
         Ok(Some((line, bytes.len() - rest.len())))
     }
 }

@@ -55,12 +55,7 @@ impl Body {
 
 impl Response {
     fn new(status: Status, body: Body) -> Response {
-        Response {
-            status,
-            fields: String::new(),
-            whole: None,
-            body,
-        }
+        Response { status, fields: String::new(), whole: None, body }
     }
 
     /// Creates a response whose text is its status.
@@ -181,10 +176,7 @@ impl Response {
 
     /// Creates the response with all of a file.
     fn whole(opened: &Arc<Opened>) -> Response {
-        let whole = Part {
-            offset: 0,
-            count: opened.metadata.len(),
-        };
+        let whole = Part { offset: 0, count: opened.metadata.len() };
         Response {
             whole: Some(opened.clone()),
             ..Response::new(Status::OK, Body::Part(opened.clone(), whole))

@@ -61,11 +61,7 @@ impl Root {
         let tree = Tree::open(&path, follow_links)?;
         // Now, while there are descriptors.
         handles();
-        Ok(Root {
-            present: Mutex::new(Arc::new(tree)),
-            path,
-            follow_links,
-        })
+        Ok(Root { present: Mutex::new(Arc::new(tree)), path, follow_links })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -107,12 +103,7 @@ fn id(metadata: &Metadata) -> (u64, u64) {
 impl Tree {
     fn open(path: &Path, follow_links: bool) -> io::Result<Tree> {
         let beneath = Beneath::new(path, follow_links)?;
-        Ok(Tree {
-            id: id(&beneath.metadata()?),
-            beneath,
-            path: path.to_owned(),
-            follow_links,
-        })
+        Ok(Tree { id: id(&beneath.metadata()?), beneath, path: path.to_owned(), follow_links })
     }
 
     /// Finds what a relative path names.
@@ -148,9 +139,7 @@ impl Tree {
         let opened = self.beneath.open(path, READING, wait);
         let file = File::from(opened.map_err(not_found_or)?);
         let is_same = id(&file.metadata()?) == id(&located.metadata);
-        is_same
-            .then_some(file)
-            .ok_or(io::ErrorKind::NotFound.into())
+        is_same.then_some(file).ok_or(io::ErrorKind::NotFound.into())
     }
 
     /// If the kernel cannot check the way, this checks where it leads.

@@ -80,10 +80,7 @@ impl Sender<'_> {
                 }
             }
             Body::Page(page) => {
-                let all = Part {
-                    offset: 0,
-                    count: page.len,
-                };
+                let all = Part { offset: 0, count: page.len };
                 return self.send_part(&head, &page.file, all, (0, false)).await;
             }
             // Rare and large: boxed, so that other responses take less memory.
@@ -134,10 +131,7 @@ impl Sender<'_> {
         part: Part,
         (before, prefetch): (u64, bool),
     ) -> io::Result<bool> {
-        let sending = self
-            .site
-            .event_loop
-            .sock_sendfile(&self.client.socket, file);
+        let sending = self.site.event_loop.sock_sendfile(&self.client.socket, file);
         let _cork = self.is_corked(part).then(|| Cork::new(&self.client.socket));
         let mut sending = sending
             .offset(part.offset)

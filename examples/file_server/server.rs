@@ -37,14 +37,8 @@ pub(crate) fn run(options: Options) -> io::Result<()> {
         ready: Arc::new(Barrier::new(threads.get())),
     };
     let listening = listen::listen(&options.address, threads, options.socket_mode);
-    let Listening {
-        mut listeners,
-        name,
-        socket_file: _socket_file,
-    } = listening.map_err(because(format_args!(
-        "cannot listen on {}",
-        options.address
-    )))?;
+    let Listening { mut listeners, name, socket_file: _socket_file } =
+        listening.map_err(because(format_args!("cannot listen on {}", options.address)))?;
     let own = listeners.remove(0);
     descriptors::report_lowered(options.limit.get(), plan.most_clients * threads.get());
     thread::scope(|scope| {
@@ -77,10 +71,7 @@ fn open_log(destination: &Destination) -> io::Result<Option<LogFile>> {
         Destination::File(path) => path.as_path(),
         Destination::Stdout | Destination::Off => Path::new("-"),
     };
-    opened.map_err(because(format_args!(
-        "cannot open the log {}",
-        name.display()
-    )))
+    opened.map_err(because(format_args!("cannot open the log {}", name.display())))
 }
 
 /// Puts what failed in front of the reason.

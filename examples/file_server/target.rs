@@ -14,21 +14,11 @@ use crate::authority;
 
 /// All but RFC 3986's unreserved characters, and the colon, which may stand behind a dot and a
 /// slash.
-const IN_NAME: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b':');
+const IN_NAME: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// The characters that no query may contain. The percent sign stays, as the query is encoded.
-const IN_QUERY: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'`')
-    .add(b'\\');
+const IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'\\');
 
 /// The path that a target names.
 #[derive(Clone, Eq, Debug)]
@@ -89,10 +79,7 @@ impl Target {
             false if is_directory => path.push(b'/'),
             false => {}
         }
-        Target {
-            path: OsString::from_vec(path).into(),
-            is_directory,
-        }
+        Target { path: OsString::from_vec(path).into(), is_directory }
     }
 }
 
@@ -117,9 +104,7 @@ pub(crate) fn without_empty_names(path: &Path, target: &str) -> Option<String> {
         Some((above, _)) => above.split('/').filter(|name| !is_dot(name)).count(),
         None => 0,
     };
-    let names = path
-        .components()
-        .filter(|part| matches!(part, Component::Normal(_)));
+    let names = path.components().filter(|part| matches!(part, Component::Normal(_)));
     let names: Vec<_> = names.map(|name| name.as_os_str().as_bytes()).collect();
     if depth == names.len() || depth > 64 {
         return None;

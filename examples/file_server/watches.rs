@@ -54,9 +54,8 @@ const OF_DIRECTORY: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVE_SELF);
 
 /// Changes of a file's content, and of its times and permissions.
-const OF_FILE: WatchFlags = WatchFlags::MODIFY
-    .union(WatchFlags::ATTRIB)
-    .union(WatchFlags::DELETE_SELF);
+const OF_FILE: WatchFlags =
+    WatchFlags::MODIFY.union(WatchFlags::ATTRIB).union(WatchFlags::DELETE_SELF);
 
 /// Something that was seen. It holds until an event denies it.
 #[derive(Debug)]
@@ -116,11 +115,7 @@ struct Way {
 
 impl Default for Way {
     fn default() -> Way {
-        Way {
-            place: PathBuf::from("/"),
-            watch: None,
-            facts: Vec::new(),
-        }
+        Way { place: PathBuf::from("/"), watch: None, facts: Vec::new() }
     }
 }
 
@@ -140,10 +135,8 @@ impl Watches {
     /// Takes note of all changes whose system call has returned. Never waits. Returns `false` if
     /// all facts were dropped.
     pub(crate) fn refresh(&mut self) -> bool {
-        let mut asked = [
-            PollFd::new(&self.inotify, PollFlags::IN),
-            PollFd::new(&self.mounts, PollFlags::PRI),
-        ];
+        let mut asked =
+            [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(&self.mounts, PollFlags::PRI)];
         let at_once = Timespec::default();
         let polled = poll(&mut asked, Some(&at_once));
         let is_mounted = !asked[1].revents().is_empty();
@@ -303,11 +296,7 @@ impl Watches {
     fn fact(&mut self, watch: i32, name: Name) -> Rc<Fact> {
         let known = self.watches.entry(watch).or_default();
         let fact = known.entry(name).or_insert_with_key(|name| {
-            Rc::new(Fact {
-                watch,
-                name: name.clone(),
-                holds: Cell::new(true),
-            })
+            Rc::new(Fact { watch, name: name.clone(), holds: Cell::new(true) })
         });
         fact.clone()
     }

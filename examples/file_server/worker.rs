@@ -141,10 +141,7 @@ fn welcome(site: &Rc<Site>, (socket, peer): Accepted) {
     let number = site.clients.next_number();
     let client = Rc::new(Client::new(socket, peer.map(|peer| peer.ip())));
     let connection = Connection::new(site.clone(), client.clone());
-    let seat = Seat {
-        clients: site.clients.clone(),
-        number,
-    };
+    let seat = Seat { clients: site.clients.clone(), number };
     let life = async move {
         let _seat = seat;
         match connection.serve().await {
@@ -174,11 +171,7 @@ fn close(site: &Rc<Site>, listener: Socket<OwnedFd>) {
 async fn end(site: &Site, grace: Duration) {
     site.clients.ask_all_to_leave();
     let event_loop = &site.event_loop;
-    if event_loop
-        .wait_for(site.clients.all_gone(), grace)
-        .await
-        .is_err()
-    {
+    if event_loop.wait_for(site.clients.all_gone(), grace).await.is_err() {
         site.clients.cut();
     }
     if let Some(log) = &site.log {
@@ -190,10 +183,7 @@ async fn end(site: &Site, grace: Duration) {
 /// line.
 fn is_departure(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, TimedOut};
-    matches!(
-        error.kind(),
-        BrokenPipe | ConnectionReset | NotConnected | TimedOut
-    )
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | TimedOut)
 }
 
 const ENDING: [Signal; 2] = [Signal::INT, Signal::TERM];

@@ -156,9 +156,7 @@ impl Builder {
         let descriptor = reactor.descriptor()?;
         let inbox = Inbox::new(poller)?;
         let clock_waker = Waker::from(inbox.clone());
-        self.clock
-            .subscribe(&clock_waker)
-            .inspect_err(|_| drop(inbox.close()))?;
+        self.clock.subscribe(&clock_waker).inspect_err(|_| drop(inbox.close()))?;
         let run_queue = RunQueue::new(inbox.id, clock_waker.clone());
         let threads = self.executor_threads.unwrap_or_else(Pool::default_threads);
         let inner = Inner {
@@ -183,12 +181,7 @@ impl Builder {
             fd_callbacks: RefCell::default(),
             signals: Rc::default(),
         };
-        let handle = LoopHandle {
-            inner: Rc::new(inner),
-        };
-        Ok(Loop {
-            handle,
-            descriptor: Some(descriptor),
-        })
+        let handle = LoopHandle { inner: Rc::new(inner) };
+        Ok(Loop { handle, descriptor: Some(descriptor) })
     }
 }

@@ -99,10 +99,7 @@ pub(super) struct FdEntry {
 
 impl FdEntry {
     fn new(attachment: Rc<Attachment>) -> FdEntry {
-        FdEntry {
-            attachment,
-            callbacks: [None, None],
-        }
+        FdEntry { attachment, callbacks: [None, None] }
     }
 
     /// Sets the callback of a direction, and returns the old one.
@@ -113,9 +110,7 @@ impl FdEntry {
         direction: Direction,
         callback: Option<Rc<FdCallback>>,
     ) -> Option<Rc<FdCallback>> {
-        let as_callback = callback
-            .clone()
-            .map(|callback| callback as Rc<dyn Callback>);
+        let as_callback = callback.clone().map(|callback| callback as Rc<dyn Callback>);
         let state = self.attachment.source().state(direction);
         state.set_callback(as_callback);
         mem::replace(&mut self.callbacks[direction as usize], callback)
@@ -355,9 +350,7 @@ impl LoopHandle {
         // another descriptor by now.
         let attachment = Rc::new(self.inner.reactor.attach(fd)?);
         let mut table = self.inner.fd_callbacks.borrow_mut();
-        let entry = table
-            .entry(fd.as_raw_fd())
-            .or_insert_with(|| FdEntry::new(attachment.clone()));
+        let entry = table.entry(fd.as_raw_fd()).or_insert_with(|| FdEntry::new(attachment.clone()));
         let is_stale = !Rc::ptr_eq(entry.attachment.source(), attachment.source());
         let stale = is_stale.then(|| mem::replace(entry, FdEntry::new(attachment)));
         let callback = FdCallback::new(body, entry.attachment.clone());

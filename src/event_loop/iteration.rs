@@ -64,8 +64,7 @@ impl Inner {
         if !self.clock.is_real() {
             return self.poll_in_virtual_time(limit).map(|()| false);
         }
-        self.reactor
-            .poll(shorter(limit, self.real_poll_timeout()), &self.run_queue)
+        self.reactor.poll(shorter(limit, self.real_poll_timeout()), &self.run_queue)
     }
 
     /// Returns whether the loop has work and a poll could find no event.
@@ -118,8 +117,7 @@ impl Inner {
         for message in self.inbox.take() {
             match message {
                 Message::Call(callback, location) => {
-                    self.run_queue
-                        .push(Rc::new(Call::with_location(location, callback)));
+                    self.run_queue.push(Rc::new(Call::with_location(location, callback)));
                 }
                 Message::WakeTask(number) => self.run_queue.wake(number),
                 Message::WakeLoop => {}

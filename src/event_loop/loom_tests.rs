@@ -23,9 +23,7 @@ fn new_loop(threads: usize) -> Loop {
 
 #[track_caller]
 fn run_iteration(event_loop: &Loop) {
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
 }
 
 /// Calls the loop from another thread. The last of `all` calls stops the loop.
@@ -216,10 +214,7 @@ fn wake_after_the_end_of_a_task_is_ignored() {
 fn executor_results_reach_a_waiting_loop() {
     explore(Some(5), || {
         let event_loop = new_loop(1);
-        let (one, two) = (
-            event_loop.run_in_executor(|| 1),
-            event_loop.run_in_executor(|| 2),
-        );
+        let (one, two) = (event_loop.run_in_executor(|| 1), event_loop.run_in_executor(|| 2));
         event_loop.run_until_complete(async {
             assert_eq!(two.await.expect("ran") + one.await.expect("ran"), 3);
             event_loop.shutdown_default_executor().await;

@@ -449,9 +449,7 @@ impl LoopHandle {
     /// # }
     /// ```
     pub fn remote(&self) -> Remote {
-        Remote {
-            inbox: self.inner.inbox.clone(),
-        }
+        Remote { inbox: self.inner.inbox.clone() }
     }
 
     pub(crate) fn reactor(&self) -> &Rc<Reactor> {

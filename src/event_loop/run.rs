@@ -476,11 +476,7 @@ impl Loop {
         drop(inherited);
         self.inner.running.set(true);
         self.inner.run_queue.notifies_embedder.set(false);
-        Running {
-            inner: &self.inner,
-            root: None,
-            levels: SeparateLevels::enter(),
-        }
+        Running { inner: &self.inner, root: None, levels: SeparateLevels::enter() }
     }
 }
 

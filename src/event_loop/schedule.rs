@@ -94,11 +94,7 @@ impl LoopHandle {
     pub fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
         let callback: Rc<dyn Callback> = Rc::new(Call::new(callback));
         self.add_timer(when, callback.clone());
-        TimerHandle {
-            callback,
-            when,
-            event_loop: self.clone(),
-        }
+        TimerHandle { callback, when, event_loop: self.clone() }
     }
 
     fn add_timer(&self, when: Instant, callback: Rc<dyn Callback>) {

@@ -226,12 +226,7 @@ impl LoopHandle {
         let number = signals.listened.replace(signals.listened.get() + 1);
         let mut listeners = signals.listeners.borrow_mut();
         listeners.insert((signal, number), listener.clone());
-        Ok(Signal {
-            event_loop: self.clone(),
-            signal,
-            number,
-            listener,
-        })
+        Ok(Signal { event_loop: self.clone(), signal, number, listener })
     }
 
     /// Catches `signal`. For SIGINT this ends the Ctrl-C handling of [`run`](crate::run).
@@ -352,11 +347,7 @@ impl Future for Recv<'_> {
     type Output = io::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Signal {
-            event_loop,
-            listener,
-            ..
-        } = self.signal;
+        let Signal { event_loop, listener, .. } = self.signal;
         if event_loop.is_closed() {
             return Poll::Ready(Err(event_loop.closed_error()));
         }

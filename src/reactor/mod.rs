@@ -178,10 +178,8 @@ impl Reactor {
             Ok((poll, waker))
         })?;
         let events = Events::with_capacity(EVENTS_AT_ONCE);
-        let reactor = Reactor {
-            open: RefCell::new(Some(OpenPoller { poll, events })),
-            ..Reactor::default()
-        };
+        let reactor =
+            Reactor { open: RefCell::new(Some(OpenPoller { poll, events })), ..Reactor::default() };
         Ok((Rc::new(reactor), waker))
     }
 
@@ -218,10 +216,7 @@ impl Reactor {
     /// The reactor ignores its events.
     pub(crate) fn add_timer(&self, timer: BorrowedFd<'_>) -> io::Result<()> {
         let fd = timer.as_raw_fd();
-        self.control(|poll| {
-            poll.registry()
-                .register(&mut SourceFd(&fd), TIMER, Interest::READABLE)
-        })
+        self.control(|poll| poll.registry().register(&mut SourceFd(&fd), TIMER, Interest::READABLE))
     }
 
     /// Limits each fd callback to one run until the guard is dropped.
@@ -242,12 +237,8 @@ impl Reactor {
             Some(key) => self.join(fd, key, &mut abandoned),
             None => self.add(fd),
         };
-        let attachment = registered.map(|(key, source)| Attachment {
-            reactor: self.clone(),
-            fd,
-            key,
-            source,
-        });
+        let attachment =
+            registered.map(|(key, source)| Attachment { reactor: self.clone(), fd, key, source });
         abandoned.wakers.into_iter().for_each(wake);
         attachment
     }
@@ -257,8 +248,7 @@ impl Reactor {
         source.users.set(1);
         let key = self.sources.borrow_mut().insert(source.clone());
         let added = self.control(|poll| {
-            poll.registry()
-                .register(&mut SourceFd(&fd), token(key), interest::ALL)
+            poll.registry().register(&mut SourceFd(&fd), token(key), interest::ALL)
         });
         let added = match added {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
@@ -298,8 +288,7 @@ impl Reactor {
     /// Makes the next poll report what the descriptor is ready for, even without a new edge.
     fn rearm(&self, fd: RawFd, key: Key) -> io::Result<()> {
         self.control(|poll| {
-            poll.registry()
-                .reregister(&mut SourceFd(&fd), token(key), interest::ALL)
+            poll.registry().reregister(&mut SourceFd(&fd), token(key), interest::ALL)
         })
     }
 
@@ -392,9 +381,7 @@ impl Reactor {
         checks.retain_mut(|check| check.check(&mut wakeups));
         drop(checks);
         let polled = self.collect(timeout, &mut wakeups);
-        self.holder_checks
-            .borrow_mut()
-            .append(&mut wakeups.holder_checks);
+        self.holder_checks.borrow_mut().append(&mut wakeups.holder_checks);
         wakeups.wakers.drain(..).for_each(wake);
         for callback in wakeups.callbacks.drain(..) {
             if callback.is_due() {

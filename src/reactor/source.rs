@@ -116,9 +116,7 @@ impl Waiters {
 
     /// Handles an event that concerns every task.
     fn wake_all(&mut self, wakeups: &mut Wakeups) {
-        wakeups
-            .wakers
-            .extend(iter::from_fn(|| self.queue.pop()).map(|(_, waker)| waker));
+        wakeups.wakers.extend(iter::from_fn(|| self.queue.pop()).map(|(_, waker)| waker));
         if let Some(extras) = &mut self.extras {
             extras.holder = None;
         }
@@ -234,16 +232,12 @@ impl Source {
             // A peer's half-close concerns readers alone. It does not end a transfer in the other
             // direction (oven-sh/bun#38107).
             let (is_ready, is_closed, calls_back) = match direction {
-                Direction::Read => (
-                    event.is_readable(),
-                    event.is_read_closed(),
-                    interest::calls_reader(event),
-                ),
-                Direction::Write => (
-                    event.is_writable(),
-                    event.is_write_closed(),
-                    interest::calls_writer(event),
-                ),
+                Direction::Read => {
+                    (event.is_readable(), event.is_read_closed(), interest::calls_reader(event))
+                }
+                Direction::Write => {
+                    (event.is_writable(), event.is_write_closed(), interest::calls_writer(event))
+                }
             };
             let state = self.state(direction);
             if is_closed || event.is_error() {
@@ -275,11 +269,7 @@ pub(super) struct HolderCheck {
 
 impl HolderCheck {
     pub(super) fn new(source: &Rc<Source>, direction: Direction) -> HolderCheck {
-        HolderCheck {
-            source: source.clone(),
-            direction,
-            last_holder: None,
-        }
+        HolderCheck { source: source.clone(), direction, last_holder: None }
     }
 
     /// Returns whether a task holds a wake-up that may have to pass to the next task.
@@ -329,12 +319,7 @@ impl WaitGuard {
             return;
         }
         self.end();
-        let ticket = source
-            .state(direction)
-            .waiters
-            .borrow_mut()
-            .queue
-            .push(waker);
+        let ticket = source.state(direction).waiters.borrow_mut().queue.push(waker);
         self.parked = Some((source, direction, ticket));
     }
 

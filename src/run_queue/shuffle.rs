@@ -21,9 +21,7 @@ impl Shuffle {
     pub(super) fn from_environment() -> Shuffle {
         let seed = env::var("SENDLOOP_SHUFFLE").unwrap_or_else(|_| "0".to_owned());
         let seed = seed.parse().expect("SENDLOOP_SHUFFLE is a number");
-        Shuffle {
-            state: Cell::new(seed),
-        }
+        Shuffle { state: Cell::new(seed) }
     }
 
     pub(super) fn mix(&self, queue: &mut VecDeque<Entry>) {

@@ -166,10 +166,6 @@ impl Reader {
             let read = block.fill(&file, &range);
             (block, read)
         });
-        self.pending.insert(PendingRead {
-            offset,
-            is_ahead,
-            work,
-        })
+        self.pending.insert(PendingRead { offset, is_ahead, work })
     }
 }

@@ -177,9 +177,7 @@ impl Machine {
     }
 
     pub(super) fn action(&self) -> Action {
-        let stat = Action::Stat {
-            sync: self.is_size_final(),
-        };
+        let stat = Action::Stat { sync: self.is_size_final() };
         match self.state {
             MachineState::Done(_) => Action::Finish,
             MachineState::Stat => stat,
@@ -188,10 +186,7 @@ impl Machine {
             MachineState::Moving => match (self.source(), self.plan.next()) {
                 (SendSource::Header, _) => Action::SendHeader {
                     part: self.header.start
-                        ..self
-                            .header
-                            .end
-                            .min(self.header.start + MAX_PER_CALL as usize),
+                        ..self.header.end.min(self.header.start + MAX_PER_CALL as usize),
                     more: self.file_follows(),
                 },
                 (SendSource::Block, _) if !self.block.is_empty() => {
@@ -306,9 +301,7 @@ impl Machine {
         let is_slow = self.fallback_reason == Some(Fallback::NoAnswer);
         let is_sending = matches!(self.state, MachineState::Moving) && !self.block.is_empty();
         let next = || self.plan.block_after(self.block.len());
-        (is_slow && is_sending)
-            .then(next)
-            .filter(|block| !block.is_empty())
+        (is_slow && is_sending).then(next).filter(|block| !block.is_empty())
     }
 
     fn source(&self) -> SendSource {

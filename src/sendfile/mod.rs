@@ -179,12 +179,7 @@ impl LoopHandle {
         sock: &'a Socket<T>,
         file: &'a F,
     ) -> SendFile<'a, T, F> {
-        SendFile {
-            event_loop: self.clone(),
-            socket: sock,
-            file,
-            options: Options::default(),
-        }
+        SendFile { event_loop: self.clone(), socket: sock, file, options: Options::default() }
     }
 }
 
@@ -628,8 +623,7 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
             let is_due = this.event_loop.poll_budget(cx).is_ready();
             if let Some(result) = this.begin(cx, is_due).transpose() {
                 this.state = FutureState::Done;
-                this.event_loop
-                    .consume_budget(*result.as_ref().unwrap_or(&0));
+                this.event_loop.consume_budget(*result.as_ref().unwrap_or(&0));
                 return Poll::Ready(result);
             }
             // The transfer has begun even if other tasks run first.
@@ -641,8 +635,7 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
             panic!("a SendFileFuture was polled after it was ready");
         };
         let result = ready!(transfer.poll(cx));
-        this.event_loop
-            .consume_budget(transfer.machine().consumed_bytes());
+        this.event_loop.consume_budget(transfer.machine().consumed_bytes());
         this.state = FutureState::Done;
         Poll::Ready(result)
     }

@@ -124,10 +124,7 @@ pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
 pub(super) fn stat(file: BorrowedFd<'_>, sync: bool) -> io::Result<(Stat, Metadata)> {
     let metadata = sys::file::metadata(file, sync)?;
     let is_cached = metadata.kind != FileKind::Other && !sys::file::is_direct(file)?;
-    let stat = Stat {
-        size: metadata.size,
-        is_cached,
-    };
+    let stat = Stat { size: metadata.size, is_cached };
     Ok((stat, metadata))
 }
 

@@ -136,10 +136,7 @@ impl Mount {
     /// Without a unique id, the thread remembers nothing, as a later mount may have the same
     /// number. A block device's data is on no mount.
     fn of(metadata: &Metadata) -> Rc<Mount> {
-        let Some(id) = metadata
-            .mount
-            .filter(|_| metadata.kind == FileKind::Regular)
-        else {
+        let Some(id) = metadata.mount.filter(|_| metadata.kind == FileKind::Regular) else {
             return Rc::default();
         };
         let find = |mounts: &RefCell<BTreeMap<u64, Rc<Mount>>>| {
@@ -410,10 +407,7 @@ impl<'a> PageCache<'a> {
             }
         }
         if let Some(query) = &mut self.file_system {
-            found = self
-                .event_loop
-                .check_open(ready!(Pin::new(query).poll(cx)))?
-                .ok();
+            found = self.event_loop.check_open(ready!(Pin::new(query).poll(cx)))?.ok();
             self.file_system = None;
         }
         if found.is_none() {

@@ -76,11 +76,7 @@ struct StallTimer {
 impl StallTimer {
     fn new(event_loop: &LoopHandle, limit: Duration) -> StallTimer {
         let deadline = event_loop.deadline(limit);
-        StallTimer {
-            limit,
-            deadline,
-            sleep: event_loop.sleep_until(deadline),
-        }
+        StallTimer { limit, deadline, sleep: event_loop.sleep_until(deadline) }
     }
 
     /// Is ready with an error if no byte has moved for the whole limit.
@@ -172,9 +168,7 @@ impl<'a, T: AsFd> Transfer<'a, T> {
     }
 
     fn begin_step(&mut self) {
-        let Operation {
-            event_loop, socket, ..
-        } = &self.operation;
+        let Operation { event_loop, socket, .. } = &self.operation;
         let is_writable = socket.may_be_ready(event_loop, Direction::Write);
         if is_writable {
             if let Some(since) = self.parked.take() {
@@ -263,10 +257,7 @@ impl<'a, T: AsFd> Transfer<'a, T> {
         let read = match self.reader() {
             Ok(reader) => {
                 let read = ready!(reader.poll_read(cx, range));
-                self.operation
-                    .event_loop
-                    .check_open(read)?
-                    .map_err(io::Error::from)
+                self.operation.event_loop.check_open(read)?.map_err(io::Error::from)
             }
             Err(error) => Err(error),
         };

@@ -199,12 +199,7 @@ impl<T: Datagram> Future for SendTo<'_, T> {
     type Output = io::Result<usize>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let SendTo {
-            operation,
-            bytes,
-            to,
-            full,
-        } = &mut *self;
+        let SendTo { operation, bytes, to, full } = &mut *self;
         let to = to.get()?;
         let attempt = |fd: BorrowedFd<'_>| sys::send_to(fd, bytes, to);
         match to.is_unix() {

@@ -187,13 +187,8 @@ async fn race<S, A: Future<Output = io::Result<S>>>(
 
 fn all_failed(host: &str, port: u16, addrs: &[SocketAddr], failures: Vec<io::Error>) -> io::Error {
     let each = addrs.iter().zip(&failures);
-    let each: Vec<_> = each
-        .map(|(addr, error)| format!("{addr}: {error}"))
-        .collect();
-    let text = format!(
-        "cannot connect to port {port} of {host}: {}",
-        each.join("; ")
-    );
+    let each: Vec<_> = each.map(|(addr, error)| format!("{addr}: {error}")).collect();
+    let text = format!("cannot connect to port {port} of {host}: {}", each.join("; "));
     match failures.into_iter().next() {
         Some(first) => io::Error::new(first.kind(), AllFailed { text, first }),
         None => io::Error::new(io::ErrorKind::NotFound, text + "it has no address"),

@@ -59,11 +59,7 @@ impl sealed::Sealed for UnixStream {}
 /// `len`.
 fn call_size<T: AsFd>(sock: &Socket<T>, len: usize, limit: usize) -> usize {
     let is_whole = || sock.kind().is_ok_and(|kind| kind == SocketKind::Datagram);
-    if len <= limit || is_whole() {
-        len
-    } else {
-        limit
-    }
+    if len <= limit || is_whole() { len } else { limit }
 }
 
 /// The address of an operation.

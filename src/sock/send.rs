@@ -151,8 +151,6 @@ impl LoopHandle {
     ) -> Poll<io::Result<usize>> {
         ready!(sock.write_lock().poll_free(cx));
         let part = next_part(self, sock, bytes);
-        poll_without_future(self, sock, Direction::Write, cx, |fd| {
-            sys::send(fd, part, false)
-        })
+        poll_without_future(self, sock, Direction::Write, cx, |fd| sys::send(fd, part, false))
     }
 }

@@ -153,9 +153,7 @@ impl RawAddress {
         }
         match abstract_name_of(addr) {
             Some(name) => unix(&[&[0], name].concat(), 0),
-            None => Err(invalid(
-                "the Unix address has no name, so it reaches no socket",
-            )),
+            None => Err(invalid("the Unix address has no name, so it reaches no socket")),
         }
     }
 
@@ -163,9 +161,7 @@ impl RawAddress {
     pub(crate) fn from_path(path: &Path) -> io::Result<RawAddress> {
         let bytes = path.as_os_str().as_bytes();
         if bytes.is_empty() || bytes.contains(&0) {
-            return Err(invalid(
-                "the path of a Unix socket is empty or has a zero byte",
-            ));
+            return Err(invalid("the path of a Unix socket is empty or has a zero byte"));
         }
         unix(bytes, 1)
     }

@@ -148,9 +148,7 @@ struct Owned<T> {
 
 impl<T: Send + Sync> PerProcess<T> {
     pub(crate) const fn new() -> PerProcess<T> {
-        PerProcess {
-            owned: AtomicPtr::new(ptr::null_mut()),
-        }
+        PerProcess { owned: AtomicPtr::new(ptr::null_mut()) }
     }
 
     /// Returns the value of this process.
@@ -164,15 +162,10 @@ impl<T: Send + Sync> PerProcess<T> {
             if let Some(owned) = owned.filter(|owned| owned.process.is_current()) {
                 return &owned.value;
             }
-            let fresh = Box::into_raw(Box::new(Owned {
-                process: Process::current(),
-                value: create(),
-            }));
+            let fresh =
+                Box::into_raw(Box::new(Owned { process: Process::current(), value: create() }));
             let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
-            pointer = match self
-                .owned
-                .compare_exchange(pointer, fresh, success, failure)
-            {
+            pointer = match self.owned.compare_exchange(pointer, fresh, success, failure) {
                 Ok(_) => fresh,
                 Err(other) => {
                     // SAFETY: the box was created above, and no other code has its pointer.

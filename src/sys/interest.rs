@@ -17,11 +17,7 @@ pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
 ///
 /// A file that epoll refuses, such as a regular one, is always ready here.
 pub(crate) fn poll_now(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<libc::c_short> {
-    let mut polled = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events,
-        revents: 0,
-    };
+    let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     // SAFETY: the pointer is to one structure, which lives longer than the call.
     uninterrupted(|| cvt(unsafe { libc::poll(&raw mut polled, 1, 0) }))?;
     match polled.revents & libc::POLLNVAL {

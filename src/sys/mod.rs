@@ -21,10 +21,7 @@
 //! in one allocation, and [`waker`], a waker without an allocation.
 //!
 //! Each function takes descriptors as `BorrowedFd`, so they stay open during the call.
-#![allow(
-    unsafe_code,
-    reason = "system calls; every block names what makes it sound"
-)]
+#![allow(unsafe_code, reason = "system calls; every block names what makes it sound")]
 
 pub(crate) mod address;
 pub(crate) mod file;

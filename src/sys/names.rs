@@ -33,9 +33,7 @@ pub(crate) fn name_of(addr: &SocketAddr) -> io::Result<(String, String)> {
         code => {
             // SAFETY: for every code, gai_strerror returns a string with a static lifetime.
             let why = unsafe { text(libc::gai_strerror(code)) };
-            Err(io::Error::other(format!(
-                "cannot look up the name of {addr}: {why}"
-            )))
+            Err(io::Error::other(format!("cannot look up the name of {addr}: {why}")))
         }
     }
 }

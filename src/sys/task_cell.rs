@@ -63,10 +63,7 @@ impl Drop for Busy<'_> {
 
 impl<F, R> FutureOrOutput<F, R> {
     pub(crate) fn new(future: F) -> FutureOrOutput<F, R> {
-        FutureOrOutput {
-            busy: Cell::new(false),
-            content: UnsafeCell::new(Content::Future(future)),
-        }
+        FutureOrOutput { busy: Cell::new(false), content: UnsafeCell::new(Content::Future(future)) }
     }
 
     /// Calls `f` with the content, or returns `None` if the content is in use.

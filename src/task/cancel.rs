@@ -34,9 +34,7 @@ impl TaskLink {
         for callback in self.callbacks.take() {
             // A closed loop drops the callback at once.
             let push = || run_queue.push(callback);
-            run_queue
-                .exceptions
-                .contain("panic while a callback was dropped", push);
+            run_queue.exceptions.contain("panic while a callback was dropped", push);
         }
         if let Some(ended) = self.group.take() {
             ended(panicked);

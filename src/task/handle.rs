@@ -76,9 +76,7 @@ impl<T> Task<T> {
     #[doc(alias = "abort_handle")]
     #[must_use = "a cancel handle does nothing unless `cancel` is called"]
     pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle {
-            link: self.state().link(self.cell.head()),
-        }
+        CancelHandle { link: self.state().link(self.cell.head()) }
     }
 
     /// Cancels the task. Returns false if the task had ended already.
@@ -157,8 +155,7 @@ impl<T> Task<T> {
     /// ```
     #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce() + 'static) {
-        self.state()
-            .on_end(self.cell.head(), Rc::new(Call::new(callback)));
+        self.state().on_end(self.cell.head(), Rc::new(Call::new(callback)));
     }
 }
 

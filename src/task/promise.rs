@@ -11,9 +11,7 @@ use crate::oneshot::{Discard, Oneshot, discard};
 
 pub(crate) fn promise<T: 'static>() -> (Promise<T>, PromiseFuture<T>) {
     let shared = Rc::new(RefCell::new(Oneshot::Pending(None)));
-    let promise = Promise {
-        shared: Rc::downgrade(&shared),
-    };
+    let promise = Promise { shared: Rc::downgrade(&shared) };
     let discard = discard::<T>;
     (promise, PromiseFuture { shared, discard })
 }
@@ -153,16 +151,12 @@ impl<T> Drop for PromiseFuture<T> {
 
 impl<T> fmt::Debug for Promise<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Promise")
-            .field("cancelled", &self.cancelled())
-            .finish()
+        f.debug_struct("Promise").field("cancelled", &self.cancelled()).finish()
     }
 }
 
 impl<T> fmt::Debug for PromiseFuture<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PromiseFuture")
-            .field("done", &self.done())
-            .finish()
+        f.debug_struct("PromiseFuture").field("done", &self.done()).finish()
     }
 }

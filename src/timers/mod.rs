@@ -78,11 +78,7 @@ impl Timers {
 
     /// Wakes the waker of an entry that [`pop_due`](Timers::pop_due) returned.
     pub(crate) fn fire(&self, entry: Key) {
-        let fired = self
-            .wakers
-            .borrow_mut()
-            .get_mut(entry)
-            .and_then(Option::take);
+        let fired = self.wakers.borrow_mut().get_mut(entry).and_then(Option::take);
         if let Some((waker, _)) = fired {
             wake(waker);
         }

@@ -154,9 +154,7 @@ impl TimerQueue {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Timer> {
-        self.buckets
-            .values()
-            .flat_map(|bucket| bucket.in_order.iter().chain(&bucket.heap))
+        self.buckets.values().flat_map(|bucket| bucket.in_order.iter().chain(&bucket.heap))
     }
 }
 

@@ -25,11 +25,7 @@ impl Agent {
         configure(&file, &collector, command);
         let mut program = Program::start("agent", &[file.to_str().expect("text")]);
         assert!(program.line().starts_with("loaded "));
-        Agent {
-            program,
-            collector,
-            folder,
-        }
+        Agent { program, collector, folder }
     }
 }
 

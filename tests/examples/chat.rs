@@ -17,10 +17,7 @@ impl Client {
     fn new(server: SocketAddr) -> Client {
         let stream = connect(server);
         let address = stream.local_addr().expect("connected");
-        Client {
-            lines: BufReader::new(stream),
-            address,
-        }
+        Client { lines: BufReader::new(stream), address }
     }
 
     #[track_caller]
@@ -106,10 +103,7 @@ fn chat_drops_a_client_that_does_not_read() {
     loop {
         speaker.say(&message);
         sent += 1;
-        assert!(
-            sent < 20_000,
-            "the server still serves the client after {sent} messages"
-        );
+        assert!(sent < 20_000, "the server still serves the client after {sent} messages");
         let line = reader.line();
         if line == format!("{} has left\n", lazy.address) {
             break;

@@ -18,9 +18,7 @@ fn embed_poll_runs_work_that_the_outer_loop_queues() {
     let mut program = Program::start("embed_poll", &[]);
     let (tcp, udp) = (program.address(), program.address());
     let clients = [(); 3].map(|()| connect(tcp));
-    clients
-        .iter()
-        .for_each(|client| expect(client, "welcome\n"));
+    clients.iter().for_each(|client| expect(client, "welcome\n"));
     let sender = UdpSocket::bind("127.0.0.1:0").expect("a port");
     // Only the message wakes the outer loop, and then the timer that it starts.
     for text in ["one\n", "two\n", "three\n"] {
@@ -40,17 +38,13 @@ fn embed_calloop_serves_clients_beside_calloops_own_timer() {
     let clients = [(); 3].map(|()| connect(address));
     for n in 0..3 {
         let text = format!("message {n}\n");
-        clients
-            .iter()
-            .for_each(|client| send(client, text.as_bytes()));
+        clients.iter().for_each(|client| send(client, text.as_bytes()));
         clients.iter().for_each(|client| expect(client, &text));
     }
     send(&clients[0], b"stop");
     assert_eq!(read_all(&clients[1]), b"");
     let line = program.line();
-    let ticks = line
-        .strip_prefix("calloop's timer fired ")
-        .and_then(|rest| rest.split(' ').next());
+    let ticks = line.strip_prefix("calloop's timer fired ").and_then(|rest| rest.split(' ').next());
     // Three rounds take 20 ms each, two ticks of the timer.
     let ticks: u32 = ticks.expect("a count").parse().expect("a number");
     assert!(ticks >= 3, "{line}");

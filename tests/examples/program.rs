@@ -123,9 +123,7 @@ fn examples() -> &'static Path {
     static EXAMPLES: OnceLock<PathBuf> = OnceLock::new();
     EXAMPLES.get_or_init(|| {
         let mut build = cargo();
-        build
-            .args(["build", "--quiet", "--locked", "--target-dir"])
-            .arg(target());
+        build.args(["build", "--quiet", "--locked", "--target-dir"]).arg(target());
         build.args(NAMES.iter().flat_map(|name| ["--example", name]));
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
         assert!(build.status().expect("cargo runs").success());
@@ -142,10 +140,7 @@ pub(crate) fn target() -> PathBuf {
 #[track_caller]
 fn profile() -> PathBuf {
     let test = env::current_exe().expect("the path of the test");
-    test.ancestors()
-        .nth(2)
-        .expect("the test is in deps")
-        .to_owned()
+    test.ancestors().nth(2).expect("the test is in deps").to_owned()
 }
 
 /// Returns cargo without the variables that cargo set for this test. ring's build script reads

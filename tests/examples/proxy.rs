@@ -70,9 +70,7 @@ fn proxy_ends_an_idle_connection() {
 fn proxy_ends_both_connections_if_one_is_reset() {
     let (mut proxy, client, server) = proxied("60");
     let linger = Some(Duration::ZERO);
-    socket2::SockRef::from(&client)
-        .set_linger(linger)
-        .expect("set");
+    socket2::SockRef::from(&client).set_linger(linger).expect("set");
     drop(client);
     assert_eq!(read_all(&server), b"");
     assert!(proxy.line().contains("ConnectionReset"));

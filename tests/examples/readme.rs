@@ -39,11 +39,7 @@ fn executable() -> &'static Path {
         let program = code().replace(&literal, "std::env::var(\"ADDRESS\").unwrap()");
         write(&package.join("Cargo.toml"), &manifest);
         write(&package.join("src/main.rs"), &program);
-        fs::copy(
-            Path::new(root).join("Cargo.lock"),
-            package.join("Cargo.lock"),
-        )
-        .expect("copied");
+        fs::copy(Path::new(root).join("Cargo.lock"), package.join("Cargo.lock")).expect("copied");
         let mut build = cargo();
         build.args(["build", "--quiet", "--offline", "--target-dir"]);
         build.arg(target().join("readme")).current_dir(package);
@@ -75,29 +71,15 @@ impl Server {
     fn start(len: usize) -> Server {
         let port = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         port.set_reuse_address(true).expect("set");
-        port.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-            .expect("a port");
-        let address = port
-            .local_addr()
-            .ok()
-            .and_then(|addr| addr.as_socket())
-            .expect("bound");
+        port.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        let address = port.local_addr().ok().and_then(|addr| addr.as_socket()).expect("bound");
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("Cargo.toml"), content(len)).expect("room");
         let mut command = Command::new("sh");
-        command
-            .args(["-c", "ulimit -n 20 && exec \"$0\""])
-            .arg(executable());
-        command
-            .env("ADDRESS", address.to_string())
-            .current_dir(&folder);
+        command.args(["-c", "ulimit -n 20 && exec \"$0\""]).arg(executable());
+        command.env("ADDRESS", address.to_string()).current_dir(&folder);
         let program = Program::spawn(&mut command);
-        Server {
-            program,
-            address,
-            _folder: folder,
-            _port: port,
-        }
+        Server { program, address, _folder: folder, _port: port }
     }
 
     /// Connects once the program listens. The program prints nothing then, so this retries.
@@ -105,10 +87,7 @@ impl Server {
     fn connect(&self) -> TcpStream {
         let start = Instant::now();
         while TcpStream::connect(self.address).is_err() {
-            assert!(
-                start.elapsed() < TIMEOUT,
-                "the program does not listen after {TIMEOUT:?}"
-            );
+            assert!(start.elapsed() < TIMEOUT, "the program does not listen after {TIMEOUT:?}");
             thread::sleep(Duration::from_millis(5));
         }
         connect(self.address)
@@ -141,10 +120,7 @@ fn readme_program_survives_an_accept_error() {
     server.program.signal(Signal::INT);
     let (status, errors) = server.program.wait();
     assert_eq!(status.code(), Some(0));
-    assert!(
-        errors.lines().count() > 0,
-        "the program never ran out of descriptors"
-    );
+    assert!(errors.lines().count() > 0, "the program never ran out of descriptors");
     let is_expected = |line: &str| line.starts_with("cannot accept: Too many open files");
     assert!(errors.lines().all(is_expected), "{errors}");
 }

@@ -50,14 +50,7 @@ fn hyper_server_answers_curl() {
 fn examples_to_copy_have_fewer_than_80_lines() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let adapters = ["futures_io", "hyper", "tokio"].map(|name| format!("adapters/{name}"));
-    let programs = [
-        "agent",
-        "chat",
-        "embed_calloop",
-        "embed_poll",
-        "proxy",
-        "retry",
-    ];
+    let programs = ["agent", "chat", "embed_calloop", "embed_poll", "proxy", "retry"];
     for name in adapters.into_iter().chain(programs.map(str::to_owned)) {
         let text = fs::read_to_string(folder.join(format!("{name}.rs"))).expect("a source");
         assert!(text.lines().count() < 80, "{name}");

@@ -27,20 +27,14 @@ impl Server {
             -subj /CN=localhost -addext subjectAltName=DNS:localhost";
         let mut openssl = Command::new("openssl");
         openssl.args(request.split_whitespace());
-        openssl
-            .args(["-keyout", &key, "-out", &cert])
-            .stderr(Stdio::null());
+        openssl.args(["-keyout", &key, "-out", &cert]).stderr(Stdio::null());
         assert!(openssl.status().expect("openssl runs").success());
         let root = folder.path().join("root");
         fs::create_dir(&root).expect("a folder");
         let root = root.display().to_string();
         let mut program = Program::start("https_server", &[&root, &cert, &key, "127.0.0.1:0"]);
         let address = program.address();
-        Server {
-            _program: program,
-            address,
-            folder,
-        }
+        Server { _program: program, address, folder }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -66,22 +60,11 @@ impl Server {
     #[track_caller]
     fn s_client(&self, version: &str, request: &[u8]) -> Vec<u8> {
         let mut openssl = Command::new("openssl");
-        openssl.args([
-            "s_client",
-            "-quiet",
-            "-verify_return_error",
-            version,
-            "-CAfile",
-        ]);
-        openssl
-            .arg(self.path("cert.pem"))
-            .args(["-servername", "localhost", "-connect"]);
+        openssl.args(["s_client", "-quiet", "-verify_return_error", version, "-CAfile"]);
+        openssl.arg(self.path("cert.pem")).args(["-servername", "localhost", "-connect"]);
         openssl.arg(self.address.to_string()).stdin(Stdio::piped());
-        let mut child = openssl
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("openssl");
+        let mut child =
+            openssl.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("openssl");
         let mut input = child.stdin.take().expect("piped");
         input.write_all(request).expect("room in the pipe");
         let output = child.wait_with_output().expect("a child");
@@ -98,11 +81,8 @@ fn https_server_serves_whole_files_to_curl() {
     for len in [0, 1, 131_071, 131_072, 131_073, 5_000_001] {
         fs::write(server.path("root/file"), content(len)).expect("room");
         for version in ["--tlsv1.2", "--tls-max"] {
-            let options: &[&str] = if version == "--tls-max" {
-                &[version, "1.2"]
-            } else {
-                &[version]
-            };
+            let options: &[&str] =
+                if version == "--tls-max" { &[version, "1.2"] } else { &[version] };
             assert!(server.curl("file", options) == content(len), "{len} bytes");
         }
     }
@@ -125,13 +105,7 @@ fn https_server_opens_nothing_outside_its_folder() {
     let server = Server::start();
     fs::write(server.path("outside"), "secret").expect("room");
     fs::create_dir(server.path("root/folder")).expect("a folder");
-    for path in [
-        "missing",
-        "folder",
-        "../outside",
-        "folder/../../outside",
-        "",
-    ] {
+    for path in ["missing", "folder", "../outside", "folder/../../outside", ""] {
         let status = server.curl(path, &["-o", "/dev/null", "-w", "%{http_code}"]);
         assert_eq!(status, b"404", "{path}");
     }
@@ -155,8 +129,6 @@ fn https_server_serves_twenty_clients_at_once() {
     std::thread::scope(|scope| {
         let client = || assert!(server.curl("file", &[]) == content(2_000_001));
         let clients: Vec<_> = (0..20).map(|_| scope.spawn(client)).collect();
-        clients
-            .into_iter()
-            .for_each(|client| client.join().expect("served"));
+        clients.into_iter().for_each(|client| client.join().expect("served"));
     });
 }

@@ -31,13 +31,8 @@ fn websocket_echo_returns_messages_of_every_kind_and_size() {
     for len in [0, 1, 125, 126, 65_535, 65_536, 3_000_001] {
         echo(&mut socket, Message::binary(content(len)));
     }
-    socket
-        .send(Message::Ping("are you there".into()))
-        .expect("sent");
-    assert_eq!(
-        socket.read().expect("an answer"),
-        Message::Pong("are you there".into())
-    );
+    socket.send(Message::Ping("are you there".into())).expect("sent");
+    assert_eq!(socket.read().expect("an answer"), Message::Pong("are you there".into()));
     socket.close(None).expect("sent");
     assert!(socket.read().expect("the end").is_close());
     assert!(socket.read().is_err(), "the connection is closed");

@@ -152,24 +152,19 @@ fn loop_starts_a_refused_thread() {
 
 #[test]
 fn next_timeout_includes_the_retry_of_a_refused_thread() {
-    in_new_process(
-        "next_timeout_includes_the_retry_of_a_refused_thread",
-        || {
-            let event_loop = new_loop();
-            let (_go, _first) = busy(&event_loop);
-            assert_eq!(event_loop.next_timeout(), None);
-            let none = NoThreads::begin();
-            let second = signal_from_executor(&event_loop);
-            assert!(event_loop.next_timeout().is_some());
-            event_loop
-                .run_once(event_loop.next_timeout())
-                .expect("an iteration");
-            assert!(event_loop.next_timeout().is_some());
-            drop(none);
-            run_until_received(&event_loop, &second);
-            assert_eq!(event_loop.next_timeout(), None);
-        },
-    );
+    in_new_process("next_timeout_includes_the_retry_of_a_refused_thread", || {
+        let event_loop = new_loop();
+        let (_go, _first) = busy(&event_loop);
+        assert_eq!(event_loop.next_timeout(), None);
+        let none = NoThreads::begin();
+        let second = signal_from_executor(&event_loop);
+        assert!(event_loop.next_timeout().is_some());
+        event_loop.run_once(event_loop.next_timeout()).expect("an iteration");
+        assert!(event_loop.next_timeout().is_some());
+        drop(none);
+        run_until_received(&event_loop, &second);
+        assert_eq!(event_loop.next_timeout(), None);
+    });
 }
 
 #[test]

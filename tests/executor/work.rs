@@ -26,9 +26,7 @@ fn work_starts_at_once_and_returns_its_result_or_panic() {
         begun.send(()).expect("the test");
         5
     });
-    begins
-        .recv()
-        .expect("a job that starts before it is awaited");
+    begins.recv().expect("a job that starts before it is awaited");
     assert_eq!(event_loop.run_until_complete(work).expect("a result"), 5);
     let broken = event_loop.run_in_executor(|| panic!("an expected panic"));
     let result: Result<(), TaskError> = event_loop.run_until_complete(broken);
@@ -68,12 +66,7 @@ fn workers() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").expect("procfs");
     let names =
         tasks.map(|task| std::fs::read_to_string(task.expect("a task").path().join("comm")));
-    names
-        .filter(|name| {
-            name.as_ref()
-                .is_ok_and(|name| name.starts_with("sendloop-worker"))
-        })
-        .count()
+    names.filter(|name| name.as_ref().is_ok_and(|name| name.starts_with("sendloop-worker"))).count()
 }
 
 #[cfg(target_os = "linux")]

@@ -19,9 +19,7 @@ fn position(file: &File) -> u64 {
     let read = info.read(&mut text);
     let text = std::str::from_utf8(&text[..read.expect("procfs")]).expect("text");
     let position = text.split_ascii_whitespace().nth(1);
-    position
-        .and_then(|position| position.parse().ok())
-        .expect("a position")
+    position.and_then(|position| position.parse().ok()).expect("a position")
 }
 
 /// Sends from `offset` on, and returns the end of the transfer.
@@ -77,9 +75,7 @@ fn sendfile() {
 #[test]
 fn sendfile_without_the_fallback() {
     play(|scene| {
-        send_whole(scene, |sending| {
-            sending.prefetch(false).chunk(16 << 10).fallback(false)
-        });
+        send_whole(scene, |sending| sending.prefetch(false).chunk(16 << 10).fallback(false));
     });
 }
 

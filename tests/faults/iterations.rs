@@ -23,10 +23,7 @@ fn set_timers(scene: &Scene) -> Rc<RefCell<Vec<u32>>> {
     let fired = Rc::new(RefCell::new(Vec::new()));
     let start = scene.event_loop.time();
     for n in (0..ROUNDS).map(|n| n * 5 % ROUNDS) {
-        let (fired, deadline) = (
-            fired.clone(),
-            start + Duration::from_millis(2 * u64::from(n)),
-        );
+        let (fired, deadline) = (fired.clone(), start + Duration::from_millis(2 * u64::from(n)));
         scene.event_loop.call_at(deadline, move || {
             assert!(Instant::now() >= deadline, "the timer fired early");
             fired.borrow_mut().push(n);
@@ -52,9 +49,7 @@ fn timers() {
     play(|scene| {
         let fired = set_timers(scene);
         scene.event_loop.run_until_complete(async {
-            let waited = scene
-                .event_loop
-                .wait_for(pending::<()>(), Duration::from_millis(30));
+            let waited = scene.event_loop.wait_for(pending::<()>(), Duration::from_millis(30));
             waited.await.expect_err("time passes");
             scene.event_loop.sleep(Duration::from_millis(3)).await;
         });
@@ -141,10 +136,7 @@ fn executor_of_two_threads() {
     play(|scene| {
         let event_loop = scene.insist(|| Loop::builder().executor_threads(2).build());
         // Another step covers threads that do not start.
-        while event_loop
-            .run_until_complete(event_loop.run_in_executor(|| ()))
-            .is_err()
-        {}
+        while event_loop.run_until_complete(event_loop.run_in_executor(|| ())).is_err() {}
         let (answer_sender, answered) = mpsc::channel();
         let waits = event_loop.run_in_executor(move || answered.recv());
         let sends = event_loop.run_in_executor(move || answer_sender.send(5));

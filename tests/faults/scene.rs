@@ -71,9 +71,7 @@ fn play_under_strace(step: fn(&Scene), kept: (usize, usize)) {
     let scene = Scene::new();
     // The harness has begun the line.
     println!("\nready");
-    input
-        .read_line(&mut String::new())
-        .expect("the driver's word");
+    input.read_line(&mut String::new()).expect("the driver's word");
     let cpu = process_cpu_time();
     step(&scene);
     let cpu = process_cpu_time() - cpu;
@@ -86,10 +84,7 @@ fn play_under_strace(step: fn(&Scene), kept: (usize, usize)) {
     println!("cpu {}", cpu.as_millis());
     let left = Held::settled(&before);
     println!("memory {}", left.memory.saturating_sub(before.memory));
-    println!(
-        "descriptors {}",
-        left.descriptors.saturating_sub(before.descriptors)
-    );
+    println!("descriptors {}", left.descriptors.saturating_sub(before.descriptors));
     // The harness's own end is not part of the step.
     exit(0);
 }
@@ -102,10 +97,7 @@ struct Held {
 
 impl Held {
     fn now() -> Held {
-        Held {
-            descriptors: descriptors(),
-            memory: live(),
-        }
+        Held { descriptors: descriptors(), memory: live() }
     }
 
     /// Waits until the process holds no more than `before`, and returns its resources.
@@ -138,10 +130,7 @@ fn name(error: &io::Error) -> String {
     // A `TaskError` has its cause as its source.
     let source = error.get_ref().filter(|inside| inside.is::<TaskError>());
     let source = source.and_then(|inside| inside.source()?.downcast_ref::<io::Error>());
-    match (
-        inside.map(SendfileNotAvailableError::errno),
-        source.unwrap_or(error).raw_os_error(),
-    ) {
+    match (inside.map(SendfileNotAvailableError::errno), source.unwrap_or(error).raw_os_error()) {
         (Some(errno), _) => format!("unavailable {}", errno.unwrap_or(0)),
         (None, Some(errno)) => format!("errno {errno}"),
         (None, None) => format!("{:?}", error.kind()),
@@ -155,11 +144,7 @@ impl Scene {
         file.rewind().expect("a position");
         // One thread, so that its calls can be counted.
         let event_loop = Loop::builder().executor_threads(1).build();
-        Scene {
-            event_loop: event_loop.expect("a loop"),
-            file,
-            met: RefCell::default(),
-        }
+        Scene { event_loop: event_loop.expect("a loop"), file, met: RefCell::default() }
     }
 
     /// Returns the numbers of descriptors and tasks of the loop.
@@ -172,10 +157,7 @@ impl Scene {
     #[track_caller]
     pub(super) fn met(&self, what: impl Into<String>) {
         self.met.borrow_mut().push(what.into());
-        assert!(
-            self.met.borrow().len() < MAX_RETRIES,
-            "the operation failed {MAX_RETRIES} times"
-        );
+        assert!(self.met.borrow().len() < MAX_RETRIES, "the operation failed {MAX_RETRIES} times");
     }
 
     pub(super) fn met_so_far(&self) -> usize {

@@ -36,10 +36,7 @@ fn each_response_has_a_line() {
     let fields = "Referer: http://there/\r\nUser-Agent: me/1.0 (x)\r\n";
     get_with(&server, "/a?b=c", fields);
     let mut expect = |expected: &str| {
-        assert_eq!(
-            without_time(&server.line()),
-            format!("127.0.0.1 - - {expected}\n")
-        );
+        assert_eq!(without_time(&server.line()), format!("127.0.0.1 - - {expected}\n"));
     };
     expect("\"GET /a?b=c HTTP/1.1\" 200 1000 \"http://there/\" \"me/1.0 (x)\"");
 }
@@ -51,23 +48,14 @@ fn a_line_counts_only_the_bytes_of_the_body() {
     let mut client = Client::connect(&server);
     let mut expect = |request: &str, expected: &str| {
         client.send(format!("{request}\r\n\r\n"));
-        assert_eq!(
-            without_time(&server.line()),
-            format!("127.0.0.1 - - {expected}\n")
-        );
+        assert_eq!(without_time(&server.line()), format!("127.0.0.1 - - {expected}\n"));
     };
     expect(
         "GET /a HTTP/1.1\r\nHost: t\r\nRange: bytes=1-2",
         "\"GET /a HTTP/1.1\" 206 2 \"-\" \"-\"",
     );
-    expect(
-        "HEAD /a HTTP/1.1\r\nHost: t",
-        "\"HEAD /a HTTP/1.1\" 200 - \"-\" \"-\"",
-    );
-    expect(
-        "GET /none HTTP/1.1\r\nHost: t",
-        "\"GET /none HTTP/1.1\" 404 14 \"-\" \"-\"",
-    );
+    expect("HEAD /a HTTP/1.1\r\nHost: t", "\"HEAD /a HTTP/1.1\" 200 - \"-\" \"-\"");
+    expect("GET /none HTTP/1.1\r\nHost: t", "\"GET /none HTTP/1.1\" 404 14 \"-\" \"-\"");
     expect(
         "GET /a HTTP/1.1\r\nHost: t\r\nIf-None-Match: *",
         "\"GET /a HTTP/1.1\" 304 - \"-\" \"-\"",
@@ -96,10 +84,7 @@ fn a_response_that_is_cut_short_is_counted_as_far_as_it_was_sent() {
     client.bytes(100_000);
     drop(client);
     let line = without_time(&server.line());
-    let bytes = line
-        .split(' ')
-        .nth(7)
-        .and_then(|word| word.parse::<usize>().ok());
+    let bytes = line.split(' ').nth(7).and_then(|word| word.parse::<usize>().ok());
     let bytes = bytes.expect("a number");
     assert!((100_000..64 << 20).contains(&bytes), "{line}");
 }
@@ -107,19 +92,12 @@ fn a_response_that_is_cut_short_is_counted_as_far_as_it_was_sent() {
 #[test]
 fn clients_cannot_forge_a_line() {
     let mut server = Server::start_with(&[]);
-    ask(
-        &server,
-        b"GET /a\"b\\c\x1b[31m\xff HTTP/1.1\r\nHost: t\r\n\r\n",
-    );
+    ask(&server, b"GET /a\"b\\c\x1b[31m\xff HTTP/1.1\r\nHost: t\r\n\r\n");
     let line = without_time(&server.line());
     let expected = r#"127.0.0.1 - - "GET /a\x22b\x5Cc\x1B[31m\xFF HTTP/1.1" 400 16 "-" "-""#;
     assert_eq!(line.trim_end(), expected);
 
-    get_with(
-        &server,
-        "/%0d%0a",
-        "User-Agent: x\" 200 1\t\u{85}\r\nReferer: \\\r\n",
-    );
+    get_with(&server, "/%0d%0a", "User-Agent: x\" 200 1\t\u{85}\r\nReferer: \\\r\n");
     let line = without_time(&server.line());
     let expected =
         r#"127.0.0.1 - - "GET /%0d%0a HTTP/1.1" 404 14 "\x5C" "x\x22 200 1\x09\xC2\x85""#;
@@ -132,10 +110,7 @@ fn clients_cannot_forge_a_line() {
     );
     let line = server.line();
     assert!(line.len() < 1500, "{} bytes", line.len());
-    assert!(
-        line.contains("x...\" ") && line.contains("y...\" "),
-        "{line}"
-    );
+    assert!(line.contains("x...\" ") && line.contains("y...\" "), "{line}");
 }
 
 #[test]
@@ -152,11 +127,7 @@ fn the_log_can_be_a_file() {
     while lines() < 101 {
         thread::sleep(Duration::from_millis(5));
     }
-    assert!(
-        fs::read_to_string(&path)
-            .expect("the log")
-            .starts_with("before\n127.0.0.1 - - [")
-    );
+    assert!(fs::read_to_string(&path).expect("the log").starts_with("before\n127.0.0.1 - - ["));
 }
 
 /// `file_server | head` closes the pipe while the server runs.
@@ -185,10 +156,7 @@ fn the_log_has_the_client_of_a_trusted_proxy() {
     expect("", "127.0.0.1");
     expect("X-Forwarded-For: 198.51.100.7\r\n", "198.51.100.7");
     expect("X-Forwarded-For: 1.1.1.1, 198.51.100.7\r\n", "198.51.100.7");
-    expect(
-        "X-Forwarded-For: 198.51.100.7, 10.1.2.3\r\n",
-        "198.51.100.7",
-    );
+    expect("X-Forwarded-For: 198.51.100.7, 10.1.2.3\r\n", "198.51.100.7");
     let twice = "X-Forwarded-For: 198.51.100.7\r\nX-Forwarded-For: 10.1.2.3\r\n";
     expect(twice, "198.51.100.7");
     expect("X-Forwarded-For: 198.51.100.7, 10.1.2.4\r\n", "10.1.2.4");
@@ -258,10 +226,7 @@ fn sighup_does_not_end_a_server_without_a_log_file() {
 #[test]
 fn lost_lines_are_counted_and_an_incomplete_line_is_ended() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (path, report) = (
-        directory.path().join("log"),
-        directory.path().join("report"),
-    );
+    let (path, report) = (directory.path().join("log"), directory.path().join("report"));
     let mut command = Command::new("sh");
     let script = "trap '' XFSZ; ulimit -S -f 1; exec \"$0\" \"$@\"";
     command.arg("-c").arg(script).arg(executable());
@@ -283,10 +248,7 @@ fn lost_lines_are_counted_and_an_incomplete_line_is_ended() {
     for _ in 0..10 {
         ask();
     }
-    let unlimited = Rlimit {
-        current: None,
-        maximum: None,
-    };
+    let unlimited = Rlimit { current: None, maximum: None };
     prlimit(Some(server.pid()), Resource::Fsize, unlimited).expect("a limit");
     wait_until(|| {
         ask();
@@ -295,15 +257,8 @@ fn lost_lines_are_counted_and_an_incomplete_line_is_ended() {
     server.signal(Signal::TERM);
     server.wait();
     let text = fs::read(&path).expect("the log");
-    assert_ne!(
-        text[full as usize - 1],
-        b'\n',
-        "the last line in the full file is complete"
-    );
-    assert_eq!(
-        text[full as usize], b'\n',
-        "no line feed after the incomplete line"
-    );
+    assert_ne!(text[full as usize - 1], b'\n', "the last line in the full file is complete");
+    assert_eq!(text[full as usize], b'\n', "no line feed after the incomplete line");
     let whole = |line: &&String| line.starts_with("127.0.0.1 - - [") && line.ends_with('"');
     let written = lines(&path).iter().filter(whole).count();
     let reported = lines(&report);

@@ -34,11 +34,7 @@ impl Listening {
         let mut first_line = String::new();
         out.read_line(&mut first_line).expect("a line");
         let first_line = first_line.trim_end().to_owned();
-        Listening {
-            child,
-            first_line,
-            out,
-        }
+        Listening { child, first_line, out }
     }
 
     /// Shuts the server down gracefully.
@@ -86,17 +82,9 @@ fn the_host_can_be_a_name_or_empty() {
         ("[::1]:0", "listening on http://[::1]:"),
     ] {
         let server = Listening::start(&site, &["--log", "off", "--addr", address]);
-        assert!(
-            server.first_line.starts_with(first_line),
-            "{}",
-            server.first_line
-        );
+        assert!(server.first_line.starts_with(first_line), "{}", server.first_line);
         let port = server.first_line.rsplit(':').next().expect("a port");
-        let host = if address.starts_with('[') {
-            "[::1]"
-        } else {
-            "127.0.0.1"
-        };
+        let host = if address.starts_with('[') { "[::1]" } else { "127.0.0.1" };
         expect_content(TcpStream::connect(format!("{host}:{port}")).expect("a connection"));
     }
 }
@@ -111,11 +99,7 @@ fn unix_socket() -> UnixSocket {
     let directory = directory();
     let path = directory.path().join("socket");
     let address = format!("unix:{}", path.display());
-    UnixSocket {
-        _directory: directory,
-        path,
-        address,
-    }
+    UnixSocket { _directory: directory, path, address }
 }
 
 #[test]
@@ -124,10 +108,7 @@ fn the_server_listens_on_a_unix_socket() {
     for threads in ["1", "3"] {
         let options = ["--threads", threads, "--addr", &socket.address];
         let mut server = Listening::start(&site, &options);
-        assert_eq!(
-            server.first_line,
-            format!("listening on {}", socket.address)
-        );
+        assert_eq!(server.first_line, format!("listening on {}", socket.address));
         for _ in 0..10 {
             expect_content(unix(&socket.path));
             let mut line = String::new();
@@ -159,9 +140,7 @@ fn a_unix_socket_takes_large_files() {
     fs::write(site.path().join("large"), &bytes).expect("a file");
     let _server = Listening::start(&site, &["--log", "off", "--addr", &socket.address]);
     let mut stream = unix(&socket.path);
-    stream
-        .write_all(b"GET /large HTTP/1.0\r\n\r\n")
-        .expect("sent");
+    stream.write_all(b"GET /large HTTP/1.0\r\n\r\n").expect("sent");
     let mut all = Vec::new();
     stream.read_to_end(&mut all).expect("received");
     assert!(all.ends_with(&bytes));
@@ -172,10 +151,7 @@ fn the_server_replaces_the_socket_of_a_killed_server() {
     let (site, socket) = (directory(), unix_socket());
     let options = ["--log", "off", "--addr", &socket.address];
     drop(Listening::start(&site, &options));
-    assert!(
-        socket.path.exists(),
-        "the socket's file is gone after a kill"
-    );
+    assert!(socket.path.exists(), "the socket's file is gone after a kill");
     let server = Listening::start(&site, &options);
     expect_content(unix(&socket.path));
     server.shut_down();

@@ -67,10 +67,7 @@ fn date_and_last_modified_are_correct() {
 
     set(UNIX_EPOCH + Duration::from_secs(784_111_777));
     let response = get(&server, "/old");
-    assert_eq!(
-        response.field("last-modified"),
-        "Sun, 06 Nov 1994 08:49:37 GMT"
-    );
+    assert_eq!(response.field("last-modified"), "Sun, 06 Nov 1994 08:49:37 GMT");
     let date = httpdate::parse_http_date(response.field("date")).expect("a date");
     let age = SystemTime::now().duration_since(date).expect("the past");
     assert!(age < Duration::from_secs(60), "`Date` is {age:?} old");
@@ -160,10 +157,7 @@ fn other_methods_are_not_allowed() {
     server.add("a", 10);
     for method in ["PUT", "DELETE", "POST", "PATCH", "TRACE", "CONNECT"] {
         let response = ask(&server, format!("{method} /a HTTP/1.1\r\nHost: t\r\n\r\n"));
-        assert_eq!(
-            (response.status, response.field("allow")),
-            (405, "GET, HEAD, OPTIONS")
-        );
+        assert_eq!((response.status, response.field("allow")), (405, "GET, HEAD, OPTIONS"));
     }
 }
 
@@ -188,17 +182,11 @@ fn a_header_has_at_most_16_kib() {
     server.add("a", 10);
     let of_len = |len: usize| {
         let rest = "GET /a HTTP/1.1\r\nHost: t\r\nX: \r\n\r\n".len();
-        format!(
-            "GET /a HTTP/1.1\r\nHost: t\r\nX: {}\r\n\r\n",
-            "x".repeat(len - rest)
-        )
+        format!("GET /a HTTP/1.1\r\nHost: t\r\nX: {}\r\n\r\n", "x".repeat(len - rest))
     };
     assert_eq!(ask(&server, of_len(16 << 10)).status, 200);
     assert_eq!(ask(&server, of_len((16 << 10) + 1)).status, 431);
     assert_eq!(ask(&server, of_len(1 << 20)).status, 431);
     assert_eq!(ask(&server, "x".repeat(16 << 10)).status, 431);
-    assert_eq!(
-        get_with(&server, "/a", &"X: y\r\n".repeat(1000)).status,
-        431
-    );
+    assert_eq!(get_with(&server, "/a", &"X: y\r\n".repeat(1000)).status, 431);
 }

@@ -17,9 +17,8 @@ use super::server::Server;
 const CHANGES: u64 = 2000;
 
 /// Targets that one change may affect in different ways.
-const TARGETS: [&str; 9] = [
-    "/d/a", "/d/large", "/l/a", "/s", "/d/", "/d/page", "/hard", "/x.js", "/new",
-];
+const TARGETS: [&str; 9] =
+    ["/d/a", "/d/large", "/l/a", "/s", "/d/", "/d/page", "/hard", "/x.js", "/new"];
 
 /// Calls a test with the number of each batch of changes. A server lasts for one batch.
 fn in_batches(test: impl Fn(u64)) {
@@ -44,14 +43,7 @@ impl Site {
             for directory in ["", "d", "e"] {
                 fs::create_dir(version.join(directory)).expect("a directory");
             }
-            for file in [
-                "d/a",
-                "d/large",
-                "d/index.html",
-                "d/page.html",
-                "e/a",
-                "x.js",
-            ] {
+            for file in ["d/a", "d/large", "d/index.html", "d/page.html", "e/a", "x.js"] {
                 site.write(&version.join(file));
             }
             fs::hard_link(version.join("d/a"), version.join("hard")).expect("linked");
@@ -134,9 +126,7 @@ fn expected(site: &Site, target: &str) -> (u16, Option<Vec<u8>>) {
 }
 
 fn ask(client: &mut Client, target: &str) -> Response {
-    client.send(format!(
-        "GET {target} HTTP/1.1\r\nHost: t\r\nAccept-Encoding: gzip\r\n\r\n"
-    ));
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: t\r\nAccept-Encoding: gzip\r\n\r\n"));
     client.response()
 }
 
@@ -310,11 +300,7 @@ fn all_kinds(seed: u64) {
     fastrand::seed(seed);
     for number in 0..CHANGES / 4 {
         let kinds = NAMES.len() as u64;
-        let kind = if number < kinds {
-            number
-        } else {
-            fastrand::u64(..kinds)
-        };
+        let kind = if number < kinds { number } else { fastrand::u64(..kinds) };
         let name = change(&mut site, &mut client, kind);
         check(&site, &mut client, name);
     }
@@ -347,10 +333,7 @@ fn from_several_clients() {
                     let response = ask(&mut client, "/link/a");
                     assert_eq!(response.status, 200);
                     let got = version(&response.body);
-                    assert!(
-                        got >= expected,
-                        "got version {got} after {expected} was published"
-                    );
+                    assert!(got >= expected, "got version {got} after {expected} was published");
                 }
             });
         }

@@ -37,10 +37,7 @@ fn spa_serves_the_application_for_every_unknown_path() {
 
 #[test]
 fn a_page_can_be_the_body_of_not_found() {
-    for (name, options) in [
-        ("404.html", &[][..]),
-        ("e.html", &["--not-found", "e.html"]),
-    ] {
+    for (name, options) in [("404.html", &[][..]), ("e.html", &["--not-found", "e.html"])] {
         let server = Server::start_without_log(options);
         assert_eq!(get(&server, "/none").body, b"404 Not Found\n");
         let page = server.add(name, 20_000);
@@ -67,10 +64,7 @@ fn an_html_page_is_found_without_its_suffix() {
     let response = get(&server, "/page?q");
     assert_eq!((response.status, &response.body), (200, &page));
     assert_eq!(response.field("content-type"), "text/html");
-    assert_eq!(
-        get_with(&server, "/page", "Accept-Encoding: gzip\r\n").body,
-        packed
-    );
+    assert_eq!(get_with(&server, "/page", "Accept-Encoding: gzip\r\n").body, packed);
     assert_eq!(get(&server, "/page/").status, 404);
     assert_eq!(get(&server, "/page.html").body, page);
     // A file with the exact name takes precedence.
@@ -98,10 +92,7 @@ fn the_first_matching_pattern_sets_cache_control() {
     fs::create_dir_all(server.path("assets/deep")).expect("directories");
     for (name, value) in [
         ("assets/a.js", Some("public, max-age=31536000, immutable")),
-        (
-            "assets/deep/a.js",
-            Some("public, max-age=31536000, immutable"),
-        ),
+        ("assets/deep/a.js", Some("public, max-age=31536000, immutable")),
         ("a.js", Some("max-age=60")),
         ("index.html", Some("no-cache")),
         ("a.jsx", None),
@@ -109,21 +100,13 @@ fn the_first_matching_pattern_sets_cache_control() {
     ] {
         server.add(name, 10);
         let response = get(&server, &format!("/{name}"));
-        let found = response
-            .has("cache-control")
-            .then(|| response.field("cache-control"));
+        let found = response.has("cache-control").then(|| response.field("cache-control"));
         assert_eq!(found, value, "{name}");
         let fields = format!("If-None-Match: {}\r\n", response.field("etag"));
         let again = get_with(&server, &format!("/{name}"), &fields);
-        assert_eq!(
-            (again.status, again.has("cache-control")),
-            (304, value.is_some())
-        );
+        assert_eq!((again.status, again.has("cache-control")), (304, value.is_some()));
         let part = get_with(&server, &format!("/{name}"), "Range: bytes=0-1\r\n");
-        assert_eq!(
-            (part.status, part.has("cache-control")),
-            (206, value.is_some())
-        );
+        assert_eq!((part.status, part.has("cache-control")), (206, value.is_some()));
     }
     assert_eq!(get(&server, "/").field("cache-control"), "no-cache");
     assert!(!get(&server, "/none").has("cache-control"));
@@ -152,17 +135,11 @@ fn cors_lets_scripts_of_other_origins_read() {
         assert_eq!(response.field("access-control-allow-origin"), "*");
     }
     let part = get_with(&server, "/a", "Range: bytes=0-1\r\n");
-    assert!(
-        part.field("access-control-expose-headers")
-            .contains("Content-Range")
-    );
+    assert!(part.field("access-control-expose-headers").contains("Content-Range"));
     let preflight = options(&server);
     assert_eq!(preflight.status, 204);
     assert_eq!(preflight.field("access-control-allow-origin"), "*");
-    assert_eq!(
-        preflight.field("access-control-allow-methods"),
-        "GET, HEAD, OPTIONS"
-    );
+    assert_eq!(preflight.field("access-control-allow-methods"), "GET, HEAD, OPTIONS");
     assert_eq!(preflight.field("access-control-allow-headers"), "*");
 
     let without = Server::start();
@@ -173,13 +150,7 @@ fn cors_lets_scripts_of_other_origins_read() {
 
 #[test]
 fn hidden_names_are_not_found_without_the_option() {
-    let names = [
-        ".env",
-        ".git/config",
-        "d/.htpasswd",
-        "d/.x/y",
-        ".well-known/.env",
-    ];
+    let names = [".env", ".git/config", "d/.htpasswd", "d/.x/y", ".well-known/.env"];
     for (options, status) in [(&[][..], 404), (&["--hidden"], 200)] {
         let server = Server::start_without_log(options);
         for directory in [".git", "d/.x", ".well-known"] {
@@ -187,10 +158,7 @@ fn hidden_names_are_not_found_without_the_option() {
         }
         for name in names {
             server.add(name, 10);
-            for target in [
-                format!("/{name}"),
-                format!("//./{}", name.replace('.', "%2e")),
-            ] {
+            for target in [format!("/{name}"), format!("//./{}", name.replace('.', "%2e"))] {
                 assert_eq!(get(&server, &target).status, status, "{target}");
             }
         }
@@ -199,10 +167,7 @@ fn hidden_names_are_not_found_without_the_option() {
         let page = get(&server, "/").body;
         let page = String::from_utf8(page).expect("text");
         assert_eq!(page.contains(".env"), status == 200);
-        assert!(
-            !page.contains("\"./../\"") && !page.contains("\"././\""),
-            "{page}"
-        );
+        assert!(!page.contains("\"./../\"") && !page.contains("\"././\""), "{page}");
         let bytes = server.add(".well-known/security.txt", 20);
         assert_eq!(get(&server, "/.well-known/security.txt").body, bytes);
         assert_eq!(get(&server, "/.well-known/").status, 200);
@@ -221,26 +186,17 @@ fn links_out_of_the_root_are_followed_only_with_the_option() {
         symlink("../directory", server.path("d")).expect("a link");
         symlink("/proc/self/root", server.path("magic")).expect("a link");
         let page = String::from_utf8(get(&server, "/").body).expect("text");
-        for (target, content) in [
-            ("/relative", &b"outside"[..]),
-            ("/absolute", b"outside"),
-            ("/d/a", b"within"),
-        ] {
+        for (target, content) in
+            [("/relative", &b"outside"[..]), ("/absolute", b"outside"), ("/d/a", b"within")]
+        {
             let response = get(&server, target);
             assert_eq!(response.body == content, is_followed, "{target}");
             assert_eq!(response.status, if is_followed { 200 } else { 404 });
         }
         for name in ["relative", "absolute", "d/"] {
-            assert_eq!(
-                page.contains(&format!("\"./{name}\"")),
-                is_followed,
-                "{name}"
-            );
+            assert_eq!(page.contains(&format!("\"./{name}\"")), is_followed, "{name}");
         }
         assert_eq!(get(&server, "/magic/etc/passwd").status, 404);
-        assert_eq!(
-            ask(&server, "GET /d/../file HTTP/1.1\r\nHost: t\r\n\r\n").status,
-            400
-        );
+        assert_eq!(ask(&server, "GET /d/../file HTTP/1.1\r\nHost: t\r\n\r\n").status, 400);
     }
 }

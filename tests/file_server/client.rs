@@ -25,9 +25,7 @@ impl Client {
     pub(crate) fn connect(server: &Server) -> Client {
         let stream = TcpStream::connect(server.addr).expect("a connection");
         stream.set_nodelay(true).expect("a TCP socket");
-        stream
-            .set_read_timeout(Some(READ_TIMEOUT))
-            .expect("a read timeout");
+        stream.set_read_timeout(Some(READ_TIMEOUT)).expect("a read timeout");
         let stream = BufReader::new(stream);
         Client { stream }
     }
@@ -69,11 +67,7 @@ impl Client {
             let (name, value) = line.split_once(": ").expect("a field");
             fields.push((name.to_ascii_lowercase(), value.to_owned()));
         }
-        Response {
-            status,
-            fields,
-            body: Vec::new(),
-        }
+        Response { status, fields, body: Vec::new() }
     }
 
     #[track_caller]
@@ -154,9 +148,7 @@ impl Response {
 #[track_caller]
 pub(crate) fn get_with(server: &Server, target: &str, fields: &str) -> Response {
     let mut client = Client::connect(server);
-    client.send(format!(
-        "GET {target} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"
-    ));
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"));
     client.response()
 }
 

@@ -54,10 +54,7 @@ fn a_wrong_option_is_reported_in_one_line() {
         (&[".", "--port", "1"], "--port: there is no such option"),
         (&[".", "-x"], "invalid option '-x'"),
         (&[".", "--addr"], "--addr: a value is missing"),
-        (
-            &[".", "--addr", "nowhere"],
-            "--addr: \"nowhere\" is neither",
-        ),
+        (&[".", "--addr", "nowhere"], "--addr: \"nowhere\" is neither"),
         (&[".", "--addr", "unix:"], "--addr: a path is missing"),
         (&[".", "--addr", "::1:80"], "--addr: \"::1:80\" is neither"),
         (&[".", "--addr", "[]:80"], "--addr: "),
@@ -66,10 +63,7 @@ fn a_wrong_option_is_reported_in_one_line() {
         (&[".", "--spa", "/"], "--spa: "),
         (&[".", "--charset", "utf 8"], "--charset: "),
         (&[".", "--cache-control", "*.js:"], "--cache-control: "),
-        (
-            &[".", "--trusted-proxy", "10.0.0.0/33"],
-            "--trusted-proxy: ",
-        ),
+        (&[".", "--trusted-proxy", "10.0.0.0/33"], "--trusted-proxy: "),
         (&[".", "--trusted-proxy", "proxy"], "--trusted-proxy: "),
         (&[".", "--threads", "0"], "--threads: "),
         (&[".", "--limit-connections", "-1"], "--limit-connections: "),
@@ -81,10 +75,7 @@ fn a_wrong_option_is_reported_in_one_line() {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            errors.starts_with(&format!("file_server: {problem}")),
-            "{errors}"
-        );
+        assert!(errors.starts_with(&format!("file_server: {problem}")), "{errors}");
         assert_eq!(errors.lines().count(), 1, "{errors}");
     }
 }
@@ -99,14 +90,8 @@ fn a_root_address_or_log_that_cannot_be_used_is_reported() {
         (&["/dev/null"], "cannot serve /dev/null: "),
         (&[".", "--addr", &addr], &listen),
         (&[".", "--addr", &addr, "--threads", "2"], &listen),
-        (
-            &[".", "--addr", "unix:/nowhere/at/all"],
-            "cannot listen on unix:/nowhere/at/all: ",
-        ),
-        (
-            &[".", "--addr", "no.such.host.invalid:0"],
-            "cannot listen on no.such.host.invalid:0: ",
-        ),
+        (&[".", "--addr", "unix:/nowhere/at/all"], "cannot listen on unix:/nowhere/at/all: "),
+        (&[".", "--addr", "no.such.host.invalid:0"], "cannot listen on no.such.host.invalid:0: "),
         (
             &[".", "--addr", "127.0.0.1:0", "--log", "/nowhere/at/all"],
             "cannot open the log /nowhere/at/all: ",
@@ -115,10 +100,7 @@ fn a_root_address_or_log_that_cannot_be_used_is_reported() {
         let output = run(args);
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            errors.starts_with(&format!("file_server: {problem}")),
-            "{errors}"
-        );
+        assert!(errors.starts_with(&format!("file_server: {problem}")), "{errors}");
     }
 }
 

@@ -27,10 +27,8 @@ fn start() -> (Server, String) {
 
 #[track_caller]
 fn expect(server: &Server, fields: &[(&str, &str)], status: u16) -> Response {
-    let fields: String = fields
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let fields: String =
+        fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let response = get_with(server, "/a", &fields);
     assert_eq!(response.status, status, "{fields}");
     response
@@ -115,10 +113,7 @@ fn a_rewrite_in_place_that_restores_size_and_time_keeps_the_tag() {
     assert_eq!(get(&server, "/a").field("etag"), tag);
     // One nanosecond makes a difference, and so does one byte.
     let modified = fs::metadata(server.path("a")).and_then(|facts| facts.modified());
-    let file = File::options()
-        .append(true)
-        .open(server.path("a"))
-        .expect("the file");
+    let file = File::options().append(true).open(server.path("a")).expect("the file");
     let next = modified.expect("a time") + Duration::from_nanos(1);
     file.set_modified(next).expect("a time");
     assert_ne!(get(&server, "/a").field("etag"), tag);
@@ -131,13 +126,9 @@ fn a_rewrite_in_place_that_restores_size_and_time_keeps_the_tag() {
 fn if_none_match_with_the_present_tag_gives_304() {
     let (server, tag) = start();
     let weak = format!("W/{tag}");
-    for tags in [
-        &tag,
-        &weak,
-        "*",
-        &format!("\"x\", {tag}"),
-        &format!("\"a,b\",W/\"c\" ,,{tag}, \"d\""),
-    ] {
+    for tags in
+        [&tag, &weak, "*", &format!("\"x\", {tag}"), &format!("\"a,b\",W/\"c\" ,,{tag}, \"d\"")]
+    {
         let response = expect(&server, &[("If-None-Match", tags)], 304);
         assert_eq!(response.field("etag"), tag);
         assert_eq!(response.field("vary"), "Accept-Encoding");
@@ -146,22 +137,13 @@ fn if_none_match_with_the_present_tag_gives_304() {
     for tags in ["\"x\"", "", "x", "\"unclosed", &tag.replace('"', "")] {
         expect(&server, &[("If-None-Match", tags)], 200);
     }
-    expect(
-        &server,
-        &[("If-None-Match", "\"x\""), ("If-None-Match", &tag)],
-        304,
-    );
+    expect(&server, &[("If-None-Match", "\"x\""), ("If-None-Match", &tag)], 304);
 }
 
 #[test]
 fn dates_work_as_conditions() {
     let (server, _) = start();
-    for date in [
-        THEN,
-        AFTER,
-        "Sunday, 06-Nov-94 08:49:37 GMT",
-        "Sun Nov  6 08:49:37 1994",
-    ] {
+    for date in [THEN, AFTER, "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
         expect(&server, &[("If-Modified-Since", date)], 304);
         expect(&server, &[("If-Unmodified-Since", date)], 200);
     }
@@ -251,8 +233,7 @@ fn the_first_two_seconds_of_1970_are_no_dates() {
         }
         expect(&server, &[("If-None-Match", &tag)], 304);
     }
-    file.set_modified(UNIX_EPOCH + Duration::from_secs(2))
-        .expect("a time");
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(2)).expect("a time");
     let date = "Thu, 01 Jan 1970 00:00:02 GMT";
     assert_eq!(get(&server, "/a").field("last-modified"), date);
     expect(&server, &[("If-Modified-Since", date)], 304);
@@ -301,29 +282,14 @@ fn conditions_are_evaluated_in_the_order_of_the_rfc() {
     let other = "\"x\"";
     for (status, fields) in [
         // A tag outweighs a date.
-        (
-            200,
-            &[("If-Match", tag.as_str()), ("If-Unmodified-Since", BEFORE)][..],
-        ),
+        (200, &[("If-Match", tag.as_str()), ("If-Unmodified-Since", BEFORE)][..]),
         (412, &[("If-Match", other), ("If-Unmodified-Since", AFTER)]),
-        (
-            200,
-            &[("If-None-Match", other), ("If-Modified-Since", AFTER)],
-        ),
-        (
-            304,
-            &[("If-None-Match", &tag), ("If-Modified-Since", BEFORE)],
-        ),
+        (200, &[("If-None-Match", other), ("If-Modified-Since", AFTER)]),
+        (304, &[("If-None-Match", &tag), ("If-Modified-Since", BEFORE)]),
         // `If-Match` and `If-Unmodified-Since` come before the other two.
         (412, &[("If-None-Match", &tag), ("If-Match", other)]),
         (304, &[("If-None-Match", &tag), ("If-Match", &tag)]),
-        (
-            412,
-            &[
-                ("If-Modified-Since", AFTER),
-                ("If-Unmodified-Since", BEFORE),
-            ],
-        ),
+        (412, &[("If-Modified-Since", AFTER), ("If-Unmodified-Since", BEFORE)]),
         // Ranges come last.
         (304, &[("If-None-Match", &tag), ("Range", "bytes=0-1")]),
         (412, &[("If-Match", other), ("Range", "bytes=0-1")]),
@@ -341,24 +307,11 @@ fn if_range_sends_a_part_only_of_the_same_version() {
     for same in [&tag, THEN] {
         expect(&server, &[range, ("If-Range", same)], 206);
     }
-    for other in [
-        "\"x\"",
-        &format!("W/{tag}"),
-        BEFORE,
-        AFTER,
-        "x",
-        "",
-        "*",
-        "\"",
-    ] {
+    for other in ["\"x\"", &format!("W/{tag}"), BEFORE, AFTER, "x", "", "*", "\""] {
         let response = expect(&server, &[range, ("If-Range", other)], 200);
         assert_eq!(response.body.len(), 1000, "{other}");
     }
-    expect(
-        &server,
-        &[("Range", "bytes=5000-"), ("If-Range", "\"x\"")],
-        200,
-    );
+    expect(&server, &[("Range", "bytes=5000-"), ("If-Range", "\"x\"")], 200);
     expect(&server, &[("If-Range", &tag)], 200);
 }
 
@@ -421,10 +374,7 @@ fn head_obeys_conditions_and_ignores_ranges() {
     assert_eq!(head(&format!("If-None-Match: {tag}")).status, 304);
     assert_eq!(head("If-Match: \"x\"").status, 412);
     let ranged = head("Range: bytes=0-1\r\nIf-Range: \"x\"");
-    assert_eq!(
-        (ranged.status, ranged.field("content-length")),
-        (200, "1000")
-    );
+    assert_eq!((ranged.status, ranged.field("content-length")), (200, "1000"));
     assert_eq!(ranged.field("etag"), tag);
 }
 

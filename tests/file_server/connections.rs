@@ -60,11 +60,7 @@ fn a_request_can_be_split_anywhere() {
     for at in 0..=request.len() {
         let (beginning, rest) = request.split_at(at);
         client.send(format!("{request}{beginning}"));
-        assert_eq!(
-            client.response().body,
-            bytes[1..3],
-            "before the split at {at}"
-        );
+        assert_eq!(client.response().body, bytes[1..3], "before the split at {at}");
         client.send(rest);
         assert_eq!(client.response().body, bytes[1..3], "split at {at}");
     }
@@ -85,18 +81,14 @@ fn a_request_with_a_body_is_the_last_of_its_connection() {
         ("Transfer-Encoding: Chunked ", 200),
     ] {
         let mut client = Client::connect(&server);
-        client.send(format!(
-            "GET /a HTTP/1.1\r\nHost: t\r\n{field}\r\n\r\n{smuggled}"
-        ));
+        client.send(format!("GET /a HTTP/1.1\r\nHost: t\r\n{field}\r\n\r\n{smuggled}"));
         let response = client.response();
         assert_eq!(response.status, status);
         assert_eq!(response.field("connection"), "close");
         client.expect_end();
     }
     let mut client = Client::connect(&server);
-    client.send(format!(
-        "GET /a HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n{smuggled}"
-    ));
+    client.send(format!("GET /a HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n{smuggled}"));
     assert_eq!(client.response().field("connection"), "keep-alive");
     assert_eq!(client.response().status, 200);
 }
@@ -161,20 +153,16 @@ fn a_client_that_disconnects_affects_no_other() {
 fn a_connection_is_closed_at_once_if_the_client_asked_for_it() {
     let server = Server::start();
     let bytes = server.add("a", 1000);
-    for request in [
-        "GET /a HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n",
-        "GET /a HTTP/1.0\r\n\r\n",
-    ] {
+    for request in
+        ["GET /a HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", "GET /a HTTP/1.0\r\n\r\n"]
+    {
         let mut client = Client::connect(&server);
         client.send(request);
         assert_eq!(client.response().body, bytes);
         client.expect_end();
         let began = Instant::now();
         while client.stream().write_all(b"x").is_ok() {
-            assert!(
-                began.elapsed() < Duration::from_secs(10),
-                "the connection is open after 10 s"
-            );
+            assert!(began.elapsed() < Duration::from_secs(10), "the connection is open after 10 s");
             thread::sleep(Duration::from_millis(5));
         }
     }

@@ -16,11 +16,7 @@ fn listing(server: &Server, target: &str) -> String {
     assert_eq!(response.status, 200, "{target}");
     assert_eq!(response.field("content-type"), "text/html; charset=utf-8");
     assert_eq!(response.field("x-content-type-options"), "nosniff");
-    assert!(
-        response
-            .field("content-security-policy")
-            .starts_with("default-src 'none'")
-    );
+    assert!(response.field("content-security-policy").starts_with("default-src 'none'"));
     String::from_utf8(response.body).expect("text")
 }
 
@@ -135,15 +131,7 @@ fn a_listing_redirects_to_a_path_without_empty_segments() {
         assert_eq!(response.status, 301, "{target}");
         assert_eq!(response.field("location"), location, "{target}");
     }
-    for target in [
-        "/",
-        "/.",
-        "/./",
-        "/%2e/d/",
-        "/d/./e%20f/",
-        "http://host",
-        "//d//a",
-    ] {
+    for target in ["/", "/.", "/./", "/%2e/d/", "/d/./e%20f/", "http://host", "//d//a"] {
         assert_eq!(get(&server, target).status, 200, "{target}");
     }
     server.add("d/index.html", 10);

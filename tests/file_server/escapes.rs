@@ -153,16 +153,10 @@ fn special_files_are_not_found_and_do_not_block() {
     symlink("/proc/self/fd/0", server.path("input")).expect("a link");
     let _socket = UnixListener::bind(server.path("socket")).expect("a socket");
     let began = Instant::now();
-    for target in [
-        "/fifo", "/linked", "/device", "/input", "/socket", "/fifo/x",
-    ] {
+    for target in ["/fifo", "/linked", "/device", "/input", "/socket", "/fifo/x"] {
         expect_refusal(&server, target, 404);
     }
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "requests took {:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(5), "requests took {:?}", began.elapsed());
 }
 
 /// A thread switches a name between a directory and a link to a directory outside. No request gets
@@ -173,11 +167,7 @@ fn a_name_that_changes_during_the_lookup_does_not_escape_the_root() {
     fs::create_dir(server.path("real")).expect("a directory");
     fs::write(server.path("real/secret"), content(20)).expect("a file");
     symlink("../vault", server.path("trap")).expect("a link");
-    let (real, trap, moving) = (
-        server.path("real"),
-        server.path("trap"),
-        server.path("moving"),
-    );
+    let (real, trap, moving) = (server.path("real"), server.path("trap"), server.path("moving"));
     let (renaming, ended) = mpsc::channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {

@@ -126,9 +126,7 @@ fn unfinished_requests_do_not_lock_out_others() {
     slow.send("GET /a HTTP/1.1\r\n");
     let crowd: Vec<Client> = (0..20).map(|_| Client::connect(&server)).collect();
     for mut client in crowd.iter().map(Client::stream) {
-        client
-            .write_all(b"GET /a HTTP/1.1\r\n")
-            .expect("a connection");
+        client.write_all(b"GET /a HTTP/1.1\r\n").expect("a connection");
     }
     let mut next = Client::connect(&server);
     next.send(REQUEST);
@@ -174,10 +172,7 @@ fn idle_connections_are_closed_when_descriptors_run_out() {
         newcomers.push(client);
     }
     let ended = crowd.iter_mut().filter(|client| client.has_input()).count();
-    assert!(
-        (15..=32).contains(&ended),
-        "{ended} connections were closed, expected 15 to 32"
-    );
+    assert!((15..=32).contains(&ended), "{ended} connections were closed, expected 15 to 32");
     // The server logs it once, however often it happens.
     let mut log = String::new();
     errors.rewind().expect("a file");
@@ -219,10 +214,7 @@ fn a_listener_without_descriptors_backs_off() {
     let before = server.cpu_ticks();
     thread::sleep(Duration::from_secs(1));
     let used = server.cpu_ticks() - before;
-    assert!(
-        used < 20,
-        "the server used {used} hundredths of a second in 1 s"
-    );
+    assert!(used < 20, "the server used {used} hundredths of a second in 1 s");
     server.set_descriptor_limit(limit);
     for client in &mut waiting {
         client.send(REQUEST);

@@ -26,9 +26,7 @@ fn ask(server: &Server, target: &str) -> Client {
 fn numbers(page: &[u8]) -> Vec<usize> {
     let page = std::str::from_utf8(page).expect("text");
     let links = page.split("href=\"./f").skip(1);
-    links
-        .map(|link| link[..6].parse().expect("a number"))
-        .collect()
+    links.map(|link| link[..6].parse().expect("a number")).collect()
 }
 
 #[test]
@@ -53,10 +51,7 @@ fn a_listing_of_100_000_entries_does_not_delay_other_requests() {
         assert_eq!(small.response().status, 200);
         answered += 1;
     }
-    assert!(
-        answered >= 20,
-        "{answered} small responses before the listing, expected 20 or more"
-    );
+    assert!(answered >= 20, "{answered} small responses before the listing, expected 20 or more");
     assert!(numbers(&listing.response().body).into_iter().eq(0..100_000));
 }
 
@@ -125,11 +120,7 @@ fn a_change_is_in_the_next_listing() {
     for number in 50..80 {
         let _other = ask(&server, "/d/");
         File::create(server.path(format!("d/f{number:06}"))).expect("a file");
-        assert!(
-            numbers(&get(&server, "/d/").body)
-                .into_iter()
-                .eq(0..=number)
-        );
+        assert!(numbers(&get(&server, "/d/").body).into_iter().eq(0..=number));
     }
 }
 

@@ -40,9 +40,7 @@ fn connect_is_refused_and_ends_the_connection() {
     server.add("a", 10);
     for target in ["host:443", "[::1]:443", "host", "/a", "*"] {
         let mut client = Client::connect(&server);
-        client.send(format!(
-            "CONNECT {target} HTTP/1.1\r\nHost: host:443\r\n\r\n"
-        ));
+        client.send(format!("CONNECT {target} HTTP/1.1\r\nHost: host:443\r\n\r\n"));
         client.send("GET /a HTTP/1.1\r\nHost: t\r\n\r\n");
         let response = client.response();
         assert_eq!((response.status, response.field("allow")), (405, METHODS));
@@ -62,10 +60,7 @@ fn a_request_that_expects_100_continue_is_answered_at_once() {
             "{method} /a HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\nExpect: 100-Continue\r\n\r\n"
         ));
         let response = client.response();
-        assert_eq!(
-            (response.status, response.field("connection")),
-            (expected, "close")
-        );
+        assert_eq!((response.status, response.field("connection")), (expected, "close"));
         client.expect_end();
     }
     let response = ask(&server, "GET /a HTTP/1.1\r\nHost: t\r\nExpect: tea\r\n\r\n");

@@ -81,10 +81,8 @@ impl Server {
         let site = directory.path().join("site");
         fs::create_dir(&site).expect("a directory to serve");
         command.arg(&site).args(["--addr", "127.0.0.1:0"]);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the example is built beside the tests");
+        let mut child =
+            command.stdout(Stdio::piped()).spawn().expect("the example is built beside the tests");
         let out = child.stdout.take().expect("a piped standard output");
         let child = Arc::new(Mutex::new(child));
         let watchdog = watch(child.clone());
@@ -125,8 +123,7 @@ impl Server {
     #[track_caller]
     pub(crate) fn add_zeros(&self, name: &str) {
         let file = fs::File::create(self.path(name));
-        file.and_then(|file| file.set_len(64 << 20))
-            .expect("a file to serve");
+        file.and_then(|file| file.set_len(64 << 20)).expect("a file to serve");
     }
 
     /// Reads the next line of the server's standard output.
@@ -171,19 +168,14 @@ impl Server {
         let stat = self.proc("stat");
         let after_name = stat.rsplit(')').next().expect("a name in parentheses");
         let times = after_name.split(' ').skip(12).take(2);
-        times
-            .map(|time| time.parse::<u64>().expect("a number"))
-            .sum()
+        times.map(|time| time.parse::<u64>().expect("a number")).sum()
     }
 
     /// Returns the server's resident memory in bytes.
     #[track_caller]
     pub(crate) fn resident(&self) -> usize {
         let statm = self.proc("statm");
-        let pages = statm
-            .split(' ')
-            .nth(1)
-            .and_then(|word| word.parse::<usize>().ok());
+        let pages = statm.split(' ').nth(1).and_then(|word| word.parse::<usize>().ok());
         pages.expect("a number of pages") * rustix::param::page_size()
     }
 
@@ -258,10 +250,7 @@ impl Server {
     #[track_caller]
     pub(crate) fn set_descriptor_limit(&self, limit: u64) -> u64 {
         let pid = Pid::from_child(&lock(&self.child));
-        let limit = Rlimit {
-            current: Some(limit),
-            maximum: getrlimit(Resource::Nofile).maximum,
-        };
+        let limit = Rlimit { current: Some(limit), maximum: getrlimit(Resource::Nofile).maximum };
         let before = prlimit(Some(pid), Resource::Nofile, limit).expect("a server that runs");
         before.current.expect("a limit")
     }
@@ -306,11 +295,7 @@ pub(crate) fn executable() -> &'static Path {
     EXECUTABLE.get_or_init(|| {
         let test = std::env::current_exe().expect("the path of the test");
         let profile = test.ancestors().nth(2).expect("the test lies in deps");
-        build_into(
-            profile
-                .parent()
-                .expect("the profile's folder lies in target"),
-        );
+        build_into(profile.parent().expect("the profile's folder lies in target"));
         profile.join("examples").join("file_server")
     })
 }
@@ -338,10 +323,7 @@ fn build_into(target: &Path) {
         command.env_remove(name);
     }
     let status = command.status().expect("cargo runs");
-    assert!(
-        status.success(),
-        "cargo cannot build the example file_server: {status}"
-    );
+    assert!(status.success(), "cargo cannot build the example file_server: {status}");
 }
 
 /// Returns pseudorandom bytes, so that a test notices each repeat, gap or swap.

@@ -40,9 +40,7 @@ fn parts(response: &Response) -> Vec<(String, Vec<u8>)> {
 #[track_caller]
 fn find(bytes: &[u8], part: &[u8]) -> usize {
     let mut windows = bytes.windows(part.len());
-    windows
-        .position(|window| window == part)
-        .expect("the delimiter")
+    windows.position(|window| window == part).expect("the delimiter")
 }
 
 #[test]
@@ -52,10 +50,7 @@ fn parts_come_in_the_order_of_the_request() {
     for (ranges, expected) in [
         ("0-9,1000-1999", vec![0..10, 1000..2000]),
         ("50000-,0-0", vec![50_000..SIZE, 0..1]),
-        (
-            "-1 , 500-600,\t0-99",
-            vec![SIZE - 1..SIZE, 500..601, 0..100],
-        ),
+        ("-1 , 500-600,\t0-99", vec![SIZE - 1..SIZE, 500..601, 0..100]),
         // Empty elements are no ranges.
         (",0-0, ,\t,,-1,", vec![0..1, SIZE - 1..SIZE]),
         // The server leaves out ranges past the end.
@@ -64,10 +59,7 @@ fn parts_come_in_the_order_of_the_request() {
         let found = parts(&get_ranges(&server, ranges));
         assert_eq!(found.len(), expected.len(), "{ranges}");
         for ((content_range, content), part) in found.into_iter().zip(expected) {
-            assert_eq!(
-                content_range,
-                format!("bytes {}-{}/{SIZE}", part.start, part.end - 1)
-            );
+            assert_eq!(content_range, format!("bytes {}-{}/{SIZE}", part.start, part.end - 1));
             assert!(content == bytes[part], "{ranges}: the content differs");
         }
     }
@@ -104,21 +96,13 @@ fn overlapping_and_near_ranges_are_merged() {
         assert_eq!(response.status, 206, "{ranges}");
         let content_range = format!("bytes {}-{}/{SIZE}", part.start, part.end - 1);
         assert_eq!(response.field("content-range"), content_range);
-        assert!(
-            response.body == bytes[part],
-            "{ranges}: the content differs"
-        );
+        assert!(response.body == bytes[part], "{ranges}: the content differs");
     }
     // The last range joins the first and the third, and the result stays in the place of the first.
     let found = parts(&get_ranges(&server, "0-99,50000-50001,200-299,90-250"));
-    let content_ranges: Vec<&str> = found
-        .iter()
-        .map(|(content_range, _)| content_range.as_str())
-        .collect();
-    assert_eq!(
-        content_ranges,
-        ["bytes 0-299/100000", "bytes 50000-50001/100000"]
-    );
+    let content_ranges: Vec<&str> =
+        found.iter().map(|(content_range, _)| content_range.as_str()).collect();
+    assert_eq!(content_ranges, ["bytes 0-299/100000", "bytes 50000-50001/100000"]);
 }
 
 #[test]
@@ -141,13 +125,7 @@ fn too_many_ranges_and_malformed_ones_are_ignored() {
     assert_eq!(parts(&get_ranges(&server, &many(32))).len(), 32);
     let with_empty_elements = many(32).replace(',', ",,, ,");
     assert_eq!(parts(&get_ranges(&server, &with_empty_elements)).len(), 32);
-    for ranges in [
-        &many(33),
-        "0-0,x",
-        "0-0,\u{a0},2000-2000",
-        "0-0,5-2",
-        "0-0;2000-2000",
-    ] {
+    for ranges in [&many(33), "0-0,x", "0-0,\u{a0},2000-2000", "0-0,5-2", "0-0;2000-2000"] {
         let response = get_ranges(&server, ranges);
         assert_eq!(response.status, 200, "{ranges}");
         assert!(response.body == bytes, "{ranges}: the content differs");

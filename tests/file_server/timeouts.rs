@@ -33,18 +33,12 @@ fn a_request_that_trickles_times_out() {
     let began = Instant::now();
     client.send("GET / HTTP/1.1\r\nHost: t\r\nX: ");
     while !client.has_input() {
-        assert!(
-            began.elapsed() < Duration::from_secs(20),
-            "no response after 20 s"
-        );
+        assert!(began.elapsed() < Duration::from_secs(20), "no response after 20 s");
         client.try_send(b"x");
         thread::sleep(Duration::from_millis(20));
     }
     let response = client.response();
-    assert_eq!(
-        (response.status, response.field("connection")),
-        (408, "close")
-    );
+    assert_eq!((response.status, response.field("connection")), (408, "close"));
     assert!(began.elapsed() >= Duration::from_millis(500));
 }
 
@@ -99,10 +93,7 @@ fn a_client_that_reads_nothing_is_disconnected() {
 
 #[track_caller]
 fn client_stalled_in_a_multipart_response(server: &Server) -> TcpStream {
-    stalled_client(
-        server,
-        "/a HTTP/1.1\r\nHost: t\r\nRange: bytes=0-9,1000-50000000\r\nX: y",
-    )
+    stalled_client(server, "/a HTTP/1.1\r\nHost: t\r\nRange: bytes=0-9,1000-50000000\r\nX: y")
 }
 
 #[test]

@@ -61,10 +61,7 @@ pub(crate) fn wait(pid: libc::pid_t) -> End {
     let mut status = 0;
     // SAFETY: the status is written to `status`.
     while unsafe { libc::waitpid(pid, &raw mut status, 0) } != pid {
-        assert_eq!(
-            std::io::Error::last_os_error().kind(),
-            std::io::ErrorKind::Interrupted
-        );
+        assert_eq!(std::io::Error::last_os_error().kind(), std::io::ErrorKind::Interrupted);
     }
     match libc::WIFEXITED(status) {
         true => End::Code(libc::WEXITSTATUS(status)),
@@ -75,10 +72,7 @@ pub(crate) fn wait(pid: libc::pid_t) -> End {
 pub(crate) fn text(payload: &(dyn Any + Send)) -> String {
     match payload.downcast_ref::<&str>() {
         Some(text) => (*text).to_owned(),
-        None => payload
-            .downcast_ref::<String>()
-            .cloned()
-            .unwrap_or_default(),
+        None => payload.downcast_ref::<String>().cloned().unwrap_or_default(),
     }
 }
 

@@ -268,9 +268,7 @@ fn a_wait_that_a_child_drops_goes_on_in_the_parent() {
         let (event_loop, task) = inherited.expect("the parent's");
         writer.write_all(b"x").expect("room");
         let waited = event_loop.wait_for(task, Duration::from_secs(10));
-        let result = event_loop
-            .run_until_complete(waited)
-            .expect("an end in time");
+        let result = event_loop.run_until_complete(waited).expect("an end in time");
         result.expect("ended").expect("readable");
     }
 }

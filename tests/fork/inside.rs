@@ -54,10 +54,7 @@ fn child_returns_into(fork: Fork, run: impl Fn(&sendloop::Loop) -> std::io::Resu
                 Err(panic) => text(&*panic),
             };
             assert!(words.contains("forked child"), "{words}");
-            assert!(
-                !after.get(),
-                "a later callback of the parent ran in the child"
-            );
+            assert!(!after.get(), "a later callback of the parent ran in the child");
             drop(event_loop);
             assert_works();
         });

@@ -123,9 +123,7 @@ fn a_child_waits_for_no_lock_of_a_thread_that_makes_a_loop() {
         let mut event_loop = Some(new_loop());
         let act = || {
             let other = new_loop();
-            other
-                .add_signal_handler(libc::SIGUSR2, || {})
-                .expect("caught");
+            other.add_signal_handler(libc::SIGUSR2, || {}).expect("caught");
         };
         if !stopped_at(nth, act, || child_goes_on(&mut event_loop)) {
             break;
@@ -173,10 +171,7 @@ fn a_child_goes_on_while_the_parents_threads_are_busy() {
     let _test = test();
     let mut event_loop = Some(new_loop());
     let is_over = Arc::new(AtomicBool::new(false));
-    let (remote, over) = (
-        event_loop.as_ref().expect("a loop").remote(),
-        is_over.clone(),
-    );
+    let (remote, over) = (event_loop.as_ref().expect("a loop").remote(), is_over.clone());
     let waiting = Arc::new(AtomicU32::new(0));
     let caller = thread::spawn(move || {
         while !over.load(Ordering::Relaxed) {
@@ -202,9 +197,7 @@ fn a_child_goes_on_while_the_parents_threads_are_busy() {
             receiver.recv_timeout(Duration::from_secs(20)).expect("run");
         }
         let inherited = event_loop.as_ref().expect("a loop");
-        inherited
-            .run_once(Some(Duration::ZERO))
-            .expect("an iteration");
+        inherited.run_once(Some(Duration::ZERO)).expect("an iteration");
     }
     is_over.store(true, Ordering::Relaxed);
     caller.join().expect("no panic");

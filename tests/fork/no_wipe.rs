@@ -26,11 +26,7 @@ mod refused {
 
     /// Makes madvise(2) fail with EINVAL for MADV_WIPEONFORK, in this process and its descendants.
     fn refuse() -> std::io::Result<()> {
-        let third_argument = if cfg!(target_endian = "little") {
-            32
-        } else {
-            36
-        };
+        let third_argument = if cfg!(target_endian = "little") { 32 } else { 36 };
         let mut steps = [
             step(LOAD, 0, 0, 0), // the number of the system call
             step(IF_EQUAL, 0, 3, libc::SYS_madvise as u32),
@@ -39,10 +35,7 @@ mod refused {
             step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32),
             step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
         ];
-        let program = libc::sock_fprog {
-            len: steps.len() as u16,
-            filter: steps.as_mut_ptr(),
-        };
+        let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
         // SAFETY: the filter outlives the calls, and has `len` steps.
         let refused = unsafe {
             libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
@@ -63,9 +56,7 @@ mod refused {
         let mut again = Command::new(std::env::current_exe().expect("this program"));
         again.env(FORCED, "1").arg("--test-threads=1");
         // SAFETY: between fork and exec the closure makes two system calls and nothing else.
-        let output = unsafe { again.pre_exec(refuse) }
-            .output()
-            .expect("a child process");
+        let output = unsafe { again.pre_exec(refuse) }.output().expect("a child process");
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{text}");
         assert!(text.contains("test parent::"), "{text}");

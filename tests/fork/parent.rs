@@ -33,10 +33,7 @@ struct Scene {
 impl Scene {
     fn new() -> Scene {
         let clock = Clock::manual();
-        let event_loop = Loop::builder()
-            .clock(clock.clone())
-            .build()
-            .expect("a loop");
+        let event_loop = Loop::builder().clock(clock.clone()).build().expect("a loop");
         let (socket, peer) = unix();
         let socket = Rc::new(socket);
         let (handle, receives) = (event_loop.handle(), socket.clone());
@@ -96,9 +93,7 @@ impl Scene {
         std::thread::spawn(move || remote.call_soon_threadsafe(call).expect("open"))
             .join()
             .expect("called");
-        run_until(&event_loop, || {
-            called.load(std::sync::atomic::Ordering::Relaxed)
-        });
+        run_until(&event_loop, || called.load(std::sync::atomic::Ordering::Relaxed));
         let worked = event_loop.run_in_executor(|| 7);
         assert_eq!(event_loop.run_until_complete(worked).expect("no panic"), 7);
     }
@@ -199,9 +194,7 @@ fn running_an_inherited_loop_fails_and_takes_no_event_of_the_parents() {
             let event_loop = scene.event_loop.as_ref().expect("a loop");
             super::child::assert_refused(|| event_loop.run_forever());
             super::child::assert_refused(|| event_loop.run_until_complete(async {}));
-            let error = event_loop
-                .run_once(Some(Duration::ZERO))
-                .expect_err("fails");
+            let error = event_loop.run_once(Some(Duration::ZERO)).expect_err("fails");
             assert!(error.to_string().contains("forked child"), "{error}");
             assert!(!event_loop.is_running() && event_loop.is_closed());
         });
@@ -250,9 +243,7 @@ fn transfer_of_the_parent_keeps_its_position() {
             event_loop
                 .create_task(async move { handle.sock_sendfile(&near, &file).offset(5).await })
         };
-        event_loop
-            .run_once(Some(Duration::ZERO))
-            .expect("an iteration");
+        event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
         let mut inherited = Some((event_loop, sent));
         in_child(*fork, || drop(inherited.take()));
         assert_eq!(position(&file), before);

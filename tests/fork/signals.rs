@@ -17,8 +17,7 @@ fn raise() {
 fn handler(of: &sendloop::Loop) -> Rc<Cell<u32>> {
     let count = Rc::new(Cell::new(0));
     let counts = count.clone();
-    of.add_signal_handler(SIGNAL, move || counts.set(counts.get() + 1))
-        .expect("caught");
+    of.add_signal_handler(SIGNAL, move || counts.set(counts.get() + 1)).expect("caught");
     count
 }
 
@@ -28,9 +27,7 @@ fn child_has_the_signal_dispositions_from_before_the_loop() {
     for fork in forks() {
         let event_loop = new_loop();
         let count = handler(&event_loop);
-        event_loop
-            .run_once(Some(Duration::ZERO))
-            .expect("an iteration");
+        event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
         let events = event_loop.stats().events;
         assert_eq!(end_of(*fork, raise), End::Signal(SIGNAL));
         let mut inherited = Some(event_loop);
@@ -40,9 +37,7 @@ fn child_has_the_signal_dispositions_from_before_the_loop() {
         };
         assert_eq!(end_of(*fork, after_drop), End::Signal(SIGNAL));
         let event_loop = inherited.expect("the parent's");
-        event_loop
-            .run_once(Some(Duration::ZERO))
-            .expect("an iteration");
+        event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
         assert_eq!(count.get(), 0);
         let news = event_loop.stats().events - events;
         assert_eq!(news, 0, "bytes in the parent's signal pipe");

@@ -42,25 +42,14 @@ pub fn check_bytes(bytes: &[u8]) {
         assert_eq!(validators.judge(&request), expected, "{request:?}");
     }
     let conditions = &request.conditions;
-    let dates = [
-        &conditions.if_modified_since,
-        &conditions.if_unmodified_since,
-        &conditions.if_range,
-    ];
-    dates
-        .into_iter()
-        .flatten()
-        .for_each(|date| check_date(date));
+    let dates =
+        [&conditions.if_modified_since, &conditions.if_unmodified_since, &conditions.if_range];
+    dates.into_iter().flatten().for_each(|date| check_date(date));
 }
 
 fn judge(request: &Request, etag: Option<&str>, modified: Option<i64>) -> Verdict {
-    let Conditions {
-        if_match,
-        if_none_match,
-        if_modified_since,
-        if_unmodified_since,
-        if_range,
-    } = &request.conditions;
+    let Conditions { if_match, if_none_match, if_modified_since, if_unmodified_since, if_range } =
+        &request.conditions;
     let matches = |list: &str, strong: bool| {
         let is_same =
             |(weak, tag): &(bool, String)| Some(tag.as_str()) == etag && !(strong && *weak);
@@ -135,19 +124,11 @@ pub fn check_date(date: &str) {
     let time: DateTime = TimeZone::UTC.to_datetime(time);
     let written = |format: &str| {
         let written = time.strftime(format).to_string();
-        if is_leap {
-            written.replace(":59 ", ":60 ")
-        } else {
-            written
-        }
+        if is_leap { written.replace(":59 ", ":60 ") } else { written }
     };
-    let is_written = expected
-        .iter()
-        .any(|format| written(format)[3..] == date[3..]);
+    let is_written = expected.iter().any(|format| written(format)[3..] == date[3..]);
     let short = written(", %d-%b-%y %H:%M:%S GMT");
-    let is_short = date
-        .split_once("day")
-        .is_some_and(|(_, rest)| rest == short);
+    let is_short = date.split_once("day").is_some_and(|(_, rest)| rest == short);
     assert!(is_written || is_short, "{date:?} is {time}");
     let half_a_century = 50 * 31_556_952;
     let is_near = (NOW - half_a_century - 31_622_400..=NOW + half_a_century).contains(&found);

@@ -48,10 +48,7 @@ pub(crate) fn check_split(whole: &[Response], sent: &[u8], at: usize) {
 
 fn compare(whole: &[Response], sent: &[u8], pieces: Vec<Response>) {
     let shown = String::from_utf8_lossy(sent);
-    assert!(
-        whole == pieces,
-        "{whole:?} to the whole, {pieces:?} to the pieces of {shown:?}"
-    );
+    assert!(whole == pieces, "{whole:?} to the whole, {pieces:?} to the pieces of {shown:?}");
 }
 
 fn responses<'a>(sent: &[u8], pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Response> {
@@ -59,10 +56,7 @@ fn responses<'a>(sent: &[u8], pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Res
     let server = SERVER.take().unwrap_or_else(Server::new);
     let received = server.respond_to(pieces.filter(|piece| !piece.is_empty()));
     let shown = String::from_utf8_lossy(sent);
-    assert!(
-        find(&received, SECRET).is_none(),
-        "the server sent the secret to {shown:?}"
-    );
+    assert!(find(&received, SECRET).is_none(), "the server sent the secret to {shown:?}");
     let seen = requests(sent);
     let mut rest = &received[..];
     let mut at = 0;
@@ -77,10 +71,7 @@ fn responses<'a>(sent: &[u8], pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Res
     if seen.end == End::Refused {
         let is_head = first_line(&sent[at..]).starts_with(b"HEAD ");
         let (response, after) = Response::read(rest, is_head);
-        assert!(
-            matches!(response.status, 400 | 414 | 417 | 431 | 501 | 505),
-            "{shown:?}"
-        );
+        assert!(matches!(response.status, 400 | 414 | 417 | 431 | 501 | 505), "{shown:?}");
         assert_eq!(response.field("connection"), Some("close"), "{shown:?}");
         responses.push(response);
         rest = after;
@@ -96,11 +87,7 @@ fn check_response(request: &Request, response: &Response) {
         true => "keep-alive",
         false => "close",
     };
-    assert_eq!(
-        response.field("connection"),
-        Some(connection),
-        "{request:?}"
-    );
+    assert_eq!(response.field("connection"), Some(connection), "{request:?}");
     let statuses: &[u16] = match request.method {
         Method::Get => &[200, 206, 301, 304, 404, 406, 412, 416],
         Method::Head => &[200, 301, 304, 404, 406, 412],
@@ -108,20 +95,14 @@ fn check_response(request: &Request, response: &Response) {
         Method::Connect | Method::Known => &[405],
         Method::Unknown => &[501],
     };
-    assert!(
-        statuses.contains(&response.status),
-        "{response:?} to {request:?}"
-    );
+    assert!(statuses.contains(&response.status), "{response:?} to {request:?}");
     if request.method == Method::Head {
         return;
     }
     match response.status {
         200 if response.field("etag").is_some() => {
             let size = response.body.len() as u64;
-            assert!(
-                Tree::shared().of_size(size) == Some(&response.body[..]),
-                "{request:?}"
-            );
+            assert!(Tree::shared().of_size(size) == Some(&response.body[..]), "{request:?}");
         }
         206 => check_ranges(request, response),
         416 => assert!(response.field("content-range").is_some(), "{request:?}"),
@@ -145,15 +126,9 @@ fn check_ranges(request: &Request, response: &Response) {
         let number = |text: &str| text.parse::<usize>().expect("a number");
         let (first, last, size) = (number(first), number(last), number(size));
         let file = Tree::shared().of_size(size as u64).expect("a file");
-        assert!(
-            bytes == &file[first..=last],
-            "{request:?}: the content differs"
-        );
+        assert!(bytes == &file[first..=last], "{request:?}: the content differs");
         total += bytes.len();
         file_size = size;
     }
-    assert!(
-        total <= file_size,
-        "{request:?}: {total} bytes of a file of {file_size}"
-    );
+    assert!(total <= file_size, "{request:?}: {total} bytes of a file of {file_size}");
 }

@@ -5,9 +5,7 @@ use proptest::prelude::{Just, Strategy, any};
 use proptest::sample::{Index, select};
 use proptest::{prop_oneof, string};
 
-static METHODS: [&str; 8] = [
-    "GET", "GET", "GET", "HEAD", "OPTIONS", "POST", "get", "CONNECT",
-];
+static METHODS: [&str; 8] = ["GET", "GET", "GET", "HEAD", "OPTIONS", "POST", "get", "CONNECT"];
 
 static TARGETS: [&str; 29] = [
     "/",
@@ -105,14 +103,8 @@ static FIELDS: [&str; 48] = [
     "X: ",
 ];
 
-static BODIES: [&str; 6] = [
-    "",
-    "",
-    "",
-    "0\r\n\r\n",
-    "5\r\nGET /\r\n0\r\n\r\n",
-    "GET /a HTTP/1.1\r\nHost: t\r\n\r\n",
-];
+static BODIES: [&str; 6] =
+    ["", "", "", "0\r\n\r\n", "5\r\nGET /\r\n0\r\n\r\n", "GET /a HTTP/1.1\r\nHost: t\r\n\r\n"];
 
 /// Generates all bytes that a client sends on one connection.
 pub(crate) fn stream() -> impl Strategy<Value = Vec<u8>> {
@@ -136,20 +128,13 @@ fn valid_request() -> impl Strategy<Value = String> {
 }
 
 fn request() -> impl Strategy<Value = String> {
-    let line = (
-        select(&METHODS[..]),
-        select(&TARGETS[..]),
-        select(&VERSIONS[..]),
-    );
+    let line = (select(&METHODS[..]), select(&TARGETS[..]), select(&VERSIONS[..]));
     let fields = vec((select(&FIELDS[..]), select(&ENDS[..])), 0..5);
     let rest = (select(&ENDS[..]), select(&ENDS[..]), select(&BODIES[..]));
     let before = select(&["", "", "", "\r\n", "\n", " "][..]);
     (before, line, fields, rest).prop_map(|(before, line, fields, (first, last, body))| {
         let (method, target, version) = line;
-        let fields: String = fields
-            .iter()
-            .map(|(field, end)| format!("{field}{end}"))
-            .collect();
+        let fields: String = fields.iter().map(|(field, end)| format!("{field}{end}")).collect();
         format!("{before}{method} {target} {version}{first}Host: t{first}{fields}{last}{body}")
     })
 }
@@ -198,32 +183,19 @@ pub(crate) fn target() -> impl Strategy<Value = String> {
 
 /// Generates conditional fields: lists of tags and dates that are nearly valid.
 pub(crate) fn conditions() -> impl Strategy<Value = String> {
-    let tag = select(
-        &[
-            "\"x\"", "W/\"x\"", "\"y,z\"", "*", "\"x", "x", "w/\"x\"", "\"\"", "",
-        ][..],
-    );
+    let tag = select(&["\"x\"", "W/\"x\"", "\"y,z\"", "*", "\"x", "x", "w/\"x\"", "\"\"", ""][..]);
     let comma = select(&[",", ", ", ",,", " ,\t", ";", " "][..]);
     let tags = vec((tag, comma), 1..4);
-    let tags = tags.prop_map(|tags| {
-        tags.iter()
-            .map(|(tag, comma)| format!("{tag}{comma}"))
-            .collect()
-    });
+    let tags =
+        tags.prop_map(|tags| tags.iter().map(|(tag, comma)| format!("{tag}{comma}")).collect());
     let value = prop_oneof![2 => tags, 1 => date()];
     let name = select(&CONDITIONS[..]);
     let field = (name, value).prop_map(|(name, value)| format!("{name}: {value}\r\n"));
     vec(field, 0..4).prop_map(|fields: Vec<String>| fields.concat())
 }
 
-static CONDITIONS: [&str; 6] = [
-    "If-Match",
-    "If-None-Match",
-    "If-Modified-Since",
-    "If-Unmodified-Since",
-    "If-Range",
-    "Range",
-];
+static CONDITIONS: [&str; 6] =
+    ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"];
 
 /// Generates dates in all formats: many near the file's time, and some invalid ones.
 pub(crate) fn date() -> impl Strategy<Value = String> {
@@ -247,9 +219,8 @@ pub(crate) fn date() -> impl Strategy<Value = String> {
     })
 }
 
-static MONTHS: [&str; 13] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Foo",
-];
+static MONTHS: [&str; 13] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Foo"];
 
 /// Generates a `Range` field and the size of a file.
 pub(crate) fn range() -> impl Strategy<Value = (String, u64)> {
@@ -257,21 +228,14 @@ pub(crate) fn range() -> impl Strategy<Value = (String, u64)> {
         3 => (0..1000u64).prop_map(|n| n.to_string()),
         1 => select(&["", "+1", "0", "007", "18446744073709551615", "18446744073709551616", "x"][..]).prop_map(str::to_owned),
     ];
-    let range = (
-        number.clone(),
-        number,
-        select(&["-", "-", "-", "--", ""][..]),
-    );
+    let range = (number.clone(), number, select(&["-", "-", "-", "--", ""][..]));
     let range = range.prop_map(|(first, last, between)| format!("{first}{between}{last}"));
     let one = prop_oneof![
         4 => (0..1000u64, 0..200u64).prop_map(|(first, more)| format!("{first}-{}", first + more)),
         1 => range,
     ];
     let size = prop_oneof![0..1200u64, select(&[0, 1, u64::MAX, i64::MAX as u64][..])];
-    let list = (
-        vec(one, 1..36),
-        select(&[",", ",", ", ", "\t,", ",,", ", ,"][..]),
-    );
+    let list = (vec(one, 1..36), select(&[",", ",", ", ", "\t,", ",,", ", ,"][..]));
     let unit = select(&["bytes=", "bytes=", "bytes=", "Bytes =", "byte=", "bytes"][..]);
     (unit, list, size)
         .prop_map(|(unit, (ranges, comma), size)| (format!("{unit}{}", ranges.join(comma)), size))

@@ -31,10 +31,7 @@ pub(crate) fn compare(bytes: &[u8], ours: &Seen) {
     let theirs = requests(bytes);
     let shown = String::from_utf8_lossy(bytes);
     for ((our, _), (method, uri)) in ours.requests.iter().zip(&theirs.requests) {
-        assert!(
-            is_same_method(our.method, method),
-            "{our:?}, {method}: {shown}"
-        );
+        assert!(is_same_method(our.method, method), "{our:?}, {method}: {shown}");
         let target: Uri = our.target.parse().expect("hyper could parse it");
         assert_eq!(&target, uri, "{shown}");
         if our.resource.is_some() {
@@ -46,16 +43,9 @@ pub(crate) fn compare(bytes: &[u8], ours: &Seen) {
     // have.
     let only_ours = ours.requests.get(theirs.requests.len());
     let only_ours = only_ours.filter(|_| !theirs.refused);
-    assert!(
-        only_ours.is_none(),
-        "only the example finds {only_ours:?} in {shown}"
-    );
+    assert!(only_ours.is_none(), "only the example finds {only_ours:?} in {shown}");
     let is_whole = ours.end != End::Open || theirs.requests.len() <= ours.requests.len();
-    assert!(
-        is_whole,
-        "only hyper finds {:?} in {shown}",
-        theirs.requests.last()
-    );
+    assert!(is_whole, "only hyper finds {:?} in {shown}", theirs.requests.last());
 }
 
 fn is_same_method(ours: Method, theirs: &str) -> bool {

@@ -33,12 +33,7 @@ pub(crate) fn check(value: &str, size: u64) {
 /// disjoint, so together they are not larger than the file.
 fn check_several(parts: &[Part], size: u64) {
     assert!((2..=MAX_RANGES).contains(&parts.len()), "{parts:?}");
-    assert!(
-        parts
-            .iter()
-            .all(|part| part.count > 0 && part.end() <= size),
-        "{parts:?} of {size}"
-    );
+    assert!(parts.iter().all(|part| part.count > 0 && part.end() <= size), "{parts:?} of {size}");
     let mut sorted = parts.to_vec();
     sorted.sort_by_key(|part| part.offset);
     assert!(sorted.is_sorted_by(|a, b| a.end() < b.offset), "{parts:?}");

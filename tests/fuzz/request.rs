@@ -88,10 +88,8 @@ fn check_grammar(bytes: &[u8], request: &Request) {
     let minor = version.strip_prefix(b"HTTP/1.");
     let is_minor = |minor: &[u8]| minor.len() == 1 && minor[0].is_ascii_digit();
     assert!(minor.is_some_and(is_minor), "{shown}");
-    let fields: Vec<(Vec<u8>, &[u8])> = lines
-        .take_while(|line| !line.is_empty())
-        .map(|line| field(line, &shown))
-        .collect();
+    let fields: Vec<(Vec<u8>, &[u8])> =
+        lines.take_while(|line| !line.is_empty()).map(|line| field(line, &shown)).collect();
     check_framing(&fields, version == b"HTTP/1.0", request, &shown);
 }
 

@@ -27,10 +27,7 @@ impl Response {
         assert!(parsed.is_complete(), "a whole head");
         let len = parsed.unwrap();
         let head = std::str::from_utf8(&bytes[..len]).expect("text");
-        assert!(
-            head.lines().all(|line| line.bytes().all(is_printable)),
-            "{head:?}"
-        );
+        assert!(head.lines().all(|line| line.bytes().all(is_printable)), "{head:?}");
         assert_eq!(head.matches('\n').count(), head.matches("\r\n").count());
         let fields = parser.headers.iter().map(|field| {
             let value = std::str::from_utf8(field.value).expect("text");
@@ -54,9 +51,7 @@ impl Response {
     }
 
     fn body_len(&self, is_head: bool) -> usize {
-        let len = self
-            .field("content-length")
-            .map(|len| len.parse().expect("a length"));
+        let len = self.field("content-length").map(|len| len.parse().expect("a length"));
         assert_eq!(len.is_none(), matches!(self.status, 204 | 304), "{self:?}");
         assert!(self.field("transfer-encoding").is_none());
         if is_head { 0 } else { len.unwrap_or(0) }

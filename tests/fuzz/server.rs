@@ -53,20 +53,12 @@ impl Server {
             rules,
             cache: Cache::new(event_loop.handle(), 64),
             received: RefCell::new(vec![0; request::MOST].into()),
-            patience: Patience {
-                header: TIMEOUT,
-                idle: TIMEOUT,
-                stall: TIMEOUT,
-            },
+            patience: Patience { header: TIMEOUT, idle: TIMEOUT, stall: TIMEOUT },
             clients: Rc::new(Clients::new(8)),
             clock: Clock::default(),
             log: None,
         };
-        Server {
-            event_loop,
-            site: Rc::new(site),
-            listener: listen(),
-        }
+        Server { event_loop, site: Rc::new(site), listener: listen() }
     }
 
     /// Sends the pieces one by one and then the end, and returns all bytes that the client
@@ -91,10 +83,8 @@ impl Server {
 
     async fn serve(&self, client: Client) -> io::Result<()> {
         let client = Rc::new(client);
-        let _seat = Seat {
-            clients: self.site.clients.clone(),
-            number: self.site.clients.next_number(),
-        };
+        let _seat =
+            Seat { clients: self.site.clients.clone(), number: self.site.clients.next_number() };
         Connection::new(self.site.clone(), client).serve().await
     }
 

@@ -44,10 +44,7 @@ fn check(text: &str) {
     if !target.is_directory {
         check_redirect(text, &target);
     }
-    let wanted = Wanted {
-        target,
-        acceptable: Acceptable::read(Some("br, gzip")),
-    };
+    let wanted = Wanted { target, acceptable: Acceptable::read(Some("br, gzip")) };
     check_found(text, &wanted);
 }
 
@@ -73,9 +70,7 @@ fn check_path(text: &str, target: &Target) {
     let kept: Vec<&[u8]> = kept.copied().collect();
     let path = target.path.as_os_str().as_bytes();
     let in_path: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
-    let in_path = in_path
-        .into_iter()
-        .filter(|name| !matches!(*name, b"" | b"."));
+    let in_path = in_path.into_iter().filter(|name| !matches!(*name, b"" | b"."));
     assert!(in_path.eq(kept), "{text:?}");
     let is_directory = matches!(names.last(), Some(&(b"" | b".")));
     assert_eq!(target.is_directory, is_directory, "{text:?}");
@@ -105,14 +100,8 @@ fn decode(mut bytes: &[u8]) -> Vec<u8> {
 fn check_redirect(text: &str, target: &Target) {
     let location = target::directory(&target.path, text);
     let first = location.split('/').next().unwrap_or_default();
-    assert!(
-        !first.is_empty() && !first.contains([':', '\\']),
-        "{text:?}: {location}"
-    );
-    assert!(
-        location.bytes().all(|byte| byte.is_ascii_graphic()),
-        "{text:?}: {location}"
-    );
+    assert!(!first.is_empty() && !first.contains([':', '\\']), "{text:?}: {location}");
+    assert!(location.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?}: {location}");
     let there = Target::decode(&format!("/{location}")).expect("a valid target");
     assert!(there.is_directory, "{text:?}: {location}");
     let there = target.path.with_file_name("").join(there.path);
@@ -130,11 +119,7 @@ fn check_redirect(text: &str, target: &Target) {
 fn check_opened(path: &Path) {
     let tree = Tree::shared();
     for wait in [Wait::Never, Wait::Allowed] {
-        if let Ok(located) = tree
-            .root
-            .tree(wait)
-            .and_then(|root| root.locate(path, wait))
-        {
+        if let Ok(located) = tree.root.tree(wait).and_then(|root| root.locate(path, wait)) {
             let name = fs::read_link(format!("/proc/self/fd/{}", located.handle.as_raw_fd()));
             let name = name.expect("an open descriptor");
             assert!(tree.holds(&name), "{path:?} is {name:?}");
@@ -144,13 +129,7 @@ fn check_opened(path: &Path) {
 
 fn check_found(text: &str, wanted: &Wanted) {
     let tree = Tree::shared();
-    match find(
-        &tree.root,
-        &Arc::default(),
-        wanted,
-        Wait::Allowed,
-        &mut Vec::new(),
-    ) {
+    match find(&tree.root, &Arc::default(), wanted, Wait::Allowed, &mut Vec::new()) {
         Ok(Found::File(opened)) => {
             let name = fs::read_link(format!("/proc/self/fd/{}", opened.file.as_raw_fd()));
             assert!(tree.holds(&name.expect("an open descriptor")), "{text:?}");

@@ -33,9 +33,7 @@ fn try_cases<T: Debug>(cases: u32, strategy: impl Strategy<Value = T>, check: im
 #[test]
 fn ranges_are_parsed_as_by_a_simple_parser() {
     seeds::try_all("range", range::check_bytes);
-    try_cases(4000, generator::range(), |(value, size)| {
-        range::check(&value, size)
-    });
+    try_cases(4000, generator::range(), |(value, size)| range::check(&value, size));
 }
 
 #[test]
@@ -54,9 +52,7 @@ fn dates_are_parsed_as_by_a_calendar() {
 #[test]
 fn no_target_leads_out_of_the_root() {
     seeds::try_all("target", target::check_bytes);
-    try_cases(1500, generator::target(), |text| {
-        target::check_bytes(text.as_bytes())
-    });
+    try_cases(1500, generator::target(), |text| target::check_bytes(text.as_bytes()));
 }
 
 #[test]

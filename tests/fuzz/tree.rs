@@ -55,8 +55,7 @@ impl Tree {
             // A variant must not be older than its file.
             let file = fs::File::options().write(true).open(site.join(name));
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-            file.and_then(|file| file.set_modified(time))
-                .expect("a time");
+            file.and_then(|file| file.set_modified(time)).expect("a time");
             bytes
         });
         for (link, to) in [

@@ -44,16 +44,12 @@ fn halves_of_a_futures_stream_move_in_two_tasks_at_once() {
         let both = [near, far].map(|stream| {
             let (mut reader, mut writer) = futures_util::AsyncReadExt::split(stream);
             let writing = event_loop.create_task(async move {
-                AsyncWriteExt::write_all(&mut writer, &content(0, LEN))
-                    .await
-                    .expect("sent");
+                AsyncWriteExt::write_all(&mut writer, &content(0, LEN)).await.expect("sent");
                 writer.close().await.expect("closed");
             });
             let reading = event_loop.create_task(async move {
                 let mut bytes = Vec::new();
-                AsyncReadExt::read_to_end(&mut reader, &mut bytes)
-                    .await
-                    .expect("the end");
+                AsyncReadExt::read_to_end(&mut reader, &mut bytes).await.expect("the end");
                 assert_content(&bytes, 0, LEN);
             });
             [writing, reading]
@@ -155,16 +151,9 @@ fn stream_end_repeats_and_half_close_keeps_reading() {
         far.write_all(b"later").expect("room");
         far.shutdown(Shutdown::Write).expect("connected");
         let mut bytes = Vec::new();
-        AsyncReadExt::read_to_end(&mut near, &mut bytes)
-            .await
-            .expect("the end");
+        AsyncReadExt::read_to_end(&mut near, &mut bytes).await.expect("the end");
         assert_eq!(bytes, b"later");
-        assert_eq!(
-            AsyncReadExt::read(&mut near, &mut [0; 10])
-                .await
-                .expect("the end"),
-            0
-        );
+        assert_eq!(AsyncReadExt::read(&mut near, &mut [0; 10]).await.expect("the end"), 0);
         let written = AsyncWriteExt::write(&mut near, b"x").await;
         assert_eq!(written.expect_err("closed").kind(), ErrorKind::BrokenPipe);
 
@@ -198,17 +187,12 @@ fn reset_wakes_both_halves_and_closing_afterwards_succeeds() {
         // Both halves wait by then.
         event_loop.sleep(Duration::ZERO).await;
         event_loop.sleep(Duration::ZERO).await;
-        SockRef::from(&far)
-            .set_linger(Some(Duration::ZERO))
-            .expect("set");
+        SockRef::from(&far).set_linger(Some(Duration::ZERO)).expect("set");
         drop(far);
         let (read, _reader) = reading.await.expect("no panic");
         let (written, mut writer) = writing.await.expect("no panic");
         // Only the first call after the reset gets its error.
-        assert!(
-            [Ok(0), Err(ErrorKind::ConnectionReset)].contains(&read),
-            "{read:?}"
-        );
+        assert!([Ok(0), Err(ErrorKind::ConnectionReset)].contains(&read), "{read:?}");
         let errors = [Err(ErrorKind::ConnectionReset), Err(ErrorKind::BrokenPipe)];
         assert!(errors.contains(&written), "{written:?}");
         writer.close().await.expect("nothing to close is no error");
@@ -222,9 +206,7 @@ fn stream_that_is_dropped_while_it_waits_leaves_nothing() {
     let (near, _far) = tcp();
     let mut stream = tokio(&event_loop, near);
     let task = event_loop.create_task(async move { stream.read_u8().await });
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     assert_eq!(event_loop.stats().registered, 1);
     assert!(task.cancel());
     assert_eq!(event_loop.stats().registered, 0);
@@ -253,8 +235,6 @@ fn socket_shutdown_works_for_every_type_of_socket() {
     assert_eq!(received.expect("the end"), b"");
     shut.expect("connected");
     let unconnected = Socket::tcp(&([127, 0, 0, 1], 1).into()).expect("a socket");
-    let error = unconnected
-        .shutdown(Shutdown::Both)
-        .expect_err("not connected");
+    let error = unconnected.shutdown(Shutdown::Both).expect_err("not connected");
     assert_eq!(error.kind(), ErrorKind::NotConnected);
 }

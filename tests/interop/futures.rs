@@ -72,17 +72,13 @@ fn sleeps_in_one_task_end_in_order_of_their_deadlines() {
         })
         .collect();
     let order = event_loop.create_task(sleeps.collect::<Vec<u64>>());
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     while !order.done() {
         clock.advance(Duration::from_millis(1));
         // The first iteration wakes the task, and the next one polls it. `FuturesUnordered` yields
         // if many futures are ready.
         for _ in 0..2 {
-            event_loop
-                .run_once(Some(Duration::ZERO))
-                .expect("an iteration");
+            event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
         }
     }
     let order = event_loop.run_until_complete(order).expect("done");
@@ -103,9 +99,7 @@ fn concurrent_recvs_in_one_task_each_receive_their_own_bytes() {
         let sending = async {
             for n in (0..500).map(|n| n * 233 % 500) {
                 let text = format!("for {n}");
-                event_loop
-                    .sock_sendall(&pairs[n].1, text.as_bytes())
-                    .await?;
+                event_loop.sock_sendall(&pairs[n].1, text.as_bytes()).await?;
                 event_loop.sleep(Duration::ZERO).await;
             }
             std::io::Result::Ok(())
@@ -209,9 +203,7 @@ fn a_waker_that_outlives_its_task_and_its_loop_does_nothing() {
     let (waiting, never) = (Oneshot::<()>::new(), Oneshot::<()>::new());
     let task = event_loop.create_task(waiting.clone().receive());
     event_loop.create_task(never.clone().receive());
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     assert!(task.cancel());
     let later = thread::spawn(move || waiting.send(()));
     later.join().expect("sent");
@@ -226,10 +218,10 @@ fn socket_works_with_std_after_it_left_the_loop() {
     let event_loop = new_loop();
     let (near, mut far) = small_buffer_tcp();
     let handle = &event_loop;
-    let (waited, ()) = event_loop.run_until_complete(futures_util::future::join(
-        handle.sock_recv(&near, 100),
-        async { far.write_all(b"one").expect("room") },
-    ));
+    let (waited, ()) = event_loop
+        .run_until_complete(futures_util::future::join(handle.sock_recv(&near, 100), async {
+            far.write_all(b"one").expect("room")
+        }));
     assert_eq!(waited.expect("received"), b"one");
     let mut near = near.into_inner();
     near.set_nonblocking(false).expect("set");

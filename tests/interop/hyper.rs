@@ -45,12 +45,7 @@ impl Server {
                 list.borrow_mut().push(handle.create_task(served));
             }
         });
-        Server {
-            addr,
-            accepting,
-            connections,
-            answered,
-        }
+        Server { addr, accepting, connections, answered }
     }
 
     /// Ends the server after its clients, and asserts that each connection ended without an error.
@@ -100,14 +95,8 @@ async fn ask(sender: &mut SendRequest<Full<Bytes>>, name: u64, len: usize) {
     let answer = response.into_body().collect().await.expect("all of it");
     let answer = answer.to_bytes();
     let path = format!("/{name}\n");
-    assert!(
-        answer.starts_with(path.as_bytes()),
-        "the response to another request"
-    );
-    assert!(
-        answer[path.len()..] == body,
-        "the body of request {name} differs"
-    );
+    assert!(answer.starts_with(path.as_bytes()), "the response to another request");
+    assert!(answer[path.len()..] == body, "the body of request {name} differs");
 }
 
 #[test]
@@ -158,10 +147,7 @@ fn bodies_larger_than_every_buffer_arrive_whole() {
     let server = Server::start(&event_loop);
     event_loop.run_until_complete(async {
         let mut sender = connect(&event_loop, server.addr).await;
-        for (name, len) in [8191, 8192, 8193, ODD, (4 << 20) + 1]
-            .into_iter()
-            .enumerate()
-        {
+        for (name, len) in [8191, 8192, 8193, ODD, (4 << 20) + 1].into_iter().enumerate() {
             ask(&mut sender, name as u64, len).await;
         }
         drop(sender);

@@ -18,10 +18,7 @@ fn closed() -> LoopHandle {
 fn assert_closed<T: std::fmt::Debug>(result: io::Result<T>) {
     let error = result.expect_err("its loop is closed");
     let inner = error.get_ref();
-    assert!(
-        inner.is_some_and(|inner| inner.is::<LoopClosedError>()),
-        "{error:?}"
-    );
+    assert!(inner.is_some_and(|inner| inner.is::<LoopClosedError>()), "{error:?}");
 }
 
 #[test]
@@ -95,17 +92,11 @@ fn closed_loop_completes_ready_operations_repeatedly() {
     let (handle, other) = (closed(), new_loop());
     let (near, far) = Socket::pair().expect("a pair");
     other.run_until_complete(async {
-        other
-            .sock_sendall(&far, &content(0, 500))
-            .await
-            .expect("room");
+        other.sock_sendall(&far, &content(0, 500)).await.expect("room");
         for n in 0..500 {
             let byte = other.wait_for(handle.sock_recv(&near, 1), Duration::from_secs(2));
             let byte = byte.await;
-            assert!(
-                byte.is_ok(),
-                "byte {n} is ready, but the result is {byte:?}"
-            );
+            assert!(byte.is_ok(), "byte {n} is ready, but the result is {byte:?}");
         }
     });
 }

@@ -160,9 +160,6 @@ fn types_with_meaningful_drop_are_must_use() {
     let all: Vec<&str> = futures.chain(MUST_USE).collect();
     assert!(all.len() >= 8, "found only these futures: {all:?}");
     for name in all {
-        assert!(
-            attributes_of(&text, name).contains("#[must_use = "),
-            "{name}"
-        );
+        assert!(attributes_of(&text, name).contains("#[must_use = "), "{name}");
     }
 }

@@ -228,9 +228,7 @@ fn paused_clock_jumps_in_spite_of_a_registered_descriptor() {
     // The stall timer of a transfer goes by the same clock.
     let file = file(ODD);
     let sending = event_loop.sock_sendfile(&near, &file).stall_timeout(hour);
-    let error = event_loop
-        .run_until_complete(sending)
-        .expect_err("the peer stalls");
+    let error = event_loop.run_until_complete(sending).expect_err("the peer stalls");
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
     assert_eq!(clock.now() - start, hour * 2);
     drop(far);
@@ -291,10 +289,7 @@ fn paused_clock_stops_while_executor_work_is_pending() {
             waited.await.expect("in time").expect("ran");
             assert_eq!(clock.now() - start, SECOND * (round - 1));
             // Even if no task waits for the jobs, one of which is queued.
-            drop((
-                event_loop.run_in_executor(job()),
-                event_loop.run_in_executor(job()),
-            ));
+            drop((event_loop.run_in_executor(job()), event_loop.run_in_executor(job())));
             event_loop.sleep(SECOND).await;
             assert_eq!(ended.load(Ordering::SeqCst), 3 * round as usize);
         }
@@ -316,15 +311,11 @@ fn run_once_jumps_at_most_its_timeout() {
     assert_eq!(event_loop.next_timeout(), Some(SECOND * 5));
     event_loop.run_once(Some(SECOND * 2)).expect("an iteration");
     assert_eq!(clock.now() - start, SECOND * 2);
-    event_loop
-        .run_once(event_loop.next_timeout())
-        .expect("an iteration");
+    event_loop.run_once(event_loop.next_timeout()).expect("an iteration");
     assert_eq!(clock.now() - start, SECOND * 5);
     assert!(fired.get());
     // Without a timer it waits in real time.
-    event_loop
-        .run_once(Some(Duration::from_millis(1)))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::from_millis(1))).expect("an iteration");
     assert_eq!(clock.now() - start, SECOND * 5);
 }
 
@@ -376,15 +367,9 @@ fn paused_clock_serves_one_loop() {
     let (event_loop, clock) = paused();
     let builder = Loop::builder().clock(clock);
     let refused = |builder: sendloop::Builder| builder.build().expect_err("a second loop");
-    assert_eq!(
-        refused(builder.clone()).kind(),
-        std::io::ErrorKind::InvalidInput
-    );
+    assert_eq!(refused(builder.clone()).kind(), std::io::ErrorKind::InvalidInput);
     drop(event_loop);
-    assert_eq!(
-        refused(builder.clone()).kind(),
-        std::io::ErrorKind::InvalidInput
-    );
+    assert_eq!(refused(builder.clone()).kind(), std::io::ErrorKind::InvalidInput);
     let ran = builder.run(async |_| ()).expect_err("a second loop");
     assert_eq!(ran.kind(), std::io::ErrorKind::InvalidInput);
 }
@@ -418,11 +403,8 @@ fn call_from_another_thread_comes_after_its_delay() {
     thread::scope(|threads| {
         for seconds in [3, 1, 2] {
             let (remote, sender, clock) = (remote.clone(), sender.clone(), clock.clone());
-            let call = move || {
-                sender
-                    .send((seconds, clock.now() - start))
-                    .expect("a waiting receiver")
-            };
+            let call =
+                move || sender.send((seconds, clock.now() - start)).expect("a waiting receiver");
             let called =
                 threads.spawn(move || remote.call_later_threadsafe(SECOND * seconds, call));
             called.join().expect("called").expect("open");

@@ -47,10 +47,7 @@ fn fill(event_loop: &Loop, held: &Rc<()>) {
         own.sleep(Duration::MAX).await;
         drop(inside);
     }));
-    event_loop
-        .remote()
-        .call_soon_threadsafe(|| ())
-        .expect("open");
+    event_loop.remote().call_soon_threadsafe(|| ()).expect("open");
 }
 
 #[test]
@@ -61,9 +58,7 @@ fn close_drops_reference_cycles_through_the_loop() {
         let (held, handle) = (Rc::new(()), event_loop.handle());
         fill(&event_loop, &held);
         for _ in 0..iterations {
-            event_loop
-                .run_once(Some(Duration::ZERO))
-                .expect("an iteration");
+            event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
             fill(&event_loop, &held);
         }
         assert!(Rc::strong_count(&held) > 5);
@@ -172,9 +167,8 @@ fn results_at_close<T: 'static>(
 #[test]
 fn remote_of_a_closing_loop_reports_closed_to_destructors() {
     let _test = test();
-    let answers = results_at_close(new_loop(), |handle| {
-        handle.remote().call_soon_threadsafe(|| ())
-    });
+    let answers =
+        results_at_close(new_loop(), |handle| handle.remote().call_soon_threadsafe(|| ()));
     assert_eq!(answers, [Err(LoopClosedError); 3]);
 }
 
@@ -185,10 +179,7 @@ fn executor_work_from_a_destructor_is_cancelled_at_close() {
     let other = new_loop();
     for work in works {
         let result = other.run_until_complete(work);
-        assert!(
-            result.is_err_and(|error| error.is_cancelled()),
-            "the job ran"
-        );
+        assert!(result.is_err_and(|error| error.is_cancelled()), "the job ran");
     }
 }
 
@@ -207,11 +198,7 @@ fn a_destructor_may_make_and_end_other_loops() {
         let inner = CallOnDrop(|| drop(new_loop()));
         let _ = handle.remote().call_soon_threadsafe(move || drop(inner));
     });
-    assert_eq!(
-        done.len(),
-        3,
-        "a destructor of a refused remote call panicked"
-    );
+    assert_eq!(done.len(), 3, "a destructor of a refused remote call panicked");
 }
 
 #[test]
@@ -229,9 +216,7 @@ fn run_cancels_remaining_tasks_and_waits_for_the_executor() {
             pending::<()>().await;
         }));
         drop(event_loop.run_in_executor(move || {
-            begins
-                .recv()
-                .expect("the main task has ended, the others are cancelled");
+            begins.recv().expect("the main task has ended, the others are cancelled");
             ended.0.send("worked").expect("the test");
         }));
         event_loop.sleep(Duration::from_millis(1)).await;

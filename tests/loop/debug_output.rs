@@ -32,10 +32,7 @@ fn debug_output_shows_type_and_state() {
     soon.cancel();
     assert_shows(&soon, &["Handle", "debug_output.rs", "cancelled: true"]);
     let later = event_loop.call_later(Duration::from_secs(9), || {});
-    assert_shows(
-        &later,
-        &["TimerHandle", "debug_output.rs", "cancelled: false"],
-    );
+    assert_shows(&later, &["TimerHandle", "debug_output.rs", "cancelled: false"]);
     let task = event_loop.create_task(async {});
     assert_shows(&task, &["Task", "done: false", "cancelled: false"]);
     let (promise, promised) = event_loop.create_future::<()>();
@@ -82,10 +79,7 @@ fn errors_describe_the_failure_and_convert_to_io_errors() {
     let cancelled = cancelled.expect_err("the promise is gone");
     assert_shows(&cancelled, &["cancelled"]);
     let error = io::Error::from(cancelled);
-    assert_eq!(
-        (error.kind(), error.to_string()),
-        (io::ErrorKind::Other, "cancelled".into())
-    );
+    assert_eq!((error.kind(), error.to_string()), (io::ErrorKind::Other, "cancelled".into()));
     let task = event_loop.create_task(async { std::panic::panic_any(7) });
     let panicked = event_loop.run_until_complete(task);
     let panicked = panicked.expect_err("a panic");
@@ -108,10 +102,7 @@ fn sendfile_not_available_error_has_a_message() {
     let error = sent.expect_err("nothing else is allowed");
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
     let message = error.to_string();
-    assert!(
-        message.starts_with("sendfile is not available for this file and socket"),
-        "{message}"
-    );
+    assert!(message.starts_with("sendfile is not available for this file and socket"), "{message}");
 }
 
 #[test]
@@ -123,9 +114,7 @@ fn exception_context_shows_panic_and_callback_location() {
         assert!(!context.message().is_empty());
         let location = context.location().map(|location| location.file());
         assert!(location.is_some_and(|file| file.ends_with("debug_output.rs")));
-        let message = context
-            .panic()
-            .and_then(|panic| panic.downcast_ref::<&str>());
+        let message = context.panic().and_then(|panic| panic.downcast_ref::<&str>());
         assert_eq!(message, Some(&"a message"));
         sendloop::get_running_loop().expect("a running loop").stop();
     });
@@ -143,10 +132,7 @@ fn assert_poll_after_end_panics<T>(event_loop: &Loop, mut future: impl Future<Ou
     });
     let refused = catch_unwind(again).expect_err("a panic");
     let message = refused.downcast_ref::<&str>().expect("a message");
-    assert!(
-        message.ends_with("was polled after it was ready"),
-        "{message}"
-    );
+    assert!(message.ends_with("was polled after it was ready"), "{message}");
 }
 
 #[test]

@@ -82,12 +82,7 @@ fn drops_all(closed: bool, length: u32, next: fn(&LoopHandle, Chain)) {
             owner = None;
         }
         let dropped = Count::default();
-        drop(Chain {
-            event_loop,
-            left: length - 1,
-            dropped: dropped.clone(),
-            next,
-        });
+        drop(Chain { event_loop, left: length - 1, dropped: dropped.clone(), next });
         assert_eq!(dropped.get(), length);
         drop(owner);
     });
@@ -445,9 +440,7 @@ fn owning(link: Chain) -> impl FnMut() + 'static {
 fn a_chain_of_fd_callbacks_is_removed() {
     drops_all(false, 10_000, |event_loop, link| {
         let (reader, _writer) = pipe();
-        event_loop
-            .add_reader(&reader, owning(link))
-            .expect("watched");
+        event_loop.add_reader(&reader, owning(link)).expect("watched");
         assert!(event_loop.remove_reader(&reader));
     });
 }
@@ -456,9 +449,7 @@ fn a_chain_of_fd_callbacks_is_removed() {
 fn a_chain_of_fd_callbacks_is_replaced() {
     drops_all(false, 10_000, |event_loop, link| {
         let (_reader, writer) = pipe();
-        event_loop
-            .add_writer(&writer, owning(link))
-            .expect("watched");
+        event_loop.add_writer(&writer, owning(link)).expect("watched");
         event_loop.add_writer(&writer, || {}).expect("watched");
         assert!(event_loop.remove_writer(&writer));
     });
@@ -484,9 +475,7 @@ fn a_chain_of_tasks_for_a_closed_loop_is_dropped() {
 #[test]
 fn a_chain_of_signal_handlers_is_removed() {
     drops_all(false, 5_000, |event_loop, link| {
-        event_loop
-            .add_signal_handler(libc::SIGUSR1, owning(link))
-            .expect("handled");
+        event_loop.add_signal_handler(libc::SIGUSR1, owning(link)).expect("handled");
         assert!(event_loop.remove_signal_handler(libc::SIGUSR1));
     });
 }
@@ -526,12 +515,7 @@ thread_local! {
 }
 
 fn closed_loop() -> LoopHandle {
-    CLOSED.with(|closed| {
-        closed
-            .borrow_mut()
-            .get_or_insert_with(|| new_loop().handle())
-            .clone()
-    })
+    CLOSED.with(|closed| closed.borrow_mut().get_or_insert_with(|| new_loop().handle()).clone())
 }
 
 #[test]
@@ -539,9 +523,7 @@ fn a_chain_of_jobs_and_remote_calls_for_a_closed_loop_is_dropped() {
     let nexts: [fn(Job); 2] = [
         |job| drop(closed_loop().run_in_executor(move || drop(job))),
         |job| {
-            let call = closed_loop()
-                .remote()
-                .call_soon_threadsafe(move || drop(job));
+            let call = closed_loop().remote().call_soon_threadsafe(move || drop(job));
             call.expect_err("closed");
         },
     ];
@@ -549,11 +531,7 @@ fn a_chain_of_jobs_and_remote_calls_for_a_closed_loop_is_dropped() {
     for next in nexts {
         on_a_small_stack(move || {
             let dropped = Arc::new(AtomicU32::new(0));
-            drop(Job {
-                left: LONG - 1,
-                dropped: dropped.clone(),
-                next,
-            });
+            drop(Job { left: LONG - 1, dropped: dropped.clone(), next });
             assert_eq!(dropped.load(Ordering::Relaxed), LONG);
             CLOSED.take();
         });
@@ -651,10 +629,8 @@ fn a_chain_of_values_that_hold_the_next_future_is_dropped() {
         for _ in 0..LONG {
             let (promise, future) = event_loop.create_future();
             let counts = dropped.clone();
-            let node = Node {
-                _next: next.take(),
-                _count: CallOnDrop(Box::new(move || counts.add())),
-            };
+            let node =
+                Node { _next: next.take(), _count: CallOnDrop(Box::new(move || counts.add())) };
             assert!(promise.set_result(node).is_ok());
             next = Some(future);
         }

@@ -167,10 +167,7 @@ fn advancing_a_manual_clock_ends_the_poll() {
     let mover = thread::spawn(move || clock.advance(Duration::from_secs(3600)));
     let start = Instant::now();
     drive(&event_loop, || sleeper.done());
-    assert!(
-        start.elapsed() < HANG_TIMEOUT,
-        "the descriptor was not readable in time"
-    );
+    assert!(start.elapsed() < HANG_TIMEOUT, "the descriptor was not readable in time");
     mover.join().expect("moved");
 }
 
@@ -250,19 +247,13 @@ fn work_queued_outside_a_run_makes_the_descriptor_readable() {
         let ran = Rc::new(Cell::new(false));
         queue(&event_loop, ran.clone());
         for _ in 0..2 {
-            assert!(
-                becomes_readable(&event_loop, HANG_TIMEOUT),
-                "{way}: not readable"
-            );
+            assert!(becomes_readable(&event_loop, HANG_TIMEOUT), "{way}: not readable");
         }
         assert!(!ran.get(), "{way}");
         // The end of a sleep wakes its task, which runs an iteration later.
         let iterations = drive(&event_loop, || ran.get());
         assert_eq!(iterations, 1 + usize::from(way == "a sleep"), "{way}");
-        assert!(
-            !becomes_readable(&event_loop, Duration::ZERO),
-            "{way}: spins"
-        );
+        assert!(!becomes_readable(&event_loop, Duration::ZERO), "{way}: spins");
     }
 }
 
@@ -368,10 +359,7 @@ fn first_use_of_the_descriptor_may_be_inside_a_task() {
         let _descriptor = event_loop.as_fd();
         event_loop.sleep(Duration::ZERO).await;
     });
-    assert_eq!(
-        drive(&event_loop, || event_loop.next_timeout().is_none()),
-        1
-    );
+    assert_eq!(drive(&event_loop, || event_loop.next_timeout().is_none()), 1);
     assert_idle(&event_loop);
 }
 
@@ -407,9 +395,7 @@ fn loop_inside_another_sendloop_wakes_its_reader() {
     });
     let due = Rc::new(Cell::new(false));
     let is_due = due.clone();
-    outer
-        .add_reader(&inner, move || is_due.set(true))
-        .expect("registered");
+    outer.add_reader(&inner, move || is_due.set(true)).expect("registered");
     let mut iterations = 0;
     while !task.done() {
         outer.run_once(Some(HANG_TIMEOUT)).expect("an iteration");

@@ -86,12 +86,7 @@ fn a_task_that_is_always_ready_does_not_starve_a_timer() {
     run_beside_a_timer(|event_loop| async move {
         let (near, far) = Socket::pair().expect("a pair");
         drop(far);
-        while event_loop
-            .sock_recv(&near, 1)
-            .await
-            .expect("the end")
-            .is_empty()
-        {}
+        while event_loop.sock_recv(&near, 1).await.expect("the end").is_empty() {}
     });
 }
 
@@ -102,17 +97,13 @@ async fn the_first_of_300(
     send: impl FnOnce(&UnixStream),
 ) -> Option<usize> {
     let pairs: Vec<_> = (0..300).map(|_| Socket::pair().expect("a pair")).collect();
-    let mut waiting: Vec<_> = pairs
-        .iter()
-        .map(|(near, _)| Box::pin(event_loop.sock_recv(near, 10)))
-        .collect();
+    let mut waiting: Vec<_> =
+        pairs.iter().map(|(near, _)| Box::pin(event_loop.sock_recv(near, 10))).collect();
     send(pairs[299].1.get_ref());
     let mut steps = 0;
     poll_fn(|cx| {
         steps += 1;
-        let mut ready = waiting
-            .iter_mut()
-            .map(|one| one.as_mut().poll(cx).is_ready());
+        let mut ready = waiting.iter_mut().map(|one| one.as_mut().poll(cx).is_ready());
         match ready.position(|ready| ready) {
             None if steps < most_steps => Poll::Pending,
             answer => Poll::Ready(answer),
@@ -165,10 +156,7 @@ fn empty_sends_do_not_starve_other_tasks() {
     let event_loop = new_loop();
     let (near, _far) = Socket::pair().expect("a pair");
     assert_lets_a_callback_run("sock_sendall", &event_loop, async || {
-        event_loop
-            .sock_sendall(&near, b"")
-            .await
-            .expect("nothing to do");
+        event_loop.sock_sendall(&near, b"").await.expect("nothing to do");
     });
 }
 
@@ -268,10 +256,7 @@ fn assert_bounded_bytes(what: &str, mut work: impl AsyncFnMut(&Loop) -> usize) {
                 (iterations, moved) = (now, 0);
             }
         }
-        assert!(
-            max_moved <= MAX_PER_STEP,
-            "{what}: {max_moved} bytes in one iteration"
-        );
+        assert!(max_moved <= MAX_PER_STEP, "{what}: {max_moved} bytes in one iteration");
     });
 }
 
@@ -368,10 +353,7 @@ fn long_datagrams_are_received_whole() {
     let event_loop = new_loop();
     let (here, there) = UnixDatagram::pair().expect("a pair");
     force_send_buffer(&here, 8 << 20);
-    let (here, there) = (
-        Socket::new(here).expect("set"),
-        Socket::new(there).expect("set"),
-    );
+    let (here, there) = (Socket::new(here).expect("set"), Socket::new(there).expect("set"));
     let mut buffer = vec![0; 4 << 20];
     for len in [100_000, 2_500_000] {
         let bytes = content(len as u64, len);

@@ -33,9 +33,7 @@ fn poll_timeout(thread: &str) -> Option<i32> {
     }
     let argument = words.get(4)?.trim_start_matches("0x");
     // The register is wider; what the kernel takes is an int.
-    u64::from_str_radix(argument, 16)
-        .ok()
-        .map(|argument| argument as i32)
+    u64::from_str_radix(argument, 16).ok().map(|argument| argument as i32)
 }
 
 /// Runs a loop with one timer on a thread. Returns the poll timeout, and how often the timer fired.
@@ -74,15 +72,8 @@ fn timer_beyond_the_pollers_maximum_has_a_finite_timeout() {
         let whole = (days * DAY).as_millis();
         let expected = i32::try_from(whole).unwrap_or(i32::MAX);
         // A little time passes before the loop polls.
-        let earliest = if expected < i32::MAX {
-            expected - 60_000
-        } else {
-            i32::MAX
-        };
-        assert!(
-            (earliest..=expected).contains(&timeout),
-            "{days} days: {timeout} ms"
-        );
+        let earliest = if expected < i32::MAX { expected - 60_000 } else { i32::MAX };
+        assert!((earliest..=expected).contains(&timeout), "{days} days: {timeout} ms");
         assert_eq!(fired, 0, "{days} days");
     }
     let (timeout, fired) = wait_for_timer(Duration::MAX);

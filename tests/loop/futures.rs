@@ -45,10 +45,7 @@ fn no_operation_borrows_the_handle_or_the_address() {
     let (client, listener) = (client.expect("a socket"), listener.expect("set"));
     let (connects, accepts) = {
         let (handle, addr) = (event_loop.handle(), addr);
-        (
-            handle.sock_connect(&client, &addr),
-            handle.sock_accept(&listener),
-        )
+        (handle.sock_connect(&client, &addr), handle.sock_accept(&listener))
     };
     event_loop.run_until_complete(async {
         connects.await.expect("connected");
@@ -89,51 +86,15 @@ fn futures_are_small() {
     let local = Socket::unix().expect("a socket");
     let mut buffer = [0; 10];
     let sizes = [
-        (
-            "sock_recv",
-            size_of_val(&event_loop.sock_recv(&near, 10)),
-            64,
-        ),
-        (
-            "sock_recv_into",
-            size_of_val(&event_loop.sock_recv_into(&near, &mut buffer)),
-            80,
-        ),
-        (
-            "sock_sendall",
-            size_of_val(&event_loop.sock_sendall(&near, b"x")),
-            80,
-        ),
-        (
-            "sock_accept",
-            size_of_val(&event_loop.sock_accept(&listener)),
-            56,
-        ),
-        (
-            "sock_recvfrom",
-            size_of_val(&event_loop.sock_recvfrom(&udp, 10)),
-            56,
-        ),
-        (
-            "sock_sendto",
-            size_of_val(&event_loop.sock_sendto(&udp, b"x", &addr)),
-            256,
-        ),
-        (
-            "sock_connect",
-            size_of_val(&event_loop.sock_connect(&client, &addr)),
-            256,
-        ),
-        (
-            "sock_connect",
-            size_of_val(&event_loop.sock_connect(&local, path.as_path())),
-            256,
-        ),
-        (
-            "getaddrinfo",
-            size_of_val(&event_loop.getaddrinfo("localhost", 80)),
-            80,
-        ),
+        ("sock_recv", size_of_val(&event_loop.sock_recv(&near, 10)), 64),
+        ("sock_recv_into", size_of_val(&event_loop.sock_recv_into(&near, &mut buffer)), 80),
+        ("sock_sendall", size_of_val(&event_loop.sock_sendall(&near, b"x")), 80),
+        ("sock_accept", size_of_val(&event_loop.sock_accept(&listener)), 56),
+        ("sock_recvfrom", size_of_val(&event_loop.sock_recvfrom(&udp, 10)), 56),
+        ("sock_sendto", size_of_val(&event_loop.sock_sendto(&udp, b"x", &addr)), 256),
+        ("sock_connect", size_of_val(&event_loop.sock_connect(&client, &addr)), 256),
+        ("sock_connect", size_of_val(&event_loop.sock_connect(&local, path.as_path())), 256),
+        ("getaddrinfo", size_of_val(&event_loop.getaddrinfo("localhost", 80)), 80),
     ];
     for (name, size, most) in sizes {
         assert!(size <= most, "{name}: {size} bytes");

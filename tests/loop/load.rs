@@ -62,9 +62,7 @@ fn million_timers_fire_by_deadline_then_creation() {
     }
     for step in 1..=10 {
         clock.advance(Duration::from_micros(MILLION / 4 / 10));
-        event_loop
-            .run_once(Some(Duration::ZERO))
-            .expect("an iteration");
+        event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
         assert_eq!(fired.borrow().len() as u64, MILLION / 10 * step);
     }
     let fired = fired.borrow();

@@ -40,12 +40,7 @@ struct Pinned {
 
 impl Pinned {
     fn new(held: &Rc<()>, ready: bool) -> Pinned {
-        Pinned {
-            _held: held.clone(),
-            slot: Cell::new(None),
-            ready,
-            _pinned: PhantomPinned,
-        }
+        Pinned { _held: held.clone(), slot: Cell::new(None), ready, _pinned: PhantomPinned }
     }
 }
 
@@ -332,9 +327,7 @@ fn any_owned_destructor_may_close_the_loop() {
     });
     assert_closes("a reader", |handle, owner| {
         let (reader, _writer) = pipe();
-        handle
-            .add_reader(&reader, move || drop(owner.clone()))
-            .expect("watched");
+        handle.add_reader(&reader, move || drop(owner.clone())).expect("watched");
         assert!(handle.remove_reader(&reader));
     });
     assert_closes("the value of a promise", |handle, owner| {

@@ -114,12 +114,7 @@ fn waker_destructor_may_use_the_wait_queue() {
     let drops = || Waker::from(Arc::new(CallOnDrop(|| drop(HELD.take()))));
 
     let mut first = Box::pin(event_loop.sock_recv(&near, 10));
-    assert!(
-        first
-            .as_mut()
-            .poll(&mut Context::from_waker(&drops()))
-            .is_pending()
-    );
+    assert!(first.as_mut().poll(&mut Context::from_waker(&drops())).is_pending());
     let (handle, sock) = (event_loop.handle(), near.clone());
     let mut other = Box::pin(async move { drop(handle.sock_recv(&sock, 10).await) });
     assert!(other.as_mut().poll(noop).is_pending());
@@ -130,12 +125,7 @@ fn waker_destructor_may_use_the_wait_queue() {
     let mut writing = Box::pin(event_loop.sock_sendall(&near, &long));
     assert!(writing.as_mut().poll(noop).is_pending());
     let mut first = Box::pin(event_loop.sock_sendall(&near, b"x"));
-    assert!(
-        first
-            .as_mut()
-            .poll(&mut Context::from_waker(&drops()))
-            .is_pending()
-    );
+    assert!(first.as_mut().poll(&mut Context::from_waker(&drops())).is_pending());
     let (handle, sock) = (event_loop.handle(), near.clone());
     let mut other = Box::pin(async move { drop(handle.sock_sendall(&sock, b"y").await) });
     assert!(other.as_mut().poll(noop).is_pending());
@@ -170,11 +160,7 @@ fn advancing_a_manual_clock_causes_no_idle_iterations() {
     });
     event_loop.run_forever();
     stops.join().expect("stopped");
-    assert!(
-        event_loop.stats().iterations < 10,
-        "{:?}",
-        event_loop.stats()
-    );
+    assert!(event_loop.stats().iterations < 10, "{:?}", event_loop.stats());
 }
 
 #[test]
@@ -197,9 +183,7 @@ fn blocking_duplicate_does_not_let_a_transfer_block_the_loop() {
     let transfer = event_loop.sock_sendfile(&near, &file);
     let waited = event_loop.wait_for(transfer, Duration::from_millis(5));
     // A blocking sendfile(2) would hang here.
-    event_loop
-        .run_until_complete(waited)
-        .expect_err("the peer does not read");
+    event_loop.run_until_complete(waited).expect_err("the peer does not read");
 }
 
 #[test]
@@ -272,11 +256,7 @@ fn fallback_with_instant_reads_yields_to_other_tasks() {
         polled
     }));
     assert_eq!(total.expect("sent"), 32 << 20);
-    assert!(
-        longest.get() < 3 << 20,
-        "{} bytes in an iteration",
-        longest.get()
-    );
+    assert!(longest.get() < 3 << 20, "{} bytes in an iteration", longest.get());
     drop(transfer);
     drop(near);
     assert_eq!(received.join().expect("read").len(), 32 << 20);

@@ -89,16 +89,7 @@ fn stop_ends_the_run_after_the_iteration_and_allows_another() {
         event_loop.run_forever();
         assert!(!event_loop.is_running());
     }
-    let order = [
-        (0, 1),
-        (0, 2),
-        (0, 3),
-        (1, 1),
-        (1, 2),
-        (1, 3),
-        (2, 1),
-        (2, 2),
-    ];
+    let order = [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 1), (2, 2)];
     assert_eq!(*log.borrow(), order);
 }
 
@@ -124,9 +115,7 @@ fn callbacks_queued_by_the_completed_future_still_run() {
         borrowed.iter().sum()
     });
     assert_eq!((sum, ran.get()), (6, 11));
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     assert_eq!(ran.get(), 111);
 }
 
@@ -230,11 +219,7 @@ fn get_running_loop_is_some_only_inside_a_run() {
 #[allow(unsafe_code, reason = "poll(2) itself is what a foreign loop calls")]
 fn readable(event_loop: &Loop, timeout: i32) -> bool {
     let fd = event_loop.as_fd().as_raw_fd();
-    let mut asked = libc::pollfd {
-        fd,
-        events: libc::POLLIN,
-        revents: 0,
-    };
+    let mut asked = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     // SAFETY: the pointer is to one pollfd that outlives the call.
     unsafe { libc::poll(&raw mut asked, 1, timeout) == 1 }
 }
@@ -250,9 +235,7 @@ fn descriptor_and_next_timeout_show_when_an_iteration_is_due() {
     assert!(next > Duration::from_secs(3000) && next <= Duration::from_secs(3600));
     event_loop.call_soon(|| ());
     assert_eq!(event_loop.next_timeout(), Some(Duration::ZERO));
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
 
     let came = Arc::new(AtomicBool::new(false));
     let (remote, comes) = (event_loop.remote(), came.clone());
@@ -261,9 +244,7 @@ fn descriptor_and_next_timeout_show_when_an_iteration_is_due() {
     });
     assert!(readable(&event_loop, 30_000));
     assert!(!came.load(Ordering::Relaxed));
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     assert!(came.load(Ordering::Relaxed) && !readable(&event_loop, 0));
     caller.join().expect("called").expect("open");
 }
@@ -385,9 +366,7 @@ fn run_until_idle_calls_each_fd_callback_at_most_once() {
     peer.join().expect("ended");
     // Other runs call it in each iteration, as before.
     for round in 25..28 {
-        event_loop
-            .run_once(Some(Duration::ZERO))
-            .expect("an iteration");
+        event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
         assert_eq!((reads.get(), writes.get()), (round, round));
     }
     assert!(event_loop.remove_reader(&near) && event_loop.remove_writer(&near));
@@ -404,9 +383,7 @@ fn run_until_idle_fails_after_ten_thousand_iterations() {
         }
     });
     for round in 1..3 {
-        let error = event_loop
-            .run_until_idle()
-            .expect_err("a loop that is never idle");
+        let error = event_loop.run_until_idle().expect_err("a loop that is never idle");
         assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
         assert_eq!(event_loop.stats().iterations, 10_000 * round);
     }

@@ -110,10 +110,7 @@ fn act(act: Act) {
         Act::DropsItsHandle => drop(scene.task.take()),
         Act::PollsItsHandle => {
             if let Some(task) = task().filter(|task| task.try_borrow_mut().is_ok()) {
-                assert!(
-                    poll(&task).is_pending(),
-                    "a task that has not ended is pending"
-                );
+                assert!(poll(&task).is_pending(), "a task that has not ended is pending");
             }
         }
         Act::MakesATask => drop(scene.event_loop.create_task(async {})),
@@ -225,11 +222,7 @@ fn try_case(case: Case) {
     finish(&scene, case.end);
     if case.end != End::Close {
         let works = event_loop.create_task(async { 5 });
-        assert_eq!(
-            event_loop.run_until_complete(works).ok(),
-            Some(5),
-            "{case:?}"
-        );
+        assert_eq!(event_loop.run_until_complete(works).ok(), Some(5), "{case:?}");
     }
     drop(event_loop);
     assert!(scene.other.done(), "{case:?}");
@@ -260,13 +253,8 @@ fn task_cell_drops_each_value_once() {
                 for in_futures_drop in ACTS {
                     for in_results_drop in ACTS {
                         for end in [End::Cancel, End::Take, End::DropHandle, End::Close] {
-                            let case = Case {
-                                in_poll,
-                                outcome,
-                                in_futures_drop,
-                                in_results_drop,
-                                end,
-                            };
+                            let case =
+                                Case { in_poll, outcome, in_futures_drop, in_results_drop, end };
                             try_case(case);
                         }
                     }

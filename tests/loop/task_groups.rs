@@ -57,10 +57,7 @@ fn cancel_handle_cancels_a_task_that_another_task_awaits() {
     assert!(cancel_handle.done() && cancel_handle.cancelled() && !cancel_handle.cancel());
     let result = event_loop.run_until_complete(waits).expect("not cancelled");
     assert!(result.is_err_and(|error| error.is_cancelled()));
-    assert_eq!(
-        format!("{cancel_handle:?}"),
-        "CancelHandle { done: true, cancelled: true }"
-    );
+    assert_eq!(format!("{cancel_handle:?}"), "CancelHandle { done: true, cancelled: true }");
 }
 
 #[test]
@@ -167,10 +164,7 @@ async fn join_all(group: &mut TaskGroup<i32>) -> Vec<String> {
 fn join_next_returns_every_result_in_completion_order() {
     let _test = test();
     let clock = sendloop::Clock::manual();
-    let event_loop = Loop::builder()
-        .clock(clock.clone())
-        .build()
-        .expect("a loop");
+    let event_loop = Loop::builder().clock(clock.clone()).build().expect("a loop");
     let mut group = event_loop.task_group();
     for delay in [3, 1, 2] {
         let sleep = event_loop.sleep(Duration::from_secs(delay));
@@ -239,14 +233,8 @@ fn an_error_or_a_cancelled_task_leaves_the_others_alone() {
     });
     event_loop.run_until_complete(async {
         assert!(group.join_next().await.expect("one").is_err());
-        assert_eq!(
-            group.join_next().await.expect("one").expect("a result"),
-            Err("no")
-        );
-        assert_eq!(
-            group.join_next().await.expect("one").expect("a result"),
-            Ok(1)
-        );
+        assert_eq!(group.join_next().await.expect("one").expect("a result"), Err("no"));
+        assert_eq!(group.join_next().await.expect("one").expect("a result"), Ok(1));
         assert!(group.join_next().await.is_none());
     });
 }
@@ -380,10 +368,7 @@ fn the_last_waker_is_woken_once() {
     let mut group = event_loop.task_group();
     group.create_task(ready(1));
     group.create_task(ready(2));
-    let (first, last) = (
-        Arc::new(WakeCount::default()),
-        Arc::new(WakeCount::default()),
-    );
+    let (first, last) = (Arc::new(WakeCount::default()), Arc::new(WakeCount::default()));
     let mut next = Box::pin(group.join_next());
     for counts in [&first, &last] {
         let waker = Waker::from(counts.clone());
@@ -394,10 +379,7 @@ fn the_last_waker_is_woken_once() {
     let woken = [&first, &last].map(|counts| counts.get());
     assert_eq!(woken, [0, 1]);
     drop(next);
-    assert_eq!(
-        event_loop.run_until_complete(join_all(&mut group)),
-        ["1", "2"]
-    );
+    assert_eq!(event_loop.run_until_complete(join_all(&mut group)), ["1", "2"]);
 }
 
 #[test]
@@ -423,10 +405,7 @@ fn closing_the_loop_ends_a_wait_for_the_next_result() {
     // A task for the closed loop ends at once.
     assert!(group.create_task(ready(1)).cancelled());
     assert_eq!(group.len(), 1);
-    assert_eq!(
-        other.run_until_complete(join_all(&mut group)),
-        ["cancelled"]
-    );
+    assert_eq!(other.run_until_complete(join_all(&mut group)), ["cancelled"]);
 }
 
 #[test]
@@ -569,10 +548,6 @@ fn question_mark_converts_a_task_error_into_anyhow() {
     }
     let _test = test();
     let error = sendloop::run(fails).expect("a loop").expect_err("a panic");
-    assert!(
-        error
-            .downcast_ref::<TaskError>()
-            .is_some_and(TaskError::is_panic)
-    );
+    assert!(error.downcast_ref::<TaskError>().is_some_and(TaskError::is_panic));
     assert_eq!(error.to_string(), "panicked: no");
 }

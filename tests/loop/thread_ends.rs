@@ -45,9 +45,7 @@ fn use_all(event_loop: &Loop) -> u32 {
                 worked.await.expect("no panic")
             }
         });
-        remote
-            .call_soon_threadsafe(|| assert!(get_running_loop().is_some()))
-            .expect("open");
+        remote.call_soon_threadsafe(|| assert!(get_running_loop().is_some())).expect("open");
         handle.call_soon(move || promise.set_result(10).expect("awaited"));
         let (socket, far) = unix();
         let waits = handle.create_task({

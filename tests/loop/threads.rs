@@ -60,9 +60,7 @@ fn remote_call_from_the_loops_thread_keeps_queue_order() {
             event_loop.call_soon(call);
         }
     }
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     assert!(CALLS.take().into_iter().map(|(_, n)| n).eq(0..10));
 }
 

@@ -29,9 +29,7 @@ fn close_wakes_sleepers_of_an_interrupted_iteration() {
     drop(closing);
     let waited = other.wait_for(sleeps, 10 * SECOND);
     let woken = other.run_until_complete(waited);
-    woken
-        .expect("a wake-up in time")
-        .expect("the result of the task");
+    woken.expect("a wake-up in time").expect("the result of the task");
 }
 
 #[test]
@@ -60,11 +58,7 @@ fn sleep_dropped_when_due_does_not_wake_its_slots_next_user() {
     for _ in 0..3 {
         run_iteration(&event_loop);
     }
-    assert_eq!(
-        event_loop.stats().task_steps,
-        steps,
-        "woken by another timer entry"
-    );
+    assert_eq!(event_loop.stats().task_steps, steps, "woken by another timer entry");
     assert!(fresh.borrow().iter().all(|task| !task.done()));
     clock.advance(Duration::from_nanos(1));
     run_iteration(&event_loop);
@@ -102,12 +96,7 @@ fn a_thousand_sleeps_of_one_task_end_in_any_order_of_polling() {
     let mut random = Random(5);
     let mut sleeps: Vec<(usize, Pin<Box<Sleep>>)> = (0..1000)
         .map(|_| random.below(500))
-        .map(|ms| {
-            (
-                ms,
-                Box::pin(event_loop.sleep(Duration::from_millis(1 + ms as u64))),
-            )
-        })
+        .map(|ms| (ms, Box::pin(event_loop.sleep(Duration::from_millis(1 + ms as u64)))))
         .collect();
     let begun = event_loop.time();
     let own = event_loop.handle();

@@ -37,11 +37,7 @@ impl Storm {
             })
         };
         let threads = (0..threads).map(spawn).collect();
-        Storm {
-            wakers,
-            over,
-            threads,
-        }
+        Storm { wakers, over, threads }
     }
 
     /// Keeps the last few wakers. Older ones belong to loops that are closed.
@@ -142,9 +138,7 @@ fn remote_calls_are_dropped_once_during_close() {
             event_loop.run_once(limit).expect("an iteration");
         }
         drop(event_loop);
-        let accepted = callers
-            .into_iter()
-            .map(|caller| caller.join().expect("ended"));
+        let accepted = callers.into_iter().map(|caller| caller.join().expect("ended"));
         let accepted: u64 = accepted.sum();
         let begun = begun.load(Ordering::Relaxed);
         assert_eq!(dropped.load(Ordering::Relaxed), begun, "round {round}");
@@ -300,19 +294,13 @@ fn executor_results_reach_waiters_on_other_loops_during_close() {
         if round % 2 == 0 {
             run_iteration(&closing);
         }
-        let tasks: Vec<_> = works
-            .into_iter()
-            .map(|work| other.create_task(work))
-            .collect();
+        let tasks: Vec<_> = works.into_iter().map(|work| other.create_task(work)).collect();
         run_iteration(&other);
         drop(closing);
         other.run_until_complete(async {
             for (n, task) in tasks.into_iter().enumerate() {
                 let result = task.await.expect("no panic");
-                assert_eq!(
-                    result.expect("the result of a job that was begun or queued"),
-                    n
-                );
+                assert_eq!(result.expect("the result of a job that was begun or queued"), n);
             }
         });
     }

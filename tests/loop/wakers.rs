@@ -265,9 +265,7 @@ fn busy_iteration_polls_only_if_a_descriptor_is_registered() {
     assert!(alone.iterations >= 100 && alone.polls <= 1, "{alone:?}");
     let (one, _other) = sendloop::Socket::pair().expect("a pair");
     let waits = event_loop.wait_for(event_loop.sock_recv(&one, 1), Duration::from_millis(1));
-    event_loop
-        .run_until_complete(waits)
-        .expect_err("no byte arrives");
+    event_loop.run_until_complete(waits).expect_err("no byte arrives");
     let before = event_loop.stats().polls;
     event_loop.run_until_complete(yields(100));
     assert!(event_loop.stats().polls - before >= 100);

@@ -70,10 +70,7 @@ pub(crate) struct Received {
 impl Received {
     fn new() -> Received {
         let most = MAX_WRITERS * (LONGEST as usize + MAX_BYTES) + MAX_PIECE;
-        Received {
-            memory: vec![0xff; most],
-            len: 0,
-        }
+        Received { memory: vec![0xff; most], len: 0 }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -200,10 +197,7 @@ fn on_an_overlay() -> Sample {
 #[cfg(target_os = "linux")]
 fn on_squashfs() -> Sample {
     match mounts::squashfs(&FILE[..COLD as usize]) {
-        Some(mounted) => Sample {
-            file: mounted.open(),
-            len: Cell::new(COLD),
-        },
+        Some(mounted) => Sample { file: mounted.open(), len: Cell::new(COLD) },
         None => on_disk_synced(),
     }
 }
@@ -216,9 +210,7 @@ fn on_squashfs() -> Sample {
 #[cfg(target_os = "linux")]
 fn in_memory() -> File {
     use rustix::fs::{MemfdFlags, memfd_create};
-    memfd_create("model", MemfdFlags::CLOEXEC)
-        .expect("a file in memory")
-        .into()
+    memfd_create("model", MemfdFlags::CLOEXEC).expect("a file in memory").into()
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -147,13 +147,10 @@ impl Case {
 
     /// Returns the greatest length of the file during the case.
     pub(crate) fn longest(&self) -> u64 {
-        let sizes = self
-            .disturbances
-            .iter()
-            .map(|disturbance| match disturbance.what {
-                Act::Resize(size) => size,
-                Act::HalfClose | Act::Reset => 0,
-            });
+        let sizes = self.disturbances.iter().map(|disturbance| match disturbance.what {
+            Act::Resize(size) => size,
+            Act::HalfClose | Act::Reset => 0,
+        });
         sizes.fold(self.size, u64::max)
     }
 }

@@ -81,12 +81,7 @@ fn wire() -> impl Strategy<Value = Wire> {
 }
 
 fn reader() -> impl Strategy<Value = Reader> {
-    let piece = prop_oneof![
-        1..100_usize,
-        100..10_000_usize,
-        Just(65_536),
-        Just(MAX_PIECE)
-    ];
+    let piece = prop_oneof![1..100_usize, 100..10_000_usize, Just(65_536), Just(MAX_PIECE)];
     let rest = prop_oneof![3 => Just(0), 1 => 1..4_u32, 1 => 4..20_u32];
     (piece, rest).prop_map(|(piece, rest)| Reader { piece, rest })
 }
@@ -252,8 +247,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
 /// Keeps a large case from taking tiny steps, and a cold file from changing.
 fn bounded(mut case: Case) -> Case {
     if case.medium.is_fixed() {
-        case.disturbances
-            .retain(|disturbance| !matches!(disturbance.what, Act::Resize(_)));
+        case.disturbances.retain(|disturbance| !matches!(disturbance.what, Act::Resize(_)));
     }
     let volume = case.volume();
     let step = volume / MAX_STEPS;
@@ -277,11 +271,7 @@ fn bounded(mut case: Case) -> Case {
     let pieces = volume / case.reader.piece as u64 + 1;
     case.reader.rest = case.reader.rest.min((2 * MAX_STEPS / pieces) as u32);
     for writer in &mut case.writers {
-        if let What::File(Transfer {
-            chunk: Some(chunk @ 1..),
-            ..
-        }) = &mut writer.what
-        {
+        if let What::File(Transfer { chunk: Some(chunk @ 1..), .. }) = &mut writer.what {
             *chunk = (*chunk).max(step);
         }
     }

@@ -31,11 +31,7 @@ async fn carry_out(bench: &Bench, case: &Case, received: &mut Received) -> Verdi
     let registered = event_loop.stats().registered;
     let sample = bench.sample(case);
     let (near, far) = bench.connect(&case.wire);
-    let scene = Scene {
-        event_loop,
-        near: &near,
-        sample,
-    };
+    let scene = Scene { event_loop, near: &near, sample };
     let simulation = Simulation::new(scene, case, far, received);
     let (parts, far) = simulation.play().await?;
     drop(near);

@@ -52,24 +52,15 @@ struct Shared {
 /// process. The other cases must add nothing.
 pub(crate) fn try_all(cases: Cases) {
     let descriptors_before = descriptors();
-    let first = Cases {
-        count: cases.count.div_ceil(10),
-        ..cases
-    };
+    let first = Cases { count: cases.count.div_ceil(10), ..cases };
     try_some(first);
     wait_until(|| descriptors() == descriptors_before);
     let held = live();
-    try_some(Cases {
-        first: cases.first + first.count,
-        count: cases.count - first.count,
-    });
+    try_some(Cases { first: cases.first + first.count, count: cases.count - first.count });
     wait_until(|| descriptors() == descriptors_before && live() < held + MAX_GROWTH);
     assert_eq!(descriptors(), descriptors_before, "descriptors leaked");
     let grown = live().saturating_sub(held);
-    assert!(
-        grown < MAX_GROWTH,
-        "{grown} bytes more than after the first tenth"
-    );
+    assert!(grown < MAX_GROWTH, "{grown} bytes more than after the first tenth");
     println!("{grown} bytes more than after the first tenth");
 }
 
@@ -109,11 +100,7 @@ fn repeat_command(seed: u64) -> String {
         true => "RUSTFLAGS='--cfg sendloop_force_fallback' CARGO_TARGET_DIR=target/forced ",
         false => "",
     };
-    let release = if cfg!(debug_assertions) {
-        ""
-    } else {
-        "--release "
-    };
+    let release = if cfg!(debug_assertions) { "" } else { "--release " };
     format!(
         "{forced}SENDLOOP_MODEL_SEED={seed} SENDLOOP_MODEL_CASES=1 cargo test {release}--test model"
     )

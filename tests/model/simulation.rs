@@ -60,9 +60,7 @@ impl<'a> Simulation<'a> {
             case,
             scene,
             far: Some(far),
-            ops: writers
-                .map(|(n, writer)| Op::new(scene, n, writer))
-                .collect(),
+            ops: writers.map(|(n, writer)| Op::new(scene, n, writer)).collect(),
             disturbances: case.disturbances.clone(),
             received,
             rounds: 0,
@@ -79,11 +77,7 @@ impl<'a> Simulation<'a> {
     pub(crate) async fn play(mut self) -> Verdict<(Vec<Part>, Option<Socket<OwnedFd>>)> {
         poll_fn(|cx| self.round(cx)).await?;
         self.count()?;
-        let outcome = Outcome {
-            ops: self.ops,
-            cut: self.cut,
-            reset: self.far.is_none(),
-        };
+        let outcome = Outcome { ops: self.ops, cut: self.cut, reset: self.far.is_none() };
         outcome.judge_ends(self.case)?;
         Ok((outcome.parts(), self.far))
     }
@@ -113,17 +107,12 @@ impl<'a> Simulation<'a> {
     ///
     /// So the writers start in the order of the list.
     fn begin_next(&mut self, cx: &Context<'_>) -> Verdict<bool> {
-        let next = self
-            .ops
-            .iter()
-            .position(|op| op.polls == 0 && op.end.is_none());
+        let next = self.ops.iter().position(|op| op.polls == 0 && op.end.is_none());
         let Some(n) = next else { return Ok(false) };
         if self.rounds > self.ops[n].writer.begins && !self.cancel_if_due(n)? {
             let size = self.scene.sample.len();
             let op = &mut self.ops[n];
-            op.expectation = op
-                .transfer()
-                .map(|transfer| Expectation::new(transfer, size));
+            op.expectation = op.transfer().map(|transfer| Expectation::new(transfer, size));
             self.poll_one(n, cx)?;
         }
         Ok(true)
@@ -163,11 +152,7 @@ impl<'a> Simulation<'a> {
             _ => self.position,
         };
         let stays = expected > BEYOND_FILES && position == self.position;
-        let about = if goes_on {
-            "during the transfer"
-        } else {
-            "after the transfer"
-        };
+        let about = if goes_on { "during the transfer" } else { "after the transfer" };
         prop_assert!(
             stays || position == expected,
             "the position is {position}, expected {expected} {about}, writer {n}"
@@ -254,10 +239,7 @@ impl<'a> Simulation<'a> {
         note_stats(&self.before, &stats);
         let registrations = stats.registrations - self.before.registrations;
         let gone = u64::from(self.far.is_none());
-        prop_assert!(
-            registrations <= 2 + gone,
-            "{registrations} registrations of 2 sockets"
-        );
+        prop_assert!(registrations <= 2 + gone, "{registrations} registrations of 2 sockets");
         let polls: u32 = self.ops.iter().map(|op| op.polls).sum();
         let full = stats.sendfile_would_block - self.before.sendfile_would_block;
         let begun = 2 * self.ops.len() as u64;
@@ -278,10 +260,7 @@ impl<'a> Simulation<'a> {
                 "a step of {} bytes",
                 op.meter.longest.get()
             );
-            prop_assert!(
-                !op.meter.stood.get(),
-                "`progress` was called without new bytes"
-            );
+            prop_assert!(!op.meter.stood.get(), "`progress` was called without new bytes");
         }
         Ok(())
     }

@@ -59,11 +59,7 @@ const ALL: [Situation; 13] = [
     Prefetched,
     Unsupported,
 ];
-const EXPECTED: usize = if cfg!(target_os = "linux") && !FORCED_FALLBACK {
-    12
-} else {
-    9
-};
+const EXPECTED: usize = if cfg!(target_os = "linux") && !FORCED_FALLBACK { 12 } else { 9 };
 
 static MET: [AtomicU64; ALL.len()] = [const { AtomicU64::new(0) }; ALL.len()];
 
@@ -87,19 +83,10 @@ pub(crate) fn missing() -> Option<Situation> {
 }
 
 pub(crate) fn note_stats(before: &Stats, after: &Stats) {
-    met(
-        Full,
-        after.sendfile_would_block - before.sendfile_would_block,
-    );
+    met(Full, after.sendfile_would_block - before.sendfile_would_block);
     met(Yielded, after.sendfile_yields - before.sendfile_yields);
-    met(
-        FellBack,
-        after.sendfile_fallbacks - before.sendfile_fallbacks,
-    );
-    met(
-        Prefetched,
-        after.sendfile_prefetches - before.sendfile_prefetches,
-    );
+    met(FellBack, after.sendfile_fallbacks - before.sendfile_fallbacks);
+    met(Prefetched, after.sendfile_prefetches - before.sendfile_prefetches);
 }
 
 pub(crate) fn note_end(op: &Op<'_>, transfer: &Transfer) {
@@ -107,10 +94,7 @@ pub(crate) fn note_end(op: &Op<'_>, transfer: &Transfer) {
     match &op.end {
         Some(End::Returned(Ok(1..))) => {
             met(Succeeded, 1);
-            met(
-                Short,
-                u64::from(transfer.count.is_some_and(|count| sent < count)),
-            );
+            met(Short, u64::from(transfer.count.is_some_and(|count| sent < count)));
         }
         Some(End::Returned(Err(error))) => match error.kind() {
             ErrorKind::InvalidInput => met(Refused, 1),

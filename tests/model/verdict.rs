@@ -68,10 +68,7 @@ impl Outcome<'_> {
                 let (end, ends) = (transfer.offset + sent, expectation.ends());
                 let all = ends.contains(&end) && !unsupported;
                 let none = unsupported && *sent == 0 && *ends.start() == transfer.offset;
-                prop_assert!(
-                    all || none,
-                    "the transfer ended at {end}, expected {ends:?}"
-                );
+                prop_assert!(all || none, "the transfer ended at {end}, expected {ends:?}");
             }
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 let resized = self.cut.is_some() || !case.disturbances.is_empty();
@@ -95,9 +92,7 @@ impl Outcome<'_> {
     /// Returns the bytes that must arrive, in order.
     pub(crate) fn parts(&self) -> Vec<Part> {
         let begun = self.ops.iter().enumerate().filter(|(_, op)| op.polls > 0);
-        begun
-            .flat_map(|(number, op)| self.parts_of(number, op))
-            .collect()
+        begun.flat_map(|(number, op)| self.parts_of(number, op)).collect()
     }
 
     fn parts_of(&self, number: usize, op: &Op<'_>) -> Vec<Part> {
@@ -106,21 +101,15 @@ impl Outcome<'_> {
             _ => false,
         };
         let well = matches!(op.end, Some(End::Returned(Ok(_))));
-        let plain = |len: usize, whole: bool| Part {
-            bytes: bytes_of(number, len),
-            whole,
-            zeros: None,
-        };
+        let plain =
+            |len: usize, whole: bool| Part { bytes: bytes_of(number, len), whole, zeros: None };
         match &op.writer.what {
             What::Bytes(len) => vec![plain(*len, well)],
             What::File(_) if is_error(ErrorKind::InvalidInput) => Vec::new(),
             What::File(transfer) => {
                 let sent = op.meter.sent.get();
                 let whole = well || sent > 0 || is_error(ErrorKind::Unsupported);
-                vec![
-                    plain(transfer.header, whole),
-                    self.part_of_file(transfer.offset, sent),
-                ]
+                vec![plain(transfer.header, whole), self.part_of_file(transfer.offset, sent)]
             }
         }
     }
@@ -128,11 +117,7 @@ impl Outcome<'_> {
     fn part_of_file(&self, offset: u64, sent: u64) -> Part {
         let end = offset.saturating_add(sent) as usize;
         let bytes = FILE.get(offset as usize..end).unwrap_or_default();
-        Part {
-            bytes,
-            whole: true,
-            zeros: self.cut.map(|cut| cut.saturating_sub(offset) as usize),
-        }
+        Part { bytes, whole: true, zeros: self.cut.map(|cut| cut.saturating_sub(offset) as usize) }
     }
 }
 
@@ -154,10 +139,7 @@ pub(crate) fn judge(received: &[u8], parts: &[Part], reset: bool) -> Verdict {
     if matches(received, parts, reset, (0, &mut best)) {
         return Ok(());
     }
-    let lens: Vec<_> = parts
-        .iter()
-        .map(|part| (part.bytes.len(), part.whole))
-        .collect();
+    let lens: Vec<_> = parts.iter().map(|part| (part.bytes.len(), part.whole)).collect();
     Err(TestCaseError::fail(format!(
         "{} bytes arrived, correct up to {best}; the parts' lengths, and if whole: {lens:?}",
         received.len()
@@ -182,9 +164,7 @@ fn matches(received: &[u8], parts: &[Part], reset: bool, at: (usize, &mut usize)
         return common == part.bytes.len()
             && matches(received, parts, reset, (from + common, best));
     }
-    (0..=common)
-        .rev()
-        .any(|len| matches(received, parts, reset, (from + len, best)))
+    (0..=common).rev().any(|len| matches(received, parts, reset, (from + len, best)))
 }
 
 impl Part {

@@ -114,10 +114,7 @@ impl<'a> Op<'a> {
         };
         self.polls += 1;
         let wake_timer = self.wake_timer.get_or_insert_with(|| {
-            Arc::new(WakeTimer {
-                rung: AtomicBool::new(false),
-                driver: cx.waker().clone(),
-            })
+            Arc::new(WakeTimer { rung: AtomicBool::new(false), driver: cx.waker().clone() })
         });
         wake_timer.rung.store(false, Ordering::SeqCst);
         let waker = Waker::from(wake_timer.clone());
@@ -157,13 +154,9 @@ fn sendfile<'a>(
     transfer: &Transfer,
     meter: Rc<Meter>,
 ) -> Sending<'a> {
-    let sending = scene
-        .event_loop
-        .sock_sendfile(scene.near, &scene.sample.file);
+    let sending = scene.event_loop.sock_sendfile(scene.near, &scene.sample.file);
     let sending = sending.offset(transfer.offset);
-    let sending = sending
-        .fallback(transfer.fallback)
-        .prefetch(transfer.prefetch);
+    let sending = sending.fallback(transfer.fallback).prefetch(transfer.prefetch);
     let sending = sending.header(bytes_of(number, transfer.header));
     let mut sending = sending.progress(move |sent| meter.record(sent));
     if let Some(count) = transfer.count {

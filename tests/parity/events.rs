@@ -105,19 +105,12 @@ struct Case {
 }
 
 fn case(watched: impl Into<OwnedFd>, events: PollFlags) -> Case {
-    Case {
-        watched: watched.into(),
-        _kept: None,
-        events,
-    }
+    Case { watched: watched.into(), _kept: None, events }
 }
 
 /// Returns a case whose other end stays open.
 fn pair(watched: impl Into<OwnedFd>, kept: impl Into<OwnedFd>, events: PollFlags) -> Case {
-    Case {
-        _kept: Some(kept.into()),
-        ..case(watched, events)
-    }
+    Case { _kept: Some(kept.into()), ..case(watched, events) }
 }
 
 async fn count_all(s: &Scene, case: Case) {
@@ -131,9 +124,7 @@ async fn count_all(s: &Scene, case: Case) {
 
 async fn count(s: &Scene, watched: &OwnedFd, reader: bool, writer: bool) -> [u32; 2] {
     let calls = [Rc::new(Cell::new(0)), Rc::new(Cell::new(0))];
-    let [for_reader, for_writer] = calls
-        .clone()
-        .map(|calls| move || calls.set(calls.get() + 1));
+    let [for_reader, for_writer] = calls.clone().map(|calls| move || calls.set(calls.get() + 1));
     if reader {
         s.add_reader(watched, for_reader).expect("watched");
     }
@@ -149,10 +140,7 @@ async fn count(s: &Scene, watched: &OwnedFd, reader: bool, writer: bool) -> [u32
 /// Returns the events of `wanted` that poll(2) reports within 10 ms.
 fn reported(fd: &OwnedFd, wanted: PollFlags) -> PollFlags {
     let mut fds = [PollFd::new(fd, wanted)];
-    let timeout = Timespec {
-        tv_sec: 0,
-        tv_nsec: 10_000_000,
-    };
+    let timeout = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
     poll(&mut fds, Some(&timeout)).expect("poll");
     fds[0].revents()
 }
@@ -164,10 +152,7 @@ fn await_events(fd: &OwnedFd, events: PollFlags) {
             return;
         }
     }
-    panic!(
-        "poll reports {:?} instead of {events:?}",
-        reported(fd, events)
-    );
+    panic!("poll reports {:?} instead of {events:?}", reported(fd, events));
 }
 
 /// Sends until the kernel has no room, and has none a moment later.
@@ -243,9 +228,7 @@ fn tcp_urgent_was_read() -> Case {
 
 fn tcp_urgent_inline() -> Case {
     let (near, far) = tcp_pair();
-    SockRef::from(&near)
-        .set_out_of_band_inline(true)
-        .expect("set");
+    SockRef::from(&near).set_out_of_band_inline(true).expect("set");
     send_to(&far, b"!", SendFlags::OOB);
     pair(near, far, PollFlags::IN)
 }
@@ -283,9 +266,7 @@ fn tcp_peer_closed() -> Case {
 
 fn tcp_reset() -> Case {
     let (near, far) = tcp_pair();
-    SockRef::from(&far)
-        .set_linger(Some(Duration::ZERO))
-        .expect("set");
+    SockRef::from(&far).set_linger(Some(Duration::ZERO)).expect("set");
     drop(far);
     case(near, PollFlags::ERR | PollFlags::HUP)
 }
@@ -468,10 +449,8 @@ fn unix_datagram_own_shut_both() -> Case {
 
 fn udp() -> (OwnedFd, OwnedFd) {
     let [near, far] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a port"));
-    near.connect(far.local_addr().expect("bound"))
-        .expect("connected");
-    far.connect(near.local_addr().expect("bound"))
-        .expect("connected");
+    near.connect(far.local_addr().expect("bound")).expect("connected");
+    far.connect(near.local_addr().expect("bound")).expect("connected");
     (near.into(), far.into())
 }
 
@@ -649,10 +628,7 @@ fn timerfd(nanoseconds: i64) -> OwnedFd {
     let timer = time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK);
     let timer = timer.expect("a timerfd");
     let after = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
-    let once = Itimerspec {
-        it_interval: after(0),
-        it_value: after(nanoseconds),
-    };
+    let once = Itimerspec { it_interval: after(0), it_value: after(nanoseconds) };
     time::timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).expect("set");
     timer
 }

@@ -45,13 +45,11 @@ fn receive(far: &Sock) -> String {
 }
 
 fn add_reader(s: &Scene, sock: &Sock, callback: impl FnMut() + 'static) {
-    s.add_reader(&**sock, callback)
-        .expect("add_reader accepts it");
+    s.add_reader(&**sock, callback).expect("add_reader accepts it");
 }
 
 fn add_writer(s: &Scene, sock: &Sock, callback: impl FnMut() + 'static) {
-    s.add_writer(&**sock, callback)
-        .expect("add_reader accepts it");
+    s.add_writer(&**sock, callback).expect("add_reader accepts it");
 }
 
 /// Returns a callback that records a word and removes the reader.
@@ -78,9 +76,7 @@ async fn a_reader_is_called_each_iteration(s: Scene) {
 async fn a_reader_that_reads_is_called_once_for_each_send(s: Scene) {
     let (near, far) = pair();
     let (inside, sock) = (s.clone(), far.clone());
-    add_reader(&s, &far, move || {
-        inside.record(format!("got-{}", receive(&sock)))
-    });
+    add_reader(&s, &far, move || inside.record(format!("got-{}", receive(&sock))));
     for data in [b"x", b"y"] {
         send(&near, data);
         s.run_iterations(3).await;

@@ -52,10 +52,7 @@ impl Deref for Scene {
 
 impl Scene {
     pub(crate) fn new(event_loop: &Loop) -> Scene {
-        Scene {
-            event_loop: event_loop.handle(),
-            words: Trace::default(),
-        }
+        Scene { event_loop: event_loop.handle(), words: Trace::default() }
     }
 
     pub(crate) fn words(&self) -> String {
@@ -120,10 +117,7 @@ impl Scene {
 
     /// Records the word on drop. It stands for asyncio's `except CancelledError`.
     pub(crate) fn record_on_drop(&self, word: &'static str) -> RecordOnDrop {
-        RecordOnDrop {
-            scene: Some(self.clone()),
-            word,
-        }
+        RecordOnDrop { scene: Some(self.clone()), word }
     }
 }
 

@@ -103,10 +103,7 @@ fn a_zero_delay_follows_queued_callbacks(event_loop: &Loop, s: &Scene) {
 fn a_deadline_in_the_past(event_loop: &Loop, s: &Scene) {
     s.call_soon(s.word("soon"));
     let past = s.time().checked_sub(Duration::from_secs(1));
-    s.call_at(
-        past.expect("the system is up for a second"),
-        last(s, "past"),
-    );
+    s.call_at(past.expect("the system is up for a second"), last(s, "past"));
     event_loop.run_forever();
 }
 

@@ -19,12 +19,8 @@ fn cancel_after(polls: usize, offset: u64) {
     let file = file(ODD);
     let mut received = Vec::new();
     let done = event_loop.run_until_complete(async {
-        let mut transfer = pin!(
-            event_loop
-                .sock_sendfile(&near, &file)
-                .offset(offset)
-                .into_future()
-        );
+        let mut transfer =
+            pin!(event_loop.sock_sendfile(&near, &file).offset(offset).into_future());
         for _ in 0..polls {
             let polled = poll_fn(|cx| Poll::Ready(transfer.as_mut().poll(cx))).await;
             if polled.is_ready() {
@@ -91,9 +87,7 @@ fn timeout_leaves_position_exact() {
     let file = file(8 << 20);
     let transfer = event_loop.sock_sendfile(&near, &file);
     let timed_out = event_loop.wait_for(transfer, Duration::from_millis(30));
-    event_loop
-        .run_until_complete(timed_out)
-        .expect_err("the peer does not read");
+    event_loop.run_until_complete(timed_out).expect_err("the peer does not read");
     let sent = position(&file);
     drop(near);
     assert_content(&read_rest(far), 0, sent as usize);
@@ -131,12 +125,7 @@ fn transfer_polled_elsewhere_fails_when_its_loop_closes() {
         .await
     });
     let error = error.expect_err("its loop is closed");
-    assert!(
-        error
-            .get_ref()
-            .is_some_and(|inner| inner.is::<LoopClosedError>()),
-        "{error:?}"
-    );
+    assert!(error.get_ref().is_some_and(|inner| inner.is::<LoopClosedError>()), "{error:?}");
     let sent = position(&file);
     drop(near);
     assert_content(&read_rest(far), 0, sent as usize);
@@ -153,20 +142,12 @@ fn concurrent_transfers_of_a_file_are_exact_and_the_last_sets_the_position() {
         let (near, far) = small_buffer_unix();
         readers.push((offset, reader(far)));
         let (handle, file) = (event_loop.handle(), file.clone());
-        let transfer = async move {
-            handle
-                .sock_sendfile(&near, &file)
-                .offset(offset)
-                .count(150_000)
-                .await
-        };
+        let transfer =
+            async move { handle.sock_sendfile(&near, &file).offset(offset).count(150_000).await };
         tasks.push(event_loop.create_task(transfer));
     }
     for task in tasks {
-        event_loop
-            .run_until_complete(task)
-            .expect("a result")
-            .expect("sent");
+        event_loop.run_until_complete(task).expect("a result").expect("sent");
     }
     for (offset, reader) in readers {
         assert_content(&reader.join().expect("read"), offset, 150_000);

@@ -27,9 +27,7 @@ fn discard(mut from: impl Read + Send + 'static, len: u64) -> std::thread::JoinH
 fn sparse(len: u64) -> File {
     let file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary file");
     file.set_len(len).expect("room for nothing");
-    discard(file.try_clone().expect("a duplicate"), len)
-        .join()
-        .expect("read");
+    discard(file.try_clone().expect("a duplicate"), len).join().expect("read");
     file
 }
 
@@ -42,14 +40,10 @@ fn waiting_transfer_uses_no_cpu() {
     let transfer = event_loop.sock_sendfile(&near, &file);
     let mut transfer = std::pin::pin!(transfer.into_future());
     let timed_wait = event_loop.wait_for(transfer.as_mut(), Duration::from_millis(100));
-    event_loop
-        .run_until_complete(timed_wait)
-        .expect_err("the peer does not read");
+    event_loop.run_until_complete(timed_wait).expect_err("the peer does not read");
     let (cpu, iterations) = (thread_times().0, event_loop.stats().iterations);
     let timed_wait = event_loop.wait_for(transfer, Duration::from_secs(2));
-    event_loop
-        .run_until_complete(timed_wait)
-        .expect_err("the peer does not read");
+    event_loop.run_until_complete(timed_wait).expect_err("the peer does not read");
     let used = thread_times().0 - cpu;
     assert!(used < Duration::from_millis(10), "{used:?} in two seconds");
     assert!(event_loop.stats().iterations - iterations < 10);
@@ -104,10 +98,7 @@ fn writers_get_the_write_lock_in_the_order_of_their_start() {
         let (handle, near, file) = (event_loop.handle(), near.clone(), file.clone());
         tasks.push(event_loop.create_task(async move {
             if n % 2 == 0 {
-                handle
-                    .sock_sendall(&near, &vec![n; 50_000])
-                    .await
-                    .expect("sent");
+                handle.sock_sendall(&near, &vec![n; 50_000]).await.expect("sent");
             } else {
                 let transfer = handle.sock_sendfile(&near, &file).offset(n.into());
                 transfer.count(50_001).await.expect("sent");
@@ -148,10 +139,7 @@ fn cancelled_writer_passes_the_write_lock_on() {
     first.cancel();
     let sent = position(&file) as usize;
     let received = reader(far);
-    event_loop
-        .run_until_complete(second)
-        .expect("a result")
-        .expect("sent");
+    event_loop.run_until_complete(second).expect("a result").expect("sent");
     drop(near);
     let mut expected = content(0, sent);
     expected.extend(content(200_000, ODD - 200_000));

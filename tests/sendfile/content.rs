@@ -51,10 +51,7 @@ impl Settings {
 }
 
 fn at(offset: u64, count: impl Into<Option<u64>>) -> Settings {
-    Settings {
-        offset: Some(offset),
-        count: count.into(),
-    }
+    Settings { offset: Some(offset), count: count.into() }
 }
 
 #[test]
@@ -154,19 +151,14 @@ fn a_file_that_grows_is_sent_to_its_new_end() {
         }));
         let mut appender = &writer;
         appender.seek(SeekFrom::End(0)).expect("seekable");
-        appender
-            .write_all(&content(ODD as u64, 5000))
-            .expect("room");
+        appender.write_all(&content(ODD as u64, 5000)).expect("room");
         let received = reader(far);
         let sent = event_loop.run_until_complete(transfer).expect("sent");
         assert_eq!(sent, ODD as u64 + 5000);
         near.get_ref().shutdown(Shutdown::Both).expect("open");
         assert_content(&received.join().expect("read"), 0, ODD + 5000);
     }
-    assert_eq!(
-        file.stream_position().expect("a position"),
-        ODD as u64 + 5000
-    );
+    assert_eq!(file.stream_position().expect("a position"), ODD as u64 + 5000);
 }
 
 #[test]

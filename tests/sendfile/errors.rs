@@ -20,9 +20,7 @@ use sendloop::{Loop, SendfileNotAvailableError, Socket};
 fn transfer_error<T: AsFd>(sock: &Socket<T>, file: &File, fallback: bool) -> io::Error {
     let event_loop = new_loop();
     let transfer = event_loop.sock_sendfile(sock, file).fallback(fallback);
-    let error = event_loop
-        .run_until_complete(transfer)
-        .expect_err("an error");
+    let error = event_loop.run_until_complete(transfer).expect_err("an error");
     assert_eq!(event_loop.run_until_complete(async { 1 }), 1);
     assert_eq!(event_loop.stats().registered, 0);
     error
@@ -44,10 +42,7 @@ fn assert_fails_with_errno<T: AsFd>(sock: &Socket<T>, file: &File, errno: &[i32]
 fn is_unsupported(error: &io::Error) -> Option<i32> {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let inner = error.get_ref().expect("an inner error");
-    inner
-        .downcast_ref::<SendfileNotAvailableError>()
-        .expect("its type")
-        .errno()
+    inner.downcast_ref::<SendfileNotAvailableError>().expect("its type").errno()
 }
 
 #[test]
@@ -75,9 +70,7 @@ fn offset_above_i64_max_is_invalid_input() {
     let file = file(10);
     for offset in [i64::MAX as u64 + 1, u64::MAX] {
         let transfer = event_loop.sock_sendfile(&near, &file).offset(offset);
-        let error = event_loop
-            .run_until_complete(transfer)
-            .expect_err("an error");
+        let error = event_loop.run_until_complete(transfer).expect_err("an error");
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
     assert_eq!(position(&file), 10);
@@ -122,16 +115,8 @@ fn peer_close_during_the_transfer_leaves_position_exact() {
         (&far).read_exact(&mut some).expect("there");
         drop(far);
     });
-    let error = event_loop
-        .run_until_complete(transfer)
-        .expect_err("an error");
-    assert!(
-        matches!(
-            error.kind(),
-            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
-        ),
-        "{error}"
-    );
+    let error = event_loop.run_until_complete(transfer).expect_err("an error");
+    assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
     let sent = position(&file);
     assert!(1000 <= sent && sent < ODD as u64, "{sent}");
 }
@@ -161,16 +146,10 @@ fn unreadable_files_fail_with_their_errno() {
     assert_fails_with_errno(&near, &write_only, &[libc::EBADF]);
 
     let directory = File::open(dir.path()).expect("opened");
-    assert_eq!(
-        transfer_error(&near, &directory, true).kind(),
-        ErrorKind::IsADirectory
-    );
+    assert_eq!(transfer_error(&near, &directory, true).kind(), ErrorKind::IsADirectory);
     is_unsupported(&transfer_error(&near, &directory, false));
     let pipe = pipe().0;
-    assert_eq!(
-        transfer_error(&near, &pipe, true).raw_os_error(),
-        Some(libc::ESPIPE)
-    );
+    assert_eq!(transfer_error(&near, &pipe, true).raw_os_error(), Some(libc::ESPIPE));
     is_unsupported(&transfer_error(&near, &pipe, false));
 }
 
@@ -251,10 +230,7 @@ fn not_available_without_the_fallback_is_unsupported_and_sends_nothing() {
     let (near, far) = small_buffer_unix();
     let limits = File::open("/proc/self/limits").expect("procfs");
     let errno = is_unsupported(&transfer_error(&near, &limits, false));
-    assert!(
-        matches!(errno, Some(libc::EINVAL | libc::ENOSYS)),
-        "{errno:?}"
-    );
+    assert!(matches!(errno, Some(libc::EINVAL | libc::ENOSYS)), "{errno:?}");
     assert_eq!(position(&limits), 0);
     drop(near);
     assert!(read_rest(far).is_empty());
@@ -268,11 +244,7 @@ fn direct_file_takes_the_fallback_at_every_offset() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let path = dir.path().join("direct");
     std::fs::write(&path, content(0, ODD)).expect("room");
-    let Ok(direct) = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_DIRECT)
-        .open(&path)
-    else {
+    let Ok(direct) = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path) else {
         return; // This file system has no such thing.
     };
     for offset in [0, 1, 4095, 4096, ODD as u64 - 1] {
@@ -299,17 +271,12 @@ fn another_loop_cannot_wait_for_the_socket_until_the_first_is_closed() {
     let mut transfer = Box::pin(first.sock_sendfile(&near, &file).into_future());
     while first.stats().registered == 0 {
         let waited = first.wait_for(transfer.as_mut(), Duration::from_millis(1));
-        first
-            .run_until_complete(waited)
-            .expect_err("the peer does not read");
+        first.run_until_complete(waited).expect_err("the peer does not read");
     }
     drop(transfer);
     let before = position(&file);
     let error = second.run_until_complete(second.sock_sendfile(&near, &file).offset(before));
-    assert_eq!(
-        error.expect_err("waits elsewhere").kind(),
-        ErrorKind::InvalidInput
-    );
+    assert_eq!(error.expect_err("waits elsewhere").kind(), ErrorKind::InvalidInput);
     drop(first);
     let received = reader(far);
     let transfer = second.sock_sendfile(&near, &file).offset(position(&file));

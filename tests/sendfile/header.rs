@@ -147,9 +147,7 @@ fn cancel_in_the_header_sends_no_file_byte() {
     let transfer = event_loop.sock_sendfile(&near, &file).header(&header);
     let transfer = transfer.offset(5).progress(|sent| totals.push(sent));
     let cancelled = event_loop.wait_for(transfer, Duration::from_millis(20));
-    event_loop
-        .run_until_complete(cancelled)
-        .expect_err("the peer does not read");
+    event_loop.run_until_complete(cancelled).expect_err("the peer does not read");
     assert_eq!(position(&file), 5);
     assert!(totals.is_empty(), "{totals:?}");
     drop(near);

@@ -10,9 +10,7 @@ use sendloop::{Loop, Socket};
 
 fn run_iterations(event_loop: &Loop) {
     for _ in 0..20 {
-        event_loop
-            .run_once(Some(Duration::from_millis(1)))
-            .expect("an iteration");
+        event_loop.run_once(Some(Duration::from_millis(1))).expect("an iteration");
     }
 }
 
@@ -216,9 +214,7 @@ fn closing_the_loop_ends_a_stalled_transfer_on_another_loop() {
     let transfer = transfer.stall_timeout(Duration::from_secs(50));
     let mut transfer = std::pin::pin!(transfer.into_future());
     let timed_wait = other.wait_for(transfer.as_mut(), Duration::from_millis(5));
-    other
-        .run_until_complete(timed_wait)
-        .expect_err("the peer does not read");
+    other.run_until_complete(timed_wait).expect_err("the peer does not read");
     drop(event_loop);
     let error = other.run_until_complete(transfer).expect_err("closed");
     let inner = error.get_ref().expect("an inner error");

@@ -40,20 +40,12 @@ struct Sample {
 fn samples() -> Vec<Sample> {
     let content = content(0, LEN);
     let mounted = |name, mounted: Option<Mounted>| {
-        mounted.map(|mounted| Sample {
-            name,
-            file: mounted.open(),
-            _mounted: Some(mounted),
-        })
+        mounted.map(|mounted| Sample { name, file: mounted.open(), _mounted: Some(mounted) })
     };
     let mut disk = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
     disk.write_all(&content).expect("room");
     fdatasync(&disk).expect("written");
-    let disk = Sample {
-        name: "the target's",
-        file: disk,
-        _mounted: None,
-    };
+    let disk = Sample { name: "the target's", file: disk, _mounted: None };
     [
         Some(disk),
         mounted("overlayfs", mounts::overlay(&content)),
@@ -172,16 +164,8 @@ fn cold_file_is_read_by_the_executor(is_stranger: bool) {
             // With this advice, the kernel reads no page ahead.
             fadvise(&sample.file, 0, None, Advice::Random).expect("advice");
             let read = send(&event_loop, &sample.file);
-            let allowed = if is_stranger || round == 0 {
-                FIRST_PROBE
-            } else {
-                0
-            };
-            assert!(
-                read <= allowed,
-                "{}, round {round}: {read} bytes",
-                sample.name
-            );
+            let allowed = if is_stranger || round == 0 { FIRST_PROBE } else { 0 };
+            assert!(read <= allowed, "{}, round {round}: {read} bytes", sample.name);
         }
         let stats = event_loop.stats();
         assert_eq!(stats.sendfile_fallbacks, 0, "{}: {stats:?}", sample.name);
@@ -227,10 +211,7 @@ fn hole_of_one_page_is_found_wherever_it_is() {
             let before = event_loop.stats();
             let read = send(&event_loop, &sample.file);
             let (_, misses, prefetches) = difference(&before, &event_loop.stats());
-            println!(
-                "{}: page {hole}: {misses} misses, {prefetches} prefetches",
-                sample.name
-            );
+            println!("{}: page {hole}: {misses} misses, {prefetches} prefetches", sample.name);
             assert_eq!(read, 0, "{}: page {hole} of each piece", sample.name);
             assert!(misses > 0, "{}: no hole at page {hole}", sample.name);
         }
@@ -311,19 +292,13 @@ fn part_of_a_warm_overlay_file_needs_no_thread() {
     let (near, far) = unix();
     let received = reader(far);
     for offset in [0, 1, 4095, 4096, 70_001] {
-        let transfer = event_loop
-            .sock_sendfile(&near, &file)
-            .offset(offset)
-            .count(9000);
+        let transfer = event_loop.sock_sendfile(&near, &file).offset(offset).count(9000);
         assert_eq!(event_loop.run_until_complete(transfer).expect("sent"), 9000);
     }
     drop(near);
     assert_eq!(received.join().expect("read").len(), 45_000);
     let stats = event_loop.stats();
-    assert!(
-        FORCED_FALLBACK || stats.sendfile_fallbacks == 0,
-        "{stats:?}"
-    );
+    assert!(FORCED_FALLBACK || stats.sendfile_fallbacks == 0, "{stats:?}");
     assert_eq!(stats.sendfile_misses, 0, "{stats:?}");
 }
 
@@ -336,10 +311,7 @@ fn memory_file_is_probed_once_on_overlayfs() {
     send(&event_loop, &file);
     send(&event_loop, &file);
     let stats = event_loop.stats();
-    assert!(
-        FORCED_FALLBACK || stats.sendfile_fallbacks == 0,
-        "{stats:?}"
-    );
+    assert!(FORCED_FALLBACK || stats.sendfile_fallbacks == 0, "{stats:?}");
     assert!(stats.sendfile_probes <= 2, "{stats:?}");
 }
 
@@ -355,10 +327,7 @@ fn slow_server_takes_the_fallback_each_time() {
         // The pages are cached after the first round, but a server may still block.
         send(&event_loop, &fs.open());
         let stats = event_loop.stats();
-        assert!(
-            FORCED_FALLBACK || stats.fallbacks.no_answer == round,
-            "{stats:?}"
-        );
+        assert!(FORCED_FALLBACK || stats.fallbacks.no_answer == round, "{stats:?}");
     }
 }
 
@@ -378,9 +347,7 @@ fn busy_executor_does_not_delay_cached_bytes() {
     // The first piece is the thread's first job. Its second job never ends during the transfer.
     let (handle, file) = (event_loop.handle(), file);
     let task = event_loop.create_task(async move { handle.sock_sendfile(&near, &file).await });
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     let (free, wait) = std::sync::mpsc::channel::<()>();
     drop(event_loop.run_in_executor(move || wait.recv()));
     let sent = event_loop.run_until_complete(event_loop.wait_for(task, Duration::from_secs(10)));
@@ -417,10 +384,7 @@ fn refused_probes_leave_content_and_zero_copy_intact() {
         return;
     }
     let samples = samples();
-    for (sample, calls) in samples
-        .iter()
-        .flat_map(|sample| calls.map(|calls| (sample, calls)))
-    {
+    for (sample, calls) in samples.iter().flat_map(|sample| calls.map(|calls| (sample, calls))) {
         for errno in [libc::ENOSYS, libc::EPERM] {
             in_thread(|| {
                 refuse(calls, errno);
@@ -465,10 +429,7 @@ impl LoopDevice {
         image.write_all(content).expect("room");
         fdatasync(image.as_file()).expect("written");
         let mut losetup = Command::new("losetup");
-        let ran = losetup
-            .args(["--find", "--show"])
-            .arg(image.path())
-            .output();
+        let ran = losetup.args(["--find", "--show"]).arg(image.path()).output();
         let path = match ran {
             Ok(ran) if ran.status.success() => String::from_utf8(ran.stdout).expect("text"),
             _ => {
@@ -476,18 +437,13 @@ impl LoopDevice {
                 return None;
             }
         };
-        Some(LoopDevice {
-            path: path.trim().to_owned(),
-            _image: image,
-        })
+        Some(LoopDevice { path: path.trim().to_owned(), _image: image })
     }
 }
 
 impl Drop for LoopDevice {
     fn drop(&mut self) {
-        let _ = Command::new("losetup")
-            .args(["--detach", &self.path])
-            .status();
+        let _ = Command::new("losetup").args(["--detach", &self.path]).status();
     }
 }
 
@@ -548,9 +504,7 @@ fn direct_file_does_not_change_the_state_of_its_mount() {
         let before = event_loop.stats();
         let (near, far) = unix();
         let received = reader(far);
-        let transfer = event_loop
-            .sock_sendfile(&near, &sample.file)
-            .count(256 << 10);
+        let transfer = event_loop.sock_sendfile(&near, &sample.file).count(256 << 10);
         let sent = event_loop.run_until_complete(transfer);
         assert_eq!(sent.expect("sent"), 256 << 10);
         drop(near);

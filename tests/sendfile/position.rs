@@ -52,22 +52,14 @@ fn error_and_timeout_leave_the_position() {
     let file = positioned(ODD);
     let (near, far) = unix();
     drop(far);
-    let transfer = event_loop
-        .sock_sendfile(&near, &file)
-        .update_position(false);
-    let error = event_loop
-        .run_until_complete(transfer)
-        .expect_err("no peer");
+    let transfer = event_loop.sock_sendfile(&near, &file).update_position(false);
+    let error = event_loop.run_until_complete(transfer).expect_err("no peer");
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     assert_untouched(&file);
     let (near, _far) = small_buffer_unix();
-    let transfer = event_loop
-        .sock_sendfile(&near, &file)
-        .update_position(false);
+    let transfer = event_loop.sock_sendfile(&near, &file).update_position(false);
     let transfer = transfer.stall_timeout(Duration::from_millis(5));
-    let error = event_loop
-        .run_until_complete(transfer)
-        .expect_err("no room");
+    let error = event_loop.run_until_complete(transfer).expect_err("no room");
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert_untouched(&file);
 }
@@ -79,9 +71,7 @@ fn drop_and_closed_loop_leave_the_position() {
     let file = positioned(ODD);
     let (near, _far) = small_buffer_unix();
     {
-        let transfer = event_loop
-            .sock_sendfile(&near, &file)
-            .update_position(false);
+        let transfer = event_loop.sock_sendfile(&near, &file).update_position(false);
         let mut transfer = pin!(transfer.into_future());
         let noop = &mut Context::from_waker(Waker::noop());
         assert!(matches!(transfer.as_mut().poll(noop), Poll::Pending));
@@ -93,9 +83,7 @@ fn drop_and_closed_loop_leave_the_position() {
         let (handle, file, near) = (event_loop.handle(), file.clone(), near.clone());
         async move { send(&handle, &near, &file).await }
     });
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     drop(event_loop);
     assert!(task.cancelled());
     assert_untouched(&file);
@@ -106,10 +94,7 @@ async fn send<T: std::os::fd::AsFd>(
     near: &Socket<T>,
     file: &File,
 ) -> std::io::Result<u64> {
-    event_loop
-        .sock_sendfile(near, file)
-        .update_position(false)
-        .await
+    event_loop.sock_sendfile(near, file).update_position(false).await
 }
 
 #[test]

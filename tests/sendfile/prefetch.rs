@@ -53,14 +53,8 @@ fn slow_file_system_does_not_delay_timers() {
         assert_content(&received, 0, ODD);
         assert!(late < MAX_LATENESS, "{pages:?}: {late:?}");
         let stats = event_loop.stats();
-        assert!(
-            FORCED_FALLBACK || stats.fallbacks.no_answer == 1,
-            "{stats:?}"
-        );
-        assert_eq!(
-            stats.sendfile_misses, 0,
-            "the file system supports no probe"
-        );
+        assert!(FORCED_FALLBACK || stats.fallbacks.no_answer == 1, "{stats:?}");
+        assert_eq!(stats.sendfile_misses, 0, "the file system supports no probe");
     }
 }
 
@@ -190,9 +184,7 @@ fn cancel_during_prefetch_sends_nothing() {
     let file = fs.open();
     let transfer = event_loop.sock_sendfile(&near, &file).offset(5);
     let cancelled = event_loop.wait_for(transfer, Duration::from_millis(50));
-    event_loop
-        .run_until_complete(cancelled)
-        .expect_err("a timeout, as a read takes 200 ms");
+    event_loop.run_until_complete(cancelled).expect_err("a timeout, as a read takes 200 ms");
     assert_eq!(position(&file), 5);
     drop(near);
     assert!(read_rest(far).is_empty());

@@ -35,10 +35,7 @@ fn page_that_a_probe_read_does_not_count_for_the_range() {
     for cached in [128 << 10, 384 << 10] {
         // A fast disk sometimes reads the page before the probe returns, but not each time.
         let seldom = (0..8).any(|_| !loop_thread_reads(cached));
-        assert!(
-            seldom,
-            "{cached}: the loop's thread reads in each of 8 attempts"
-        );
+        assert!(seldom, "{cached}: the loop's thread reads in each of 8 attempts");
     }
 }
 

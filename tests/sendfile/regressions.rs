@@ -256,19 +256,10 @@ fn transfer_that_yields_in_its_first_poll_has_begun() {
     // After so many transfers, one begins when the budget of this step is used up.
     let first = (0..1000)
         .map(|_| begin())
-        .find_map(|mut transfer| {
-            transfer
-                .as_mut()
-                .poll(noop)
-                .is_pending()
-                .then_some(transfer)
-        })
+        .find_map(|mut transfer| transfer.as_mut().poll(noop).is_pending().then_some(transfer))
         .expect("the budget is limited");
     let second = pin!(event_loop.sock_sendall(&near, b"x")).poll(noop);
-    assert!(
-        second.is_pending(),
-        "the second transfer waits for the write lock"
-    );
+    assert!(second.is_pending(), "the second transfer waits for the write lock");
     (&file).seek(SeekFrom::Start(77)).expect("a position");
     drain(&far);
     drop(first);

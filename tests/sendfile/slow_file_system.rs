@@ -92,12 +92,8 @@ fn preadv2_nowait_is_not_supported() {
         let file = fs.open();
         for _ in 0..2 {
             let mut byte = [0];
-            let probe = preadv2(
-                file.as_fd(),
-                &mut [IoSliceMut::new(&mut byte)],
-                0,
-                ReadWriteFlags::NOWAIT,
-            );
+            let probe =
+                preadv2(file.as_fd(), &mut [IoSliceMut::new(&mut byte)], 0, ReadWriteFlags::NOWAIT);
             assert_eq!(probe, Err(Errno::OPNOTSUPP), "{pages:?}");
             read_one(&fs, &file, 0);
         }

@@ -16,9 +16,7 @@ fn try_sendfile_sends_what_fits_and_keeps_the_position() {
     let (near, far) = small_buffer_unix();
     let file = file(ODD);
     if FORCED_FALLBACK {
-        let error = event_loop
-            .try_sendfile(&near, &file, 0, 9)
-            .expect_err("none");
+        let error = event_loop.try_sendfile(&near, &file, 0, 9).expect_err("none");
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         return;
     }
@@ -45,15 +43,9 @@ fn try_sendfile_at_the_end_or_with_count_zero_sends_nothing() {
     let event_loop = new_loop();
     let (near, _far) = small_buffer_unix();
     let file = file(10);
-    assert_eq!(
-        event_loop.try_sendfile(&near, &file, 3, 0).expect("fine"),
-        0
-    );
+    assert_eq!(event_loop.try_sendfile(&near, &file, 3, 0).expect("fine"), 0);
     if !FORCED_FALLBACK {
-        assert_eq!(
-            event_loop.try_sendfile(&near, &file, 10, 5).expect("fine"),
-            0
-        );
+        assert_eq!(event_loop.try_sendfile(&near, &file, 10, 5).expect("fine"), 0);
     }
 }
 
@@ -133,9 +125,7 @@ fn try_sendfile_driven_by_add_writer_sends_a_file() {
     };
     event_loop.add_writer(&*near, step).expect("registered");
     run_until(&event_loop, || offset.get() == ODD as u64);
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     assert!(failed.borrow().is_none());
     event_loop.remove_writer(&*near);
     drop(near);

@@ -26,11 +26,7 @@ pub(super) const LAST_VISITS: Duration = Duration::from_secs(120);
 pub(super) fn run_clients(addr: SocketAddr, plan: &Plan) -> Output {
     let (_, module) = module_path!().split_once("::").expect("the crate's name");
     let clients = Command::new(env::current_exe().expect("this program"))
-        .args([
-            "--exact",
-            &format!("{module}::clients_connect_and_leave"),
-            "--nocapture",
-        ])
+        .args(["--exact", &format!("{module}::clients_connect_and_leave"), "--nocapture"])
         .env(SERVER, addr.to_string())
         .envs(plan.environment())
         .stdin(Stdio::null())
@@ -47,10 +43,7 @@ fn clients_connect_and_leave() {
     let plan = Plan::from_environment(0, 0, 0);
     let _test = test_within(Duration::from_secs(plan.seconds) + LAST_VISITS);
     let _limit = Limit::set(u64::MAX);
-    assert!(
-        Limit::now() > plan.clients + 64,
-        "descriptors for the clients"
-    );
+    assert!(Limit::now() > plan.clients + 64, "descriptors for the clients");
     let event_loop = new_loop();
     let crowd = Rc::new(Crowd {
         event_loop: event_loop.handle(),

@@ -12,10 +12,7 @@ impl Limit {
     pub(super) fn set(wanted: u64) -> Limit {
         let before = getrlimit(Resource::Nofile);
         let most = before.maximum.unwrap_or(u64::MAX);
-        let limit = Rlimit {
-            current: Some(wanted.min(most)),
-            maximum: before.maximum,
-        };
+        let limit = Rlimit { current: Some(wanted.min(most)), maximum: before.maximum };
         setrlimit(Resource::Nofile, limit).expect("below the maximum");
         Limit { before }
     }

@@ -21,15 +21,9 @@ pub(super) fn check_outcomes(plan: &Plan, clients: &Tally, server: &Tally, lost:
 
 #[track_caller]
 fn check_met(clients: &Tally) {
-    for met in [
-        "whole",
-        "aborted",
-        "left midway",
-        "stalled and cut",
-        "silent",
-        "echoed",
-        "uploaded",
-    ] {
+    for met in
+        ["whole", "aborted", "left midway", "stalled and cut", "silent", "echoed", "uploaded"]
+    {
         assert!(clients.get(met) > 0, "no {met}");
     }
     let (visits, without) = (clients.get("visits"), clients.get("without a port"));
@@ -41,21 +35,12 @@ fn check_descriptors(plan: &Plan, clients: &Tally, server: &Tally) {
     let refusals = server.get("times without a descriptor to accept with");
     let without = server.get("without a descriptor for a file");
     if plan.is_roomy() {
-        assert_eq!(
-            refusals, 0,
-            "refusals although there are descriptors for all"
-        );
-        assert_eq!(
-            without, 0,
-            "files without a descriptor although there are enough"
-        );
+        assert_eq!(refusals, 0, "refusals although there are descriptors for all");
+        assert_eq!(without, 0, "files without a descriptor although there are enough");
     } else {
         assert!(refusals > 0, "the server never ran out of descriptors");
     }
-    assert!(
-        clients.get("refused") <= without,
-        "more clients were refused than the server refused"
-    );
+    assert!(clients.get("refused") <= without, "more clients were refused than the server refused");
 }
 
 /// Checks that the server or the kernel accounts for each connection that its client did not end.
@@ -82,17 +67,10 @@ fn check_ends(clients: &Tally, server: &Tally, lost: u64) {
 /// ready.
 #[track_caller]
 fn check_waits(clients: &Tally, server: &Tally) {
-    assert_eq!(
-        server.get("too slow, though ready"),
-        0,
-        "a wake-up was lost"
-    );
+    assert_eq!(server.get("too slow, though ready"), 0, "a wake-up was lost");
     let slow = server.get("too slow");
     let too_slow_to_ask = server.sum(&IDLE_ENDED).saturating_sub(clients.sum(&IDLE));
     for slow in [slow, too_slow_to_ask] {
-        assert!(
-            slow <= server.get("accepted") / 100,
-            "{slow} clients were too slow"
-        );
+        assert!(slow <= server.get("accepted") / 100, "{slow} clients were too slow");
     }
 }

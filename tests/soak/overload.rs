@@ -25,15 +25,9 @@ async fn connect_and_echo(
     sock: Socket<TcpStream>,
 ) -> Socket<TcpStream> {
     let request = Request::random(&mut Rng::with_seed(0), What::Echo).encode();
-    event_loop
-        .sock_connect(&sock, &server)
-        .await
-        .expect("a queue");
+    event_loop.sock_connect(&sock, &server).await.expect("a queue");
     for bytes in [request.as_slice(), b"!"] {
-        event_loop
-            .sock_sendall(&sock, bytes)
-            .await
-            .expect("connected");
+        event_loop.sock_sendall(&sock, bytes).await.expect("connected");
     }
     let echo = event_loop.sock_recv(&sock, 2).await.expect("an answer");
     assert_eq!(echo, b"!");
@@ -55,18 +49,13 @@ fn accept_without_descriptors_costs_no_cpu_and_heals() {
     let server = Server::new(event_loop.handle(), file.path().to_owned(), time_limit);
     let server = Rc::new(server);
     let accepting = event_loop.create_task(server.clone().serve());
-    let sockets: Vec<_> = (0..CLIENTS)
-        .map(|_| Socket::tcp(&server.addr()).expect("a socket"))
-        .collect();
+    let sockets: Vec<_> =
+        (0..CLIENTS).map(|_| Socket::tcp(&server.addr()).expect("a socket")).collect();
     let _limit = leave(ROOM);
     let connect =
         |sock| event_loop.create_task(connect_and_echo(event_loop.handle(), server.addr(), sock));
     let mut clients: Vec<_> = sockets.into_iter().map(connect).collect();
-    let tries = || {
-        server
-            .tally
-            .get("times without a descriptor to accept with")
-    };
+    let tries = || server.tally.get("times without a descriptor to accept with");
     run_until(&event_loop, || {
         tries() > 0 && clients.iter().filter(|client| client.done()).count() == ROOM
     });
@@ -78,10 +67,7 @@ fn accept_without_descriptors_costs_no_cpu_and_heals() {
     println!("{tried} tries and {polls} iterations in {WATCHED:?}, {cpu:?} of CPU time");
     assert!(tried > 0, "the server was not overloaded");
     assert!(u128::from(tried) <= WATCHED.as_millis() / PAUSE.as_millis() + 1);
-    assert!(
-        polls <= 3 * tried + 3,
-        "{polls} iterations for {tried} tries"
-    );
+    assert!(polls <= 3 * tried + 3, "{polls} iterations for {tried} tries");
     // A retry without a pause would use all of the time.
     assert!(cpu < WATCHED / 5, "{cpu:?} of CPU time");
     assert!(clients.iter().filter(|client| client.done()).count() == ROOM);

@@ -22,11 +22,7 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn to(request: &Request) -> Reply {
-        Reply {
-            body: request.bytes(),
-            received: 0,
-            refused: false,
-        }
+        Reply { body: request.bytes(), received: 0, refused: false }
     }
 
     pub(super) fn received(&self) -> usize {

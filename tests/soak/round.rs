@@ -42,11 +42,7 @@ impl Running {
             event_loop.create_task(server.clone().serve()),
             event_loop.create_task(server.clone().record_peak()),
         ];
-        Running {
-            event_loop,
-            server,
-            _tasks: tasks,
-        }
+        Running { event_loop, server, _tasks: tasks }
     }
 
     /// Runs the clients and the server for one round.
@@ -54,9 +50,7 @@ impl Running {
     /// It returns the clients' tally and the resources that are held after it.
     fn round(&self, plan: &Plan) -> (Tally, Held) {
         let (addr, plan) = (self.server.addr(), *plan);
-        let clients = self
-            .event_loop
-            .run_in_executor(move || run_clients(addr, &plan));
+        let clients = self.event_loop.run_in_executor(move || run_clients(addr, &plan));
         let output = self.event_loop.run_until_complete(clients);
         let output = output.expect("no panic");
         let printed = String::from_utf8_lossy(&output.stdout);
@@ -93,16 +87,10 @@ fn soak(plan: Plan) {
     let (allocated, alone) = (live(), threads());
     let running = Running::start(&plan, file.path());
     let before = Held::now(&running.event_loop);
-    let first = Plan {
-        seconds: plan.seconds.div_ceil(10).min(10),
-        ..plan
-    };
+    let first = Plan { seconds: plan.seconds.div_ceil(10).min(10), ..plan };
     let dropped_before = dropped();
     let (clients, between) = running.round(&first);
-    let second = Plan {
-        seed: plan.seed + 1,
-        ..plan
-    };
+    let second = Plan { seed: plan.seed + 1, ..plan };
     let (more_clients, after) = running.round(&second);
     let lost = dropped() - dropped_before;
     clients.merge(&more_clients);

@@ -50,9 +50,7 @@ impl Server {
         let file = File::open(&path).expect("the file");
         let time_limit = TimeLimit::new(event_loop.clone(), time_limit);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        SockRef::from(&listener)
-            .listen(QUEUE)
-            .expect("a longer queue");
+        SockRef::from(&listener).listen(QUEUE).expect("a longer queue");
         Server {
             event_loop,
             tally: Tally::default(),
@@ -91,8 +89,7 @@ impl Server {
             match self.event_loop.sock_accept(&self.listener).await {
                 Ok((sock, _)) => self.clone().spawn_connection(sock),
                 Err(error) => {
-                    self.tally
-                        .count("times without a descriptor to accept with");
+                    self.tally.count("times without a descriptor to accept with");
                     if !no_descriptor(&error) {
                         self.problem(format!("accept: {error:?}"));
                     }
@@ -119,9 +116,7 @@ impl Server {
     }
 
     async fn serve_connection(&self, sock: Socket<TcpStream>) {
-        SockRef::from(&sock)
-            .set_send_buffer_size(SEND_BUFFER)
-            .expect("set");
+        SockRef::from(&sock).set_send_buffer_size(SEND_BUFFER).expect("set");
         let request = match self.receive(&sock).await {
             Ok(request) => request,
             Err(error) => return self.note(None, error),
@@ -143,8 +138,7 @@ impl Server {
         let must_arrive = request.is_some_and(|request| request.must_arrive());
         let is_unread = request.is_none();
         if must_arrive || is_unread {
-            self.tally
-                .add("too slow, though ready", was_ready(&error).into());
+            self.tally.add("too slow, though ready", was_ready(&error).into());
         }
         match error.kind() {
             _ if no_descriptor(&error) => {
@@ -223,10 +217,7 @@ impl Server {
 
     fn open(&self, request: &Request) -> io::Result<File> {
         let flags = if request.direct() { libc::O_DIRECT } else { 0 };
-        File::options()
-            .read(true)
-            .custom_flags(flags)
-            .open(&self.path)
+        File::options().read(true).custom_flags(flags).open(&self.path)
     }
 
     async fn send_file(&self, sock: &Socket<TcpStream>, request: &Request) -> io::Result<()> {

@@ -53,10 +53,7 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.0.borrow();
-        let lines: Vec<_> = counts
-            .iter()
-            .map(|(what, n)| format!("{n} {what}"))
-            .collect();
+        let lines: Vec<_> = counts.iter().map(|(what, n)| format!("{n} {what}")).collect();
         f.write_str(&lines.join(", "))
     }
 }

@@ -47,13 +47,7 @@ impl<'a> Visit<'a> {
             SockRef::from(&sock).set_recv_buffer_size(4096)?;
         }
         event_loop.sock_connect(&sock, &addr).await?;
-        Ok(Visit {
-            event_loop,
-            sock,
-            seed,
-            rng,
-            pace,
-        })
+        Ok(Visit { event_loop, sock, seed, rng, pace })
     }
 
     /// Makes the visit. It fails if the connection ends before the client has its reply.
@@ -136,8 +130,7 @@ impl<'a> Visit<'a> {
             self.sock.get_ref().shutdown(Shutdown::Write)?;
         }
         if slowly {
-            self.read_slowly(&mut reply, HEAD.len() + request.bytes().len())
-                .await;
+            self.read_slowly(&mut reply, HEAD.len() + request.bytes().len()).await;
         }
         let what = match self.read_to_end(&mut reply).await {
             Outcome::Whole => "whole",
@@ -248,8 +241,7 @@ impl<'a> Visit<'a> {
         let millis = self.rng.u16(1..50);
         let request = Request::random(&mut self.rng, What::File).cancel_after(millis);
         let mut reply = self.ask(&request).await?;
-        self.read_slowly(&mut reply, HEAD.len() + request.bytes().len())
-            .await;
+        self.read_slowly(&mut reply, HEAD.len() + request.bytes().len()).await;
         let what = match self.read_to_end(&mut reply).await {
             Outcome::Whole => "just in time",
             _ => "given up",

@@ -21,12 +21,8 @@ use socket2::Type;
 fn assert_flags(socket: &impl AsFd) {
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: these commands take no pointer, and the descriptor is open.
-    let (of_fd, of_file) = unsafe {
-        (
-            libc::fcntl(fd, libc::F_GETFD),
-            libc::fcntl(fd, libc::F_GETFL),
-        )
-    };
+    let (of_fd, of_file) =
+        unsafe { (libc::fcntl(fd, libc::F_GETFD), libc::fcntl(fd, libc::F_GETFL)) };
     assert!(of_fd & libc::FD_CLOEXEC != 0, "closed on exec");
     assert!(of_file & libc::O_NONBLOCK != 0, "non-blocking");
 }
@@ -54,18 +50,13 @@ fn tcp_connect_and_accept_return_the_peers_address() {
         let (server, peer) = accepts.await.expect("no panic").expect("accepted");
         assert_flags(&server);
         assert_eq!(peer, client.get_ref().local_addr().expect("bound"));
-        event_loop
-            .sock_sendall(&server, b"hello")
-            .await
-            .expect("sent");
+        event_loop.sock_sendall(&server, b"hello").await.expect("sent");
         let received = event_loop.sock_recv(&client, 9).await;
         assert_eq!(received.expect("received"), b"hello");
         // Linux treats the second call as a question about the first one (connect(2), EALREADY),
         // and fails the third.
         let again = event_loop.sock_connect(&client, &addr).await;
-        again
-            .or_else(|error| expect_isconn(&error))
-            .expect("connected");
+        again.or_else(|error| expect_isconn(&error)).expect("connected");
         let again = event_loop.sock_connect(&client, &addr).await;
         expect_isconn(&again.expect_err("connected")).expect("EISCONN");
     });
@@ -153,13 +144,8 @@ fn connect_retries_a_unix_listener_with_a_full_queue() {
             })
         })
         .collect();
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
-    assert!(
-        event_loop.next_timeout().is_some(),
-        "the connect retries after a delay"
-    );
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
+    assert!(event_loop.next_timeout().is_some(), "the connect retries after a delay");
     event_loop.run_until_complete(async {
         for _ in 0..10 {
             let (server, _) = event_loop.sock_accept(&listener).await.expect("accepted");
@@ -187,9 +173,7 @@ fn begin_connect(
 ) -> sendloop::Task<io::Result<()>> {
     let (handle, client) = (event_loop.handle(), client.clone());
     let task = event_loop.create_task(async move { handle.sock_connect(&client, &addr).await });
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     assert!(!task.done(), "the queue is full");
     task
 }
@@ -204,10 +188,7 @@ fn cancelled_connect_leaves_nothing() {
     assert_eq!(event_loop.stats().registered, 1);
     assert!(task.cancel());
     drop(client);
-    assert_eq!(
-        (event_loop.stats().registered, event_loop.stats().tasks),
-        (0, 0)
-    );
+    assert_eq!((event_loop.stats().registered, event_loop.stats().tasks), (0, 0));
 }
 
 #[test]
@@ -225,9 +206,7 @@ fn late_refusal_reaches_the_connect_beside_a_reader() {
                 false => Ok(()),
             }
         });
-        event_loop
-            .run_once(Some(Duration::ZERO))
-            .expect("an iteration");
+        event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
         assert_eq!(reads.done(), !with_reader);
         drop((listener, filling));
         // The kernel sends a second SYN after a second, and this one is refused.
@@ -251,9 +230,7 @@ fn cancelled_connect(event_loop: &Loop, client: &Rc<Socket<TcpStream>>, addr: So
     let task = event_loop.create_task(async move { handle.sock_connect(&client, &addr).await });
     // It runs after the task's first step.
     event_loop.call_soon(move || assert!(task.cancel()));
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
 }
 
 #[test]
@@ -267,9 +244,7 @@ fn connect_after_a_refused_cancelled_one_starts_again() {
         cancelled_connect(&event_loop, &client, addr);
         match between {
             0 => {}
-            1 => event_loop
-                .run_once(Some(Duration::ZERO))
-                .expect("an iteration"),
+            1 => event_loop.run_once(Some(Duration::ZERO)).expect("an iteration"),
             _ => drop(client.get_ref().take_error().expect("a socket")),
         }
         listener.listen(1).expect("bound");
@@ -292,18 +267,11 @@ fn connect_after_one_on_a_closed_loop_starts_again() {
     let Poll::Ready(Err(error)) = connect.as_mut().poll(cx) else {
         panic!("a closed loop does not wait");
     };
-    assert!(
-        error
-            .get_ref()
-            .is_some_and(|error| error.is::<LoopClosedError>())
-    );
+    assert!(error.get_ref().is_some_and(|error| error.is::<LoopClosedError>()));
     drop((listener, filling));
     // The kernel sends a second SYN after a second, and this one is refused.
     let mut refused = [PollFd::new(&client, PollFlags::OUT)];
-    let limit = Timespec {
-        tv_sec: 10,
-        tv_nsec: 0,
-    };
+    let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
     assert_eq!(rustix::event::poll(&mut refused, Some(&limit)), Ok(1));
 
     let event_loop = new_loop();
@@ -356,9 +324,7 @@ fn connects_of_one_socket_wait_for_the_same_connection() {
     for task in tasks {
         // The kernel sends a second SYN after a second.
         let waited = event_loop.wait_for(task, Duration::from_secs(6));
-        let connected = event_loop
-            .run_until_complete(waited)
-            .expect("an end in time");
+        let connected = event_loop.run_until_complete(waited).expect("an end in time");
         connected.expect("no panic").expect("connected");
     }
     assert_eq!(client.get_ref().peer_addr().expect("connected"), addr);
@@ -381,9 +347,7 @@ fn shutdown_fails_a_pending_connect_beside_a_reader() {
                 }
             });
             // The reader waits before the connect does: it is polled first.
-            event_loop
-                .run_once(Some(Duration::ZERO))
-                .expect("an iteration");
+            event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
             assert_eq!(reads.done(), !with_reader);
             let _ = client.get_ref().shutdown(how);
             if with_reader {
@@ -396,14 +360,8 @@ fn shutdown_fails_a_pending_connect_beside_a_reader() {
                 .unwrap_or_else(|_| panic!("{how:?}, with a reader {with_reader}: no end in time"));
             let error = connected.expect("no panic").expect_err("shut down");
             let kinds = [ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset];
-            assert!(
-                kinds.contains(&error.kind()),
-                "{how:?} {with_reader}: {error}"
-            );
-            client
-                .get_ref()
-                .peer_addr()
-                .expect_err("no connection was begun anew");
+            assert!(kinds.contains(&error.kind()), "{how:?} {with_reader}: {error}");
+            client.get_ref().peer_addr().expect_err("no connection was begun anew");
         }
     }
 }
@@ -433,22 +391,10 @@ fn a_tcp_socket_that_connects_to_its_own_port_is_connected_to_itself() {
     let (socket, addr) = bound(loopbacks()[0], Type::STREAM);
     let socket = Socket::new(TcpStream::from(socket)).expect("non-blocking");
     event_loop.run_until_complete(async {
-        event_loop
-            .sock_connect(&socket, &addr)
-            .await
-            .expect("connected");
+        event_loop.sock_connect(&socket, &addr).await.expect("connected");
         let inner = socket.get_ref();
-        assert_eq!(
-            inner.local_addr().expect("bound"),
-            inner.peer_addr().expect("connected")
-        );
-        event_loop
-            .sock_sendall(&socket, b"echo")
-            .await
-            .expect("sent");
-        assert_eq!(
-            event_loop.sock_recv(&socket, 9).await.expect("received"),
-            b"echo"
-        );
+        assert_eq!(inner.local_addr().expect("bound"), inner.peer_addr().expect("connected"));
+        event_loop.sock_sendall(&socket, b"echo").await.expect("sent");
+        assert_eq!(event_loop.sock_recv(&socket, 9).await.expect("received"), b"echo");
     });
 }

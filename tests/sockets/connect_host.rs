@@ -56,10 +56,7 @@ fn impossible_host_names_are_refused_before_the_lookup() {
         let failed = event_loop.run_until_complete(event_loop.connect(host, 80));
         let error = failed.expect_err("no such name");
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
-        assert!(
-            error.to_string().starts_with("cannot connect to "),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("cannot connect to "), "{error}");
     }
     // The longest valid name reaches the lookup.
     for host in ["x".repeat(253), "x".repeat(253) + "."] {
@@ -104,13 +101,8 @@ fn a_dropped_connect_closes_its_attempt() {
     let (_listener, addr, _filling) = full_port();
     let open = descriptors();
     let task = event_loop.create_task(event_loop.connect("127.0.0.1", addr.port()));
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
-    assert_eq!(
-        (event_loop.stats().registered, descriptors()),
-        (1, open + 1)
-    );
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
+    assert_eq!((event_loop.stats().registered, descriptors()), (1, open + 1));
     assert!(task.cancel());
     assert_eq!((event_loop.stats().registered, descriptors()), (0, open));
     // Not even a timer.
@@ -118,9 +110,7 @@ fn a_dropped_connect_closes_its_attempt() {
 
     let waited = event_loop.connect("127.0.0.1", addr.port());
     let waited = event_loop.wait_for(waited, Duration::from_millis(5));
-    event_loop
-        .run_until_complete(waited)
-        .expect_err("a timeout");
+    event_loop.run_until_complete(waited).expect_err("a timeout");
     assert_eq!((event_loop.stats().registered, descriptors()), (0, open));
 }
 
@@ -133,9 +123,7 @@ fn connect_dropped_during_lookup_leaves_nothing() {
     let open = descriptors();
     for _ in 0..100 {
         let task = event_loop.create_task(event_loop.connect("localhost", 1));
-        event_loop
-            .run_once(Some(Duration::ZERO))
-            .expect("an iteration");
+        event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
         assert!(!task.done() && task.cancel());
     }
     assert_eq!((descriptors(), event_loop.stats().tasks), (open, 0));
@@ -158,17 +146,9 @@ fn a_closed_loop_does_not_connect() {
     other.run_until_complete(async {
         for host in ["localhost", "127.0.0.1"] {
             let error = handle.connect(host, addr.port()).await.expect_err("closed");
-            assert!(
-                error
-                    .get_ref()
-                    .is_some_and(|error| error.is::<LoopClosedError>())
-            );
+            assert!(error.get_ref().is_some_and(|error| error.is::<LoopClosedError>()));
         }
         let error = begun_connect.await.expect_err("closed meanwhile");
-        assert!(
-            error
-                .get_ref()
-                .is_some_and(|error| error.is::<LoopClosedError>())
-        );
+        assert!(error.get_ref().is_some_and(|error| error.is::<LoopClosedError>()));
     });
 }

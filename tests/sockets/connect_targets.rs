@@ -90,9 +90,7 @@ fn unix_addresses_that_reach_no_socket_are_invalid_input() {
         let error = event_loop.sock_connect(&sock, &unnamed).await;
         assert_eq!(error.expect_err("unnamed").kind(), ErrorKind::InvalidInput);
         let sock = Socket::new(std::os::fd::OwnedFd::from(sock)).expect("a socket");
-        let error = event_loop
-            .sock_connect(&sock, &Address::from(unnamed))
-            .await;
+        let error = event_loop.sock_connect(&sock, &Address::from(unnamed)).await;
         assert_eq!(error.expect_err("unnamed").kind(), ErrorKind::InvalidInput);
     });
 }
@@ -112,10 +110,7 @@ fn a_udp_socket_connects_and_connects_to_another_peer() {
                 let connected = event_loop.sock_connect(&sock, &addr).await;
                 connected.expect("connected");
                 assert_eq!(sock.get_ref().peer_addr().expect("connected"), addr);
-                event_loop
-                    .sock_sendall(&sock, b"there")
-                    .await
-                    .expect("sent");
+                event_loop.sock_sendall(&sock, b"there").await.expect("sent");
                 let mut text = [0; 9];
                 assert_eq!(peer.recv(&mut text).expect("received"), 5);
                 // A datagram of another peer is not received.

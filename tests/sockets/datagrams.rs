@@ -18,10 +18,7 @@ fn datagrams_keep_their_boundaries_and_senders() {
     let addr = there.get_ref().local_addr().expect("bound");
     event_loop.run_until_complete(async {
         for text in [b"one".as_slice(), b"", b"three"] {
-            let sent = event_loop
-                .sock_sendto(&here, text, &addr)
-                .await
-                .expect("sent");
+            let sent = event_loop.sock_sendto(&here, text, &addr).await.expect("sent");
             assert_eq!(sent, text.len());
         }
         for text in [b"one".as_slice(), b"", b"thr"] {
@@ -43,14 +40,8 @@ fn cancelled_recvfrom_loses_no_datagram() {
         let waiting = event_loop.sock_recvfrom_into(&there, &mut buffer);
         let waiting = event_loop.wait_for(waiting, Duration::from_millis(2));
         waiting.await.expect_err("nothing there");
-        event_loop
-            .sock_sendto(&here, b"late", &addr)
-            .await
-            .expect("sent");
-        let (len, _) = event_loop
-            .sock_recvfrom_into(&there, &mut buffer)
-            .await
-            .expect("there");
+        event_loop.sock_sendto(&here, b"late", &addr).await.expect("sent");
+        let (len, _) = event_loop.sock_recvfrom_into(&there, &mut buffer).await.expect("there");
         assert_eq!(&buffer[..len], b"late");
     });
 }
@@ -68,10 +59,7 @@ fn unix_datagrams_wait_for_a_full_receiver() {
     let (handle, receiving) = (event_loop.handle(), there.clone());
     let receiver = event_loop.create_task(async move {
         for n in 0..2000_u32 {
-            let (bytes, sender) = handle
-                .sock_recvfrom(&receiving, 100)
-                .await
-                .expect("received");
+            let (bytes, sender) = handle.sock_recvfrom(&receiving, 100).await.expect("received");
             assert_eq!(bytes, n.to_le_bytes());
             assert!(sender.is_unnamed());
         }
@@ -93,10 +81,7 @@ fn unsendable_datagrams_fail_with_their_errno() {
     let addr = here.get_ref().local_addr().expect("bound");
     let long = vec![0; 70_000];
     let error = event_loop.run_until_complete(event_loop.sock_sendto(&here, &long, &addr));
-    assert_eq!(
-        error.expect_err("too long").raw_os_error(),
-        Some(libc::EMSGSIZE)
-    );
+    assert_eq!(error.expect_err("too long").raw_os_error(), Some(libc::EMSGSIZE));
     let nameless = UnixDatagram::unbound().expect("a socket");
     let addr = nameless.local_addr().expect("an address");
     let nameless = Socket::new(nameless).expect("non-blocking");
@@ -109,22 +94,13 @@ fn getaddrinfo_and_getnameinfo_run_on_the_executor() {
     let _test = test();
     let event_loop = new_loop();
     event_loop.run_until_complete(async {
-        let addrs = event_loop
-            .getaddrinfo("127.0.0.1", 7)
-            .await
-            .expect("an address");
+        let addrs = event_loop.getaddrinfo("127.0.0.1", 7).await.expect("an address");
         assert_eq!(addrs, ["127.0.0.1:7".parse().expect("an address")]);
-        event_loop
-            .getaddrinfo("no such name.invalid", 7)
-            .await
-            .expect_err("none");
+        event_loop.getaddrinfo("no such name.invalid", 7).await.expect_err("none");
         let (host, service) = event_loop.getnameinfo(addrs[0]).await.expect("names");
         assert!(!host.is_empty() && !service.is_empty());
         event_loop.shutdown_default_executor().await;
-        event_loop
-            .getaddrinfo("127.0.0.1", 7)
-            .await
-            .expect_err("shut down");
+        event_loop.getaddrinfo("127.0.0.1", 7).await.expect_err("shut down");
     });
 }
 

@@ -31,28 +31,16 @@ async fn greet(
     client: &Socket<OwnedFd>,
     addr: Address,
 ) -> Address {
-    event_loop
-        .sock_connect(client, &addr)
-        .await
-        .expect("connected");
+    event_loop.sock_connect(client, &addr).await.expect("connected");
     let (server, peer) = event_loop.sock_accept(listener).await.expect("accepted");
     let flags = rustix::io::fcntl_getfd(&server).expect("open");
     assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
     let flags = rustix::fs::fcntl_getfl(&server).expect("open");
     assert!(flags.contains(rustix::fs::OFlags::NONBLOCK));
-    event_loop
-        .sock_sendall(&server, b"down")
-        .await
-        .expect("sent");
-    assert_eq!(
-        event_loop.sock_recv(client, 9).await.expect("received"),
-        b"down"
-    );
+    event_loop.sock_sendall(&server, b"down").await.expect("sent");
+    assert_eq!(event_loop.sock_recv(client, 9).await.expect("received"), b"down");
     event_loop.sock_sendall(client, b"up").await.expect("sent");
-    assert_eq!(
-        event_loop.sock_recv(&server, 9).await.expect("received"),
-        b"up"
-    );
+    assert_eq!(event_loop.sock_recv(&server, 9).await.expect("received"), b"up");
     drop(server);
     assert_eq!(event_loop.sock_recv(client, 9).await.expect("the end"), b"");
     peer
@@ -117,10 +105,7 @@ fn unix_streams_and_packets_connect_and_accept_with_and_without_names() {
             let client = plain(Domain::UNIX, kind);
             let peer =
                 event_loop.run_until_complete(greet(&event_loop, &listener, &client, addr.clone()));
-            assert!(
-                matches!(&peer, Address::Unix(peer) if peer.is_unnamed()),
-                "{peer:?}"
-            );
+            assert!(matches!(&peer, Address::Unix(peer) if peer.is_unnamed()), "{peer:?}");
             assert_eq!(peer.to_string(), "(unnamed)");
 
             let client = Plain::new(Domain::UNIX, kind, None).expect("a socket");
@@ -167,14 +152,8 @@ async fn exchange(event_loop: &Loop, [here, there]: [&Socket<OwnedFd>; 2], addr:
     let (len, from) = received.expect("received");
     assert_eq!((&buffer[..len], &from), (&b"back"[..], &addr));
     // And connected.
-    event_loop
-        .sock_connect(here, &addr)
-        .await
-        .expect("connected");
-    event_loop
-        .sock_sendall(here, b"direct")
-        .await
-        .expect("sent");
+    event_loop.sock_connect(here, &addr).await.expect("connected");
+    event_loop.sock_sendall(here, b"direct").await.expect("sent");
     let text = event_loop.sock_recv(there, 9).await.expect("received");
     assert_eq!(text, b"direct");
 }
@@ -212,15 +191,9 @@ fn an_unnamed_sender_is_an_unnamed_unix_address() {
     let received = event_loop.run_until_complete(event_loop.sock_recvfrom(&near, 9));
     let (text, from) = received.expect("received");
     assert_eq!(text, b"x");
-    assert!(
-        matches!(&from, Address::Unix(from) if from.is_unnamed()),
-        "{from:?}"
-    );
+    assert!(matches!(&from, Address::Unix(from) if from.is_unnamed()), "{from:?}");
     let answered = event_loop.run_until_complete(event_loop.sock_sendto(&near, b"y", &from));
-    assert_eq!(
-        answered.expect_err("no name").kind(),
-        ErrorKind::InvalidInput
-    );
+    assert_eq!(answered.expect_err("no name").kind(), ErrorKind::InvalidInput);
 }
 
 #[test]
@@ -275,10 +248,7 @@ fn connect_of_a_descriptor_retries_a_full_unix_listener() {
         let (handle, addr) = (event_loop.handle(), addr.clone());
         event_loop.create_task(async move {
             let client = plain(Domain::UNIX, Type::STREAM);
-            handle
-                .sock_connect(&client, &addr)
-                .await
-                .expect("connected");
+            handle.sock_connect(&client, &addr).await.expect("connected");
             client
         })
     });
@@ -305,10 +275,7 @@ fn unknown_address_family_round_trips_unchanged() {
     request[4..6].copy_from_slice(&libc::RTM_GETLINK.to_ne_bytes());
     request[6..8].copy_from_slice(&0x301_u16.to_ne_bytes());
     event_loop.run_until_complete(async {
-        event_loop
-            .sock_sendall(&sock, &request)
-            .await
-            .expect("sent");
+        event_loop.sock_sendall(&sock, &request).await.expect("sent");
         let received = event_loop.sock_recvfrom(&sock, 1 << 16).await;
         let (answer, kernel) = received.expect("received");
         assert!(!answer.is_empty());
@@ -319,24 +286,12 @@ fn unknown_address_family_round_trips_unchanged() {
         assert_eq!(raw.as_bytes().len(), size_of::<libc::sockaddr_nl>());
         assert_eq!(kernel.to_string(), format!("(family {})", libc::AF_NETLINK));
         // The address serves to send and to connect.
-        while event_loop
-            .sock_recvfrom(&sock, 1 << 16)
-            .await
-            .expect("received")
-            .0[4]
-            != 3
-        {}
+        while event_loop.sock_recvfrom(&sock, 1 << 16).await.expect("received").0[4] != 3 {}
         let sent = event_loop.sock_sendto(&sock, &request, &kernel).await;
         assert_eq!(sent.expect("sent"), request.len());
-        let (_, again) = event_loop
-            .sock_recvfrom(&sock, 1 << 16)
-            .await
-            .expect("received");
+        let (_, again) = event_loop.sock_recvfrom(&sock, 1 << 16).await.expect("received");
         assert_eq!(again, kernel);
-        event_loop
-            .sock_connect(&sock, &kernel)
-            .await
-            .expect("connected");
+        event_loop.sock_connect(&sock, &kernel).await.expect("connected");
     });
 }
 
@@ -352,11 +307,7 @@ fn a_vsock_listener_keeps_the_connections_that_it_accepts() {
     let any = SockAddr::vsock(libc::VMADDR_CID_ANY, libc::VMADDR_PORT_ANY);
     listener.bind(&any).expect("a port");
     listener.listen(1).expect("bound");
-    let (_, port) = listener
-        .local_addr()
-        .expect("bound")
-        .as_vsock_address()
-        .expect("vsock");
+    let (_, port) = listener.local_addr().expect("bound").as_vsock_address().expect("vsock");
     let listener = descriptor(listener);
     let client = Plain::new(Domain::VSOCK, Type::STREAM, None).expect("a socket");
     client.set_nonblocking(true).expect("set");
@@ -399,24 +350,15 @@ fn wrong_kind_of_descriptor_fails_with_the_os_error() {
     let event_loop = new_loop();
     let stream = plain(Domain::IPV4, Type::STREAM);
     let accepted = event_loop.run_until_complete(event_loop.sock_accept(&stream));
-    assert_eq!(
-        accepted.expect_err("no listener").raw_os_error(),
-        Some(libc::EINVAL)
-    );
+    assert_eq!(accepted.expect_err("no listener").raw_os_error(), Some(libc::EINVAL));
     let datagrams = plain(Domain::UNIX, Type::DGRAM);
     let accepted = event_loop.run_until_complete(event_loop.sock_accept(&datagrams));
-    assert_eq!(
-        accepted.expect_err("no listener").raw_os_error(),
-        Some(libc::EOPNOTSUPP)
-    );
+    assert_eq!(accepted.expect_err("no listener").raw_os_error(), Some(libc::EOPNOTSUPP));
     // An address of another family than the socket's.
     let unix = as_unix(&SockAddr::unix("/tmp/no such socket").expect("short"));
     let connected = event_loop.run_until_complete(event_loop.sock_connect(&stream, &unix));
     let errno = connected.expect_err("another family").raw_os_error();
-    assert!(
-        matches!(errno, Some(libc::EAFNOSUPPORT | libc::EINVAL)),
-        "{errno:?}"
-    );
+    assert!(matches!(errno, Some(libc::EAFNOSUPPORT | libc::EINVAL)), "{errno:?}");
 }
 
 /// Limits the kernel's choice of the local port to one port. Returns false if this kernel cannot.
@@ -454,10 +396,7 @@ fn a_datagram_without_a_free_port_fails_and_does_not_wait() {
     let sent = event_loop.sock_sendto(&sock, b"x", &there);
     let sent = event_loop.wait_for(sent, Duration::from_secs(5));
     let sent = event_loop.run_until_complete(sent).expect("an end in time");
-    assert_eq!(
-        sent.expect_err("no port").kind(),
-        ErrorKind::AddrNotAvailable
-    );
+    assert_eq!(sent.expect_err("no port").kind(), ErrorKind::AddrNotAvailable);
     drop(taken);
     let sent = event_loop.run_until_complete(event_loop.sock_sendto(&sock, b"x", &there));
     assert_eq!(sent.expect("the port is free"), 1);

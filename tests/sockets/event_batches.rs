@@ -42,12 +42,7 @@ impl Field {
             field.received.set(field.received.get() + 1);
             field.end_one(&handle, name);
         });
-        Connection {
-            name,
-            task,
-            socket,
-            far,
-        }
+        Connection { name, task, socket, far }
     }
 
     /// Closes another connection, and puts a new one into its slot.
@@ -120,9 +115,7 @@ fn tasks_that_close_each_others_sockets_receive_only_their_own_bytes() {
 fn fd_callback_that_reuses_descriptors_calls_no_new_callback() {
     let _test = test();
     let event_loop = new_loop();
-    let pairs: Vec<_> = (0..MANY)
-        .map(|_| UnixStream::pair().expect("a pair"))
-        .collect();
+    let pairs: Vec<_> = (0..MANY).map(|_| UnixStream::pair().expect("a pair")).collect();
     let (near, far): (Vec<UnixStream>, Vec<UnixStream>) = pairs.into_iter().unzip();
     let all = Rc::new(RefCell::new(near));
     let (old, new) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
@@ -136,21 +129,16 @@ fn fd_callback_that_reuses_descriptors_calls_no_new_callback() {
             for _ in 0..MANY {
                 let (fresh, peer) = UnixStream::pair().expect("a pair");
                 let new = new.clone();
-                handle
-                    .add_reader(&fresh, move || new.set(new.get() + 1))
-                    .expect("watched");
+                handle.add_reader(&fresh, move || new.set(new.get() + 1)).expect("watched");
                 all.borrow_mut().extend([fresh, peer]);
             }
         })
     };
     for stream in &*all.borrow() {
         let replace = replace.clone();
-        event_loop
-            .add_reader(stream, move || replace())
-            .expect("watched");
+        event_loop.add_reader(stream, move || replace()).expect("watched");
     }
-    far.iter()
-        .for_each(|mut far| far.write_all(b"old").expect("room"));
+    far.iter().for_each(|mut far| far.write_all(b"old").expect("room"));
     for _ in 0..5 {
         run_iteration(&event_loop);
     }
@@ -170,10 +158,7 @@ fn timer_may_close_a_socket_with_a_pending_event() {
     let event_loop = new_loop();
     let sockets: Vec<_> = (0..MANY).map(|_| pair()).collect();
     let (near, mut far): (Vec<_>, Vec<UnixStream>) = sockets.into_iter().unzip();
-    let tasks: Vec<_> = near
-        .iter()
-        .map(|near| receiver(&event_loop, near, 10))
-        .collect();
+    let tasks: Vec<_> = near.iter().map(|near| receiver(&event_loop, near, 10)).collect();
     let watched = near[0].get_ref().try_clone().expect("a dup");
     let calls = Rc::new(Cell::new(0));
     let counts = calls.clone();

@@ -83,12 +83,8 @@ fn panicking_callback_destructors_do_not_stop_other_drops() {
     };
     let pairs: Vec<_> = (0..3).map(|_| streams()).collect();
     for (near, _) in &pairs {
-        event_loop
-            .add_reader(&**near, panics_on_drop())
-            .expect("watched");
-        event_loop
-            .add_writer(&**near, panics_on_drop())
-            .expect("watched");
+        event_loop.add_reader(&**near, panics_on_drop()).expect("watched");
+        event_loop.add_writer(&**near, panics_on_drop()).expect("watched");
     }
     let (near, _far) = Socket::pair().expect("a pair");
     let handle = event_loop.handle();
@@ -130,9 +126,7 @@ fn descriptor_is_unregistered_before_its_callback_is_dropped() {
         let at_end = CallOnDrop(move || left.borrow_mut().push(handle.stats().registered));
         holding(at_end)
     };
-    event_loop
-        .add_reader(&*near, fd_callback())
-        .expect("watched");
+    event_loop.add_reader(&*near, fd_callback()).expect("watched");
     assert!(event_loop.remove_reader(&*near));
     // The same while it is called.
     let (handle, own, fd_callback) = (event_loop.handle(), near.clone(), fd_callback());
@@ -140,9 +134,7 @@ fn descriptor_is_unregistered_before_its_callback_is_dropped() {
         let _fd_callback = &fd_callback;
         assert!(handle.remove_reader(&*own));
     };
-    event_loop
-        .add_reader(&*near, removes_itself)
-        .expect("watched");
+    event_loop.add_reader(&*near, removes_itself).expect("watched");
     far.write_all(b"x").expect("room");
     run_iteration(&event_loop);
     run_iteration(&event_loop);

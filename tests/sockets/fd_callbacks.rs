@@ -21,9 +21,7 @@ fn counter() -> (Rc<Cell<u32>>, impl FnMut() + 'static) {
 
 #[track_caller]
 fn run_brief_iteration(event_loop: &sendloop::Loop) {
-    event_loop
-        .run_once(Some(Duration::from_millis(20)))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::from_millis(20))).expect("an iteration");
 }
 
 #[test]
@@ -88,9 +86,7 @@ fn add_reader_refuses_regular_files_and_closed_loops() {
     let event_loop = new_loop();
     let file = file(10);
     let (calls, count) = counter();
-    let error = event_loop
-        .add_reader(&file, count)
-        .expect_err("always ready");
+    let error = event_loop.add_reader(&file, count).expect_err("always ready");
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert_eq!(Rc::strong_count(&calls), 1);
     let handle = event_loop.handle();
@@ -117,13 +113,9 @@ fn fd_callback_may_remove_callbacks_and_close_descriptors() {
                 assert!(handle.remove_reader(&reader));
             }
         };
-        event_loop
-            .add_reader(&readers.borrow()[n], first_wins)
-            .expect("watched");
+        event_loop.add_reader(&readers.borrow()[n], first_wins).expect("watched");
     }
-    writers
-        .iter()
-        .for_each(|mut writer| writer.write_all(b"x").expect("room"));
+    writers.iter().for_each(|mut writer| writer.write_all(b"x").expect("room"));
     (0..3).for_each(|_| run_brief_iteration(&event_loop));
     assert_eq!(calls.get(), 1);
     assert_eq!(event_loop.stats().registered, 0);
@@ -157,9 +149,7 @@ fn panic_in_a_reader_is_reported_and_keeps_it_registered() {
     let counted = reports.clone();
     event_loop.set_exception_handler(move |_| counted.set(counted.get() + 1));
     let (reader, mut writer) = pipe();
-    event_loop
-        .add_reader(&reader, || panic!("no"))
-        .expect("watched");
+    event_loop.add_reader(&reader, || panic!("no")).expect("watched");
     writer.write_all(b"x").expect("room");
     run_brief_iteration(&event_loop);
     run_brief_iteration(&event_loop);
@@ -235,17 +225,9 @@ fn add_reader_accepts_eventfds_timerfds_and_inotify() {
     let counted = eventfd(1, EventfdFlags::NONBLOCK).expect("an eventfd");
     let timer = time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK);
     let timer = timer.expect("a timerfd");
-    let zero = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let soon = Itimerspec {
-        it_interval: zero,
-        it_value: Timespec {
-            tv_sec: 0,
-            tv_nsec: 1_000_000,
-        },
-    };
+    let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let soon =
+        Itimerspec { it_interval: zero, it_value: Timespec { tv_sec: 0, tv_nsec: 1_000_000 } };
     time::timerfd_settime(&timer, TimerfdTimerFlags::empty(), &soon).expect("set");
     let dir = tempfile::tempdir().expect("a directory");
     let changes = inotify::init(inotify::CreateFlags::NONBLOCK).expect("an inotify");
@@ -321,10 +303,7 @@ fn a_socket_with_a_callback_receives_everything_around_urgent_data() {
             assert!(event_loop.remove_reader(&near));
         }
         for round in 0..20 {
-            far.try_clone()
-                .expect("a duplicate")
-                .write_all(b"abc")
-                .expect("room");
+            far.try_clone().expect("a duplicate").write_all(b"abc").expect("room");
             let far = socket2::SockRef::from(&far);
             assert_eq!(far.send_out_of_band(b"!").expect("room"), 1);
             assert_eq!(far.send(b"def").expect("room"), 3);

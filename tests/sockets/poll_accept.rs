@@ -109,14 +109,10 @@ fn tasks_that_await_sock_accept_and_a_poll_share_the_connections() {
         })
         .collect();
     run_iteration(&event_loop);
-    let _clients: Vec<_> = (0..4)
-        .map(|_| TcpStream::connect(addr).expect("connected"))
-        .collect();
+    let _clients: Vec<_> = (0..4).map(|_| TcpStream::connect(addr).expect("connected")).collect();
     for task in tasks {
         let waited = event_loop.wait_for(task, Duration::from_secs(10));
-        let accepted = event_loop
-            .run_until_complete(waited)
-            .expect("an end in time");
+        let accepted = event_loop.run_until_complete(waited).expect("an end in time");
         accepted.expect("no panic").expect("accepted");
     }
 }
@@ -128,9 +124,7 @@ fn polls_that_are_always_ready_let_others_run() {
     let (listener, addr) = bound(loopbacks()[0], Type::STREAM);
     listener.listen(1000).expect("bound");
     let listener = Socket::new(TcpListener::from(listener)).expect("non-blocking");
-    let _clients: Vec<_> = (0..300)
-        .map(|_| TcpStream::connect(addr).expect("connected"))
-        .collect();
+    let _clients: Vec<_> = (0..300).map(|_| TcpStream::connect(addr).expect("connected")).collect();
     let (woken, waker) = counted();
     let cx = &mut Context::from_waker(&waker);
     let mut accepted = 0;
@@ -164,9 +158,7 @@ fn assert_shutdown_ends<L: sendloop::Listen + 'static>(event_loop: &Loop, listen
     let shut = SockRef::from(&*listener).shutdown(std::net::Shutdown::Both);
     shut.expect("a listening socket");
     let waited = event_loop.wait_for(task, Duration::from_secs(10));
-    let kind = event_loop
-        .run_until_complete(waited)
-        .expect("an end in time");
+    let kind = event_loop.run_until_complete(waited).expect("an end in time");
     assert_eq!(kind.expect("no panic"), ErrorKind::InvalidInput);
 }
 
@@ -184,9 +176,5 @@ fn a_closed_loop_wakes_a_polled_wait_which_fails() {
     let Poll::Ready(Err(error)) = handle.poll_accept(cx, &listener) else {
         panic!("a closed loop does not wait");
     };
-    assert!(
-        error
-            .get_ref()
-            .is_some_and(|error| error.is::<LoopClosedError>())
-    );
+    assert!(error.get_ref().is_some_and(|error| error.is::<LoopClosedError>()));
 }

@@ -94,10 +94,7 @@ fn readable_takes_pipes_terminals_listeners_and_datagram_sockets() {
     };
     rustix::pty::unlockpt(&master).expect("unlocked");
     let name = rustix::pty::ptsname(&master, Vec::new()).expect("a name");
-    let slave = File::options()
-        .read(true)
-        .write(true)
-        .open(name.to_str().expect("text"));
+    let slave = File::options().read(true).write(true).open(name.to_str().expect("text"));
     let slave = slave.expect("a terminal");
     let mut output = slave.try_clone().expect("a dup");
     assert_becomes_readable(&event_loop, &master, move || {
@@ -127,16 +124,10 @@ fn readable_takes_eventfds_timerfds_pidfds_and_inotify() {
     let timer = Rc::new(timer.expect("a timerfd"));
     let set = timer.clone();
     assert_becomes_readable(&event_loop, &timer, move || {
-        let zero = rustix::time::Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
         let soon = Itimerspec {
             it_interval: zero,
-            it_value: rustix::time::Timespec {
-                tv_sec: 0,
-                tv_nsec: 1,
-            },
+            it_value: rustix::time::Timespec { tv_sec: 0, tv_nsec: 1 },
         };
         time::timerfd_settime(&set, TimerfdTimerFlags::empty(), &soon).expect("set");
     });
@@ -147,10 +138,7 @@ fn readable_takes_eventfds_timerfds_pidfds_and_inotify() {
     assert_becomes_readable(&event_loop, &changes, move || {
         std::fs::write(new, "").expect("room");
     });
-    let mut child = Command::new("cat")
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("cat");
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat");
     let ended = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).expect("a pidfd");
     let input = child.stdin.take();
     assert_becomes_readable(&event_loop, &ended, move || drop(input));
@@ -164,14 +152,8 @@ fn a_ready_descriptor_costs_no_registration_and_no_iteration() {
     let (reader, mut writer) = pipe();
     writer.write_all(b"x").expect("room");
     let before = event_loop.stats().registrations;
-    assert!(matches!(
-        poll(pin!(event_loop.readable(&reader))),
-        Poll::Ready(Ok(()))
-    ));
-    assert!(matches!(
-        poll(pin!(event_loop.writable(&writer))),
-        Poll::Ready(Ok(()))
-    ));
+    assert!(matches!(poll(pin!(event_loop.readable(&reader))), Poll::Ready(Ok(()))));
+    assert!(matches!(poll(pin!(event_loop.writable(&writer))), Poll::Ready(Ok(()))));
     assert_eq!(event_loop.stats().registrations, before);
 }
 
@@ -214,10 +196,7 @@ fn hang_up_and_error_are_readable_and_writable() {
     let event_loop = new_loop();
     // Only a hang-up or an error makes a pipe's reading end writable, or its writing end readable.
     let (reader, writer) = pipe();
-    let waits = [
-        begun(event_loop.readable(&reader)),
-        begun(event_loop.writable(&reader)),
-    ];
+    let waits = [begun(event_loop.readable(&reader)), begun(event_loop.writable(&reader))];
     event_loop.call_soon(move || drop(writer));
     for wait in waits {
         finish(&event_loop, wait).expect("hung up");
@@ -227,10 +206,7 @@ fn hang_up_and_error_are_readable_and_writable() {
     event_loop.call_soon(move || drop(reader));
     finish(&event_loop, wait).expect("failed");
     let (near, far) = UnixStream::pair().expect("a pair");
-    let waits = [
-        begun(event_loop.readable(&near)),
-        begun(event_loop.readable(&near)),
-    ];
+    let waits = [begun(event_loop.readable(&near)), begun(event_loop.readable(&near))];
     event_loop.call_soon(move || drop(far));
     for wait in waits {
         finish(&event_loop, wait).expect("at its end");
@@ -257,18 +233,14 @@ fn cancelled_tasks_that_read_a_childs_output_leave_nothing_behind() {
     let mut tasks = Vec::new();
     for _ in 0..20 {
         let mut command = Command::new("sh");
-        command
-            .args(["-c", "echo begun; cat"])
-            .stdin(Stdio::piped());
+        command.args(["-c", "echo begun; cat"]).stdin(Stdio::piped());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("sh");
         let output = child.stdout.take().expect("a pipe");
         tasks.push(event_loop.create_task(read_output(event_loop.handle(), output)));
         children.push(child);
     }
     for _ in 0..5 {
-        event_loop
-            .run_once(Some(Duration::from_millis(5)))
-            .expect("an iteration");
+        event_loop.run_once(Some(Duration::from_millis(5))).expect("an iteration");
     }
     assert_eq!(event_loop.stats().registered, 20);
     for task in &tasks {
@@ -338,9 +310,7 @@ fn wait_continues_if_another_task_took_the_bytes() {
         // The other tasks have retried, and do not keep the loop busy.
         (0..20).for_each(|_| run_iteration(&event_loop));
         let polls = event_loop.stats().polls;
-        event_loop
-            .run_once(Some(Duration::from_millis(10)))
-            .expect("an iteration");
+        event_loop.run_once(Some(Duration::from_millis(10))).expect("an iteration");
         assert_eq!((got.get(), event_loop.stats().polls - polls), (n, 1));
         let left = event_loop.next_timeout();
         assert_eq!(left, None);
@@ -375,9 +345,7 @@ fn a_wait_beside_a_socket_and_a_callback_disturbs_neither() {
         drop(dropped);
         assert_eq!(event_loop.stats().registered, 1);
         far.write_all(b"abc").expect("room");
-        let received = finish(&event_loop, receives)
-            .expect("ended")
-            .expect("received");
+        let received = finish(&event_loop, receives).expect("ended").expect("received");
         assert_eq!(received, b"abc");
         assert!(calls.get() >= 1);
         far.write_all(b"more").expect("room");
@@ -396,10 +364,7 @@ fn duplicates_of_a_descriptor_wait_independently() {
     let event_loop = new_loop();
     let (reader, mut writer) = pipe();
     let dup = reader.try_clone().expect("a dup");
-    let waits = [
-        begun(event_loop.readable(&reader)),
-        begun(event_loop.readable(&dup)),
-    ];
+    let waits = [begun(event_loop.readable(&reader)), begun(event_loop.readable(&dup))];
     assert_eq!(event_loop.stats().registered, 2);
     writer.write_all(b"x").expect("room");
     for wait in waits {
@@ -490,11 +455,7 @@ fn closing_the_loop_ends_a_wait_with_an_error() {
     run_iteration(&other);
     drop(event_loop);
     let result = finish(&other, task).expect("ended");
-    let closed = [
-        Poll::Ready(result),
-        poll(wait.as_mut()),
-        poll(pin!(handle.writable(&writer))),
-    ];
+    let closed = [Poll::Ready(result), poll(wait.as_mut()), poll(pin!(handle.writable(&writer)))];
     for result in closed {
         let Poll::Ready(Err(error)) = result else {
             panic!("it waits");
@@ -582,9 +543,7 @@ fn wait_for_bounds_a_wait() {
     let (reader, _writer) = pipe();
     let brief = Duration::from_millis(1);
     let waited = event_loop.wait_for(event_loop.readable(&reader), brief);
-    event_loop
-        .run_until_complete(waited)
-        .expect_err("no byte arrived");
+    event_loop.run_until_complete(waited).expect_err("no byte arrived");
     assert_eq!(event_loop.stats().registered, 0);
 }
 
@@ -595,21 +554,14 @@ fn remove_reader_raw_works_after_the_close() {
     let (reader, writer) = pipe();
     let held = Rc::new(());
     let (one, other) = (held.clone(), held.clone());
-    event_loop
-        .add_reader(&reader, move || drop(one.clone()))
-        .expect("watched");
-    event_loop
-        .add_writer(&writer, move || drop(other.clone()))
-        .expect("watched");
+    event_loop.add_reader(&reader, move || drop(one.clone())).expect("watched");
+    event_loop.add_writer(&writer, move || drop(other.clone())).expect("watched");
     let numbers = [reader.as_raw_fd(), writer.as_raw_fd()];
     drop((reader, writer));
     assert!(!event_loop.remove_writer_raw(numbers[0]) && !event_loop.remove_reader_raw(numbers[1]));
     assert!(event_loop.remove_reader_raw(numbers[0]) && event_loop.remove_writer_raw(numbers[1]));
     assert!(!event_loop.remove_reader_raw(numbers[0]) && !event_loop.remove_writer_raw(numbers[1]));
-    assert_eq!(
-        (Rc::strong_count(&held), event_loop.stats().registered),
-        (1, 0)
-    );
+    assert_eq!((Rc::strong_count(&held), event_loop.stats().registered), (1, 0));
     for number in [-1, RawFd::MIN, RawFd::MAX] {
         assert!(!event_loop.remove_reader_raw(number) && !event_loop.remove_writer_raw(number));
     }
@@ -654,9 +606,7 @@ fn remove_reader_raw_leaves_the_loops_own_descriptors_alone() {
     let calls = Rc::new(Cell::new(0));
     let counts = calls.clone();
     let count = move || counts.set(counts.get() + 1);
-    event_loop
-        .add_signal_handler(libc::SIGUSR1, count)
-        .expect("caught");
+    event_loop.add_signal_handler(libc::SIGUSR1, count).expect("caught");
     for number in numbers {
         event_loop.remove_reader_raw(number);
     }
@@ -677,10 +627,7 @@ fn is_nonblocking(fd: &impl AsFd) -> bool {
 #[test]
 fn non_socket_is_refused_unchanged() {
     let _test = test();
-    let mut child = Command::new("true")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("true");
+    let mut child = Command::new("true").stdout(Stdio::piped()).spawn().expect("true");
     let output = OwnedFd::from(child.stdout.take().expect("a pipe"));
     child.wait().expect("ended");
     let (reader, writer) = pipe();
@@ -715,13 +662,8 @@ fn sockets_of_every_kind_are_taken() {
     let (stream, _peer) = tcp();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let all: [OwnedFd; 5] = [
-        one.into(),
-        other.into(),
-        stream.into(),
-        listener.into(),
-        datagrams.into(),
-    ];
+    let all: [OwnedFd; 5] =
+        [one.into(), other.into(), stream.into(), listener.into(), datagrams.into()];
     for socket in all {
         let socket = Socket::new(socket).expect("a socket");
         assert!(is_nonblocking(&socket));
@@ -789,15 +731,8 @@ fn wait_for<'a>(
 fn is_ready(waiter: &Waiter<'_>, sockets: &[Socket<OwnedFd>]) -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
     let (n, is_write) = waiter.of;
-    let flags = if is_write {
-        PollFlags::OUT
-    } else {
-        PollFlags::IN
-    };
-    let now = rustix::time::Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let flags = if is_write { PollFlags::OUT } else { PollFlags::IN };
+    let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut [PollFd::new(&sockets[n], flags)], Some(&now)).expect("poll") > 0
 }
 

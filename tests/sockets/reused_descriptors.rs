@@ -26,12 +26,7 @@ fn stale(event_loop: &Loop) -> StaleFd {
     let counts = calls.clone();
     let count = move || counts.set(counts.get() + 1);
     event_loop.add_reader(&reader, count).expect("watched");
-    StaleFd {
-        number: reader.as_raw_fd(),
-        calls,
-        _dup: reader.try_clone().expect("a dup"),
-        writer,
-    }
+    StaleFd { number: reader.as_raw_fd(), calls, _dup: reader.try_clone().expect("a dup"), writer }
 }
 
 /// A socket that reuses the stale descriptor, and its peer.

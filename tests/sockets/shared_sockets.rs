@@ -21,14 +21,10 @@ fn every_task_waiting_for_a_socket_receives_bytes() {
     let (near, mut far) = pair();
     let tasks: Vec<_> = (0..5).map(|_| receiver(&event_loop, &near, 1)).collect();
     far.write_all(b"abc").expect("room");
-    run_until(&event_loop, || {
-        tasks.iter().filter(|task| task.done()).count() == 3
-    });
+    run_until(&event_loop, || tasks.iter().filter(|task| task.done()).count() == 3);
     far.write_all(b"de").expect("room");
-    let mut received: Vec<u8> = tasks
-        .into_iter()
-        .flat_map(|task| result(&event_loop, task))
-        .collect();
+    let mut received: Vec<u8> =
+        tasks.into_iter().flat_map(|task| result(&event_loop, task)).collect();
     received.sort_unstable();
     assert_eq!(received, b"abcde");
 }
@@ -102,10 +98,7 @@ fn thousand_cancelled_recvs_leak_nothing() {
         receiver(&event_loop, &near, 10).cancel();
     }
     let stats = event_loop.stats();
-    assert_eq!(
-        (stats.registered, stats.registrations, stats.tasks),
-        (1, 1, 0)
-    );
+    assert_eq!((stats.registered, stats.registrations, stats.tasks), (1, 1, 0));
     assert_eq!(descriptors(), before);
     far.write_all(b"kept").expect("room");
     let last = receiver(&event_loop, &near, 10);

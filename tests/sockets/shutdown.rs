@@ -169,12 +169,9 @@ fn receiving_a_datagram_fails_if_its_socket_is_shut_down() {
 #[test]
 fn receiving_ends_if_its_socket_is_shut_down() {
     let _test = test();
-    assert_ends(
-        connected_udp,
-        async |handle: LoopHandle, sock: Rc<Socket<UdpSocket>>| {
-            handle.sock_recv(&sock, 10).await.map(|got| got.len())
-        },
-    );
+    assert_ends(connected_udp, async |handle: LoopHandle, sock: Rc<Socket<UdpSocket>>| {
+        handle.sock_recv(&sock, 10).await.map(|got| got.len())
+    });
     assert_ends(
         || UnixDatagram::pair().expect("a pair").0,
         async |handle: LoopHandle, sock: Rc<Socket<UnixDatagram>>| {
@@ -273,13 +270,8 @@ fn stalled<T: AsFd + 'static>(event_loop: &Loop, near: &Rc<Socket<T>>) -> Task<i
 #[track_caller]
 fn assert_broken<T>(event_loop: &Loop, future: impl Future<Output = io::Result<T>>) {
     let waited = event_loop.wait_for(future, Duration::from_secs(5));
-    let sent = event_loop
-        .run_until_complete(waited)
-        .expect("an end in time");
-    assert_eq!(
-        sent.map(drop).expect_err("shut").kind(),
-        ErrorKind::BrokenPipe
-    );
+    let sent = event_loop.run_until_complete(waited).expect("an end in time");
+    assert_eq!(sent.map(drop).expect_err("shut").kind(), ErrorKind::BrokenPipe);
 }
 
 #[test]
@@ -322,16 +314,12 @@ fn send_after_shut_wr_fails_at_once_beside_a_waiter() {
         };
         assert_eq!(sent.expect_err("shut").kind(), ErrorKind::BrokenPipe);
     }
-    assert_broken(
-        &event_loop,
-        poll_fn(|cx| event_loop.poll_send(cx, &near, b"x")),
-    );
+    assert_broken(&event_loop, poll_fn(|cx| event_loop.poll_send(cx, &near, b"x")));
 }
 
 /// Reads some bytes. The kernel does not report so little free room.
 fn read_some(mut far: &UnixStream) {
-    far.read_exact(&mut vec![0; 100_000])
-        .expect("so much was sent");
+    far.read_exact(&mut vec![0; 100_000]).expect("so much was sent");
 }
 
 #[test]
@@ -346,10 +334,7 @@ fn send_uses_free_room_before_an_earlier_waiter() {
     assert!(stalled(&event_loop, &near).cancel());
     read_some(&far);
     let mut next = pin!(event_loop.sock_sendall(&near, b"x"));
-    assert!(
-        matches!(next.as_mut().poll(&mut noop), Poll::Ready(Ok(()))),
-        "sock_sendall waits"
-    );
+    assert!(matches!(next.as_mut().poll(&mut noop), Poll::Ready(Ok(()))), "sock_sendall waits");
 
     let (near, far) = unix();
     let near = Rc::new(near);
@@ -357,9 +342,7 @@ fn send_uses_free_room_before_an_earlier_waiter() {
     read_some(&far);
     let sent = event_loop.sock_sendfile(&near, &file);
     let sent = event_loop.wait_for(sent, Duration::from_secs(5));
-    let sent = event_loop
-        .run_until_complete(sent)
-        .expect("sock_sendfile waits");
+    let sent = event_loop.run_until_complete(sent).expect("sock_sendfile waits");
     assert_eq!(sent.expect("sent"), 1);
 
     // An adapter's operation that waits, and is dropped: the loop cannot know that.
@@ -368,10 +351,7 @@ fn send_uses_free_room_before_an_earlier_waiter() {
     while event_loop.poll_send(&noop, &near, &long).is_ready() {}
     while event_loop.poll_send(&noop, &near, &long).is_ready() {}
     read_some(&far);
-    assert!(
-        event_loop.poll_send(&noop, &near, b"x").is_ready(),
-        "poll_send waits"
-    );
+    assert!(event_loop.poll_send(&noop, &near, b"x").is_ready(), "poll_send waits");
 }
 
 #[test]

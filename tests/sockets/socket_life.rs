@@ -106,10 +106,7 @@ fn second_loop_may_wait_only_after_the_first_is_closed() {
     let (near, mut far) = pair();
     receiver(&first, &near, 10).cancel();
     let waits = second.run_until_complete(second.sock_recv(&near, 10));
-    assert_eq!(
-        waits.expect_err("not its socket").kind(),
-        ErrorKind::InvalidInput
-    );
+    assert_eq!(waits.expect_err("not its socket").kind(), ErrorKind::InvalidInput);
     drop(first);
     let waits = receiver(&second, &near, 10);
     far.write_all(b"mine now").expect("room");

@@ -20,9 +20,7 @@ fn both_ways<T: AsFd + 'static>(one: T, other: T, end: fn(&T)) {
     // Only the send buffers are small. With a TCP receive buffer of a few KiB, the sender waits 200
     // ms for each window probe.
     for socket in [&one, &other] {
-        SockRef::from(socket)
-            .set_send_buffer_size(4096)
-            .expect("set");
+        SockRef::from(socket).set_send_buffer_size(4096).expect("set");
     }
     let sockets = [one, other].map(|socket| Rc::new(Socket::new(socket).expect("non-blocking")));
     let tasks = [0, 1].map(|way| {
@@ -45,23 +43,16 @@ fn both_ways<T: AsFd + 'static>(one: T, other: T, end: fn(&T)) {
         }
     });
     let stats = event_loop.stats();
-    assert!(
-        stats.registered == 2 && stats.registrations == 2,
-        "{stats:?}"
-    );
+    assert!(stats.registered == 2 && stats.registrations == 2, "{stats:?}");
 }
 
 #[test]
 fn large_transfers_run_both_ways_through_small_buffers() {
     let _test = test();
     let (one, other) = tcp();
-    both_ways(one, other, |tcp: &TcpStream| {
-        tcp.shutdown(Shutdown::Write).expect("open")
-    });
+    both_ways(one, other, |tcp: &TcpStream| tcp.shutdown(Shutdown::Write).expect("open"));
     let (one, other) = UnixStream::pair().expect("a pair");
-    both_ways(one, other, |unix: &UnixStream| {
-        unix.shutdown(Shutdown::Write).expect("open")
-    });
+    both_ways(one, other, |unix: &UnixStream| unix.shutdown(Shutdown::Write).expect("open"));
 }
 
 #[test]
@@ -76,10 +67,7 @@ fn recv_into_fills_the_front_and_returns_the_length() {
         assert_eq!((got.expect("data"), &buffer), (3, b"abc....."));
         let got = event_loop.sock_recv_into(&near, &mut buffer).await;
         assert_eq!((got.expect("data"), &buffer), (2, b"dec....."));
-        event_loop
-            .sock_sendall(&far, b"")
-            .await
-            .expect("nothing to do");
+        event_loop.sock_sendall(&far, b"").await.expect("nothing to do");
     });
     assert_eq!(event_loop.stats().registrations, 0);
 }
@@ -89,10 +77,7 @@ fn thousand_echoes_need_one_registration_per_socket() {
     let _test = test();
     let event_loop = new_loop();
     let (near, far) = tcp();
-    let (near, far) = (
-        Socket::new(near).expect("set"),
-        Socket::new(far).expect("set"),
-    );
+    let (near, far) = (Socket::new(near).expect("set"), Socket::new(far).expect("set"));
     let handle = event_loop.handle();
     let echo = event_loop.create_task(async move {
         loop {
@@ -178,17 +163,13 @@ fn poll_send_waits_for_a_running_sendall() {
     let (handle, whole) = (event_loop.handle(), near.clone());
     let whole =
         event_loop.create_task(async move { handle.sock_sendall(&whole, &[b'a'; ODD]).await });
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     let (handle, adapter) = (event_loop.handle(), near.clone());
     let adapter = event_loop.create_task(async move {
         let sent = poll_fn(|cx| handle.poll_send(cx, &adapter, b"b"));
         assert_eq!(sent.await.expect("sent"), 1);
     });
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     assert!(!whole.done() && !adapter.done());
     drop(near);
     let received = reader(far);
@@ -206,29 +187,11 @@ fn recv_of_zero_bytes_completes_at_once() {
     let (near, _far) = Socket::pair().expect("a pair");
     let unconnected = Socket::tcp(&"127.0.0.1:1".parse().expect("an address")).expect("a socket");
     event_loop.run_until_complete(async {
-        assert!(
-            event_loop
-                .sock_recv(&near, 0)
-                .await
-                .expect("nothing")
-                .is_empty()
-        );
-        assert_eq!(
-            event_loop
-                .sock_recv_into(&near, &mut [])
-                .await
-                .expect("nothing"),
-            0
-        );
+        assert!(event_loop.sock_recv(&near, 0).await.expect("nothing").is_empty());
+        assert_eq!(event_loop.sock_recv_into(&near, &mut []).await.expect("nothing"), 0);
         let polled = poll_fn(|cx| event_loop.poll_recv(cx, &near, &mut [])).await;
         assert_eq!(polled.expect("nothing"), 0);
-        assert!(
-            event_loop
-                .sock_recv(&unconnected, 0)
-                .await
-                .expect("nothing")
-                .is_empty()
-        );
+        assert!(event_loop.sock_recv(&unconnected, 0).await.expect("nothing").is_empty());
     });
     assert_eq!(event_loop.stats().registrations, 0);
 }
@@ -256,16 +219,10 @@ fn sendall_sends_an_empty_datagram() {
     let _test = test();
     let event_loop = new_loop();
     let (here, there) = std::os::unix::net::UnixDatagram::pair().expect("a pair");
-    let (here, there) = (
-        Socket::new(here).expect("set"),
-        Socket::new(there).expect("set"),
-    );
+    let (here, there) = (Socket::new(here).expect("set"), Socket::new(there).expect("set"));
     event_loop.run_until_complete(async {
         event_loop.sock_sendall(&here, b"").await.expect("sent");
-        let (received, _) = event_loop
-            .sock_recvfrom(&there, 10)
-            .await
-            .expect("received");
+        let (received, _) = event_loop.sock_recvfrom(&there, 10).await.expect("received");
         assert!(received.is_empty());
     });
 }

@@ -51,9 +51,7 @@ fn one_connection_wakes_one_of_a_thousand_accepting_tasks() {
     // One step accepts, and a second one finds no other connection.
     assert!(steps <= 2, "{steps} steps for one connection");
     assert_eq!(accepted.borrow()[0].0, 0, "the first one waited longest");
-    let clients: Vec<_> = (1..100)
-        .map(|_| TcpStream::connect(addr).expect("connected"))
-        .collect();
+    let clients: Vec<_> = (1..100).map(|_| TcpStream::connect(addr).expect("connected")).collect();
     run_until(&event_loop, || accepted.borrow().len() == 100);
     let steps = event_loop.stats().task_steps - before;
     assert!(steps <= 2 * 100, "{steps} steps for 100 connections");
@@ -126,11 +124,7 @@ fn adapter_that_stops_polling_passes_its_wake_up_on() {
     let event_loop = new_loop();
     let (near, mut far) = pair();
     let noop = Context::from_waker(Waker::noop());
-    assert!(
-        event_loop
-            .poll_recv(&noop, &near, &mut [0; 10])
-            .is_pending()
-    );
+    assert!(event_loop.poll_recv(&noop, &near, &mut [0; 10]).is_pending());
     let second = receiver(&event_loop, &near, 10);
     far.write_all(b"x").expect("room");
     assert_eq!(ended(&event_loop, second), b"x");
@@ -177,24 +171,18 @@ fn an_fd_callback_and_tasks_of_one_socket_both_get_their_events() {
     let _test = test();
     let event_loop = new_loop();
     let (near, mut far) = pair();
-    let (mut reads, calls) = (
-        near.get_ref().try_clone().expect("a duplicate"),
-        Rc::new(RefCell::new(Vec::new())),
-    );
+    let (mut reads, calls) =
+        (near.get_ref().try_clone().expect("a duplicate"), Rc::new(RefCell::new(Vec::new())));
     let called = calls.clone();
     event_loop
         .add_reader(&near, move || {
             let mut byte = [0];
-            called
-                .borrow_mut()
-                .push(reads.read(&mut byte).ok().map(|_| byte[0]));
+            called.borrow_mut().push(reads.read(&mut byte).ok().map(|_| byte[0]));
         })
         .expect("added");
     let tasks: Vec<_> = (0..2).map(|_| receiver(&event_loop, &near, 1)).collect();
     far.write_all(b"abcdef").expect("room");
-    run_until(&event_loop, || {
-        tasks.iter().all(Task::done) && calls.borrow().len() >= 4
-    });
+    run_until(&event_loop, || tasks.iter().all(Task::done) && calls.borrow().len() >= 4);
     assert!(event_loop.remove_reader(&near));
     let mut all: Vec<u8> = calls.borrow().iter().copied().flatten().collect();
     all.extend(tasks.into_iter().flat_map(|task| ended(&event_loop, task)));
@@ -312,10 +300,7 @@ fn time_to_drop<F: Future>(count: usize, order: Order, mut make: impl FnMut() ->
     }
     let mut random = Random(7);
     match order {
-        Order::NewestFirst => waiting
-            .iter_mut()
-            .rev()
-            .for_each(|future| drop(future.take())),
+        Order::NewestFirst => waiting.iter_mut().rev().for_each(|future| drop(future.take())),
         Order::OldestFirst => waiting.iter_mut().for_each(|future| drop(future.take())),
         Order::Random => {
             while !waiting.is_empty() {

@@ -1,10 +1,6 @@
 //! Scenarios that change their process, so each runs in a child process.
 #![allow(unsafe_code, reason = "signals are set and sent by libc alone")]
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test binary uses a part of this"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
@@ -55,11 +51,7 @@ pub fn scenario(name: &str, scenario: fn()) -> Scenario {
         .spawn()
         .expect("a child process");
     let lines = BufReader::new(child.stdout.take().expect("piped"));
-    Scenario {
-        child,
-        lines,
-        _test: test,
-    }
+    Scenario { child, lines, _test: test }
 }
 
 /// Prints a line for the parent, in the child.
@@ -134,10 +126,7 @@ pub fn set_action(signal: i32, handler: libc::sighandler_t) -> libc::sigaction {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler;
         let mut before: libc::sigaction = std::mem::zeroed();
-        assert_eq!(
-            libc::sigaction(signal, &raw const action, &raw mut before),
-            0
-        );
+        assert_eq!(libc::sigaction(signal, &raw const action, &raw mut before), 0);
         before
     }
 }

@@ -1,9 +1,5 @@
 //! Files on the disk, cached and cold.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test binary uses a part of this"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
 use std::fs::File;
 use std::io::{IoSliceMut, Write};
@@ -52,10 +48,7 @@ pub fn evict(file: &File, offset: usize, len: usize) {
             break;
         }
         let waited = start.elapsed();
-        assert!(
-            waited < Duration::from_secs(10),
-            "pages stay in the page cache for {waited:?}"
-        );
+        assert!(waited < Duration::from_secs(10), "pages stay in the page cache for {waited:?}");
     }
     fadvise(file, 0, None, Advice::Normal).expect("advice");
 }
@@ -71,8 +64,6 @@ fn is_resident(file: &File, offset: usize) -> bool {
 /// It returns `None` if the kernel does not count them.
 pub fn read_from_disk() -> Option<u64> {
     let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
-    let read = counts
-        .lines()
-        .find_map(|line| line.strip_prefix("read_bytes: "))?;
+    let read = counts.lines().find_map(|line| line.strip_prefix("read_bytes: "))?;
     read.parse().ok()
 }

@@ -1,9 +1,5 @@
 //! An embedder: polls the loop's descriptor and runs an iteration when it is readable.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test binary uses a part of this"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;

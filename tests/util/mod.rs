@@ -1,10 +1,6 @@
 //! Helpers for the tests: a guard, files with known content, sockets with small buffers, peer
 //! threads.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test binary uses a part of this"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
 pub mod counted;
 pub mod sock;
@@ -69,10 +65,8 @@ pub struct Random(pub u64);
 
 impl Random {
     pub fn below(&mut self, end: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % end
     }
 }
@@ -123,11 +117,7 @@ pub fn test_within(time_limit: Duration) -> Test {
     });
     // The C library opens a descriptor for a moment when an ending thread returns memory.
     let descriptors = (0..3).map(|_| descriptors()).min();
-    Test {
-        descriptors: descriptors.expect("three counts"),
-        done,
-        _alone: alone,
-    }
+    Test { descriptors: descriptors.expect("three counts"), done, _alone: alone }
 }
 
 /// Returns the least time limit of a test from the environment. Valgrind and the sanitizers are
@@ -149,24 +139,14 @@ impl Drop for Test {
         while descriptors() != self.descriptors && start.elapsed() < Duration::from_secs(10) {
             thread::yield_now();
         }
-        assert_eq!(
-            descriptors(),
-            self.descriptors,
-            "open descriptors after the test"
-        );
+        assert_eq!(descriptors(), self.descriptors, "open descriptors after the test");
     }
 }
 
 /// Returns the number of open descriptors of this process.
 pub fn descriptors() -> usize {
-    let folder = if cfg!(target_os = "linux") {
-        "/proc/self/fd"
-    } else {
-        "/dev/fd"
-    };
-    fs::read_dir(folder)
-        .expect("a folder of descriptors")
-        .count()
+    let folder = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+    fs::read_dir(folder).expect("a folder of descriptors").count()
 }
 
 /// Returns the CPU time of this thread, and the time for which it was ready but did not run.
@@ -192,11 +172,8 @@ pub fn cpu_time() -> Duration {
 /// Returns `len` bytes from `offset` on of content whose period is at least 2^61 bytes.
 pub fn content(offset: u64, len: usize) -> Vec<u8> {
     let first = offset / 8;
-    let words = (first..).map(|n| {
-        n.wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .rotate_left(23)
-            .to_le_bytes()
-    });
+    let words =
+        (first..).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23).to_le_bytes());
     let skip = (offset % 8) as usize;
     words.flatten().skip(skip).take(len).collect()
 }
@@ -235,9 +212,7 @@ pub fn tcp() -> (TcpStream, TcpStream) {
 /// The tests ask for 4 KiB; the kernel may use more.
 pub fn small_buffer_tcp() -> (Socket<TcpStream>, TcpStream) {
     let (near, far) = tcp();
-    SockRef::from(&near)
-        .set_send_buffer_size(4096)
-        .expect("set");
+    SockRef::from(&near).set_send_buffer_size(4096).expect("set");
     SockRef::from(&far).set_recv_buffer_size(4096).expect("set");
     (Socket::new(near).expect("non-blocking"), far)
 }
@@ -251,9 +226,7 @@ pub fn unix() -> (Socket<UnixStream>, UnixStream) {
 /// Returns a Unix pair whose first end has a send buffer of 4 KiB.
 pub fn small_buffer_unix() -> (Socket<UnixStream>, UnixStream) {
     let (near, far) = unix();
-    SockRef::from(&near)
-        .set_send_buffer_size(4096)
-        .expect("set");
+    SockRef::from(&near).set_send_buffer_size(4096).expect("set");
     (near, far)
 }
 
@@ -321,9 +294,7 @@ pub fn run_iteration(event_loop: &Loop) {
 #[track_caller]
 pub fn run_until(event_loop: &Loop, mut done: impl FnMut() -> bool) {
     while !done() {
-        event_loop
-            .run_once(Some(Duration::from_millis(5)))
-            .expect("an iteration");
+        event_loop.run_once(Some(Duration::from_millis(5))).expect("an iteration");
     }
 }
 

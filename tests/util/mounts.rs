@@ -1,10 +1,6 @@
 //! File systems for tests: an overlay, and read-only images on loop devices. Only root can mount
 //! them.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test binary uses a part of this"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -69,12 +65,8 @@ pub fn overlay(content: &[u8]) -> Option<Mounted> {
     if !content.is_empty() {
         write(&Path::new(&path("lower")).join("file"), content);
     }
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        path("lower"),
-        path("upper"),
-        path("work")
-    );
+    let options =
+        format!("lowerdir={},upperdir={},workdir={}", path("lower"), path("upper"), path("work"));
     let options = CString::new(options).expect("no NUL");
     let (target, flags) = (path("merged"), MountFlags::empty());
     match mount("overlay", target, "overlay", flags, &*options) {
@@ -95,10 +87,7 @@ fn image(
     make: impl Fn(&Path, &Path) -> Vec<String>,
 ) -> Option<Mounted> {
     let directory = directory();
-    let (source, image) = (
-        directory.path().join("source"),
-        directory.path().join("image"),
-    );
+    let (source, image) = (directory.path().join("source"), directory.path().join("image"));
     fs::create_dir(&source).expect("a folder");
     write(&source.join("file"), content);
     let command = make(&source, &image);
@@ -145,7 +134,5 @@ pub fn erofs(content: &[u8]) -> Option<Mounted> {
 /// The page cache cannot evict bytes that are not on the disk yet.
 fn write(path: &Path, content: &[u8]) {
     fs::write(path, content).expect("room");
-    File::open(path)
-        .and_then(|file| file.sync_all())
-        .expect("written");
+    File::open(path).and_then(|file| file.sync_all()).expect("written");
 }

@@ -15,11 +15,7 @@
 //! fails the pending requests.
 //!
 //! It needs root and `/dev/fuse`.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test binary uses a part of this"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
@@ -97,11 +93,7 @@ impl SlowFs {
 
     #[track_caller]
     fn serving(serve: &str) -> SlowFs {
-        let device = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/fuse")
-            .expect("the device");
+        let device = File::options().read(true).write(true).open("/dev/fuse").expect("the device");
         let root = mount_detached(&device).expect("mounted");
         let (_, module) = module_path!().split_once("::").expect("the crate's name");
         let server = Command::new(env::current_exe().expect("this program"))
@@ -110,10 +102,7 @@ impl SlowFs {
             .stdin(device)
             .stdout(Stdio::null())
             .spawn();
-        SlowFs {
-            root: Some(root),
-            server: server.expect("a server"),
-        }
+        SlowFs { root: Some(root), server: server.expect("a server") }
     }
 
     /// Returns the file's path, which works for other processes, too.
@@ -158,18 +147,9 @@ impl Drop for SlowFs {
 /// Mounts the file system of the device, detaches it from the tree, and returns its root.
 fn mount_detached(device: &File) -> io::Result<OwnedFd> {
     let point = tempfile::tempdir()?;
-    let options = format!(
-        "fd={},rootmode=40000,user_id=0,group_id=0",
-        device.as_raw_fd()
-    );
+    let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
     let options = CString::new(options)?;
-    mount(
-        "sendloop-slow",
-        point.path(),
-        "fuse",
-        MountFlags::RDONLY,
-        options.as_c_str(),
-    )?;
+    mount("sendloop-slow", point.path(), "fuse", MountFlags::RDONLY, options.as_c_str())?;
     // O_PATH, because any other open would send a request, and no server runs yet.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(point.path(), flags, Mode::empty());
@@ -223,11 +203,7 @@ impl Served {
             mtime: UNIX_EPOCH,
             ctime: UNIX_EPOCH,
             crtime: UNIX_EPOCH,
-            kind: if directory {
-                FileType::Directory
-            } else {
-                FileType::RegularFile
-            },
+            kind: if directory { FileType::Directory } else { FileType::RegularFile },
             perm: if directory { 0o555 } else { 0o444 },
             nlink: 1,
             uid: 0,

@@ -27,9 +27,7 @@ impl Ticker {
                 handle.sleep(TICK).await;
                 // The time in which the kernel ran other programs does not count against the loop.
                 let others = thread_times().1 - others;
-                recorded
-                    .borrow_mut()
-                    .push(due.elapsed().saturating_sub(others));
+                recorded.borrow_mut().push(due.elapsed().saturating_sub(others));
             }
         });
         Ticker { late, task }

@@ -25,9 +25,7 @@ pub fn digits(number: f64) -> String {
 fn grouped(number: i64) -> String {
     let text = number.to_string();
     let bytes = text.as_bytes().rchunks(3).rev();
-    let groups: Vec<&str> = bytes
-        .filter_map(|group| std::str::from_utf8(group).ok())
-        .collect();
+    let groups: Vec<&str> = bytes.filter_map(|group| std::str::from_utf8(group).ok()).collect();
     groups.join(",")
 }
 

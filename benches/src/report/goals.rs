@@ -93,14 +93,7 @@ const fn cost(
     peers: &'static [&'static str],
     most: f64,
 ) -> Goal {
-    Goal {
-        what,
-        key,
-        ours,
-        peers,
-        figure: Figure::Cost,
-        limit: Limit::AtMost(most),
-    }
+    Goal { what, key, ours, peers, figure: Figure::Cost, limit: Limit::AtMost(most) }
 }
 
 const fn loops(
@@ -129,10 +122,7 @@ const fn alone(
     name: &'static str,
     most: f64,
 ) -> Goal {
-    Goal {
-        figure: Figure::Other(name),
-        ..cost(what, key, ours, &[], most)
-    }
+    Goal { figure: Figure::Other(name), ..cost(what, key, ours, &[], most) }
 }
 
 /// Another figure of sendloop divided by the smallest of its peers.
@@ -143,10 +133,7 @@ const fn other(
     name: &'static str,
     most: f64,
 ) -> Goal {
-    Goal {
-        figure: Figure::Other(name),
-        ..loops(what, key, peers, most)
-    }
+    Goal { figure: Figure::Other(name), ..loops(what, key, peers, most) }
 }
 
 /// A few waits for the socket fall into every run under strace.
@@ -316,10 +303,7 @@ fn verdict(limit: Limit, median: f64, interval: Interval) -> &'static str {
 /// Writes the row of each goal.
 pub fn write(page: &mut String, tables: &Tables) -> Result<()> {
     heading(page, "Targets")?;
-    writeln!(
-        page,
-        "| figure | target | measured (95 % interval) | met |\n|---|---|---|---|"
-    )?;
+    writeln!(page, "| figure | target | measured (95 % interval) | met |\n|---|---|---|---|")?;
     for goal in GOALS {
         if let Some(row) = goal.row(tables) {
             writeln!(page, "{row}")?;
@@ -364,9 +348,7 @@ fn write_before(page: &mut String, tables: &Tables) -> Result<()> {
             "\nCPU time relative to an earlier commit is {limit} in {kept} of {all} tables.\n"
         )?;
     }
-    losses
-        .iter()
-        .try_for_each(|loss| Ok(writeln!(page, "{loss}")?))
+    losses.iter().try_for_each(|loss| Ok(writeln!(page, "{loss}")?))
 }
 
 /// Returns the goal that the worst of all samples decides.

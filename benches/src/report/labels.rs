@@ -1,12 +1,7 @@
 //! The names of peers for readers.
 
 /// The peers that stand for sendloop: others are compared with the first one that a table has.
-pub const OURS: [&str; 4] = [
-    "sendloop",
-    "file_server",
-    "sendloop on ext4",
-    "sendloop_noposition",
-];
+pub const OURS: [&str; 4] = ["sendloop", "file_server", "sendloop on ext4", "sendloop_noposition"];
 
 const LABELS: [(&str, &str); 21] = [
     ("async_io", "async-io, sendfile"),

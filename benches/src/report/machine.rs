@@ -8,20 +8,13 @@ use std::process::Command;
 fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = [output.stdout, output.stderr].concat();
-    let line = String::from_utf8_lossy(&text)
-        .lines()
-        .next()?
-        .trim()
-        .to_string();
+    let line = String::from_utf8_lossy(&text).lines().next()?.trim().to_string();
     (!line.is_empty()).then_some(line)
 }
 
 fn cpu() -> Option<String> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
-    let count = text
-        .lines()
-        .filter(|line| line.starts_with("processor"))
-        .count();
+    let count = text.lines().filter(|line| line.starts_with("processor")).count();
     let model = text.lines().find(|line| line.starts_with("model name"))?;
     let model = model.split_once(':')?.1.trim();
     Some(format!("{count} cores, {model}"))
@@ -32,22 +25,13 @@ fn crates() -> Vec<String> {
     let lock = include_str!("../../Cargo.lock");
     let version = |name: &str| {
         // The newest one, if dependencies need several.
-        let entry = lock
-            .split(&format!("name = \"{name}\"\nversion = \""))
-            .last()?;
+        let entry = lock.split(&format!("name = \"{name}\"\nversion = \"")).last()?;
         Some(format!("{name} {}", entry.split('"').next()?))
     };
-    [
-        "mio",
-        "tokio",
-        "smol",
-        "async-io",
-        "async-executor",
-        "monoio",
-    ]
-    .into_iter()
-    .filter_map(version)
-    .collect()
+    ["mio", "tokio", "smol", "async-io", "async-executor", "monoio"]
+        .into_iter()
+        .filter_map(version)
+        .collect()
 }
 
 pub fn lines(folder: &Path) -> Vec<String> {

@@ -52,45 +52,22 @@ const SUMMARY: [Chosen; 5] = [
     (
         "A file of 1 KiB over HTTP",
         "E 1 KiB",
-        &[
-            "file_server",
-            "nginx open_file_cache",
-            "nginx",
-            "static-web-server",
-        ],
+        &["file_server", "nginx open_file_cache", "nginx", "static-web-server"],
     ),
     (
         "Echo of 64 bytes, 64 connections",
         "C echo 64",
         &["sendloop", "mio", "tokio", "smol", "uvloop"],
     ),
-    (
-        "Create and join a task",
-        "D create",
-        &["sendloop", "tokio", "smol"],
-    ),
-    (
-        "Fire a timer, a million at once in random order",
-        "D timer_random",
-        &["sendloop", "tokio"],
-    ),
+    ("Create and join a task", "D create", &["sendloop", "tokio", "smol"]),
+    ("Fire a timer, a million at once in random order", "D timer_random", &["sendloop", "tokio"]),
 ];
 
 /// The other plots of bars: a file, a title, the tables, and the figure.
-type Bars = (
-    &'static str,
-    &'static str,
-    &'static [&'static str],
-    fn(&Series) -> f64,
-);
+type Bars = (&'static str, &'static str, &'static [&'static str], fn(&Series) -> f64);
 
 const BARS: [Bars; 7] = [
-    (
-        "a.svg",
-        "One file of 1 GiB: µs of CPU for a MiB",
-        &["A large file"],
-        microseconds,
-    ),
+    ("a.svg", "One file of 1 GiB: µs of CPU for a MiB", &["A large file"], microseconds),
     (
         "b.svg",
         "Small files: µs of CPU for a send",
@@ -169,23 +146,14 @@ pub fn draw(folder: &Path, tables: &Tables) -> Result<()> {
                 .map(|series| bar(&series.peer, figure(series)))
                 .collect(),
         };
-        let chart = Chart {
-            file,
-            title,
-            bar: 24,
-            groups: tables.map(group).collect(),
-        };
+        let chart = Chart { file, title, bar: 24, groups: tables.map(group).collect() };
         draw_bars(folder, &chart)?;
     }
     growth(folder, tables)
 }
 
 fn bar(peer: &str, length: f64) -> Bar {
-    Bar {
-        name: label(peer),
-        length,
-        is_ours: is_ours(peer),
-    }
+    Bar { name: label(peer), length, is_ours: is_ours(peer) }
 }
 
 /// The plot of the README: it fits one screen.
@@ -301,10 +269,7 @@ fn growth(folder: &Path, tables: &Tables) -> Result<()> {
     let all = first.series.iter().flat_map(|series| points(&series.peer));
     let most = all.map(|(_, cost)| cost).fold(0.0, f64::max) * 1.1;
     let mut chart = ChartBuilder::on(&root)
-        .caption(
-            "Echo: µs of CPU for a request, by connections",
-            ("sans-serif", 20),
-        )
+        .caption("Echo: µs of CPU for a request, by connections", ("sans-serif", 20))
         .margin(16)
         .x_label_area_size(30)
         .y_label_area_size(50)
@@ -325,11 +290,7 @@ fn growth(folder: &Path, tables: &Tables) -> Result<()> {
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color));
     }
     let mut labels = chart.configure_series_labels();
-    labels
-        .background_style(WHITE)
-        .border_style(BLACK)
-        .draw()
-        .map_err(to_error)?;
+    labels.background_style(WHITE).border_style(BLACK).draw().map_err(to_error)?;
     root.present().map_err(to_error)
 }
 

@@ -24,19 +24,11 @@ const fn cost(head: &'static str, key: &'static str) -> Case {
 }
 
 const fn by_peer(title: &'static str, cases: &'static [Case]) -> Grid {
-    Grid {
-        title,
-        rows: Rows::Peers,
-        cases,
-    }
+    Grid { title, rows: Rows::Peers, cases }
 }
 
 const fn by_case(title: &'static str, cases: &'static [Case]) -> Grid {
-    Grid {
-        title,
-        rows: Rows::Cases,
-        cases,
-    }
+    Grid { title, rows: Rows::Cases, cases }
 }
 
 pub const SECTIONS: [Section; 11] = [
@@ -46,10 +38,7 @@ pub const SECTIONS: [Section; 11] = [
         plot: Some("a"),
         grids: &[by_peer(
             "CPU time for a MiB",
-            &[
-                cost("all peers", "A large file"),
-                cost("loops by call size", "A call sizes"),
-            ],
+            &[cost("all peers", "A large file"), cost("loops by call size", "A call sizes")],
         )],
         remarks: include_str!("remarks/a.md"),
     },
@@ -142,11 +131,7 @@ pub const SECTIONS: [Section; 11] = [
                     case("1 KiB", "E 1 KiB", Cell::Rate),
                     case("64 KiB", "E 64 KiB", Cell::Rate),
                     case("1 MiB", "E 1 MiB", Cell::Rate),
-                    case(
-                        "1 KiB, one request a connection",
-                        "E close 1 KiB",
-                        Cell::Rate,
-                    ),
+                    case("1 KiB, one request a connection", "E close 1 KiB", Cell::Rate),
                     case("100 MiB", "E 100 MiB", Cell::Rate),
                     case("1 GiB", "E 1 GiB", Cell::Rate),
                     case("median", "E 1 KiB", Cell::Time("p50")),
@@ -190,11 +175,7 @@ pub const SECTIONS: [Section; 11] = [
                     cost("1,000", "F files 1000"),
                     cost("10,000", "F files 10000"),
                     case("growth", "F files 10000", Cell::Number("growth")),
-                    case(
-                        "memory",
-                        "F files 10000",
-                        Cell::Number("rss_per_connection"),
-                    ),
+                    case("memory", "F files 10000", Cell::Number("rss_per_connection")),
                 ],
             ),
             by_peer(
@@ -254,16 +235,8 @@ pub const SECTIONS: [Section; 11] = [
             &[
                 cost("CPU time for a MiB", "H warm"),
                 case("bytes read", "H reads", Cell::Number("bytes_read")),
-                case(
-                    "memory, bytes",
-                    "H stalled",
-                    Cell::Number("rss_per_connection"),
-                ),
-                case(
-                    "mappings of the file",
-                    "H stalled",
-                    Cell::Number("mappings_of_file"),
-                ),
+                case("memory, bytes", "H stalled", Cell::Number("rss_per_connection")),
+                case("mappings of the file", "H stalled", Cell::Number("mappings_of_file")),
             ],
         )],
         remarks: include_str!("remarks/h.md"),
@@ -314,10 +287,7 @@ pub const SECTIONS: [Section; 11] = [
             ),
             by_peer(
                 "System calls for an echo, 64 connections",
-                &[
-                    case("all", "C calls", Cell::Calls),
-                    case("by name", "C calls", Cell::CallNames),
-                ],
+                &[case("all", "C calls", Cell::Calls), case("by name", "C calls", Cell::CallNames)],
             ),
         ],
         remarks: include_str!("remarks/s.md"),

@@ -147,10 +147,7 @@ fn cost(table: &Table, series: &Series) -> String {
 
 /// Returns the system calls of a unit by name, without rare ones.
 fn calls(series: &Series) -> BTreeMap<&str, f64> {
-    let names = series
-        .samples
-        .iter()
-        .flat_map(|sample: &Sample| &sample.other);
+    let names = series.samples.iter().flat_map(|sample: &Sample| &sample.other);
     names
         .map(|(name, count)| (name.as_str(), *count))
         .filter(|(name, count)| *count >= 0.01 && !["all", "beside polls"].contains(name))

@@ -16,12 +16,7 @@ fn options(name: &str) -> Options {
         std::env::temp_dir().join(format!("sendloop-benches-{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
-    Options {
-        only: Vec::new(),
-        quick: false,
-        folder: folder.clone(),
-        docs: folder,
-    }
+    Options { only: Vec::new(), quick: false, folder: folder.clone(), docs: folder }
 }
 
 const FIGURES: [&str; 13] = [
@@ -48,10 +43,8 @@ fn table(key: &str, peers: &[&str], cpu: f64) -> Table {
         wall: 0.5,
         other: FIGURES.map(|name| (name.to_string(), 0.125)).into(),
     };
-    let series = |peer: &&str| Series {
-        peer: peer.to_string(),
-        samples: (0..15).map(sample).collect(),
-    };
+    let series =
+        |peer: &&str| Series { peer: peer.to_string(), samples: (0..15).map(sample).collect() };
     Table {
         key: key.to_string(),
         title: format!("title of {key}"),
@@ -63,11 +56,7 @@ fn table(key: &str, peers: &[&str], cpu: f64) -> Table {
 /// A table for every key that the page names, with the peers of its goals.
 fn all_tables() -> Vec<Table> {
     let mut peers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for case in SECTIONS
-        .iter()
-        .flat_map(|section| section.grids)
-        .flat_map(|grid| grid.cases)
-    {
+    for case in SECTIONS.iter().flat_map(|section| section.grids).flat_map(|grid| grid.cases) {
         peers.entry(case.key).or_default();
     }
     for goal in GOALS {
@@ -89,9 +78,7 @@ fn plots(folder: &Path) -> BTreeMap<PathBuf, String> {
     let entries = fs::read_dir(folder.join("benchmarks")).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     let paths = paths.filter(|path| path.extension().is_some_and(|extension| extension == "svg"));
-    paths
-        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
-        .collect()
+    paths.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
 /// The parts of the page by their headings.
@@ -114,22 +101,12 @@ fn run_of_one_workload_keeps_the_rest_of_the_page() {
     let (before, plots_before) = (sections(&options), plots(&options.docs));
     assert_eq!(plots_before.len(), 9, "drawn plots");
 
-    let again = Options {
-        only: vec!["D".to_string()],
-        ..options
-    };
-    save(
-        &again,
-        &table("D yield_many", &["sendloop", "tokio", "smol"], 0.75),
-    )
-    .unwrap();
+    let again = Options { only: vec!["D".to_string()], ..options };
+    save(&again, &table("D yield_many", &["sendloop", "tokio", "smol"], 0.75)).unwrap();
     write(&again).unwrap();
     let (after, plots_after) = (sections(&again), plots(&again.docs));
 
-    assert_eq!(
-        before.keys().collect::<Vec<_>>(),
-        after.keys().collect::<Vec<_>>()
-    );
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
     for (heading, text) in &before {
         let is_kept = &after[heading] == text;
         match heading.as_str() {
@@ -171,9 +148,7 @@ fn page_shows_every_goal_and_every_case() {
     }
     write(&options).unwrap();
     let sections = sections(&options);
-    let rows = sections["Targets"]
-        .lines()
-        .filter(|line| line.starts_with("| "));
+    let rows = sections["Targets"].lines().filter(|line| line.starts_with("| "));
     // The head of the table, and the goal that the worst sample decides.
     assert_eq!(rows.count(), GOALS.len() + 2);
     for section in &SECTIONS {

@@ -21,20 +21,14 @@ impl Program {
         let (path, name) = program_of(name)?;
         let mut all = vec!["side".into(), name.into()];
         all.extend(arguments.iter().map(OsString::from));
-        Ok(Program {
-            path,
-            arguments: all,
-        })
+        Ok(Program { path, arguments: all })
     }
 
     /// A script of `peers/`.
     pub fn python(folder: &Path, script: &str, arguments: &[&Path]) -> Result<Program> {
         let mut all = vec![Path::new("peers").join(script).into()];
         all.extend(arguments.iter().map(OsString::from));
-        Ok(Program {
-            path: python(folder)?,
-            arguments: all,
-        })
+        Ok(Program { path: python(folder)?, arguments: all })
     }
 
     pub fn start(&self) -> Result<Side> {

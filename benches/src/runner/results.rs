@@ -102,8 +102,7 @@ impl From<Columns> for Series {
     fn from(columns: Columns) -> Series {
         let other = |number| {
             let all = columns.other.iter();
-            all.map(|(name, column)| (name.clone(), column.get(number)))
-                .collect()
+            all.map(|(name, column)| (name.clone(), column.get(number))).collect()
         };
         let sample = |number| Sample {
             units: columns.units.get(number),
@@ -111,10 +110,7 @@ impl From<Columns> for Series {
             wall: columns.wall.get(number),
             other: other(number),
         };
-        Series {
-            samples: (0..columns.samples).map(sample).collect(),
-            peer: columns.peer,
-        }
+        Series { samples: (0..columns.samples).map(sample).collect(), peer: columns.peer }
     }
 }
 
@@ -148,11 +144,7 @@ impl Spread {
                 _ => f64::NAN,
             }
         };
-        Spread {
-            low: at(0.25),
-            median: at(0.5),
-            high: at(0.75),
-        }
+        Spread { low: at(0.25), median: at(0.5), high: at(0.75) }
     }
 }
 
@@ -173,10 +165,7 @@ impl Interval {
         let count = numbers.len();
         let cut = cut(count);
         let at = |place: usize| numbers.get(place).copied().unwrap_or(f64::NAN);
-        Interval {
-            low: at(cut),
-            high: at(count.saturating_sub(cut + 1)),
-        }
+        Interval { low: at(cut), high: at(count.saturating_sub(cut + 1)) }
     }
 }
 
@@ -210,11 +199,7 @@ impl Series {
     }
 
     pub fn other(&self, name: &str) -> Spread {
-        Spread::of(
-            self.samples
-                .iter()
-                .filter_map(|sample| sample.other.get(name).copied()),
-        )
+        Spread::of(self.samples.iter().filter_map(|sample| sample.other.get(name).copied()))
     }
 }
 

@@ -15,10 +15,7 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(name: &str, side: Side) -> Peer {
-        Peer {
-            name: name.to_string(),
-            side,
-        }
+        Peer { name: name.to_string(), side }
     }
 }
 
@@ -52,10 +49,7 @@ impl Plan<'_> {
         let mut series: Vec<Series> = Vec::new();
         for peer in peers.iter_mut() {
             work(peer).with_context(|| peer.name.clone())?;
-            series.push(Series {
-                peer: peer.name.clone(),
-                samples: Vec::new(),
-            });
+            series.push(Series { peer: peer.name.clone(), samples: Vec::new() });
         }
         for round in 0..self.rounds {
             for place in 0..peers.len() {
@@ -87,10 +81,5 @@ pub fn sample(peer: &mut Peer, work: &mut impl FnMut(&mut Peer) -> Result<f64>) 
     let units = work(peer)?;
     let wall = begin.elapsed().as_secs_f64();
     let cpu = peer.side.cpu.since(cpu)?.as_secs_f64();
-    Ok(Sample {
-        units,
-        cpu,
-        wall,
-        other: Default::default(),
-    })
+    Ok(Sample { units, cpu, wall, other: Default::default() })
 }

@@ -93,18 +93,11 @@ impl Side {
     /// Does the same with another standard input.
     pub fn start_with(mut command: Command, stdin: Stdio) -> Result<Side> {
         command.stdin(stdin).stdout(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("{:?}", command.get_program()))?;
+        let mut child = command.spawn().with_context(|| format!("{:?}", command.get_program()))?;
         let cpu = CpuClock::of(child.id())?;
         let stdout = child.stdout.take().context("piped")?;
-        let mut side = Side {
-            stdin: child.stdin.take(),
-            stdout: BufReader::new(stdout),
-            child,
-            port: 0,
-            cpu,
-        };
+        let mut side =
+            Side { stdin: child.stdin.take(), stdout: BufReader::new(stdout), child, port: 0, cpu };
         let line = side.line()?;
         let port = line.strip_prefix("ready ").context("ready PORT")?;
         side.port = port.parse()?;
@@ -114,9 +107,7 @@ impl Side {
     /// Starts a server of another project. It is ready when it accepts a connection.
     pub fn serving(mut command: Command, port: u16) -> Result<Side> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("{:?}", command.get_program()))?;
+        let mut child = command.spawn().with_context(|| format!("{:?}", command.get_program()))?;
         let stdout = child.stdout.take().context("piped")?;
         let side = Side {
             cpu: CpuClock::of(child.id())?,
@@ -148,10 +139,7 @@ impl Side {
         let stdin = self.stdin.as_mut().context("open")?;
         writeln!(stdin, "{line}")?;
         stdin.flush()?;
-        let mut fds = [PollFd::new(
-            self.stdout.get_ref().as_fd(),
-            PollFlags::POLLIN,
-        )];
+        let mut fds = [PollFd::new(self.stdout.get_ref().as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, PollTimeout::try_from(limit)?)? {
             0 => Ok(None),
             _ => self.line().map(Some),

@@ -28,16 +28,9 @@ pub fn series(
         counted.push(calls.with_context(|| format!("{peer} under strace"))?);
     }
     let units = (amounts[1] - amounts[0]) as f64;
-    let sample = Sample {
-        units,
-        cpu: 0.0,
-        wall: 0.0,
-        other: difference(&counted[0], &counted[1], units),
-    };
-    Ok(Series {
-        peer: peer.to_string(),
-        samples: vec![sample],
-    })
+    let sample =
+        Sample { units, cpu: 0.0, wall: 0.0, other: difference(&counted[0], &counted[1], units) };
+    Ok(Series { peer: peer.to_string(), samples: vec![sample] })
 }
 
 fn count(

@@ -43,10 +43,7 @@ impl Site {
     /// Also if a program is missing.
     pub fn at(root: &Path, folder: &Path) -> Result<Site> {
         programs::require("nginx", "nginx-light")?;
-        Ok(Site {
-            root: root.canonicalize()?,
-            folder: folder.canonicalize()?,
-        })
+        Ok(Site { root: root.canonicalize()?, folder: folder.canonicalize()? })
     }
 
     /// Creates a file of a given size, which is also its name. Its bytes depend on their offset.
@@ -101,7 +98,5 @@ fn free_port() -> Result<u16> {
 
 /// Returns bytes that depend on their offset: a repeat or a gap changes them.
 pub fn content(offset: u64, len: u64) -> Vec<u8> {
-    (offset..offset + len)
-        .map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8)
-        .collect()
+    (offset..offset + len).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
 }

@@ -9,10 +9,7 @@ use anyhow::{Context, Result, bail};
 /// Fails with the package to install if a program is missing.
 pub fn require(program: &str, package: &str) -> Result<()> {
     let mut command = Command::new(program);
-    let answer = command
-        .arg("-v")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let answer = command.arg("-v").stdout(Stdio::null()).stderr(Stdio::null());
     match answer.status() {
         Ok(_) => Ok(()),
         Err(_) => bail!("{program} is missing; works E and G need it: apt-get install {package}"),
@@ -29,12 +26,7 @@ pub fn file_server(folder: &Path) -> Result<PathBuf> {
     }
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--quiet", "--locked", "--release"]);
-    cargo.args([
-        "--example",
-        "file_server",
-        "--manifest-path",
-        "../Cargo.toml",
-    ]);
+    cargo.args(["--example", "file_server", "--manifest-path", "../Cargo.toml"]);
     succeed(cargo.arg("--target-dir").arg(&target))?;
     BUILT.get_or_init(|| ());
     Ok(program)

@@ -28,10 +28,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let [len, delay] = arguments else {
         bail!("slow-fs LEN MILLISECONDS");
     };
-    let served = Served {
-        len: len.parse()?,
-        delay: Duration::from_millis(delay.parse()?),
-    };
+    let served = Served { len: len.parse()?, delay: Duration::from_millis(delay.parse()?) };
     let device = io::stdin().as_fd().try_clone_to_owned()?;
     let mut config = Config::default();
     // Concurrent reads sleep at the same time.

@@ -38,27 +38,14 @@ pub struct Job {
 
 impl Job {
     pub fn line(&self) -> String {
-        let Job {
-            call,
-            step,
-            connections,
-            bytes,
-            ..
-        } = self;
+        let Job { call, step, connections, bytes, .. } = self;
         let [nodelay, cork] = [self.nodelay, self.cork].map(u64::from);
         format!("{call} {step} {nodelay} {cork} {connections} {bytes}")
     }
 
     fn parse(line: &str) -> Result<Job> {
         let [call, step, nodelay, cork, connections, bytes] = numbers(line)?;
-        Ok(Job {
-            call,
-            step,
-            nodelay: nodelay == 1,
-            cork: cork == 1,
-            connections,
-            bytes,
-        })
+        Ok(Job { call, step, nodelay: nodelay == 1, cork: cork == 1, connections, bytes })
     }
 }
 
@@ -76,37 +63,18 @@ pub struct Taken {
 
 impl Taken {
     fn line(&self) -> String {
-        let Taken {
-            cpu_ns,
-            wall_ns,
-            calls,
-            full,
-            polls,
-            voluntary,
-            involuntary,
-        } = self;
+        let Taken { cpu_ns, wall_ns, calls, full, polls, voluntary, involuntary } = self;
         format!("{cpu_ns} {wall_ns} {calls} {full} {polls} {voluntary} {involuntary}")
     }
 
     pub fn parse(line: &str) -> Result<Taken> {
         let [cpu_ns, wall_ns, calls, full, polls, voluntary, involuntary] = numbers(line)?;
-        Ok(Taken {
-            cpu_ns,
-            wall_ns,
-            calls,
-            full,
-            polls,
-            voluntary,
-            involuntary,
-        })
+        Ok(Taken { cpu_ns, wall_ns, calls, full, polls, voluntary, involuntary })
     }
 }
 
 fn numbers<const COUNT: usize>(line: &str) -> Result<[u64; COUNT]> {
-    let numbers = line
-        .split(' ')
-        .map(str::parse)
-        .collect::<Result<Vec<u64>, _>>()?;
+    let numbers = line.split(' ').map(str::parse).collect::<Result<Vec<u64>, _>>()?;
     let numbers = numbers.try_into();
     numbers.map_err(|numbers| anyhow::anyhow!("{COUNT} numbers, not {numbers:?}"))
 }
@@ -150,11 +118,7 @@ fn work(listener: &TcpListener, file: &File, job: Job) -> Result<Taken> {
         let fd = stream.as_raw_fd();
         let registry = poll.registry();
         registry.register(&mut SourceFd(&fd), Token(number), Interest::WRITABLE)?;
-        connections.push(Connection {
-            stream,
-            sent: 0,
-            waits_for_edge: false,
-        });
+        connections.push(Connection { stream, sent: 0, waits_for_edge: false });
     }
     let mut taken = Taken::default();
     let start = Start::now()?;
@@ -185,11 +149,7 @@ fn transfer(
         if left == 0 {
             break;
         }
-        let timeout = if queue.is_empty() {
-            None
-        } else {
-            Some(Duration::ZERO)
-        };
+        let timeout = if queue.is_empty() { None } else { Some(Duration::ZERO) };
         taken.polls += 1;
         poll.poll(&mut events, timeout)?;
         for event in &events {

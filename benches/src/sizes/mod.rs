@@ -121,14 +121,8 @@ fn one(side: &mut Side, address: SocketAddr, job: Job, copies: bool) -> Result<M
     let (taken, received) = thread::scope(|scope| -> Result<_> {
         let receiver = scope.spawn(|| receiver::receive(&streams, bytes, copies));
         let taken = Taken::parse(&side.ask(&job.line())?)?;
-        let received = receiver
-            .join()
-            .map_err(|_| anyhow!("the receiver panicked"))?;
+        let received = receiver.join().map_err(|_| anyhow!("the receiver panicked"))?;
         Ok((taken, received?))
     })?;
-    Ok(Measured {
-        taken,
-        received,
-        bytes,
-    })
+    Ok(Measured { taken, received, bytes })
 }

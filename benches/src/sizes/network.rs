@@ -35,9 +35,7 @@ impl Network {
         succeed(Command::new("ip").args(["link", "set", "lo", "up"]))?;
         let mut all = vec![Ok(Network::Loopback)];
         let mut probe = Command::new("ip");
-        probe.args([
-            "link", "add", "probe0", "type", "veth", "peer", "name", "probe1",
-        ]);
+        probe.args(["link", "add", "probe0", "type", "veth", "peer", "name", "probe1"]);
         match succeed(&mut probe).and_then(|()| succeed(Command::new("ethtool").arg("--version"))) {
             Err(error) => eprintln!("veth is left out: {error:#}"),
             Ok(()) => {
@@ -67,11 +65,7 @@ impl Network {
 
     pub fn start(self, file: &Path) -> Result<Side> {
         let mut command = measured(&std::env::current_exe()?);
-        let network = if self == Network::Loopback {
-            "shared"
-        } else {
-            "own"
-        };
+        let network = if self == Network::Loopback { "shared" } else { "own" };
         command.args(["side", "step-loop"]).arg(file).arg(network);
         Side::start(command)
     }

@@ -41,11 +41,7 @@ pub fn receive(streams: &[TcpStream], bytes: u64, copies: bool) -> Result<Receiv
         _ => polling(streams, bytes, flags)?,
     };
     let after = usage()?;
-    Ok(Received {
-        sleeps: (after.0 - before.0) as u64,
-        calls,
-        cpu: after.1 - before.1,
-    })
+    Ok(Received { sleeps: (after.0 - before.0) as u64, calls, cpu: after.1 - before.1 })
 }
 
 /// Returns the number of sleeps of this thread and its CPU time.

@@ -34,10 +34,7 @@ pub fn print_wakeups(measured: &[Vec<Measured>]) {
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
     let (x, y) = (mean(|point| point.0), mean(|point| point.1));
     let sum = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
-        points
-            .iter()
-            .map(|point| of(point.0 - x, point.1 - y))
-            .sum()
+        points.iter().map(|point| of(point.0 - x, point.1 - y)).sum()
     };
     let (xx, yy, xy) = (sum(&|x, _| x * x), sum(&|_, y| y * y), sum(&|x, y| x * y));
     let slope = xy / xx;

@@ -50,11 +50,8 @@ pub enum FileSystem {
 }
 
 impl FileSystem {
-    pub const ALL: [FileSystem; 3] = [
-        FileSystem::Overlayfs,
-        FileSystem::Squashfs,
-        FileSystem::Erofs,
-    ];
+    pub const ALL: [FileSystem; 3] =
+        [FileSystem::Overlayfs, FileSystem::Squashfs, FileSystem::Erofs];
 
     pub fn name(self) -> &'static str {
         match self {

@@ -85,16 +85,7 @@ pub fn resident(file: &File) -> Result<Vec<bool>> {
     let room = NonZeroUsize::new(len).context("an empty file")?;
     let mut pages = vec![0; len.div_ceil(PAGE as usize)];
     // SAFETY: the kernel chooses the address, so the mapping replaces nothing.
-    let map = unsafe {
-        mmap(
-            None,
-            room,
-            ProtFlags::PROT_READ,
-            MapFlags::MAP_SHARED,
-            file,
-            0,
-        )?
-    };
+    let map = unsafe { mmap(None, room, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, file, 0)? };
     // SAFETY: the range is mapped above, and `pages` has a byte for each of its pages.
     let result = unsafe { libc::mincore(map.as_ptr(), len, pages.as_mut_ptr()) };
     // SAFETY: the range is the one mapped above, and nothing refers to it.

@@ -23,15 +23,8 @@ const PYTHON: [&str; 2] = ["asyncio", "uvloop"];
 const SIZES: [(usize, u64); 3] = [(1, 4_000), (64, 32_000), (1_000, 32_000)];
 
 /// The peers whose memory is measured. The unbuffered ones hold no buffer for an idle connection.
-const MEMORY: [&str; 7] = [
-    "mio",
-    "sendloop",
-    "sendloop_unbuffered",
-    "tokio",
-    "tokio_unbuffered",
-    "smol",
-    "monoio",
-];
+const MEMORY: [&str; 7] =
+    ["mio", "sendloop", "sendloop_unbuffered", "tokio", "tokio_unbuffered", "smol", "monoio"];
 const IDLE: usize = 10_000;
 const MEMORY_ROUNDS: usize = 3;
 
@@ -44,10 +37,7 @@ pub fn memory(options: &Options) -> Result<()> {
     let mut series = Vec::new();
     for peer in MEMORY.iter().chain(&PYTHON) {
         let samples = (0..rounds).map(|_| memory_of(options, peer, idle));
-        series.push(Series {
-            peer: peer.to_string(),
-            samples: samples.collect::<Result<_>>()?,
-        });
+        series.push(Series { peer: peer.to_string(), samples: samples.collect::<Result<_>>()? });
     }
     let table = Table {
         key: "C memory".to_string(),
@@ -86,11 +76,7 @@ struct Measured<'a> {
 pub fn run(options: &Options) -> Result<()> {
     let peers = peers(&options.folder)?;
     let scale = Scale::of(options);
-    let mut measured = Measured {
-        options,
-        scale,
-        peers,
-    };
+    let mut measured = Measured { options, scale, peers };
     for (connections, requests) in SIZES {
         let requests = scale.units(requests);
         measured.bursts(connections, requests)?;
@@ -166,10 +152,7 @@ impl Measured<'_> {
     fn clients(&self, connections: usize) -> Result<Vec<(String, Client)>> {
         let connect = |peer: &Peer| {
             let client = Client::connect(peer.side.port, connections);
-            Ok((
-                peer.name.clone(),
-                client.with_context(|| peer.name.clone())?,
-            ))
+            Ok((peer.name.clone(), client.with_context(|| peer.name.clone())?))
         };
         self.peers.iter().map(connect).collect()
     }
@@ -181,8 +164,5 @@ fn client<'a>(clients: &'a mut [(String, Client)], name: &str) -> Result<&'a mut
 }
 
 fn one(peer: &str, sample: Sample) -> Series {
-    Series {
-        peer: peer.to_string(),
-        samples: vec![sample],
-    }
+    Series { peer: peer.to_string(), samples: vec![sample] }
 }

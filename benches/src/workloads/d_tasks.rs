@@ -21,63 +21,23 @@ const WITHOUT_SMOL: &[&str] = &["sendloop", "tokio"];
 const WITH_ASYNCIO: &[&str] = &["sendloop", "tokio", "smol", "asyncio"];
 
 const SCENARIOS: [Scenario; 12] = [
-    (
-        "create",
-        "create and join a task, 1,000 at once",
-        1_000_000,
-        ALL,
-    ),
-    (
-        "create_one",
-        "create and join a task, one by one",
-        500_000,
-        ALL,
-    ),
+    ("create", "create and join a task, 1,000 at once", 1_000_000, ALL),
+    ("create_one", "create and join a task, one by one", 500_000, ALL),
     ("yield", "yield alone", 500_000, ALL),
     ("yield_many", "yield among 1,000 tasks", 5_000_000, ALL),
     ("wake", "two tasks wake each other", 500_000, ALL),
-    (
-        "socket_yield",
-        "yield alone, a socket registered",
-        500_000,
-        ALL,
-    ),
-    (
-        "socket_wake",
-        "two tasks wake each other, a socket registered",
-        500_000,
-        ALL,
-    ),
+    ("socket_yield", "yield alone, a socket registered", 500_000, ALL),
+    ("socket_wake", "two tasks wake each other, a socket registered", 500_000, ALL),
     ("thread", "wake from another thread", 50_000, ALL),
     ("call_soon", "callback, 1,000 at once", 5_000_000, ALL),
     ("timer_drop", "set and drop a timer", 1_000_000, ALL),
-    (
-        "timer_fire",
-        "fire a timer, a million at once, rising deadlines",
-        1_000_000,
-        WITHOUT_SMOL,
-    ),
-    (
-        "timer_random",
-        "fire a timer, a million at once, random deadlines",
-        1_000_000,
-        WITHOUT_SMOL,
-    ),
+    ("timer_fire", "fire a timer, a million at once, rising deadlines", 1_000_000, WITHOUT_SMOL),
+    ("timer_random", "fire a timer, a million at once, random deadlines", 1_000_000, WITHOUT_SMOL),
 ];
 
 const EXECUTOR: [Scenario; 2] = [
-    (
-        "executor",
-        "an empty job on a thread, one by one",
-        20_000,
-        WITH_ASYNCIO,
-    ),
-    (
-        "executor_many",
-        "an empty job on a thread, 1,000 at once",
-        100_000,
-        WITH_ASYNCIO,
-    ),
+    ("executor", "an empty job on a thread, one by one", 20_000, WITH_ASYNCIO),
+    ("executor_many", "an empty job on a thread, 1,000 at once", 100_000, WITH_ASYNCIO),
 ];
 
 /// The longest time for one measurement. It is generous.
@@ -99,16 +59,11 @@ fn measure_all(options: &Options, scenarios: &[Scenario]) -> Result<()> {
         for name in with_before(names) {
             peers.push(Peer::new(name, start(&options.folder, name)?));
         }
-        let plan = Plan {
-            key: &format!("D {what}"),
-            title,
-            unit: "operation",
-            rounds: scale.rounds,
-        };
+        let plan =
+            Plan { key: &format!("D {what}"), title, unit: "operation", rounds: scale.rounds };
         let count = scale.units(*count);
-        let table = plan.run_samples(&mut peers, |peer| {
-            measure(&options.folder, peer, what, count)
-        })?;
+        let table =
+            plan.run_samples(&mut peers, |peer| measure(&options.folder, peer, what, count))?;
         results::save(options, &table)?;
     }
     Ok(())

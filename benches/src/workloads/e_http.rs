@@ -50,16 +50,9 @@ struct Life {
     header: Option<&'static str>,
 }
 
-const KEPT_ALIVE: Life = Life {
-    key: "E",
-    title: "kept alive",
-    header: None,
-};
-const CLOSED: Life = Life {
-    key: "E close",
-    title: "one request each",
-    header: Some("Connection: close"),
-};
+const KEPT_ALIVE: Life = Life { key: "E", title: "kept alive", header: None };
+const CLOSED: Life =
+    Life { key: "E close", title: "one request each", header: Some("Connection: close") };
 
 /// Measures a site of many files: all equally often, a few of them often, and on overlayfs.
 pub fn many_files(options: &Options) -> Result<()> {
@@ -91,11 +84,8 @@ pub fn many_files(options: &Options) -> Result<()> {
         }
     };
     let site = Site::at(&mounted.point, &options.folder)?;
-    let overlay = Requests {
-        key: "E overlayfs",
-        title: "10,000 files on overlayfs in random order",
-        ..all
-    };
+    let overlay =
+        Requests { key: "E overlayfs", title: "10,000 files on overlayfs in random order", ..all };
     overlay.measure(options, &files, &mut self::peers(&site, KEPT_ALIVE)?)
 }
 
@@ -189,10 +179,7 @@ fn measure(options: &Options, sizes: &[(&str, u64)], life: Life) -> Result<()> {
         }
         let plan = Plan {
             key: &format!("{} {name}", life.key),
-            title: &format!(
-                "HTTP, a file of {name}, {CONNECTIONS} connections, {}",
-                life.title
-            ),
+            title: &format!("HTTP, a file of {name}, {CONNECTIONS} connections, {}", life.title),
             unit: "request",
             rounds: Scale::of(options).rounds,
         };
@@ -233,9 +220,7 @@ impl Load {
             cpu,
             // wrk's own measure leaves out its start.
             wall: (duration / 1e6).min(begin.elapsed().as_secs_f64()),
-            other: other
-                .map(|(name, figure)| (name.to_string(), figure))
-                .into(),
+            other: other.map(|(name, figure)| (name.to_string(), figure)).into(),
         })
     }
 

@@ -19,9 +19,7 @@ type Start = fn(&Site) -> Result<Peer>;
 const SERVERS: [(&str, Start); 3] = [
     ("file_server", Site::file_server),
     ("nginx", |site| site.nginx("nginx", Variant::Plain)),
-    ("nginx open_file_cache", |site| {
-        site.nginx("nginx open_file_cache", Variant::Cache)
-    }),
+    ("nginx open_file_cache", |site| site.nginx("nginx open_file_cache", Variant::Cache)),
 ];
 
 pub fn run(options: &Options) -> Result<()> {

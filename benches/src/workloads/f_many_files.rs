@@ -60,9 +60,7 @@ fn time(options: &Options) -> Result<Table> {
         let times = scale.units(SENDS).div_ceil(connections as u64);
         // The measurement does not include the making of the connections.
         let mut crowd = Crowd::connect(peer.side.port, connections, Segment::Jumbo)?;
-        rounds::sample(peer, &mut |_: &mut Peer| {
-            Ok(crowd.fetch(SIZE, times)? as f64 / MIB)
-        })
+        rounds::sample(peer, &mut |_: &mut Peer| Ok(crowd.fetch(SIZE, times)? as f64 / MIB))
     })
 }
 

@@ -13,18 +13,8 @@ const PEERS: [&str; 2] = ["sendloop", "tokio"];
 const SIZES: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 /// A scenario, its title, its unit, and the amount of a sample.
 const SCENARIOS: [(&str, &str, &str, u64); 2] = [
-    (
-        "tasks",
-        "tasks at once, each yields ten times",
-        "task",
-        1_000_000,
-    ),
-    (
-        "timers",
-        "timers at once, deadlines in random order",
-        "timer",
-        1_000_000,
-    ),
+    ("tasks", "tasks at once, each yields ten times", "task", 1_000_000),
+    ("timers", "timers at once, deadlines in random order", "timer", 1_000_000),
 ];
 
 pub fn run(options: &Options) -> Result<()> {
@@ -37,12 +27,7 @@ pub fn run(options: &Options) -> Result<()> {
                 peers.push(Peer::new(&format!("{name} {size}"), side));
             }
         }
-        let plan = Plan {
-            key: &format!("F {what}"),
-            title,
-            unit,
-            rounds: scale.rounds,
-        };
+        let plan = Plan { key: &format!("F {what}"), title, unit, rounds: scale.rounds };
         let table = plan.run(&mut peers, |peer| {
             let (_, size) = peer.name.rsplit_once(' ').context("PEER SIZE")?;
             let count = scale.units(count).max(size.parse()?);

@@ -118,14 +118,10 @@ fn holes(options: &Options, disk: &Mounted) -> Result<()> {
     let turn = Cell::new(0);
     let table = plan.run_samples(&mut peers, |peer| {
         // All peers get each offset in turn. The first transfer of each is the warm-up.
-        holed
-            .offset
-            .set(turn.get() / turns * holed.step % HOLE_DISTANCE);
+        holed.offset.set(turn.get() / turns * holed.step % HOLE_DISTANCE);
         turn.set(turn.get() + 1);
         let mut sample = in_process(peer, &holed)?;
-        sample
-            .other
-            .insert("offset".into(), holed.offset.get() as f64);
+        sample.other.insert("offset".into(), holed.offset.get() as f64);
         Ok(sample)
     })?;
     results::save(options, &table)

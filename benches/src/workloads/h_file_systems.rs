@@ -56,19 +56,13 @@ fn places(base: &Path, size: u64) -> Result<Vec<Place>> {
     for size in &sizes {
         download::make_in(&files, *size)?;
     }
-    let mut places = vec![Place {
-        name: "ext4",
-        files: files.clone(),
-        _mounted: None,
-    }];
+    let mut places = vec![Place { name: "ext4", files: files.clone(), _mounted: None }];
     for file_system in FileSystem::ALL {
         let name = file_system.name();
         match file_system.mount(&files, base) {
-            Ok(mounted) => places.push(Place {
-                name,
-                files: mounted.point.clone(),
-                _mounted: Some(mounted),
-            }),
+            Ok(mounted) => {
+                places.push(Place { name, files: mounted.point.clone(), _mounted: Some(mounted) })
+            }
             Err(error) => eprintln!("H {name} is left out: {error:#}"),
         }
     }
@@ -150,9 +144,7 @@ fn reads(options: &Options, places: &[Place]) -> Result<()> {
 
 /// Measures the memory of transfers whose clients do not read.
 fn stalled(options: &Options, places: &[Place]) -> Result<()> {
-    let places = places
-        .iter()
-        .filter(|place| ["ext4", "overlayfs"].contains(&place.name));
+    let places = places.iter().filter(|place| ["ext4", "overlayfs"].contains(&place.name));
     let places: Vec<&Place> = places.collect();
     let mut series: Vec<Series> = Vec::new();
     for place in &places {
@@ -195,10 +187,7 @@ fn measure_stalled(files: &Path, name: &str) -> Result<Sample> {
         wall: begin.elapsed().as_secs_f64(),
         other: BTreeMap::from([
             ("rss_per_connection".to_string(), each),
-            (
-                "mappings".to_string(),
-                after.all as f64 - mappings.all as f64,
-            ),
+            ("mappings".to_string(), after.all as f64 - mappings.all as f64),
             ("mappings_of_file".to_string(), after.of_file as f64),
         ]),
     })

@@ -54,17 +54,12 @@ pub fn run(options: &Options) -> Result<()> {
     let mut series = Vec::new();
     for package in &PACKAGES {
         package.write(&options.folder)?;
-        series.push(Series {
-            peer: package.peer.to_string(),
-            samples: Vec::new(),
-        });
+        series.push(Series { peer: package.peer.to_string(), samples: Vec::new() });
     }
     for _ in 0..rounds {
         for (package, series) in PACKAGES.iter().zip(&mut series) {
             let sample = package.build(&options.folder);
-            series
-                .samples
-                .push(sample.with_context(|| package.peer.to_string())?);
+            series.samples.push(sample.with_context(|| package.peer.to_string())?);
         }
     }
     crate::runner::side::become_counterpart()?;
@@ -129,17 +124,12 @@ impl Package {
         let status = strip.arg(&program).arg("-o").arg(&stripped).status()?;
         ensure!(status.success(), "strip failed");
         check(&stripped)?;
-        let other = [
-            ("seconds", wall),
-            ("kilobytes", fs::metadata(&stripped)?.len() as f64 / 1e3),
-        ];
+        let other = [("seconds", wall), ("kilobytes", fs::metadata(&stripped)?.len() as f64 / 1e3)];
         Ok(Sample {
             units: 1.0,
             cpu,
             wall,
-            other: other
-                .map(|(name, figure)| (name.to_string(), figure))
-                .into(),
+            other: other.map(|(name, figure)| (name.to_string(), figure)).into(),
         })
     }
 }

@@ -38,14 +38,8 @@ struct Scale {
 impl Scale {
     fn of(options: &Options) -> Scale {
         match options.quick {
-            true => Scale {
-                rounds: 3,
-                part: 0.2,
-            },
-            false => Scale {
-                rounds: 15,
-                part: 1.0,
-            },
+            true => Scale { rounds: 3, part: 0.2 },
+            false => Scale { rounds: 15, part: 1.0 },
         }
     }
 

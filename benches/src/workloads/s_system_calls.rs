@@ -18,10 +18,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut table = table(options, "S large file", LARGE, [1, 17])?;
     table.title = "system calls per MiB of a large file".to_string();
     table.unit = "MiB".to_string();
-    let samples = table
-        .series
-        .iter_mut()
-        .flat_map(|series| &mut series.samples);
+    let samples = table.series.iter_mut().flat_map(|series| &mut series.samples);
     for sample in samples {
         let mib = LARGE as f64 / MIB;
         sample.units *= mib;

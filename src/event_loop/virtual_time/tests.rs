@@ -41,9 +41,7 @@ fn new_loop(clock: &Clock) -> Loop {
 /// Runs the loop for longer than the limit, and returns the lines that it logs.
 fn logged(event_loop: &Loop) -> Vec<String> {
     for _ in 0..8 {
-        event_loop
-            .run_once(Some(STANDSTILL_LIMIT / 4))
-            .expect("an iteration");
+        event_loop.run_once(Some(STANDSTILL_LIMIT / 4)).expect("an iteration");
     }
     mem::take(&mut LINES.lock().expect("whole"))
 }
@@ -84,9 +82,7 @@ fn stalled_manual_clock_is_logged_once() {
     let _interrupt = event_loop.interrupt().expect("registered");
     event_loop.call_later(HOUR, || {});
     // The poller reports a new descriptor once.
-    event_loop
-        .run_once(Some(Duration::ZERO))
-        .expect("an iteration");
+    event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
     event_loop.run_once(None).expect("an iteration");
     assert_eq!(LINES.lock().expect("whole").len(), 1);
     LINES.lock().expect("whole").clear();

@@ -12,14 +12,7 @@ const STAT: Action = Action::Stat { sync: true };
 
 /// Creates a transfer without a header and without probes of the page cache.
 fn new_machine(plan: Plan, fallback: bool) -> Machine {
-    Machine::new(
-        plan,
-        MachineOptions {
-            fallback,
-            prefetch: false,
-            header: 0,
-        },
-    )
+    Machine::new(plan, MachineOptions { fallback, prefetch: false, header: 0 })
 }
 
 /// Creates a transfer of a file that reports `size` bytes, before its first call.
@@ -27,10 +20,7 @@ fn new_machine(plan: Plan, fallback: bool) -> Machine {
 fn sending(size: u64, fallback: bool) -> Machine {
     let mut machine = new_machine(Plan::new(0, None), fallback);
     assert_eq!(machine.action(), STAT);
-    machine.on_stat(Ok(Stat {
-        size,
-        is_cached: true,
-    }));
+    machine.on_stat(Ok(Stat { size, is_cached: true }));
     machine
 }
 
@@ -65,10 +55,7 @@ fn ends_with(mut machine: Machine, sent: u64) {
 fn fails_with(mut machine: Machine, errno: i32, position: u64) {
     assert_eq!(machine.action(), Action::Finish);
     assert_eq!(machine.position(), position);
-    assert_eq!(
-        machine.result().expect_err("an error").raw_os_error(),
-        Some(errno)
-    );
+    assert_eq!(machine.result().expect_err("an error").raw_os_error(), Some(errno));
 }
 
 #[track_caller]
@@ -77,9 +64,7 @@ fn fails_as_unsupported(mut machine: Machine, errno: Option<i32>) {
     let error = machine.result().expect_err("an error");
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
     let inner = error.get_ref().expect("an inner error");
-    let inner = inner
-        .downcast_ref::<SendfileNotAvailableError>()
-        .expect("its type");
+    let inner = inner.downcast_ref::<SendfileNotAvailableError>().expect("its type");
     assert_eq!(inner.errno(), errno);
 }
 
@@ -117,10 +102,7 @@ fn send_follows_the_stat() {
 #[test]
 fn offset_at_the_end_of_the_file_ends_the_transfer() {
     let mut machine = new_machine(Plan::new(10, None), true);
-    machine.on_stat(Ok(Stat {
-        size: 10,
-        is_cached: true,
-    }));
+    machine.on_stat(Ok(Stat { size: 10, is_cached: true }));
     ends_with(machine, 0);
 }
 
@@ -133,10 +115,7 @@ fn error_of_the_stat_is_reported() {
 
 #[test]
 fn uncached_file_is_not_available() {
-    let uncached = Stat {
-        size: 9,
-        is_cached: false,
-    };
+    let uncached = Stat { size: 9, is_cached: false };
     let mut machine = new_machine(Plan::new(0, None), true);
     machine.on_stat(Ok(uncached));
     assert_eq!(machine.action(), read(0, BLOCK));
@@ -158,17 +137,11 @@ fn short_send_without_a_size_needs_a_stat() {
     let mut machine = counted(7, true);
     machine.on_outcome(SendOutcome::Sent(3));
     assert_eq!(machine.action(), STAT);
-    machine.on_stat(Ok(Stat {
-        size: 5,
-        is_cached: true,
-    }));
+    machine.on_stat(Ok(Stat { size: 5, is_cached: true }));
     assert_sends(&machine, 3, 2);
     machine.on_outcome(SendOutcome::Sent(2));
     assert_eq!(machine.action(), STAT);
-    machine.on_stat(Ok(Stat {
-        size: 5,
-        is_cached: true,
-    }));
+    machine.on_stat(Ok(Stat { size: 5, is_cached: true }));
     ends_with(machine, 5);
 }
 
@@ -184,16 +157,10 @@ fn stat_follows_the_send_of_all_known_bytes() {
     let mut machine = sending(100, true);
     machine.on_outcome(SendOutcome::Sent(100));
     assert_eq!(machine.action(), STAT);
-    machine.on_stat(Ok(Stat {
-        size: 130,
-        is_cached: true,
-    }));
+    machine.on_stat(Ok(Stat { size: 130, is_cached: true }));
     assert_sends(&machine, 100, 30);
     machine.on_outcome(SendOutcome::Sent(30));
-    machine.on_stat(Ok(Stat {
-        size: 130,
-        is_cached: true,
-    }));
+    machine.on_stat(Ok(Stat { size: 130, is_cached: true }));
     ends_with(machine, 130);
 }
 
@@ -237,13 +204,7 @@ fn not_available_without_the_fallback_is_unsupported() {
 
 #[test]
 fn other_errors_never_start_the_fallback() {
-    for errno in [
-        libc::EPIPE,
-        libc::ECONNRESET,
-        libc::ENOTCONN,
-        libc::EBADF,
-        libc::EIO,
-    ] {
+    for errno in [libc::EPIPE, libc::ECONNRESET, libc::ENOTCONN, libc::EBADF, libc::EIO] {
         let mut machine = sending(4 << 20, true);
         machine.on_outcome(SendOutcome::Sent(MIB));
         machine.on_outcome(SendOutcome::Failed(os(errno)));
@@ -318,10 +279,7 @@ fn stat_follows_a_budget_that_ends_with_the_file() {
             }
         }
         assert_eq!(yields, size / MAX_BYTES_PER_STEP);
-        machine.on_stat(Ok(Stat {
-            size,
-            is_cached: true,
-        }));
+        machine.on_stat(Ok(Stat { size, is_cached: true }));
         ends_with(machine, size);
     }
 }
@@ -338,10 +296,7 @@ fn error_of_a_read_is_reported() {
 fn sent_block_counts_each_send_and_leads_to_the_next_read() {
     let mut machine = draining(100);
     machine.on_outcome(SendOutcome::Sent(30));
-    assert_eq!(
-        (machine.action(), machine.position()),
-        (Action::SendBlock(30..100), 30)
-    );
+    assert_eq!((machine.action(), machine.position()), (Action::SendBlock(30..100), 30));
     machine.on_outcome(SendOutcome::Sent(70));
     assert_eq!(machine.action(), read(100, BLOCK));
     machine.on_block(Ok(0));
@@ -378,10 +333,7 @@ fn block_send_of_nothing_fails() {
     let mut machine = draining(100);
     machine.on_outcome(SendOutcome::Nothing);
     assert_eq!(machine.action(), Action::Finish);
-    assert_eq!(
-        machine.result().expect_err("an error").kind(),
-        io::ErrorKind::WriteZero
-    );
+    assert_eq!(machine.result().expect_err("an error").kind(), io::ErrorKind::WriteZero);
 }
 
 #[test]
@@ -428,10 +380,7 @@ fn many_small_calls_consume_the_budget() {
 fn fallback_sends_no_more_than_the_count() {
     let mut machine = counted(BLOCK as u64 + 1, true);
     machine.on_outcome(SendOutcome::NotAvailable(libc::ENOSYS));
-    machine.on_stat(Ok(Stat {
-        size: 0,
-        is_cached: true,
-    }));
+    machine.on_stat(Ok(Stat { size: 0, is_cached: true }));
     machine.on_outcome(SendOutcome::NotAvailable(libc::ENOSYS));
     assert_eq!(machine.action(), read(0, BLOCK));
     machine.on_block(Ok(BLOCK));

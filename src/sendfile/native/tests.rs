@@ -8,13 +8,7 @@ fn of(errno: i32) -> SendOutcome {
 fn only_five_errors_mean_not_available() {
     for errno in 1..=133 {
         let not_available = matches!(of(errno), SendOutcome::NotAvailable(e) if e == errno);
-        let listed = [
-            libc::EINVAL,
-            libc::ENOSYS,
-            libc::EOPNOTSUPP,
-            libc::EPERM,
-            libc::ESPIPE,
-        ];
+        let listed = [libc::EINVAL, libc::ENOSYS, libc::EOPNOTSUPP, libc::EPERM, libc::ESPIPE];
         assert_eq!(not_available, listed.contains(&errno), "errno {errno}");
     }
 }

@@ -20,10 +20,7 @@ fn missing_ranges_are_cut_to_the_window_and_joined() {
     assert_eq!(ranges(&[0, 0, 0, 0]), vec![5..4 * PAGE - 7]);
     assert_eq!(ranges(&[0, 1, 1, 0]), [5..PAGE, 3 * PAGE..4 * PAGE - 7]);
     assert_eq!(ranges(&[1, 0, 0, 1]), vec![PAGE..3 * PAGE]);
-    assert_eq!(
-        ranges(&[1, 0, 1, 0]),
-        [PAGE..2 * PAGE, 3 * PAGE..4 * PAGE - 7]
-    );
+    assert_eq!(ranges(&[1, 0, 1, 0]), [PAGE..2 * PAGE, 3 * PAGE..4 * PAGE - 7]);
 }
 
 #[test]
@@ -37,24 +34,13 @@ fn range_within_page_borders_is_one_page() {
 
 #[test]
 fn only_mounts_with_a_unique_id_are_remembered() {
-    let metadata = |mount, kind| Metadata {
-        size: 9,
-        kind,
-        mount,
-        is_dax: false,
-    };
+    let metadata = |mount, kind| Metadata { size: 9, kind, mount, is_dax: false };
     let of = |mount, kind| Mount::of(&metadata(mount, kind));
     let first = of(Some(u64::MAX), FileKind::Regular);
     assert!(Rc::ptr_eq(&first, &of(Some(u64::MAX), FileKind::Regular)));
     assert!(!Rc::ptr_eq(&first, &of(Some(1), FileKind::Regular)));
-    assert!(!Rc::ptr_eq(
-        &first,
-        &of(Some(u64::MAX), FileKind::BlockDevice)
-    ));
-    assert!(!Rc::ptr_eq(
-        &of(None, FileKind::Regular),
-        &of(None, FileKind::Regular)
-    ));
+    assert!(!Rc::ptr_eq(&first, &of(Some(u64::MAX), FileKind::BlockDevice)));
+    assert!(!Rc::ptr_eq(&of(None, FileKind::Regular), &of(None, FileKind::Regular)));
     for id in 0..10 * MAX_MOUNTS as u64 {
         of(Some(id), FileKind::Regular);
     }
@@ -67,9 +53,7 @@ fn miss_is_recent_for_one_second() {
     assert!(!mount.has_recent_miss());
     mount.last_miss.set(Some(Instant::now()));
     assert!(mount.has_recent_miss());
-    mount
-        .last_miss
-        .set(Instant::now().checked_sub(MISS_INTERVAL));
+    mount.last_miss.set(Instant::now().checked_sub(MISS_INTERVAL));
     assert!(!mount.has_recent_miss());
 }
 
@@ -215,10 +199,7 @@ mod on_a_disk {
             }));
             assert!(matches!(ready, Ok(CacheReadiness::Ready(1..))));
             let ahead = page_cache.prefetch.as_ref().map(|it| it.range.start);
-            assert!(
-                ahead.is_none_or(|ahead| ahead <= page_cache.ready.end),
-                "{page_cache:?}"
-            );
+            assert!(ahead.is_none_or(|ahead| ahead <= page_cache.ready.end), "{page_cache:?}");
         }
     }
 
@@ -244,11 +225,7 @@ mod on_a_disk {
         let Poll::Ready(Err(error)) = polled else {
             panic!("{polled:?}");
         };
-        assert!(
-            error
-                .get_ref()
-                .is_some_and(|it| it.is::<crate::LoopClosedError>())
-        );
+        assert!(error.get_ref().is_some_and(|it| it.is::<crate::LoopClosedError>()));
     }
 
     #[test]

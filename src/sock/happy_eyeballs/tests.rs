@@ -57,9 +57,8 @@ fn run_race(scripts: &[AttemptScript]) -> Ended {
     let (starts, live) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(0)));
     let (seen, counted, handle) = (starts.clone(), live.clone(), event_loop.handle());
     let scripts = scripts.to_vec();
-    let addrs: Vec<SocketAddr> = (0..scripts.len() as u16)
-        .map(|port| ([127, 0, 0, 1], port).into())
-        .collect();
+    let addrs: Vec<SocketAddr> =
+        (0..scripts.len() as u16).map(|port| ([127, 0, 0, 1], port).into()).collect();
     let task = event_loop.create_task(async move {
         let now = |handle: &LoopHandle| (handle.time() - begin).as_millis() as u64;
         let start = |addr: SocketAddr| {
@@ -88,9 +87,7 @@ fn run_race(scripts: &[AttemptScript]) -> Ended {
     for _ in 0..2000 / STEP {
         // A timer wakes the task in one iteration, and the loop polls it in the next.
         for _ in 0..4 {
-            event_loop
-                .run_once(Some(Duration::ZERO))
-                .expect("an iteration");
+            event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
         }
         if task.done() {
             break;
@@ -113,11 +110,7 @@ impl Ended {
     fn assert_won(self, port: u16, at: u64) {
         let (outcome, time) = self.outcome.expect("an end");
         assert_eq!((outcome.ok(), time), (Some(port), at));
-        assert_eq!(
-            (self.live, self.timers),
-            (0, None),
-            "all attempts are dropped"
-        );
+        assert_eq!((self.live, self.timers), (0, None), "all attempts are dropped");
     }
 }
 
@@ -144,13 +137,7 @@ fn slow_early_attempt_wins_if_it_connects_first() {
 
 #[test]
 fn failure_starts_the_next_attempt_at_once_with_a_full_head_start() {
-    let ended = run_race(&[
-        Fails(0, libc::ENETUNREACH),
-        Fails(100, 1),
-        Hangs,
-        Hangs,
-        Connects(0),
-    ]);
+    let ended = run_race(&[Fails(0, libc::ENETUNREACH), Fails(100, 1), Hangs, Hangs, Connects(0)]);
     assert_eq!(ended.starts, [(0, 0), (1, 0), (2, 100), (3, 350), (4, 600)]);
     ended.assert_won(4, 600);
 }
@@ -226,10 +213,7 @@ fn error_names_the_host_and_each_failure_in_the_order_of_the_addresses() {
     let text = error.to_string();
     let [refused, unreachable] = errnos.map(io::Error::from_raw_os_error);
     let failures = format!("127.0.0.1:80: {refused}; [::1]:80: {unreachable}");
-    assert_eq!(
-        text,
-        format!("cannot connect to port 80 of localhost: {failures}")
-    );
+    assert_eq!(text, format!("cannot connect to port 80 of localhost: {failures}"));
     let first = error.get_ref().and_then(|error| error.source());
     let first = first.and_then(|first| first.downcast_ref::<io::Error>());
     let errno = first.and_then(io::Error::raw_os_error);
@@ -262,15 +246,10 @@ fn losing_sockets_are_deregistered() {
 
     let handle = event_loop.handle();
     let task = event_loop.create_task(async move {
-        race(&handle, &[refused, full, good], |addr| {
-            attempt(&handle, addr)
-        })
-        .await
+        race(&handle, &[refused, full, good], |addr| attempt(&handle, addr)).await
     });
     while !task.done() {
-        event_loop
-            .run_once(Some(Duration::from_millis(5)))
-            .expect("an iteration");
+        event_loop.run_once(Some(Duration::from_millis(5))).expect("an iteration");
         clock.advance(HEAD_START);
     }
     let winner = event_loop.run_until_complete(task).expect("no panic");
@@ -278,10 +257,7 @@ fn losing_sockets_are_deregistered() {
     assert_eq!(winner.get_ref().peer_addr().expect("connected"), good);
     assert!(event_loop.stats().registered <= 1);
     drop(winner);
-    assert_eq!(
-        (event_loop.stats().registered, event_loop.next_timeout()),
-        (0, None)
-    );
+    assert_eq!((event_loop.stats().registered, event_loop.next_timeout()), (0, None));
 }
 
 #[test]

@@ -2,12 +2,7 @@ use super::*;
 
 #[test]
 fn ip_addresses_survive_the_round_trip() {
-    for text in [
-        "127.0.0.1:80",
-        "255.1.2.3:65535",
-        "[::1]:443",
-        "[fe80::1%7]:9",
-    ] {
+    for text in ["127.0.0.1:80", "255.1.2.3:65535", "[::1]:443", "[fe80::1%7]:9"] {
         let addr: SocketAddr = text.parse().expect("an address");
         assert_eq!(RawAddress::from(&addr).to_internet().expect(text), addr);
     }
@@ -18,10 +13,7 @@ fn unix_paths_and_unnamed_addresses_survive_the_round_trip() {
     let address = RawAddress::from_path(Path::new("/tmp/a socket")).expect("short enough");
     let back = address.to_unix().expect("a path");
     assert_eq!(back.as_pathname(), Some(Path::new("/tmp/a socket")));
-    let unnamed = RawAddress {
-        len: 0,
-        ..RawAddress::empty()
-    };
+    let unnamed = RawAddress { len: 0, ..RawAddress::empty() };
     assert!(unnamed.to_unix().expect("no name").is_unnamed());
 }
 

@@ -47,10 +47,7 @@ pub(crate) fn is_resident(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
         return Ok(true);
     };
     let mut byte = 0_u8;
-    let part = libc::iovec {
-        iov_base: (&raw mut byte).cast(),
-        iov_len: 1,
-    };
+    let part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     // The kernel takes the offset as two longs, the lower half first. If a long holds the whole
     // offset, the kernel uses the first one alone.
     let (low, high) = (offset as c_long, (offset >> 32) as c_long);

@@ -50,9 +50,7 @@ pub(super) fn attempt(
 /// reports when a retry can succeed, and retries at once would keep the processor busy.
 fn is_count_valid(error: &io::Error) -> bool {
     let errno = error.raw_os_error();
-    [libc::EAGAIN, libc::EINTR, libc::EBUSY]
-        .map(Some)
-        .contains(&errno)
+    [libc::EAGAIN, libc::EINTR, libc::EBUSY].map(Some).contains(&errno)
 }
 
 #[cfg(test)]

@@ -355,11 +355,7 @@ impl SignalSlot {
             shared.handlers.store(0, SeqCst);
         }
         shared.pipe.store(writer.as_raw_fd(), SeqCst);
-        Ok(SignalSlot {
-            shared,
-            reader,
-            _writer: writer,
-        })
+        Ok(SignalSlot { shared, reader, _writer: writer })
     }
 
     /// Catches `signal`, and installs our handler, even if a foreign one has replaced it.

@@ -38,10 +38,7 @@ impl Drop for TakesOwnCell {
 fn content_is_unreachable_while_it_is_dropped() {
     let cell: Rc<SelfReader> = Rc::new(FutureOrOutput::new(pending()));
     let is_unreachable = Rc::new(Cell::new(false));
-    cell.set(TakesOwnCell {
-        cell: Rc::downgrade(&cell),
-        is_unreachable: is_unreachable.clone(),
-    });
+    cell.set(TakesOwnCell { cell: Rc::downgrade(&cell), is_unreachable: is_unreachable.clone() });
     cell.clear();
     assert!(is_unreachable.get());
     assert!(cell.take().is_none());

@@ -13,29 +13,19 @@ fn timer(start: Instant, delay_us: u64, number: u64) -> Timer {
 
 /// A small pseudo-random generator, so that each run is the same.
 fn random(state: &mut u64) -> u64 {
-    *state = state
-        .wrapping_mul(6_364_136_223_846_793_005)
-        .wrapping_add(1);
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
     *state >> 33
 }
 
 fn pop_all(queue: &mut TimerQueue) -> Vec<u64> {
-    std::iter::from_fn(|| queue.pop_if(|_| true))
-        .map(|timer| timer.number)
-        .collect()
+    std::iter::from_fn(|| queue.pop_if(|_| true)).map(|timer| timer.number).collect()
 }
 
 #[test]
 fn entries_leave_by_deadline_and_then_by_creation() {
     let (start, mut state) = (Instant::now(), 1);
-    for (count, range) in [
-        (1, 1),
-        (2, 1),
-        (100, 3),
-        (1000, 50),
-        (1000, 5_000),
-        (1000, 10_000_000),
-    ] {
+    for (count, range) in [(1, 1), (2, 1), (100, 3), (1000, 50), (1000, 5_000), (1000, 10_000_000)]
+    {
         let mut queue = TimerQueue::default();
         let delays: Vec<u64> = (0..count).map(|_| random(&mut state) % range).collect();
         for (number, delay) in delays.iter().enumerate() {
@@ -61,10 +51,7 @@ fn insertions_between_removals_keep_the_order() {
         if random(&mut state) % 2 == 0 {
             let first = *model.iter().min().expect("one was pushed");
             model.retain(|entry| *entry != first);
-            assert_eq!(
-                queue.pop_if(|_| true).map(|timer| timer.number),
-                Some(first.1)
-            );
+            assert_eq!(queue.pop_if(|_| true).map(|timer| timer.number), Some(first.1));
         }
         if model.len() > 40 {
             queue.retain(|timer| timer.number % 3 == 0);
@@ -80,10 +67,8 @@ fn insertions_between_removals_keep_the_order() {
 #[test]
 fn deadlines_before_the_start_keep_their_order() {
     let mut queue = TimerQueue::default();
-    let past = queue
-        .start
-        .checked_sub(Duration::from_secs(1))
-        .expect("the machine runs for a second");
+    let past =
+        queue.start.checked_sub(Duration::from_secs(1)).expect("the machine runs for a second");
     for (number, delay) in [(0, 900_000), (1, 100), (2, 2_000_000)] {
         queue.push(timer(past, delay, number));
     }
@@ -105,10 +90,5 @@ fn entries_in_order_need_no_heap() {
     for number in 0..1_000 {
         queue.push(timer(start, number * 10, number));
     }
-    assert!(
-        queue
-            .buckets
-            .values()
-            .all(|bucket| bucket.heap.capacity() == 0)
-    );
+    assert!(queue.buckets.values().all(|bucket| bucket.heap.capacity() == 0));
 }

@@ -67,25 +67,19 @@ fn accept(
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         };
-        let mut connection = Connection {
-            stream,
-            request: [0; MESSAGE],
-            read: 0,
-        };
+        let mut connection = Connection { stream, request: [0; MESSAGE], read: 0 };
         if let Ok(false) = connection.serve() {
             let entry = connections.vacant_entry();
             let (stream, token) = (&mut connection.stream, Token(entry.key()));
-            poll.registry()
-                .register(stream, token, Interest::READABLE)?;
+            poll.registry().register(stream, token, Interest::READABLE)?;
             entry.insert(connection);
         }
     }
 }
 
 fn serve(connections: &mut Slab<Connection>, key: usize) {
-    let is_open = connections
-        .get_mut(key)
-        .is_some_and(|connection| matches!(connection.serve(), Ok(false)));
+    let is_open =
+        connections.get_mut(key).is_some_and(|connection| matches!(connection.serve(), Ok(false)));
     if !is_open {
         connections.try_remove(key);
     }

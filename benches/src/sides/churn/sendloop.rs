@@ -19,10 +19,7 @@ async fn serve(event_loop: LoopHandle, client: Socket<TcpStream>) -> io::Result<
     let mut request = [0; MESSAGE];
     let mut read = 0;
     while read < MESSAGE {
-        match event_loop
-            .sock_recv_into(&client, &mut request[read..])
-            .await?
-        {
+        match event_loop.sock_recv_into(&client, &mut request[read..]).await? {
             0 => return Ok(()),
             more => read += more,
         }

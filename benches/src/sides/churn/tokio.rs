@@ -7,9 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::MESSAGE;
 
 pub(super) fn run(listener: net::TcpListener) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async move {
         let listener = TcpListener::from_std(listener)?;
         loop {

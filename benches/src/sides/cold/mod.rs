@@ -55,10 +55,7 @@ struct Tick {
 
 impl Tick {
     fn begin() -> Tick {
-        Tick {
-            waited: waited_for_core("thread-self"),
-            due: Instant::now() + TICK,
-        }
+        Tick { waited: waited_for_core("thread-self"), due: Instant::now() + TICK }
     }
 
     fn end(self, late: &Cell<Late>) {

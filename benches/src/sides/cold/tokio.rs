@@ -15,9 +15,7 @@ use super::{AROUND, Job, Late, TICK, Tick};
 const MAX_COUNT: usize = 0x7fff_f000;
 
 pub(super) fn send(job: Job) -> io::Result<Late> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     runtime.block_on(local.run_until(async move {
         job.socket.set_nonblocking(true)?;

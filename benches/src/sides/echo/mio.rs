@@ -59,8 +59,7 @@ fn accept(
         };
         let place = connections.vacant_entry();
         let both = Interest::READABLE | Interest::WRITABLE;
-        poll.registry()
-            .register(&mut stream, Token(place.key()), both)?;
+        poll.registry().register(&mut stream, Token(place.key()), both)?;
         let rest = Vec::new();
         place.insert(Connection { stream, rest });
     }

@@ -7,9 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::BUFFER;
 
 pub(super) fn run(listener: net::TcpListener) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async move {
         let listener = TcpListener::from_std(listener)?;
         loop {
@@ -32,9 +30,7 @@ async fn serve(mut client: TcpStream) -> io::Result<()> {
 
 /// An echo server whose connections hold no buffer while they wait.
 pub(super) fn run_unbuffered(listener: net::TcpListener) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async move {
         let listener = TcpListener::from_std(listener)?;
         loop {

@@ -31,12 +31,7 @@ struct Pipe {
 
 impl Pipe {
     fn new(buffer: usize) -> Pipe {
-        Pipe {
-            buffer: vec![0; buffer],
-            begin: 0,
-            end: 0,
-            wait: Wait::Read,
-        }
+        Pipe { buffer: vec![0; buffer], begin: 0, end: 0, wait: Wait::Read }
     }
 
     /// Copies if the event is the one that this direction waits for.
@@ -150,11 +145,6 @@ fn accept(
         let (registry, key) = (poll.registry(), entry.key());
         registry.register(&mut client, Token(2 * key), both)?;
         registry.register(&mut server, Token(2 * key + 1), both)?;
-        entry.insert(Pair {
-            client,
-            server,
-            up: Pipe::new(buffer),
-            down: Pipe::new(buffer),
-        });
+        entry.insert(Pair { client, server, up: Pipe::new(buffer), down: Pipe::new(buffer) });
     }
 }

@@ -75,10 +75,7 @@ pub(super) struct Calls {
 
 impl Calls {
     pub(super) fn whole(beside: Beside) -> Calls {
-        Calls {
-            beside,
-            most: MAX_COUNT,
-        }
+        Calls { beside, most: MAX_COUNT }
     }
 
     pub(super) fn of(most: u64) -> Calls {
@@ -130,8 +127,7 @@ pub(super) fn epoll(listener: &TcpListener, folder: &Folder, calls: Calls) -> io
         let (mut client, _) = listener.accept()?;
         let number = client.as_raw_fd();
         let mut source = SourceFd(&number);
-        poll.registry()
-            .register(&mut source, Token(0), Interest::WRITABLE)?;
+        poll.registry().register(&mut source, Token(0), Interest::WRITABLE)?;
         while let Some(order) = order(&mut client)? {
             let batch = folder.batch(order)?;
             client.set_nonblocking(true)?;

@@ -90,11 +90,7 @@ pub fn random(seed: &Cell<u64>) -> u64 {
 
 impl Folder {
     fn new(path: PathBuf) -> Folder {
-        Folder {
-            path,
-            files: Rc::default(),
-            seed: Rc::default(),
-        }
+        Folder { path, files: Rc::default(), seed: Rc::default() }
     }
 
     fn batch(&self, order: Order) -> io::Result<Batch> {
@@ -180,10 +176,7 @@ fn sendloop_settings(peer: &str) -> Option<Settings> {
         "sendloop_noposition_noprefetch" => (false, false),
         _ => return None,
     };
-    Some(Settings {
-        prefetch,
-        update_position,
-    })
+    Some(Settings { prefetch, update_position })
 }
 
 /// Returns a bare loop and its largest count: `epoll_128k` is (`epoll`, 128 KiB).

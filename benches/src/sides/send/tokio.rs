@@ -16,9 +16,7 @@ pub(super) enum How {
 }
 
 pub(super) fn run(listener: net::TcpListener, folder: Folder, how: How) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let local = tokio::task::LocalSet::new();
     runtime.block_on(local.run_until(async move {
         listener.set_nonblocking(true)?;

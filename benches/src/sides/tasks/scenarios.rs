@@ -147,9 +147,7 @@ async fn woken_by(thread: &Sender<Waker>) {
             return Poll::Ready(());
         }
         has_asked = true;
-        thread
-            .send(cx.waker().clone())
-            .expect("the thread receives");
+        thread.send(cx.waker().clone()).expect("the thread receives");
         Poll::Pending
     })
     .await;
@@ -249,17 +247,13 @@ async fn timers_by_size<E: Executor>(executor: &E, size: u64, count: u64) {
 fn random_delays(over: Duration) -> impl Iterator<Item = Duration> {
     let mut random = 1_u64;
     std::iter::repeat_with(move || {
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         Duration::from_nanos((random >> 33) % over.as_nanos() as u64)
     })
 }
 
 async fn fire<E: Executor>(executor: &E, delays: impl Iterator<Item = Duration>) {
-    let mut sleeps: Vec<_> = delays
-        .map(|delay| Box::pin(executor.sleep(delay)))
-        .collect();
+    let mut sleeps: Vec<_> = delays.map(|delay| Box::pin(executor.sleep(delay))).collect();
     for sleep in &mut sleeps {
         poll_once(sleep).await;
     }

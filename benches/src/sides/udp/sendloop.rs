@@ -11,9 +11,7 @@ pub(super) fn run(socket: UdpSocket) -> io::Result<()> {
         let mut buffer = [0; BUFFER];
         loop {
             let (len, sender) = event_loop.sock_recvfrom_into(&socket, &mut buffer).await?;
-            event_loop
-                .sock_sendto(&socket, &buffer[..len], &sender)
-                .await?;
+            event_loop.sock_sendto(&socket, &buffer[..len], &sender).await?;
         }
     })?
 }

@@ -6,9 +6,7 @@ use tokio::net::UdpSocket;
 use super::BUFFER;
 
 pub(super) fn run(socket: net::UdpSocket) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async move {
         let socket = UdpSocket::from_std(socket)?;
         let mut buffer = [0; BUFFER];

@@ -63,11 +63,7 @@ impl Client {
                 let len = part.len().min((size - place * 8) as usize);
                 self.stream.read_exact(&mut part[..len])?;
                 for bytes in part[..len].chunks(8) {
-                    ensure!(
-                        bytes == &word(place)[..bytes.len()],
-                        "other bytes at {}",
-                        place * 8
-                    );
+                    ensure!(bytes == &word(place)[..bytes.len()], "other bytes at {}", place * 8);
                     place += 1;
                 }
             }

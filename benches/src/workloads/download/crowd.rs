@@ -46,17 +46,11 @@ pub struct Crowd {
 
 impl Crowd {
     pub fn connect(port: u16, count: usize, segment: Segment) -> Result<Crowd> {
-        let mut crowd = Crowd {
-            streams: Vec::new(),
-            poll: Poll::new()?,
-            buffer: vec![0; BUFFER],
-        };
+        let mut crowd = Crowd { streams: Vec::new(), poll: Poll::new()?, buffer: vec![0; BUFFER] };
         while crowd.streams.len() < count {
             let before = crowd.streams.len();
             for number in before..count.min(before + BATCH) {
-                crowd
-                    .add(port, segment)
-                    .with_context(|| format!("connection {number}"))?;
+                crowd.add(port, segment).with_context(|| format!("connection {number}"))?;
             }
             order(&crowd.streams[before..], GREETING, 1)?;
             crowd.discard((crowd.streams.len() - before) as u64 * GREETING)?;
@@ -128,10 +122,7 @@ fn connected(port: u16, segment: Segment) -> Result<TcpStream> {
     setsockopt(&fd, sockopt::TcpMaxSeg, &(segment as u32))?;
     setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
     // A close without TIME_WAIT, which would use up the ports.
-    let reset = linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
+    let reset = linger { l_onoff: 1, l_linger: 0 };
     setsockopt(&fd, sockopt::Linger, &reset)?;
     let number: RawFd = fd.as_raw_fd();
     let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);

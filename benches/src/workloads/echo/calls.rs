@@ -30,21 +30,12 @@ pub fn count_calls(folder: &Path, peer: &Peer, client: &mut Client, bursts: u64)
     end(strace)?;
     let units = (bursts * client.len() as u64) as f64;
     let calls = parse(&fs::read_to_string(&file)?)?;
-    let mut other: BTreeMap<_, _> = calls
-        .into_iter()
-        .map(|(name, calls)| (name, calls / units))
-        .collect();
-    let beside = other
-        .iter()
-        .filter(|(name, _)| !POLLS.contains(&name.as_str()));
+    let mut other: BTreeMap<_, _> =
+        calls.into_iter().map(|(name, calls)| (name, calls / units)).collect();
+    let beside = other.iter().filter(|(name, _)| !POLLS.contains(&name.as_str()));
     let beside: f64 = beside.map(|(_, calls)| calls).sum();
     other.insert("beside polls".to_string(), beside);
-    Ok(Sample {
-        units,
-        cpu: 0.0,
-        wall: 0.0,
-        other,
-    })
+    Ok(Sample { units, cpu: 0.0, wall: 0.0, other })
 }
 
 /// Attaches strace to all threads of a process.

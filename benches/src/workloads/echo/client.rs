@@ -62,10 +62,7 @@ impl Client {
             Ok(connection)
         };
         let connections = (0..count).map(connect).collect::<Result<_>>()?;
-        Ok(Client {
-            connections,
-            bursts: 0,
-        })
+        Ok(Client { connections, bursts: 0 })
     }
 
     pub fn len(&self) -> usize {
@@ -119,10 +116,7 @@ impl Bursts for Client {
 
 /// Closes a connection without TIME_WAIT, which would use up the ports.
 pub fn abort(connection: &TcpStream) -> Result<()> {
-    let at_once = nix::libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
+    let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
     Ok(setsockopt(connection, sockopt::Linger, &at_once)?)
 }
 

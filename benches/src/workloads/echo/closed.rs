@@ -19,16 +19,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Measures a number of requests over all connections as one sample.
 pub fn measure_closed(peer: &mut Peer, client: &mut Client, requests: u64) -> Result<Sample> {
-    let mut run = Run {
-        begun: vec![Instant::now(); client.len()],
-        left: requests,
-        latencies: latencies()?,
-    };
+    let mut run =
+        Run { begun: vec![Instant::now(); client.len()], left: requests, latencies: latencies()? };
     let poll = Poll::new()?;
     for (place, connection) in client.connections().iter().enumerate() {
         let number = connection.as_raw_fd();
-        poll.registry()
-            .register(&mut SourceFd(&number), Token(place), Interest::READABLE)?;
+        poll.registry().register(&mut SourceFd(&number), Token(place), Interest::READABLE)?;
     }
     let mut poll = Some(poll);
     let mut work = |_: &mut Peer| {

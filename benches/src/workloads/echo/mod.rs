@@ -43,9 +43,7 @@ pub fn latencies() -> Result<Histogram<u64>> {
 pub fn note_latencies(sample: &mut Sample, latencies: &Histogram<u64>) {
     for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
         let nanoseconds = latencies.value_at_quantile(quantile);
-        sample
-            .other
-            .insert(name.to_string(), nanoseconds as f64 / 1e9);
+        sample.other.insert(name.to_string(), nanoseconds as f64 / 1e9);
     }
 }
 

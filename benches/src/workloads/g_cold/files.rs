@@ -62,12 +62,7 @@ impl Cold for OnDisk {
 
     fn cool(&self) -> Result<()> {
         let file = File::open(&self.path)?;
-        Ok(posix_fadvise(
-            &file,
-            0,
-            0,
-            PosixFadviseAdvice::POSIX_FADV_DONTNEED,
-        )?)
+        Ok(posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
     }
 }
 
@@ -95,12 +90,7 @@ impl Slow {
         let device = File::options().read(true).write(true).open("/dev/fuse")?;
         attach(&device, &point)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([
-            "side",
-            "slow-fs",
-            &SLOW_SIZE.to_string(),
-            &DELAY_MS.to_string(),
-        ]);
+        command.args(["side", "slow-fs", &SLOW_SIZE.to_string(), &DELAY_MS.to_string()]);
         let side = Side::start_with(command, device.into()).inspect_err(|_| {
             let _ = umount2(&point, MntFlags::MNT_DETACH);
         });
@@ -114,19 +104,11 @@ impl Slow {
 
 fn attach(device: &File, point: &Path) -> Result<()> {
     use std::os::fd::AsRawFd;
-    let options = format!(
-        "fd={},rootmode=40000,user_id=0,group_id=0,allow_other",
-        device.as_raw_fd()
-    );
+    let options =
+        format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", device.as_raw_fd());
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     let options = Some(options.as_str());
-    Ok(mount(
-        Some("sendloop-slow"),
-        point,
-        Some("fuse"),
-        flags,
-        options,
-    )?)
+    Ok(mount(Some("sendloop-slow"), point, Some("fuse"), flags, options)?)
 }
 
 /// Unmounts before the server ends. Otherwise an unreachable mount would stay.

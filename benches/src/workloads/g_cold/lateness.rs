@@ -41,9 +41,7 @@ pub fn in_process(peer: &mut Peer, cold: &dyn Cold) -> Result<Sample> {
     let line = format!("{port} {}", cold.path().display());
     let late = Late::parse(&peer.side.ask(&line)?)?;
     let sample = start.sample(peer, late)?;
-    let bytes = client
-        .join()
-        .map_err(|_| anyhow!("the client panicked"))??;
+    let bytes = client.join().map_err(|_| anyhow!("the client panicked"))??;
     if bytes != content(0, cold.size()) {
         bail!("the file arrived changed");
     }
@@ -66,9 +64,7 @@ pub fn of_server(peer: &mut Peer, cold: &dyn Cold) -> Result<Sample> {
             result
         });
         let late = ping(&mut small, peer.side.id(), &done);
-        download
-            .join()
-            .map_err(|_| anyhow!("the client panicked"))??;
+        download.join().map_err(|_| anyhow!("the client panicked"))??;
         late
     })?;
     start.sample(peer, late)

@@ -14,14 +14,7 @@ use crate::runner::side::Side;
 use crate::servers::content;
 use crate::workloads::{Scale, discard};
 
-const PEERS: [&str; 6] = [
-    "mio",
-    "sendloop",
-    "tokio",
-    "mio_64k",
-    "sendloop_64k",
-    "tokio_64k",
-];
+const PEERS: [&str; 6] = ["mio", "sendloop", "tokio", "mio_64k", "sendloop_64k", "tokio_64k"];
 const MIB: u64 = 1 << 20;
 /// The size of a body.
 const SIZE: u64 = 512 * MIB;
@@ -77,11 +70,7 @@ fn check(port: u16) -> Result<()> {
 
 /// Returns the first bytes of the origin's endless repetition of 1 MiB.
 fn bodies(len: u64) -> Vec<u8> {
-    content(0, MIB)
-        .into_iter()
-        .cycle()
-        .take(len as usize)
-        .collect()
+    content(0, MIB).into_iter().cycle().take(len as usize).collect()
 }
 
 /// Starts the origin and returns its port. It sends as many bytes as a connection orders.

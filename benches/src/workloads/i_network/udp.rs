@@ -65,11 +65,7 @@ impl Client {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.connect(("127.0.0.1", port))?;
         socket.set_nonblocking(true)?;
-        Ok(Client {
-            socket,
-            size,
-            bursts: 0,
-        })
+        Ok(Client { socket, size, bursts: 0 })
     }
 
     fn datagram(&self, number: usize) -> Vec<u8> {

@@ -6,21 +6,11 @@ use super::*;
 ///
 /// It sends the whole file or `count` bytes.
 fn with_header(count: Option<u64>, fallback: bool) -> Machine {
-    Machine::new(
-        Plan::new(0, count),
-        MachineOptions {
-            fallback,
-            prefetch: false,
-            header: 10,
-        },
-    )
+    Machine::new(Plan::new(0, count), MachineOptions { fallback, prefetch: false, header: 10 })
 }
 
 fn header(from: usize, more: bool) -> Action {
-    Action::SendHeader {
-        part: from..10,
-        more,
-    }
+    Action::SendHeader { part: from..10, more }
 }
 
 #[test]
@@ -51,10 +41,7 @@ fn header_before_a_count_needs_no_stat() {
 fn header_follows_the_stat() {
     let mut machine = with_header(None, true);
     assert_eq!(machine.action(), STAT);
-    machine.on_stat(Ok(Stat {
-        size: 5,
-        is_cached: true,
-    }));
+    machine.on_stat(Ok(Stat { size: 5, is_cached: true }));
     assert_eq!(machine.action(), header(0, true));
     machine.on_outcome(SendOutcome::Sent(10));
     assert_sends(&machine, 0, 5);
@@ -67,27 +54,17 @@ fn header_of_an_empty_file_announces_no_more_bytes() {
     machine.on_outcome(SendOutcome::Sent(10));
     assert!(!machine.is_held_back());
     ends_with(machine, 0);
-    let options = MachineOptions {
-        fallback: true,
-        prefetch: true,
-        header: 3,
-    };
+    let options = MachineOptions { fallback: true, prefetch: true, header: 3 };
     let mut machine = Machine::new(Plan::new(9, None), options);
     let report_size = |machine: &mut Machine| {
-        machine.on_stat(Ok(Stat {
-            size: 9,
-            is_cached: true,
-        }));
+        machine.on_stat(Ok(Stat { size: 9, is_cached: true }));
     };
     report_size(&mut machine);
     report_size(&mut machine);
     let (part, more) = (0..3, false);
     assert_eq!(machine.action(), Action::SendHeader { part, more });
     machine.on_outcome(SendOutcome::Sent(3));
-    assert!(
-        matches!(machine.action(), Action::Stat { sync: true }),
-        "it may have grown"
-    );
+    assert!(matches!(machine.action(), Action::Stat { sync: true }), "it may have grown");
     report_size(&mut machine);
     ends_with(machine, 0);
 }
@@ -97,10 +74,7 @@ fn header_is_held_back_until_an_empty_file_ends() {
     let mut machine = with_header(Some(7), true);
     machine.on_outcome(SendOutcome::Sent(10));
     machine.on_outcome(SendOutcome::Nothing);
-    machine.on_stat(Ok(Stat {
-        size: 0,
-        is_cached: true,
-    }));
+    machine.on_stat(Ok(Stat { size: 0, is_cached: true }));
     assert_sends(&machine, 0, 7);
     machine.on_outcome(SendOutcome::Nothing);
     assert_eq!(machine.fallback_reason(), Some(Fallback::Nothing));
@@ -111,10 +85,7 @@ fn header_is_held_back_until_an_empty_file_ends() {
 
 #[test]
 fn header_of_an_uncached_file_needs_the_fallback() {
-    let uncached = Stat {
-        size: 9,
-        is_cached: false,
-    };
+    let uncached = Stat { size: 9, is_cached: false };
     let mut machine = with_header(None, false);
     machine.on_stat(Ok(uncached));
     fails_as_unsupported(machine, None);
@@ -138,11 +109,7 @@ fn failed_header_ends_the_transfer() {
 
 #[test]
 fn header_is_sent_in_mebibytes_and_yields_after_the_budget() {
-    let options = MachineOptions {
-        fallback: true,
-        prefetch: false,
-        header: 2 * MIB + 7,
-    };
+    let options = MachineOptions { fallback: true, prefetch: false, header: 2 * MIB + 7 };
     let part = |part| Action::SendHeader { part, more: true };
     let mut machine = Machine::new(Plan::new(0, Some(1)), options);
     assert_eq!(machine.action(), part(0..MIB));

@@ -2,19 +2,12 @@
 
 use super::*;
 
-const PREFETCH: MachineOptions = MachineOptions {
-    fallback: true,
-    prefetch: true,
-    header: 0,
-};
+const PREFETCH: MachineOptions = MachineOptions { fallback: true, prefetch: true, header: 0 };
 
 /// Creates a transfer of a whole file that reports `size` bytes.
 fn prefetching(size: u64) -> Machine {
     let mut machine = Machine::new(Plan::new(0, None), PREFETCH);
-    machine.on_stat(Ok(Stat {
-        size,
-        is_cached: true,
-    }));
+    machine.on_stat(Ok(Stat { size, is_cached: true }));
     machine
 }
 
@@ -32,25 +25,16 @@ fn direct_file_takes_the_fallback_or_is_unsupported() {
     let mut machine = prefetching(3 << 20);
     machine.use_fallback(Fallback::Uncached);
     assert_eq!(machine.action(), read(0, BLOCK));
-    let options = MachineOptions {
-        fallback: false,
-        ..PREFETCH
-    };
+    let options = MachineOptions { fallback: false, ..PREFETCH };
     let mut machine = Machine::new(Plan::new(0, None), options);
-    machine.on_stat(Ok(Stat {
-        size: 9,
-        is_cached: true,
-    }));
+    machine.on_stat(Ok(Stat { size: 9, is_cached: true }));
     machine.use_fallback(Fallback::Uncached);
     fails_as_unsupported(machine, None);
 }
 
 #[test]
 fn header_comes_before_the_fallback_of_a_slow_file_system() {
-    let options = MachineOptions {
-        header: 3,
-        ..PREFETCH
-    };
+    let options = MachineOptions { header: 3, ..PREFETCH };
     let mut machine = Machine::new(Plan::new(0, Some(9)), options);
     machine.on_outcome(SendOutcome::Sent(3));
     machine.use_fallback(Fallback::NoAnswer);
@@ -64,10 +48,7 @@ fn slow_file_system_is_read_one_block_ahead_within_the_count() {
     machine.use_fallback(Fallback::NoAnswer);
     assert_eq!(machine.next_block(), None);
     machine.on_block(Ok(BLOCK));
-    assert_eq!(
-        machine.next_block(),
-        Some(BLOCK as u64 + 7..BLOCK as u64 + 16)
-    );
+    assert_eq!(machine.next_block(), Some(BLOCK as u64 + 7..BLOCK as u64 + 16));
     machine.on_outcome(SendOutcome::Sent(BLOCK));
     machine.on_block(Ok(9));
     assert_eq!(machine.next_block(), None);
@@ -107,12 +88,7 @@ fn slow_file_system_without_a_reader_needs_a_stat_if_the_size_is_unknown() {
 #[test]
 fn size_without_sync_does_not_end_the_transfer() {
     let mut machine = Machine::new(Plan::new(9, None), PREFETCH);
-    let stat = |size| {
-        Ok(Stat {
-            size,
-            is_cached: true,
-        })
-    };
+    let stat = |size| Ok(Stat { size, is_cached: true });
     assert_eq!(machine.action(), Action::Stat { sync: false });
     machine.on_stat(stat(5));
     assert_eq!(machine.action(), STAT);

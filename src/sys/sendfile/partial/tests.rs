@@ -122,9 +122,7 @@ fn other_errors_are_returned_with_any_count() {
 
 #[track_caller]
 fn one(play: Play) -> io::Result<usize> {
-    attempt(0, 10, |offset, len| {
-        kernel(Flavour::FreeBsd, &[play]).call(offset, len)
-    })
+    attempt(0, 10, |offset, len| kernel(Flavour::FreeBsd, &[play]).call(offset, len))
 }
 
 #[test]
@@ -161,10 +159,7 @@ fn no_call_is_made_for_0_bytes_or_past_the_largest_offset() {
 #[test]
 fn count_beyond_the_length_is_limited_to_it() {
     for (sent, expected) in [(11, 10), (-1, 0)] {
-        let reply = |_, _| Reply {
-            result: Ok(()),
-            sent,
-        };
+        let reply = |_, _| Reply { result: Ok(()), sent };
         assert_eq!(attempt(0, 10, reply).expect("a count"), expected);
     }
 }
