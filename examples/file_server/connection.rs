@@ -23,7 +23,7 @@ use crate::index::Order;
 use crate::pages::{Format, Listing};
 use crate::request::{self, ClientSays, Method, Parsed, Request};
 use crate::response::{Body, Response};
-use crate::send::Sender;
+use crate::send::{self, Sender};
 use crate::site::Site;
 use crate::status::Status;
 use crate::target::{self, Target};
@@ -248,6 +248,10 @@ impl Connection {
     /// header says. Then only the end of the connection can tell the client.
     async fn send(&self, reply: Reply) -> io::Result<Next> {
         let sender = Sender { site: &self.site, client: &self.client, line: reply.line.as_ref() };
+        if reply.next != Next::Request && self.client.ip.is_some() {
+            // Its last bytes and the end of the stream go in one packet.
+            send::set_cork(&self.client.socket, true);
+        }
         let sent = sender.send(reply.head, reply.body).await;
         if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
             self.client.reset_at_end();

@@ -51,12 +51,12 @@ impl Drop for Cork<'_> {
 
 /// It fails if the connection has ended, and then it is not needed.
 #[cfg(target_os = "linux")]
-fn set_cork(socket: &Socket<OwnedFd>, is_on: bool) {
+pub(crate) fn set_cork(socket: &Socket<OwnedFd>, is_on: bool) {
     let _ = rustix::net::sockopt::set_tcp_cork(socket, is_on);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn set_cork(_: &Socket<OwnedFd>, _: bool) {}
+pub(crate) fn set_cork(_: &Socket<OwnedFd>, _: bool) {}
 
 pub(crate) struct Sender<'a> {
     pub(crate) site: &'a Site,
