@@ -35,7 +35,6 @@ aarch64_std() {
 # Tests that qemu's emulation cannot run:
 without_qemu=(
   # qemu has no preadv2, so the executor reads most files.
-  --skip probes_add_less_than_half_the_cpu_time_of_a_warm_transfer
   --skip gibibyte_transfer_needs_one_registration_and_delays_no_timer
   --skip small_transfer_needs_one_call_and_no_registration
   --skip sendfile_refused_midway_continues_with_the_fallback

@@ -28,8 +28,6 @@ for test in tests/*.rs tests/*/main.rs; do
 done
 
 skips=(
-  # A page-cache probe costs more here.
-  --skip probe_cost::
   # The limit on the address space would bind the sanitizer too.
   --skip thread_starts::
   # These do one thing up to a million times. Other tests do the same a few times.

@@ -26,7 +26,6 @@ mod position;
 #[cfg(target_os = "linux")]
 mod prefetch;
 #[cfg(target_os = "linux")]
-mod probe_cost;
 #[cfg(target_os = "linux")]
 mod probes;
 #[cfg(target_os = "linux")]
