@@ -19,7 +19,7 @@ const DELAY: Duration = Duration::from_millis(200);
 const MIB: usize = 1 << 20;
 /// The most that a timer may be late during a cold transfer: half of the time of one read.
 ///
-/// On an idle machine it is a tenth of that. docs/SENDFILE.md shows how to measure it.
+/// On an idle machine it is a tenth of that.
 const MAX_LATENESS: Duration = Duration::from_millis(100);
 
 /// Sends a whole file beside a ticker. Returns the received bytes and the ticker's worst lateness.

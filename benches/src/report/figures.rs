@@ -12,6 +12,28 @@ pub fn seconds(seconds: f64) -> String {
     format!("{} {unit}", digits(number))
 }
 
+/// The unit of a column of times.
+#[derive(Clone, Copy)]
+pub enum Unit {
+    Seconds,
+    Milliseconds,
+    Microseconds,
+    Nanoseconds,
+}
+
+impl Unit {
+    /// Returns seconds in this unit, without its name.
+    pub fn text(self, seconds: f64) -> String {
+        let in_a_second = match self {
+            Unit::Seconds => 1.0,
+            Unit::Milliseconds => 1e3,
+            Unit::Microseconds => 1e6,
+            Unit::Nanoseconds => 1e9,
+        };
+        digits(seconds * in_a_second)
+    }
+}
+
 /// Returns three digits, or all digits before the point.
 pub fn digits(number: f64) -> String {
     match number.abs() {

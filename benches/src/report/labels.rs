@@ -27,6 +27,22 @@ const LABELS: [(&str, &str); 21] = [
     ("tokio_unbuffered", "tokio, readable"),
 ];
 
+/// The labels of tables that are shorter than those of plots. The page's head explains them.
+const SHORT: [(&str, &str); 6] = [
+    ("async_io", "async-io"),
+    ("blocking", "blocking"),
+    ("epoll", "epoll"),
+    ("file_server", "file_server"),
+    ("mio", "mio"),
+    ("sendloop on ext4", "ext4"),
+];
+
+/// Returns the name of a peer in a table.
+pub fn short_label(peer: &str) -> String {
+    let short = SHORT.iter().find(|(name, _)| *name == peer);
+    short.map_or_else(|| label(peer), |(_, label)| label.to_string())
+}
+
 /// Returns the plain name of a peer.
 pub fn label(peer: &str) -> String {
     if let Some((_, label)) = LABELS.iter().find(|(name, _)| *name == peer) {
@@ -36,7 +52,7 @@ pub fn label(peer: &str) -> String {
     let sized = peer.strip_suffix('k').and_then(|name| name.split_once('_'));
     match sized {
         Some((way, size)) if size.bytes().all(|byte| byte.is_ascii_digit()) => {
-            format!("{way}, {size} KiB a call")
+            format!("{way}, {size} KiB")
         }
         _ => peer.to_string(),
     }

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use anyhow::Result;
 
 use super::Tables;
-use super::figures::{digits, percent, seconds};
-use super::labels::{OURS, is_ours, label};
+use super::figures::{Unit, digits, percent};
+use super::labels::{OURS, is_ours, short_label};
 use crate::runner::before::BEFORE;
 use crate::runner::results::{Sample, Series, Table};
 
@@ -29,17 +29,19 @@ pub struct Case {
     pub head: &'static str,
     pub key: &'static str,
     pub cell: Cell,
+    /// The start and the end of the peers' names, which the labels of the peers leave out.
+    pub of: [&'static str; 2],
 }
 
 /// The text of a cell.
 #[derive(Clone, Copy)]
 pub enum Cell {
-    /// CPU time of a unit, its spread, and its ratio to ours.
-    Cost,
+    /// CPU time of a unit of work, its spread, and its ratio to ours.
+    Cost(Unit),
     /// Units in a second.
     Rate,
-    /// Another figure in seconds.
-    Time(&'static str),
+    /// Another figure that is a time.
+    Time(&'static str, Unit),
     /// Another figure without a unit.
     Number(&'static str),
     /// The number of system calls.
@@ -54,21 +56,26 @@ impl Grid {
         for case in self.cases {
             cases.extend(all.get(case.key).map(|table| (case, table)));
         }
+        let peers = peers(&cases);
+        // A case without figures has no column.
+        cases.retain(|(case, table)| {
+            let mut cells = peers.iter().map(|peer| case.text(table, peer));
+            cells.any(|cell| !["", "–"].contains(&cell.as_str()))
+        });
         if cases.is_empty() {
             return Ok(());
         }
-        let peers = peers(&cases);
         let mut rows: Vec<Vec<String>> = Vec::new();
         match self.rows {
             Rows::Peers => {
                 rows.push(row("", cases.iter().map(|(case, _)| case.head.to_string())));
                 for peer in &peers {
                     let cells = cases.iter().map(|(case, table)| case.text(table, peer));
-                    rows.push(row(&label(peer), cells));
+                    rows.push(row(&short_label(peer), cells));
                 }
             }
             Rows::Cases => {
-                rows.push(row("", peers.iter().map(|peer| label(peer))));
+                rows.push(row("", peers.iter().map(|peer| short_label(peer))));
                 for (case, table) in &cases {
                     let cells = peers.iter().map(|peer| case.text(table, peer));
                     rows.push(row(case.head, cells));
@@ -90,28 +97,54 @@ fn row(head: &str, cells: impl Iterator<Item = String>) -> Vec<String> {
     std::iter::once(head.to_string()).chain(cells).collect()
 }
 
-/// Returns all peers, ours first.
+/// Returns all peers by the names of their rows, ours first.
 fn peers<'a>(cases: &[(&Case, &'a Table)]) -> Vec<&'a str> {
     let mut peers: Vec<&str> = Vec::new();
-    for series in cases.iter().flat_map(|(_, table)| &table.series) {
-        // The page lists the earlier commit elsewhere.
-        if !peers.contains(&series.peer.as_str()) && series.peer != BEFORE {
-            peers.push(&series.peer);
+    for (case, table) in cases {
+        for series in &table.series {
+            let peer = series.peer.as_str();
+            let is_elsewhere = case.of == ALL
+                && (cases.iter())
+                    .any(|(other, _)| other.key == case.key && other.of != ALL && other.has(peer));
+            let Some(peer) = case.row(peer).filter(|_| !is_elsewhere) else {
+                continue;
+            };
+            // The page lists the earlier commit elsewhere.
+            if !peers.contains(&peer) && peer != BEFORE {
+                peers.push(peer);
+            }
         }
     }
     peers.sort_by_key(|peer| !is_ours(peer));
     peers
 }
 
+/// The names of all peers, as they are.
+pub const ALL: [&str; 2] = ["", ""];
+
 impl Case {
-    fn text(&self, table: &Table, peer: &str) -> String {
-        let Some(series) = table.series(peer) else {
+    /// Returns the name of a peer's row, if the case has the peer.
+    fn row<'a>(&self, peer: &'a str) -> Option<&'a str> {
+        peer.strip_prefix(self.of[0])?.strip_suffix(self.of[1])
+    }
+
+    fn has(&self, peer: &str) -> bool {
+        self.row(peer).is_some()
+    }
+
+    /// Returns the peer of a row.
+    fn peer(&self, row: &str) -> String {
+        format!("{}{row}{}", self.of[0], self.of[1])
+    }
+
+    fn text(&self, table: &Table, row: &str) -> String {
+        let Some(series) = table.series(&self.peer(row)) else {
             return String::new();
         };
         match self.cell {
-            Cell::Cost => cost(table, series),
+            Cell::Cost(unit) => self.cost(table, series, unit),
             Cell::Rate => digits(series.rate().median),
-            Cell::Time(name) => seconds(series.other(name).median),
+            Cell::Time(name, unit) => unit.text(series.other(name).median),
             Cell::Number(name) => digits(series.other(name).median),
             Cell::Calls => format!("{:.2}", calls(series).values().sum::<f64>()),
             Cell::CallNames => {
@@ -127,23 +160,27 @@ impl Case {
             }
         }
     }
+
+    /// CPU time with a large spread, and its ratio to ours in brackets.
+    fn cost(&self, table: &Table, series: &Series, unit: Unit) -> String {
+        let cost = series.cost();
+        let mut text = unit.text(cost.median);
+        let spread = (cost.high - cost.low) / 2.0 / cost.median;
+        if spread >= LARGE_SPREAD {
+            text.push_str(&format!(" ±{}", percent(spread)));
+        }
+        let ours = OURS.map(|name| self.peer(name)).into_iter().chain(OURS.map(String::from));
+        let ours = ours.into_iter().find(|name| table.series(name).is_some());
+        let ratio = ours.filter(|ours| *ours != series.peer);
+        if let Some(ratio) = ratio.and_then(|ours| table.ratio(&series.peer, &ours)) {
+            text.push_str(&format!(" ({})", digits(ratio.median)));
+        }
+        text
+    }
 }
 
-/// CPU time with its spread, and its ratio to ours in brackets.
-fn cost(table: &Table, series: &Series) -> String {
-    let cost = series.cost();
-    let mut text = seconds(cost.median);
-    if cost.low < cost.high {
-        let half = (cost.high - cost.low) / 2.0 / cost.median;
-        text.push_str(&format!(" ±{}", percent(half)));
-    }
-    let ours = OURS.into_iter().find(|name| table.series(name).is_some());
-    let ratio = ours.filter(|ours| *ours != series.peer);
-    if let Some(ratio) = ratio.and_then(|ours| table.ratio(&series.peer, ours)) {
-        text.push_str(&format!(" ({})", digits(ratio.median)));
-    }
-    text
-}
+/// The page leaves out smaller spreads.
+const LARGE_SPREAD: f64 = 0.05;
 
 /// Returns the system calls of a unit by name, without rare ones.
 fn calls(series: &Series) -> BTreeMap<&str, f64> {

@@ -149,8 +149,8 @@ fn page_shows_every_goal_and_every_case() {
     write(&options).unwrap();
     let sections = sections(&options);
     let rows = sections["Targets"].lines().filter(|line| line.starts_with("| "));
-    // The head of the table, and the goal that the worst sample decides.
-    assert_eq!(rows.count(), GOALS.len() + 2);
+    // The heads of the tables, and the goal that the worst sample decides.
+    assert_eq!(rows.count(), 3 + GOALS.len() + 1);
     for section in &SECTIONS {
         for grid in section.grids {
             let title = format!("**{}**", grid.title);
@@ -158,6 +158,24 @@ fn page_shows_every_goal_and_every_case() {
             assert!(is_there, "{title}");
         }
     }
+    fs::remove_dir_all(&options.folder).unwrap();
+}
+
+#[test]
+fn peer_with_larger_buffers_has_a_column_and_no_row() {
+    let options = options("parts");
+    let peers = ["sendloop", "mio", "sendloop_64k", "mio_64k"];
+    save(&options, &table("I proxy", &peers, 0.25)).unwrap();
+    write(&options).unwrap();
+    let section = &sections(&options)["I. Short connections, datagrams, a proxy"];
+    let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| ")).collect();
+    let [_, ours, theirs] = rows[..] else {
+        panic!("{rows:?}");
+    };
+    assert!(ours.starts_with("| sendloop | ") && theirs.starts_with("| mio | "), "{rows:?}");
+    // CPU time by 8 and 64 KiB, and MiB in a second by both.
+    assert_eq!(theirs.matches("(1.00)").count(), 2, "{theirs}");
+    assert_eq!(theirs.matches(" 20.0 ").count(), 2, "{theirs}");
     fs::remove_dir_all(&options.folder).unwrap();
 }
 
