@@ -12,8 +12,8 @@ use crate::sys::fork::PerProcess;
 
 /// The clock of a loop: the machine's monotonic clock, or virtual time for tests.
 ///
-/// All timers of a loop use its clock: `call_later`, `sleep`, `wait_for`, `stall_timeout`. All
-/// clones of a clock share one time.
+/// All timers of a loop use its clock: `call_later`, `sleep`, `wait_for`, `stall_timeout`, and the
+/// retries of `connect`, `sock_connect` and `sock_sendto`. All clones of a clock share one time.
 ///
 /// - [`Clock::real`] is the machine's clock and the default.
 /// - [`Clock::manual`] stands still until a test [advances](Clock::advance) it. So a test of a

@@ -171,8 +171,8 @@ impl LoopHandle {
     /// You can also connect a datagram socket, and later connect it to another address. `sock_recv`
     /// and `sock_sendall` then use only that peer.
     ///
-    /// If a Unix listener's queue is full, the loop retries every 5 ms until there is room. asyncio
-    /// reports success without a connection.
+    /// If a Unix listener's queue is full, the loop retries every 5 ms until there is room, by its
+    /// [`Clock`](crate::Clock). asyncio reports success without a connection.
     ///
     /// If a connection is already in progress, the call waits for it, as in asyncio. If a stream is
     /// already connected, the call fails with EISCONN. On Linux, the first call after a connection

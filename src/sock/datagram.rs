@@ -136,8 +136,8 @@ impl LoopHandle {
     /// Sends one datagram to `addr`, and returns the number of bytes sent.
     ///
     /// The call waits until the socket has room. If the queue of a Unix receiver is full, the loop
-    /// retries every millisecond. If `bytes` is empty, the call sends an empty datagram. For a
-    /// `Socket<OwnedFd>`, pass an [`Address`].
+    /// retries every millisecond, by its [`Clock`](crate::Clock). If `bytes` is empty, the call
+    /// sends an empty datagram. For a `Socket<OwnedFd>`, pass an [`Address`].
     ///
     /// # Errors
     ///
