@@ -30,16 +30,15 @@ pub struct Readiness<'a> {
 impl Readiness<'_> {
     fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let event_loop = &self.event_loop;
+        ready!(event_loop.poll_budget(cx));
         if event_loop.is_closed() {
             return Poll::Ready(Err(event_loop.closed_error()));
         }
-        ready!(event_loop.poll_budget(cx));
         let source = self.attachment.as_ref().map(Attachment::source);
         source.map_or(Ok(()), |source| source.check())?;
         // Without an event since the last call, poll(2) would report the same again.
         let may_be_ready = source.is_none_or(|source| source.may_be_ready(self.direction));
         if may_be_ready && poll_now(self.fd, self.events)? != 0 {
-            event_loop.consume_budget(0);
             return Poll::Ready(Ok(()));
         }
         self.wait(cx)
@@ -65,6 +64,7 @@ impl Future for Readiness<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = self.poll_ready(cx);
         if polled.is_ready() {
+            self.event_loop.consume_budget(0);
             self.wait.end();
             self.attachment = None;
         }

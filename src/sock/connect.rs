@@ -131,9 +131,10 @@ impl<T: AsFd> Future for Connecting<'_, T> {
         let sock = this.operation.socket;
         let operation = &mut this.operation;
         if !this.in_progress {
-            let to = this.to.get()?;
-            let attempt =
-                |fd: BorrowedFd<'_>| restart_connect(fd, to, sock.set_connect_abandoned(false));
+            let to = &mut this.to;
+            let attempt = |fd: BorrowedFd<'_>| {
+                restart_connect(fd, to.get()?, sock.set_connect_abandoned(false))
+            };
             let full = &mut this.full;
             match ready!(operation.poll_with_retries(cx, full, RETRY_INTERVAL, attempt)) {
                 Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
