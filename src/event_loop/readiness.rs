@@ -94,8 +94,10 @@ impl LoopHandle {
     ///
     /// Several tasks may wait for one descriptor, which may also have an
     /// [`add_reader`](LoopHandle::add_reader) callback and operations of a
-    /// [`Socket`](crate::Socket). An event wakes all of them. So if another task may read first,
-    /// make the descriptor non-blocking, and expect `WouldBlock`.
+    /// [`Socket`](crate::Socket). While the descriptor is ready, the loop wakes one task after the
+    /// other, in the order in which they began to wait. An error or a hang-up wakes all of them at
+    /// once. If another task may read first, make the descriptor non-blocking, and expect
+    /// `WouldBlock`.
     ///
     /// The future borrows the descriptor, so the descriptor stays open. asyncio has no such method;
     /// there, programs add a reader that sets a future.
