@@ -200,7 +200,7 @@ fn two_thousand_simultaneous_events_wake_every_waiter() {
 }
 
 #[test]
-fn operations_that_fail_before_any_call_do_not_starve_other_tasks() {
+fn operations_that_end_before_any_call_do_not_starve_other_tasks() {
     let _test = test();
     let (event_loop, other_loop) = (new_loop(), new_loop());
     let client = Socket::unix().expect("a socket");
@@ -229,6 +229,13 @@ fn operations_that_fail_before_any_call_do_not_starve_other_tasks() {
     let closed = Loop::new().expect("a loop").handle();
     assert_lets_a_callback_run("readable", &event_loop, async || {
         closed.readable(&file).await.expect_err("closed");
+    });
+    for delay in [Duration::ZERO, Duration::MAX] {
+        assert_lets_a_callback_run("sleep", &event_loop, async || closed.sleep(delay).await);
+    }
+    assert_lets_a_callback_run("wait_for", &event_loop, async || {
+        let waited = closed.wait_for(pending::<()>(), Duration::MAX).await;
+        waited.expect_err("no timers");
     });
 }
 
