@@ -12,8 +12,8 @@ use crate::sys::fork::PerProcess;
 
 /// The clock of a loop: the machine's monotonic clock, or virtual time for tests.
 ///
-/// All timers of a loop use its clock: `call_later`, `sleep`, `wait_for`, `stall_timeout`. All
-/// clones of a clock share one time.
+/// All timers of a loop use its clock: `call_later`, `sleep`, `wait_for`, `stall_timeout`, and the
+/// retries of `connect`, `sock_connect` and `sock_sendto`. All clones of a clock share one time.
 ///
 /// - [`Clock::real`] is the machine's clock and the default.
 /// - [`Clock::manual`] stands still until a test [advances](Clock::advance) it. So a test of a
@@ -146,9 +146,9 @@ impl Clock {
     /// Creates a clock that stands still while the loop works, and jumps to the next timer when
     /// the loop is otherwise idle.
     ///
-    /// The loop is idle if nothing is queued, a poll without waiting finds no event, and no
-    /// executor job is queued or running. A registered descriptor does not prevent a jump. So if a
-    /// task waits for a peer in another thread, its timeout runs out at once.
+    /// The loop is idle if nothing is queued, a poll without waiting finds no event, and the
+    /// executor has no job and does not shut down. A registered descriptor does not prevent a jump.
+    /// So if a task waits for a peer in another thread, its timeout runs out at once.
     ///
     /// Each jump ends exactly at the deadline of the next timer. If there is no timer, the loop
     /// waits for events in real time. A delay of 100 years or more never ends.

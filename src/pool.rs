@@ -67,17 +67,18 @@ struct PoolState {
     closed: bool,
     /// The time at which the loop retries, if the pool is short of threads.
     retry_at: Option<Instant>,
-    /// Woken when the last thread has ended.
-    ended_wakers: Vec<Waker>,
-    /// Woken when no job is queued or running.
-    idle_wakers: Vec<Waker>,
+    /// Woken when the pool is no longer busy.
+    wakers: Vec<Waker>,
 }
 
 impl PoolState {
+    /// Returns whether a job is queued or running, or a thread of a closed pool has not ended.
     fn is_busy(&self) -> bool {
-        !self.jobs.is_empty() || self.threads > self.idle
+        !self.jobs.is_empty() || self.threads > self.idle || self.closed && self.threads > 0
     }
 }
+
+type Locked<'a> = MutexGuard<'a, PoolState>;
 
 pub(crate) struct Pool {
     state: Mutex<PoolState>,
@@ -115,7 +116,7 @@ impl Pool {
     }
 
     /// Locks the state, or returns `None` in a forked child, which has no thread of the pool.
-    fn state(&self) -> Option<MutexGuard<'_, PoolState>> {
+    fn state(&self) -> Option<Locked<'_>> {
         // Jobs run without the lock, and no code under the lock panics midway. So a poisoned state
         // is consistent.
         let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,12 +142,7 @@ impl Pool {
                 });
                 state = self.state()?;
                 state.idle += 1;
-                if !state.idle_wakers.is_empty() && !state.is_busy() {
-                    let wakers = mem::take(&mut state.idle_wakers);
-                    drop(state);
-                    wakers.into_iter().for_each(wake);
-                    state = self.state()?;
-                }
+                state = self.wake_if_idle(state)?;
             } else if state.closed {
                 break;
             } else {
@@ -154,13 +150,23 @@ impl Pool {
                 state = woken.unwrap_or_else(PoisonError::into_inner);
             }
         }
-        state.idle -= 1;
+        // While `idle` is above `threads`, a paused clock does not jump. So it jumps only after the
+        // tasks that wait for the end are awake.
         state.threads -= 1;
-        let is_last = state.threads == 0;
-        let wakers = is_last.then(|| mem::take(&mut state.ended_wakers));
+        state = self.wake_if_idle(state)?;
+        state.idle -= 1;
+        self.wake_if_idle(state).map(drop)
+    }
+
+    fn wake_if_idle<'a>(&'a self, mut state: Locked<'a>) -> Option<Locked<'a>> {
+        if state.wakers.is_empty() || state.is_busy() {
+            return Some(state);
+        }
+        let wakers = mem::take(&mut state.wakers);
+        // A waker is foreign code.
         drop(state);
-        wakers.into_iter().flatten().for_each(wake);
-        Some(())
+        wakers.into_iter().for_each(wake);
+        self.state()
     }
 
     fn submit(self: &Arc<Pool>, job: Job) {
@@ -257,13 +263,13 @@ impl Pool {
         }
     }
 
-    /// Returns whether a job is queued or running. If so, `waker` is woken when none is.
+    /// Returns whether a paused clock must wait for the pool. If so, `waker` is woken afterwards.
     pub(crate) fn is_busy(&self, waker: &Waker) -> bool {
-        let Some(mut state) = self.state().filter(|state| state.is_busy()) else {
+        let Some(mut state) = self.state().filter(|it| it.is_busy() || it.idle > it.threads) else {
             return false;
         };
-        if !state.idle_wakers.iter().any(|it| it.will_wake(waker)) {
-            state.idle_wakers.push(waker.clone());
+        if !state.wakers.iter().any(|it| it.will_wake(waker)) {
+            state.wakers.push(waker.clone());
         }
         true
     }
@@ -309,8 +315,8 @@ impl Pool {
         let Some(mut state) = self.state().filter(|state| state.threads > 0) else {
             return Poll::Ready(());
         };
-        if !state.ended_wakers.iter().any(|it| it.will_wake(&waker)) {
-            state.ended_wakers.push(waker);
+        if !state.wakers.iter().any(|it| it.will_wake(&waker)) {
+            state.wakers.push(waker);
         }
         Poll::Pending
     }

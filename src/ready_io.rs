@@ -177,7 +177,8 @@ impl<'a, T: AsFd> Operation<'a, T> {
     ///
     /// This is ready only if the loop cannot wait for the socket, and then with the error.
     pub(crate) fn poll_wait(&mut self, direction: Direction, cx: &Context<'_>) -> Poll<io::Error> {
-        match self.socket.attach(&self.event_loop) {
+        let attached = self.socket.attach(&self.event_loop);
+        match attached.inspect_err(|_| self.event_loop.consume_budget(0)) {
             Ok(source) => {
                 // The registration may be older than the EAGAIN, and still marked as ready.
                 source.state(direction).clear_ready();

@@ -297,17 +297,12 @@ impl RunQueue {
         }
     }
 
-    /// Queues the task of a waker's number, unless the task has ended.
+    /// Queues the task of a waker's number, unless the task has ended or is in the queue.
     pub(crate) fn wake(&self, number: u64) {
         if let Some(task) = self.tasks.borrow().get_packed(number, WAKER_PACKING) {
-            self.push_task(task);
-        }
-    }
-
-    /// Queues a task, unless it is in the queue.
-    fn push_task(&self, task: &Runnable) {
-        if !self.closed.get() && !task.head().queued.replace(true) {
-            self.enqueue(Entry::Task(task.clone()));
+            if !self.closed.get() && !task.head().queued.replace(true) {
+                self.enqueue(Entry::Task(task.clone()));
+            }
         }
     }
 

@@ -88,6 +88,8 @@ STEPS = {
     "threads_beside_a_timer": Step("iterations::threads_beside_a_timer", more={"write": rules.ERRORS}, of={"write": "anon_inode:[eventfd]"}),
     "signals": Step("iterations::signals", more={"write": ["EINTR"], "socketpair": rules.ERRORS, "rt_sigaction": ["EINVAL"]}),
     "fd_callbacks": Step("iterations::fd_callbacks"),
+    # A poll without its event would be a run without its callback.
+    "fd_callbacks_until_idle": Step("iterations::fd_callbacks_in_runs_until_idle", own=("epoll_wait",)),
     "embedded": Step("iterations::fd_callbacks_in_a_foreign_loop"),
     "embedded_timers": Step("iterations::timers_in_a_foreign_loop",
                             more={"timerfd_create": rules.ERRORS, "timerfd_settime": rules.ERRORS}),

@@ -30,16 +30,15 @@ pub struct Readiness<'a> {
 impl Readiness<'_> {
     fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let event_loop = &self.event_loop;
+        ready!(event_loop.poll_budget(cx));
         if event_loop.is_closed() {
             return Poll::Ready(Err(event_loop.closed_error()));
         }
-        ready!(event_loop.poll_budget(cx));
         let source = self.attachment.as_ref().map(Attachment::source);
         source.map_or(Ok(()), |source| source.check())?;
         // Without an event since the last call, poll(2) would report the same again.
         let may_be_ready = source.is_none_or(|source| source.may_be_ready(self.direction));
         if may_be_ready && poll_now(self.fd, self.events)? != 0 {
-            event_loop.consume_budget(0);
             return Poll::Ready(Ok(()));
         }
         self.wait(cx)
@@ -65,6 +64,7 @@ impl Future for Readiness<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = self.poll_ready(cx);
         if polled.is_ready() {
+            self.event_loop.consume_budget(0);
             self.wait.end();
             self.attachment = None;
         }
@@ -94,8 +94,10 @@ impl LoopHandle {
     ///
     /// Several tasks may wait for one descriptor, which may also have an
     /// [`add_reader`](LoopHandle::add_reader) callback and operations of a
-    /// [`Socket`](crate::Socket). An event wakes all of them. So if another task may read first,
-    /// make the descriptor non-blocking, and expect `WouldBlock`.
+    /// [`Socket`](crate::Socket). While the descriptor is ready, the loop wakes one task after the
+    /// other, in the order in which they began to wait. An error or a hang-up wakes all of them at
+    /// once. If another task may read first, make the descriptor non-blocking, and expect
+    /// `WouldBlock`.
     ///
     /// The future borrows the descriptor, so the descriptor stays open. asyncio has no such method;
     /// there, programs add a reader that sets a future.

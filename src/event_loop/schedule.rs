@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::{LoopHandle, get_running_loop};
@@ -183,9 +183,9 @@ impl LoopHandle {
     /// Awaits `future` for at most `timeout` by the loop's clock, counted from this call.
     ///
     /// If the future is ready when the time runs out, the method returns its output. With
-    /// `Duration::ZERO` the future is polled once, and again only if it has used up its budget. A
-    /// closed loop has no timers, so on a closed loop the future is polled once, whatever the
-    /// timeout is.
+    /// `Duration::ZERO` the future is polled once, and again only after the task has used up its
+    /// budget. A closed loop has no timers, so on a closed loop the future is polled once, whatever
+    /// the timeout is.
     ///
     /// # Errors
     ///
@@ -231,7 +231,11 @@ impl LoopHandle {
                     Poll::Pending if event_loop.inner.yields.get() != yields => {
                         return Poll::Pending;
                     }
-                    Poll::Pending => return Poll::Ready(Err(TimeoutError)),
+                    Poll::Pending => {
+                        ready!(event_loop.poll_budget(cx));
+                        event_loop.consume_budget(0);
+                        return Poll::Ready(Err(TimeoutError));
+                    }
                 }
                 Pin::new(&mut entry).poll(cx).map(|()| Err(TimeoutError))
             })

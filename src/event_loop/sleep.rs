@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::{LoopHandle, get_running_loop};
@@ -28,10 +28,12 @@ struct TimerWait {
 impl TimerWait {
     fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         if self.event_loop.is_closed() {
-            return match is_left_running(&self.event_loop) {
-                true => Poll::Pending,
-                false => Poll::Ready(()),
-            };
+            if is_left_running(&self.event_loop) {
+                return Poll::Pending;
+            }
+            ready!(self.event_loop.poll_budget(cx));
+            self.event_loop.consume_budget(0);
+            return Poll::Ready(());
         }
         let timers = &self.event_loop.inner.timers;
         match self.entry {
@@ -75,7 +77,8 @@ pub struct Sleep {
 impl LoopHandle {
     /// Waits for `delay`, counted from this call.
     ///
-    /// `Duration::ZERO` lets other tasks run for one iteration. On a closed loop it does not wait.
+    /// `Duration::ZERO` lets other tasks run for one iteration. On a closed loop, a longer sleep
+    /// does not wait.
     ///
     /// The difference from asyncio: a sleep has no result, and its time counts from the call, not
     /// from the first await.
@@ -102,11 +105,7 @@ impl LoopHandle {
         if !delay.is_zero() {
             return self.sleep_until(self.deadline(delay));
         }
-        let state = match self.is_closed() && !is_left_running(self) {
-            true => SleepState::Over,
-            false => SleepState::Yield,
-        };
-        Sleep { state }
+        Sleep { state: SleepState::Yield }
     }
 
     /// Waits until `deadline` by the loop's [`time`](LoopHandle::time), never shorter.

@@ -621,7 +621,8 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
         let this = &mut *self;
         if let FutureState::NotStarted = this.state {
             let is_due = this.event_loop.poll_budget(cx).is_ready();
-            if let Some(result) = this.begin(cx, is_due).transpose() {
+            // After an error without budget, the next poll begins again.
+            if let Some(result) = this.begin(cx, is_due).transpose().filter(|_| is_due) {
                 this.state = FutureState::Done;
                 this.event_loop.consume_budget(*result.as_ref().unwrap_or(&0));
                 return Poll::Ready(result);

@@ -131,9 +131,10 @@ impl<T: AsFd> Future for Connecting<'_, T> {
         let sock = this.operation.socket;
         let operation = &mut this.operation;
         if !this.in_progress {
-            let to = this.to.get()?;
-            let attempt =
-                |fd: BorrowedFd<'_>| restart_connect(fd, to, sock.set_connect_abandoned(false));
+            let to = &mut this.to;
+            let attempt = |fd: BorrowedFd<'_>| {
+                restart_connect(fd, to.get()?, sock.set_connect_abandoned(false))
+            };
             let full = &mut this.full;
             match ready!(operation.poll_with_retries(cx, full, RETRY_INTERVAL, attempt)) {
                 Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
@@ -171,8 +172,8 @@ impl LoopHandle {
     /// You can also connect a datagram socket, and later connect it to another address. `sock_recv`
     /// and `sock_sendall` then use only that peer.
     ///
-    /// If a Unix listener's queue is full, the loop retries every 5 ms until there is room. asyncio
-    /// reports success without a connection.
+    /// If a Unix listener's queue is full, the loop retries every 5 ms until there is room, by its
+    /// [`Clock`](crate::Clock). asyncio reports success without a connection.
     ///
     /// If a connection is already in progress, the call waits for it, as in asyncio. If a stream is
     /// already connected, the call fails with EISCONN. On Linux, the first call after a connection

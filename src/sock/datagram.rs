@@ -136,8 +136,8 @@ impl LoopHandle {
     /// Sends one datagram to `addr`, and returns the number of bytes sent.
     ///
     /// The call waits until the socket has room. If the queue of a Unix receiver is full, the loop
-    /// retries every millisecond. If `bytes` is empty, the call sends an empty datagram. For a
-    /// `Socket<OwnedFd>`, pass an [`Address`].
+    /// retries every millisecond, by its [`Clock`](crate::Clock). If `bytes` is empty, the call
+    /// sends an empty datagram. For a `Socket<OwnedFd>`, pass an [`Address`].
     ///
     /// # Errors
     ///
@@ -200,9 +200,9 @@ impl<T: Datagram> Future for SendTo<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let SendTo { operation, bytes, to, full } = &mut *self;
-        let to = to.get()?;
-        let attempt = |fd: BorrowedFd<'_>| sys::send_to(fd, bytes, to);
-        match to.is_unix() {
+        let is_unix = to.0.as_ref().is_ok_and(RawAddress::is_unix);
+        let attempt = |fd: BorrowedFd<'_>| sys::send_to(fd, bytes, to.get()?);
+        match is_unix {
             // The poller reports room in a Unix receiver only to a connected sender.
             true => operation.poll_with_retries(cx, full, RETRY_INTERVAL, attempt),
             false => operation.poll_io(Direction::Write, cx, attempt),

@@ -218,6 +218,20 @@ fn fd_callbacks() {
     });
 }
 
+/// Each run calls the reader, also after the kernel refused to rearm at the end of the run before.
+#[test]
+fn fd_callbacks_in_runs_until_idle() {
+    play(|scene| {
+        add_one_byte_reader(scene, |event_loop, done| {
+            for _ in 0..ROUNDS {
+                assert!(!done());
+                event_loop.run_until_idle().expect("the poller works");
+            }
+            assert!(done());
+        });
+    });
+}
+
 /// Runs the loop in a foreign one, which polls its descriptor alone.
 fn embed(scene: &Scene, done: &dyn Fn() -> bool) {
     while !done() {

@@ -5,7 +5,7 @@ use std::future::{pending, ready};
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -295,6 +295,30 @@ fn paused_clock_stops_while_executor_work_is_pending() {
         }
     });
     assert_eq!(clock.now() - start, SECOND * 10);
+}
+
+#[test]
+fn paused_clock_stops_while_the_executor_shuts_down() {
+    let _test = test();
+    for _ in 0..50 {
+        let clock = Clock::paused();
+        let builder = Loop::builder().clock(clock.clone()).executor_threads(8);
+        let event_loop = builder.build().expect("a loop");
+        let start = clock.now();
+        event_loop.run_until_complete(async {
+            let started = Arc::new(Barrier::new(8));
+            let jobs: Vec<_> = (0..8)
+                .map(|_| started.clone())
+                .map(|started| event_loop.run_in_executor(move || started.wait()))
+                .collect();
+            for job in jobs {
+                job.await.expect("ran");
+            }
+            let shutdown = event_loop.shutdown_default_executor();
+            event_loop.wait_for(shutdown, SECOND).await.expect("in time");
+            assert_eq!(clock.now(), start);
+        });
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! No task starves the others, and a task with many waits is not starved.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::fs::File;
+use std::future::{pending, poll_fn};
 use std::io::{Read, Write};
 #[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
@@ -196,6 +197,56 @@ fn two_thousand_simultaneous_events_wake_every_waiter() {
         }
     });
     assert_eq!(event_loop.stats().registered, 0);
+}
+
+#[test]
+fn operations_that_end_before_any_call_do_not_starve_other_tasks() {
+    let _test = test();
+    let (event_loop, other_loop) = (new_loop(), new_loop());
+    let client = Socket::unix().expect("a socket");
+    assert_lets_a_callback_run("sock_connect", &event_loop, async || {
+        let path = "a path that is too long for an address".repeat(10);
+        event_loop.sock_connect(&client, &path).await.expect_err("too long");
+    });
+    let datagrams = Socket::new(UnixDatagram::unbound().expect("a socket")).expect("a socket");
+    let unnamed = datagrams.get_ref().local_addr().expect("an address");
+    assert_lets_a_callback_run("sock_sendto", &event_loop, async || {
+        event_loop.sock_sendto(&datagrams, b"lost", &unnamed).await.expect_err("no name");
+    });
+    let (near, _far) = Socket::pair().expect("a pair");
+    let file = File::open("/dev/null").expect("a file");
+    assert_lets_a_callback_run("sock_sendfile", &event_loop, async || {
+        event_loop.sock_sendfile(&near, &file).chunk(0).await.expect_err("no chunk");
+    });
+    let waits = other_loop.wait_for(other_loop.sock_recv(&near, 1), Duration::from_millis(1));
+    other_loop.run_until_complete(waits).expect_err("nothing comes");
+    assert_lets_a_callback_run("sock_recv", &event_loop, async || {
+        event_loop.sock_recv(&near, 1).await.expect_err("another loop's socket");
+    });
+    assert_lets_a_callback_run("getaddrinfo", &event_loop, async || {
+        event_loop.getaddrinfo("zero\0byte", 1).await.expect_err("no name");
+    });
+    let closed = Loop::new().expect("a loop").handle();
+    assert_lets_a_callback_run("readable", &event_loop, async || {
+        closed.readable(&file).await.expect_err("closed");
+    });
+    for delay in [Duration::ZERO, Duration::MAX] {
+        assert_lets_a_callback_run("sleep", &event_loop, async || closed.sleep(delay).await);
+    }
+    assert_lets_a_callback_run("wait_for", &event_loop, async || {
+        let waited = closed.wait_for(pending::<()>(), Duration::MAX).await;
+        waited.expect_err("no timers");
+    });
+}
+
+#[test]
+fn a_timeout_of_zero_does_not_starve_other_tasks() {
+    let _test = test();
+    let event_loop = new_loop();
+    assert_lets_a_callback_run("wait_for", &event_loop, async || {
+        let waited = event_loop.wait_for(pending::<()>(), Duration::ZERO).await;
+        waited.expect_err("never ready");
+    });
 }
 
 #[test]
