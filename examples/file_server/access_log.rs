@@ -270,8 +270,7 @@ impl Line {
     pub(crate) fn finish(&mut self, client: &ClientSays) {
         for field in [&client.referer, &client.user_agent] {
             self.text.push_str(" \"");
-            let value = field.as_deref().unwrap_or("-");
-            push_escaped(&mut self.text, value.as_bytes(), MOST_OF_FIELD);
+            push_escaped(&mut self.text, field.as_deref().unwrap_or(b"-"), MOST_OF_FIELD);
             self.text.push('"');
         }
         self.text.shrink_to_fit();
