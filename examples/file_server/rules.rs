@@ -63,15 +63,12 @@ impl CacheControl {
 
     /// Matches the whole path if the pattern has a slash, else the name.
     fn fits(&self, path: &[u8]) -> bool {
-        let pattern = self.pattern.as_bytes();
-        let name = path.rsplit(|&byte| byte == b'/').next();
-        match pattern.contains(&b'/') {
-            // The index of the root has the path `./index.html`.
-            true => matches(
-                self.pattern.trim_start_matches('/').as_bytes(),
-                path.strip_prefix(b"./").unwrap_or(path),
-            ),
-            false => matches(pattern, name.unwrap_or_default()),
+        // The index of the root has the path `./index.html`.
+        let path = path.strip_prefix(b"./").unwrap_or(path);
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        match self.pattern.contains('/') {
+            true => matches(self.pattern.trim_start_matches('/').as_bytes(), path),
+            false => matches(self.pattern.as_bytes(), name),
         }
     }
 }
