@@ -270,7 +270,10 @@ impl Connection {
                 }
             }
         };
+        // The client has its response, and must not keep others out.
+        self.site.clients.set_unfinished(&self.client, event_loop.time());
         let ended = event_loop.wait_for(rest, FAREWELL).await;
+        self.site.clients.set_busy(&self.client);
         ended.unwrap_or(Ok(()))
     }
 }
