@@ -23,8 +23,10 @@ use crate::{print, report};
 pub(crate) fn run(options: Options) -> io::Result<()> {
     let threads = options.threads;
     let limit = descriptors::raise_limit();
+    let root = Root::new(&options.root, options.rules.follow_links)
+        .map_err(because(format_args!("cannot serve {}", options.root.display())))?;
     let plan = Plan {
-        root: Arc::new(open_root(&options.root, options.rules.follow_links)?),
+        root: Arc::new(root),
         rules: Arc::new(options.rules),
         patience: options.patience,
         most_clients: descriptors::connections(options.limit.get(), limit, threads),
@@ -61,11 +63,6 @@ fn serve(work: impl FnOnce() -> io::Result<()>) {
         report(format_args!("file_server: cannot start: {error}"));
         process::exit(1);
     }
-}
-
-fn open_root(path: &Path, follow_links: bool) -> io::Result<Root> {
-    let opened = Root::new(path, follow_links);
-    opened.map_err(because(format_args!("cannot serve {}", path.display())))
 }
 
 fn open_log(destination: &Destination) -> io::Result<Option<LogFile>> {
