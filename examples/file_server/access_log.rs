@@ -253,28 +253,25 @@ impl Line {
     pub(crate) fn new(
         log: Rc<Log>,
         clock: &Clock,
-        ip: Option<IpAddr>,
+        (ip, client): (Option<IpAddr>, &ClientSays),
         (request, status): (&[u8], &str),
     ) -> Line {
         // As nginx does.
-        let client = ip.map_or("unix:".to_owned(), |ip| ip.to_string());
-        let mut text = client + " - - [";
+        let ip = ip.map_or("unix:".to_owned(), |ip| ip.to_string());
+        let mut text = ip + " - - [";
         clock.push_log_time(&mut text);
         text.push_str("] \"");
         push_escaped(&mut text, request, MOST_OF_REQUEST);
         text.push_str("\" ");
         text.push_str(status);
-        Line { log, split: text.len(), text, sent: Cell::new(0) }
-    }
-
-    pub(crate) fn finish(&mut self, client: &ClientSays) {
+        let split = text.len();
         for field in [&client.referer, &client.user_agent] {
-            self.text.push_str(" \"");
-            let value = field.as_deref().unwrap_or("-");
-            push_escaped(&mut self.text, value.as_bytes(), MOST_OF_FIELD);
-            self.text.push('"');
+            text.push_str(" \"");
+            push_escaped(&mut text, field.as_deref().unwrap_or(b"-"), MOST_OF_FIELD);
+            text.push('"');
         }
-        self.text.shrink_to_fit();
+        text.shrink_to_fit();
+        Line { log, text, split, sent: Cell::new(0) }
     }
 
     /// Sets the number of body bytes that were sent.

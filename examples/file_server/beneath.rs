@@ -91,35 +91,40 @@ impl Speed {
 }
 
 #[cfg(target_os = "linux")]
+pub(crate) use linux::is_watched;
+
+#[cfg(target_os = "linux")]
 mod linux {
     use super::{Beneath, Errno, File, Mode, OFlags, OwnedFd, Path, Speed, Wait};
-    use rustix::fs::{ResolveFlags, fstatfs, openat2};
+    use rustix::fs::{ResolveFlags, StatFs, fstatfs, openat2};
 
     /// The attempts of a search during which the tree changes.
     const ATTEMPTS: usize = 16;
 
-    /// tmpfs and ramfs, as statfs(2) numbers them.
-    const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+    /// The file systems whose changes all cause events, as statfs(2) numbers them: ext2 to ext4,
+    /// XFS, Btrfs, F2FS, overlayfs, SquashFS, EROFS, tmpfs.
+    const WATCHED: [u64; 8] =
+        [0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0x794c7630, 0x73717368, 0xe0f5e1e2, TMPFS];
+    const TMPFS: u64 = 0x01021994;
+    const RAMFS: u64 = 0x858458f6;
+    const ZFS: u64 = 0x2fc12fc1;
 
-    /// ext2 to ext4, XFS, Btrfs, F2FS, overlayfs, ZFS, SquashFS, EROFS.
-    const ON_DISK: [u64; 8] = [
-        0xef53,
-        0x5846_5342,
-        0x9123_683e,
-        0xf2f5_2010,
-        0x794c_7630,
-        0x2fc1_2fc1,
-        0x7371_7368,
-        0xe0f5_e1e2,
-    ];
+    /// The type is signed on some architectures, and its 32 bits are not.
+    fn kind(facts: &StatFs) -> u64 {
+        facts.f_type as u64 & 0xffff_ffff
+    }
+
+    /// Returns whether inotify reports all changes of a file system.
+    pub(crate) fn is_watched(facts: &StatFs) -> bool {
+        WATCHED.contains(&kind(facts))
+    }
 
     impl Speed {
         /// By the file system that holds the directory.
         pub(super) fn of(directory: &File) -> Speed {
-            // The type is signed on some architectures, and its 32 bits are not.
-            match fstatfs(directory).map(|facts| facts.f_type as u64 & 0xffff_ffff) {
-                Ok(kind) if IN_MEMORY.contains(&kind) => Speed::Memory,
-                Ok(kind) if ON_DISK.contains(&kind) => Speed::Cached,
+            match fstatfs(directory).as_ref().map(kind) {
+                Ok(TMPFS | RAMFS) => Speed::Memory,
+                Ok(kind) if kind == ZFS || WATCHED.contains(&kind) => Speed::Cached,
                 _ => Speed::Unknown,
             }
         }

@@ -34,6 +34,9 @@ use crate::watches::{Fact, Watches};
 const MAX_FILES: usize = 16 << 10;
 const MAX_BYTES: usize = 64 << 20;
 
+/// The longest path that is kept. With `--spa` a client can choose paths of 8 KiB.
+const MAX_PATH: usize = 1 << 10;
+
 /// The time after which a file without a request is closed.
 const IDLE: Duration = Duration::from_secs(15);
 
@@ -140,7 +143,7 @@ impl Cache {
         let Some(kept) = kept.as_mut().filter(|kept| kept.has_room(self.max_files)) else {
             return;
         };
-        if now < kept.resting_until {
+        if now < kept.resting_until || wanted.target.path.as_os_str().len() > MAX_PATH {
             return;
         }
         let mut facts = Vec::new();

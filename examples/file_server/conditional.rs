@@ -113,15 +113,10 @@ impl Validators {
         }
         let date = read_date(validator);
         self.modified.is_some_and(|modified| {
-            date == Some(modified.seconds) && modified.is_settled(SystemTime::now())
+            // Within a second, a file can change twice and keep its date.
+            let age = SystemTime::now().duration_since(modified.exactly);
+            date == Some(modified.seconds) && age.is_ok_and(|age| age >= SETTLED)
         })
-    }
-}
-
-impl Modified {
-    /// Within a second, a file can change twice and keep its date.
-    fn is_settled(self, now: SystemTime) -> bool {
-        now.duration_since(self.exactly).is_ok_and(|age| age >= SETTLED)
     }
 }
 

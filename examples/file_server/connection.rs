@@ -103,10 +103,7 @@ impl Connection {
                 Some(Reply {
                     line: self.line(&response, &line, &ClientSays::default()),
                     head: response.head(&self.site.clock, false),
-                    body: match is_head {
-                        true => Body::None,
-                        false => response.body,
-                    },
+                    body: if is_head { Body::None } else { response.body },
                     next: Next::Linger,
                 })
             }
@@ -125,10 +122,7 @@ impl Connection {
         Reply {
             line: self.line(&response, &line, &request.client),
             head: response.head(&self.site.clock, keep_alive),
-            body: match request.method {
-                Method::Head => Body::None,
-                _ => response.body,
-            },
+            body: if request.method == Method::Head { Body::None } else { response.body },
             next: match request.keep_alive || request.is_followed {
                 _ if keep_alive => Next::Request,
                 true => Next::Linger,
@@ -142,9 +136,7 @@ impl Connection {
         let status = response.status.code();
         let forwarded = client.forwarded_for.as_deref();
         let ip = self.site.rules.proxies.client(self.client.ip, forwarded);
-        let mut line = Line::new(log, &self.site.clock, ip, (request, status));
-        line.finish(client);
-        Some(line)
+        Some(Line::new(log, &self.site.clock, (ip, client), (request, status)))
     }
 
     async fn respond(&self, arrived: &mut Arrived) -> Response {
@@ -282,7 +274,10 @@ impl Connection {
                 }
             }
         };
+        // The client has its response, and must not keep others out.
+        self.site.clients.set_unfinished(&self.client, event_loop.time());
         let ended = event_loop.wait_for(rest, FAREWELL).await;
+        self.site.clients.set_busy(&self.client);
         ended.unwrap_or(Ok(()))
     }
 }
@@ -362,7 +357,8 @@ impl Receiver {
                     Some(_) => self.line(),
                     None => Vec::new(),
                 };
-                self.take(len);
+                // A copy of the rest gives the memory back, as the response may take long.
+                self.unread = self.unread.split_off(len);
                 Some(Received::Request(Arrived { request, line }))
             }
             Parsed::Beginning => None,
@@ -392,11 +388,5 @@ impl Receiver {
 
     fn line(&self) -> Vec<u8> {
         request::first_line(&self.unread).to_vec()
-    }
-
-    /// Removes a request. Gives its memory back, as the response may take long.
-    fn take(&mut self, len: usize) {
-        let rest = self.unread.split_off(len);
-        self.unread = rest;
     }
 }

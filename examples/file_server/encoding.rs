@@ -65,8 +65,13 @@ impl Acceptable {
 
 /// Returns whether a client prefers JSON for a listing, by its `Accept`.
 pub(crate) fn prefers_json(accept: Option<&str>) -> bool {
-    let weight = |name| weight_of(accept.unwrap_or_default(), &[name]).unwrap_or(0);
-    weight("application/json") > weight("text/html")
+    let weight = |name| weight_of(accept.unwrap_or_default(), &[name]);
+    let json = weight("application/json").unwrap_or(0);
+    match weight("text/html") {
+        Some(html) => json > html,
+        // A range may stand for HTML. Of equals, the client prefers the one that it names.
+        None => json > 0 && json >= weight("text/*").or(weight("*/*")).unwrap_or(0),
+    }
 }
 
 /// Returns the weight that the list gives to the first of these names.

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -167,7 +167,7 @@ pub(crate) fn find(
 ) -> io::Result<Found> {
     let mut search = Search { tree: &*root.tree(wait)?, rules, wanted, wait, seen };
     match search.named() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => search.instead(error),
+        Err(error) if error.kind() == ErrorKind::NotFound => search.instead(error),
         found => found,
     }
 }
@@ -184,10 +184,10 @@ impl Search<'_> {
     fn named(&mut self) -> io::Result<Found> {
         let Target { path, is_directory, .. } = &self.wanted.target;
         if self.rules.hides(path) {
-            return Err(io::ErrorKind::NotFound.into());
+            return Err(ErrorKind::NotFound.into());
         }
         let located = match self.locate(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_directory => {
+            Err(error) if error.kind() == ErrorKind::NotFound && !is_directory => {
                 return self.file_at(with_suffix(path, ".html"));
             }
             located => located?,
@@ -196,7 +196,7 @@ impl Search<'_> {
             return self.file(path.clone(), located);
         }
         if !located.metadata.is_dir() {
-            return Err(io::ErrorKind::NotFound.into());
+            return Err(ErrorKind::NotFound.into());
         }
         if !is_directory {
             return Ok(Found::Directory(path.clone()));
@@ -217,7 +217,13 @@ impl Search<'_> {
         let path = spa.as_ref().or(not_found.as_ref());
         match self.file_at(path.map_or_else(|| NOT_FOUND.into(), PathBuf::clone)) {
             Ok(Found::File(opened)) if is_missing => Ok(Found::Missing(opened)),
-            Err(other) if other.kind() == io::ErrorKind::NotFound => Err(error),
+            // The page cannot be shown, and the file is missing nevertheless.
+            Ok(Found::NotAcceptable) if is_missing => Err(error),
+            Err(other)
+                if matches!(other.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
+            {
+                Err(error)
+            }
             found => found,
         }
     }
@@ -234,7 +240,7 @@ impl Search<'_> {
         let located = self.locate(&path)?;
         match located.metadata.is_file() {
             true => self.file(path, located),
-            false => Err(io::ErrorKind::NotFound.into()),
+            false => Err(ErrorKind::NotFound.into()),
         }
     }
 
@@ -252,7 +258,7 @@ impl Search<'_> {
                 continue;
             };
             match self.open(&name, path.clone(), Some(coding), variant) {
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
                 found => return found,
             }
         }
@@ -293,7 +299,7 @@ impl Search<'_> {
                 Ok((located.metadata.is_file() && is_fresh).then_some(located))
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Ok(None),
+                ErrorKind::NotFound | ErrorKind::PermissionDenied => Ok(None),
                 _ => Err(error),
             },
         }

@@ -1,13 +1,12 @@
 //! The entries of a directory, as far as they are served.
 
 use std::ffi::OsStr;
-use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::Errno;
 
 use crate::beneath::Wait;
@@ -42,11 +41,11 @@ pub(crate) fn list(tree: &Tree, path: &Path, hidden: bool) -> io::Result<Vec<Ent
         let Ok(stat) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) else {
             continue;
         };
-        let entry = match FileType::from_raw_mode(stat.st_mode) {
+        let stat = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink => linked(tree, &path.join(name))?,
-            kind => entry(kind, &stat),
+            _ => Some(stat),
         };
-        entries.extend(entry.map(|entry| entry.named(name)));
+        entries.extend(stat.and_then(|stat| entry(name, &stat)));
         if entries.len() > MAX_ENTRIES {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
@@ -54,27 +53,15 @@ pub(crate) fn list(tree: &Tree, path: &Path, hidden: bool) -> io::Result<Vec<Ent
     Ok(entries)
 }
 
-/// An entry without its name.
-struct Unnamed {
-    kind: Kind,
-    size: u64,
-    modified: Option<SystemTime>,
-}
-
-impl Unnamed {
-    fn named(self, name: &OsStr) -> Entry {
-        Entry { name: name.to_owned(), kind: self.kind, size: self.size, modified: self.modified }
-    }
-}
-
-fn entry(kind: FileType, stat: &Stat) -> Option<Unnamed> {
-    let kind = match kind {
+fn entry(name: &OsStr, stat: &Stat) -> Option<Entry> {
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Kind::File,
         FileType::Directory => Kind::Directory,
         _ => return None,
     };
     let since = u64::try_from(stat.st_mtime).ok().map(Duration::from_secs);
-    Some(Unnamed {
+    Some(Entry {
+        name: name.to_owned(),
         kind,
         size: u64::try_from(stat.st_size).unwrap_or(0),
         modified: since.and_then(|since| UNIX_EPOCH.checked_add(since)),
@@ -83,25 +70,12 @@ fn entry(kind: FileType, stat: &Stat) -> Option<Unnamed> {
 
 /// Finds what a link leads to, as a request for it would. A lack of descriptors must not make it
 /// seem to be missing.
-fn linked(tree: &Tree, path: &Path) -> io::Result<Option<Unnamed>> {
-    let metadata = match tree.locate(path, Wait::Allowed) {
-        Ok(located) => located.metadata,
+fn linked(tree: &Tree, path: &Path) -> io::Result<Option<Stat>> {
+    match tree.locate(path, Wait::Allowed) {
+        Ok(located) => Ok(Some(fstat(&located.handle)?)),
         Err(error) => match Errno::from_io_error(&error) {
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => return Err(error),
-            _ => return Ok(None),
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Err(error),
+            _ => Ok(None),
         },
-    };
-    Ok(kind(&metadata).map(|kind| Unnamed {
-        kind,
-        size: metadata.len(),
-        modified: metadata.modified().ok(),
-    }))
-}
-
-fn kind(metadata: &Metadata) -> Option<Kind> {
-    match metadata {
-        _ if metadata.is_file() => Some(Kind::File),
-        _ if metadata.is_dir() => Some(Kind::Directory),
-        _ => None,
     }
 }

@@ -77,7 +77,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn print(text: &str) -> io::Result<()> {
+/// Writes to the standard output at once.
+pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()

@@ -28,6 +28,7 @@ const CORRECTED: &[(&str, &[&str])] = &[
     ("font/woff", &["woff"]),
     ("image/vnd.adobe.photoshop", &["psd"]),
     ("image/vnd.microsoft.icon", &["ico"]),
+    ("model/stl", &["stl"]),
     ("text/javascript", &["cjs", "mjs"]),
     ("text/plain", &["diff", "go", "java", "lock", "patch", "rb", "rs", "rst"]),
     ("text/vcard", &["vcf"]),

@@ -53,8 +53,8 @@ pub(crate) struct Conditions {
 #[derive(Default, Debug)]
 pub(crate) struct ClientSays {
     pub(crate) forwarded_for: Option<String>,
-    pub(crate) referer: Option<String>,
-    pub(crate) user_agent: Option<String>,
+    pub(crate) referer: Option<Vec<u8>>,
+    pub(crate) user_agent: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,8 +163,8 @@ impl Request {
             is_followed,
             client: ClientSays {
                 forwarded_for: fields.list("x-forwarded-for"),
-                referer: fields.single("referer"),
-                user_agent: fields.single("user-agent"),
+                referer: fields.single_bytes("referer").map(<[u8]>::to_vec),
+                user_agent: fields.single_bytes("user-agent").map(<[u8]>::to_vec),
             },
         })
     }
@@ -242,12 +242,8 @@ fn check_codings(codings: &str) -> Result<(), Status> {
 
 /// Accepts `100-continue` alone. The client gets the response at once, and need not send its body.
 fn check_expectation(fields: &Fields<'_>) -> Result<(), Status> {
-    let mut expected = fields.all("expect");
-    if expected.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
-        Ok(())
-    } else {
-        Err(Status::EXPECTATION_FAILED)
-    }
+    let is_known = |token: &[u8]| token.eq_ignore_ascii_case(b"100-continue");
+    fields.tokens("expect").all(is_known).then_some(()).ok_or(Status::EXPECTATION_FAILED)
 }
 
 pub(crate) struct Fields<'a>(pub(crate) &'a [Header<'a>]);
@@ -262,9 +258,12 @@ impl<'a> Fields<'a> {
 
     /// Returns the value of a field that stands there once. Two fields contradict each other.
     pub(crate) fn single(&self, name: &'static str) -> Option<String> {
+        self.single_bytes(name).map(text)
+    }
+
+    fn single_bytes(&self, name: &'static str) -> Option<&'a [u8]> {
         let mut values = self.all(name);
-        let value = values.next()?;
-        values.next().is_none().then(|| text(value))
+        values.next().filter(|_| values.next().is_none())
     }
 
     /// Returns the value of a list. Several fields of one name are one list, with commas between.
@@ -278,9 +277,14 @@ impl<'a> Fields<'a> {
         Some(list)
     }
 
+    /// Returns the elements of a list that are not empty.
+    fn tokens(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let tokens = self.all(name).flat_map(|value| value.split(|&byte| byte == b','));
+        tokens.map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+    }
+
     pub(crate) fn has_token(&self, name: &'static str, token: &str) -> bool {
-        let mut tokens = self.all(name).flat_map(|value| value.split(|&byte| byte == b','));
-        tokens.any(|found| found.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        self.tokens(name).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
     }
 }
 

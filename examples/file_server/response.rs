@@ -10,8 +10,7 @@ use crate::conditional::{Validators, Verdict};
 use crate::dates::Clock;
 use crate::find::{Found, MAX_COPIED, Opened};
 use crate::pages::{Format, Page};
-use crate::range::Multipart;
-use crate::range::{Part, Range};
+use crate::range::{Multipart, Part, Range};
 use crate::request::{Method, Request};
 use crate::status::Status;
 use crate::target;
@@ -83,7 +82,11 @@ impl Response {
     pub(crate) fn instead_of_listing(request: &Request) -> Option<Response> {
         match Validators::default().judge(request) {
             Verdict::Failed => Some(Response::plain(Status::PRECONDITION_FAILED)),
-            Verdict::NotModified => Some(Response::new(Status::NOT_MODIFIED, Body::None)),
+            Verdict::NotModified => {
+                let mut response = Response::new(Status::NOT_MODIFIED, Body::None);
+                response.varies("Accept");
+                Some(response)
+            }
             Verdict::Send | Verdict::SendWhole => None,
         }
     }
@@ -99,7 +102,7 @@ impl Response {
             }
             Ok(Found::NotAcceptable) => {
                 let mut response = Response::plain(Status::NOT_ACCEPTABLE);
-                response.varies();
+                response.varies("Accept-Encoding");
                 response
             }
             Err(error) => Response::error(&error),
@@ -131,7 +134,7 @@ impl Response {
         if let Some(coding) = opened.coding {
             response.field("Content-Encoding", format_args!("{}", coding.name()));
         }
-        response.varies();
+        response.varies("Accept-Encoding");
         response
     }
 
@@ -139,7 +142,7 @@ impl Response {
     pub(crate) fn page(page: Arc<Page>) -> Response {
         let format = page.format;
         let mut response = Response::new(Status::OK, Body::Page(page));
-        response.field("Vary", format_args!("Accept"));
+        response.varies("Accept");
         if format == Format::Json {
             response.content_type("application/json");
             return response;
@@ -192,11 +195,13 @@ impl Response {
         if let Some(modified) = &validators.last_modified {
             self.field("Last-Modified", format_args!("{modified}"));
         }
-        if let Some(value) = opened.rules.cache_control(&opened.path) {
+        // A cache must not keep a failure, which it would send to other clients.
+        let is_error = matches!(self.status, Status::PRECONDITION_FAILED | Status::NOT_SATISFIABLE);
+        if let Some(value) = opened.rules.cache_control(&opened.path).filter(|_| !is_error) {
             self.field("Cache-Control", format_args!("{value}"));
         }
         // Also if this file has no precompressed variant: it may get one.
-        self.varies();
+        self.varies("Accept-Encoding");
     }
 
     fn content(opened: &Arc<Opened>, range: Range) -> Response {
@@ -240,8 +245,9 @@ impl Response {
         self.field("X-Content-Type-Options", format_args!("nosniff"));
     }
 
-    fn varies(&mut self) {
-        self.field("Vary", format_args!("Accept-Encoding"));
+    /// Names the field of the request on which the response depends.
+    fn varies(&mut self, by: &str) {
+        self.field("Vary", format_args!("{by}"));
     }
 
     fn field(&mut self, name: &str, value: Arguments<'_>) {

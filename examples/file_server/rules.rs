@@ -58,21 +58,18 @@ impl CacheControl {
         if value.is_empty() || !value.chars().all(is_printable) {
             return Err(format!("{text:?} is no [PATTERN:]VALUE"));
         }
-        Ok(CacheControl {
-            pattern: pattern.trim_start_matches('/').to_owned(),
-            value: value.to_owned(),
-        })
+        Ok(CacheControl { pattern: pattern.to_owned(), value: value.to_owned() })
     }
 
     /// Matches the whole path if the pattern has a slash, else the name.
     fn fits(&self, path: &[u8]) -> bool {
-        let pattern = self.pattern.as_bytes();
-        let name = path.rsplit(|&byte| byte == b'/').next();
-        let text = match pattern.contains(&b'/') {
-            true => path,
-            false => name.unwrap_or_default(),
-        };
-        matches(pattern, text)
+        // The index of the root has the path `./index.html`.
+        let path = path.strip_prefix(b"./").unwrap_or(path);
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        match self.pattern.contains('/') {
+            true => matches(self.pattern.trim_start_matches('/').as_bytes(), path),
+            false => matches(self.pattern.as_bytes(), name),
+        }
     }
 }
 
@@ -132,10 +129,10 @@ impl Proxies {
     /// invented those before it.
     pub(crate) fn client(&self, peer: Option<IpAddr>, forwarded: Option<&str>) -> Option<IpAddr> {
         let mut client = peer;
-        let list = forwarded.unwrap_or_default();
-        for entry in list.rsplit(',') {
+        let entries = forwarded.unwrap_or_default().rsplit(',').map(str::trim);
+        for entry in entries.filter(|entry| !entry.is_empty()) {
             let is_trusted = client.map_or(self.unix, |ip| self.trusts(ip));
-            match address(entry.trim()) {
+            match address(entry) {
                 Some(ip) if is_trusted => client = Some(ip),
                 _ => break,
             }

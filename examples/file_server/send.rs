@@ -10,8 +10,7 @@ use sendloop::Socket;
 use crate::access_log::Line;
 use crate::clients::Client;
 use crate::find::Opened;
-use crate::range::Multipart;
-use crate::range::Part;
+use crate::range::{Multipart, Part};
 use crate::response::Body;
 use crate::site::Site;
 

@@ -1,7 +1,7 @@
 //! The process: starts a thread for each loop.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::process;
 use std::sync::{Arc, Barrier};
@@ -11,9 +11,9 @@ use crate::access_log::LogFile;
 use crate::descriptors;
 use crate::listen::{self, Listening};
 use crate::options::{Destination, Options};
-use crate::report;
 use crate::root::Root;
 use crate::worker::{self, Plan};
+use crate::{print, report};
 
 /// Serves until a signal ends it.
 ///
@@ -23,8 +23,10 @@ use crate::worker::{self, Plan};
 pub(crate) fn run(options: Options) -> io::Result<()> {
     let threads = options.threads;
     let limit = descriptors::raise_limit();
+    let root = Root::new(&options.root, options.rules.follow_links)
+        .map_err(because(format_args!("cannot serve {}", options.root.display())))?;
     let plan = Plan {
-        root: Arc::new(open_root(&options.root, options.rules.follow_links)?),
+        root: Arc::new(root),
         rules: Arc::new(options.rules),
         patience: options.patience,
         most_clients: descriptors::connections(options.limit.get(), limit, threads),
@@ -42,11 +44,14 @@ pub(crate) fn run(options: Options) -> io::Result<()> {
     let own = listeners.remove(0);
     descriptors::report_lowered(options.limit.get(), plan.most_clients * threads.get());
     thread::scope(|scope| {
-        for listener in listeners {
-            let plan = plan.clone();
-            scope.spawn(move || serve(|| worker::run(listener, plan, || Ok(()))));
-        }
-        serve(|| worker::run(own, plan, || announce(&name)));
+        serve(|| {
+            for listener in listeners {
+                let plan = plan.clone();
+                let work = move || serve(|| worker::run(listener, plan, || Ok(())));
+                thread::Builder::new().spawn_scoped(scope, work)?;
+            }
+            worker::run(own, plan, || announce(&name))
+        });
     });
     Ok(())
 }
@@ -55,14 +60,9 @@ pub(crate) fn run(options: Options) -> io::Result<()> {
 /// and they would get no response.
 fn serve(work: impl FnOnce() -> io::Result<()>) {
     if let Err(error) = work() {
-        report(format_args!("file_server: {error}"));
+        report(format_args!("file_server: cannot start: {error}"));
         process::exit(1);
     }
-}
-
-fn open_root(path: &Path, follow_links: bool) -> io::Result<Root> {
-    let opened = Root::new(path, follow_links);
-    opened.map_err(because(format_args!("cannot serve {}", path.display())))
 }
 
 fn open_log(destination: &Destination) -> io::Result<Option<LogFile>> {
@@ -81,7 +81,6 @@ fn because(what: fmt::Arguments<'_>) -> impl FnOnce(io::Error) -> io::Error {
 
 /// Prints the address, also for a program that asked for any free port and reads it from a pipe.
 fn announce(name: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "listening on {name}")?;
-    out.flush()
+    let written = print(&format!("listening on {name}\n"));
+    written.map_err(because(format_args!("cannot write to the standard output")))
 }

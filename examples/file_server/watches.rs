@@ -24,20 +24,8 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::fs::statfs;
 use rustix::io::Errno;
 
+use crate::beneath::is_watched;
 use crate::find::Stamp;
-
-/// The file systems whose changes all cause events, as statfs(2) numbers them: ext2 to ext4, XFS,
-/// Btrfs, F2FS, tmpfs, overlayfs, SquashFS, EROFS.
-const WATCHED: [u64; 8] = [
-    0xef53,
-    0x5846_5342,
-    0x9123_683e,
-    0xf2f5_2010,
-    0x0102_1994,
-    0x794c_7630,
-    0x7371_7368,
-    0xe0f5_e1e2,
-];
 
 /// More bytes of events than this in one refresh drop all facts. Reading on would take long.
 const MAX_EVENT_BYTES: usize = 64 << 10;
@@ -285,7 +273,8 @@ impl Watches {
     fn add_watch(&mut self, path: &Path, changes: WatchFlags) -> Result<i32, Errno> {
         let flags = changes | WatchFlags::DONT_FOLLOW;
         let watch = inotify::add_watch(&self.inotify, path, flags)?;
-        if !self.watches.contains_key(&watch) && !is_watched(path) {
+        if !self.watches.contains_key(&watch) && !statfs(path).is_ok_and(|facts| is_watched(&facts))
+        {
             let _ = inotify::remove_watch(&self.inotify, watch);
             return Err(Errno::OPNOTSUPP);
         }
@@ -341,11 +330,6 @@ fn deny(facts: &mut Facts, name: Option<&[u8]>) {
         fact.holds.set(holds);
         holds
     });
-}
-
-fn is_watched(path: &Path) -> bool {
-    // The type is signed on some architectures, and its 32 bits are not.
-    statfs(path).is_ok_and(|facts| WATCHED.contains(&(facts.f_type as u64 & 0xffff_ffff)))
 }
 
 /// Puts the names of a path on the stack, the first one on top.

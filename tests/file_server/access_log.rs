@@ -102,6 +102,9 @@ fn clients_cannot_forge_a_line() {
     let expected =
         r#"127.0.0.1 - - "GET /%0d%0a HTTP/1.1" 404 14 "\x5C" "x\x22 200 1\x09\xC2\x85""#;
     assert_eq!(line.trim_end(), expected);
+    // Not all bytes are UTF-8.
+    ask(&server, b"GET /none HTTP/1.0\r\nUser-Agent: \xff\r\n\r\n");
+    assert!(server.line().ends_with("\"-\" \"\\xFF\"\n"));
 
     get_with(
         &server,
@@ -164,6 +167,7 @@ fn the_log_has_the_client_of_a_trusted_proxy() {
     expect("X-Forwarded-For: [2001:db9::1]:80\r\n", "2001:db9::1");
     expect("X-Forwarded-For: 198.51.100.7:4711\r\n", "198.51.100.7");
     expect("X-Forwarded-For: 198.51.100.7, unknown\r\n", "127.0.0.1");
+    expect("X-Forwarded-For: 198.51.100.7, , 10.1.2.3,\r\n", "198.51.100.7");
     expect("X-Forwarded-For: \x1b[31m\" 200\r\n", "127.0.0.1");
 }
 

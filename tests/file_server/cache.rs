@@ -432,6 +432,22 @@ fn no_cache_keeps_no_file_open() {
     assert_eq!(server.descriptors(), before);
 }
 
+/// The application answers any path, so clients could make the server remember long ones.
+#[test]
+fn a_long_path_is_not_cached() {
+    let server = Server::start_without_log(&["--spa", "app.html"]);
+    server.add("app.html", 1000);
+    let mut client = Client::connect(&server);
+    ask(&mut client, "/app.html");
+    let before = server.descriptors();
+    let directory = format!("/{}", "x".repeat(200));
+    for number in 0..10 {
+        ask(&mut client, &format!("/{number}{}", directory.repeat(30)));
+    }
+    assert_eq!(server.descriptors(), before);
+    ask_until_open(&server, &mut client, &["short".into()], before + 1);
+}
+
 /// The file system frees the blocks of a removed file only after the server has closed it.
 #[test]
 fn a_removed_file_is_closed() {

@@ -57,6 +57,15 @@ fn a_page_can_be_the_body_of_not_found() {
 }
 
 #[test]
+fn a_page_that_cannot_be_sent_does_not_change_the_status() {
+    let server = Server::start();
+    server.add("404.html", 10);
+    let fields = "Accept-Encoding: identity;q=0\r\n";
+    let response = get_with(&server, "/none", fields);
+    assert_eq!((response.status, &response.body[..]), (404, &b"404 Not Found\n"[..]));
+}
+
+#[test]
 fn an_html_page_is_found_without_its_suffix() {
     let server = Server::start();
     let page = server.add("page.html", 100);
@@ -88,6 +97,8 @@ fn the_first_matching_pattern_sets_cache_control() {
         "i*x.html:no-cache",
         "--cache-control",
         "404.html: no-store",
+        "--cache-control",
+        "/c.css: no-transform",
     ]);
     fs::create_dir_all(server.path("assets/deep")).expect("directories");
     for (name, value) in [
@@ -97,6 +108,8 @@ fn the_first_matching_pattern_sets_cache_control() {
         ("index.html", Some("no-cache")),
         ("a.jsx", None),
         ("a.css", None),
+        ("c.css", Some("no-transform")),
+        ("assets/c.css", None),
     ] {
         server.add(name, 10);
         let response = get(&server, &format!("/{name}"));
@@ -113,6 +126,32 @@ fn the_first_matching_pattern_sets_cache_control() {
     let all = Server::start_without_log(&["--cache-control", "no-store"]);
     all.add("a", 10);
     assert_eq!(get(&all, "/a").field("cache-control"), "no-store");
+}
+
+#[test]
+fn a_pattern_with_a_slash_matches_the_index_of_the_root_alone() {
+    let server = Server::start_without_log(&["--cache-control", "/index.html: no-cache"]);
+    fs::create_dir(server.path("d")).expect("a directory");
+    for name in ["index.html", "d/index.html"] {
+        server.add(name, 10);
+    }
+    for (target, is_matched) in
+        [("/", true), ("/index.html", true), ("/d/", false), ("/d/index.html", false)]
+    {
+        assert_eq!(get(&server, target).has("cache-control"), is_matched, "{target}");
+    }
+}
+
+/// A cache would send the failure of one client's condition or range to all clients.
+#[test]
+fn a_failed_condition_or_range_gets_no_cache_control() {
+    let server = Server::start_without_log(&["--cache-control", "max-age=60"]);
+    server.add("a", 10);
+    for (fields, status) in [("If-Match: \"x\"\r\n", 412), ("Range: bytes=10-\r\n", 416)] {
+        let response = get_with(&server, "/a", fields);
+        assert_eq!(response.status, status);
+        assert!(!response.has("cache-control") && response.has("etag"));
+    }
 }
 
 /// Matching a pattern with many stars must not take exponential time.

@@ -117,3 +117,21 @@ fn a_second_server_with_threads_cannot_take_the_same_port() {
         assert_eq!(get(&server, "/a").status, 200);
     }
 }
+
+#[test]
+fn a_thread_or_output_that_fails_ends_the_server() {
+    for (set_up, problem) in [
+        // There is address space for two of the stacks.
+        ("export RUST_MIN_STACK=1073741824 && ulimit -v 3000000", "cannot start: "),
+        ("exec >/dev/full", "cannot start: cannot write to the standard output: "),
+    ] {
+        let script = format!("{set_up} && exec timeout -s KILL 30 \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).arg(executable());
+        let output = command.args([".", "--addr", "127.0.0.1:0", "--threads", "4"]).output();
+        let output = output.expect("a shell");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(&format!("file_server: {problem}")), "{errors}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Seek, Write};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -113,6 +113,27 @@ fn idle_connections_do_not_lock_out_others() {
     let last = crowd.last_mut().expect("a client");
     last.send(REQUEST);
     assert!(last.response().body == bytes, "the content differs");
+}
+
+/// The server discards what the client of a refused request still sends. If another client waits,
+/// it does so for one second instead of thirty.
+#[test]
+fn refused_clients_do_not_lock_out_others() {
+    let server = Server::start_without_log(&["--limit-connections", "1"]);
+    let bytes = server.add("a", 1000);
+    let mut refused = Client::connect(&server);
+    refused.send("BAD\r\n\r\n");
+    assert_eq!(refused.response().status, 400);
+    let begun = Instant::now();
+    let mut next = Client::connect(&server);
+    next.send(REQUEST);
+    while !next.has_input() && begun.elapsed() < Duration::from_secs(20) {
+        // An error means that the server has closed the connection.
+        let _ = refused.stream().write(b"x");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "the refused client kept its place");
+    assert_eq!(next.response().body, bytes);
 }
 
 /// If other clients wait, the server closes connections with an unfinished request, but not before

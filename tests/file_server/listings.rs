@@ -165,7 +165,12 @@ fn a_listing_is_json_if_the_client_prefers_it() {
     fs::create_dir_all(server.path("d/in ner")).expect("a directory");
     server.add("d/a\"b", 10);
     let ask = |accept: &str| get_with(&server, "/d/", &format!("Accept: {accept}\r\n"));
-    for accept in ["application/json", "text/html;q=0.5, application/json"] {
+    for accept in [
+        "application/json",
+        "text/html;q=0.5, application/json",
+        "application/json, text/plain, */*",
+        "application/json;q=0.5, text/*;q=0.5",
+    ] {
         let response = ask(accept);
         assert_eq!(response.field("content-type"), "application/json");
         assert_eq!(response.field("vary"), "Accept");
@@ -178,7 +183,15 @@ fn a_listing_is_json_if_the_client_prefers_it() {
         assert!(lines[2].starts_with(file), "{json}");
         assert_eq!((lines[0], lines[3], lines.len()), ("[", "]", 4));
     }
-    for accept in ["*/*", "text/html", "application/json;q=0.1, text/html", "x"] {
+    for accept in [
+        "*/*",
+        "text/html",
+        "application/json;q=0.1, text/html",
+        "application/json;q=0.5, */*",
+        "application/json;q=0.5, text/*, */*;q=0.1",
+        "application/json;q=0",
+        "x",
+    ] {
         let response = ask(accept);
         assert_eq!(response.field("content-type"), "text/html; charset=utf-8");
         assert_eq!(response.field("vary"), "Accept");

@@ -29,6 +29,7 @@ fn files_have_the_types_of_iana() {
         ("a.tar.gz", "application/gzip"),
         ("a.yaml", "application/yaml"),
         ("a.vtt", "text/vtt; charset=utf-8"),
+        ("a.stl", "model/stl"),
         ("README", "text/plain"),
         ("LICENSE", "text/plain"),
         ("LICENSE-MIT", "text/plain"),

@@ -65,6 +65,11 @@ fn a_request_that_expects_100_continue_is_answered_at_once() {
     }
     let response = ask(&server, "GET /a HTTP/1.1\r\nHost: t\r\nExpect: tea\r\n\r\n");
     assert_eq!(response.status, 417);
+    // Empty elements of a list mean nothing.
+    for expected in ["", ", 100-continue,", "100-continue, 100-continue"] {
+        let request = format!("GET /a HTTP/1.1\r\nHost: t\r\nExpect: {expected}\r\n\r\n");
+        assert_eq!(ask(&server, request).status, 200, "{expected}");
+    }
 }
 
 #[test]

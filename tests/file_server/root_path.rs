@@ -88,6 +88,9 @@ fn a_directory_with_only_search_permission_serves_its_index() {
     // A listing would have to read the directory.
     assert_eq!(get(&server, "/d/e/").status, 403);
     assert_eq!(get(&server, "/secret").status, 403);
+    server.add("404.html", 10);
+    set("404.html", 0o000);
+    assert_eq!(get(&server, "/none").status, 404);
     set("d", 0o700);
     let status = get(&server, "/d/").status;
     assert_eq!(status, if is_superuser() { 403 } else { 200 });
