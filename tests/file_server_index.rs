@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, SystemTime};
 
-use index::{By, Entry, Json, Kind, Order, Page, sort};
+use index::{By, Entry, IndexPage, Json, Kind, Order, sort};
 
 fn file(name: impl AsRef<[u8]>, size: u64) -> Entry {
     Entry {
@@ -27,7 +27,7 @@ fn folder(name: &str) -> Entry {
 fn page(path: &[u8], entries: &mut [Entry]) -> String {
     let order = Order::default();
     sort(entries, order);
-    let page = Page { path, entries, order };
+    let page = IndexPage { path, entries, order };
     page.to_string()
 }
 
@@ -222,7 +222,7 @@ fn entries_are_sorted_by_name_size_or_date() {
 fn a_listing_shows_its_order_and_time_zone() {
     let order = Order { by: By::Size, descending: false };
     let entries = &[file("a", 1)][..];
-    let page = Page { path: b"/", entries, order };
+    let page = IndexPage { path: b"/", entries, order };
     let page = page.to_string();
     assert_has(&page, "<button name=sort value=-size aria-pressed=true>size</button>");
     assert_has(&page, "<button name=sort value=name>name</button>");

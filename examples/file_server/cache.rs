@@ -54,14 +54,14 @@ pub(crate) struct Cache {
 
 struct Kept {
     watches: Watches,
-    files: HashMap<Wanted, Entry>,
+    files: HashMap<Wanted, CachedFile>,
     bytes: usize,
     /// No file is kept until then. If mounts are frequent, filling a cache costs more than it
     /// saves.
     resting_until: Instant,
 }
 
-struct Entry {
+struct CachedFile {
     opened: Arc<Opened>,
     facts: Vec<Rc<Fact>>,
     /// The denials at which every fact held.
@@ -70,7 +70,7 @@ struct Entry {
     compared: Instant,
 }
 
-impl Entry {
+impl CachedFile {
     fn holds(&mut self, denials: u64) -> bool {
         if self.checked != denials && self.facts.iter().all(|fact| fact.holds()) {
             self.checked = denials;
@@ -116,7 +116,7 @@ impl Cache {
         if !kept.watches.refresh() {
             kept.resting_until = now + SWEEP;
         }
-        let is_compared = |entry: &Entry| now.duration_since(entry.compared) < SWEEP;
+        let is_compared = |entry: &CachedFile| now.duration_since(entry.compared) < SWEEP;
         let holds = entry.holds(kept.watches.denials());
         if holds && !is_compared(entry) && entry.is_unchanged() {
             entry.compared = now;
@@ -153,7 +153,7 @@ impl Cache {
         });
         opened.keep_content();
         let mut entry =
-            Entry { opened: opened.clone(), facts, checked: 0, used: now, compared: now };
+            CachedFile { opened: opened.clone(), facts, checked: 0, used: now, compared: now };
         if is_same && kept.refresh(now) && entry.holds(kept.watches.denials()) {
             kept.insert(wanted, entry);
         } else {
@@ -207,7 +207,7 @@ impl Kept {
         is_known
     }
 
-    fn insert(&mut self, wanted: Wanted, entry: Entry) {
+    fn insert(&mut self, wanted: Wanted, entry: CachedFile) {
         self.bytes += entry.bytes();
         if let Some(replaced) = self.files.insert(wanted, entry) {
             self.bytes -= replaced.bytes();
@@ -216,7 +216,7 @@ impl Kept {
     }
 
     /// Drops the other files, and returns their number.
-    fn retain(&mut self, mut stays: impl FnMut(&mut Entry) -> bool) -> usize {
+    fn retain(&mut self, mut stays: impl FnMut(&mut CachedFile) -> bool) -> usize {
         let before = self.files.len();
         self.files.retain(|_, entry| {
             let stays = stays(entry);

@@ -118,14 +118,14 @@ fn natural_key(entry: &Entry) -> Vec<u8> {
 }
 
 /// The page of a directory with sorted entries.
-pub(crate) struct Page<'a> {
+pub(crate) struct IndexPage<'a> {
     /// The path of the directory, decoded, with a slash at both ends: "/" is the root.
     pub(crate) path: &'a [u8],
     pub(crate) entries: &'a [Entry],
     pub(crate) order: Order,
 }
 
-impl fmt::Display for Page<'_> {
+impl fmt::Display for IndexPage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let title = Text(self.path);
         write!(

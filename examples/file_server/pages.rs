@@ -178,7 +178,7 @@ fn render(root: &Root, rules: &Rules, listing: &Listing, hasher: impl Hasher) ->
         Format::Html => {
             let path = address(&listing.path);
             let (entries, order) = (&entries[..], listing.order);
-            let page = index::Page { path: &path, entries, order };
+            let page = index::IndexPage { path: &path, entries, order };
             write!(out, "{page}")?;
         }
         Format::Json => write!(out, "{}", index::Json(&entries))?,

@@ -9,4 +9,4 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ $# -eq 0 ] || export LOOM_MAX_PREEMPTIONS=$1
 # Other unit tests would take loom's locks outside a model.
-RUSTFLAGS="--cfg sendloop_loom" cargo test --locked --release --target-dir target/loom --lib loom_tests:: -- --nocapture --test-threads=2
+RUSTC_WORKSPACE_WRAPPER=$PWD/tests/rustc/sendloop_loom cargo test --locked --release --lib loom_tests:: -- --nocapture --test-threads=2

@@ -48,7 +48,7 @@ skipped=(
 )
 
 mkdir -p target/shuffled
-RUSTFLAGS="--cfg sendloop_shuffle" cargo test --locked --target-dir target/shuffled --lib --tests --no-run \
+RUSTC_WORKSPACE_WRAPPER=$PWD/tests/rustc/sendloop_shuffle cargo test --locked --lib --tests --no-run \
   --message-format=json | python3 tests/long/binaries.py >target/shuffled/binaries
 
 runs() {

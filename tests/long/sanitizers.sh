@@ -14,18 +14,18 @@ export {ASAN,LSAN,TSAN}_OPTIONS=allocator_may_return_null=1
 export SENDLOOP_TEST_SECONDS=3000 RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 [ $# -gt 0 ] || set -- address leak thread valgrind
 
-# The script leaves these binaries out. No loop runs in layers and asyncio_page. The examples and
-# the file servers are programs that are not built here. The sanitizers change the resident memory
-# (memory).
-tests=()
-for test in tests/*.rs tests/*/main.rs; do
-  test=${test%/main.rs}
-  test=$(basename "$test" .rs)
-  case $test in
-    layers | asyncio_page | examples | file_server | file_server_index | memory) ;;
-    *) tests+=(--test "$test") ;;
-  esac
-done
+source tests/library_tests.sh
+
+# Takes one test out of `library_tests`.
+without() { # TEST
+  local i
+  for i in "${!library_tests[@]}"; do
+    [ "${library_tests[i]}" != "$1" ] || unset "library_tests[i-1]" "library_tests[i]"
+  done
+}
+
+# The sanitizers change the resident memory.
+without memory
 
 skips=(
   # The limit on the address space would bind the sanitizer too.
@@ -40,7 +40,7 @@ run() { # WHAT CARGO... : runs the tests in their own target directory
   local what=$1
   shift
   printf '\n== %s\n' "$what"
-  "$@" --locked --target "$target" --target-dir "target/$what" --lib "${tests[@]}" --no-fail-fast -- "${skips[@]}"
+  "$@" --locked --target "$target" --target-dir "target/$what" "${library_tests[@]}" --no-fail-fast -- "${skips[@]}"
 }
 
 with_address() {
@@ -49,15 +49,6 @@ with_address() {
 
 with_leak() {
   RUSTFLAGS=-Zsanitizer=leak run leak cargo +nightly test
-}
-
-# Sets `tests` to all binaries but one.
-without() { # TEST
-  local name kept=()
-  for name in "${tests[@]}"; do
-    [ "$name" = --test ] || [ "$name" = "$1" ] || kept+=(--test "$name")
-  done
-  tests=("${kept[@]}")
 }
 
 # Without `fork`: under the thread sanitizer, a forked child of a threaded process cannot start

@@ -97,7 +97,7 @@ fn try_some(cases: Cases) {
 /// Returns the command that repeats the case of a seed.
 fn repeat_command(seed: u64) -> String {
     let forced = match FORCED_FALLBACK {
-        true => "RUSTFLAGS='--cfg sendloop_force_fallback' CARGO_TARGET_DIR=target/forced ",
+        true => "RUSTC_WORKSPACE_WRAPPER=$PWD/tests/rustc/sendloop_force_fallback ",
         false => "",
     };
     let release = if cfg!(debug_assertions) { "" } else { "--release " };
