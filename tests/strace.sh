@@ -52,3 +52,32 @@ for error in EINVAL ENOSYS EOPNOTSUPP EPERM ESPIPE; do
   cmp "$work/random" "$work/copy"
 done
 echo "sendfile refused midway with five errors: the file is complete each time"
+
+# file_server never sends an old file, even if the kernel refuses what its cache needs.
+cargo build --locked --release --example file_server
+mkdir "$work/site"
+for fault in inotify_init1:error=EMFILE inotify_add_watch:error={ENOSPC,ENOMEM,EACCES} \
+  inotify_add_watch:error=ENOSPC:when={2+2,3+3} inotify_rm_watch:error=EINVAL ppoll:error={EINTR,ENOMEM} \
+  ppoll:error=ENOMEM:when=2+2 read:error={EINTR,EIO,EINVAL}:when=2+2; do
+  only=()
+  [[ $fault != read:* ]] || only=(-P anon_inode:inotify)
+  echo 0 >"$work/site/file"
+  # With -D, strace is the child, and a signal reaches the server.
+  strace -D -f -o "$work/trace" -e trace="${fault%%:*}" -e inject="$fault" "${only[@]}" \
+    target/release/examples/file_server --log off --limit-connections 100 --addr 127.0.0.1:0 "$work/site" >"$work/server.out" &
+  server=$!
+  for _ in $(seq 100); do [ -s "$work/server.out" ] && break; sleep 0.05; done
+  url=$(sed -n 's/^listening on //p' "$work/server.out")
+  for i in $(seq 20); do
+    echo "$i" >"$work/new"
+    if ((i % 2)); then mv "$work/new" "$work/site/file"; else cp "$work/new" "$work/site/file"; fi
+    for _ in 1 2; do
+      got=$(curl -sS -m 10 "$url/file")
+      [ "$got" = "$i" ] || { echo "$fault: got $got, expected $i" >&2; exit 1; }
+    done
+  done
+  kill "$server"
+  wait "$server" || { echo "$fault: file_server ended with $?" >&2; exit 1; }
+  grep -q INJECTED "$work/trace" || { echo "$fault: no call failed" >&2; exit 1; }
+done
+echo "inotify, poll and read refused: file_server sends each change at once"
