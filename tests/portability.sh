@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/toolchain.sh
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target/portability}
-[ $# -gt 0 ] || set -- x86_64-unknown-freebsd x86_64-apple-darwin aarch64-apple-darwin x86_64-unknown-netbsd
+[ $# -gt 0 ] || set -- x86_64-unknown-{freebsd,netbsd,openbsd,dragonfly} {x86_64,aarch64}-apple-darwin
 
 check() { # TARGET [ARGUMENT...]
   local target=$1; shift

@@ -134,9 +134,9 @@ pub(crate) fn set_position(fd: BorrowedFd<'_>, position: u64) -> io::Result<()> 
 /// Reads of such a file bypass the page cache, and sendfile sends from the page cache. The kernel
 /// refuses sendfile with EINVAL at unaligned offsets, even midway.
 pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    #[cfg(not(target_vendor = "apple"))]
+    #[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
     use libc::O_DIRECT;
-    #[cfg(target_vendor = "apple")]
+    #[cfg(any(target_vendor = "apple", target_os = "openbsd"))]
     const O_DIRECT: libc::c_int = 0;
     Ok(status_flags(fd)? & O_DIRECT != 0)
 }

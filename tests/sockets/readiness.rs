@@ -89,6 +89,14 @@ fn readable_takes_pipes_terminals_listeners_and_datagram_sockets() {
         let thread = std::thread::spawn(move || remote.call_soon_threadsafe(|| {}));
         thread.join().expect("ended").expect("open");
     });
+}
+
+/// rustix finds the name of a terminal on these systems only.
+#[cfg(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple"))]
+#[test]
+fn readable_takes_both_ends_of_a_terminal() {
+    let _test = test();
+    let event_loop = new_loop();
     let Ok(master) = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR) else {
         return; // No terminals here.
     };

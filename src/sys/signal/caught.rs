@@ -325,9 +325,9 @@ fn remember(number: usize, before: libc::sigaction, _lock: &MutexGuard<'_, ()>) 
 
 /// Returns a pointer to this thread's errno.
 fn errno() -> *mut libc::c_int {
-    #[cfg(not(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple")))]
+    #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
     use libc::__errno as location;
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", target_os = "dragonfly"))]
     use libc::__errno_location as location;
     #[cfg(any(target_os = "freebsd", target_vendor = "apple"))]
     use libc::__error as location;
