@@ -13,7 +13,7 @@ use crate::sys::fork::PerProcess;
 /// The clock of a loop: the machine's monotonic clock, or virtual time for tests.
 ///
 /// All timers of a loop use its clock: `call_later`, `sleep`, `wait_for`, `stall_timeout`, and the
-/// retries of `connect`, `sock_connect` and `sock_sendto`. All clones of a clock share one time.
+/// retries of `sock_connect` and `sock_sendto`. All clones of a clock share one time.
 ///
 /// - [`Clock::real`] is the machine's clock and the default.
 /// - [`Clock::manual`] stands still until a test [advances](Clock::advance) it. So a test of a

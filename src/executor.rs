@@ -140,6 +140,12 @@ impl LoopHandle {
     ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + use<> {
         let (event_loop, host) = (self.clone(), host.to_owned());
         async move {
+            poll_fn(|cx| event_loop.poll_proceed(cx)).await;
+            if host.contains('\0') {
+                let what =
+                    format!("cannot look up {host:?}: a host name must not contain a zero byte");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
             let lookup = move || resolve(&host, port);
             event_loop.io_result(event_loop.run_cancel_on_drop(lookup).await)
         }
@@ -177,6 +183,7 @@ impl LoopHandle {
     ) -> impl Future<Output = io::Result<(String, String)>> + use<> {
         let event_loop = self.clone();
         async move {
+            poll_fn(|cx| event_loop.poll_proceed(cx)).await;
             let lookup = event_loop.run_cancel_on_drop(move || names::name_of(&addr));
             event_loop.io_result(lookup.await)
         }
@@ -202,10 +209,6 @@ impl LoopHandle {
 }
 
 fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if host.contains('\0') {
-        let what = format!("cannot look up {host:?}: a host name must not contain a zero byte");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-    }
     match (host, port).to_socket_addrs() {
         Ok(addrs) => Ok(addrs.collect()),
         Err(error) if error.raw_os_error().is_some() => Err(error),

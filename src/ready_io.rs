@@ -137,8 +137,8 @@ impl<'a, T: AsFd> Operation<'a, T> {
         mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         ready!(self.event_loop.poll_budget(cx));
-        check_nonblocking(&self.event_loop, self.socket)?;
-        let tried = uninterrupted(|| attempt(self.socket.as_fd()));
+        let tried = check_nonblocking(&self.event_loop, self.socket)
+            .and_then(|()| uninterrupted(|| attempt(self.socket.as_fd())));
         if !is_would_block(&tried) {
             self.consume_budget(&tried);
         }
@@ -162,6 +162,7 @@ impl<'a, T: AsFd> Operation<'a, T> {
                 return Poll::Ready(tried);
             }
             if self.event_loop.is_closed() {
+                self.event_loop.consume_budget(0);
                 return Poll::Ready(Err(LoopClosedError.into()));
             }
             *sleep = Some(self.event_loop.sleep(interval));

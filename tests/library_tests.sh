@@ -1,5 +1,6 @@
 # Sets `library_tests` to the tests of the library, as arguments of `cargo test`. No loop runs in
-# `layers` and `asyncio_page`, and the other three test the examples, which are programs of their own.
+# `layers` and `asyncio_page`, and the other three test examples, which run as processes. `file_server_fuzz` is not left out, as
+# its server runs in the test.
 library_tests=(--lib)
 for test in tests/*.rs tests/*/main.rs; do
   test=${test%/main.rs}

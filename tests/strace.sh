@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Counts the loop's system calls with strace. Unlike times, the counts are exact.
+# Counts the loop's system calls with strace, as counts are exact and times are not. Then it makes
+# calls of the examples fail.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-command -v strace >/dev/null || { echo "strace is needed: apt-get install strace" >&2; exit 1; }
+for program in strace curl; do
+  command -v $program >/dev/null || { echo "$program is needed: apt-get install $program" >&2; exit 1; }
+done
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 cargo build --locked --release --example send_file --example recv_file

@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 use sendloop::{Socket, Task};
 use socket2::SockRef;
 
-/// The time for which an unfinished request keeps its client from leaving for another. A request
-/// of two packets takes less. Clients that send nothing more must not lock others out.
+/// The time for which a client with an unfinished request need not leave for another. A request of
+/// two packets takes less. Clients that send nothing more must not lock others out, and neither must
+/// those whose bytes are discarded after their last response.
 pub(crate) const ENOUGH: Duration = Duration::from_secs(1);
 
 /// The part of a connection that other tasks use.
@@ -35,7 +36,7 @@ enum State {
     Busy,
     /// It has no request. The number is its place among those that could leave for another.
     Idle(u64),
-    /// Its request is unfinished, and this is its place among those.
+    /// Its request is unfinished, or its bytes are discarded. This is its place among those.
     Unfinished(u64),
     /// It has no request, and its receiving side is shut down.
     Going,
@@ -176,7 +177,7 @@ impl Clients {
         self.wake();
     }
 
-    /// Marks a client whose request has come in part.
+    /// Marks a client whose request has come in part, or whose bytes are discarded.
     pub(crate) fn set_unfinished(&self, client: &Rc<Client>, since: Instant) {
         let place = self.next_number();
         client.state.set(State::Unfinished(place));

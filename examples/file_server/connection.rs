@@ -241,7 +241,8 @@ impl Connection {
     async fn send(&self, reply: Reply) -> io::Result<Next> {
         let sender = Sender { site: &self.site, client: &self.client, line: reply.line.as_ref() };
         if reply.next != Next::Request && self.client.ip.is_some() {
-            // Its last bytes and the end of the stream go in one packet.
+            // The last bytes go in one packet with the end of the stream, except those of a large
+            // part, which has a cork of its own.
             send::set_cork(&self.client.socket, true);
         }
         let sent = sender.send(reply.head, reply.body).await;
@@ -274,7 +275,7 @@ impl Connection {
                 }
             }
         };
-        // The client has its response, and must not keep others out.
+        // The response is sent, so the client must not keep others out.
         self.site.clients.set_unfinished(&self.client, event_loop.time());
         let ended = event_loop.wait_for(rest, FAREWELL).await;
         self.site.clients.set_busy(&self.client);

@@ -110,7 +110,12 @@ impl Response {
     }
 
     pub(crate) fn error(error: &io::Error) -> Response {
-        Response::plain(status_of(error))
+        let mut response = Response::plain(status_of(error));
+        if response.status == Status::NOT_FOUND {
+            // A page for it may exist in codings that this client refuses.
+            response.varies("Accept-Encoding");
+        }
+        response
     }
 
     /// Lets scripts of all origins read the response, and its fields.

@@ -14,8 +14,8 @@ use crate::range::{Multipart, Part};
 use crate::response::Body;
 use crate::site::Site;
 
-/// The bytes of a text that a client must take within the stall timeout. For files one byte is
-/// enough.
+/// The bytes of a text, or of a small file, that a client must take within the stall timeout. For
+/// other files one byte is enough.
 const PIECE: usize = 16 << 10;
 
 /// Larger parts of files are sent corked.

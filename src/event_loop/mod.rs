@@ -29,7 +29,7 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 pub use builder::Builder;
@@ -474,6 +474,16 @@ impl LoopHandle {
         }
         self.shrink_budget(cx);
         Poll::Pending
+    }
+
+    /// Polls the budget, and consumes it for an operation that moves no bytes.
+    ///
+    /// An operation that may end without a system call begins with this, as a task that repeats it
+    /// would stop the loop.
+    pub(crate) fn poll_proceed(&self, cx: &Context<'_>) -> Poll<()> {
+        ready!(self.poll_budget(cx));
+        self.consume_budget(0);
+        Poll::Ready(())
     }
 
     #[cold]

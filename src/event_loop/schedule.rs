@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::{LoopHandle, get_running_loop};
@@ -184,8 +184,7 @@ impl LoopHandle {
     ///
     /// If the future is ready when the time runs out, the method returns its output. With
     /// `Duration::ZERO` the future is polled once, and again only after the task has used up its
-    /// budget. A closed loop has no timers, so on a closed loop the future is polled once, whatever
-    /// the timeout is.
+    /// budget. A closed loop has no timers, so there every timeout counts as zero.
     ///
     /// # Errors
     ///
@@ -232,9 +231,7 @@ impl LoopHandle {
                         return Poll::Pending;
                     }
                     Poll::Pending => {
-                        ready!(event_loop.poll_budget(cx));
-                        event_loop.consume_budget(0);
-                        return Poll::Ready(Err(TimeoutError));
+                        return event_loop.poll_proceed(cx).map(|()| Err(TimeoutError));
                     }
                 }
                 Pin::new(&mut entry).poll(cx).map(|()| Err(TimeoutError))

@@ -349,7 +349,7 @@ impl Future for Recv<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Signal { event_loop, listener, .. } = self.signal;
         if event_loop.is_closed() {
-            return Poll::Ready(Err(event_loop.closed_error()));
+            return event_loop.poll_proceed(cx).map(|()| Err(event_loop.closed_error()));
         }
         if listener.arrived.take() {
             return Poll::Ready(Ok(()));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::{LoopHandle, get_running_loop};
@@ -31,9 +31,7 @@ impl TimerWait {
             if is_left_running(&self.event_loop) {
                 return Poll::Pending;
             }
-            ready!(self.event_loop.poll_budget(cx));
-            self.event_loop.consume_budget(0);
-            return Poll::Ready(());
+            return self.event_loop.poll_proceed(cx);
         }
         let timers = &self.event_loop.inner.timers;
         match self.entry {
@@ -77,7 +75,7 @@ pub struct Sleep {
 impl LoopHandle {
     /// Waits for `delay`, counted from this call.
     ///
-    /// `Duration::ZERO` lets other tasks run for one iteration. On a closed loop, a longer sleep
+    /// `Duration::ZERO` lets other tasks run for one iteration. On a closed loop, any other sleep
     /// does not wait.
     ///
     /// The difference from asyncio: a sleep has no result, and its time counts from the call, not

@@ -85,9 +85,7 @@ impl LoopHandle {
     ) -> impl Future<Output = io::Result<Socket<TcpStream>>> + use<> {
         let (event_loop, host) = (self.clone(), host.to_owned());
         async move {
-            // A call that fails at once consumes budget too.
-            poll_fn(|cx| event_loop.poll_budget(cx)).await;
-            event_loop.consume_budget(0);
+            poll_fn(|cx| event_loop.poll_proceed(cx)).await;
             let addrs = interleave(addresses(&event_loop, &host, port).await?);
             let raced = race(&event_loop, &addrs, |addr| attempt(&event_loop, addr)).await;
             raced.map_err(|failures| match event_loop.is_closed() {

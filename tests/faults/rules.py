@@ -74,7 +74,7 @@ RULES = [
     Rule("cachestat", ("ENOSYS",), effect="no probe on this kernel: preadv2 or mincore follows"),
     Rule("cachestat", effect="no probe in this transfer: preadv2 or mincore follows"),
     Rule("mincore", effect="no probe: the executor prefetches everything first"),
-    Rule("mmap", effect="no probe: the executor prefetches everything first", title="of a file, for mincore"),
+    Rule("mmap", effect="no probe: the executor prefetches everything first", in_trace="MAP_SHARED", title="of a file, for mincore"),
     Rule("munmap", effect="no effect: the mapping stays until the process ends", title="after mincore"),
     Rule("lseek", caller_sees=MISPLACED, effect="the result stands; the position stays as it was"),
     Rule("statx", effect="the library calls fstat"),

@@ -63,6 +63,8 @@ fn a_page_that_cannot_be_sent_does_not_change_the_status() {
     let fields = "Accept-Encoding: identity;q=0\r\n";
     let response = get_with(&server, "/none", fields);
     assert_eq!((response.status, &response.body[..]), (404, &b"404 Not Found\n"[..]));
+    // A cache must not give it to other clients.
+    assert_eq!(response.field("vary"), "Accept-Encoding");
 }
 
 #[test]

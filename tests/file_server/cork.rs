@@ -1,4 +1,6 @@
-//! TCP_CORK of large transfers, read from the server's end of the connection.
+//! TCP_CORK of large transfers and last responses, read from the server's end of the connection.
+
+use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::tcp_cork;
 
@@ -13,7 +15,7 @@ fn is_corked(server: &Server, client: &Client) -> bool {
 }
 
 #[test]
-fn only_large_transfers_are_corked() {
+fn large_transfers_alone_are_corked_on_a_connection_that_stays() {
     const LARGE: usize = 64 << 20;
     let server = Server::start();
     server.add("large", LARGE);
@@ -31,6 +33,20 @@ fn only_large_transfers_are_corked() {
     assert!(!ask("small", ""));
     assert!(ask("large", "Range: bytes=1-33554432\r\n"));
     assert!(!ask("large", "Range: bytes=1-1048576\r\n"));
+}
+
+/// The server discards the bytes behind the last request, so its end of the connection stays open.
+#[test]
+fn a_last_response_is_corked_and_arrives_at_once() {
+    let server = Server::start();
+    server.add("small", 1000);
+    let mut client = Client::connect(&server);
+    let begun = Instant::now();
+    client.send("GET /small HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\nmore");
+    assert_eq!(client.response().body.len(), 1000);
+    client.expect_end();
+    assert!(begun.elapsed() < Duration::from_secs(3), "the cork holds the response back");
+    assert!(is_corked(&server, &client));
 }
 
 /// Removing the cork sends the segment that it holds back.

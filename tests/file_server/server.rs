@@ -312,7 +312,7 @@ fn build_into(target: &Path) {
         return;
     };
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--example", "file_server"]);
+    command.args(["build", "--locked", "--quiet", "--example", "file_server"]);
     command.arg("--target-dir").arg(target);
     if !cfg!(debug_assertions) {
         command.arg("--release");

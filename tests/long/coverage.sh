@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints the lines of src/ that no test runs: tests/long/coverage.sh [--write]
-# With --write, the table of files below 100 % goes into docs/RELIABILITY.md. Needs cargo-llvm-cov
+# With --write, the table of files below 95 % goes into docs/RELIABILITY.md. Needs cargo-llvm-cov
 # and Debian's llvm-22 or the toolchain's llvm-tools, and installs what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

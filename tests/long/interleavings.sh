@@ -9,4 +9,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ $# -eq 0 ] || export LOOM_MAX_PREEMPTIONS=$1
 # Other unit tests would take loom's locks outside a model.
-RUSTC_WORKSPACE_WRAPPER=$PWD/tests/rustc/sendloop_loom cargo test --locked --release --lib loom_tests:: -- --nocapture --test-threads=2
+export RUSTC_WORKSPACE_WRAPPER=$PWD/tests/rustc/sendloop_loom
+cargo test --locked --release --lib loom_tests:: -- --list | grep -q ': test$' || { echo "no model was built" >&2; exit 1; }
+cargo test --locked --release --lib loom_tests:: -- --nocapture --test-threads=2

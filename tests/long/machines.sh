@@ -9,6 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source tests/toolchain.sh
+source tests/library_tests.sh
 export CARGO_TARGET_DIR=target/machines
 [ $# -gt 0 ] || set -- check oldest musl aarch64
 
@@ -86,7 +87,7 @@ aarch64() {
   export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
   # The environment also reaches the processes that tests start.
   export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=qemu-aarch64
-  cargo test --locked --no-fail-fast --lib --tests --target aarch64-unknown-linux-gnu -- "${without_qemu[@]}"
+  cargo test --locked --no-fail-fast "${library_tests[@]}" --target aarch64-unknown-linux-gnu -- "${without_qemu[@]}"
 }
 
 # Debian's libgcc_eh.a needs glibc 2.35 and calls _dl_find_object, which musl does not have.
@@ -138,7 +139,7 @@ musl() {
   compile_with "$newest"
   export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc
   export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="-Clink-self-contained=no -Crelocation-model=static -Lnative=$cache/musl-shim"
-  cargo test --locked --no-fail-fast --lib --tests --target x86_64-unknown-linux-musl
+  cargo test --locked --no-fail-fast "${library_tests[@]}" --target x86_64-unknown-linux-musl
 }
 
 # Checks with the Rust version that Cargo.toml declares.

@@ -19,8 +19,9 @@ declare -A all_seeds=(
   [executor]="work::"
   [exceptions]=""
 )
-# No loop runs in layers and asyncio_page. The file servers run in another process.
-without_loop="layers asyncio_page file_server file_server_index"
+# No loop runs in layers and asyncio_page. The examples and the file servers run in other processes,
+# which are built without the cfg.
+without_loop="layers asyncio_page examples file_server file_server_index"
 # Tests that assert the order that the cfg shuffles.
 skipped=(
   # Tasks and callbacks share one queue.
@@ -48,7 +49,8 @@ skipped=(
 )
 
 mkdir -p target/shuffled
-RUSTC_WORKSPACE_WRAPPER=$PWD/tests/rustc/sendloop_shuffle cargo test --locked --lib --tests --no-run \
+export RUSTC_WORKSPACE_WRAPPER=$PWD/tests/rustc/sendloop_shuffle
+cargo test --locked --lib --tests --no-run \
   --message-format=json | python3 tests/long/binaries.py >target/shuffled/binaries
 
 runs() {

@@ -227,6 +227,25 @@ fn operations_that_end_before_any_call_do_not_starve_other_tasks() {
         event_loop.getaddrinfo("zero\0byte", 1).await.expect_err("no name");
     });
     let closed = Loop::new().expect("a loop").handle();
+    assert_lets_a_callback_run("getaddrinfo", &event_loop, async || {
+        closed.getaddrinfo("localhost", 1).await.expect_err("closed");
+    });
+    assert_lets_a_callback_run("getnameinfo", &event_loop, async || {
+        closed.getnameinfo(([127, 0, 0, 1], 1).into()).await.expect_err("closed");
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let receiver = UnixDatagram::bind(folder.path().join("receiver")).expect("a socket");
+    let sender = UnixDatagram::unbound().expect("a socket");
+    sender.set_nonblocking(true).expect("non-blocking");
+    let full = receiver.local_addr().expect("an address");
+    while sender.send_to_addr(b"fills the queue", &full).is_ok() {}
+    assert_lets_a_callback_run("sock_sendto", &event_loop, async || {
+        closed.sock_sendto(&datagrams, b"lost", &full).await.expect_err("closed");
+    });
+    let mut signal = Loop::new().expect("a loop").signal(libc::SIGWINCH).expect("a signal");
+    assert_lets_a_callback_run("recv", &event_loop, async || {
+        signal.recv().await.expect_err("closed");
+    });
     assert_lets_a_callback_run("readable", &event_loop, async || {
         closed.readable(&file).await.expect_err("closed");
     });
@@ -236,6 +255,18 @@ fn operations_that_end_before_any_call_do_not_starve_other_tasks() {
     assert_lets_a_callback_run("wait_for", &event_loop, async || {
         let waited = closed.wait_for(pending::<()>(), Duration::MAX).await;
         waited.expect_err("no timers");
+    });
+}
+
+#[test]
+fn a_blocking_socket_in_debug_mode_does_not_starve_other_tasks() {
+    let _test = test();
+    let event_loop = new_loop();
+    event_loop.set_debug(true);
+    let (near, _far) = Socket::pair().expect("a pair");
+    near.get_ref().set_nonblocking(false).expect("blocking");
+    assert_lets_a_callback_run("sock_recv", &event_loop, async || {
+        event_loop.sock_recv(&near, 1).await.expect_err("blocking");
     });
 }
 

@@ -26,7 +26,6 @@ mod position;
 #[cfg(target_os = "linux")]
 mod prefetch;
 #[cfg(target_os = "linux")]
-#[cfg(target_os = "linux")]
 mod probes;
 #[cfg(target_os = "linux")]
 mod regressions;
@@ -51,4 +50,12 @@ fn start_transfer<T: AsFd + 'static>(
 ) -> Task<io::Result<u64>> {
     let (handle, file) = (event_loop.handle(), file.clone());
     event_loop.create_task(async move { handle.sock_sendfile(&near, &file).await })
+}
+
+/// `tests/rustc/` compiles this package with a cfg. Without the cfg, these runs would show nothing.
+#[test]
+fn a_run_with_a_cfg_was_compiled_with_it() {
+    let wrapper = std::env::var("RUSTC_WORKSPACE_WRAPPER").unwrap_or_default();
+    assert!(!wrapper.ends_with("sendloop_force_fallback") || util::FORCED_FALLBACK);
+    assert!(!wrapper.ends_with("sendloop_shuffle") || cfg!(sendloop_shuffle));
 }

@@ -165,7 +165,12 @@ pub fn thread_times() -> (Duration, Duration) {
 
 /// Returns the CPU time that this thread has used. The call needs no descriptor.
 pub fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+    #[cfg(not(target_os = "netbsd"))]
+    let clock = ClockId::ThreadCPUTime;
+    // rustix lacks the clock of a thread there.
+    #[cfg(target_os = "netbsd")]
+    let clock = ClockId::ProcessCPUTime;
+    let time = clock_gettime(clock);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
