@@ -25,6 +25,7 @@ mod file_server {
     mod directories;
     mod endings;
     mod escapes;
+    mod index_pages;
     mod limits;
     mod listings;
     mod malformed;

@@ -9,19 +9,18 @@ cd "$(dirname "$0")/../.."
 seeds=${1:-200}
 export RUST_BACKTRACE=0
 
-# The modules with several tasks at a time, by binary. `exceptions` has no modules.
+# The modules with several tasks at a time, by binary.
 declare -A all_seeds=(
-  [loop]="close:: embedding:: fairness:: loop_order:: promises:: reentrancy:: regressions:: running:: task_cell:: tasks:: timer_wakers::"
+  [loop]="close:: embedding:: exceptions:: fairness:: loop_order:: promises:: reentrancy:: regressions:: running:: task_cell:: tasks:: timer_wakers::"
   [sockets]="connect:: datagrams:: event_batches:: fd_callbacks:: fd_callback_destructors:: reused_descriptors:: shared_sockets::
     socket_life:: stream_end:: streams::"
   [sendfile]="try_sendfile::"
   [interop]="futures::"
   [executor]="work::"
-  [exceptions]=""
 )
-# No loop runs in layers and asyncio_page. The examples and the file servers run in other processes,
-# which are built without the cfg.
-without_loop="layers asyncio_page examples file_server file_server_index"
+# No loop runs in docs. The examples and the file servers run in other processes, which are built
+# without the cfg.
+without_loop="docs examples file_server"
 # Tests that assert the order that the cfg shuffles.
 skipped=(
   # Tasks and callbacks share one queue.

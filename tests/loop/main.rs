@@ -12,6 +12,7 @@ mod close;
 mod debug_output;
 mod deep_chains;
 mod embedding;
+mod exceptions;
 mod fairness;
 #[cfg(target_os = "linux")]
 mod far_timers;

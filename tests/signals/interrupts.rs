@@ -3,9 +3,6 @@
 //! Each scenario runs in a new process and receives real signals. The test starts this binary
 //! again, with the scenario's name in the environment. The scenario prints one word per line, and
 //! the test sends a signal after each word.
-#![allow(unsafe_code, reason = "dispositions of signals are read and set by libc alone")]
-
-mod util;
 
 use std::env;
 use std::future::pending;
@@ -15,9 +12,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 
+use crate::util::*;
 use rustix::process::{Pid, Signal, kill_process};
 use sendloop::{LoopHandle, Socket};
-use util::*;
 
 const SCENARIO: &str = "SENDLOOP_SCENARIO";
 
@@ -32,7 +29,7 @@ impl Scenario {
     fn begin(name: &str) -> Scenario {
         let binary = env::current_exe().expect("this binary");
         let mut command = Command::new(binary);
-        command.args(["--exact", "scenario", "--nocapture"]);
+        command.args(["--exact", "interrupts::scenario", "--nocapture"]);
         let mut child =
             command.env(SCENARIO, name).stdout(Stdio::piped()).spawn().expect("started");
         let words = BufReader::new(child.stdout.take().expect("a pipe"));

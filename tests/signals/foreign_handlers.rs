@@ -1,10 +1,4 @@
 //! Signal handlers that other code installs while a loop holds the signal: the loop leaves them.
-#![cfg(target_os = "linux")]
-#![allow(unsafe_code, reason = "signal handlers are set and called by libc alone")]
-
-#[path = "util/child.rs"]
-mod child;
-mod util;
 
 use std::cell::Cell;
 use std::mem;
@@ -13,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use child::*;
+use crate::child::*;
+use crate::util::*;
 use sendloop::Loop;
-use util::*;
 
 const SIGNAL: i32 = libc::SIGUSR1;
 
@@ -77,7 +71,8 @@ fn assert_default() {
 /// Runs a test's scenario in a child process, which no signal may kill.
 #[track_caller]
 fn survives(name: &str, run: fn()) {
-    assert_eq!(scenario(name, run).killed_by(), None);
+    let name = format!("foreign_handlers::{name}");
+    assert_eq!(scenario(&name, run).killed_by(), None);
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! A panic that no task retrieves reaches the exception handler once.
 
-mod util;
-
 use std::cell::RefCell;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
+use crate::util::*;
 use sendloop::{ExceptionContext, Loop, Socket};
-use util::*;
 
 fn record_exceptions(event_loop: &Loop) -> Rc<RefCell<Vec<String>>> {
     let reports = Rc::new(RefCell::new(Vec::new()));
@@ -166,7 +164,7 @@ fn scenario() {
 fn reported(name: &str, stderr: Stdio) -> Vec<String> {
     let binary = std::env::current_exe().expect("this binary");
     let mut command = Command::new(binary);
-    command.args(["--exact", "scenario", "--nocapture"]);
+    command.args(["--exact", "exceptions::scenario", "--nocapture"]);
     let command = command.env(SCENARIO, name).stderr(stderr);
     let output = command.output().expect("a child process");
     assert!(output.status.success(), "{output:?}");

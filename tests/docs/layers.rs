@@ -157,7 +157,7 @@ fn lines_have_at_most_100_columns() {
 
 /// The names of the modules that the floor plan of docs/DESIGN.md has a line for.
 fn planned() -> Vec<String> {
-    let page = include_str!("../docs/DESIGN.md");
+    let page = include_str!("../../docs/DESIGN.md");
     let plan = page.split("```").nth(1).expect("the floor plan");
     let named = plan.lines().filter_map(|line| {
         // The name follows the layer, or the indentation.

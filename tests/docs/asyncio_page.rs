@@ -5,15 +5,15 @@
 //! - The page mentions every public method of the loop.
 //! - Every row that says "same" names a test that exists.
 //!
-//! The file `tests/asyncio_page/names.txt` lists asyncio's names; `names.py` beside it records
+//! The file `tests/docs/names.txt` lists asyncio's names; `names.py` beside it records
 //! them.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const PAGE: &str = include_str!("../docs/ASYNCIO.md");
-const NAMES: &str = include_str!("asyncio_page/names.txt");
+const PAGE: &str = include_str!("../../docs/ASYNCIO.md");
+const NAMES: &str = include_str!("names.txt");
 
 /// The owners that the first cell of a row about asyncio may begin with.
 const OF_ASYNCIO: [&str; 6] = ["loop", "Handle", "TimerHandle", "Future", "Task", "asyncio"];

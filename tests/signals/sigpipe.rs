@@ -1,16 +1,11 @@
 //! A process with a loop survives SIGPIPE, and the loop keeps the program's own handler.
-//!
-//! The file has its own binary, because the disposition belongs to the process.
-#![allow(unsafe_code, reason = "dispositions of signals are set by libc alone")]
-
-mod util;
 
 use std::io::ErrorKind;
 use std::mem;
 use std::ptr;
 
+use crate::util::*;
 use sendloop::Socket;
-use util::*;
 
 extern "C" fn own_handler(_signal: libc::c_int) {}
 

@@ -1,6 +1,6 @@
 """Prints asyncio's public names, one a line:
 
-    python3 tests/asyncio_page/names.py > tests/asyncio_page/names.txt
+    python3 tests/docs/names.py > tests/docs/names.txt
 
 The methods of the classes that a user of a loop holds come first, then all exports of the module.
 CPython 3.11 made the present file.

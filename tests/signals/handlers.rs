@@ -1,9 +1,4 @@
 //! Signals run callbacks on the loop, and the former disposition returns afterwards.
-//!
-//! The file has its own binary, because signals belong to the process.
-#![allow(unsafe_code, reason = "raising signals and looking at their dispositions")]
-
-mod util;
 
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
@@ -14,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use crate::util::*;
 use sendloop::{Loop, LoopClosedError, Signal};
-use util::*;
 
 fn raise(signal: i32) {
     // SAFETY: raising a signal that is handled or ignored.

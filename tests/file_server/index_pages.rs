@@ -1,8 +1,6 @@
 //! The listings of the example `file_server`, as text. `tests/browser.sh` tests them in a browser.
 
-#![cfg(unix)]
-
-#[path = "../examples/file_server/index.rs"]
+#[path = "../../examples/file_server/index.rs"]
 mod index;
 
 use std::ffi::OsString;
