@@ -70,11 +70,12 @@ with_thread() {
 # valgrind accepts and closes a connection even if the process may open no descriptor. It runs one
 # thread at a time at a thirtieth of the speed, so tests of lateness and CPU time fail. For vgdb it
 # would hold a descriptor that it closes in a forked child. It supports neither cachestat nor
-# seccomp, which `page_cache_files` needs.
+# seccomp, which `page_cache_files` needs, nor openat2, which `faults::files` needs.
 with_valgrind() {
   local skips=(
     "${skips[@]}"
     --skip page_cache_files::
+    --skip faults::files::
     --skip soak::overload::accept_without_descriptors_costs_no_cpu_and_heals
     --skip soak::round::few_descriptors
     --skip waiting_transfer_uses_no_cpu
