@@ -76,6 +76,7 @@ with_valgrind() {
     "${skips[@]}"
     --skip page_cache_files::
     --skip faults::files::
+    --skip descriptor_limits::accept_without_descriptors_leaves_the_connection_queued
     --skip soak::overload::accept_without_descriptors_costs_no_cpu_and_heals
     --skip soak::round::few_descriptors
     --skip waiting_transfer_uses_no_cpu

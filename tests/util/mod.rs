@@ -136,10 +136,12 @@ impl Drop for Test {
         }
         // An executor thread may still run the read of a cancelled transfer.
         let start = Instant::now();
-        while descriptors() != self.descriptors && start.elapsed() < Duration::from_secs(10) {
+        while descriptors() > self.descriptors && start.elapsed() < Duration::from_secs(10) {
             thread::yield_now();
         }
-        assert_eq!(descriptors(), self.descriptors, "open descriptors after the test");
+        // The first count may be too high, as an ending thread of an earlier test may have had one.
+        let (before, after) = (self.descriptors, descriptors());
+        assert!(after <= before, "{before} descriptors before the test, {after} after it");
     }
 }
 
