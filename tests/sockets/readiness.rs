@@ -813,11 +813,14 @@ fn no_wait_is_lost_in_any_order_of_events() {
             run_iteration(&event_loop);
             waiters.retain_mut(|waiter| !waiter.is_over());
         }
-        for _ in 0..waiters.len() + 5 {
+        // An event wakes one task after the other. TCP may report room later, which begins again.
+        let most = 100 * (waiters.len() + 5);
+        let becomes_idle = (0..most).any(|_| {
             run_iteration(&event_loop);
             waiters.retain_mut(|waiter| !waiter.is_over());
-        }
-        assert_eq!(event_loop.next_timeout(), None, "seed {seed}: busy");
+            event_loop.next_timeout().is_none()
+        });
+        assert!(becomes_idle, "seed {seed}: busy");
         drop(waiters);
         drop(sockets);
         assert_eq!(event_loop.stats().registered, 0);
