@@ -4,10 +4,8 @@
 
 mod util;
 
-use std::env;
 use std::io::Write;
 use std::panic::Location;
-use std::process::Command;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -284,7 +282,7 @@ fn child_prints_its_debug_mode() {
 fn environment_variable_enables_debug_mode() {
     let _test = test();
     let output_of = |value: Option<&str>| {
-        let mut child = Command::new(env::current_exe().expect("this binary"));
+        let mut child = this_program();
         child.args(["--exact", "child_prints_its_debug_mode", "--nocapture"]);
         child.env_remove("SENDLOOP_DEBUG");
         child.envs(value.map(|value| ("SENDLOOP_DEBUG", value)));

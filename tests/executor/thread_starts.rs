@@ -8,7 +8,6 @@ use std::env;
 use std::error::Error;
 use std::fs;
 use std::io;
-use std::process::Command;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ fn in_new_process(name: &str, body: fn()) {
     if env::var_os(INSIDE).is_some() {
         return body();
     }
-    let mut command = Command::new(env::current_exe().expect("a path"));
+    let mut command = this_program();
     let (_, module) = module_path!().split_once("::").expect("a module");
     command.args(["--exact", &format!("{module}::{name}"), "--nocapture"]);
     // A malloc arena per thread would change the size of the address space from moment to moment.

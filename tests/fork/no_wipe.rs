@@ -11,9 +11,8 @@ pub(crate) fn is_forced() -> bool {
 #[cfg(target_os = "linux")]
 mod refused {
     use std::os::unix::process::CommandExt;
-    use std::process::Command;
 
-    use super::super::util::test_within;
+    use super::super::util::{test_within, this_program};
     use super::FORCED;
 
     const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
@@ -53,7 +52,7 @@ mod refused {
             return;
         }
         let _test = test_within(std::time::Duration::from_secs(300));
-        let mut again = Command::new(std::env::current_exe().expect("this program"));
+        let mut again = this_program();
         again.env(FORCED, "1").arg("--test-threads=1");
         // SAFETY: between fork and exec the closure makes two system calls and nothing else.
         let output = unsafe { again.pre_exec(refuse) }.output().expect("a child process");

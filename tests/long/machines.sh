@@ -85,8 +85,9 @@ aarch64() {
   aarch64_std
   compile_with "$newest"
   export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-  # The environment also reaches the processes that tests start.
-  export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=qemu-aarch64
+  # The environment also reaches the tests, and the processes that they start.
+  export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu SENDLOOP_EMULATOR=qemu-aarch64
+  export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$SENDLOOP_EMULATOR
   cargo test --locked --no-fail-fast "${library_tests[@]}" --target aarch64-unknown-linux-gnu -- "${without_qemu[@]}"
 }
 

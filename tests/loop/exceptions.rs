@@ -1,7 +1,7 @@
 //! A panic that no task retrieves reaches the exception handler once.
 
 use std::cell::RefCell;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::rc::Rc;
 
 use crate::util::*;
@@ -162,8 +162,7 @@ fn scenario() {
 /// Runs the scenario in a new process, and returns the lines about its exceptions.
 #[track_caller]
 fn reported(name: &str, stderr: Stdio) -> Vec<String> {
-    let binary = std::env::current_exe().expect("this binary");
-    let mut command = Command::new(binary);
+    let mut command = this_program();
     command.args(["--exact", "exceptions::scenario", "--nocapture"]);
     let command = command.env(SCENARIO, name).stderr(stderr);
     let output = command.output().expect("a child process");

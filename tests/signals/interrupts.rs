@@ -9,7 +9,7 @@ use std::future::pending;
 use std::hint;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::sync::mpsc;
 
 use crate::util::*;
@@ -27,8 +27,7 @@ struct Scenario {
 impl Scenario {
     #[track_caller]
     fn begin(name: &str) -> Scenario {
-        let binary = env::current_exe().expect("this binary");
-        let mut command = Command::new(binary);
+        let mut command = this_program();
         command.args(["--exact", "interrupts::scenario", "--nocapture"]);
         let mut child =
             command.env(SCENARIO, name).stdout(Stdio::piped()).spawn().expect("started");

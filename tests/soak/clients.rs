@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use super::limit::Limit;
 use super::plan::Plan;
 use super::tally::Tally;
 use super::visit::{Counted, Visit};
-use crate::util::{new_loop, test_within};
+use crate::util::{new_loop, test_within, this_program};
 
 /// The variable with the server's address.
 const SERVER: &str = "SENDLOOP_SOAK_SERVER";
@@ -25,7 +25,7 @@ pub(super) const LAST_VISITS: Duration = Duration::from_secs(120);
 /// Runs the clients' process, and waits until the last client has disconnected.
 pub(super) fn run_clients(addr: SocketAddr, plan: &Plan) -> Output {
     let (_, module) = module_path!().split_once("::").expect("the crate's name");
-    let clients = Command::new(env::current_exe().expect("this program"))
+    let clients = this_program()
         .args(["--exact", &format!("{module}::clients_connect_and_leave"), "--nocapture"])
         .env(SERVER, addr.to_string())
         .envs(plan.environment())

@@ -5,11 +5,11 @@
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{self, Child, ChildStdout, Command, Stdio};
+use std::process::{self, Child, ChildStdout, Stdio};
 use std::ptr;
 use std::thread;
 
-use super::util::{Test, test};
+use super::util::{Test, test, this_program};
 
 const SCENARIO: &str = "SENDLOOP_TEST_SCENARIO";
 /// The prefix of each line that a scenario writes for its parent.
@@ -44,7 +44,7 @@ pub fn scenario(name: &str, scenario: fn()) -> Scenario {
         process::exit(0);
     }
     let test = test();
-    let mut child = Command::new(env::current_exe().expect("this binary"))
+    let mut child = this_program()
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(SCENARIO, name)
         .stdout(Stdio::piped())

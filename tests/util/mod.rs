@@ -6,11 +6,13 @@ pub mod counted;
 pub mod sock;
 pub mod ticker;
 
+use std::env;
 use std::fs::{self, File};
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Wake};
@@ -123,7 +125,7 @@ pub fn test_within(time_limit: Duration) -> Test {
 /// Returns the least time limit of a test from the environment. Valgrind and the sanitizers are
 /// slow.
 pub fn min_time_limit() -> Duration {
-    let seconds = std::env::var("SENDLOOP_TEST_SECONDS").ok();
+    let seconds = env::var("SENDLOOP_TEST_SECONDS").ok();
     let seconds = seconds.map(|text| text.parse().expect("a number of seconds"));
     Duration::from_secs(seconds.unwrap_or(0))
 }
@@ -149,6 +151,20 @@ impl Drop for Test {
 pub fn descriptors() -> usize {
     let folder = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
     fs::read_dir(folder).expect("a folder of descriptors").count()
+}
+
+/// Returns a command that runs this program again, with the emulator that
+/// `tests/long/machines.sh` names.
+pub fn this_program() -> Command {
+    let program = env::current_exe().expect("the path of this program");
+    match env::var_os("SENDLOOP_EMULATOR") {
+        Some(emulator) => {
+            let mut command = Command::new(emulator);
+            command.arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
 }
 
 /// Returns the CPU time of this thread, and the time for which it was ready but did not run.

@@ -21,7 +21,7 @@ use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -35,7 +35,7 @@ use fuser::{
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-use crate::util::content;
+use crate::util::{content, this_program};
 
 /// The variable with the parameters of the server.
 const SERVE: &str = "SENDLOOP_SLOW_FS";
@@ -96,7 +96,7 @@ impl SlowFs {
         let device = File::options().read(true).write(true).open("/dev/fuse").expect("the device");
         let root = mount_detached(&device).expect("mounted");
         let (_, module) = module_path!().split_once("::").expect("the crate's name");
-        let server = Command::new(env::current_exe().expect("this program"))
+        let server = this_program()
             .args(["--exact", &format!("{module}::serve"), "--nocapture"])
             .env(SERVE, serve)
             .stdin(device)
