@@ -153,18 +153,9 @@ pub fn descriptors() -> usize {
     fs::read_dir(folder).expect("a folder of descriptors").count()
 }
 
-/// Returns a command that runs this program again, with the emulator that
-/// `tests/long/machines.sh` names.
+/// Returns a command that runs this program again.
 pub fn this_program() -> Command {
-    let program = env::current_exe().expect("the path of this program");
-    match env::var_os("SENDLOOP_EMULATOR") {
-        Some(emulator) => {
-            let mut command = Command::new(emulator);
-            command.arg(program);
-            command
-        }
-        None => Command::new(program),
-    }
+    Command::new(env::current_exe().expect("the path of this program"))
 }
 
 /// Returns the CPU time of this thread, and the time for which it was ready but did not run.
