@@ -59,9 +59,10 @@ fn is_same_method(ours: Method, theirs: &str) -> bool {
 }
 
 /// Asserts that hyper parses an authority that the example accepts, and finds one host and a valid
-/// port in it. Skips authorities with encoded characters.
+/// port in it. Skips authorities with encoded characters, and with an IP address of a future version,
+/// in which hyper allows too few colons.
 pub(crate) fn check_authority(text: &str) {
-    if text.contains('%') {
+    if text.contains('%') || text.starts_with("[v") || text.starts_with("[V") {
         return;
     }
     let authority: Authority = text.parse().expect("hyper could parse it");

@@ -176,9 +176,9 @@ pub fn thread_times() -> (Duration, Duration) {
 pub fn cpu_time() -> Duration {
     #[cfg(not(target_os = "netbsd"))]
     let clock = ClockId::ThreadCPUTime;
-    // rustix lacks the clock of a thread there.
+    // rustix lacks the clocks of CPU time there.
     #[cfg(target_os = "netbsd")]
-    let clock = ClockId::ProcessCPUTime;
+    let clock = ClockId::Monotonic;
     let time = clock_gettime(clock);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
