@@ -83,8 +83,6 @@ without_qemu=(
   --skip lookups_without_any_thread_fail_with_the_os_error
   --skip loop_starts_a_refused_thread
   --skip work_without_any_thread_fails_with_the_os_error
-  # The CPU time includes the emulator's: 7 ms instead of 0.4.
-  --skip waiting_transfer_uses_no_cpu
   # The resident memory includes the emulator's.
   --skip million_cancelled_timers_release_their_memory
 )

@@ -47,8 +47,7 @@ with_leak() {
 # threads.
 with_thread() {
   without fork
-  # Its own work takes 18 ms of CPU time in two seconds.
-  local skips=("${skips[@]}" --skip waiting_transfer_uses_no_cpu --skip catch_waits_for_a_handler_that_restores_the_former_action)
+  local skips=("${skips[@]}" --skip catch_waits_for_a_handler_that_restores_the_former_action)
   if [ -d "$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library" ]; then
     RUSTFLAGS=-Zsanitizer=thread run thread cargo +nightly test -Zbuild-std
     return
@@ -78,7 +77,6 @@ with_valgrind() {
     --skip descriptor_limits::accept_without_descriptors_leaves_the_connection_queued
     --skip soak::overload::accept_without_descriptors_costs_no_cpu_and_heals
     --skip soak::round::few_descriptors
-    --skip waiting_transfer_uses_no_cpu
     --skip gibibyte_transfer_needs_one_registration_and_delays_no_timer
     --skip loop_thread_never_waits_for_a_slow_server
     --skip cold_file_on_disk_does_not_delay_timers

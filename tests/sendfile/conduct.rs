@@ -41,12 +41,16 @@ fn waiting_transfer_uses_no_cpu() {
     let mut transfer = std::pin::pin!(transfer.into_future());
     let timed_wait = event_loop.wait_for(transfer.as_mut(), Duration::from_millis(100));
     event_loop.run_until_complete(timed_wait).expect_err("the peer does not read");
-    let (cpu, iterations) = (thread_times().0, event_loop.stats().iterations);
+    let (cpu, before) = (thread_times().0, event_loop.stats());
     let timed_wait = event_loop.wait_for(transfer, Duration::from_secs(2));
     event_loop.run_until_complete(timed_wait).expect_err("the peer does not read");
+    let after = event_loop.stats();
+    assert!(after.iterations - before.iterations < 10, "{after:?}");
+    assert!(after.polls - before.polls < 10, "{after:?}");
+    assert!(after.sendfile_calls - before.sendfile_calls < 10, "{after:?}");
+    // The kernel counts interrupts as time of the thread, here up to 18 ms.
     let used = thread_times().0 - cpu;
-    assert!(used < Duration::from_millis(10), "{used:?} in two seconds");
-    assert!(event_loop.stats().iterations - iterations < 10);
+    assert!(used < Duration::from_secs(1), "{used:?} in two seconds");
 }
 
 #[test]
