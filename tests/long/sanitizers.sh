@@ -74,7 +74,7 @@ with_valgrind() {
     --skip readable_takes_eventfds_timerfds_pidfds_and_inotify
     --skip forty_thousand_waiting_operations_are_dropped_in_linear_time
     --skip faults::files::
-    --skip descriptor_limits::accept_without_descriptors_leaves_the_connection_queued
+    --skip accept_without_descriptors_leaves_the_connection_queued
     --skip soak::overload::accept_without_descriptors_costs_no_cpu_and_heals
     --skip soak::round::few_descriptors
     --skip gibibyte_transfer_needs_one_registration_and_delays_no_timer

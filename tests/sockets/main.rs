@@ -1,7 +1,5 @@
 //! Sockets and other descriptors.
 
-#[path = "../util/embedder.rs"]
-mod embedder;
 #[path = "../util/ports.rs"]
 mod ports;
 #[path = "../util/mod.rs"]
@@ -11,7 +9,6 @@ mod connect;
 mod connect_host;
 mod connect_targets;
 mod datagrams;
-mod descriptor_limits;
 mod descriptor_sockets;
 mod event_batches;
 mod fd_callback_destructors;
