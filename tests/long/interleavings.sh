@@ -10,5 +10,5 @@ cd "$(dirname "$0")/../.."
 [ $# -eq 0 ] || export LOOM_MAX_PREEMPTIONS=$1
 # Other unit tests would take loom's locks outside a model.
 export RUSTC_WORKSPACE_WRAPPER=$PWD/tests/rustc/sendloop_loom
-cargo test --locked --release --lib loom_tests:: -- --list | grep -q ': test$' || { echo "no model was built" >&2; exit 1; }
+cargo test --locked --release --lib loom_tests:: -- --list | grep ': test$' >/dev/null || { echo "no model was built" >&2; exit 1; }
 cargo test --locked --release --lib loom_tests:: -- --nocapture --test-threads=2
