@@ -1,17 +1,23 @@
 //! Signal handlers that other code installs while a loop holds the signal: the loop leaves them.
 
 use std::cell::Cell;
+use std::env;
 use std::mem;
+use std::process::{self, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::child::*;
+use crate::actions::*;
 use crate::util::*;
 use sendloop::Loop;
 
 const SIGNAL: i32 = libc::SIGUSR1;
+
+const SCENARIO: &str = "SENDLOOP_TEST_SCENARIO";
+/// A child ends by SIGALRM after this many seconds.
+const SECONDS: u32 = 20;
 
 static CAUGHT: AtomicUsize = AtomicUsize::new(0);
 /// The handler that `chain` calls; 0 is none.
@@ -57,7 +63,7 @@ fn caught(event_loop: &Loop) -> Rc<Cell<usize>> {
 /// Asserts that the foreign handler is installed and runs.
 #[track_caller]
 fn assert_foreign(handler_is: libc::sighandler_t) {
-    assert_eq!(handler(SIGNAL), handler_is);
+    assert_eq!(disposition(SIGNAL), handler_is);
     let before = CAUGHT.load(Ordering::SeqCst);
     raise(SIGNAL);
     assert_eq!(CAUGHT.load(Ordering::SeqCst), before + 1);
@@ -65,14 +71,27 @@ fn assert_foreign(handler_is: libc::sighandler_t) {
 
 #[track_caller]
 fn assert_default() {
-    assert_eq!(handler(SIGNAL), libc::SIG_DFL);
+    assert_eq!(disposition(SIGNAL), libc::SIG_DFL);
 }
 
-/// Runs a test's scenario in a child process, which no signal may kill.
+/// Runs a test's scenario in a child process, which runs that test alone. No signal may kill it.
+///
+/// The test must call this first: in the child, this call runs the scenario and exits.
 #[track_caller]
-fn survives(name: &str, run: fn()) {
+fn survives(name: &str, scenario: fn()) {
     let name = format!("foreign_handlers::{name}");
-    assert_eq!(scenario(&name, run).killed_by(), None);
+    if env::var_os(SCENARIO).is_some_and(|running| running == *name) {
+        // SAFETY: it has no conditions; the default action of SIGALRM ends the process.
+        unsafe { libc::alarm(SECONDS) };
+        scenario();
+        process::exit(0);
+    }
+    let _test = test();
+    let mut child = this_program();
+    child.args([&name, "--exact", "--nocapture", "--test-threads=1"]);
+    let status = child.env(SCENARIO, &name).stdout(Stdio::null()).status();
+    let status = status.expect("a child process");
+    assert!(status.success(), "{status}");
 }
 
 #[test]
@@ -103,7 +122,7 @@ fn removal_leaves_an_ignored_or_default_signal() {
             caught(&event_loop);
             set_action(SIGNAL, newer);
             assert!(event_loop.remove_signal_handler(SIGNAL));
-            assert_eq!(handler(SIGNAL), newer);
+            assert_eq!(disposition(SIGNAL), newer);
         }
     });
 }
@@ -191,7 +210,7 @@ fn foreign_handler_survives_a_race_with_removal() {
             while installed.load(Ordering::SeqCst) < number {
                 std::hint::spin_loop();
             }
-            assert_eq!(handler(SIGNAL), counting(), "round {number}");
+            assert_eq!(disposition(SIGNAL), counting(), "round {number}");
         }
         foreign.join().expect("ended");
     });
@@ -268,7 +287,7 @@ fn run_handles_ctrl_c_after_foreign_code_restored_ours() {
             std::future::pending::<()>().await;
         });
         result.expect_err("interrupted");
-        assert_eq!(handler(libc::SIGINT), libc::SIG_DFL);
+        assert_eq!(disposition(libc::SIGINT), libc::SIG_DFL);
     });
 }
 

@@ -9,22 +9,9 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use crate::actions::{disposition, raise};
 use crate::util::*;
 use sendloop::{Loop, LoopClosedError, Signal};
-
-fn raise(signal: i32) {
-    // SAFETY: raising a signal that is handled or ignored.
-    assert_eq!(unsafe { libc::raise(signal) }, 0);
-}
-
-fn disposition(signal: i32) -> usize {
-    // SAFETY: all zero is a value of sigaction, and the call writes to it.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        assert_eq!(libc::sigaction(signal, std::ptr::null(), &raw mut action), 0);
-        action.sa_sigaction
-    }
-}
 
 #[track_caller]
 fn counting(event_loop: &sendloop::Loop, signal: i32) -> Rc<Cell<u32>> {
