@@ -12,12 +12,11 @@ export RUST_BACKTRACE=0
 # The modules with several tasks at a time, by binary.
 declare -A all_seeds=(
   [loop]="close:: embedding:: exceptions:: fairness:: loop_order:: promises:: reentrancy:: regressions:: running:: task_cell::
-    task_groups:: tasks:: timer_wakers::"
+    task_groups:: tasks:: timer_wakers:: work::"
   [sockets]="connect:: datagrams:: event_batches:: fd_callbacks:: fd_callback_destructors:: readiness:: reused_descriptors:: shared_sockets::
     socket_life:: stream_end:: streams::"
   [sendfile]="try_sendfile::"
   [interop]="futures::"
-  [executor]="work::"
 )
 # No loop runs in docs. The examples and the file servers run in other processes, which are built
 # without the cfg.

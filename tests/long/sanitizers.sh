@@ -16,10 +16,9 @@ export SENDLOOP_TEST_SECONDS=3000 RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=line-
 
 source tests/library_tests.sh
 
-# The sanitizers change the resident memory.
-without memory
-
 skips=(
+  # The sanitizers change the resident memory.
+  --skip memory::
   # The limit on the address space would bind the sanitizer too.
   --skip thread_starts::
   # These do one thing up to a million times. Other tests do the same a few times.

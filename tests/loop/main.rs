@@ -28,7 +28,10 @@ mod task_cell;
 mod task_groups;
 mod tasks;
 mod thread_ends;
+#[cfg(target_os = "linux")]
+mod thread_starts;
 mod threads;
 mod timer_wakers;
 mod waker_races;
 mod wakers;
+mod work;

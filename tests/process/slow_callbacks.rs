@@ -1,8 +1,4 @@
 //! Debug mode logs slow callbacks with the location that created them.
-//!
-//! The file has its own binary, because it sets the logger.
-
-mod util;
 
 use std::io::Write;
 use std::panic::Location;
@@ -10,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::util::*;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use sendloop::{Loop, Socket};
-use util::*;
 
 /// The duration of a slow callback, and the limit for it.
 ///
@@ -283,7 +279,7 @@ fn environment_variable_enables_debug_mode() {
     let _test = test();
     let output_of = |value: Option<&str>| {
         let mut child = this_program();
-        child.args(["--exact", "child_prints_its_debug_mode", "--nocapture"]);
+        child.args(["--exact", "slow_callbacks::child_prints_its_debug_mode", "--nocapture"]);
         child.env_remove("SENDLOOP_DEBUG");
         child.envs(value.map(|value| ("SENDLOOP_DEBUG", value)));
         let output = child.output().expect("a child process");

@@ -1,12 +1,9 @@
 //! Tests that lower the process's limit of descriptors for a moment.
-//!
-//! The file has its own binary, because other tests need descriptors meanwhile.
 
-#[path = "util/embedder.rs"]
+#[path = "../util/embedder.rs"]
 mod embedder;
-#[path = "util/ports.rs"]
+#[path = "../util/ports.rs"]
 mod ports;
-mod util;
 
 use std::cell::Cell;
 use std::net::{TcpListener, TcpStream};
@@ -15,11 +12,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::util::*;
 use embedder::{HAS_TIMER, assert_idle, drive};
 use ports::first_cause;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sendloop::{Loop, Socket};
-use util::*;
 
 /// Runs `f` while the process can open no descriptor.
 fn without_descriptors<T>(f: impl FnOnce() -> T) -> T {

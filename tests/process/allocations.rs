@@ -1,15 +1,14 @@
 //! Tests that count allocated bytes with their own allocator.
 
-#[path = "util/live.rs"]
+#[path = "../util/live.rs"]
 mod live;
-mod util;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::util::*;
 use live::live;
 use sendloop::{CancelHandle, Socket};
-use util::*;
 
 #[test]
 fn cancel_handle_keeps_neither_future_nor_result_allocated() {

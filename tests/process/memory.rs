@@ -1,16 +1,10 @@
 //! Cancelled timers hold no memory.
-//!
-//! The file has its own binary, because memory that other tests leave in the allocator would blur
-//! the measurement. Only glibc returns free memory to the kernel on request.
-#![cfg(all(target_os = "linux", target_env = "gnu"))]
-
-mod util;
 
 use std::fs;
 use std::rc::Rc;
 use std::time::Duration;
 
-use util::*;
+use crate::util::*;
 
 const MILLION: u64 = 1_000_000;
 const HOUR: Duration = Duration::from_secs(3600);
