@@ -70,6 +70,8 @@ without_qemu=(
   --skip slow_file_is_read_exactly_and_slowly
   --skip preadv2_nowait_is_not_supported
   --skip without_pages_every_read_is_slow
+  # procfs shows the system calls of the emulator.
+  --skip far_timers::
   # qemu does not emulate a process that starts its program again.
   --skip environment_variable_enables_debug_mode
   --skip exceptions_go_to_standard_error_if_the_log_is_off
