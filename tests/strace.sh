@@ -65,6 +65,7 @@ for fault in inotify_init1:error=EMFILE inotify_add_watch:error={ENOSPC,ENOMEM,E
   only=()
   [[ $fault != read:* ]] || only=(-P anon_inode:inotify)
   echo 0 >"$work/site/file"
+  rm -f "$work/server.out"
   # With -D, strace is the child, and a signal reaches the server.
   strace -D -f -o "$work/trace" -e trace="${fault%%:*}" -e inject="$fault" "${only[@]}" \
     target/release/examples/file_server --log off --limit-connections 100 --addr 127.0.0.1:0 "$work/site" >"$work/server.out" &
