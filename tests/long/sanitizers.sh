@@ -66,7 +66,12 @@ with_thread() {
 # reads the time of a thread from the vDSO, which valgrind hides. With the default of
 # --max-stackframe, valgrind may take the way to a signal stack for a large frame, and the way back
 # for a switch of stacks.
+#
+# Without `signals`: after a handler on an alternate stack, valgrind takes the next frame of the
+# interrupted thread for memory that nobody may use. It does so in half of the runs, each time in
+# another function.
 with_valgrind() {
+  without signals
   local skips=(
     "${skips[@]}"
     --skip page_cache_files::

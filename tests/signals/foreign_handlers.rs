@@ -196,7 +196,7 @@ fn foreign_handler_survives_a_race_with_removal() {
         let foreign = thread::spawn(move || {
             for number in 1..=ROUNDS {
                 while rounds.load(Ordering::SeqCst) < number {
-                    std::hint::spin_loop();
+                    thread::yield_now();
                 }
                 set_action(SIGNAL, counting());
                 installs.store(number, Ordering::SeqCst);
@@ -208,7 +208,7 @@ fn foreign_handler_survives_a_race_with_removal() {
             round.store(number, Ordering::SeqCst);
             assert!(event_loop.remove_signal_handler(SIGNAL));
             while installed.load(Ordering::SeqCst) < number {
-                std::hint::spin_loop();
+                thread::yield_now();
             }
             assert_eq!(disposition(SIGNAL), counting(), "round {number}");
         }
