@@ -10,8 +10,20 @@ use super::util::*;
 const SIGNAL: i32 = libc::SIGUSR1;
 
 fn raise() {
+    send_to_this_thread(SIGNAL);
+}
+
+/// Sends a signal to this thread. In a child of a raw fork, musl's raise(3) sends it to the parent.
+fn send_to_this_thread(signal: i32) {
+    #[cfg(target_os = "linux")]
     // SAFETY: no pointers.
-    assert_eq!(unsafe { libc::raise(SIGNAL) }, 0);
+    let sent = unsafe {
+        libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::syscall(libc::SYS_gettid), signal)
+    };
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: no pointers.
+    let sent = unsafe { libc::raise(signal) };
+    assert_eq!(sent, 0);
 }
 
 fn handler(of: &sendloop::Loop) -> Rc<Cell<u32>> {
@@ -85,8 +97,7 @@ fn ctrl_c_ends_a_run_in_a_child_of_a_run() {
         let ran = sendloop::run(async move |_| {
             in_child(fork, || {
                 let interrupted = sendloop::run(async |event_loop| {
-                    // SAFETY: no pointers.
-                    assert_eq!(unsafe { libc::raise(libc::SIGINT) }, 0);
+                    send_to_this_thread(libc::SIGINT);
                     event_loop.sleep(Duration::from_secs(60)).await;
                 });
                 let error = interrupted.expect_err("interrupted");

@@ -110,7 +110,7 @@ fn read(date: &str) -> Option<i64> {
 ///
 /// Panics if the server parses a date to another time, or accepts an invalid date.
 pub fn check_date(date: &str) {
-    let expected = ["%a, %d %b %Y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+    let expected = ["%a, %d %b %Y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y", "%a %b %d %H:%M:%S %Y"];
     let found = dates::parse(date, NOW);
     let Some(found) = found else {
         // httpdate parses some invalid dates, but formats only valid ones.

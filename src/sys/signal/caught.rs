@@ -251,7 +251,7 @@ fn our_action() -> libc::sigaction {
 
 /// Handles a signal.
 ///
-/// It uses only atomics, write(2), sigaction(2), raise(3) and errno, which are safe in a handler.
+/// It uses only atomics, write(2), sigaction(2), tgkill(2) and errno, which are safe in a handler.
 extern "C" fn handle_signal(signal: libc::c_int) {
     let errno = errno();
     // SAFETY: the pointer is to this thread's errno.
@@ -273,6 +273,22 @@ fn post(number: usize) -> bool {
     wanting.inspect(|slot| slot.post(number)).count() > 0
 }
 
+/// Sends a signal to the current thread, as raise(3) does.
+///
+/// musl's raise(3) remembers the thread's id. In a child of a raw fork, that is the parent's thread.
+fn raise(signal: i32) {
+    // SAFETY: no pointers, and the calls are safe in a signal handler.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    unsafe {
+        libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::syscall(libc::SYS_gettid), signal)
+    };
+    // SAFETY: as above.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    unsafe {
+        libc::raise(signal)
+    };
+}
+
 /// Follows rule 4: installs the former action, and interrupts the interruptible loops.
 ///
 /// It does nothing if a foreign handler called ours.
@@ -292,9 +308,8 @@ fn restore_former(signal: i32, counted: &RestoreCount) {
         Err(_) => false,
     };
     if is_for_former {
-        // SAFETY: no pointers, and the call is safe in a signal handler. The signal is blocked
-        // until the handler returns.
-        unsafe { libc::raise(signal) };
+        // The signal is blocked until the handler returns.
+        raise(signal);
     }
 }
 
