@@ -275,7 +275,8 @@ fn post(number: usize) -> bool {
 
 /// Sends a signal to the current thread, as raise(3) does.
 ///
-/// musl's raise(3) remembers the thread's id. In a child of a raw fork, that is the parent's thread.
+/// musl's raise(3) remembers the thread's id. In a child of a raw fork, that is the parent's
+/// thread.
 fn raise(signal: i32) {
     // SAFETY: no pointers, and the calls are safe in a signal handler.
     #[cfg(any(target_os = "linux", target_os = "android"))]
