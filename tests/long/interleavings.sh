@@ -3,7 +3,7 @@
 #   tests/long/interleavings.sh [PREEMPTIONS]
 #
 # The models are in src/*/loom_tests.rs. Each model sets its own limit of preemptions or has none.
-# All models together take two minutes. PREEMPTIONS replaces these limits. With 2 the models take
+# All models together take five minutes. PREEMPTIONS replaces these limits. With 2 the models take
 # seconds.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
