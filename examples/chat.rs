@@ -1,13 +1,9 @@
-//! A chat server: it sends each message to all other clients. SIGINT and SIGTERM end it gracefully.
+//! A chat server: it sends each line to all other clients. SIGINT and SIGTERM end it gracefully.
 //!
 //! `cargo run --example chat -- 127.0.0.1:8009`, then `nc 127.0.0.1 8009` in two terminals.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::pin::pin;
-use std::rc::Rc;
-use std::{env, io, time::Duration};
+use std::{cell::RefCell, collections::HashMap, env, io, pin::pin, rc::Rc, time::Duration};
 
 use futures_util::future::{join_all, select};
 use libc::{SIGINT, SIGTERM};
@@ -16,7 +12,6 @@ use sendloop::{LoopHandle, Socket};
 /// The server drops a client if more messages are queued for it, or if one is queued for longer.
 const MAX_QUEUED: usize = 1000;
 const MAX_DELAY: Duration = Duration::from_secs(10);
-
 type Clients = RefCell<HashMap<SocketAddr, Rc<Socket<TcpStream>>>>;
 
 fn main() -> io::Result<()> {
@@ -50,11 +45,16 @@ async fn accept(event_loop: &LoopHandle, listener: &Socket<TcpListener>, clients
         event_loop.create_task(async move {
             clients.borrow_mut().insert(addr, client.clone());
             say(&handle, &clients, addr, "is here\n");
-            while let Ok(text) = handle.sock_recv(&client, 4096).await {
-                if text.is_empty() {
+            let mut text = Vec::new();
+            while let Ok(block) = handle.sock_recv(&client, 4096).await {
+                if block.is_empty() || text.len() > 65_536 {
                     break;
                 }
-                say(&handle, &clients, addr, &String::from_utf8_lossy(&text));
+                text.extend(block);
+                while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = text.drain(..=end).collect();
+                    say(&handle, &clients, addr, &String::from_utf8_lossy(&line));
+                }
             }
             clients.borrow_mut().remove(&addr);
             say(&handle, &clients, addr, "has left\n");

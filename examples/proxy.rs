@@ -3,8 +3,7 @@
 //! `cargo run --example proxy -- 127.0.0.1:8010 localhost 8007 60` has an idle timeout of 60 s.
 
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
-use std::{cell::Cell, env, error::Error, io, pin::pin, rc::Rc};
+use std::{cell::Cell, env, error::Error, io, pin::pin, rc::Rc, time::Duration, time::Instant};
 
 use futures_util::future::{Either, select, try_join};
 use sendloop::{LoopHandle, Socket};
@@ -30,7 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             };
             let (handle, options) = (event_loop.clone(), options.clone());
             event_loop.create_task(async move {
-                println!("{peer}: {:?}", relay(&handle, &client, &options).await);
+                let ended = relay(&handle, &client, &options).await;
+                let text = ended.map_or_else(|error| error.to_string(), |()| "done".into());
+                println!("{peer}: {text}");
             });
         }
     });
@@ -43,8 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Copies in both directions until both have ended.
 async fn relay(event_loop: &LoopHandle, client: &Stream, options: &Options) -> io::Result<()> {
     let (host, port, idle) = options;
-    let server = event_loop.connect(host, *port);
-    let server = event_loop.wait_for(server, *idle).await??;
+    let server = event_loop.wait_for(event_loop.connect(host, *port), *idle).await??;
     let last = Cell::new(event_loop.time());
     let up = copy(event_loop, client, &server, &last);
     let down = copy(event_loop, &server, client, &last);

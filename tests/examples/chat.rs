@@ -62,6 +62,27 @@ fn chat_sends_each_message_to_all_others_in_order() {
 }
 
 #[test]
+fn chat_sends_whole_lines_only() {
+    let mut server = Program::start("chat", &["127.0.0.1:0"]);
+    let address = server.address();
+    let mut one = Client::new(address);
+    let two = Client::new(address);
+    one.expect(two.address, "is here");
+    let mut three = Client::new(address);
+    one.expect(three.address, "is here");
+    two.say("in pie");
+    three.say("between\n");
+    one.expect(three.address, "between");
+    two.say("ces\nsecond\n");
+    one.expect(two.address, "in pieces");
+    one.expect(two.address, "second");
+    three.expect(two.address, "in pieces");
+    // A line without an end does not fill the memory: the server drops the client.
+    two.say(&"x".repeat(100_000));
+    one.expect(two.address, "has left");
+}
+
+#[test]
 fn chat_ends_gracefully_on_sigterm_and_sigint() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Program::start("chat", &["127.0.0.1:0"]);

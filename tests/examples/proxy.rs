@@ -32,7 +32,7 @@ fn proxy_passes_on_a_half_close_and_the_response() {
     send(&server, b"a longer answer");
     drop(server);
     assert_eq!(read_all(&client), b"a longer answer");
-    assert!(proxy.line().ends_with(": Ok(())"));
+    assert!(proxy.line().ends_with(": done"));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn proxy_ends_an_idle_connection() {
     assert_eq!(read_all(&mut client), b"");
     assert_eq!(read_all(&mut server), b"");
     let line = proxy.line();
-    assert!(line.contains("TimedOut"), "{line}");
+    assert!(line.ends_with("timed out"), "{line}");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn proxy_ends_both_connections_if_one_is_reset() {
     socket2::SockRef::from(&client).set_linger(linger).expect("set");
     drop(client);
     assert_eq!(read_all(&server), b"");
-    assert!(proxy.line().contains("ConnectionReset"));
+    assert!(proxy.line().contains("reset by peer"));
 }
 
 #[test]
