@@ -67,8 +67,8 @@ impl WaitQueue {
     ///
     /// Otherwise it returns `waker`. The caller drops what it gets without a borrow of the queue,
     /// as the drop may run foreign code.
-    pub(crate) fn replace(&mut self, ticket: Ticket, waker: Waker) -> Result<Waker, Waker> {
-        match self.get_mut(ticket) {
+    pub(crate) fn replace(&mut self, ticket: Option<Ticket>, waker: Waker) -> Result<Waker, Waker> {
+        match ticket.and_then(|ticket| self.get_mut(ticket)) {
             Some(queued) => Ok(mem::replace(queued, waker)),
             None => Err(waker),
         }

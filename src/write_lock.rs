@@ -84,10 +84,7 @@ impl<'a> Writer<'a> {
         if self.try_hold() {
             return Poll::Ready(());
         }
-        let replaced = match self.ticket {
-            Some(ticket) => self.lock.queue.borrow_mut().replace(ticket, waker),
-            None => Err(waker),
-        };
+        let replaced = self.lock.queue.borrow_mut().replace(self.ticket, waker);
         if let Err(waker) = replaced {
             self.ticket = Some(self.lock.queue.borrow_mut().push(waker));
         }

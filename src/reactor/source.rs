@@ -312,33 +312,24 @@ impl WaitGuard {
     }
 
     /// Registers the task of `cx`, so that the next edge wakes it.
+    ///
+    /// A task that already waits there keeps its place.
     pub(crate) fn park(&mut self, source: Rc<Source>, direction: Direction, cx: &Context<'_>) {
         // Cloning and dropping a waker may run foreign code, so nothing is borrowed here.
-        let mut waker = cx.waker().clone();
-        if self.swap_waker(&source, direction, &mut waker) {
-            return;
-        }
-        self.end();
-        let ticket = source.state(direction).waiters.borrow_mut().queue.push(waker);
-        self.parked = Some((source, direction, ticket));
-    }
-
-    /// Swaps `waker` with the waker of a task that already waits there.
-    ///
-    /// It returns false if the task does not wait there.
-    fn swap_waker(&self, source: &Rc<Source>, direction: Direction, waker: &mut Waker) -> bool {
-        let Some((parked, parked_direction, ticket)) = &self.parked else {
-            return false;
+        let waker = cx.waker().clone();
+        let ticket = match &self.parked {
+            Some((parked, at, ticket)) if Rc::ptr_eq(parked, &source) && *at == direction => {
+                Some(*ticket)
+            }
+            _ => None,
         };
-        if !Rc::ptr_eq(parked, source) || *parked_direction != direction {
-            return false;
+        let state = source.state(direction);
+        let replaced = state.waiters.borrow_mut().queue.replace(ticket, waker);
+        if let Err(waker) = replaced {
+            self.end();
+            let ticket = state.waiters.borrow_mut().queue.push(waker);
+            self.parked = Some((source, direction, ticket));
         }
-        let mut waiters = parked.state(direction).waiters.borrow_mut();
-        match waiters.queue.get_mut(*ticket) {
-            Some(before) => mem::swap(before, waker),
-            None => return false,
-        }
-        true
     }
 
     /// Ends the wait. If this task holds a wake-up, it passes to the next task.
