@@ -69,10 +69,7 @@ pub(crate) const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Returns the shorter of two timeouts. `None` means no limit.
 pub(crate) fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (one, other) => one.or(other),
-    }
+    a.into_iter().chain(b).min()
 }
 
 fn token(key: Key) -> Token {
@@ -94,6 +91,11 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
+    fn new(reactor: &Rc<Reactor>, fd: RawFd, key: Key, source: Rc<Source>) -> Attachment {
+        source.users.set(source.users.get() + 1);
+        Attachment { reactor: reactor.clone(), fd, key, source }
+    }
+
     pub(crate) fn source(&self) -> &Rc<Source> {
         &self.source
     }
@@ -103,10 +105,7 @@ impl Attachment {
     /// That makes an edge-triggered registration level-triggered. During a [`Once`], the reactor
     /// does it at the end.
     pub(crate) fn rearm(&self) {
-        match self.reactor.in_once.get() {
-            true => self.reactor.unarmed.borrow_mut().push((self.fd, self.key)),
-            false => self.reactor.arm_or_retry(self.fd, self.key),
-        }
+        self.reactor.arm_or_retry(self.fd, self.key);
     }
 
     /// Returns the number of the current [`Once`], or 0 if there is none.
@@ -129,7 +128,10 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        self.reactor.detach(self.fd, self.key);
+        self.source.users.set(self.source.users.get() - 1);
+        if self.source.users.get() == 0 {
+            self.reactor.detach(self.fd, self.key);
+        }
     }
 }
 
@@ -143,19 +145,14 @@ impl Drop for Once<'_> {
     }
 }
 
-/// The parts of a reactor that is not closed.
-struct OpenPoller {
-    poll: Poll,
-    events: Events,
-}
-
 #[derive(Default)]
 pub(crate) struct Reactor {
     process: Process,
-    open: RefCell<Option<OpenPoller>>,
+    /// `None` if the reactor is closed.
+    open: RefCell<Option<(Poll, Events)>>,
     sources: RefCell<Slots<Rc<Source>>>,
-    /// The key of each registered descriptor. All users of a descriptor share one registration.
-    keys: RefCell<HashMap<RawFd, Key>>,
+    /// The registered descriptors. All users of one share its registration.
+    by_fd: RefCell<HashMap<RawFd, (Key, Rc<Source>)>>,
     wakeups: Cell<Wakeups>,
     /// The directions in which one task was woken and others still wait.
     holder_checks: RefCell<Vec<HolderCheck>>,
@@ -178,9 +175,8 @@ impl Reactor {
             Ok((poll, waker))
         })?;
         let events = Events::with_capacity(EVENTS_AT_ONCE);
-        let reactor =
-            Reactor { open: RefCell::new(Some(OpenPoller { poll, events })), ..Reactor::default() };
-        Ok((Rc::new(reactor), waker))
+        let open = RefCell::new(Some((poll, events)));
+        Ok((Rc::new(Reactor { open, ..Reactor::default() }), waker))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -202,13 +198,9 @@ impl Reactor {
 
     /// Duplicates the poller's descriptor, which is readable when there is an event.
     pub(crate) fn descriptor(&self) -> io::Result<std::os::fd::OwnedFd> {
-        match &*self.open.borrow() {
-            Some(open) => {
-                let fd = open.poll.registry().as_fd();
-                uninterrupted(|| fd.try_clone_to_owned())
-            }
-            None => Err(LoopClosedError.into()),
-        }
+        let open = self.open.borrow();
+        let (poll, _) = open.as_ref().ok_or(LoopClosedError)?;
+        uninterrupted(|| poll.registry().as_fd().try_clone_to_owned())
     }
 
     /// Registers the timer that makes the loop's descriptor readable.
@@ -231,58 +223,44 @@ impl Reactor {
     /// Registers a descriptor for both directions, or joins its present registration.
     pub(crate) fn attach(self: &Rc<Reactor>, fd: BorrowedFd<'_>) -> io::Result<Attachment> {
         let fd = fd.as_raw_fd();
-        let known = self.keys.borrow().get(&fd).copied();
+        let known = self.by_fd.borrow().get(&fd).cloned();
         let mut abandoned = Wakeups::default();
-        let registered = match known {
-            Some(key) => self.join(fd, key, &mut abandoned),
+        let attached = match known {
+            Some((key, source)) => match self.rearm(fd, key) {
+                // The kernel removed the registration when the old descriptor was closed. This is
+                // another descriptor with the same number and other users.
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                    warn_closed(fd, "not");
+                    source.abandon(&mut abandoned);
+                    self.add(fd)
+                }
+                rearmed => rearmed.map(|()| Attachment::new(self, fd, key, source)),
+            },
             None => self.add(fd),
         };
-        let attachment =
-            registered.map(|(key, source)| Attachment { reactor: self.clone(), fd, key, source });
         abandoned.wakers.into_iter().for_each(wake);
-        attachment
+        attached
     }
 
-    fn add(&self, fd: RawFd) -> io::Result<(Key, Rc<Source>)> {
+    fn add(self: &Rc<Reactor>, fd: RawFd) -> io::Result<Attachment> {
         let source = Rc::<Source>::default();
-        source.users.set(1);
         let key = self.sources.borrow_mut().insert(source.clone());
         let added = self.control(|poll| {
             poll.registry().register(&mut SourceFd(&fd), token(key), interest::ALL)
         });
-        let added = match added {
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+        let added = added.or_else(|error| match error.raw_os_error() {
+            Some(libc::EEXIST) => {
                 warn_closed(fd, "already");
                 self.rearm(fd, key)
             }
-            other => other,
-        };
+            _ => Err(error),
+        });
         if let Err(error) = added {
             self.sources.borrow_mut().remove(key);
             return Err(error);
         }
-        self.keys.borrow_mut().insert(fd, key);
-        Ok((key, source))
-    }
-
-    /// Joins the registration of this number, if the number is still the same descriptor.
-    fn join(&self, fd: RawFd, key: Key, abandoned: &mut Wakeups) -> io::Result<(Key, Rc<Source>)> {
-        match self.rearm(fd, key) {
-            // The kernel removed the registration when the old descriptor was closed. This is
-            // another descriptor with the same number and other users.
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                warn_closed(fd, "not");
-                if let Some(source) = self.sources.borrow().get(key) {
-                    source.abandon(abandoned);
-                }
-                return self.add(fd);
-            }
-            other => other?,
-        }
-        let source = self.sources.borrow().get(key).cloned();
-        let source = source.expect("each key has a source");
-        source.users.set(source.users.get() + 1);
-        Ok((key, source))
+        self.by_fd.borrow_mut().insert(fd, (key, source.clone()));
+        Ok(Attachment::new(self, fd, key, source))
     }
 
     /// Makes the next poll report what the descriptor is ready for, even without a new edge.
@@ -294,13 +272,16 @@ impl Reactor {
 
     /// Returns whether `fd` is registered under `key`, and not a later descriptor of that number.
     fn is_registered_as(&self, fd: RawFd, key: Key) -> bool {
-        self.keys.borrow().get(&fd) == Some(&key)
+        self.by_fd.borrow().get(&fd).is_some_and(|(present, _)| *present == key)
     }
 
     /// Rearms a descriptor for its fd callbacks, which would otherwise get no more events.
     ///
-    /// After an error it retries later, unless the descriptor is closed.
+    /// During a [`Once`] and after an error it does that later, unless the descriptor is closed.
     fn arm_or_retry(&self, fd: RawFd, key: Key) {
+        if self.in_once.get() {
+            return self.unarmed.borrow_mut().push((fd, key));
+        }
         if !self.is_registered_as(fd, key) {
             return;
         }
@@ -319,9 +300,6 @@ impl Reactor {
     }
 
     fn retry_unarmed(&self) {
-        if self.in_once.get() {
-            return;
-        }
         for (fd, key) in self.unarmed.take() {
             self.arm_or_retry(fd, key);
         }
@@ -346,25 +324,19 @@ impl Reactor {
             return Err(inherited());
         }
         let open = self.open.borrow();
-        let open = open.as_ref().ok_or(LoopClosedError)?;
+        let (poll, _) = open.as_ref().ok_or(LoopClosedError)?;
         self.registrations.set(self.registrations.get() + 1);
-        uninterrupted(|| change(&open.poll))
+        uninterrupted(|| change(poll))
     }
 
     fn detach(&self, fd: RawFd, key: Key) {
-        let Some(source) = self.sources.borrow().get(key).cloned() else {
-            return;
-        };
-        source.users.set(source.users.get() - 1);
-        if source.users.get() > 0 {
-            return;
-        }
         self.sources.borrow_mut().remove(key);
-        // If the number is another descriptor's, the kernel has already removed the old one.
+        // If the number is another descriptor's, the kernel has already removed the old one. If the
+        // reactor is closed, no descriptor is registered.
         if !self.is_registered_as(fd, key) {
             return;
         }
-        self.keys.borrow_mut().remove(&fd);
+        self.by_fd.borrow_mut().remove(&fd);
         if let Err(error) = self.control(|poll| poll.registry().deregister(&mut SourceFd(&fd))) {
             log::debug!("cannot deregister descriptor {fd}: {error}");
         }
@@ -383,18 +355,15 @@ impl Reactor {
         let polled = self.collect(timeout, &mut wakeups);
         self.holder_checks.borrow_mut().append(&mut wakeups.holder_checks);
         wakeups.wakers.drain(..).for_each(wake);
-        for callback in wakeups.callbacks.drain(..) {
-            if callback.is_due() {
-                run_queue.push(callback);
-            }
-        }
+        let due = wakeups.callbacks.drain(..).filter(|callback| callback.is_due());
+        due.for_each(|callback| run_queue.push(callback));
         self.wakeups.set(wakeups);
         polled
     }
 
     fn collect(&self, timeout: Option<Duration>, wakeups: &mut Wakeups) -> io::Result<bool> {
         let mut open = self.open.borrow_mut();
-        let OpenPoller { poll, events } = open.as_mut().ok_or(LoopClosedError)?;
+        let (poll, events) = open.as_mut().ok_or(LoopClosedError)?;
         match sync::poll(poll, events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
             other => other?,
@@ -422,7 +391,7 @@ impl Reactor {
         let mut wakeups = Wakeups::default();
         self.holder_checks.take();
         let sources = mem::take(&mut *self.sources.borrow_mut());
-        self.keys.borrow_mut().clear();
+        self.by_fd.borrow_mut().clear();
         for source in sources.values() {
             source.wake_all(&mut wakeups);
         }
