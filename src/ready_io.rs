@@ -4,6 +4,7 @@
 //! failed with EAGAIN. Then it makes no call until an event comes. So it never waits for an edge
 //! that came earlier. The handling of EAGAIN and EINTR that operations share is here.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -126,7 +127,6 @@ impl<'a, T: AsFd> Operation<'a, T> {
             self.wait.end();
             return Poll::Ready(ended);
         }
-        self.socket.clear_ready(direction);
         self.poll_wait(direction, cx).map(Err)
     }
 
@@ -227,35 +227,19 @@ pub(crate) fn check_nonblocking<T: AsFd>(
     Ok(())
 }
 
-/// A read or an accept as a future.
+/// Returns a read or an accept as a future.
 ///
 /// The future of an `async fn` would be larger, because it keeps the arguments twice.
-#[must_use = "futures do nothing unless awaited"]
-pub(crate) struct ReadIo<'a, T: AsFd, A> {
-    operation: Operation<'a, T>,
-    attempt: A,
-}
-
-pub(crate) fn read_io<'a, T: AsFd, R, A>(
+pub(crate) fn read_io<'a, T, R, A>(
     event_loop: &LoopHandle,
     socket: &'a Socket<T>,
-    attempt: A,
-) -> ReadIo<'a, T, A>
+    mut attempt: A,
+) -> impl Future<Output = io::Result<R>> + use<'a, T, R, A>
 where
+    T: AsFd,
+    R: IoOutput,
     A: FnMut(BorrowedFd<'_>) -> io::Result<R>,
 {
-    let operation = Operation::new(event_loop, socket);
-    ReadIo { operation, attempt }
-}
-
-impl<T: AsFd, R: IoOutput, A> Future for ReadIo<'_, T, A>
-where
-    A: FnMut(BorrowedFd<'_>) -> io::Result<R> + Unpin,
-{
-    type Output = io::Result<R>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
-        let ReadIo { operation, attempt } = &mut *self;
-        operation.poll_io(Direction::Read, cx, attempt)
-    }
+    let mut operation = Operation::new(event_loop, socket);
+    poll_fn(move |cx| operation.poll_io(Direction::Read, cx, &mut attempt))
 }

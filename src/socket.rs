@@ -182,9 +182,7 @@ impl<T: AsFd> Socket<T> {
     /// # }
     /// ```
     pub fn into_inner(self) -> T {
-        let Socket { state, io } = self;
-        drop(state);
-        io
+        self.io
     }
 
     /// Returns the kind of the socket, and remembers it.
@@ -194,9 +192,7 @@ impl<T: AsFd> Socket<T> {
         if let Some(kind) = self.state.kind.get() {
             return Ok(kind);
         }
-        let kind = sys::kind(self.as_fd())?;
-        self.state.kind.set(Some(kind));
-        Ok(kind)
+        sys::kind(self.as_fd()).inspect(|kind| self.state.kind.set(Some(*kind)))
     }
 
     pub(crate) fn write_lock(&self) -> &WriteLock {
@@ -216,12 +212,9 @@ impl<T: AsFd> Socket<T> {
     ///
     /// It returns true if the socket is not registered with this loop.
     pub(crate) fn may_be_ready(&self, event_loop: &LoopHandle, direction: Direction) -> bool {
-        match &*self.state.attachment.borrow() {
-            Some(attachment) if attachment.is_of(event_loop.reactor()) => {
-                attachment.source().may_be_ready(direction)
-            }
-            _ => true,
-        }
+        let attachment = self.state.attachment.borrow();
+        let attachment = attachment.as_ref().filter(|it| it.is_of(event_loop.reactor()));
+        attachment.is_none_or(|it| it.source().may_be_ready(direction))
     }
 
     /// Marks a direction as not ready, after a call failed with EAGAIN.
