@@ -8,9 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::Target;
 use super::address::{Address, SocketPath};
-use super::sealed;
+use super::{sealed, target};
 use crate::event_loop::{LoopHandle, Sleep};
 use crate::reactor::Direction;
 use crate::ready_io::Operation;
@@ -117,7 +116,7 @@ fn is_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
 /// The future of [`LoopHandle::sock_connect`].
 struct Connecting<'a, T: AsFd> {
     operation: Operation<'a, T>,
-    to: Target,
+    to: io::Result<RawAddress>,
     in_progress: bool,
     /// The sleep before the next try, if a Unix listener's queue was full.
     full: Option<Sleep>,
@@ -131,9 +130,9 @@ impl<T: AsFd> Future for Connecting<'_, T> {
         let sock = this.operation.socket;
         let operation = &mut this.operation;
         if !this.in_progress {
-            let to = &mut this.to;
+            let to = &this.to;
             let attempt = |fd: BorrowedFd<'_>| {
-                restart_connect(fd, to.get()?, sock.set_connect_abandoned(false))
+                restart_connect(fd, target(to)?, sock.set_connect_abandoned(false))
             };
             let full = &mut this.full;
             match ready!(operation.poll_with_retries(cx, full, RETRY_INTERVAL, attempt)) {
@@ -246,7 +245,7 @@ impl LoopHandle {
     ) -> impl Future<Output = io::Result<()>> + use<'a, T, A> {
         Connecting {
             operation: Operation::new(self, sock),
-            to: Target::new(T::to_raw(addr)),
+            to: T::to_raw(addr),
             in_progress: false,
             full: None,
         }
