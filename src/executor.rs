@@ -213,8 +213,7 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok(addrs) => Ok(addrs.collect()),
         Err(error) if error.raw_os_error().is_some() => Err(error),
         Err(error) => {
-            let what = format!("cannot look up {host:?}: {error}");
-            Err(io::Error::new(error.kind(), what))
+            Err(io::Error::new(error.kind(), format!("cannot look up {host:?}: {error}")))
         }
     }
 }
