@@ -110,37 +110,37 @@ impl<'a, T: AsFd> Operation<'a, T> {
         &mut self,
         direction: Direction,
         cx: &Context<'_>,
-        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+        attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        let tried = ready!(self.poll_once(cx, &mut attempt));
-        if !is_would_block(&tried) {
-            self.wait.end();
-            return Poll::Ready(tried);
+        let tried = ready!(self.poll_once(direction, cx, attempt));
+        if is_would_block(&tried) {
+            return self.poll_wait(direction, cx).map(Err);
         }
-        if direction == Direction::Read && self.socket.is_shut_for_reading() {
-            // Data may have come between the attempt and the shutdown.
-            let mut ended = uninterrupted(|| attempt(self.socket.as_fd()));
-            if is_would_block(&ended) {
-                ended = R::at_end();
-            }
-            self.consume_budget(&ended);
-            self.wait.end();
-            return Poll::Ready(ended);
-        }
-        self.poll_wait(direction, cx).map(Err)
+        self.wait.end();
+        Poll::Ready(tried)
     }
 
     /// Calls `attempt` if the budget allows it. Consumes budget unless `attempt` fails with EAGAIN.
-    pub(crate) fn poll_once<R: IoOutput>(
+    fn poll_once<R: IoOutput>(
         &self,
+        direction: Direction,
         cx: &Context<'_>,
         mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         ready!(self.event_loop.poll_budget(cx));
-        let tried = check_nonblocking(&self.event_loop, self.socket)
-            .and_then(|()| uninterrupted(|| attempt(self.socket.as_fd())));
+        let mut attempt = || uninterrupted(|| attempt(self.socket.as_fd()));
+        let mut tried = check_nonblocking(&self.event_loop, self.socket).and_then(|()| attempt());
+        let is_read = direction == Direction::Read;
+        if is_read && is_would_block(&tried) && self.socket.is_shut_for_reading() {
+            // Data may have come between the attempt and the shutdown.
+            tried = attempt();
+            if is_would_block(&tried) {
+                tried = R::at_end();
+            }
+        }
         if !is_would_block(&tried) {
-            self.consume_budget(&tried);
+            let moved = tried.as_ref().map_or(0, R::bytes);
+            self.event_loop.consume_budget(moved as u64);
         }
         Poll::Ready(tried)
     }
@@ -157,7 +157,7 @@ impl<'a, T: AsFd> Operation<'a, T> {
             if let Some(sleep) = sleep {
                 ready!(Pin::new(sleep).poll(cx));
             }
-            let tried = ready!(self.poll_once(cx, &mut attempt));
+            let tried = ready!(self.poll_once(Direction::Write, cx, &mut attempt));
             if !is_would_block(&tried) {
                 return Poll::Ready(tried);
             }
@@ -167,11 +167,6 @@ impl<'a, T: AsFd> Operation<'a, T> {
             }
             *sleep = Some(self.event_loop.sleep(interval));
         }
-    }
-
-    fn consume_budget<R: IoOutput>(&self, outcome: &io::Result<R>) {
-        let moved = outcome.as_ref().map_or(0, R::bytes);
-        self.event_loop.consume_budget(moved as u64);
     }
 
     /// Waits for the next edge after an EAGAIN.
