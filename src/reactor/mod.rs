@@ -349,9 +349,7 @@ impl Reactor {
         self.retry_unarmed();
         let timeout = shorter(timeout, self.poll_timeout());
         let mut wakeups = self.wakeups.take();
-        let mut checks = self.holder_checks.borrow_mut();
-        checks.retain_mut(|check| check.check(&mut wakeups));
-        drop(checks);
+        self.holder_checks.borrow_mut().retain_mut(|check| check.check(&mut wakeups));
         let polled = self.collect(timeout, &mut wakeups);
         self.holder_checks.borrow_mut().append(&mut wakeups.holder_checks);
         wakeups.wakers.drain(..).for_each(wake);

@@ -27,8 +27,8 @@ impl<T: AsFd> Future for SendAll<'_, T> {
         let SendAll { operation, rest, writer } = &mut *self;
         ready!(writer.poll(cx));
         let result = loop {
-            let part = next_part(&operation.event_loop, operation.socket, rest);
-            let attempt = |fd: BorrowedFd<'_>| sys::send(fd, part, false);
+            let len = call_size(operation.socket, rest.len(), operation.event_loop.sendable());
+            let attempt = |fd: BorrowedFd<'_>| sys::send(fd, &rest[..len], false);
             match ready!(operation.poll_io(Direction::Write, cx, attempt)) {
                 Ok(0) if !rest.is_empty() => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(sent) => *rest = &rest[sent..],
@@ -42,15 +42,6 @@ impl<T: AsFd> Future for SendAll<'_, T> {
         writer.end();
         Poll::Ready(result)
     }
-}
-
-/// Returns the first of these bytes, as many as one call may send.
-fn next_part<'a, T: AsFd>(
-    event_loop: &LoopHandle,
-    socket: &Socket<T>,
-    bytes: &'a [u8],
-) -> &'a [u8] {
-    &bytes[..call_size(socket, bytes.len(), event_loop.sendable())]
 }
 
 impl LoopHandle {
@@ -143,7 +134,7 @@ impl LoopHandle {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(sock.write_lock().poll_free(cx));
-        let part = next_part(self, sock, bytes);
+        let part = &bytes[..call_size(sock, bytes.len(), self.sendable())];
         poll_without_future(self, sock, Direction::Write, cx, |fd| sys::send(fd, part, false))
     }
 }
