@@ -93,39 +93,27 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     let mut on: libc::c_int = 1;
     // SAFETY: FIONBIO reads one int through the pointer, which is to `on`.
     cvt(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &raw mut on) })?;
-    refuse_sigpipe(fd);
+    // This option replaces MSG_NOSIGNAL. An error is ignored, as a send on any other descriptor
+    // raises no SIGPIPE.
+    #[cfg(target_vendor = "apple")]
+    set_option(fd, libc::SOL_SOCKET, libc::SO_NOSIGPIPE, 1);
     Ok(())
 }
-
-/// Sets the socket option that replaces MSG_NOSIGNAL on this system.
-///
-/// It ignores an error, as a send on any other descriptor raises no SIGPIPE.
-#[cfg(target_vendor = "apple")]
-fn refuse_sigpipe(fd: BorrowedFd<'_>) {
-    set_option(fd, libc::SOL_SOCKET, libc::SO_NOSIGPIPE, 1);
-}
-
-#[cfg(not(target_vendor = "apple"))]
-fn refuse_sigpipe(_fd: BorrowedFd<'_>) {}
 
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
+#[cfg(target_vendor = "apple")]
+const OPEN_FLAGS: libc::c_int = 0;
+#[cfg(not(target_vendor = "apple"))]
+const OPEN_FLAGS: libc::c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+
 /// Creates an unconnected stream socket of a family, non-blocking and close-on-exec.
 pub(crate) fn stream(family: libc::c_int) -> io::Result<OwnedFd> {
-    #[cfg(not(target_vendor = "apple"))]
-    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    #[cfg(target_vendor = "apple")]
-    let flags = 0;
     // SAFETY: no pointers.
-    let fd = cvt(unsafe { libc::socket(family, libc::SOCK_STREAM | flags, 0) })?;
-    // SAFETY: the kernel has just opened the descriptor.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    #[cfg(target_vendor = "apple")]
-    finish_opening(&fd)?;
-    Ok(fd)
+    opened(unsafe { libc::socket(family, libc::SOCK_STREAM | OPEN_FLAGS, 0) })
 }
 
 /// Accepts the next connection of a listening socket, and returns it with the peer's address.
@@ -135,27 +123,26 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
     let mut peer = RawAddress::empty();
     let (address, len) = peer.as_mut_parts();
     #[cfg(not(target_vendor = "apple"))]
-    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    #[cfg(not(target_vendor = "apple"))]
     // SAFETY: both pointers are to `peer`, which lives longer than the call. Its length is the room
     // that it has.
-    let fd = cvt(unsafe { libc::accept4(fd.as_raw_fd(), address, len, flags) })?;
+    let result = unsafe { libc::accept4(fd.as_raw_fd(), address, len, OPEN_FLAGS) };
     #[cfg(target_vendor = "apple")]
     // SAFETY: as above.
-    let fd = cvt(unsafe { libc::accept(fd.as_raw_fd(), address, len) })?;
-    // SAFETY: the kernel has just opened the descriptor.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    #[cfg(target_vendor = "apple")]
-    finish_opening(&fd)?;
-    Ok((fd, peer))
+    let result = unsafe { libc::accept(fd.as_raw_fd(), address, len) };
+    Ok((opened(result)?, peer))
 }
 
-#[cfg(target_vendor = "apple")]
-fn finish_opening(fd: &OwnedFd) -> io::Result<()> {
-    use std::os::fd::AsFd;
-    // SAFETY: no pointers.
-    cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
-    set_nonblocking(fd.as_fd())
+/// Returns the descriptor that the kernel has just opened, with the flags that it lacks.
+fn opened(result: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: `result` is a new descriptor, which no other code owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(cvt(result)?) };
+    #[cfg(target_vendor = "apple")]
+    {
+        // SAFETY: no pointers.
+        cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
+        set_nonblocking(std::os::fd::AsFd::as_fd(&fd))?;
+    }
+    Ok(fd)
 }
 
 pub(crate) fn connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<()> {
@@ -274,25 +261,17 @@ pub(crate) fn push(_fd: BorrowedFd<'_>) {}
 
 /// Calls sendto(2) once. It neither waits nor raises SIGPIPE.
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::Result<usize> {
+    let (raw, from, len) = (fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
     // SAFETY: the pointers and lengths are those of `bytes` and `to`, borrowed for the call.
-    let sent = cvt_len(unsafe {
-        libc::sendto(
-            fd.as_raw_fd(),
-            bytes.as_ptr().cast(),
-            bytes.len(),
-            SEND_FLAGS,
-            to.as_ptr(),
-            to.len(),
-        )
-    });
-    match sent {
+    let sent = unsafe { libc::sendto(raw, from, len, SEND_FLAGS, to.as_ptr(), to.len()) };
+    cvt_len(sent).map_err(|error| match error.kind() {
         // Linux also fails with EAGAIN if no local port is free, and no event follows
         // (`inet_autobind` in net/ipv4/af_inet.c).
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_no_port(fd) => {
-            Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))
+        io::ErrorKind::WouldBlock if has_no_port(fd) => {
+            io::Error::from_raw_os_error(libc::EADDRNOTAVAIL)
         }
-        sent => sent,
-    }
+        _ => error,
+    })
 }
 
 fn has_no_port(fd: BorrowedFd<'_>) -> bool {
