@@ -205,8 +205,7 @@ pub(crate) fn poll_without_future<T: AsFd, R: IoOutput>(
 }
 
 fn is_would_block<R>(tried: &io::Result<R>) -> bool {
-    let error = tried.as_ref().err();
-    error.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    matches!(tried, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Refuses a blocking socket in debug mode, because its calls could block the loop.

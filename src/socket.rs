@@ -242,24 +242,18 @@ impl<T: AsFd> Socket<T> {
 
     /// Registers the socket with the loop's poller if it is not registered yet.
     pub(crate) fn attach(&self, event_loop: &LoopHandle) -> io::Result<Rc<Source>> {
-        let mut current = self.state.attachment.borrow_mut();
-        match &*current {
-            Some(attachment) if attachment.is_loop_closed() => *current = None,
-            Some(attachment) if attachment.is_of(event_loop.reactor()) => {
-                attachment.source().check()?;
-                return Ok(attachment.source().clone());
-            }
-            Some(_) => {
+        self.state.attachment.borrow_mut().take_if(|attachment| attachment.is_loop_closed());
+        if let Some(attachment) = &*self.state.attachment.borrow() {
+            if !attachment.is_of(event_loop.reactor()) {
                 let what = "the socket belongs to another loop, which is not closed";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
-            None => {}
+            attachment.source().check()?;
+            return Ok(attachment.source().clone());
         }
-        drop(current);
         let attachment = event_loop.reactor().attach(self.io.as_fd())?;
         let source = attachment.source().clone();
-        let before = self.state.attachment.replace(Some(attachment));
-        drop(before);
+        drop(self.state.attachment.replace(Some(attachment)));
         Ok(source)
     }
 }

@@ -41,9 +41,7 @@ impl WriteLock {
     pub(crate) fn reset(&self) {
         self.holder.set(None);
         let next = || self.queue.borrow_mut().pop();
-        while let Some(waker) = next() {
-            drop(waker);
-        }
+        while next().is_some() {}
         drop(self.poll_waker.take());
     }
 
