@@ -176,8 +176,6 @@ impl<'a, T: AsFd> Operation<'a, T> {
         let attached = self.socket.attach(&self.event_loop);
         match attached.inspect_err(|_| self.event_loop.consume_budget(0)) {
             Ok(source) => {
-                // The registration may be older than the EAGAIN, and still marked as ready.
-                source.state(direction).clear_ready();
                 self.wait.park(source, direction, cx);
                 Poll::Pending
             }

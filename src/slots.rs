@@ -101,17 +101,11 @@ impl<T> Slots<T> {
         *generation = generation.wrapping_add(1);
         self.free.push(key.index);
         if self.len() == 0 && self.slots.len() > MIN_SHRINK {
-            self.free_memory();
+            let generations = self.slots.iter().map(|(generation, _)| *generation);
+            let last = generations.fold(self.first_generation, u32::max);
+            *self = Slots { first_generation: last.wrapping_add(1), ..Slots::default() };
         }
         Some(value)
-    }
-
-    /// Frees the memory of all slots. None of them may be taken.
-    fn free_memory(&mut self) {
-        let generations = self.slots.iter().map(|(generation, _)| *generation);
-        self.first_generation = generations.fold(self.first_generation, u32::max).wrapping_add(1);
-        self.slots = Vec::new();
-        self.free = Vec::new();
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {

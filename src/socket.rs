@@ -230,7 +230,7 @@ impl<T: AsFd> Socket<T> {
     pub(crate) fn is_shut_for_reading(&self) -> bool {
         let attachment = self.state.attachment.borrow();
         let confirm = || sys::is_shut_for_reading(self.as_fd());
-        attachment.as_ref().is_some_and(|it| it.source().has_ended(Direction::Read, confirm))
+        attachment.as_ref().is_some_and(|it| it.source().has_read_ended(confirm))
     }
 
     /// Sets whether a dropped `sock_connect` may have left a connection in progress.

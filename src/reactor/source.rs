@@ -54,8 +54,6 @@ pub(super) struct Wakeups {
 pub(crate) struct DirectionState {
     /// True if an event has come since a call last failed with EAGAIN.
     ready: bool,
-    /// True if an event has reported the end of this direction.
-    ended: bool,
     /// The tasks that wait.
     queue: WaitQueue,
     extras: Option<Box<Extras>>,
@@ -143,6 +141,8 @@ pub(crate) struct Source {
     pub(super) users: Cell<usize>,
     /// True if the descriptor was closed, and its number is another descriptor's.
     is_stale: Cell<bool>,
+    /// True if an event has reported the end of reading.
+    read_ended: Cell<bool>,
 }
 
 impl Source {
@@ -162,14 +162,12 @@ impl Source {
         !self.is_stale.get() && (state.ready || state.queue.is_empty())
     }
 
-    /// Returns whether an event has reported the end and `confirm` confirms it.
+    /// Returns whether an event has reported the end of reading and `confirm` confirms it.
     ///
     /// The kernel must confirm it, because an unconnected TCP socket reports a hang-up too.
-    pub(crate) fn has_ended(&self, direction: Direction, confirm: impl FnOnce() -> bool) -> bool {
-        let ended = self.state(direction).ended;
-        let has_ended = ended && confirm();
-        self.state(direction).ended = has_ended;
-        has_ended
+    pub(crate) fn has_read_ended(&self, confirm: impl FnOnce() -> bool) -> bool {
+        self.read_ended.set(self.read_ended.get() && confirm());
+        self.read_ended.get()
     }
 
     /// Marks the source as stale and wakes every task that waits, which then fails.
@@ -195,6 +193,7 @@ impl Source {
 
     /// Wakes the first task that waits for `event`, or all of them after an error or the end.
     pub(super) fn dispatch(self: &Rc<Source>, event: &Event, wakeups: &mut Wakeups) {
+        self.read_ended.set(self.read_ended.get() || event.is_read_closed());
         // A peer's half-close concerns readers alone. It does not end a transfer in the other
         // direction (oven-sh/bun#38107).
         for (direction, is_ready, is_closed) in [
@@ -204,7 +203,6 @@ impl Source {
             let mut state = self.state(direction);
             let concerns_all = is_closed || event.is_error();
             if concerns_all {
-                state.ended |= is_closed;
                 state.wake_all(wakeups);
             } else if is_ready && state.wake_one(wakeups) {
                 let source = self.clone();
@@ -270,10 +268,12 @@ impl WaitGuard {
         self.parked.is_some()
     }
 
-    /// Registers the task of `cx`, so that the next edge wakes it.
+    /// Registers the task of `cx`, so that the next edge wakes it. Call it after an EAGAIN.
     ///
     /// A task that already waits there keeps its place.
     pub(crate) fn park(&mut self, source: Rc<Source>, direction: Direction, cx: &Context<'_>) {
+        // The registration may be older than the EAGAIN, and still marked as ready.
+        source.state(direction).clear_ready();
         // Cloning and dropping a waker may run foreign code, so nothing is borrowed here.
         let waker = cx.waker().clone();
         let ticket = match &self.parked {

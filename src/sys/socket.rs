@@ -83,10 +83,12 @@ fn set_option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: 
     unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), len) };
 }
 
-/// Takes the pending error of the socket. The call clears it.
-pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
-    let errno = option(fd, libc::SOL_SOCKET, libc::SO_ERROR)?;
-    Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
+/// Fails with the pending error of the socket, if there is one. The call clears it.
+pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<()> {
+    match option(fd, libc::SOL_SOCKET, libc::SO_ERROR)? {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
 }
 
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
