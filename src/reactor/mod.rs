@@ -285,17 +285,14 @@ impl Reactor {
         if !self.is_registered_as(fd, key) {
             return;
         }
-        let is_unregistered =
-            |error: &io::Error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EBADF));
-        match self.rearm(fd, key) {
-            Ok(()) => {}
-            Err(error) if is_unregistered(&error) || self.is_closed() => {
-                log::debug!("cannot rearm descriptor {fd}, which gets no more events: {error}");
-            }
-            Err(error) => {
-                log::warn!("cannot rearm descriptor {fd}, the loop retries: {error}");
-                self.unarmed.borrow_mut().push((fd, key));
-            }
+        let Err(error) = self.rearm(fd, key) else {
+            return;
+        };
+        if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EBADF)) || self.is_closed() {
+            log::debug!("cannot rearm descriptor {fd}, which gets no more events: {error}");
+        } else {
+            log::warn!("cannot rearm descriptor {fd}, the loop retries: {error}");
+            self.unarmed.borrow_mut().push((fd, key));
         }
     }
 

@@ -20,6 +20,7 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::iter;
+use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
@@ -56,17 +57,12 @@ pub(crate) struct DirectionState {
     ready: bool,
     /// The tasks that wait.
     queue: WaitQueue,
-    extras: Option<Box<Extras>>,
-}
-
-/// State that few descriptors need, allocated on first use.
-#[derive(Default)]
-struct Extras {
-    fd_callback: Option<Rc<dyn Callback>>,
     /// The task that was woken last, until it has tried, if others still wait.
     ///
     /// The reactor has a [`HolderCheck`] for each holder.
     holder: Option<Ticket>,
+    /// The fd callback. Few descriptors have one, so the box saves memory.
+    fd_callback: Option<Box<Rc<dyn Callback>>>,
 }
 
 impl DirectionState {
@@ -80,31 +76,22 @@ impl DirectionState {
         &mut self,
         fd_callback: Option<Rc<dyn Callback>>,
     ) -> Option<Rc<dyn Callback>> {
-        match fd_callback {
-            Some(fd_callback) => self.extras().fd_callback.replace(fd_callback),
-            None => self.extras.as_mut()?.fd_callback.take(),
-        }
+        mem::replace(&mut self.fd_callback, fd_callback.map(Box::new)).map(|former| *former)
     }
 
     /// Ends the hold of `ticket`, and returns the next task to wake if there may be more.
     ///
     /// It does nothing if `ticket` is not the holder.
     fn pass_on(&mut self, ticket: Ticket) -> Option<Waker> {
-        self.extras.as_mut()?.holder.take_if(|holder| *holder == ticket)?;
+        self.holder.take_if(|holder| *holder == ticket)?;
         if self.ready { self.wake_next() } else { None }
     }
 
     /// Removes the task that has waited longest. It becomes the holder if others still wait.
     fn wake_next(&mut self) -> Option<Waker> {
         let (ticket, waker) = self.queue.pop()?;
-        if !self.queue.is_empty() {
-            self.extras().holder = Some(ticket);
-        }
+        self.holder = (!self.queue.is_empty()).then_some(ticket);
         Some(waker)
-    }
-
-    fn holder(&self) -> Option<Ticket> {
-        self.extras.as_ref()?.holder
     }
 
     /// Handles an event for one task, and returns whether that task is a new holder.
@@ -112,24 +99,18 @@ impl DirectionState {
     fn wake_one(&mut self, wakeups: &mut Wakeups) -> bool {
         self.ready = true;
         // The holder has not tried yet, so it also finds what this event reports.
-        if self.holder().is_some() {
+        if self.holder.is_some() {
             return false;
         }
         wakeups.wakers.extend(self.wake_next());
-        self.holder().is_some()
+        self.holder.is_some()
     }
 
     /// Handles an event that concerns every task.
     fn wake_all(&mut self, wakeups: &mut Wakeups) {
         self.ready = true;
         wakeups.wakers.extend(iter::from_fn(|| self.queue.pop()).map(|(_, waker)| waker));
-        if let Some(extras) = &mut self.extras {
-            extras.holder = None;
-        }
-    }
-
-    fn extras(&mut self) -> &mut Extras {
-        self.extras.get_or_insert_default()
+        self.holder = None;
     }
 }
 
@@ -138,7 +119,7 @@ impl DirectionState {
 pub(crate) struct Source {
     directions: [RefCell<DirectionState>; 2],
     /// The number of attachments.
-    pub(super) users: Cell<usize>,
+    pub(super) users: Cell<u32>,
     /// True if the descriptor was closed, and its number is another descriptor's.
     is_stale: Cell<bool>,
     /// True if an event has reported the end of reading.
@@ -209,8 +190,7 @@ impl Source {
                 wakeups.holder_checks.push(HolderCheck { source, direction, last_holder: None });
             }
             if is_ready || concerns_all && interest::CALLBACKS_SEE_ERRORS {
-                let fd_callback = state.extras.as_ref().and_then(|it| it.fd_callback.clone());
-                wakeups.callbacks.extend(fd_callback);
+                wakeups.callbacks.extend(state.fd_callback.as_deref().cloned());
             }
         }
     }
@@ -237,7 +217,7 @@ impl HolderCheck {
     /// Returns whether a task holds a wake-up that may have to pass to the next task.
     pub(super) fn is_pending(&self) -> bool {
         let state = self.source.state(self.direction);
-        state.ready && state.holder().is_some()
+        state.ready && state.holder.is_some()
     }
 
     /// Passes the wake-up on if the holder has not tried for one whole iteration.
@@ -246,13 +226,13 @@ impl HolderCheck {
     pub(super) fn check(&mut self, wakeups: &mut Wakeups) -> bool {
         let mut state = self.source.state(self.direction);
         let last_holder = self.last_holder.take();
-        match state.holder() {
+        match state.holder {
             Some(holder) if last_holder == Some(holder) => {
                 wakeups.wakers.extend(state.pass_on(holder));
             }
             holder => self.last_holder = holder,
         }
-        state.holder().is_some()
+        state.holder.is_some()
     }
 }
 
