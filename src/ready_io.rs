@@ -128,8 +128,9 @@ impl<'a, T: AsFd> Operation<'a, T> {
         mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         ready!(self.event_loop.poll_budget(cx));
-        let mut attempt = || uninterrupted(|| attempt(self.socket.as_fd()));
-        let mut tried = check_nonblocking(&self.event_loop, self.socket).and_then(|()| attempt());
+        let fd = self.socket.as_fd();
+        let mut attempt = || uninterrupted(|| attempt(fd));
+        let mut tried = check_nonblocking(&self.event_loop, fd).and_then(|()| attempt());
         let is_read = direction == Direction::Read;
         if is_read && is_would_block(&tried) && self.socket.is_shut_for_reading() {
             // Data may have come between the attempt and the shutdown.
@@ -207,11 +208,8 @@ fn is_would_block<R>(tried: &io::Result<R>) -> bool {
 }
 
 /// Refuses a blocking socket in debug mode, because its calls could block the loop.
-pub(crate) fn check_nonblocking<T: AsFd>(
-    event_loop: &LoopHandle,
-    socket: &Socket<T>,
-) -> io::Result<()> {
-    if event_loop.get_debug() && !sys::is_nonblocking(socket.as_fd())? {
+pub(crate) fn check_nonblocking(event_loop: &LoopHandle, socket: BorrowedFd<'_>) -> io::Result<()> {
+    if event_loop.get_debug() && !sys::is_nonblocking(socket)? {
         let what = "the socket is blocking: some code changed that through a duplicate; \
                     use set_nonblocking(true)";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
