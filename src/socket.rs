@@ -213,7 +213,8 @@ impl<T: AsFd> Socket<T> {
     /// It returns true if the socket is not registered with this loop.
     pub(crate) fn may_be_ready(&self, event_loop: &LoopHandle, direction: Direction) -> bool {
         let attachment = self.state.attachment.borrow();
-        let attachment = attachment.as_ref().filter(|it| it.is_of(event_loop.reactor()));
+        let is_of_loop = |it: &&Attachment| Rc::ptr_eq(it.reactor(), event_loop.reactor());
+        let attachment = attachment.as_ref().filter(is_of_loop);
         attachment.is_none_or(|it| it.source().may_be_ready(direction))
     }
 
@@ -242,9 +243,9 @@ impl<T: AsFd> Socket<T> {
 
     /// Registers the socket with the loop's poller if it is not registered yet.
     pub(crate) fn attach(&self, event_loop: &LoopHandle) -> io::Result<Rc<Source>> {
-        self.state.attachment.borrow_mut().take_if(|attachment| attachment.is_loop_closed());
+        self.state.attachment.borrow_mut().take_if(|attachment| attachment.reactor().is_closed());
         if let Some(attachment) = &*self.state.attachment.borrow() {
-            if !attachment.is_of(event_loop.reactor()) {
+            if !Rc::ptr_eq(attachment.reactor(), event_loop.reactor()) {
                 let what = "the socket belongs to another loop, which is not closed";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }

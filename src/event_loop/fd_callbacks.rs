@@ -111,8 +111,7 @@ impl FdEntry {
         callback: Option<Rc<FdCallback>>,
     ) -> Option<Rc<FdCallback>> {
         let as_callback = callback.clone().map(|callback| callback as Rc<dyn Callback>);
-        let former = self.attachment.source().state(direction).set_callback(as_callback);
-        drop(former);
+        self.attachment.source().set_callback(direction, as_callback);
         mem::replace(&mut self.callbacks[direction as usize], callback)
     }
 
@@ -330,9 +329,7 @@ impl LoopHandle {
     ) -> io::Result<Rc<dyn Callback>> {
         let attachment = Rc::new(self.inner.reactor.attach(fd)?);
         let callback = FdCallback::new(body, attachment.clone());
-        let former =
-            attachment.source().state(Direction::Read).set_callback(Some(callback.clone()));
-        drop(former);
+        attachment.source().set_callback(Direction::Read, Some(callback.clone()));
         Ok(callback)
     }
 

@@ -35,13 +35,12 @@ mod source;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::error::{LoopClosedError, inherited, wake};
 use crate::run_queue::RunQueue;
@@ -116,13 +115,8 @@ impl Attachment {
         }
     }
 
-    pub(crate) fn is_of(&self, reactor: &Rc<Reactor>) -> bool {
-        Rc::ptr_eq(&self.reactor, reactor)
-    }
-
-    /// Returns whether the attachment's loop is closed, so that no event comes.
-    pub(crate) fn is_loop_closed(&self) -> bool {
-        self.reactor.is_closed()
+    pub(crate) fn reactor(&self) -> &Rc<Reactor> {
+        &self.reactor
     }
 }
 
@@ -169,11 +163,8 @@ pub(crate) struct Reactor {
 impl Reactor {
     /// Creates a poller, and a waker with which another thread makes [`Reactor::poll`] return.
     pub(crate) fn new() -> io::Result<(Rc<Reactor>, PollWaker)> {
-        let (poll, waker) = uninterrupted(|| {
-            let poll = Poll::new()?;
-            let waker = PollWaker::new(poll.registry(), INBOX)?;
-            Ok((poll, waker))
-        })?;
+        let poll = uninterrupted(Poll::new)?;
+        let waker = uninterrupted(|| PollWaker::new(poll.registry(), INBOX))?;
         let events = Events::with_capacity(EVENTS_AT_ONCE);
         let open = RefCell::new(Some((poll, events)));
         Ok((Rc::new(Reactor { open, ..Reactor::default() }), waker))
@@ -208,7 +199,7 @@ impl Reactor {
     /// The reactor ignores its events.
     pub(crate) fn add_timer(&self, timer: BorrowedFd<'_>) -> io::Result<()> {
         let fd = timer.as_raw_fd();
-        self.control(|poll| poll.registry().register(&mut SourceFd(&fd), TIMER, Interest::READABLE))
+        self.control(|registry| registry.register(&mut SourceFd(&fd), TIMER, Interest::READABLE))
     }
 
     /// Limits each fd callback to one run until the guard is dropped.
@@ -245,9 +236,8 @@ impl Reactor {
     fn add(self: &Rc<Reactor>, fd: RawFd) -> io::Result<Attachment> {
         let source = Rc::<Source>::default();
         let key = self.sources.borrow_mut().insert(source.clone());
-        let added = self.control(|poll| {
-            poll.registry().register(&mut SourceFd(&fd), token(key), interest::ALL)
-        });
+        let added = self
+            .control(|registry| registry.register(&mut SourceFd(&fd), token(key), interest::ALL));
         let added = added.or_else(|error| match error.raw_os_error() {
             Some(libc::EEXIST) => {
                 warn_closed(fd, "already");
@@ -255,19 +245,14 @@ impl Reactor {
             }
             _ => Err(error),
         });
-        if let Err(error) = added {
-            self.sources.borrow_mut().remove(key);
-            return Err(error);
-        }
+        added.inspect_err(|_| drop(self.sources.borrow_mut().remove(key)))?;
         self.by_fd.borrow_mut().insert(fd, (key, source.clone()));
         Ok(Attachment::new(self, fd, key, source))
     }
 
     /// Makes the next poll report what the descriptor is ready for, even without a new edge.
     fn rearm(&self, fd: RawFd, key: Key) -> io::Result<()> {
-        self.control(|poll| {
-            poll.registry().reregister(&mut SourceFd(&fd), token(key), interest::ALL)
-        })
+        self.control(|registry| registry.reregister(&mut SourceFd(&fd), token(key), interest::ALL))
     }
 
     /// Returns whether `fd` is registered under `key`, and not a later descriptor of that number.
@@ -314,7 +299,7 @@ impl Reactor {
         retries.then_some(RETRY_INTERVAL)
     }
 
-    fn control(&self, mut change: impl FnMut(&Poll) -> io::Result<()>) -> io::Result<()> {
+    fn control(&self, mut change: impl FnMut(&Registry) -> io::Result<()>) -> io::Result<()> {
         // A forked child shares the poller with its parent. A change in the child would change the
         // parent's registrations.
         if !self.process.is_current() {
@@ -323,7 +308,7 @@ impl Reactor {
         let open = self.open.borrow();
         let (poll, _) = open.as_ref().ok_or(LoopClosedError)?;
         self.registrations.set(self.registrations.get() + 1);
-        uninterrupted(|| change(poll))
+        uninterrupted(|| change(poll.registry()))
     }
 
     fn detach(&self, fd: RawFd, key: Key) {
@@ -334,7 +319,7 @@ impl Reactor {
             return;
         }
         self.by_fd.borrow_mut().remove(&fd);
-        if let Err(error) = self.control(|poll| poll.registry().deregister(&mut SourceFd(&fd))) {
+        if let Err(error) = self.control(|registry| registry.deregister(&mut SourceFd(&fd))) {
             log::debug!("cannot deregister descriptor {fd}: {error}");
         }
     }
@@ -385,7 +370,7 @@ impl Reactor {
         }
         let mut wakeups = Wakeups::default();
         self.holder_checks.take();
-        let sources = mem::take(&mut *self.sources.borrow_mut());
+        let sources = self.sources.take();
         self.by_fd.borrow_mut().clear();
         for source in sources.values() {
             source.wake_all(&mut wakeups);
