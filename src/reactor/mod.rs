@@ -109,10 +109,7 @@ impl Attachment {
 
     /// Returns the number of the current [`Once`], or 0 if there is none.
     pub(crate) fn once(&self) -> u64 {
-        match self.reactor.in_once.get() {
-            true => self.reactor.once_count.get(),
-            false => 0,
-        }
+        self.reactor.once.get()
     }
 
     pub(crate) fn reactor(&self) -> &Rc<Reactor> {
@@ -134,7 +131,7 @@ pub(crate) struct Once<'a>(&'a Reactor);
 
 impl Drop for Once<'_> {
     fn drop(&mut self) {
-        self.0.in_once.set(false);
+        self.0.once.set(0);
         self.0.retry_unarmed();
     }
 }
@@ -152,7 +149,8 @@ pub(crate) struct Reactor {
     holder_checks: RefCell<Vec<HolderCheck>>,
     /// The descriptors to rearm: at the end of the current [`Once`], or when the kernel has memory.
     unarmed: RefCell<Vec<(RawFd, Key)>>,
-    in_once: Cell<bool>,
+    /// The number of the current [`Once`], or 0 if there is none.
+    once: Cell<u64>,
     /// The number of [`Once`] periods so far.
     once_count: Cell<u64>,
     /// The number of calls of epoll_ctl(2), or of kqueue's equivalent.
@@ -207,7 +205,7 @@ impl Reactor {
         // Until the guard is dropped, nothing is rearmed.
         self.retry_unarmed();
         self.once_count.set(self.once_count.get() + 1);
-        self.in_once.set(true);
+        self.once.set(self.once_count.get());
         Once(self)
     }
 
@@ -264,7 +262,7 @@ impl Reactor {
     ///
     /// During a [`Once`] and after an error it does that later, unless the descriptor is closed.
     fn arm_or_retry(&self, fd: RawFd, key: Key) {
-        if self.in_once.get() {
+        if self.once.get() != 0 {
             return self.unarmed.borrow_mut().push((fd, key));
         }
         if !self.is_registered_as(fd, key) {
@@ -295,7 +293,7 @@ impl Reactor {
         if checks.iter().any(HolderCheck::is_pending) {
             return Some(Duration::ZERO);
         }
-        let retries = !self.in_once.get() && !self.unarmed.borrow().is_empty();
+        let retries = self.once.get() == 0 && !self.unarmed.borrow().is_empty();
         retries.then_some(RETRY_INTERVAL)
     }
 

@@ -71,6 +71,14 @@ impl DirectionState {
         self.ready = false;
     }
 
+    /// Replaces the fd callback, and returns the former one.
+    pub(crate) fn set_callback(
+        &mut self,
+        fd_callback: Option<Rc<dyn Callback>>,
+    ) -> Option<Rc<dyn Callback>> {
+        mem::replace(&mut self.fd_callback, fd_callback.map(Box::new)).map(|former| *former)
+    }
+
     /// Ends the hold of `ticket`, and returns the next task to wake if there may be more.
     ///
     /// It does nothing if `ticket` is not the holder.
@@ -152,12 +160,6 @@ impl Source {
     /// Borrows the state of a direction. No foreign code may run meanwhile.
     pub(crate) fn state(&self, direction: Direction) -> RefMut<'_, DirectionState> {
         self.directions[direction as usize].borrow_mut()
-    }
-
-    /// Sets the fd callback of a direction.
-    pub(crate) fn set_callback(&self, direction: Direction, callback: Option<Rc<dyn Callback>>) {
-        let former = mem::replace(&mut self.state(direction).fd_callback, callback.map(Box::new));
-        drop(former);
     }
 
     /// Removes a task that waited, and passes its wake-up on.
