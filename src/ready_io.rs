@@ -220,16 +220,11 @@ pub(crate) fn check_nonblocking(event_loop: &LoopHandle, socket: BorrowedFd<'_>)
 /// Returns a read or an accept as a future.
 ///
 /// The future of an `async fn` would be larger, because it keeps the arguments twice.
-pub(crate) fn read_io<'a, T, R, A>(
+pub(crate) fn read_io<'a, T: AsFd, R: IoOutput, A: FnMut(BorrowedFd<'_>) -> io::Result<R>>(
     event_loop: &LoopHandle,
     socket: &'a Socket<T>,
     mut attempt: A,
-) -> impl Future<Output = io::Result<R>> + use<'a, T, R, A>
-where
-    T: AsFd,
-    R: IoOutput,
-    A: FnMut(BorrowedFd<'_>) -> io::Result<R>,
-{
+) -> impl Future<Output = io::Result<R>> + use<'a, T, R, A> {
     let mut operation = Operation::new(event_loop, socket);
     poll_fn(move |cx| operation.poll_io(Direction::Read, cx, &mut attempt))
 }

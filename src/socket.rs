@@ -286,10 +286,7 @@ impl Socket<TcpStream> {
     /// # }
     /// ```
     pub fn tcp(addr: &SocketAddr) -> io::Result<Socket<TcpStream>> {
-        let family = match addr {
-            SocketAddr::V4(_) => libc::AF_INET,
-            SocketAddr::V6(_) => libc::AF_INET6,
-        };
+        let family = if addr.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
         let io = sys::stream(family)?.into();
         Ok(Socket::adopt(io, Some(SocketKind::Tcp)))
     }

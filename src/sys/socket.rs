@@ -187,24 +187,19 @@ pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     cvt(unsafe { libc::shutdown(fd.as_raw_fd(), how) }).map(drop)
 }
 
+/// The room for a sender's address, if the caller asks for it.
+type Sender<'a> = Option<&'a mut RawAddress>;
+
 /// Receives once, and stores the sender's address in `sender`.
 ///
 /// It does not wait, even if a duplicate has made the socket blocking.
-pub(crate) fn recv(
-    fd: BorrowedFd<'_>,
-    into: &mut [u8],
-    sender: Option<&mut RawAddress>,
-) -> io::Result<usize> {
+pub(crate) fn recv(fd: BorrowedFd<'_>, into: &mut [u8], sender: Sender<'_>) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of `into`, which is borrowed for the call.
     unsafe { raw_recv(fd, into.as_mut_ptr(), into.len(), sender) }
 }
 
 /// Calls [`recv`] into new memory, without filling it with zeros first.
-pub(crate) fn recv_vec(
-    fd: BorrowedFd<'_>,
-    most: usize,
-    sender: Option<&mut RawAddress>,
-) -> io::Result<Vec<u8>> {
+pub(crate) fn recv_vec(fd: BorrowedFd<'_>, most: usize, sender: Sender<'_>) -> io::Result<Vec<u8>> {
     let mut bytes: Vec<u8> = Vec::new();
     bytes.try_reserve_exact(most)?;
     // SAFETY: the vector has room for `most` bytes at the pointer.
@@ -223,7 +218,7 @@ unsafe fn raw_recv(
     fd: BorrowedFd<'_>,
     into: *mut u8,
     len: usize,
-    sender: Option<&mut RawAddress>,
+    sender: Sender<'_>,
 ) -> io::Result<usize> {
     let none = (ptr::null_mut(), ptr::null_mut());
     let (address, address_len) = sender.map_or(none, RawAddress::as_mut_parts);
