@@ -140,8 +140,7 @@ impl<'a, T: AsFd> Operation<'a, T> {
             }
         }
         if !is_would_block(&tried) {
-            let moved = tried.as_ref().map_or(0, R::bytes);
-            self.event_loop.consume_budget(moved as u64);
+            self.event_loop.consume_budget(tried.as_ref().map_or(0, R::bytes) as u64);
         }
         Poll::Ready(tried)
     }

@@ -220,7 +220,8 @@ impl Reactor {
                 // another descriptor with the same number and other users.
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
                     warn_closed(fd, "not");
-                    source.abandon(&mut abandoned);
+                    source.is_stale.set(true);
+                    source.wake_all(&mut abandoned);
                     self.add(fd)
                 }
                 rearmed => rearmed.map(|()| Attachment::new(self, fd, key, source)),
@@ -370,9 +371,7 @@ impl Reactor {
         self.holder_checks.take();
         let sources = self.sources.take();
         self.by_fd.borrow_mut().clear();
-        for source in sources.values() {
-            source.wake_all(&mut wakeups);
-        }
+        sources.values().for_each(|source| source.wake_all(&mut wakeups));
         wakeups.wakers.into_iter().for_each(wake);
     }
 }

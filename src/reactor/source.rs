@@ -121,7 +121,7 @@ pub(crate) struct Source {
     /// The number of attachments.
     pub(super) users: Cell<u32>,
     /// True if the descriptor was closed, and its number is another descriptor's.
-    is_stale: Cell<bool>,
+    pub(super) is_stale: Cell<bool>,
     /// True if an event has reported the end of reading.
     read_ended: Cell<bool>,
 }
@@ -149,12 +149,6 @@ impl Source {
     pub(crate) fn has_read_ended(&self, confirm: impl FnOnce() -> bool) -> bool {
         self.read_ended.set(self.read_ended.get() && confirm());
         self.read_ended.get()
-    }
-
-    /// Marks the source as stale and wakes every task that waits, which then fails.
-    pub(super) fn abandon(&self, wakeups: &mut Wakeups) {
-        self.is_stale.set(true);
-        self.wake_all(wakeups);
     }
 
     /// Borrows the state of a direction. No foreign code may run meanwhile.

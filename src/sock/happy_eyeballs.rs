@@ -132,12 +132,11 @@ async fn attempt(event_loop: &LoopHandle, addr: SocketAddr) -> io::Result<Socket
 /// one. TCP then connects the socket to itself.
 fn refuse_itself(sock: Socket<TcpStream>) -> io::Result<Socket<TcpStream>> {
     let stream = sock.get_ref();
-    match (stream.local_addr(), stream.peer_addr()) {
-        (Ok(local), Ok(peer)) if local == peer => {
-            Err(io::Error::from_raw_os_error(libc::ECONNREFUSED))
-        }
-        _ => Ok(sock),
+    let (local, peer) = (stream.local_addr().ok(), stream.peer_addr().ok());
+    if local.is_some() && local == peer {
+        return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
     }
+    Ok(sock)
 }
 
 /// Races one attempt for each address, and returns the first success or all failures.
