@@ -147,7 +147,7 @@ impl LoopHandle {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
             let lookup = move || resolve(&host, port);
-            event_loop.io_result(event_loop.run_cancel_on_drop(lookup).await)
+            event_loop.check_open(event_loop.run_cancel_on_drop(lookup).await)??
         }
     }
 
@@ -185,15 +185,8 @@ impl LoopHandle {
         async move {
             poll_fn(|cx| event_loop.poll_proceed(cx)).await;
             let lookup = event_loop.run_cancel_on_drop(move || names::name_of(&addr));
-            event_loop.io_result(lookup.await)
+            event_loop.check_open(lookup.await)??
         }
-    }
-
-    /// Converts the result of executor work that does I/O.
-    ///
-    /// If the work was cancelled because the loop is closed, the error is [`LoopClosedError`].
-    fn io_result<T>(&self, result: Result<io::Result<T>, TaskError>) -> io::Result<T> {
-        self.check_open(result)??
     }
 
     /// Fails if executor work was cancelled because the loop is closed.
@@ -213,8 +206,7 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok(addrs) => Ok(addrs.collect()),
         Err(error) if error.raw_os_error().is_some() => Err(error),
         Err(error) => {
-            let what = format!("cannot look up {host:?}: {error}");
-            Err(io::Error::new(error.kind(), what))
+            Err(io::Error::new(error.kind(), format!("cannot look up {host:?}: {error}")))
         }
     }
 }

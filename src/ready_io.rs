@@ -4,6 +4,7 @@
 //! failed with EAGAIN. Then it makes no call until an event comes. So it never waits for an edge
 //! that came earlier. The handling of EAGAIN and EINTR that operations share is here.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -109,38 +110,37 @@ impl<'a, T: AsFd> Operation<'a, T> {
         &mut self,
         direction: Direction,
         cx: &Context<'_>,
-        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+        attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        let tried = ready!(self.poll_once(cx, &mut attempt));
-        if !is_would_block(&tried) {
-            self.wait.end();
-            return Poll::Ready(tried);
+        let tried = ready!(self.poll_once(direction, cx, attempt));
+        if is_would_block(&tried) {
+            return self.poll_wait(direction, cx).map(Err);
         }
-        if direction == Direction::Read && self.socket.is_shut_for_reading() {
-            // Data may have come between the attempt and the shutdown.
-            let mut ended = uninterrupted(|| attempt(self.socket.as_fd()));
-            if is_would_block(&ended) {
-                ended = R::at_end();
-            }
-            self.consume_budget(&ended);
-            self.wait.end();
-            return Poll::Ready(ended);
-        }
-        self.socket.clear_ready(direction);
-        self.poll_wait(direction, cx).map(Err)
+        self.wait.end();
+        Poll::Ready(tried)
     }
 
     /// Calls `attempt` if the budget allows it. Consumes budget unless `attempt` fails with EAGAIN.
-    pub(crate) fn poll_once<R: IoOutput>(
+    fn poll_once<R: IoOutput>(
         &self,
+        direction: Direction,
         cx: &Context<'_>,
         mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         ready!(self.event_loop.poll_budget(cx));
-        let tried = check_nonblocking(&self.event_loop, self.socket)
-            .and_then(|()| uninterrupted(|| attempt(self.socket.as_fd())));
+        let fd = self.socket.as_fd();
+        let mut attempt = || uninterrupted(|| attempt(fd));
+        let mut tried = check_nonblocking(&self.event_loop, fd).and_then(|()| attempt());
+        let is_read = direction == Direction::Read;
+        if is_read && is_would_block(&tried) && self.socket.is_shut_for_reading() {
+            // Data may have come between the attempt and the shutdown.
+            tried = attempt();
+            if is_would_block(&tried) {
+                tried = R::at_end();
+            }
+        }
         if !is_would_block(&tried) {
-            self.consume_budget(&tried);
+            self.event_loop.consume_budget(tried.as_ref().map_or(0, R::bytes) as u64);
         }
         Poll::Ready(tried)
     }
@@ -157,7 +157,7 @@ impl<'a, T: AsFd> Operation<'a, T> {
             if let Some(sleep) = sleep {
                 ready!(Pin::new(sleep).poll(cx));
             }
-            let tried = ready!(self.poll_once(cx, &mut attempt));
+            let tried = ready!(self.poll_once(Direction::Write, cx, &mut attempt));
             if !is_would_block(&tried) {
                 return Poll::Ready(tried);
             }
@@ -169,11 +169,6 @@ impl<'a, T: AsFd> Operation<'a, T> {
         }
     }
 
-    fn consume_budget<R: IoOutput>(&self, outcome: &io::Result<R>) {
-        let moved = outcome.as_ref().map_or(0, R::bytes);
-        self.event_loop.consume_budget(moved as u64);
-    }
-
     /// Waits for the next edge after an EAGAIN.
     ///
     /// This is ready only if the loop cannot wait for the socket, and then with the error.
@@ -181,8 +176,6 @@ impl<'a, T: AsFd> Operation<'a, T> {
         let attached = self.socket.attach(&self.event_loop);
         match attached.inspect_err(|_| self.event_loop.consume_budget(0)) {
             Ok(source) => {
-                // The registration may be older than the EAGAIN, and still marked as ready.
-                source.state(direction).clear_ready();
                 self.wait.park(source, direction, cx);
                 Poll::Pending
             }
@@ -210,16 +203,12 @@ pub(crate) fn poll_without_future<T: AsFd, R: IoOutput>(
 }
 
 fn is_would_block<R>(tried: &io::Result<R>) -> bool {
-    let error = tried.as_ref().err();
-    error.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    matches!(tried, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Refuses a blocking socket in debug mode, because its calls could block the loop.
-pub(crate) fn check_nonblocking<T: AsFd>(
-    event_loop: &LoopHandle,
-    socket: &Socket<T>,
-) -> io::Result<()> {
-    if event_loop.get_debug() && !sys::is_nonblocking(socket.as_fd())? {
+pub(crate) fn check_nonblocking(event_loop: &LoopHandle, socket: BorrowedFd<'_>) -> io::Result<()> {
+    if event_loop.get_debug() && !sys::is_nonblocking(socket)? {
         let what = "the socket is blocking: some code changed that through a duplicate; \
                     use set_nonblocking(true)";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
@@ -227,35 +216,14 @@ pub(crate) fn check_nonblocking<T: AsFd>(
     Ok(())
 }
 
-/// A read or an accept as a future.
+/// Returns a read or an accept as a future.
 ///
 /// The future of an `async fn` would be larger, because it keeps the arguments twice.
-#[must_use = "futures do nothing unless awaited"]
-pub(crate) struct ReadIo<'a, T: AsFd, A> {
-    operation: Operation<'a, T>,
-    attempt: A,
-}
-
-pub(crate) fn read_io<'a, T: AsFd, R, A>(
+pub(crate) fn read_io<'a, T: AsFd, R: IoOutput, A: FnMut(BorrowedFd<'_>) -> io::Result<R>>(
     event_loop: &LoopHandle,
     socket: &'a Socket<T>,
-    attempt: A,
-) -> ReadIo<'a, T, A>
-where
-    A: FnMut(BorrowedFd<'_>) -> io::Result<R>,
-{
-    let operation = Operation::new(event_loop, socket);
-    ReadIo { operation, attempt }
-}
-
-impl<T: AsFd, R: IoOutput, A> Future for ReadIo<'_, T, A>
-where
-    A: FnMut(BorrowedFd<'_>) -> io::Result<R> + Unpin,
-{
-    type Output = io::Result<R>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
-        let ReadIo { operation, attempt } = &mut *self;
-        operation.poll_io(Direction::Read, cx, attempt)
-    }
+    mut attempt: A,
+) -> impl Future<Output = io::Result<R>> + use<'a, T, R, A> {
+    let mut operation = Operation::new(event_loop, socket);
+    poll_fn(move |cx| operation.poll_io(Direction::Read, cx, &mut attempt))
 }

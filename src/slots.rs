@@ -45,117 +45,75 @@ const MAX_LEN: usize = (1 << if usize::BITS >= 64 { 28 } else { 20 }) - 1;
 const MIN_SHRINK: usize = 1024;
 
 #[derive(Debug)]
-enum Slot<T> {
-    Taken(T),
-    Free { next: Option<u32> },
-}
-
-#[derive(Debug)]
 pub(crate) struct Slots<T> {
-    slots: Vec<(u32, Slot<T>)>,
-    free: Option<u32>,
-    taken: usize,
+    /// Each slot with its generation, which is that of its value's key.
+    slots: Vec<(u32, Option<T>)>,
+    /// The indexes of the free slots. The last one is reused first.
+    free: Vec<u32>,
     /// The generation of a new slot. No key of a freed slot has it.
     first_generation: u32,
 }
 
 impl<T> Default for Slots<T> {
     fn default() -> Slots<T> {
-        Slots::new()
+        Slots { slots: Vec::new(), free: Vec::new(), first_generation: 0 }
     }
 }
 
 impl<T> Slots<T> {
-    pub(crate) const fn new() -> Slots<T> {
-        Slots { slots: Vec::new(), free: None, taken: 0, first_generation: 0 }
-    }
-
     pub(crate) fn len(&self) -> usize {
-        self.taken
+        self.slots.len() - self.free.len()
     }
 
     pub(crate) fn insert(&mut self, value: T) -> Key {
-        self.taken += 1;
-        let index = self.free.unwrap_or(self.slots.len() as u32);
-        if self.free.is_none() {
-            assert!(
-                self.slots.len() < MAX_LEN,
-                "the arena has no room for more than {MAX_LEN} values"
-            );
-            self.slots.push((self.first_generation, Slot::Free { next: None }));
+        if let Some(index) = self.free.pop() {
+            let (generation, slot) = &mut self.slots[index as usize];
+            *slot = Some(value);
+            return Key { index, generation: *generation };
         }
-        let (generation, slot) = &mut self.slots[index as usize];
-        if let Slot::Free { next } = *slot {
-            self.free = next;
-        }
-        *slot = Slot::Taken(value);
-        Key { index, generation: *generation }
+        let index = self.slots.len();
+        assert!(index < MAX_LEN, "the arena has no room for more than {MAX_LEN} values");
+        self.slots.push((self.first_generation, Some(value)));
+        Key { index: index as u32, generation: self.first_generation }
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
-        match self.slots.get(key.index as usize) {
-            Some((generation, Slot::Taken(value))) if *generation == key.generation => Some(value),
-            _ => None,
-        }
+        let (generation, value) = self.slots.get(key.index as usize)?;
+        value.as_ref().filter(|_| *generation == key.generation)
     }
 
     /// Returns the value of a key that [`Key::pack`] packed.
     pub(crate) fn get_packed(&self, number: u64, packing: Packing) -> Option<&T> {
-        let generation = number >> packing.index & mask(packing.generation);
-        match self.slots.get((number & mask(packing.index)) as usize) {
-            Some((present, Slot::Taken(value)))
-                if u64::from(*present) & mask(packing.generation) == generation =>
-            {
-                Some(value)
-            }
-            _ => None,
-        }
+        let (present, value) = self.slots.get((number & mask(packing.index)) as usize)?;
+        let differing = u64::from(*present) ^ (number >> packing.index);
+        value.as_ref().filter(|_| differing & mask(packing.generation) == 0)
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        match self.slots.get_mut(key.index as usize) {
-            Some((generation, Slot::Taken(value))) if *generation == key.generation => Some(value),
-            _ => None,
-        }
+        let (generation, value) = self.slots.get_mut(key.index as usize)?;
+        value.as_mut().filter(|_| *generation == key.generation)
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        self.get(key)?;
-        let (generation, slot) = &mut self.slots[key.index as usize];
-        let old = std::mem::replace(slot, Slot::Free { next: self.free });
+        let (generation, slot) = self.slots.get_mut(key.index as usize)?;
+        let value = slot.take_if(|_| *generation == key.generation)?;
         // After 2^32 reuses a slot has an old generation again. No key is kept for that long.
         *generation = generation.wrapping_add(1);
-        self.free = Some(key.index);
-        self.taken -= 1;
-        if self.taken == 0 && self.slots.len() > MIN_SHRINK {
-            self.free_memory();
+        self.free.push(key.index);
+        if self.len() == 0 && self.slots.len() > MIN_SHRINK {
+            let generations = self.slots.iter().map(|(generation, _)| *generation);
+            let last = generations.fold(self.first_generation, u32::max);
+            *self = Slots { first_generation: last.wrapping_add(1), ..Slots::default() };
         }
-        match old {
-            Slot::Taken(value) => Some(value),
-            Slot::Free { .. } => None,
-        }
-    }
-
-    /// Frees the memory of all slots. None of them may be taken.
-    fn free_memory(&mut self) {
-        let generations = self.slots.iter().map(|(generation, _)| *generation);
-        self.first_generation = generations.fold(self.first_generation, u32::max).wrapping_add(1);
-        self.slots = Vec::new();
-        self.free = None;
+        Some(value)
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().filter_map(|(_, slot)| match slot {
-            Slot::Taken(value) => Some(value),
-            Slot::Free { .. } => None,
-        })
+        self.slots.iter().filter_map(|(_, value)| value.as_ref())
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.slots.iter_mut().filter_map(|(_, slot)| match slot {
-            Slot::Taken(value) => Some(value),
-            Slot::Free { .. } => None,
-        })
+        self.slots.iter_mut().filter_map(|(_, value)| value.as_mut())
     }
 }
 

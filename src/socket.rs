@@ -182,9 +182,7 @@ impl<T: AsFd> Socket<T> {
     /// # }
     /// ```
     pub fn into_inner(self) -> T {
-        let Socket { state, io } = self;
-        drop(state);
-        io
+        self.io
     }
 
     /// Returns the kind of the socket, and remembers it.
@@ -194,9 +192,7 @@ impl<T: AsFd> Socket<T> {
         if let Some(kind) = self.state.kind.get() {
             return Ok(kind);
         }
-        let kind = sys::kind(self.as_fd())?;
-        self.state.kind.set(Some(kind));
-        Ok(kind)
+        sys::kind(self.as_fd()).inspect(|kind| self.state.kind.set(Some(*kind)))
     }
 
     pub(crate) fn write_lock(&self) -> &WriteLock {
@@ -216,12 +212,10 @@ impl<T: AsFd> Socket<T> {
     ///
     /// It returns true if the socket is not registered with this loop.
     pub(crate) fn may_be_ready(&self, event_loop: &LoopHandle, direction: Direction) -> bool {
-        match &*self.state.attachment.borrow() {
-            Some(attachment) if attachment.is_of(event_loop.reactor()) => {
-                attachment.source().may_be_ready(direction)
-            }
-            _ => true,
-        }
+        let attachment = self.state.attachment.borrow();
+        let is_of_loop = |it: &&Attachment| Rc::ptr_eq(it.reactor(), event_loop.reactor());
+        let attachment = attachment.as_ref().filter(is_of_loop);
+        attachment.is_none_or(|it| it.source().may_be_ready(direction))
     }
 
     /// Marks a direction as not ready, after a call failed with EAGAIN.
@@ -237,7 +231,7 @@ impl<T: AsFd> Socket<T> {
     pub(crate) fn is_shut_for_reading(&self) -> bool {
         let attachment = self.state.attachment.borrow();
         let confirm = || sys::is_shut_for_reading(self.as_fd());
-        attachment.as_ref().is_some_and(|it| it.source().state(Direction::Read).has_ended(confirm))
+        attachment.as_ref().is_some_and(|it| it.source().has_read_ended(confirm))
     }
 
     /// Sets whether a dropped `sock_connect` may have left a connection in progress.
@@ -249,24 +243,18 @@ impl<T: AsFd> Socket<T> {
 
     /// Registers the socket with the loop's poller if it is not registered yet.
     pub(crate) fn attach(&self, event_loop: &LoopHandle) -> io::Result<Rc<Source>> {
-        let mut current = self.state.attachment.borrow_mut();
-        match &*current {
-            Some(attachment) if attachment.is_loop_closed() => *current = None,
-            Some(attachment) if attachment.is_of(event_loop.reactor()) => {
-                attachment.source().check()?;
-                return Ok(attachment.source().clone());
-            }
-            Some(_) => {
+        self.state.attachment.borrow_mut().take_if(|attachment| attachment.reactor().is_closed());
+        if let Some(attachment) = &*self.state.attachment.borrow() {
+            if !Rc::ptr_eq(attachment.reactor(), event_loop.reactor()) {
                 let what = "the socket belongs to another loop, which is not closed";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
-            None => {}
+            attachment.source().check()?;
+            return Ok(attachment.source().clone());
         }
-        drop(current);
         let attachment = event_loop.reactor().attach(self.io.as_fd())?;
         let source = attachment.source().clone();
-        let before = self.state.attachment.replace(Some(attachment));
-        drop(before);
+        drop(self.state.attachment.replace(Some(attachment)));
         Ok(source)
     }
 }
@@ -298,10 +286,7 @@ impl Socket<TcpStream> {
     /// # }
     /// ```
     pub fn tcp(addr: &SocketAddr) -> io::Result<Socket<TcpStream>> {
-        let family = match addr {
-            SocketAddr::V4(_) => libc::AF_INET,
-            SocketAddr::V6(_) => libc::AF_INET6,
-        };
+        let family = if addr.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
         let io = sys::stream(family)?.into();
         Ok(Socket::adopt(io, Some(SocketKind::Tcp)))
     }

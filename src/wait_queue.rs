@@ -3,6 +3,7 @@
 //! Nearly always at most one task waits, so the queue stores the first waker inline. Later wakers
 //! are linked in an arena. The queue allocates it only if several tasks wait at once.
 
+use std::mem;
 use std::task::Waker;
 
 use crate::slots::{Key, Slots};
@@ -42,21 +43,17 @@ struct Node {
 
 impl WaitQueue {
     pub(crate) fn is_empty(&self) -> bool {
-        self.inline.is_none() && self.linked().is_none()
-    }
-
-    fn linked(&self) -> Option<&Linked> {
-        self.linked.as_deref().filter(|linked| linked.head.is_some())
+        self.inline.is_none() && self.linked.as_ref().is_none_or(|linked| linked.head.is_none())
     }
 
     /// Appends a waker.
     pub(crate) fn push(&mut self, waker: Waker) -> Ticket {
-        if self.is_empty() {
-            let ticket = self.issue();
-            self.inline = Some(waker);
-            return ticket;
+        if !self.is_empty() {
+            return Ticket::Linked(self.linked.get_or_insert_default().push(waker));
         }
-        Ticket::Linked(self.linked.get_or_insert_default().push(waker))
+        let ticket = self.issue();
+        self.inline = Some(waker);
+        ticket
     }
 
     /// Issues a ticket without a waker, for a task that finds the queue empty and does not wait.
@@ -66,35 +63,39 @@ impl WaitQueue {
         Ticket::Inline(self.issued)
     }
 
-    /// Returns the waker of `ticket` if it is still queued.
-    pub(crate) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Waker> {
+    /// Replaces the waker of `ticket` if it is still queued, and returns the former one.
+    ///
+    /// Otherwise it returns `waker`. The caller drops what it gets without a borrow of the queue,
+    /// as the drop may run foreign code.
+    pub(crate) fn replace(&mut self, ticket: Option<Ticket>, waker: Waker) -> Result<Waker, Waker> {
+        match ticket.and_then(|ticket| self.get_mut(ticket)) {
+            Some(queued) => Ok(mem::replace(queued, waker)),
+            None => Err(waker),
+        }
+    }
+
+    fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Waker> {
         match ticket {
-            Ticket::Inline(id) if id == self.issued => self.inline.as_mut(),
-            Ticket::Inline(_) => None,
-            Ticket::Linked(key) => {
-                let node = self.linked.as_mut()?.nodes.get_mut(key)?;
-                Some(&mut node.waker)
-            }
+            Ticket::Inline(id) => self.inline.as_mut().filter(|_| id == self.issued),
+            Ticket::Linked(key) => Some(&mut self.linked.as_mut()?.nodes.get_mut(key)?.waker),
         }
     }
 
     /// Removes the waker of `ticket` from wherever it is in the queue.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
         match ticket {
-            Ticket::Inline(id) if id == self.issued => self.inline.take(),
-            Ticket::Inline(_) => None,
+            Ticket::Inline(id) => self.inline.take_if(|_| id == self.issued),
             Ticket::Linked(key) => self.linked.as_mut()?.remove(key),
         }
     }
 
     /// Removes the waker that has waited longest.
     pub(crate) fn pop(&mut self) -> Option<(Ticket, Waker)> {
-        if let Some(waker) = self.inline.take() {
-            return Some((Ticket::Inline(self.issued), waker));
-        }
-        let linked = self.linked.as_mut()?;
-        let head = linked.head?;
-        Some((Ticket::Linked(head), linked.remove(head)?))
+        let ticket = match self.inline {
+            Some(_) => Ticket::Inline(self.issued),
+            None => Ticket::Linked(self.linked.as_ref()?.head?),
+        };
+        Some((ticket, self.remove(ticket)?))
     }
 }
 

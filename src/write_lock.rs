@@ -5,7 +5,6 @@
 //! queue, in O(1).
 
 use std::cell::{Cell, RefCell};
-use std::mem;
 use std::task::{Context, Poll, Waker};
 
 use crate::error::wake;
@@ -42,9 +41,7 @@ impl WriteLock {
     pub(crate) fn reset(&self) {
         self.holder.set(None);
         let next = || self.queue.borrow_mut().pop();
-        while let Some(waker) = next() {
-            drop(waker);
-        }
+        while next().is_some() {}
         drop(self.poll_waker.take());
     }
 
@@ -54,8 +51,7 @@ impl WriteLock {
             let waker = self.queue.borrow_mut().remove(ticket);
             return drop(waker);
         }
-        let next = self.queue.borrow_mut().pop();
-        let (holder, waker) = next.unzip();
+        let (holder, waker) = self.queue.borrow_mut().pop().unzip();
         self.holder.set(holder);
         if let Some(waker) = waker.or_else(|| self.poll_waker.take()) {
             wake(waker);
@@ -76,12 +72,21 @@ impl<'a> Writer<'a> {
     }
 
     /// Is ready if this writer holds the lock, which it keeps until it ends.
-    #[inline]
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
-        match self.try_hold() {
-            true => Poll::Ready(()),
-            false => self.wait(cx),
+        if self.try_hold() {
+            return Poll::Ready(());
         }
+        // Cloning and dropping a waker may run foreign code, which may end other writers. So
+        // nothing is borrowed here.
+        let waker = cx.waker().clone();
+        if self.try_hold() {
+            return Poll::Ready(());
+        }
+        let replaced = self.lock.queue.borrow_mut().replace(self.ticket, waker);
+        if let Err(waker) = replaced {
+            self.ticket = Some(self.lock.queue.borrow_mut().push(waker));
+        }
+        Poll::Pending
     }
 
     fn try_hold(&mut self) -> bool {
@@ -92,27 +97,6 @@ impl<'a> Writer<'a> {
         self.ticket = Some(self.lock.queue.borrow_mut().issue());
         self.lock.holder.set(self.ticket);
         true
-    }
-
-    /// Enters the queue, or updates the waker there.
-    fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
-        // Cloning and dropping a waker may run foreign code, which may end other writers. So
-        // nothing is borrowed here.
-        let mut waker = cx.waker().clone();
-        if self.try_hold() {
-            return Poll::Ready(());
-        }
-        let mut queue = self.lock.queue.borrow_mut();
-        match self.ticket.and_then(|ticket| queue.get_mut(ticket)) {
-            Some(before) => mem::swap(before, &mut waker),
-            None => {
-                self.ticket = Some(queue.push(waker));
-                return Poll::Pending;
-            }
-        }
-        drop(queue);
-        drop(waker);
-        Poll::Pending
     }
 
     /// Releases the lock or leaves the queue before the writer is dropped.

@@ -111,8 +111,8 @@ impl FdEntry {
         callback: Option<Rc<FdCallback>>,
     ) -> Option<Rc<FdCallback>> {
         let as_callback = callback.clone().map(|callback| callback as Rc<dyn Callback>);
-        let state = self.attachment.source().state(direction);
-        state.set_callback(as_callback);
+        // The entry holds the former callback too, so this drops none.
+        self.attachment.source().state(direction).set_callback(as_callback);
         mem::replace(&mut self.callbacks[direction as usize], callback)
     }
 
@@ -330,8 +330,7 @@ impl LoopHandle {
     ) -> io::Result<Rc<dyn Callback>> {
         let attachment = Rc::new(self.inner.reactor.attach(fd)?);
         let callback = FdCallback::new(body, attachment.clone());
-        let state = attachment.source().state(Direction::Read);
-        state.set_callback(Some(callback.clone()));
+        attachment.source().state(Direction::Read).set_callback(Some(callback.clone()));
         Ok(callback)
     }
 

@@ -52,7 +52,6 @@ impl Readiness<'_> {
             None => self.event_loop.reactor().attach(self.fd)?,
         };
         let source = self.attachment.insert(attachment).source().clone();
-        source.state(self.direction).clear_ready();
         self.wait.park(source, self.direction, cx);
         Poll::Pending
     }

@@ -35,13 +35,12 @@ mod source;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::error::{LoopClosedError, inherited, wake};
 use crate::run_queue::RunQueue;
@@ -69,10 +68,7 @@ pub(crate) const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Returns the shorter of two timeouts. `None` means no limit.
 pub(crate) fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (one, other) => one.or(other),
-    }
+    a.into_iter().chain(b).min()
 }
 
 fn token(key: Key) -> Token {
@@ -94,6 +90,11 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
+    fn new(reactor: &Rc<Reactor>, fd: RawFd, key: Key, source: Rc<Source>) -> Attachment {
+        source.users.set(source.users.get() + 1);
+        Attachment { reactor: reactor.clone(), fd, key, source }
+    }
+
     pub(crate) fn source(&self) -> &Rc<Source> {
         &self.source
     }
@@ -103,33 +104,25 @@ impl Attachment {
     /// That makes an edge-triggered registration level-triggered. During a [`Once`], the reactor
     /// does it at the end.
     pub(crate) fn rearm(&self) {
-        match self.reactor.in_once.get() {
-            true => self.reactor.unarmed.borrow_mut().push((self.fd, self.key)),
-            false => self.reactor.arm_or_retry(self.fd, self.key),
-        }
+        self.reactor.arm_or_retry(self.fd, self.key);
     }
 
     /// Returns the number of the current [`Once`], or 0 if there is none.
     pub(crate) fn once(&self) -> u64 {
-        match self.reactor.in_once.get() {
-            true => self.reactor.once_count.get(),
-            false => 0,
-        }
+        self.reactor.once.get()
     }
 
-    pub(crate) fn is_of(&self, reactor: &Rc<Reactor>) -> bool {
-        Rc::ptr_eq(&self.reactor, reactor)
-    }
-
-    /// Returns whether the attachment's loop is closed, so that no event comes.
-    pub(crate) fn is_loop_closed(&self) -> bool {
-        self.reactor.is_closed()
+    pub(crate) fn reactor(&self) -> &Rc<Reactor> {
+        &self.reactor
     }
 }
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        self.reactor.detach(self.fd, self.key);
+        self.source.users.set(self.source.users.get() - 1);
+        if self.source.users.get() == 0 {
+            self.reactor.detach(self.fd, self.key);
+        }
     }
 }
 
@@ -138,30 +131,26 @@ pub(crate) struct Once<'a>(&'a Reactor);
 
 impl Drop for Once<'_> {
     fn drop(&mut self) {
-        self.0.in_once.set(false);
+        self.0.once.set(0);
         self.0.retry_unarmed();
     }
-}
-
-/// The parts of a reactor that is not closed.
-struct OpenPoller {
-    poll: Poll,
-    events: Events,
 }
 
 #[derive(Default)]
 pub(crate) struct Reactor {
     process: Process,
-    open: RefCell<Option<OpenPoller>>,
+    /// `None` if the reactor is closed.
+    open: RefCell<Option<(Poll, Events)>>,
     sources: RefCell<Slots<Rc<Source>>>,
-    /// The key of each registered descriptor. All users of a descriptor share one registration.
-    keys: RefCell<HashMap<RawFd, Key>>,
+    /// The registered descriptors. All users of one share its registration.
+    by_fd: RefCell<HashMap<RawFd, (Key, Rc<Source>)>>,
     wakeups: Cell<Wakeups>,
     /// The directions in which one task was woken and others still wait.
     holder_checks: RefCell<Vec<HolderCheck>>,
     /// The descriptors to rearm: at the end of the current [`Once`], or when the kernel has memory.
     unarmed: RefCell<Vec<(RawFd, Key)>>,
-    in_once: Cell<bool>,
+    /// The number of the current [`Once`], or 0 if there is none.
+    once: Cell<u64>,
     /// The number of [`Once`] periods so far.
     once_count: Cell<u64>,
     /// The number of calls of epoll_ctl(2), or of kqueue's equivalent.
@@ -172,15 +161,11 @@ pub(crate) struct Reactor {
 impl Reactor {
     /// Creates a poller, and a waker with which another thread makes [`Reactor::poll`] return.
     pub(crate) fn new() -> io::Result<(Rc<Reactor>, PollWaker)> {
-        let (poll, waker) = uninterrupted(|| {
-            let poll = Poll::new()?;
-            let waker = PollWaker::new(poll.registry(), INBOX)?;
-            Ok((poll, waker))
-        })?;
+        let poll = uninterrupted(Poll::new)?;
+        let waker = uninterrupted(|| PollWaker::new(poll.registry(), INBOX))?;
         let events = Events::with_capacity(EVENTS_AT_ONCE);
-        let reactor =
-            Reactor { open: RefCell::new(Some(OpenPoller { poll, events })), ..Reactor::default() };
-        Ok((Rc::new(reactor), waker))
+        let open = RefCell::new(Some((poll, events)));
+        Ok((Rc::new(Reactor { open, ..Reactor::default() }), waker))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -202,13 +187,9 @@ impl Reactor {
 
     /// Duplicates the poller's descriptor, which is readable when there is an event.
     pub(crate) fn descriptor(&self) -> io::Result<std::os::fd::OwnedFd> {
-        match &*self.open.borrow() {
-            Some(open) => {
-                let fd = open.poll.registry().as_fd();
-                uninterrupted(|| fd.try_clone_to_owned())
-            }
-            None => Err(LoopClosedError.into()),
-        }
+        let open = self.open.borrow();
+        let (poll, _) = open.as_ref().ok_or(LoopClosedError)?;
+        uninterrupted(|| poll.registry().as_fd().try_clone_to_owned())
     }
 
     /// Registers the timer that makes the loop's descriptor readable.
@@ -216,7 +197,7 @@ impl Reactor {
     /// The reactor ignores its events.
     pub(crate) fn add_timer(&self, timer: BorrowedFd<'_>) -> io::Result<()> {
         let fd = timer.as_raw_fd();
-        self.control(|poll| poll.registry().register(&mut SourceFd(&fd), TIMER, Interest::READABLE))
+        self.control(|registry| registry.register(&mut SourceFd(&fd), TIMER, Interest::READABLE))
     }
 
     /// Limits each fd callback to one run until the guard is dropped.
@@ -224,104 +205,82 @@ impl Reactor {
         // Until the guard is dropped, nothing is rearmed.
         self.retry_unarmed();
         self.once_count.set(self.once_count.get() + 1);
-        self.in_once.set(true);
+        self.once.set(self.once_count.get());
         Once(self)
     }
 
     /// Registers a descriptor for both directions, or joins its present registration.
     pub(crate) fn attach(self: &Rc<Reactor>, fd: BorrowedFd<'_>) -> io::Result<Attachment> {
         let fd = fd.as_raw_fd();
-        let known = self.keys.borrow().get(&fd).copied();
+        let known = self.by_fd.borrow().get(&fd).cloned();
         let mut abandoned = Wakeups::default();
-        let registered = match known {
-            Some(key) => self.join(fd, key, &mut abandoned),
+        let attached = match known {
+            Some((key, source)) => match self.rearm(fd, key) {
+                // The kernel removed the registration when the old descriptor was closed. This is
+                // another descriptor with the same number and other users.
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                    warn_closed(fd, "not");
+                    source.is_stale.set(true);
+                    source.wake_all(&mut abandoned);
+                    self.add(fd)
+                }
+                rearmed => rearmed.map(|()| Attachment::new(self, fd, key, source)),
+            },
             None => self.add(fd),
         };
-        let attachment =
-            registered.map(|(key, source)| Attachment { reactor: self.clone(), fd, key, source });
         abandoned.wakers.into_iter().for_each(wake);
-        attachment
+        attached
     }
 
-    fn add(&self, fd: RawFd) -> io::Result<(Key, Rc<Source>)> {
+    fn add(self: &Rc<Reactor>, fd: RawFd) -> io::Result<Attachment> {
         let source = Rc::<Source>::default();
-        source.users.set(1);
         let key = self.sources.borrow_mut().insert(source.clone());
-        let added = self.control(|poll| {
-            poll.registry().register(&mut SourceFd(&fd), token(key), interest::ALL)
-        });
-        let added = match added {
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+        let added = self
+            .control(|registry| registry.register(&mut SourceFd(&fd), token(key), interest::ALL));
+        let added = added.or_else(|error| match error.raw_os_error() {
+            Some(libc::EEXIST) => {
                 warn_closed(fd, "already");
                 self.rearm(fd, key)
             }
-            other => other,
-        };
-        if let Err(error) = added {
-            self.sources.borrow_mut().remove(key);
-            return Err(error);
-        }
-        self.keys.borrow_mut().insert(fd, key);
-        Ok((key, source))
-    }
-
-    /// Joins the registration of this number, if the number is still the same descriptor.
-    fn join(&self, fd: RawFd, key: Key, abandoned: &mut Wakeups) -> io::Result<(Key, Rc<Source>)> {
-        match self.rearm(fd, key) {
-            // The kernel removed the registration when the old descriptor was closed. This is
-            // another descriptor with the same number and other users.
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                warn_closed(fd, "not");
-                if let Some(source) = self.sources.borrow().get(key) {
-                    source.abandon(abandoned);
-                }
-                return self.add(fd);
-            }
-            other => other?,
-        }
-        let source = self.sources.borrow().get(key).cloned();
-        let source = source.expect("each key has a source");
-        source.users.set(source.users.get() + 1);
-        Ok((key, source))
+            _ => Err(error),
+        });
+        added.inspect_err(|_| drop(self.sources.borrow_mut().remove(key)))?;
+        self.by_fd.borrow_mut().insert(fd, (key, source.clone()));
+        Ok(Attachment::new(self, fd, key, source))
     }
 
     /// Makes the next poll report what the descriptor is ready for, even without a new edge.
     fn rearm(&self, fd: RawFd, key: Key) -> io::Result<()> {
-        self.control(|poll| {
-            poll.registry().reregister(&mut SourceFd(&fd), token(key), interest::ALL)
-        })
+        self.control(|registry| registry.reregister(&mut SourceFd(&fd), token(key), interest::ALL))
     }
 
     /// Returns whether `fd` is registered under `key`, and not a later descriptor of that number.
     fn is_registered_as(&self, fd: RawFd, key: Key) -> bool {
-        self.keys.borrow().get(&fd) == Some(&key)
+        self.by_fd.borrow().get(&fd).is_some_and(|(present, _)| *present == key)
     }
 
     /// Rearms a descriptor for its fd callbacks, which would otherwise get no more events.
     ///
-    /// After an error it retries later, unless the descriptor is closed.
+    /// During a [`Once`] and after an error it does that later, unless the descriptor is closed.
     fn arm_or_retry(&self, fd: RawFd, key: Key) {
+        if self.once.get() != 0 {
+            return self.unarmed.borrow_mut().push((fd, key));
+        }
         if !self.is_registered_as(fd, key) {
             return;
         }
-        let is_unregistered =
-            |error: &io::Error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EBADF));
-        match self.rearm(fd, key) {
-            Ok(()) => {}
-            Err(error) if is_unregistered(&error) || self.is_closed() => {
-                log::debug!("cannot rearm descriptor {fd}, which gets no more events: {error}");
-            }
-            Err(error) => {
-                log::warn!("cannot rearm descriptor {fd}, the loop retries: {error}");
-                self.unarmed.borrow_mut().push((fd, key));
-            }
+        let Err(error) = self.rearm(fd, key) else {
+            return;
+        };
+        if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EBADF)) || self.is_closed() {
+            log::debug!("cannot rearm descriptor {fd}, which gets no more events: {error}");
+        } else {
+            log::warn!("cannot rearm descriptor {fd}, the loop retries: {error}");
+            self.unarmed.borrow_mut().push((fd, key));
         }
     }
 
     fn retry_unarmed(&self) {
-        if self.in_once.get() {
-            return;
-        }
         for (fd, key) in self.unarmed.take() {
             self.arm_or_retry(fd, key);
         }
@@ -335,37 +294,31 @@ impl Reactor {
         if checks.iter().any(HolderCheck::is_pending) {
             return Some(Duration::ZERO);
         }
-        let retries = !self.in_once.get() && !self.unarmed.borrow().is_empty();
+        let retries = self.once.get() == 0 && !self.unarmed.borrow().is_empty();
         retries.then_some(RETRY_INTERVAL)
     }
 
-    fn control(&self, mut change: impl FnMut(&Poll) -> io::Result<()>) -> io::Result<()> {
+    fn control(&self, mut change: impl FnMut(&Registry) -> io::Result<()>) -> io::Result<()> {
         // A forked child shares the poller with its parent. A change in the child would change the
         // parent's registrations.
         if !self.process.is_current() {
             return Err(inherited());
         }
         let open = self.open.borrow();
-        let open = open.as_ref().ok_or(LoopClosedError)?;
+        let (poll, _) = open.as_ref().ok_or(LoopClosedError)?;
         self.registrations.set(self.registrations.get() + 1);
-        uninterrupted(|| change(&open.poll))
+        uninterrupted(|| change(poll.registry()))
     }
 
     fn detach(&self, fd: RawFd, key: Key) {
-        let Some(source) = self.sources.borrow().get(key).cloned() else {
-            return;
-        };
-        source.users.set(source.users.get() - 1);
-        if source.users.get() > 0 {
-            return;
-        }
         self.sources.borrow_mut().remove(key);
-        // If the number is another descriptor's, the kernel has already removed the old one.
+        // If the number is another descriptor's, the kernel has already removed the old one. If the
+        // reactor is closed, no descriptor is registered.
         if !self.is_registered_as(fd, key) {
             return;
         }
-        self.keys.borrow_mut().remove(&fd);
-        if let Err(error) = self.control(|poll| poll.registry().deregister(&mut SourceFd(&fd))) {
+        self.by_fd.borrow_mut().remove(&fd);
+        if let Err(error) = self.control(|registry| registry.deregister(&mut SourceFd(&fd))) {
             log::debug!("cannot deregister descriptor {fd}: {error}");
         }
     }
@@ -377,24 +330,19 @@ impl Reactor {
         self.retry_unarmed();
         let timeout = shorter(timeout, self.poll_timeout());
         let mut wakeups = self.wakeups.take();
-        let mut checks = self.holder_checks.borrow_mut();
-        checks.retain_mut(|check| check.check(&mut wakeups));
-        drop(checks);
+        self.holder_checks.borrow_mut().retain_mut(|check| check.check(&mut wakeups));
         let polled = self.collect(timeout, &mut wakeups);
         self.holder_checks.borrow_mut().append(&mut wakeups.holder_checks);
         wakeups.wakers.drain(..).for_each(wake);
-        for callback in wakeups.callbacks.drain(..) {
-            if callback.is_due() {
-                run_queue.push(callback);
-            }
-        }
+        let due = wakeups.callbacks.drain(..).filter(|callback| callback.is_due());
+        due.for_each(|callback| run_queue.push(callback));
         self.wakeups.set(wakeups);
         polled
     }
 
     fn collect(&self, timeout: Option<Duration>, wakeups: &mut Wakeups) -> io::Result<bool> {
         let mut open = self.open.borrow_mut();
-        let OpenPoller { poll, events } = open.as_mut().ok_or(LoopClosedError)?;
+        let (poll, events) = open.as_mut().ok_or(LoopClosedError)?;
         match sync::poll(poll, events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
             other => other?,
@@ -421,11 +369,9 @@ impl Reactor {
         }
         let mut wakeups = Wakeups::default();
         self.holder_checks.take();
-        let sources = mem::take(&mut *self.sources.borrow_mut());
-        self.keys.borrow_mut().clear();
-        for source in sources.values() {
-            source.wake_all(&mut wakeups);
-        }
+        let sources = self.sources.take();
+        self.by_fd.borrow_mut().clear();
+        sources.values().for_each(|source| source.wake_all(&mut wakeups));
         wakeups.wakers.into_iter().for_each(wake);
     }
 }

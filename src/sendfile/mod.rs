@@ -564,7 +564,7 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
     ///
     /// Without `is_due`, other tasks run first.
     fn begin(&mut self, cx: &Context<'_>, is_due: bool) -> io::Result<Option<u64>> {
-        check_nonblocking(&self.event_loop, self.socket)?;
+        check_nonblocking(&self.event_loop, self.socket.as_fd())?;
         check_arguments(self.socket, self.options.offset)?;
         let (options, file, socket) = (&self.options, self.file, self.socket.as_fd());
         let plan = options.plan()?;

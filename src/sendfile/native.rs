@@ -193,7 +193,7 @@ impl LoopHandle {
         count: u64,
     ) -> io::Result<u64> {
         check_arguments(sock, offset)?;
-        check_nonblocking(self, sock)?;
+        check_nonblocking(self, sock.as_fd())?;
         if count == 0 {
             return Ok(0);
         }

@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn key_finds_its_value_until_it_is_removed() {
-    let mut slots = Slots::new();
+    let mut slots = Slots::default();
     let a = slots.insert("a");
     let b = slots.insert("b");
     assert_eq!(slots.get(a), Some(&"a"));
@@ -14,7 +14,7 @@ fn key_finds_its_value_until_it_is_removed() {
 
 #[test]
 fn old_key_finds_nothing_in_a_reused_slot() {
-    let mut slots = Slots::new();
+    let mut slots = Slots::default();
     let old = slots.insert(1);
     slots.remove(old);
     let new = slots.insert(2);
@@ -27,7 +27,7 @@ fn old_key_finds_nothing_in_a_reused_slot() {
 
 #[test]
 fn freed_slots_are_reused() {
-    let mut slots = Slots::new();
+    let mut slots = Slots::default();
     let keys: Vec<Key> = (0..10).map(|n| slots.insert(n)).collect();
     for key in &keys {
         slots.remove(*key);
@@ -41,7 +41,7 @@ fn freed_slots_are_reused() {
 
 #[test]
 fn empty_arena_frees_its_memory_and_old_keys_find_nothing() {
-    let mut slots = Slots::new();
+    let mut slots = Slots::default();
     let fill = |slots: &mut Slots<usize>| -> Vec<Key> {
         (0..=MIN_SHRINK).map(|n| slots.insert(n)).collect()
     };
@@ -60,7 +60,7 @@ fn empty_arena_frees_its_memory_and_old_keys_find_nothing() {
 #[test]
 fn packed_key_finds_its_value() {
     const PACKING: Packing = Packing::new(28, 4);
-    let mut slots = Slots::new();
+    let mut slots = Slots::default();
     slots.insert(0);
     let old = slots.insert(1);
     slots.remove(old);

@@ -66,15 +66,14 @@ impl Eq for Address {}
 /// Prints `127.0.0.1:80`, `/run/a.sock`, `@abstract`, `(unnamed)` or `(family 40)`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addr = match self {
-            Address::Ip(addr) => return addr.fmt(f),
-            Address::Other(raw) => return write!(f, "(family {})", raw.family()),
-            Address::Unix(addr) => addr,
-        };
-        match (addr.as_pathname(), RawAddress::from_unix(addr)) {
-            (Some(path), _) => path.display().fmt(f),
-            (None, Ok(raw)) => write!(f, "@{}", raw.abstract_name().escape_ascii()),
-            (None, Err(_)) => f.write_str("(unnamed)"),
+        match self {
+            Address::Ip(addr) => addr.fmt(f),
+            Address::Other(raw) => write!(f, "(family {})", raw.family()),
+            Address::Unix(addr) => match (addr.as_pathname(), RawAddress::from_unix(addr)) {
+                (Some(path), _) => path.display().fmt(f),
+                (None, Ok(raw)) => write!(f, "@{}", raw.abstract_name().escape_ascii()),
+                (None, Err(_)) => f.write_str("(unnamed)"),
+            },
         }
     }
 }

@@ -8,9 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::Target;
 use super::address::{Address, SocketPath};
-use super::sealed;
+use super::{sealed, target};
 use crate::event_loop::{LoopHandle, Sleep};
 use crate::reactor::Direction;
 use crate::ready_io::Operation;
@@ -73,13 +72,12 @@ fn start_connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<()> {
 /// now. If another call has already taken the error, the kernel reports ECONNABORTED. Neither error
 /// is the outcome of this call, so it tries again.
 fn restart_connect(fd: BorrowedFd<'_>, to: &RawAddress, was_abandoned: bool) -> io::Result<()> {
-    let result = start_connect(fd, to);
     let is_outdated = |error: &io::Error| match error.raw_os_error() {
         Some(libc::ECONNABORTED) => true,
         Some(libc::EISCONN | libc::EINPROGRESS | libc::EAGAIN) => false,
         _ => was_abandoned,
     };
-    match result {
+    match start_connect(fd, to) {
         Err(error) if is_outdated(&error) => start_connect(fd, to),
         result => result,
     }
@@ -108,16 +106,14 @@ fn outcome(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Returns whether the socket has a peer, or its pending error.
 fn is_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    match sys::take_error(fd)? {
-        Some(error) => Err(error),
-        None => Ok(sys::is_connected(fd)),
-    }
+    sys::take_error(fd)?;
+    Ok(sys::is_connected(fd))
 }
 
 /// The future of [`LoopHandle::sock_connect`].
 struct Connecting<'a, T: AsFd> {
     operation: Operation<'a, T>,
-    to: Target,
+    to: io::Result<RawAddress>,
     in_progress: bool,
     /// The sleep before the next try, if a Unix listener's queue was full.
     full: Option<Sleep>,
@@ -127,18 +123,15 @@ impl<T: AsFd> Future for Connecting<'_, T> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let sock = this.operation.socket;
-        let operation = &mut this.operation;
-        if !this.in_progress {
-            let to = &mut this.to;
+        let Connecting { operation, to, in_progress, full } = &mut *self;
+        let sock = operation.socket;
+        if !*in_progress {
             let attempt = |fd: BorrowedFd<'_>| {
-                restart_connect(fd, to.get()?, sock.set_connect_abandoned(false))
+                restart_connect(fd, target(to)?, sock.set_connect_abandoned(false))
             };
-            let full = &mut this.full;
             match ready!(operation.poll_with_retries(cx, full, RETRY_INTERVAL, attempt)) {
                 Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
-                    this.in_progress = true;
+                    *in_progress = true;
                 }
                 result => return Poll::Ready(result),
             }
@@ -148,7 +141,7 @@ impl<T: AsFd> Future for Connecting<'_, T> {
             true => ready!(operation.poll_io(Direction::Write, cx, outcome)),
             false => ready!(operation.poll_wait(Direction::Write, cx).map(Err)),
         };
-        this.in_progress = false;
+        *in_progress = false;
         // The loop may have failed while the connection is still in progress.
         sock.set_connect_abandoned(outcome.is_err());
         Poll::Ready(outcome)
@@ -246,7 +239,7 @@ impl LoopHandle {
     ) -> impl Future<Output = io::Result<()>> + use<'a, T, A> {
         Connecting {
             operation: Operation::new(self, sock),
-            to: Target::new(T::to_raw(addr)),
+            to: T::to_raw(addr),
             in_progress: false,
             full: None,
         }

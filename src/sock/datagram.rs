@@ -1,17 +1,16 @@
 //! Receiving and sending datagrams.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{self, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{self as unix, UnixDatagram};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::Target;
 use super::address::{Address, FromRaw, ToRaw};
 use super::sealed::Sealed;
-use crate::event_loop::{LoopHandle, Sleep};
+use super::target;
+use crate::event_loop::LoopHandle;
 use crate::reactor::Direction;
 use crate::ready_io::{Operation, read_io};
 use crate::socket::Socket;
@@ -177,35 +176,17 @@ impl LoopHandle {
         bytes: &'a [u8],
         addr: &T::Addr,
     ) -> impl Future<Output = io::Result<usize>> + use<'a, T> {
-        SendTo {
-            operation: Operation::new(self, sock),
-            bytes,
-            to: Target::new(addr.to_raw()),
-            full: None,
-        }
-    }
-}
-
-/// The future of [`LoopHandle::sock_sendto`].
-struct SendTo<'a, T: AsFd> {
-    operation: Operation<'a, T>,
-    bytes: &'a [u8],
-    to: Target,
-    /// The sleep before the next attempt, if a Unix receiver's queue is full.
-    full: Option<Sleep>,
-}
-
-impl<T: Datagram> Future for SendTo<'_, T> {
-    type Output = io::Result<usize>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let SendTo { operation, bytes, to, full } = &mut *self;
-        let is_unix = to.0.as_ref().is_ok_and(RawAddress::is_unix);
-        let attempt = |fd: BorrowedFd<'_>| sys::send_to(fd, bytes, to.get()?);
-        match is_unix {
+        let mut operation = Operation::new(self, sock);
+        let to = addr.to_raw();
+        // The sleep before the next attempt, if a Unix receiver's queue is full.
+        let mut full = None;
+        poll_fn(move |cx| {
+            let attempt = |fd: BorrowedFd<'_>| sys::send_to(fd, bytes, target(&to)?);
             // The poller reports room in a Unix receiver only to a connected sender.
-            true => operation.poll_with_retries(cx, full, RETRY_INTERVAL, attempt),
-            false => operation.poll_io(Direction::Write, cx, attempt),
-        }
+            match to.as_ref().is_ok_and(RawAddress::is_unix) {
+                true => operation.poll_with_retries(cx, &mut full, RETRY_INTERVAL, attempt),
+                false => operation.poll_io(Direction::Write, cx, attempt),
+            }
+        })
     }
 }

@@ -86,7 +86,7 @@ impl LoopHandle {
         let (event_loop, host) = (self.clone(), host.to_owned());
         async move {
             poll_fn(|cx| event_loop.poll_proceed(cx)).await;
-            let addrs = interleave(addresses(&event_loop, &host, port).await?);
+            let addrs = interleave(&addresses(&event_loop, &host, port).await?);
             let raced = race(&event_loop, &addrs, |addr| attempt(&event_loop, addr)).await;
             raced.map_err(|failures| match event_loop.is_closed() {
                 true => event_loop.closed_error(),
@@ -102,29 +102,22 @@ async fn addresses(event_loop: &LoopHandle, host: &str, port: u16) -> io::Result
         "" => "the host name is empty",
         _ if host.contains('\0') => "the host name has a zero byte",
         _ if bare.len() > MAX_HOST => "the host name is longer than 253 bytes",
-        _ => {
-            return match host.parse::<IpAddr>() {
-                Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
-                Err(_) => event_loop.getaddrinfo(host, port).await,
-            };
-        }
+        _ => match host.parse::<IpAddr>() {
+            Ok(ip) => return Ok(vec![SocketAddr::new(ip, port)]),
+            Err(_) => return event_loop.getaddrinfo(host, port).await,
+        },
     };
     let what = format!("cannot connect to {host:?}: {problem}");
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
 /// Alternates between the addresses of the two families, beginning with the first one's family.
-fn interleave(addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
+fn interleave(addrs: &[SocketAddr]) -> Vec<SocketAddr> {
     let is_ipv6_first = addrs.first().is_some_and(SocketAddr::is_ipv6);
-    let mut seen = [0; 2];
-    let rank = |addr: SocketAddr| {
-        let is_second = addr.is_ipv6() != is_ipv6_first;
-        seen[usize::from(is_second)] += 1;
-        (seen[usize::from(is_second)], is_second, addr)
-    };
-    let mut ranked: Vec<_> = addrs.into_iter().map(rank).collect();
-    ranked.sort_by_key(|(index, is_second, _)| (*index, *is_second));
-    ranked.into_iter().map(|(_, _, addr)| addr).collect()
+    let mut first = addrs.iter().filter(|addr| addr.is_ipv6() == is_ipv6_first);
+    let mut second = addrs.iter().filter(|addr| addr.is_ipv6() != is_ipv6_first);
+    let pairs = addrs.iter().map(|_| [first.next(), second.next()]);
+    pairs.flatten().flatten().copied().collect()
 }
 
 async fn attempt(event_loop: &LoopHandle, addr: SocketAddr) -> io::Result<Socket<TcpStream>> {
@@ -139,12 +132,11 @@ async fn attempt(event_loop: &LoopHandle, addr: SocketAddr) -> io::Result<Socket
 /// one. TCP then connects the socket to itself.
 fn refuse_itself(sock: Socket<TcpStream>) -> io::Result<Socket<TcpStream>> {
     let stream = sock.get_ref();
-    match (stream.local_addr(), stream.peer_addr()) {
-        (Ok(local), Ok(peer)) if local == peer => {
-            Err(io::Error::from_raw_os_error(libc::ECONNREFUSED))
-        }
-        _ => Ok(sock),
+    let (local, peer) = (stream.local_addr().ok(), stream.peer_addr().ok());
+    if local.is_some() && local == peer {
+        return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
     }
+    Ok(sock)
 }
 
 /// Races one attempt for each address, and returns the first success or all failures.

@@ -62,21 +62,10 @@ fn call_size<T: AsFd>(sock: &Socket<T>, len: usize, limit: usize) -> usize {
     if len <= limit || is_whole() { len } else { limit }
 }
 
-/// The address of an operation.
+/// Returns the address of an operation, or the error of its conversion.
 ///
 /// The operation converts the address when it is created, so that it borrows nothing. The first
-/// poll reports an error of the conversion.
-struct Target(Result<RawAddress, Option<io::Error>>);
-
-impl Target {
-    fn new(address: io::Result<RawAddress>) -> Target {
-        Target(address.map_err(Some))
-    }
-
-    fn get(&mut self) -> io::Result<&RawAddress> {
-        match &mut self.0 {
-            Ok(address) => Ok(address),
-            Err(error) => Err(error.take().unwrap_or(io::ErrorKind::InvalidInput.into())),
-        }
-    }
+/// poll reports the error.
+fn target(to: &io::Result<RawAddress>) -> io::Result<&RawAddress> {
+    to.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
 }

@@ -1,7 +1,7 @@
 //! Sending on a stream.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -24,40 +24,24 @@ impl<T: AsFd> Future for SendAll<'_, T> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let send = &mut *self;
-        ready!(send.writer.poll(cx));
-        let sent = ready!(send.poll_rest(cx));
+        let SendAll { operation, rest, writer } = &mut *self;
+        ready!(writer.poll(cx));
+        let result = loop {
+            let len = call_size(operation.socket, rest.len(), operation.event_loop.sendable());
+            let attempt = |fd: BorrowedFd<'_>| sys::send(fd, &rest[..len], false);
+            match ready!(operation.poll_io(Direction::Write, cx, attempt)) {
+                Ok(0) if !rest.is_empty() => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => *rest = &rest[sent..],
+                Err(error) => break Err(error),
+            }
+            if rest.is_empty() {
+                break Ok(());
+            }
+        };
         // The next writer begins now, not when this future is dropped.
-        send.writer.end();
-        Poll::Ready(sent)
+        writer.end();
+        Poll::Ready(result)
     }
-}
-
-impl<T: AsFd> SendAll<'_, T> {
-    fn poll_rest(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let operation = &mut self.operation;
-            let part = next_part(&operation.event_loop, operation.socket, self.rest);
-            let sent =
-                ready!(operation.poll_io(Direction::Write, cx, |fd| sys::send(fd, part, false)))?;
-            if sent == 0 && !self.rest.is_empty() {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.rest = &self.rest[sent..];
-            if self.rest.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-        }
-    }
-}
-
-/// Returns the first of these bytes, as many as one call may send.
-fn next_part<'a, T: AsFd>(
-    event_loop: &LoopHandle,
-    socket: &Socket<T>,
-    bytes: &'a [u8],
-) -> &'a [u8] {
-    &bytes[..call_size(socket, bytes.len(), event_loop.sendable())]
 }
 
 impl LoopHandle {
@@ -150,7 +134,7 @@ impl LoopHandle {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(sock.write_lock().poll_free(cx));
-        let part = next_part(self, sock, bytes);
+        let part = &bytes[..call_size(sock, bytes.len(), self.sendable())];
         poll_without_future(self, sock, Direction::Write, cx, |fd| sys::send(fd, part, false))
     }
 }

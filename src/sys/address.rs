@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::path::Path;
@@ -136,11 +138,12 @@ impl RawAddress {
             return UnixAddr::from_pathname("");
         }
         let bytes = self.as_bytes().get(PATH_OFFSET..).unwrap_or_default();
+        #[cfg(any(target_os = "linux", target_os = "android"))]
         if let [0, name @ ..] = bytes {
-            return abstract_name(name);
+            return UnixAddr::from_abstract_name(name);
         }
-        let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-        let path = Path::new(std::ffi::OsStr::from_bytes(&bytes[..end]));
+        let path = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+        let path = Path::new(std::ffi::OsStr::from_bytes(path));
         // The kernel allows a path without its final zero byte, which may be one byte too long for
         // `std`. Such a peer counts as unnamed.
         UnixAddr::from_pathname(path).or_else(|_| UnixAddr::from_pathname(""))
@@ -151,10 +154,11 @@ impl RawAddress {
         if let Some(path) = addr.as_pathname() {
             return RawAddress::from_path(path);
         }
-        match abstract_name_of(addr) {
-            Some(name) => unix(&[&[0], name].concat(), 0),
-            None => Err(invalid("the Unix address has no name, so it reaches no socket")),
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(name) = addr.as_abstract_name() {
+            return unix(&[&[0], name].concat(), 0);
         }
+        Err(invalid("the Unix address has no name, so it reaches no socket"))
     }
 
     /// Creates the address of the Unix socket at `path`.
@@ -225,26 +229,6 @@ fn unix(bytes: &[u8], closing: usize) -> io::Result<RawAddress> {
         *to = *from as libc::c_char;
     }
     Ok(RawAddress::of(raw, PATH_OFFSET + bytes.len() + closing))
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn abstract_name_of(addr: &UnixAddr) -> Option<&[u8]> {
-    <UnixAddr as std::os::linux::net::SocketAddrExt>::as_abstract_name(addr)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn abstract_name_of(_addr: &UnixAddr) -> Option<&[u8]> {
-    None
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn abstract_name(name: &[u8]) -> io::Result<UnixAddr> {
-    <UnixAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn abstract_name(_name: &[u8]) -> io::Result<UnixAddr> {
-    UnixAddr::from_pathname("")
 }
 
 fn invalid(what: &str) -> io::Error {

@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use mio::Interest;
-use mio::event::Event;
 
 use super::{cvt, uninterrupted};
 
@@ -26,21 +25,11 @@ pub(crate) fn poll_now(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<
     }
 }
 
-/// True if the poller is epoll.
+/// True if asyncio calls readers and writers for errors too, and for the end of their direction.
 ///
 /// asyncio's EpollSelector calls a reader for any bit except EPOLLOUT, and a writer for any bit
 /// except EPOLLIN. It requests these two, and the kernel adds EPOLLERR and EPOLLHUP. This loop also
 /// requests EPOLLRDHUP, which mio reports only together with EPOLLIN.
 ///
 /// kqueue reports the directions separately, and asyncio's KqueueSelector uses them alone.
-const IS_EPOLL: bool = cfg!(any(target_os = "linux", target_os = "android"));
-
-/// Returns whether asyncio calls a reader for this event.
-pub(crate) fn calls_reader(event: &Event) -> bool {
-    event.is_readable() || IS_EPOLL && (event.is_read_closed() || event.is_error())
-}
-
-/// Returns whether asyncio calls a writer for this event.
-pub(crate) fn calls_writer(event: &Event) -> bool {
-    event.is_writable() || IS_EPOLL && (event.is_write_closed() || event.is_error())
-}
+pub(crate) const CALLBACKS_SEE_ERRORS: bool = cfg!(any(target_os = "linux", target_os = "android"));

@@ -16,15 +16,10 @@ pub(crate) fn name_of(addr: &SocketAddr) -> io::Result<(String, String)> {
     // SAFETY: the pointers and lengths are those of `address`, `host` and `service`, which live
     // longer than the call.
     let code = unsafe {
-        libc::getnameinfo(
-            address.as_ptr(),
-            address.len(),
-            host.as_mut_ptr(),
-            host.len() as _,
-            service.as_mut_ptr(),
-            service.len() as _,
-            0,
-        )
+        let (address, address_len) = (address.as_ptr(), address.len());
+        let (name, len) = (host.as_mut_ptr(), host.len() as _);
+        let (port, port_len) = (service.as_mut_ptr(), service.len() as _);
+        libc::getnameinfo(address, address_len, name, len, port, port_len, 0)
     };
     match code {
         // SAFETY: the call wrote C strings.

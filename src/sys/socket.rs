@@ -83,49 +83,39 @@ fn set_option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: 
     unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), len) };
 }
 
-/// Takes the pending error of the socket. The call clears it.
-pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
-    let errno = option(fd, libc::SOL_SOCKET, libc::SO_ERROR)?;
-    Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
+/// Fails with the pending error of the socket, if there is one. The call clears it.
+pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<()> {
+    match option(fd, libc::SOL_SOCKET, libc::SO_ERROR)? {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
 }
 
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     let mut on: libc::c_int = 1;
     // SAFETY: FIONBIO reads one int through the pointer, which is to `on`.
     cvt(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &raw mut on) })?;
-    refuse_sigpipe(fd);
+    // This option replaces MSG_NOSIGNAL. An error is ignored, as a send on any other descriptor
+    // raises no SIGPIPE.
+    #[cfg(target_vendor = "apple")]
+    set_option(fd, libc::SOL_SOCKET, libc::SO_NOSIGPIPE, 1);
     Ok(())
 }
-
-/// Sets the socket option that replaces MSG_NOSIGNAL on this system.
-///
-/// It ignores an error, as a send on any other descriptor raises no SIGPIPE.
-#[cfg(target_vendor = "apple")]
-fn refuse_sigpipe(fd: BorrowedFd<'_>) {
-    set_option(fd, libc::SOL_SOCKET, libc::SO_NOSIGPIPE, 1);
-}
-
-#[cfg(not(target_vendor = "apple"))]
-fn refuse_sigpipe(_fd: BorrowedFd<'_>) {}
 
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
+#[cfg(target_vendor = "apple")]
+const OPEN_FLAGS: libc::c_int = 0;
+#[cfg(not(target_vendor = "apple"))]
+const OPEN_FLAGS: libc::c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+
 /// Creates an unconnected stream socket of a family, non-blocking and close-on-exec.
 pub(crate) fn stream(family: libc::c_int) -> io::Result<OwnedFd> {
-    #[cfg(not(target_vendor = "apple"))]
-    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    #[cfg(target_vendor = "apple")]
-    let flags = 0;
     // SAFETY: no pointers.
-    let fd = cvt(unsafe { libc::socket(family, libc::SOCK_STREAM | flags, 0) })?;
-    // SAFETY: the kernel has just opened the descriptor.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    #[cfg(target_vendor = "apple")]
-    finish_opening(&fd)?;
-    Ok(fd)
+    opened(unsafe { libc::socket(family, libc::SOCK_STREAM | OPEN_FLAGS, 0) })
 }
 
 /// Accepts the next connection of a listening socket, and returns it with the peer's address.
@@ -135,27 +125,26 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
     let mut peer = RawAddress::empty();
     let (address, len) = peer.as_mut_parts();
     #[cfg(not(target_vendor = "apple"))]
-    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    #[cfg(not(target_vendor = "apple"))]
     // SAFETY: both pointers are to `peer`, which lives longer than the call. Its length is the room
     // that it has.
-    let fd = cvt(unsafe { libc::accept4(fd.as_raw_fd(), address, len, flags) })?;
+    let result = unsafe { libc::accept4(fd.as_raw_fd(), address, len, OPEN_FLAGS) };
     #[cfg(target_vendor = "apple")]
     // SAFETY: as above.
-    let fd = cvt(unsafe { libc::accept(fd.as_raw_fd(), address, len) })?;
-    // SAFETY: the kernel has just opened the descriptor.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    #[cfg(target_vendor = "apple")]
-    finish_opening(&fd)?;
-    Ok((fd, peer))
+    let result = unsafe { libc::accept(fd.as_raw_fd(), address, len) };
+    Ok((opened(result)?, peer))
 }
 
-#[cfg(target_vendor = "apple")]
-fn finish_opening(fd: &OwnedFd) -> io::Result<()> {
-    use std::os::fd::AsFd;
-    // SAFETY: no pointers.
-    cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
-    set_nonblocking(fd.as_fd())
+/// Returns the descriptor that the kernel has just opened, with the flags that it lacks.
+fn opened(result: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: `result` is a new descriptor, which no other code owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(cvt(result)?) };
+    #[cfg(target_vendor = "apple")]
+    {
+        // SAFETY: no pointers.
+        cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
+        set_nonblocking(std::os::fd::AsFd::as_fd(&fd))?;
+    }
+    Ok(fd)
 }
 
 pub(crate) fn connect(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<()> {
@@ -198,24 +187,19 @@ pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     cvt(unsafe { libc::shutdown(fd.as_raw_fd(), how) }).map(drop)
 }
 
+/// The room for a sender's address, if the caller asks for it.
+type Sender<'a> = Option<&'a mut RawAddress>;
+
 /// Receives once, and stores the sender's address in `sender`.
 ///
 /// It does not wait, even if a duplicate has made the socket blocking.
-pub(crate) fn recv(
-    fd: BorrowedFd<'_>,
-    into: &mut [u8],
-    sender: Option<&mut RawAddress>,
-) -> io::Result<usize> {
+pub(crate) fn recv(fd: BorrowedFd<'_>, into: &mut [u8], sender: Sender<'_>) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of `into`, which is borrowed for the call.
     unsafe { raw_recv(fd, into.as_mut_ptr(), into.len(), sender) }
 }
 
 /// Calls [`recv`] into new memory, without filling it with zeros first.
-pub(crate) fn recv_vec(
-    fd: BorrowedFd<'_>,
-    most: usize,
-    sender: Option<&mut RawAddress>,
-) -> io::Result<Vec<u8>> {
+pub(crate) fn recv_vec(fd: BorrowedFd<'_>, most: usize, sender: Sender<'_>) -> io::Result<Vec<u8>> {
     let mut bytes: Vec<u8> = Vec::new();
     bytes.try_reserve_exact(most)?;
     // SAFETY: the vector has room for `most` bytes at the pointer.
@@ -234,7 +218,7 @@ unsafe fn raw_recv(
     fd: BorrowedFd<'_>,
     into: *mut u8,
     len: usize,
-    sender: Option<&mut RawAddress>,
+    sender: Sender<'_>,
 ) -> io::Result<usize> {
     let none = (ptr::null_mut(), ptr::null_mut());
     let (address, address_len) = sender.map_or(none, RawAddress::as_mut_parts);
@@ -274,25 +258,17 @@ pub(crate) fn push(_fd: BorrowedFd<'_>) {}
 
 /// Calls sendto(2) once. It neither waits nor raises SIGPIPE.
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::Result<usize> {
+    let (raw, from, len) = (fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
     // SAFETY: the pointers and lengths are those of `bytes` and `to`, borrowed for the call.
-    let sent = cvt_len(unsafe {
-        libc::sendto(
-            fd.as_raw_fd(),
-            bytes.as_ptr().cast(),
-            bytes.len(),
-            SEND_FLAGS,
-            to.as_ptr(),
-            to.len(),
-        )
-    });
-    match sent {
+    let sent = unsafe { libc::sendto(raw, from, len, SEND_FLAGS, to.as_ptr(), to.len()) };
+    cvt_len(sent).map_err(|error| match error.kind() {
         // Linux also fails with EAGAIN if no local port is free, and no event follows
         // (`inet_autobind` in net/ipv4/af_inet.c).
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_no_port(fd) => {
-            Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))
+        io::ErrorKind::WouldBlock if has_no_port(fd) => {
+            io::Error::from_raw_os_error(libc::EADDRNOTAVAIL)
         }
-        sent => sent,
-    }
+        _ => error,
+    })
 }
 
 fn has_no_port(fd: BorrowedFd<'_>) -> bool {

@@ -9,9 +9,9 @@ impl Wake for NoopWake {
     fn wake(self: Arc<Self>) {}
 }
 
-fn waiters(count: usize) -> (Vec<Waker>, Vec<Ticket>, Waiters) {
+fn waiters(count: usize) -> (Vec<Waker>, Vec<Ticket>, DirectionState) {
     let wakers: Vec<Waker> = (0..count).map(|_| Arc::new(NoopWake).into()).collect();
-    let mut waiters = Waiters::default();
+    let mut waiters = DirectionState::default();
     let push = |waker: &Waker| waiters.queue.push(waker.clone());
     let tickets = wakers.iter().map(push).collect();
     (wakers, tickets, waiters)
@@ -34,12 +34,12 @@ fn success_of_the_woken_task_wakes_the_next() {
     // The holder has not tried yet, so a second event wakes no other task.
     assert!(!waiters.wake_one(&mut wakeups));
     assert_woken(&mut wakeups, &[]);
-    let next = waiters.pass_on(tickets[0], true).expect("the next one");
+    let next = waiters.pass_on(tickets[0]).expect("the next one");
     assert!(next.will_wake(&wakers[1]));
     // No task is left to wake after the last one.
-    let next = waiters.pass_on(tickets[1], true).expect("the next one");
+    let next = waiters.pass_on(tickets[1]).expect("the next one");
     assert!(next.will_wake(&wakers[2]));
-    assert!(waiters.pass_on(tickets[2], true).is_none());
+    assert!(waiters.pass_on(tickets[2]).is_none());
     assert!(waiters.queue.is_empty());
 }
 
@@ -49,7 +49,8 @@ fn failed_try_of_the_holder_wakes_no_task() {
     let mut wakeups = Wakeups::default();
     assert!(waiters.wake_one(&mut wakeups));
     assert_woken(&mut wakeups, &[&wakers[0]]);
-    assert!(waiters.pass_on(tickets[0], false).is_none());
+    waiters.clear_ready();
+    assert!(waiters.pass_on(tickets[0]).is_none());
     assert!(!waiters.wake_one(&mut wakeups));
     assert_woken(&mut wakeups, &[&wakers[1]]);
 }
@@ -61,19 +62,18 @@ fn error_wakes_all_tasks() {
     assert!(waiters.wake_one(&mut wakeups));
     waiters.wake_all(&mut wakeups);
     assert_woken(&mut wakeups, &[&wakers[0], &wakers[1], &wakers[2]]);
-    assert!(waiters.pass_on(tickets[0], true).is_none());
+    assert!(waiters.pass_on(tickets[0]).is_none());
 }
 
 #[test]
 fn wake_up_passes_on_if_the_holder_does_not_try() {
     let source = Rc::new(Source::default());
-    let state = source.state(Direction::Read);
-    state.ready.set(true);
+    let (direction, last_holder) = (Direction::Read, None);
     let (wakers, _, waiters) = waiters(3);
-    state.waiters.replace(waiters);
+    *source.state(direction) = waiters;
     let mut wakeups = Wakeups::default();
-    let mut holder_check = HolderCheck::new(&source, Direction::Read);
-    assert!(state.waiters.borrow_mut().wake_one(&mut wakeups));
+    assert!(source.state(direction).wake_one(&mut wakeups));
+    let mut holder_check = HolderCheck { source, direction, last_holder };
     assert_woken(&mut wakeups, &[&wakers[0]]);
     for (next, is_last) in [(&wakers[1], false), (&wakers[2], true)] {
         assert!(holder_check.is_pending());

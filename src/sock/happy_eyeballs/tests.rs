@@ -199,7 +199,7 @@ fn families_alternate_beginning_with_the_first() {
         (parse(&["1.0.0.0:1"]), parse(&["1.0.0.0:1"])),
         (Vec::new(), Vec::new()),
     ] {
-        assert_eq!(interleave(given), expected);
+        assert_eq!(interleave(&given), expected);
     }
 }
 
