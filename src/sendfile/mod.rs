@@ -62,7 +62,7 @@ use crate::sys::file::DebugFile;
 use crate::sys::socket::SocketKind;
 use machine::{Machine, MachineOptions};
 use native::SendOutcome;
-use page_cache::PageCache;
+use page_cache::{CacheReadiness, PageCache};
 use plan::{Next, Plan};
 use transfer::{Transfer, set_position};
 
@@ -563,7 +563,7 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
     /// Begins the transfer, and returns the bytes sent if one call sends everything.
     ///
     /// Without `is_due`, other tasks run first.
-    fn begin(&mut self, cx: &Context<'_>, is_due: bool) -> io::Result<Option<u64>> {
+    fn begin(&mut self, cx: &mut Context<'_>, is_due: bool) -> io::Result<Option<u64>> {
         check_nonblocking(&self.event_loop, self.socket)?;
         check_arguments(self.socket, self.options.offset)?;
         let (options, file, socket) = (&self.options, self.file, self.socket.as_fd());
@@ -571,13 +571,15 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
         let (prefetch, may_fall_back) = (options.prefetch, options.fallback);
         let mut page_cache = PageCache::new(&self.event_loop, file, prefetch, may_fall_back);
         let may_send = is_due && options.is_plain() && !self.socket.write_lock().is_taken();
-        let outcome = match plan.next() {
+        let mut outcome = None;
+        if let (true, Next::Bytes { range, .. }) = (may_send, plan.next()) {
+            let all = CacheReadiness::Ready(range.end - range.start);
+            let polled = page_cache.poll_ready(range.clone(), cx);
             // Nearly all small sends end here, without the state of a transfer.
-            Next::Bytes { range, .. } if may_send && page_cache.is_ready_now(&range) => {
-                Some(native::send(&self.event_loop, socket, file, &range))
+            if matches!(polled, Poll::Ready(Ok(ready)) if ready == all) {
+                outcome = Some(native::send(&self.event_loop, socket, file, &range));
             }
-            _ => None,
-        };
+        }
         if let Some(SendOutcome::Sent(sent)) = outcome {
             if options.count == Some(sent as u64) {
                 if options.update_position {

@@ -215,7 +215,7 @@ impl<'a, T: AsFd> Transfer<'a, T> {
     fn stat(&mut self, sync: bool) {
         native::keep_nonblocking(self.guard.socket);
         let stat = native::stat(self.guard.file, sync).map(|(stat, metadata)| {
-            self.page_cache.set_metadata(metadata);
+            self.page_cache.metadata = Some(metadata);
             stat
         });
         self.guard.machine.on_stat(stat);
