@@ -19,18 +19,9 @@ use crate::error::LoopClosedError;
 use crate::event_loop::{Fallback, LoopHandle, Sleep};
 use crate::reactor::Direction;
 use crate::ready_io::Operation;
+use crate::sys;
 use crate::sys::fork::Process;
-use crate::sys::{self, file};
 use crate::write_lock::Writer;
-
-/// Sets the position of a sent file, and only logs an error.
-///
-/// A pipe has no position, so none can be wrong. The result of the transfer stays the same.
-pub(super) fn set_position(file: BorrowedFd<'_>, position: u64) {
-    if let Err(error) = file::set_position(file, position) {
-        log::debug!("cannot set the position of a sent file to {position}: {error}");
-    }
-}
 
 /// The machine of a transfer, with the cleanup that every end of the transfer needs.
 ///
@@ -38,14 +29,14 @@ pub(super) fn set_position(file: BorrowedFd<'_>, position: u64) {
 ///
 /// While the transfer runs, it neither uses nor changes the position, as each call names its
 /// offset. Only the destructor sets the position. It also releases a header that the kernel still
-/// holds back for the file. (A send that ends with its first call never has a machine.)
-struct Guard<'a> {
-    machine: Machine,
-    file: BorrowedFd<'a>,
-    update_position: bool,
-    socket: BorrowedFd<'a>,
+/// holds back for the file.
+pub(super) struct Guard<'a> {
+    pub(super) machine: Machine,
+    pub(super) file: BorrowedFd<'a>,
+    pub(super) update_position: bool,
+    pub(super) socket: BorrowedFd<'a>,
     /// The process that began the transfer.
-    process: Process,
+    pub(super) process: Process,
 }
 
 impl Drop for Guard<'_> {
@@ -54,11 +45,16 @@ impl Drop for Guard<'_> {
         if !self.process.is_current() {
             return;
         }
-        if self.machine.is_held_back() {
+        if self.machine.is_held_back {
             sys::socket::push(self.socket);
         }
-        if self.update_position {
-            set_position(self.file, self.machine.position());
+        if !self.update_position {
+            return;
+        }
+        // A pipe has no position, so none can be wrong. The result of the transfer stays the same.
+        let position = self.machine.plan.position;
+        if let Err(error) = sys::file::set_position(self.file, position) {
+            log::debug!("cannot set the position of a sent file to {position}: {error}");
         }
     }
 }
@@ -99,7 +95,7 @@ impl StallTimer {
 ///
 /// Rust drops the fields in this order, so the position is set before the next writer wakes.
 pub(super) struct Transfer<'a, T: AsFd> {
-    guard: Guard<'a>,
+    pub(super) guard: Guard<'a>,
     operation: Operation<'a, T>,
     writer: Writer<'a>,
     page_cache: PageCache<'a>,
@@ -108,48 +104,28 @@ pub(super) struct Transfer<'a, T: AsFd> {
     stall: Option<Box<StallTimer>>,
     /// The time at which the transfer began to wait for the socket.
     parked: Option<Instant>,
-    reader: Option<Box<Reader>>,
+    reader: Option<Reader>,
 }
 
 impl<'a, T: AsFd> Transfer<'a, T> {
     /// Creates a transfer that has or awaits the write lock.
     pub(super) fn new(
+        guard: Guard<'a>,
         operation: Operation<'a, T>,
-        machine: Machine,
-        file: BorrowedFd<'a>,
         page_cache: PageCache<'a>,
         options: Options<'a>,
         cx: &Context<'_>,
     ) -> Transfer<'a, T> {
-        let socket = operation.socket;
-        let mut transfer = Transfer {
-            guard: Guard {
-                machine,
-                file,
-                update_position: options.update_position,
-                socket: socket.as_fd(),
-                process: Process::current(),
-            },
-            operation,
-            writer: Writer::new(socket.write_lock()),
-            page_cache,
-            options,
-            stall: None,
-            parked: None,
-            reader: None,
-        };
+        let mut writer = Writer::new(operation.socket.write_lock());
         // The guard exists already, as the clone of a waker may panic. If the transfer holds the
         // lock, its first poll reports that too.
-        let _ = transfer.writer.poll(cx);
-        transfer
-    }
-
-    pub(super) fn machine(&self) -> &Machine {
-        &self.guard.machine
+        let _ = writer.poll(cx);
+        let (stall, parked, reader) = (None, None, None);
+        Transfer { guard, operation, writer, page_cache, options, stall, parked, reader }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        if !self.machine().is_done() {
+        if self.guard.machine.action() != Action::Finish {
             ready!(self.writer.poll(cx));
         }
         let event_loop = self.operation.event_loop.clone();
@@ -160,7 +136,7 @@ impl<'a, T: AsFd> Transfer<'a, T> {
         let polled = self.drive(cx);
         // A transfer that yields has just moved bytes. It continues in the next iteration, even on
         // a closed loop.
-        let waits = polled.is_pending() && !self.machine().is_yielding();
+        let waits = polled.is_pending() && self.guard.machine.action() != Action::Yield;
         match &mut self.stall {
             Some(stall) if waits => stall.poll(&event_loop, cx).map(Err),
             _ => polled,
@@ -181,7 +157,7 @@ impl<'a, T: AsFd> Transfer<'a, T> {
 
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         loop {
-            match self.machine().action() {
+            match self.guard.machine.action() {
                 Action::SendHeader { part, more } => {
                     let header = &self.options.header[part];
                     let outcome = native::send_bytes(self.guard.socket, header, more);
@@ -214,11 +190,14 @@ impl<'a, T: AsFd> Transfer<'a, T> {
 
     fn stat(&mut self, sync: bool) {
         native::keep_nonblocking(self.guard.socket);
-        let stat = native::stat(self.guard.file, sync).map(|(stat, metadata)| {
-            self.page_cache.metadata = Some(metadata);
-            stat
-        });
-        self.guard.machine.on_stat(stat);
+        let machine = &mut self.guard.machine;
+        match native::stat(self.guard.file, sync) {
+            Ok((metadata, is_cached)) => {
+                self.page_cache.metadata = Some(metadata);
+                machine.on_stat(metadata.size, is_cached);
+            }
+            Err(error) => machine.fail(error),
+        }
     }
 
     fn poll_send(
@@ -229,15 +208,13 @@ impl<'a, T: AsFd> Transfer<'a, T> {
     ) -> Poll<io::Result<()>> {
         match ready!(self.page_cache.poll_ready(range.start..owed_until, cx))? {
             CacheReadiness::UseFallback(reason) => self.guard.machine.use_fallback(reason),
-            CacheReadiness::Ready(ready) => self.send(&first(&range, ready)),
+            CacheReadiness::Ready(ready) => {
+                let (event_loop, range) = (&self.operation.event_loop, first(&range, ready));
+                let outcome = native::send(event_loop, self.guard.socket, self.guard.file, &range);
+                self.on_outcome(outcome);
+            }
         }
         Poll::Ready(Ok(()))
-    }
-
-    fn send(&mut self, range: &Range<u64>) {
-        let Guard { socket, file, .. } = self.guard;
-        let outcome = native::send(&self.operation.event_loop, socket, file, range);
-        self.on_outcome(outcome);
     }
 
     fn on_outcome(&mut self, outcome: SendOutcome) {
@@ -245,10 +222,11 @@ impl<'a, T: AsFd> Transfer<'a, T> {
             stall.deadline = self.operation.event_loop.deadline(stall.limit);
         }
         let machine = &mut self.guard.machine;
-        let before = machine.sent();
+        let before = machine.plan.sent();
         machine.on_outcome(outcome);
+        let sent = machine.plan.sent();
         match &mut self.options.progress {
-            Some(progress) if machine.sent() > before => progress(machine.sent()),
+            Some(progress) if sent > before => progress(sent),
             _ => {}
         }
     }
@@ -277,16 +255,19 @@ impl<'a, T: AsFd> Transfer<'a, T> {
 
     /// Returns the fallback's reader, and creates it for the first read.
     fn reader(&mut self) -> io::Result<&mut Reader> {
-        if self.reader.is_none() {
-            let event_loop = &self.operation.event_loop;
-            let reason = self.guard.machine.fallback_reason();
-            let is_slow = reason == Some(Fallback::NoAnswer);
-            let reader = Reader::new(event_loop, self.guard.file, is_slow)?;
-            if let Some(reason) = reason {
-                event_loop.counters().fell_back(reason);
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => {
+                let event_loop = &self.operation.event_loop;
+                let reason = self.guard.machine.fallback_reason;
+                let is_slow = reason == Some(Fallback::NoAnswer);
+                let reader = Reader::new(event_loop, self.guard.file, is_slow)?;
+                if let Some(reason) = reason {
+                    event_loop.counters().fell_back(reason);
+                }
+                reader
             }
-            self.reader = Some(Box::new(reader));
-        }
-        Ok(self.reader.as_mut().expect("created above"))
+        };
+        Ok(self.reader.insert(reader))
     }
 }
