@@ -16,7 +16,7 @@ use super::machine::{Action, Machine};
 use super::native::{self, SendOutcome};
 use super::page_cache::{CacheReadiness, PageCache, first};
 use crate::error::LoopClosedError;
-use crate::event_loop::{Fallback, LoopHandle, Sleep};
+use crate::event_loop::{Fallback, Sleep};
 use crate::reactor::Direction;
 use crate::ready_io::Operation;
 use crate::sys;
@@ -59,38 +59,6 @@ impl Drop for Guard<'_> {
     }
 }
 
-/// A limit on the time since the last byte moved.
-///
-/// Each moved byte only sets a new deadline. If the timer fires before the deadline, it restarts.
-/// So a moving transfer sets one timer for each `limit`, however many calls it makes.
-struct StallTimer {
-    limit: Duration,
-    deadline: Instant,
-    sleep: Sleep,
-}
-
-impl StallTimer {
-    fn new(event_loop: &LoopHandle, limit: Duration) -> StallTimer {
-        let deadline = event_loop.deadline(limit);
-        StallTimer { limit, deadline, sleep: event_loop.sleep_until(deadline) }
-    }
-
-    /// Is ready with an error if no byte has moved for the whole limit.
-    fn poll(&mut self, event_loop: &LoopHandle, cx: &mut Context<'_>) -> Poll<io::Error> {
-        loop {
-            ready!(Pin::new(&mut self.sleep).poll(cx));
-            if event_loop.is_closed() {
-                return Poll::Ready(LoopClosedError.into());
-            }
-            if event_loop.time() >= self.deadline {
-                let what = format!("the transfer moved no byte for {:?}", self.limit);
-                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what));
-            }
-            self.sleep = event_loop.sleep_until(self.deadline);
-        }
-    }
-}
-
 /// A transfer that has begun.
 ///
 /// Rust drops the fields in this order, so the position is set before the next writer wakes.
@@ -100,8 +68,8 @@ pub(super) struct Transfer<'a, T: AsFd> {
     writer: Writer<'a>,
     page_cache: PageCache<'a>,
     options: Options<'a>,
-    /// The stall timer, from the moment when the transfer gets the write lock.
-    stall: Option<Box<StallTimer>>,
+    /// The stall timer, from the first wait after the last byte moved.
+    stall: Option<Sleep>,
     /// The time at which the transfer began to wait for the socket.
     parked: Option<Instant>,
     reader: Option<Reader>,
@@ -128,19 +96,27 @@ impl<'a, T: AsFd> Transfer<'a, T> {
         if self.guard.machine.action() != Action::Finish {
             ready!(self.writer.poll(cx));
         }
-        let event_loop = self.operation.event_loop.clone();
-        if let (None, Some(limit)) = (&self.stall, self.options.stall_timeout) {
-            self.stall = Some(Box::new(StallTimer::new(&event_loop, limit)));
-        }
         self.begin_step();
         let polled = self.drive(cx);
         // A transfer that yields has just moved bytes. It continues in the next iteration, even on
         // a closed loop.
         let waits = polled.is_pending() && self.guard.machine.action() != Action::Yield;
-        match &mut self.stall {
-            Some(stall) if waits => stall.poll(&event_loop, cx).map(Err),
+        match self.options.stall_timeout {
+            Some(limit) if waits => self.poll_stall(limit, cx).map(Err),
             _ => polled,
         }
+    }
+
+    /// Is ready with an error if no byte has moved for the whole limit.
+    fn poll_stall(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let event_loop = &self.operation.event_loop;
+        let start = || event_loop.sleep_until(event_loop.deadline(limit));
+        ready!(Pin::new(self.stall.get_or_insert_with(start)).poll(cx));
+        if event_loop.is_closed() {
+            return Poll::Ready(LoopClosedError.into());
+        }
+        let what = format!("the transfer moved no byte for {limit:?}");
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what))
     }
 
     fn begin_step(&mut self) {
@@ -218,8 +194,8 @@ impl<'a, T: AsFd> Transfer<'a, T> {
     }
 
     fn on_outcome(&mut self, outcome: SendOutcome) {
-        if let (SendOutcome::Sent(_), Some(stall)) = (&outcome, &mut self.stall) {
-            stall.deadline = self.operation.event_loop.deadline(stall.limit);
+        if let SendOutcome::Sent(_) = outcome {
+            self.stall = None;
         }
         let machine = &mut self.guard.machine;
         let before = machine.plan.sent();
