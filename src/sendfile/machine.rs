@@ -112,11 +112,13 @@ pub(super) struct Machine {
 }
 
 impl Machine {
+    #[inline]
     pub(super) fn new(plan: Plan, options: &Options<'_>) -> Machine {
         let state = match plan.next() {
             Next::Size => MachineState::Stat,
             // Without the fallback, the machine sends nothing, not even a header, before a stat.
             Next::Bytes { .. } if !options.fallback => MachineState::Stat,
+            Next::Nothing if options.header.is_empty() => MachineState::Done(None),
             Next::Bytes { .. } | Next::Nothing => MachineState::Moving,
         };
         Machine {
@@ -131,6 +133,10 @@ impl Machine {
             step_bytes: 0,
             step_calls: 0,
         }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.state, MachineState::Done(_))
     }
 
     pub(super) fn action(&self) -> Action {

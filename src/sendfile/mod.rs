@@ -569,10 +569,10 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
             if matches!(polled, Poll::Ready(Ok(ready)) if ready == all) {
                 machine.on_outcome(native::send(event_loop, *socket, *file, &range));
             }
-            // Nearly all small sends end here, without the state of a transfer.
-            if machine.action() == Action::Finish {
-                return machine.result().map(Some);
-            }
+        }
+        // Nearly all small sends end here, without the state of a transfer.
+        if is_due && machine.is_done() {
+            return machine.result().map(Some);
         }
         let operation = Operation::new(event_loop, self.socket);
         let options = mem::take(&mut self.options);

@@ -93,7 +93,7 @@ impl<'a, T: AsFd> Transfer<'a, T> {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        if self.guard.machine.action() != Action::Finish {
+        if !self.guard.machine.is_done() {
             ready!(self.writer.poll(cx));
         }
         self.begin_step();
