@@ -126,10 +126,7 @@ impl Reader {
         loop {
             let pending = match &mut self.pending {
                 Some(pending) if pending.offset == range.start => pending,
-                _ => {
-                    let block = self.block.take();
-                    self.start(block, range.clone(), false)
-                }
+                _ => self.start(range.clone(), false),
             };
             let is_ahead = pending.is_ahead;
             let done = ready!(Pin::new(&mut pending.work).poll(cx));
@@ -149,16 +146,11 @@ impl Reader {
 
     /// Starts to read the next block while the loop sends this one.
     pub(super) fn read_ahead(&mut self, range: Range<u64>) {
-        let block = self.spare.take();
-        self.start(block, range, true);
+        self.start(range, true);
     }
 
-    fn start(
-        &mut self,
-        block: Option<Block>,
-        range: Range<u64>,
-        is_ahead: bool,
-    ) -> &mut PendingRead {
+    fn start(&mut self, range: Range<u64>, is_ahead: bool) -> &mut PendingRead {
+        let block = if is_ahead { self.spare.take() } else { self.block.take() };
         let (offset, len) = (range.start, (range.end - range.start) as usize);
         let mut block = block.unwrap_or_else(|| Block::new(len));
         let file = self.file.clone();

@@ -289,23 +289,22 @@ impl Machine {
         let is_step_over =
             self.step_bytes >= MAX_BYTES_PER_STEP || self.step_calls >= MAX_CALLS_PER_STEP;
         let source = self.source();
-        let next = match source {
-            SendSource::Header => {
-                self.header.start += sent;
-                self.plan.next()
-            }
-            SendSource::File => self.plan.advance(sent),
-            SendSource::Block => {
-                self.block.start += sent;
-                self.plan.advance(sent)
-            }
-        };
+        match source {
+            SendSource::Header => self.header.start += sent,
+            SendSource::File => {}
+            SendSource::Block => self.block.start += sent,
+        }
+        if source != SendSource::Header {
+            self.plan.position += sent as u64;
+        }
         self.is_held_back = source == SendSource::Header && self.file_follows();
-        self.state = match next {
+        self.state = match self.plan.next() {
             Next::Nothing if self.header.is_empty() => MachineState::Done(None),
             // The machine yields before a read too. The read may be over already, and then nothing
             // else lets other tasks run.
             _ if is_step_over => MachineState::Yielding,
+            // If there was no stat and a call sent less than the count, the file may end here.
+            _ if source == SendSource::File && self.plan.size.is_none() => MachineState::Stat,
             Next::Size if source == SendSource::File => MachineState::Stat,
             _ => MachineState::Moving,
         };

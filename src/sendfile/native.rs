@@ -121,14 +121,6 @@ pub(super) fn stat(file: BorrowedFd<'_>, sync: bool) -> io::Result<(Metadata, bo
     Ok((metadata, is_cached))
 }
 
-/// Returns whether the file reports that it ends at or before the offset.
-///
-/// A file that reports the size 0 may have bytes there.
-fn ends_before(file: BorrowedFd<'_>, offset: u64) -> bool {
-    let size = sys::file::metadata(file, true).map_or(0, |metadata| metadata.size);
-    0 < size && size <= offset
-}
-
 impl LoopHandle {
     /// Calls sendfile(2) once, and returns the number of bytes sent.
     ///
@@ -195,6 +187,9 @@ impl LoopHandle {
         }
         let file = file.as_fd();
         let range = offset..offset + count.min(MAX_PER_CALL);
+        // A file that reports the size 0 may have bytes there.
+        let has_ended =
+            || sys::file::metadata(file, true).is_ok_and(|it| 0 < it.size && it.size <= offset);
         loop {
             return match send(self, sock.as_fd(), file, &range) {
                 SendOutcome::Sent(sent) => Ok(sent as u64),
@@ -205,7 +200,7 @@ impl LoopHandle {
                     Err(io::ErrorKind::WouldBlock.into())
                 }
                 // The kernel checks the offset first. Only this error needs the size.
-                SendOutcome::NotAvailable(_) if ends_before(file, offset) => Ok(0),
+                SendOutcome::NotAvailable(_) if has_ended() => Ok(0),
                 SendOutcome::NotAvailable(errno) => {
                     Err(SendfileNotAvailableError::new(Some(errno), 0).into())
                 }

@@ -150,15 +150,13 @@ impl Mount {
         fact(self);
         let remember = |mounts: &RefCell<Vec<Mount>>| {
             let mut mounts = mounts.borrow_mut();
-            if let Some(mount) = mounts.iter_mut().find(|mount| mount.id == self.id) {
-                return fact(mount);
+            if !mounts.iter().any(|mount| mount.id == self.id) {
+                if mounts.len() >= MAX_MOUNTS {
+                    mounts.clear();
+                }
+                mounts.push(Mount { id: self.id, ..Mount::default() });
             }
-            if mounts.len() >= MAX_MOUNTS {
-                mounts.clear();
-            }
-            let mut mount = Mount { id: self.id, ..Mount::default() };
-            fact(&mut mount);
-            mounts.push(mount);
+            mounts.iter_mut().filter(|mount| mount.id == self.id).for_each(&fact);
         };
         if self.id.is_some() {
             let _ = MOUNTS.try_with(remember);
@@ -226,10 +224,7 @@ impl<'a> PageCache<'a> {
         PageCache {
             event_loop: event_loop.clone(),
             file,
-            mode: match prefetch && kernel::IS_SUPPORTED {
-                true => Mode::Unknown,
-                false => Mode::Off,
-            },
+            mode: if prefetch && kernel::IS_SUPPORTED { Mode::Unknown } else { Mode::Off },
             may_fall_back,
             metadata: None,
             mount: Mount::default(),
@@ -518,7 +513,11 @@ impl<'a> PageCache<'a> {
         if file::metadata(self.file, false).is_ok_and(|metadata| metadata.size <= miss.start) {
             return self.present(window.clone());
         }
-        self.on_miss(miss.start);
+        // This transfer, and for a while all of its mount, use the exact probe.
+        self.count_miss(miss.start);
+        self.mode = Mode::Exact;
+        let now = Instant::now();
+        self.mount.learn(|mount| mount.last_miss = Some(now));
         if miss.start > window.start {
             return self.probed_present(window.start..miss.start);
         }
@@ -553,14 +552,6 @@ impl<'a> PageCache<'a> {
             self.is_truthful = kernel::is_mincore_truthful(self.file, self.size());
         }
         self.is_truthful.then_some(missing)
-    }
-
-    /// Makes this transfer, and for a while all of its mount, use the exact probe.
-    fn on_miss(&mut self, offset: u64) {
-        self.count_miss(offset);
-        self.mode = Mode::Exact;
-        let now = Instant::now();
-        self.mount.learn(|mount| mount.last_miss = Some(now));
     }
 
     fn on_fruitless_page(&mut self) {
@@ -675,10 +666,7 @@ pub(super) fn first(range: &Range<u64>, len: u64) -> Range<u64> {
 /// Returns how many pages a range touches.
 fn pages(range: &Range<u64>) -> u64 {
     let page = kernel::page_size();
-    match range.is_empty() {
-        true => 0,
-        false => (range.end - 1) / page - range.start / page + 1,
-    }
+    range.end.div_ceil(page) - range.start / page
 }
 
 fn is_one_page(range: &Range<u64>) -> bool {
@@ -690,19 +678,14 @@ fn is_one_page(range: &Range<u64>) -> bool {
 /// `pages` has one byte for each page that the window touches. If its lowest bit is set, the page
 /// is present. `page` is the size of a page.
 fn missing_ranges(window: &Range<u64>, pages: &[u8], page: u64) -> Vec<Range<u64>> {
-    let mut missing: Vec<Range<u64>> = Vec::new();
-    let mut start = window.start - window.start % page;
-    for state in pages {
-        let end = start + page;
-        if state & 1 == 0 {
-            match missing.last_mut() {
-                Some(last) if last.end == start => last.end = end.min(window.end),
-                _ => missing.push(start.max(window.start)..end.min(window.end)),
-            }
-        }
-        start = end;
-    }
-    missing
+    let mut end = window.start - window.start % page;
+    let runs = pages.chunk_by(|a, b| a & 1 == b & 1);
+    let missing = runs.filter_map(|run| {
+        let start = end;
+        end += run.len() as u64 * page;
+        (run[0] & 1 == 0).then(|| start.max(window.start)..end.min(window.end))
+    });
+    missing.collect()
 }
 
 #[cfg(test)]

@@ -64,18 +64,6 @@ impl Plan {
         self.position - self.offset
     }
 
-    /// Counts `sent` bytes, and returns the next need.
-    ///
-    /// If there was no stat and a call sent less than the count, the size comes next. The file may
-    /// end here.
-    pub(super) fn advance(&mut self, sent: usize) -> Next {
-        self.position += sent as u64;
-        match self.next() {
-            Next::Bytes { .. } if self.size.is_none() => Next::Size,
-            next => next,
-        }
-    }
-
     /// Returns how many bytes the caller still wants, up to the largest offset.
     fn wanted(&self) -> u64 {
         self.end.unwrap_or(MAX_OFFSET).min(MAX_OFFSET) - self.position

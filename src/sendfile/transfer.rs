@@ -122,11 +122,8 @@ impl<'a, T: AsFd> Transfer<'a, T> {
     fn begin_step(&mut self) {
         let Operation { event_loop, socket, .. } = &self.operation;
         let is_writable = socket.may_be_ready(event_loop, Direction::Write);
-        if is_writable {
-            if let Some(since) = self.parked.take() {
-                let waited = event_loop.time().saturating_duration_since(since);
-                self.page_cache.after_wait(waited);
-            }
+        if let Some(since) = self.parked.take_if(|_| is_writable) {
+            self.page_cache.after_wait(event_loop.time().saturating_duration_since(since));
         }
         self.guard.machine.begin_step(is_writable);
     }

@@ -16,9 +16,9 @@ fn size_comes_first_without_a_count() {
     assert_eq!(plan.next(), Next::Size);
     plan.size = Some(10);
     assert_bytes(&plan, 0, 10);
-    plan.advance(4);
+    plan.position += 4;
     assert_bytes(&plan, 4, 6);
-    plan.advance(6);
+    plan.position += 6;
     assert_eq!(plan.next(), Next::Size);
     plan.size = Some(12);
     assert_bytes(&plan, 10, 2);
@@ -29,7 +29,7 @@ fn size_comes_first_without_a_count() {
 fn count_of_one_call_needs_no_size() {
     let mut plan = Plan::new(100, Some(5));
     assert_bytes(&plan, 100, 5);
-    plan.advance(5);
+    plan.position += 5;
     assert_eq!(plan.next(), Next::Nothing);
     assert_eq!((plan.sent(), plan.position), (5, 105));
     assert_bytes(&Plan::new(0, Some(MIB)), 0, MIB);
@@ -41,8 +41,8 @@ fn call_is_at_most_the_cap_the_count_and_the_file() {
     let mut plan = Plan::new(7, Some(3 << 20));
     plan.size = Some((2 << 20) + 7);
     assert_bytes(&plan, 7, MIB);
-    plan.advance(MIB as usize);
-    plan.advance(MIB as usize - 1);
+    plan.position += MIB;
+    plan.position += MIB - 1;
     assert_bytes(&plan, (2 << 20) + 6, 1);
 }
 
@@ -79,7 +79,7 @@ fn chunk_bounds_calls_and_blocks() {
     plan.size = Some(12_000);
     assert_bytes(&plan, 0, 5000);
     assert_eq!(plan.block_after(0), 0..5000);
-    plan.advance(10_000);
+    plan.position += 10_000;
     assert_bytes(&plan, 10_000, 2000);
     let plan = Plan::new(0, Some(u64::MAX)).with_chunk(u64::MAX);
     assert_eq!(plan.block_after(0), 0..MIB);
@@ -108,6 +108,6 @@ fn block_ends_with_the_count() {
     assert_eq!(plan.block_after(0), 0..BLOCK);
     assert_eq!(plan.block_after(BLOCK as usize), BLOCK..BLOCK + 1);
     assert!(plan.block_after(BLOCK as usize + 1).is_empty());
-    plan.advance(BLOCK as usize);
+    plan.position += BLOCK;
     assert_eq!(plan.block_after(0), BLOCK..BLOCK + 1);
 }
