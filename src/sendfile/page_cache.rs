@@ -138,29 +138,28 @@ impl Mount {
     /// number. A block device's data is on no mount.
     fn of(metadata: &Metadata) -> Mount {
         let id = metadata.mount.filter(|_| metadata.kind == FileKind::Regular);
-        let find = |mounts: &RefCell<Vec<Mount>>| {
-            mounts.borrow().iter().find(|mount| mount.id == id).copied()
-        };
-        let known = MOUNTS.try_with(find).unwrap_or_default();
-        known.unwrap_or(Mount { id, ..Mount::default() })
+        Mount::with_remembered(id, |mount| *mount).unwrap_or_default()
     }
 
     /// Adds a fact, also to what the thread remembers.
     fn learn(&mut self, fact: impl Fn(&mut Mount)) {
         fact(self);
-        let remember = |mounts: &RefCell<Vec<Mount>>| {
+        Mount::with_remembered(self.id, fact);
+    }
+
+    fn with_remembered<T>(id: Option<u64>, f: impl FnOnce(&mut Mount) -> T) -> Option<T> {
+        let find = |mounts: &RefCell<Vec<Mount>>| {
             let mut mounts = mounts.borrow_mut();
-            if !mounts.iter().any(|mount| mount.id == self.id) {
+            let at = mounts.iter().position(|mount| mount.id == id).unwrap_or_else(|| {
                 if mounts.len() >= MAX_MOUNTS {
                     mounts.clear();
                 }
-                mounts.push(Mount { id: self.id, ..Mount::default() });
-            }
-            mounts.iter_mut().filter(|mount| mount.id == self.id).for_each(&fact);
+                mounts.push(Mount { id, ..Mount::default() });
+                mounts.len() - 1
+            });
+            f(&mut mounts[at])
         };
-        if self.id.is_some() {
-            let _ = MOUNTS.try_with(remember);
-        }
+        id.and_then(|_| MOUNTS.try_with(find).ok())
     }
 
     fn has_recent_miss(&self) -> bool {
@@ -241,10 +240,8 @@ impl<'a> PageCache<'a> {
 
     /// Forgets probes after a wait for the socket, as pages may have left the page cache.
     pub(super) fn after_wait(&mut self, waited: Duration) {
-        let limit = match self.mode {
-            Mode::Blind => PREFETCH_INTERVAL,
-            _ => MAX_SHORT_WAIT,
-        };
+        let is_blind = self.mode == Mode::Blind;
+        let limit = if is_blind { PREFETCH_INTERVAL } else { MAX_SHORT_WAIT };
         if waited > limit {
             self.ready = 0..0;
         }
@@ -315,75 +312,70 @@ impl<'a> PageCache<'a> {
             return Poll::Ready(Ok(()));
         };
         self.mount = Mount::of(&metadata);
-        let file_system = match self.mount.file_system {
-            Some(known) => known,
-            None => ready!(self.poll_file_system(range.start, cx))?,
-        };
+        if self.mount.file_system.is_none() {
+            let found = ready!(self.poll_file_system(range.start, cx))?;
+            self.mount.learn(|mount| mount.file_system = mount.file_system.or(found));
+        }
         let has_miss = self.miss.is_some() || self.mount.has_recent_miss();
-        self.mode = match file_system {
-            FileSystem::Memory => Mode::Off,
-            FileSystem::Local if has_miss => Mode::Exact,
-            FileSystem::Local => Mode::Cheap,
-            FileSystem::Other if self.may_fall_back => Mode::Fallback(Fallback::NoAnswer),
-            FileSystem::Other => Mode::Blind,
+        self.mode = match self.mount.file_system {
+            Some(FileSystem::Memory) => Mode::Off,
+            Some(FileSystem::Local) if has_miss => Mode::Exact,
+            Some(FileSystem::Local) => Mode::Cheap,
+            _ if self.may_fall_back => Mode::Fallback(Fallback::NoAnswer),
+            _ => Mode::Blind,
         };
         Poll::Ready(Ok(()))
     }
 
     /// Finds the file system of the mount.
     ///
-    /// If the executor has no thread or descriptor for the search, that does not concern the mount.
+    /// It is `None` if the executor has no thread or descriptor for the search.
     fn poll_file_system(
         &mut self,
         offset: u64,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<FileSystem>> {
-        let mut found = None;
+    ) -> Poll<io::Result<Option<FileSystem>>> {
         if self.query.is_none() {
-            found = match self.guess_file_system(offset) {
-                Ok(found) => found,
-                // sendfile reports the error of the file, and no probe helps.
-                Err(_) => return Poll::Ready(Ok(FileSystem::Memory)),
-            };
+            let guess = self.guess_file_system(offset);
+            if guess.is_some() {
+                return Poll::Ready(Ok(guess));
+            }
+            // The kernel may query a server even for its name.
+            let lent = self.event_loop.lend(self.file, true).ok();
+            self.query = lent.map(|lent| {
+                let query = move || kernel::file_system(lent.as_fd());
+                self.event_loop.run_cancel_on_drop(query)
+            });
         }
-        if found.is_none() {
-            let query = match &mut self.query {
-                Some(query) => query,
-                None => {
-                    // The kernel may query a server even for its name.
-                    let Ok(lent) = self.event_loop.lend(self.file, true) else {
-                        return Poll::Ready(Ok(FileSystem::Other));
-                    };
-                    let query = move || kernel::file_system(lent.as_fd());
-                    self.query.insert(self.event_loop.run_cancel_on_drop(query))
-                }
-            };
-            let result = ready!(Pin::new(query).poll(cx));
-            self.query = None;
-            found = self.event_loop.check_open(result)?.ok();
-        }
-        if found.is_some() {
-            self.mount.learn(|mount| mount.file_system = found);
-        }
-        Poll::Ready(Ok(found.unwrap_or(FileSystem::Other)))
+        let Some(query) = &mut self.query else {
+            return Poll::Ready(Ok(None));
+        };
+        let result = ready!(Pin::new(query).poll(cx));
+        self.query = None;
+        Poll::Ready(Ok(self.event_loop.check_open(result)?.ok()))
     }
 
     /// Returns the file system, if the kernel knows it without a server.
-    fn guess_file_system(&mut self, offset: u64) -> io::Result<Option<FileSystem>> {
+    fn guess_file_system(&mut self, offset: u64) -> Option<FileSystem> {
         let Err(error) = self.probe_first(offset) else {
-            return Ok(Some(FileSystem::Local));
+            return Some(FileSystem::Local);
         };
         match error.raw_os_error() {
             // The file system does not support the probe, the kernel lacks it, or a filter refuses
             // it.
             Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL) => {}
-            _ => return Err(error),
+            // sendfile reports the error of the file, so no probe helps. The thread must not
+            // remember that of the mount.
+            _ => {
+                self.mount.id = None;
+                return Some(FileSystem::Memory);
+            }
         }
         if kernel::is_sealable(self.file) {
-            return Ok(Some(FileSystem::Memory));
+            return Some(FileSystem::Memory);
         }
         let is_device = |it: &Metadata| it.kind == FileKind::BlockDevice;
-        Ok(self.metadata.filter(is_device).map(|_| FileSystem::Local))
+        self.metadata.filter(is_device).map(|_| FileSystem::Local)
     }
 
     /// Probes the first bytes of a window.

@@ -78,12 +78,8 @@ fn device_size(fd: BorrowedFd<'_>) -> io::Result<u64> {
 fn fstat(fd: BorrowedFd<'_>) -> io::Result<Metadata> {
     let file = borrowed_file(fd);
     let metadata = uninterrupted(|| file.metadata())?;
-    Ok(Metadata {
-        size: metadata.len(),
-        kind: FileKind::new(metadata.mode()),
-        mount: None,
-        is_dax: false,
-    })
+    let (size, kind) = (metadata.len(), FileKind::new(metadata.mode()));
+    Ok(Metadata { size, kind, mount: None, is_dax: false })
 }
 
 /// Returns a `File` of a borrowed descriptor, for the methods of std.

@@ -85,6 +85,7 @@ const SYS_CACHESTAT: c_long = match () {
 /// ENOSYS before Linux 6.5; EPERM if the caller neither owns the file nor may write it; EOPNOTSUPP
 /// on hugetlbfs.
 pub(crate) fn cached_pages(fd: BorrowedFd<'_>, range: &Range<u64>) -> io::Result<u64> {
+    let fd = c_long::from(fd.as_raw_fd());
     // `struct cachestat_range`: the offset and the length.
     let range = [range.start, range.end - range.start];
     // `struct cachestat`: the cached pages, and four more numbers.
@@ -92,13 +93,7 @@ pub(crate) fn cached_pages(fd: BorrowedFd<'_>, range: &Range<u64>) -> io::Result
     // SAFETY: the kernel reads one range and writes one result through the pointers. They point to
     // locals with the kernel's layout.
     let result = cvt(unsafe {
-        libc::syscall(
-            SYS_CACHESTAT,
-            c_long::from(fd.as_raw_fd()),
-            &raw const range,
-            &raw mut stat,
-            0 as c_long,
-        )
+        libc::syscall(SYS_CACHESTAT, fd, &raw const range, &raw mut stat, 0 as c_long)
     });
     result.map(|_| stat[0])
 }
