@@ -7,7 +7,6 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -89,21 +88,14 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Creates a reader of `file`.
-    ///
-    /// With `is_slow`, closing the file may wait for a server. An executor thread then closes it.
-    pub(super) fn new(
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
-        is_slow: bool,
-    ) -> io::Result<Reader> {
-        Ok(Reader {
+    pub(super) fn new(event_loop: &LoopHandle, file: LentFile) -> Reader {
+        Reader {
             event_loop: event_loop.clone(),
-            file: Arc::new(event_loop.lend(file, is_slow)?),
+            file: Arc::new(file),
             block: None,
             spare: None,
             pending: None,
-        })
+        }
     }
 
     /// Returns a part of the last block read.

@@ -232,10 +232,7 @@ impl Machine {
             self.state = MachineState::Moving;
             return;
         }
-        let errno = match reason {
-            Fallback::Refused(errno) => Some(errno),
-            _ => None,
-        };
+        let errno = if let Fallback::Refused(errno) = reason { Some(errno) } else { None };
         self.fail(SendfileNotAvailableError::new(errno, self.plan.sent()).into());
     }
 
@@ -253,13 +250,11 @@ impl Machine {
     /// If the slow file system is the only reason for the read, sendfile sends the file after all.
     pub(super) fn on_no_reader(&mut self, error: io::Error) {
         match self.fallback_reason {
-            Some(Fallback::NoAnswer) => {}
+            Some(Fallback::NoAnswer) => (self.fallback_reason, self.prefetch) = (None, false),
             // sendfile sent no byte, and no read can confirm the end. So the file ends here.
-            Some(Fallback::Nothing) => return self.state = MachineState::Done(None),
-            _ => return self.fail(error),
+            Some(Fallback::Nothing) => self.state = MachineState::Done(None),
+            _ => self.fail(error),
         }
-        self.fallback_reason = None;
-        self.prefetch = false;
     }
 
     /// Returns the block to read during the send of this one, if reads may be slow.

@@ -634,10 +634,8 @@ impl<'a> PageCache<'a> {
         if window.is_empty() || start >= range.start + READ_AHEAD {
             return;
         }
-        let missing = match self.mode {
-            Mode::Exact => self.missing(&window),
-            _ => Some(vec![window.clone()]),
-        };
+        let is_blind = self.mode == Mode::Blind;
+        let missing = if is_blind { Some(vec![window.clone()]) } else { self.missing(&window) };
         let Some(missing) = missing else {
             return;
         };

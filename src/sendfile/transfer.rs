@@ -233,12 +233,13 @@ impl<'a, T: AsFd> Transfer<'a, T> {
             None => {
                 let event_loop = &self.operation.event_loop;
                 let reason = self.guard.machine.fallback_reason;
+                // Closing a file of such a file system may wait for a server.
                 let is_slow = reason == Some(Fallback::NoAnswer);
-                let reader = Reader::new(event_loop, self.guard.file, is_slow)?;
+                let lent = event_loop.lend(self.guard.file, is_slow)?;
                 if let Some(reason) = reason {
                     event_loop.counters().fell_back(reason);
                 }
-                reader
+                Reader::new(event_loop, lent)
             }
         };
         Ok(self.reader.insert(reader))
