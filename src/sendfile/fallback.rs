@@ -7,7 +7,6 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -89,21 +88,14 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Creates a reader of `file`.
-    ///
-    /// With `is_slow`, closing the file may wait for a server. An executor thread then closes it.
-    pub(super) fn new(
-        event_loop: &LoopHandle,
-        file: BorrowedFd<'_>,
-        is_slow: bool,
-    ) -> io::Result<Reader> {
-        Ok(Reader {
+    pub(super) fn new(event_loop: &LoopHandle, file: LentFile) -> Reader {
+        Reader {
             event_loop: event_loop.clone(),
-            file: Arc::new(event_loop.lend(file, is_slow)?),
+            file: Arc::new(file),
             block: None,
             spare: None,
             pending: None,
-        })
+        }
     }
 
     /// Returns a part of the last block read.
@@ -126,10 +118,7 @@ impl Reader {
         loop {
             let pending = match &mut self.pending {
                 Some(pending) if pending.offset == range.start => pending,
-                _ => {
-                    let block = self.block.take();
-                    self.start(block, range.clone(), false)
-                }
+                _ => self.start(range.clone(), false),
             };
             let is_ahead = pending.is_ahead;
             let done = ready!(Pin::new(&mut pending.work).poll(cx));
@@ -149,16 +138,11 @@ impl Reader {
 
     /// Starts to read the next block while the loop sends this one.
     pub(super) fn read_ahead(&mut self, range: Range<u64>) {
-        let block = self.spare.take();
-        self.start(block, range, true);
+        self.start(range, true);
     }
 
-    fn start(
-        &mut self,
-        block: Option<Block>,
-        range: Range<u64>,
-        is_ahead: bool,
-    ) -> &mut PendingRead {
+    fn start(&mut self, range: Range<u64>, is_ahead: bool) -> &mut PendingRead {
+        let block = if is_ahead { self.spare.take() } else { self.block.take() };
         let (offset, len) = (range.start, (range.end - range.start) as usize);
         let mut block = block.unwrap_or_else(|| Block::new(len));
         let file = self.file.clone();

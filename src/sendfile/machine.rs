@@ -26,7 +26,8 @@ use std::io;
 use std::mem;
 use std::ops::Range;
 
-use super::native::{SendOutcome, Stat};
+use super::Options;
+use super::native::SendOutcome;
 use super::plan::{MAX_PER_CALL, Next, Plan};
 use crate::error::SendfileNotAvailableError;
 use crate::event_loop::Fallback;
@@ -40,16 +41,6 @@ const MAX_BYTES_PER_STEP: u64 = 2 << 20;
 ///
 /// With chunks of one byte, the limit on bytes alone would allow two million calls.
 const MAX_CALLS_PER_STEP: u32 = 128;
-
-/// The caller's options, apart from the range of the file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct MachineOptions {
-    pub(super) fallback: bool,
-    /// True if the transfer probes the page cache before it sends.
-    pub(super) prefetch: bool,
-    /// The length of the header.
-    pub(super) header: usize,
-}
 
 /// The next action of the driver.
 #[derive(PartialEq, Eq, Debug)]
@@ -102,78 +93,50 @@ enum MachineState {
 
 #[derive(Debug)]
 pub(super) struct Machine {
-    plan: Plan,
+    pub(super) plan: Plan,
     state: MachineState,
-    options: MachineOptions,
-    fallback_reason: Option<Fallback>,
+    may_fall_back: bool,
+    /// True if the transfer probes the page cache before it sends.
+    prefetch: bool,
+    /// The reason why the transfer uses the fallback, or `None` if it does not.
+    pub(super) fallback_reason: Option<Fallback>,
     /// The part of the header that is not sent.
     header: Range<usize>,
-    /// The last bytes sent are the header's, and the kernel expects more.
-    is_held_back: bool,
+    /// True if the kernel holds back the header's end until file bytes follow.
+    pub(super) is_held_back: bool,
     /// The part of the block that is read and not sent.
     block: Range<usize>,
     /// The bytes and the calls since other tasks could run.
-    step_bytes: u64,
+    pub(super) step_bytes: u64,
     step_calls: u32,
 }
 
 impl Machine {
-    pub(super) fn new(plan: Plan, options: MachineOptions) -> Machine {
-        let mut machine = Machine {
+    #[inline]
+    pub(super) fn new(plan: Plan, options: &Options<'_>) -> Machine {
+        let state = match plan.next() {
+            Next::Size => MachineState::Stat,
+            // Without the fallback, the machine sends nothing, not even a header, before a stat.
+            Next::Bytes { .. } if !options.fallback => MachineState::Stat,
+            Next::Nothing if options.header.is_empty() => MachineState::Done(None),
+            Next::Bytes { .. } | Next::Nothing => MachineState::Moving,
+        };
+        Machine {
             plan,
-            state: MachineState::Stat,
-            options,
+            state,
+            may_fall_back: options.fallback,
+            prefetch: options.prefetch,
             fallback_reason: None,
-            header: 0..options.header,
+            header: 0..options.header.len(),
             is_held_back: false,
             block: 0..0,
             step_bytes: 0,
             step_calls: 0,
-        };
-        let needs_stat = match machine.plan.next() {
-            Next::Size => true,
-            // Without the fallback, the machine sends nothing, not even a header, before a stat.
-            Next::Bytes { .. } => !options.fallback,
-            Next::Nothing => false,
-        };
-        if !needs_stat {
-            machine.state = MachineState::Moving;
         }
-        machine
-    }
-
-    /// Returns the file's position if the transfer ends here.
-    pub(super) fn position(&self) -> u64 {
-        self.plan.position()
-    }
-
-    /// Returns the number of file bytes sent.
-    pub(super) fn sent(&self) -> u64 {
-        self.plan.sent()
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.action() == Action::Finish
-    }
-
-    /// Returns whether the transfer lets other tasks run and waits for nothing else.
-    pub(super) fn is_yielding(&self) -> bool {
-        matches!(self.state, MachineState::Yielding)
-    }
-
-    /// Returns why the transfer uses the fallback, or `None` if it does not.
-    pub(super) fn fallback_reason(&self) -> Option<Fallback> {
-        self.fallback_reason
-    }
-
-    /// Returns whether the kernel holds back the header's end until file bytes follow.
-    pub(super) fn is_held_back(&self) -> bool {
-        self.is_held_back
-    }
-
-    /// Returns the number of bytes sent since other tasks could run.
-    pub(super) fn consumed_bytes(&self) -> u64 {
-        self.step_bytes
+        matches!(self.state, MachineState::Done(_))
     }
 
     pub(super) fn action(&self) -> Action {
@@ -215,62 +178,62 @@ impl Machine {
     /// A yielding transfer continues. A parked one continues if the socket is writable.
     pub(super) fn begin_step(&mut self, is_writable: bool) {
         (self.step_bytes, self.step_calls) = (0, 0);
-        match self.state {
-            MachineState::Yielding => self.state = MachineState::Moving,
-            MachineState::Parked if is_writable => self.state = MachineState::Moving,
-            _ => {}
+        let is_yielding = matches!(self.state, MachineState::Yielding);
+        if is_yielding || is_writable && matches!(self.state, MachineState::Parked) {
+            self.state = MachineState::Moving;
         }
     }
 
-    /// Takes the outcome of [`Action::Stat`].
-    pub(super) fn on_stat(&mut self, stat: io::Result<Stat>) {
-        let stat = match stat {
-            Ok(stat) => stat,
-            Err(error) => return self.fail(error),
-        };
+    /// Takes the outcome of [`Action::Stat`], unless it is an error.
+    ///
+    /// `is_cached` means that sendfile can send the file, as its bytes are in the page cache or
+    /// come into it.
+    pub(super) fn on_stat(&mut self, size: u64, is_cached: bool) {
         let is_final = self.is_size_final();
-        self.plan.set_size(stat.size);
-        let is_past_end = self.plan.is_past_end();
-        if is_past_end && !is_final {
+        self.plan.size = Some(size);
+        match self.plan.is_past_end() {
             // The kernel queried no server, so the file may have grown.
-            return;
-        }
-        if is_past_end && self.header.is_empty() {
-            self.state = MachineState::Done(None);
-        } else if is_past_end || stat.is_cached {
-            self.state = MachineState::Moving;
-        } else {
-            self.on_not_available(None);
+            true if !is_final => {}
+            true if self.header.is_empty() => self.state = MachineState::Done(None),
+            false if !is_cached => self.use_fallback(Fallback::Uncached),
+            _ => self.state = MachineState::Moving,
         }
     }
 
     /// Takes the outcome of [`Action::SendHeader`], [`Action::Send`] or [`Action::SendBlock`].
     pub(super) fn on_outcome(&mut self, outcome: SendOutcome) {
-        let source = self.source();
+        let is_file = self.source() == SendSource::File;
         match outcome {
             SendOutcome::Interrupted => {}
             SendOutcome::Failed(error) => self.fail(error),
             SendOutcome::Sent(sent) => self.advance(sent),
             // The size decides: past the end, each of these outcomes is the end. A device that has
             // no data at the moment would block too, until the stat shows the kind of the file.
-            _ if source == SendSource::File && self.plan.is_size_unqueried() => {
-                self.state = MachineState::Stat
-            }
+            _ if is_file && self.plan.size.is_none() => self.state = MachineState::Stat,
             SendOutcome::WouldBlock => self.state = MachineState::Parked,
-            SendOutcome::PastEveryFile => self.state = MachineState::Done(None),
-            SendOutcome::NotAvailable(errno) => self.on_not_available(Some(errno)),
-            SendOutcome::Nothing => self.on_nothing_sent(),
+            SendOutcome::NotAvailable(errno) => self.use_fallback(Fallback::Refused(errno)),
+            SendOutcome::Nothing if !is_file => self.fail(io::ErrorKind::WriteZero.into()),
+            // The file was truncated, or its size was wrong. If the caller allows the fallback, one
+            // read finds the end. The machine retries nothing.
+            SendOutcome::Nothing if self.may_fall_back => self.use_fallback(Fallback::Nothing),
+            SendOutcome::Nothing | SendOutcome::PastEveryFile => {
+                self.state = MachineState::Done(None);
+            }
         }
     }
 
-    /// Switches to the fallback if the loop's thread must not send the file.
+    /// Switches to the fallback, or fails if the caller does not allow it.
     ///
-    /// The driver calls this instead of reporting an outcome of [`Action::Send`].
+    /// The driver calls this instead of reporting an outcome of [`Action::Send`], if the loop's
+    /// thread must not send the file.
     pub(super) fn use_fallback(&mut self, reason: Fallback) {
-        match self.options.fallback {
-            true => self.fall_back(reason),
-            false => self.on_not_available(None),
+        if self.may_fall_back {
+            self.fallback_reason = Some(reason);
+            self.state = MachineState::Moving;
+            return;
         }
+        let errno = if let Fallback::Refused(errno) = reason { Some(errno) } else { None };
+        self.fail(SendfileNotAvailableError::new(errno, self.plan.sent()).into());
     }
 
     /// Takes the outcome of [`Action::Read`], the number of bytes in the block.
@@ -287,13 +250,11 @@ impl Machine {
     /// If the slow file system is the only reason for the read, sendfile sends the file after all.
     pub(super) fn on_no_reader(&mut self, error: io::Error) {
         match self.fallback_reason {
-            Some(Fallback::NoAnswer) => {}
+            Some(Fallback::NoAnswer) => (self.fallback_reason, self.prefetch) = (None, false),
             // sendfile sent no byte, and no read can confirm the end. So the file ends here.
-            Some(Fallback::Nothing) => return self.state = MachineState::Done(None),
-            _ => return self.fail(error),
+            Some(Fallback::Nothing) => self.state = MachineState::Done(None),
+            _ => self.fail(error),
         }
-        self.fallback_reason = None;
-        self.options.prefetch = false;
     }
 
     /// Returns the block to read during the send of this one, if reads may be slow.
@@ -323,21 +284,22 @@ impl Machine {
         let is_step_over =
             self.step_bytes >= MAX_BYTES_PER_STEP || self.step_calls >= MAX_CALLS_PER_STEP;
         let source = self.source();
-        let next = match source {
-            SendSource::Header => self.plan.next(),
-            SendSource::File | SendSource::Block => self.plan.advance(sent),
-        };
         match source {
             SendSource::Header => self.header.start += sent,
-            SendSource::Block => self.block.start += sent,
             SendSource::File => {}
+            SendSource::Block => self.block.start += sent,
+        }
+        if source != SendSource::Header {
+            self.plan.position += sent as u64;
         }
         self.is_held_back = source == SendSource::Header && self.file_follows();
-        self.state = match next {
+        self.state = match self.plan.next() {
             Next::Nothing if self.header.is_empty() => MachineState::Done(None),
             // The machine yields before a read too. The read may be over already, and then nothing
             // else lets other tasks run.
             _ if is_step_over => MachineState::Yielding,
+            // If there was no stat and a call sent less than the count, the file may end here.
+            _ if source == SendSource::File && self.plan.size.is_none() => MachineState::Stat,
             Next::Size if source == SendSource::File => MachineState::Stat,
             _ => MachineState::Moving,
         };
@@ -348,34 +310,11 @@ impl Machine {
     /// The first stat only chooses between sendfile and the fallback. If only a server knows the
     /// size, the transfer reads the file to its end instead.
     fn is_size_final(&self) -> bool {
-        !self.options.prefetch || !self.plan.is_size_unqueried()
+        !self.prefetch || self.plan.size.is_some()
     }
 
-    fn on_not_available(&mut self, errno: Option<i32>) {
-        if self.options.fallback {
-            return self.fall_back(errno.map_or(Fallback::Uncached, Fallback::Refused));
-        }
-        self.fail(SendfileNotAvailableError::new(errno, self.plan.sent()).into());
-    }
-
-    /// Handles a call that sent nothing although bytes are owed.
-    ///
-    /// The file was truncated, or its size was wrong. If the caller allows the fallback, one read
-    /// finds the end. The machine retries nothing.
-    fn on_nothing_sent(&mut self) {
-        match self.source() {
-            SendSource::File if self.options.fallback => self.fall_back(Fallback::Nothing),
-            SendSource::File => self.state = MachineState::Done(None),
-            _ => self.fail(io::ErrorKind::WriteZero.into()),
-        }
-    }
-
-    fn fall_back(&mut self, reason: Fallback) {
-        self.fallback_reason = Some(reason);
-        self.state = MachineState::Moving;
-    }
-
-    fn fail(&mut self, error: io::Error) {
+    /// Ends the transfer with an error.
+    pub(super) fn fail(&mut self, error: io::Error) {
         self.state = MachineState::Done(Some(error));
     }
 }

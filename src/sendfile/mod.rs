@@ -59,12 +59,12 @@ use crate::event_loop::LoopHandle;
 use crate::ready_io::{Operation, check_nonblocking};
 use crate::socket::Socket;
 use crate::sys::file::DebugFile;
+use crate::sys::fork::Process;
 use crate::sys::socket::SocketKind;
-use machine::{Machine, MachineOptions};
-use native::SendOutcome;
-use page_cache::PageCache;
-use plan::{Next, Plan};
-use transfer::{Transfer, set_position};
+use machine::{Action, Machine};
+use page_cache::{CacheReadiness, PageCache};
+use plan::Plan;
+use transfer::{Guard, Transfer};
 
 impl LoopHandle {
     /// Sends a file over a stream socket, and returns the number of file bytes sent.
@@ -203,20 +203,6 @@ impl Options<'_> {
             Some(chunk) => Ok(plan.with_chunk(chunk)),
             None => Ok(plan),
         }
-    }
-
-    fn machine(&self, plan: Plan) -> Machine {
-        let options = MachineOptions {
-            fallback: self.fallback,
-            prefetch: self.prefetch,
-            header: self.header.len(),
-        };
-        Machine::new(plan, options)
-    }
-
-    /// Returns whether there is no header, no progress callback, and the fallback is allowed.
-    fn is_plain(&self) -> bool {
-        self.fallback && self.header.is_empty() && self.progress.is_none()
     }
 }
 
@@ -563,36 +549,34 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
     /// Begins the transfer, and returns the bytes sent if one call sends everything.
     ///
     /// Without `is_due`, other tasks run first.
-    fn begin(&mut self, cx: &Context<'_>, is_due: bool) -> io::Result<Option<u64>> {
+    fn begin(&mut self, cx: &mut Context<'_>, is_due: bool) -> io::Result<Option<u64>> {
         check_nonblocking(&self.event_loop, self.socket.as_fd())?;
         check_arguments(self.socket, self.options.offset)?;
-        let (options, file, socket) = (&self.options, self.file, self.socket.as_fd());
-        let plan = options.plan()?;
-        let (prefetch, may_fall_back) = (options.prefetch, options.fallback);
-        let mut page_cache = PageCache::new(&self.event_loop, file, prefetch, may_fall_back);
-        let may_send = is_due && options.is_plain() && !self.socket.write_lock().is_taken();
-        let outcome = match plan.next() {
-            // Nearly all small sends end here, without the state of a transfer.
-            Next::Bytes { range, .. } if may_send && page_cache.is_ready_now(&range) => {
-                Some(native::send(&self.event_loop, socket, file, &range))
-            }
-            _ => None,
+        let (event_loop, options) = (&self.event_loop, &self.options);
+        let mut guard = Guard {
+            machine: Machine::new(options.plan()?, options),
+            file: self.file,
+            update_position: options.update_position,
+            socket: self.socket.as_fd(),
+            process: Process::current(),
         };
-        if let Some(SendOutcome::Sent(sent)) = outcome {
-            if options.count == Some(sent as u64) {
-                if options.update_position {
-                    set_position(file, options.offset + sent as u64);
-                }
-                return Ok(options.count);
+        let Guard { machine, file, socket, .. } = &mut guard;
+        let mut page_cache = PageCache::new(event_loop, *file, options.prefetch, options.fallback);
+        let may_send = is_due && options.progress.is_none() && !self.socket.write_lock().is_taken();
+        if let (true, Action::Send { range, .. }) = (may_send, machine.action()) {
+            let all = CacheReadiness::Ready(range.end - range.start);
+            let polled = page_cache.poll_ready(range.clone(), cx);
+            if matches!(polled, Poll::Ready(Ok(ready)) if ready == all) {
+                machine.on_outcome(native::send(event_loop, *socket, *file, &range));
             }
         }
-        let mut machine = options.machine(plan);
-        if let Some(outcome) = outcome {
-            machine.on_outcome(outcome);
+        // Nearly all small sends end here, without the state of a transfer.
+        if is_due && machine.is_done() {
+            return machine.result().map(Some);
         }
+        let operation = Operation::new(event_loop, self.socket);
         let options = mem::take(&mut self.options);
-        let operation = Operation::new(&self.event_loop, self.socket);
-        let transfer = Transfer::new(operation, machine, file, page_cache, options, cx);
+        let transfer = Transfer::new(guard, operation, page_cache, options, cx);
         self.state = FutureState::Running(Box::new(transfer));
         Ok(None)
     }
@@ -636,7 +620,7 @@ impl<T: AsFd> Future for SendFileFuture<'_, T> {
             panic!("a SendFileFuture was polled after it was ready");
         };
         let result = ready!(transfer.poll(cx));
-        this.event_loop.consume_budget(transfer.machine().consumed_bytes());
+        this.event_loop.consume_budget(transfer.guard.machine.step_bytes);
         this.state = FutureState::Done;
         Poll::Ready(result)
     }
@@ -646,7 +630,7 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for SendFileFuture<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let position = match &self.state {
             FutureState::NotStarted | FutureState::Done => None,
-            FutureState::Running(transfer) => Some(transfer.machine().position()),
+            FutureState::Running(transfer) => Some(transfer.guard.machine.plan.position),
         };
         f.debug_struct("SendFileFuture")
             .field("socket", self.socket)

@@ -30,12 +30,41 @@ pub(super) enum SendOutcome {
     Failed(io::Error),
 }
 
-/// The metadata that the machine needs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Stat {
-    pub(super) size: u64,
-    /// sendfile can send the file, as its bytes are in the page cache or come into it.
-    pub(super) is_cached: bool,
+impl SendOutcome {
+    /// Returns the outcome of send(2).
+    fn of_send(result: io::Result<usize>) -> SendOutcome {
+        match result {
+            Ok(0) => SendOutcome::Nothing,
+            Ok(sent) => SendOutcome::Sent(sent),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => SendOutcome::WouldBlock,
+                io::ErrorKind::Interrupted => SendOutcome::Interrupted,
+                _ => SendOutcome::Failed(error),
+            },
+        }
+    }
+
+    /// Returns the outcome of sendfile(2).
+    ///
+    /// Only these five errors mean "not available":
+    ///
+    /// - EINVAL: the file system has no pages to send, or requires alignment.
+    /// - ENOSYS and EPERM: the kernel lacks the call, or a filter on system calls refuses it.
+    /// - EOPNOTSUPP: the socket's protocol does not support it.
+    /// - ESPIPE: the file is a pipe or a socket.
+    ///
+    /// Every other error belongs to the connection or the file. asyncio takes any error before the
+    /// first byte for "not available". It then reads a file that no peer waits for.
+    fn of_sendfile(result: io::Result<usize>) -> SendOutcome {
+        use libc::{EINVAL, ENOSYS, EOPNOTSUPP, EOVERFLOW, EPERM, ESPIPE};
+        match result.as_ref().map_err(io::Error::raw_os_error) {
+            Err(Some(errno @ (EINVAL | ENOSYS | EOPNOTSUPP | EPERM | ESPIPE))) => {
+                SendOutcome::NotAvailable(errno)
+            }
+            Err(Some(EOVERFLOW)) => SendOutcome::PastEveryFile,
+            _ => SendOutcome::of_send(result),
+        }
+    }
 }
 
 /// Calls sendfile(2) once, and counts the call.
@@ -46,11 +75,8 @@ pub(super) fn send(
     range: &Range<u64>,
 ) -> SendOutcome {
     let len = (range.end - range.start) as usize;
-    let outcome = match sys::sendfile::sendfile(socket, file, range.start, len) {
-        Ok(0) => SendOutcome::Nothing,
-        Ok(sent) => SendOutcome::Sent(sent),
-        Err(error) => classify(error),
-    };
+    let sent = sys::sendfile::sendfile(socket, file, range.start, len);
+    let outcome = SendOutcome::of_sendfile(sent);
     let mut counters = event_loop.counters();
     counters.sendfile_calls += 1;
     if let SendOutcome::WouldBlock = outcome {
@@ -65,41 +91,7 @@ pub(super) fn send(
 /// It also saves the 40 ms for which Nagle's algorithm waits for the peer's delayed
 /// acknowledgement.
 pub(super) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> SendOutcome {
-    match sys::socket::send(socket, bytes, more) {
-        Ok(0) => SendOutcome::Nothing,
-        Ok(sent) => SendOutcome::Sent(sent),
-        Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock => SendOutcome::WouldBlock,
-            io::ErrorKind::Interrupted => SendOutcome::Interrupted,
-            _ => SendOutcome::Failed(error),
-        },
-    }
-}
-
-/// Returns the outcome that an error of sendfile means.
-///
-/// Only these five errors mean "not available":
-///
-/// - EINVAL: the file system has no pages to send, or requires alignment.
-/// - ENOSYS and EPERM: the kernel lacks the call, or a filter on system calls refuses it.
-/// - EOPNOTSUPP: the socket's protocol does not support it.
-/// - ESPIPE: the file is a pipe or a socket.
-///
-/// Every other error belongs to the connection or the file. asyncio takes any error before the
-/// first byte for "not available". It then reads a file that no peer waits for.
-fn classify(error: io::Error) -> SendOutcome {
-    let Some(errno) = error.raw_os_error() else {
-        return SendOutcome::Failed(error);
-    };
-    match errno {
-        libc::EINTR => SendOutcome::Interrupted,
-        libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM | libc::ESPIPE => {
-            SendOutcome::NotAvailable(errno)
-        }
-        libc::EOVERFLOW => SendOutcome::PastEveryFile,
-        _ if error.kind() == io::ErrorKind::WouldBlock => SendOutcome::WouldBlock,
-        _ => SendOutcome::Failed(error),
-    }
+    SendOutcome::of_send(sys::socket::send(socket, bytes, more))
 }
 
 /// Makes a socket non-blocking again if a duplicate made it blocking.
@@ -116,24 +108,17 @@ pub(super) fn keep_nonblocking(socket: BorrowedFd<'_>) {
     }
 }
 
-/// Returns the metadata of a file. Without `sync`, the kernel queries no server.
+/// Returns the metadata of a file, and whether its bytes are in the page cache or come into it.
+///
+/// Without `sync`, the kernel queries no server.
 ///
 /// A device or a pipe may have no data at the moment. Its EAGAIN is the same as the socket's, and
 /// the transfer would wait in vain for an edge. So only files and block devices count as cached,
 /// and only without O_DIRECT.
-pub(super) fn stat(file: BorrowedFd<'_>, sync: bool) -> io::Result<(Stat, Metadata)> {
+pub(super) fn stat(file: BorrowedFd<'_>, sync: bool) -> io::Result<(Metadata, bool)> {
     let metadata = sys::file::metadata(file, sync)?;
     let is_cached = metadata.kind != FileKind::Other && !sys::file::is_direct(file)?;
-    let stat = Stat { size: metadata.size, is_cached };
-    Ok((stat, metadata))
-}
-
-/// Returns whether the file reports that it ends at or before the offset.
-///
-/// A file that reports the size 0 may have bytes there.
-fn ends_before(file: BorrowedFd<'_>, offset: u64) -> bool {
-    let size = sys::file::metadata(file, true).map_or(0, |metadata| metadata.size);
-    0 < size && size <= offset
+    Ok((metadata, is_cached))
 }
 
 impl LoopHandle {
@@ -202,6 +187,9 @@ impl LoopHandle {
         }
         let file = file.as_fd();
         let range = offset..offset + count.min(MAX_PER_CALL);
+        // A file that reports the size 0 may have bytes there.
+        let has_ended =
+            || sys::file::metadata(file, true).is_ok_and(|it| 0 < it.size && it.size <= offset);
         loop {
             return match send(self, sock.as_fd(), file, &range) {
                 SendOutcome::Sent(sent) => Ok(sent as u64),
@@ -212,7 +200,7 @@ impl LoopHandle {
                     Err(io::ErrorKind::WouldBlock.into())
                 }
                 // The kernel checks the offset first. Only this error needs the size.
-                SendOutcome::NotAvailable(_) if ends_before(file, offset) => Ok(0),
+                SendOutcome::NotAvailable(_) if has_ended() => Ok(0),
                 SendOutcome::NotAvailable(errno) => {
                     Err(SendfileNotAvailableError::new(Some(errno), 0).into())
                 }

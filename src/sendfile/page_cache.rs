@@ -20,7 +20,7 @@
 //!           │                                │ mincore is not truthful, or prefetches do not help
 //!           │                                ▼
 //!           ├─ not local, no fallback ───▶ Blind   prefetches every range before it is sent
-//!           └─ not local, with fallback            stays unknown; the transfer takes the fallback
+//!           └─ not local, with fallback ─▶ Fallback
 //! ```
 //!
 //! # Rules
@@ -32,8 +32,8 @@
 //!    it. After three reads that did not help, the loop sends it anyway. It also does so if the
 //!    executor takes no work.
 //! 3. Each thread remembers a mount by its unique id: its file system, and which probes work on it.
-//!    If the kernel refuses a probe for one file (EPERM, errors of mmap), that counts for its
-//!    transfer alone.
+//!    A transfer copies these facts when it chooses its mode. If the kernel refuses a probe for one
+//!    file (EPERM, errors of mmap), that counts for its transfer alone.
 //! 4. A prefetch owns a duplicate of the file. So the caller can drop a transfer while a thread
 //!    still reads. The transfer drops a prefetch that no thread has begun.
 //! 5. The executor reads the bytes without a copy, and they stay in the page cache alone. The
@@ -42,17 +42,14 @@
 //!    system. Files of remote and unknown ones (FUSE, NFS) take the fallback. FUSE may keep no
 //!    pages, and NFS asks its server whether they are still valid.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use crate::error::TaskError;
 use crate::event_loop::{Fallback, LoopHandle};
 use crate::pool::Blocking;
 use crate::sys::file::{self, FileKind, Metadata};
@@ -110,48 +107,63 @@ enum Mode {
     /// No probe is reliable, or the file system is not local. The executor prefetches each range
     /// before the loop sends it.
     Blind,
+    /// The loop's thread must not send the file.
+    Fallback(Fallback),
 }
 
-/// The facts about a mount that a thread remembers.
-#[derive(Debug, Default)]
+/// The facts about a mount.
+#[derive(Clone, Copy, Default, Debug)]
 struct Mount {
-    file_system: Cell<Option<FileSystem>>,
+    /// The unique id, if the thread remembers the mount.
+    id: Option<u64>,
+    file_system: Option<FileSystem>,
     /// True if preadv2 with RWF_NOWAIT is known to work.
-    nowait: Cell<bool>,
+    nowait: bool,
     /// True if cachestat is missing, or does not see this mount's pages (overlayfs).
-    no_cachestat: Cell<bool>,
-    last_miss: Cell<Option<Instant>>,
+    no_cachestat: bool,
+    last_miss: Option<Instant>,
 }
 
 thread_local! {
-    /// The mounts of this thread's transfers, by unique id.
+    /// The mounts of this thread's transfers.
     ///
     /// The kernel never uses an id twice.
-    static MOUNTS: RefCell<BTreeMap<u64, Rc<Mount>>> = const { RefCell::new(BTreeMap::new()) };
+    static MOUNTS: RefCell<Vec<Mount>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Mount {
-    /// Returns the mount of a file.
+    /// Returns what the thread remembers of the mount of a file.
     ///
     /// Without a unique id, the thread remembers nothing, as a later mount may have the same
     /// number. A block device's data is on no mount.
-    fn of(metadata: &Metadata) -> Rc<Mount> {
-        let Some(id) = metadata.mount.filter(|_| metadata.kind == FileKind::Regular) else {
-            return Rc::default();
-        };
-        let find = |mounts: &RefCell<BTreeMap<u64, Rc<Mount>>>| {
+    fn of(metadata: &Metadata) -> Mount {
+        let id = metadata.mount.filter(|_| metadata.kind == FileKind::Regular);
+        Mount::with_remembered(id, |mount| *mount).unwrap_or_default()
+    }
+
+    /// Adds a fact, also to what the thread remembers.
+    fn learn(&mut self, fact: impl Fn(&mut Mount)) {
+        fact(self);
+        Mount::with_remembered(self.id, fact);
+    }
+
+    fn with_remembered<T>(id: Option<u64>, f: impl FnOnce(&mut Mount) -> T) -> Option<T> {
+        let find = |mounts: &RefCell<Vec<Mount>>| {
             let mut mounts = mounts.borrow_mut();
-            if mounts.len() >= MAX_MOUNTS && !mounts.contains_key(&id) {
-                mounts.clear();
-            }
-            mounts.entry(id).or_default().clone()
+            let at = mounts.iter().position(|mount| mount.id == id).unwrap_or_else(|| {
+                if mounts.len() >= MAX_MOUNTS {
+                    mounts.clear();
+                }
+                mounts.push(Mount { id, ..Mount::default() });
+                mounts.len() - 1
+            });
+            f(&mut mounts[at])
         };
-        MOUNTS.try_with(find).unwrap_or_default()
+        id.and_then(|_| MOUNTS.try_with(find).ok())
     }
 
     fn has_recent_miss(&self) -> bool {
-        let last_miss = self.last_miss.get();
-        last_miss.is_some_and(|at| at.elapsed() < MISS_INTERVAL)
+        self.last_miss.is_some_and(|at| at.elapsed() < MISS_INTERVAL)
     }
 }
 
@@ -162,17 +174,6 @@ pub(super) enum CacheReadiness {
     Ready(u64),
     /// The loop's thread must not send the file.
     UseFallback(Fallback),
-}
-
-/// The result of a probe of a window.
-#[derive(PartialEq, Eq, Debug)]
-enum ProbeResult {
-    /// The first bytes are present. `PageCache::ready` holds their range.
-    Present,
-    /// The first page is missing. The executor has to prefetch these ranges.
-    Missing(Vec<Range<u64>>),
-    /// The file bypasses the page cache.
-    Direct,
 }
 
 /// A prefetch in progress.
@@ -190,25 +191,22 @@ pub(super) struct PageCache<'a> {
     file: BorrowedFd<'a>,
     mode: Mode,
     may_fall_back: bool,
-    metadata: Option<Metadata>,
-    mount: Option<Rc<Mount>>,
+    pub(super) metadata: Option<Metadata>,
+    mount: Mount,
     /// The bytes that the loop can send without another probe.
     ready: Range<u64>,
     /// The offset of the last miss.
     miss: Option<u64>,
-    /// True if cachestat refuses this file.
-    is_refused: bool,
     /// True if mincore is known to report the true state of this file.
     is_truthful: bool,
-    /// True if the file bypasses the page cache, `None` if unknown.
-    is_direct: Option<bool>,
-    /// The offset of a page, and the prefetches of it that have not helped.
-    page_prefetches: (u64, u32),
+    /// The prefetches of the next page that have not helped.
+    page_prefetches: u32,
     fruitless_pages: u32,
     prefetch: Option<Prefetch>,
     /// The offset up to which prefetches have begun.
     prefetched: u64,
-    file_system: Option<Blocking<FileSystem>>,
+    /// The search for the file system.
+    query: Option<Blocking<FileSystem>>,
 }
 
 impl<'a> PageCache<'a> {
@@ -225,40 +223,25 @@ impl<'a> PageCache<'a> {
         PageCache {
             event_loop: event_loop.clone(),
             file,
-            mode: match prefetch && kernel::IS_SUPPORTED {
-                true => Mode::Unknown,
-                false => Mode::Off,
-            },
+            mode: if prefetch && kernel::IS_SUPPORTED { Mode::Unknown } else { Mode::Off },
             may_fall_back,
             metadata: None,
-            mount: None,
+            mount: Mount::default(),
             ready: 0..0,
             miss: None,
-            is_refused: false,
             is_truthful: false,
-            is_direct: None,
-            page_prefetches: (0, 0),
+            page_prefetches: 0,
             fruitless_pages: 0,
             prefetch: None,
             prefetched: 0,
-            file_system: None,
+            query: None,
         }
-    }
-
-    /// Takes the metadata of a stat.
-    ///
-    /// The stat has checked that the file does not bypass the page cache.
-    pub(super) fn set_metadata(&mut self, metadata: Metadata) {
-        self.metadata = Some(metadata);
-        self.is_direct = Some(false);
     }
 
     /// Forgets probes after a wait for the socket, as pages may have left the page cache.
     pub(super) fn after_wait(&mut self, waited: Duration) {
-        let limit = match self.mode {
-            Mode::Blind => PREFETCH_INTERVAL,
-            _ => MAX_SHORT_WAIT,
-        };
+        let is_blind = self.mode == Mode::Blind;
+        let limit = if is_blind { PREFETCH_INTERVAL } else { MAX_SHORT_WAIT };
         if waited > limit {
             self.ready = 0..0;
         }
@@ -272,36 +255,6 @@ impl<'a> PageCache<'a> {
     /// The loop then sends everything without prefetch.
     pub(super) fn turn_off(&mut self) {
         self.mode = Mode::Off;
-    }
-
-    /// Returns whether the loop can send the whole range now.
-    ///
-    /// A range counts only if a probe without waiting shows it.
-    pub(super) fn is_ready_now(&mut self, range: &Range<u64>) -> bool {
-        if self.mode == Mode::Off {
-            return true;
-        }
-        // One page needs no stat first.
-        if is_one_page(range) {
-            if let Ok(is_resident) = self.probe_byte(range.start) {
-                match is_resident {
-                    true => self.ready = range.clone(),
-                    false => self.count_miss(range.start),
-                }
-                return is_resident;
-            }
-        }
-        if !self.choose_mode() {
-            return false;
-        }
-        match self.mode {
-            Mode::Off => true,
-            Mode::Cheap | Mode::Exact => {
-                let result = self.probe(&first(range, WINDOW));
-                result == ProbeResult::Present && self.ready.end >= range.end
-            }
-            Mode::Unknown | Mode::Blind => false,
-        }
     }
 
     /// Returns how many of a range's first bytes the loop can send without waiting.
@@ -318,135 +271,119 @@ impl<'a> PageCache<'a> {
         range: Range<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<CacheReadiness>> {
-        if self.mode == Mode::Unknown && !self.ready.contains(&range.start) {
-            let is_new_page = self.miss.is_none() && is_one_page(&range);
-            if !is_new_page || !self.is_ready_now(&range) {
-                ready!(self.poll_mode(range.start, cx))?;
-                if self.mode == Mode::Unknown {
-                    return Poll::Ready(Ok(CacheReadiness::UseFallback(Fallback::NoAnswer)));
-                }
-            }
-        }
         loop {
-            if self.mode == Mode::Off {
-                return Poll::Ready(Ok(CacheReadiness::Ready(range.end - range.start)));
-            }
-            if self.ready.contains(&range.start) {
-                self.read_ahead(&range);
-                let end = self.ready.end.min(range.end);
-                return Poll::Ready(Ok(CacheReadiness::Ready(end - range.start)));
-            }
-            match self.probe(&first(&range, WINDOW)) {
-                ProbeResult::Present => {}
-                ProbeResult::Missing(missing) => {
-                    ready!(self.poll_prefetch(missing, cx))?;
+            match self.mode {
+                Mode::Off => {
+                    return Poll::Ready(Ok(CacheReadiness::Ready(range.end - range.start)));
                 }
-                ProbeResult::Direct => {
-                    return Poll::Ready(Ok(CacheReadiness::UseFallback(Fallback::Uncached)));
+                Mode::Fallback(reason) => {
+                    return Poll::Ready(Ok(CacheReadiness::UseFallback(reason)));
+                }
+                _ if self.ready.contains(&range.start) => {
+                    self.read_ahead(&range);
+                    let end = self.ready.end.min(range.end);
+                    return Poll::Ready(Ok(CacheReadiness::Ready(end - range.start)));
+                }
+                Mode::Unknown => ready!(self.poll_mode(&range, cx))?,
+                Mode::Cheap | Mode::Exact | Mode::Blind => {
+                    let missing = self.probe(&first(&range, WINDOW));
+                    if !missing.is_empty() {
+                        ready!(self.poll_prefetch(missing, cx))?;
+                    }
                 }
             }
         }
     }
 
-    /// Chooses the mode. The mode stays unknown if the file should take the fallback.
-    fn poll_mode(&mut self, offset: u64, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.mode == Mode::Unknown && !self.choose_mode() {
-            ready!(self.poll_file_system(offset, cx))?;
-            self.choose_mode();
+    /// Chooses the mode, unless the range is one cached page, which needs no stat.
+    fn poll_mode(&mut self, range: &Range<u64>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let is_new_page = self.miss.is_none() && is_one_page(range);
+        if is_new_page && self.probe_first(range.start).unwrap_or(false) {
+            self.ready = range.clone();
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Chooses the mode, and returns false if it depends on an unknown file system.
-    fn choose_mode(&mut self) -> bool {
         if self.metadata.is_none() {
             self.metadata = file::metadata(self.file, false).ok();
         }
         let is_cacheable = |it: &Metadata| !it.is_dax && it.kind != FileKind::Other;
         let Some(metadata) = self.metadata.filter(is_cacheable) else {
             // If the stat failed, sendfile reports the error of the file.
-            self.mode = Mode::Off;
-            return true;
+            self.turn_off();
+            return Poll::Ready(Ok(()));
         };
-        let mount = self.mount.get_or_insert_with(|| Mount::of(&metadata));
-        if self.mode != Mode::Unknown {
-            return true;
+        self.mount = Mount::of(&metadata);
+        if self.mount.file_system.is_none() {
+            let found = ready!(self.poll_file_system(range.start, cx))?;
+            self.mount.learn(|mount| mount.file_system = mount.file_system.or(found));
         }
-        self.mode = match mount.file_system.get() {
-            None => return false,
+        let has_miss = self.miss.is_some() || self.mount.has_recent_miss();
+        self.mode = match self.mount.file_system {
             Some(FileSystem::Memory) => Mode::Off,
-            Some(FileSystem::Local) if self.miss.is_some() || mount.has_recent_miss() => {
-                Mode::Exact
-            }
+            Some(FileSystem::Local) if has_miss => Mode::Exact,
             Some(FileSystem::Local) => Mode::Cheap,
-            Some(FileSystem::Other) if self.may_fall_back => Mode::Unknown,
-            Some(FileSystem::Other) => Mode::Blind,
+            _ if self.may_fall_back => Mode::Fallback(Fallback::NoAnswer),
+            _ => Mode::Blind,
         };
-        true
-    }
-
-    /// Finds the mount's file system, or turns probing off.
-    fn poll_file_system(&mut self, offset: u64, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut found = None;
-        if self.file_system.is_none() {
-            found = match self.guess_file_system(offset) {
-                Ok(found) => found,
-                // sendfile reports the error of the file.
-                Err(_) => {
-                    self.mode = Mode::Off;
-                    return Poll::Ready(Ok(()));
-                }
-            };
-            if found.is_none() {
-                // The kernel may query a server even for its name.
-                let lent = self.event_loop.lend(self.file, true).ok();
-                self.file_system = lent.map(|lent| {
-                    let query = move || kernel::file_system(lent.as_fd());
-                    self.event_loop.run_cancel_on_drop(query)
-                });
-            }
-        }
-        if let Some(query) = &mut self.file_system {
-            found = self.event_loop.check_open(ready!(Pin::new(query).poll(cx)))?.ok();
-            self.file_system = None;
-        }
-        if found.is_none() {
-            // The executor has no thread or descriptor for it. That does not concern the mount.
-            found = Some(FileSystem::Other);
-            self.mount = None;
-        }
-        let mount = self.mount.get_or_insert_default();
-        mount.file_system.set(found);
         Poll::Ready(Ok(()))
     }
 
-    /// Returns the file system, if the kernel knows it without a server.
-    fn guess_file_system(&mut self, offset: u64) -> io::Result<Option<FileSystem>> {
-        match self.probe_byte(offset) {
-            Ok(is_resident) => {
-                if !is_resident {
-                    self.count_miss(offset);
-                }
-                return Ok(Some(FileSystem::Local));
+    /// Finds the file system of the mount.
+    ///
+    /// It is `None` if the executor has no thread or descriptor for the search.
+    fn poll_file_system(
+        &mut self,
+        offset: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<FileSystem>>> {
+        if self.query.is_none() {
+            let guess = self.guess_file_system(offset);
+            if guess.is_some() {
+                return Poll::Ready(Ok(guess));
             }
-            Err(error) => match error.raw_os_error() {
-                // The file system does not support the probe, the kernel lacks it, or a filter
-                // refuses it.
-                Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL) => {}
-                _ => return Err(error),
-            },
+            // The kernel may query a server even for its name.
+            let lent = self.event_loop.lend(self.file, true).ok();
+            self.query = lent.map(|lent| {
+                let query = move || kernel::file_system(lent.as_fd());
+                self.event_loop.run_cancel_on_drop(query)
+            });
         }
-        let kind = self.metadata.map(|metadata| metadata.kind);
-        Ok(match kernel::is_sealable(self.file) {
-            true => Some(FileSystem::Memory),
-            false if kind == Some(FileKind::BlockDevice) => Some(FileSystem::Local),
-            false => None,
-        })
+        let Some(query) = &mut self.query else {
+            return Poll::Ready(Ok(None));
+        };
+        let result = ready!(Pin::new(query).poll(cx));
+        self.query = None;
+        Poll::Ready(Ok(self.event_loop.check_open(result)?.ok()))
     }
 
-    /// Probes which part of a window is present.
-    fn probe(&mut self, window: &Range<u64>) -> ProbeResult {
-        let size = self.metadata.map_or(0, |metadata| metadata.size);
+    /// Returns the file system, if the kernel knows it without a server.
+    fn guess_file_system(&mut self, offset: u64) -> Option<FileSystem> {
+        let Err(error) = self.probe_first(offset) else {
+            return Some(FileSystem::Local);
+        };
+        match error.raw_os_error() {
+            // The file system does not support the probe, the kernel lacks it, or a filter refuses
+            // it.
+            Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL) => {}
+            // sendfile reports the error of the file, so no probe helps. The thread must not
+            // remember that of the mount.
+            _ => {
+                self.mount.id = None;
+                return Some(FileSystem::Memory);
+            }
+        }
+        if kernel::is_sealable(self.file) {
+            return Some(FileSystem::Memory);
+        }
+        let is_device = |it: &Metadata| it.kind == FileKind::BlockDevice;
+        self.metadata.filter(is_device).map(|_| FileSystem::Local)
+    }
+
+    /// Probes the first bytes of a window.
+    ///
+    /// It returns the ranges that the executor has to prefetch. There is none if the first bytes
+    /// are ready, or if the mode has changed.
+    fn probe(&mut self, window: &Range<u64>) -> Vec<Range<u64>> {
+        let size = self.size();
         if size <= window.start {
             // The file ends before the window, or its size is unknown.
             return self.present(window.clone());
@@ -454,23 +391,27 @@ impl<'a> PageCache<'a> {
         let window = &(window.start..window.end.min(size));
         match self.mode {
             Mode::Cheap => self.probe_cheap(window),
-            Mode::Blind => ProbeResult::Missing(vec![first(window, PIECE)]),
+            Mode::Blind => vec![first(window, PIECE)],
             _ => self.probe_exact(window),
         }
     }
 
-    fn present(&mut self, range: Range<u64>) -> ProbeResult {
+    fn size(&self) -> u64 {
+        self.metadata.map_or(0, |metadata| metadata.size)
+    }
+
+    fn present(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
         self.ready = range;
-        ProbeResult::Present
+        self.page_prefetches = 0;
+        Vec::new()
     }
 
     /// Makes the cheapest probe that works here, and after a miss the exact one.
-    fn probe_cheap(&mut self, window: &Range<u64>) -> ProbeResult {
-        let mount = self.mount.clone().unwrap_or_default();
-        let cached = self.cached_pages(&mount, window);
+    fn probe_cheap(&mut self, window: &Range<u64>) -> Vec<Range<u64>> {
+        let cached = self.cached_pages(window);
         let is_there = match cached {
             Some(cached) => cached >= pages(window),
-            None if mount.nowait.get() => self.probe_bytes(window),
+            None if self.mount.nowait => self.probe_bytes(window),
             None => return self.probe_exact(window),
         };
         if is_there {
@@ -479,28 +420,30 @@ impl<'a> PageCache<'a> {
         if cached != Some(0) {
             self.mode = Mode::Exact;
         }
-        let result = self.probe_exact(window);
+        let missing = self.probe_exact(window);
         // If cachestat counts no page and mincore sees all of them, this is overlayfs.
-        let sees_all = result == ProbeResult::Present && self.ready.end >= window.end;
-        if self.mode == Mode::Cheap && sees_all {
-            mount.no_cachestat.set(true);
+        if self.mode == Mode::Cheap {
+            self.mount.learn(|mount| mount.no_cachestat = true);
         }
-        result
+        missing
     }
 
     /// Returns how many pages of a window cachestat counts.
     ///
     /// It returns `None` if cachestat does not work here.
-    fn cached_pages(&mut self, mount: &Mount, window: &Range<u64>) -> Option<u64> {
-        if mount.no_cachestat.get() || self.is_refused {
+    fn cached_pages(&mut self, window: &Range<u64>) -> Option<u64> {
+        if self.mount.no_cachestat {
             return None;
         }
         self.count_probe();
         let cached = kernel::cached_pages(self.file, window);
         match cached.as_ref().map_err(io::Error::raw_os_error) {
             Ok(_) => {}
-            Err(Some(libc::ENOSYS | libc::EOPNOTSUPP)) => mount.no_cachestat.set(true),
-            Err(_) => self.is_refused = true,
+            Err(Some(libc::ENOSYS | libc::EOPNOTSUPP)) => {
+                self.mount.learn(|mount| mount.no_cachestat = true);
+            }
+            // The kernel refuses this file alone.
+            Err(_) => self.mount.no_cachestat = true,
         }
         cached.ok()
     }
@@ -509,27 +452,32 @@ impl<'a> PageCache<'a> {
         self.event_loop.counters().sendfile_probes += 1;
     }
 
-    /// Returns whether a window's first byte and each piece's last byte are present.
+    /// Returns whether each piece's first byte and a window's last byte are present.
     ///
     /// It does not see a hole between them.
     fn probe_bytes(&mut self, window: &Range<u64>) -> bool {
-        let ends = (window.start + PIECE..window.end).step_by(PIECE as usize);
-        let mut offsets = [window.start]
-            .into_iter()
-            .chain(ends.map(|end| end - 1))
-            .chain([window.end - 1])
-            .take(if is_one_page(window) { 1 } else { usize::MAX });
+        let last = (!is_one_page(window)).then_some(window.end - 1);
+        let mut offsets = (window.start..window.end).step_by(PIECE as usize).chain(last);
         offsets.all(|offset| self.probe_byte(offset).unwrap_or(false))
     }
 
     /// Probes one byte, and remembers that the probe works on the mount.
     fn probe_byte(&mut self, offset: u64) -> io::Result<bool> {
         self.count_probe();
-        let result = kernel::is_resident(self.file, offset);
-        if let (Ok(_), Some(mount)) = (&result, &self.mount) {
-            mount.nowait.set(true);
+        let is_resident = kernel::is_resident(self.file, offset)?;
+        if !self.mount.nowait {
+            self.mount.learn(|mount| mount.nowait = true);
         }
-        result
+        Ok(is_resident)
+    }
+
+    /// Probes the byte that comes next, and counts a miss.
+    fn probe_first(&mut self, offset: u64) -> io::Result<bool> {
+        let is_resident = self.probe_byte(offset)?;
+        if !is_resident {
+            self.count_miss(offset);
+        }
+        Ok(is_resident)
     }
 
     /// Counts a miss, once for each page that several probes find missing.
@@ -540,43 +488,45 @@ impl<'a> PageCache<'a> {
     }
 
     /// Probes with mincore which pages of a window are present.
-    fn probe_exact(&mut self, window: &Range<u64>) -> ProbeResult {
+    fn probe_exact(&mut self, window: &Range<u64>) -> Vec<Range<u64>> {
         let Some(mut missing) = self.missing(window) else {
             self.enter_blind();
-            return ProbeResult::Missing(vec![first(window, PIECE)]);
+            return Vec::new();
         };
         let Some(miss) = missing.first().cloned() else {
             return self.probed_present(window.clone());
         };
         // No page of a file that bypasses the page cache ever becomes present.
-        let is_direct = || matches!(file::is_direct(self.file), Ok(true));
-        if *self.is_direct.get_or_insert_with(is_direct) {
-            return ProbeResult::Direct;
+        if file::is_direct(self.file).unwrap_or(false) {
+            self.mode = Mode::Fallback(Fallback::Uncached);
+            return Vec::new();
         }
         // Nor does a page past the end, if the file has shrunk since the last stat.
         if file::metadata(self.file, false).is_ok_and(|metadata| metadata.size <= miss.start) {
             return self.present(window.clone());
         }
-        self.on_miss(miss.start);
+        // This transfer, and for a while all of its mount, use the exact probe.
+        self.count_miss(miss.start);
+        self.mode = Mode::Exact;
+        let now = Instant::now();
+        self.mount.learn(|mount| mount.last_miss = Some(now));
         if miss.start > window.start {
             return self.probed_present(window.start..miss.start);
         }
-        let piece = first(&miss, PIECE);
-        if self.page_prefetches == (piece.start, MAX_PREFETCHES) {
+        if self.page_prefetches == MAX_PREFETCHES {
             self.on_fruitless_page();
-            return self.present(piece);
+            return self.present(first(&miss, PIECE));
         }
-        let end = piece.start + PIECE;
+        let end = miss.start + PIECE;
         missing.retain(|range| range.start < end);
         if let Some(last) = missing.last_mut() {
             last.end = last.end.min(end);
         }
-        ProbeResult::Missing(missing)
+        missing
     }
 
     /// Handles a range that mincore reports as present, so prefetches help.
-    fn probed_present(&mut self, range: Range<u64>) -> ProbeResult {
-        self.page_prefetches.1 = 0;
+    fn probed_present(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
         self.fruitless_pages = 0;
         self.present(range)
     }
@@ -591,23 +541,12 @@ impl<'a> PageCache<'a> {
         if !missing.is_empty() {
             self.is_truthful = true;
         } else if !self.is_truthful {
-            let size = self.metadata.map_or(0, |metadata| metadata.size);
-            self.is_truthful = kernel::is_mincore_truthful(self.file, size);
+            self.is_truthful = kernel::is_mincore_truthful(self.file, self.size());
         }
         self.is_truthful.then_some(missing)
     }
 
-    /// Makes this transfer, and for a while all of its mount, use the exact probe.
-    fn on_miss(&mut self, offset: u64) {
-        self.count_miss(offset);
-        self.mode = Mode::Exact;
-        if let Some(mount) = &self.mount {
-            mount.last_miss.set(Some(Instant::now()));
-        }
-    }
-
     fn on_fruitless_page(&mut self) {
-        self.page_prefetches.1 = 0;
         self.fruitless_pages += 1;
         if self.fruitless_pages == MAX_FRUITLESS_PAGES {
             log::warn!(
@@ -624,41 +563,31 @@ impl<'a> PageCache<'a> {
         self.prefetched = 0;
     }
 
-    /// Waits for the prefetch of the first of these ranges, or starts it.
+    /// Waits for a prefetch of the first of these ranges, and starts it if there is none.
     fn poll_prefetch(
         &mut self,
         missing: Vec<Range<u64>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let start = missing[0].start;
-        let covers = |prefetch: &Prefetch| prefetch.range.contains(&start);
-        if !self.prefetch.as_ref().is_some_and(covers) {
+        if !self.prefetch.as_ref().is_some_and(|it| it.range.contains(&start)) {
             self.start_prefetch(missing);
         }
-        let Some(prefetch) = &mut self.prefetch else {
+        if self.prefetch.is_none() {
             self.turn_off();
-            return Poll::Ready(Ok(()));
-        };
-        let result = ready!(Pin::new(&mut prefetch.work).poll(cx));
-        if self.page_prefetches.0 != start {
-            self.page_prefetches = (start, 0);
         }
-        self.page_prefetches.1 += 1;
-        Poll::Ready(self.end_prefetch(result))
+        ready!(self.poll_current_prefetch(cx))?;
+        self.page_prefetches += 1;
+        Poll::Ready(Ok(()))
     }
 
     /// Starts a prefetch of these ranges, in order, on an executor thread.
     fn start_prefetch(&mut self, missing: Vec<Range<u64>>) {
         self.prefetch = None;
-        let (Some(first), Some(last)) = (missing.first(), missing.last()) else {
-            return;
-        };
-        let range = first.start..last.end;
+        let range = missing[0].start..missing[missing.len() - 1].end;
         // A file system without preadv2 may have another one below it. Closing the file may then
         // wait for a server.
-        let has_nowait = |mount: &Rc<Mount>| mount.nowait.get();
-        let is_slow = !self.mount.as_ref().is_some_and(has_nowait);
-        let Ok(lent) = self.event_loop.lend(self.file, is_slow) else {
+        let Ok(lent) = self.event_loop.lend(self.file, !self.mount.nowait) else {
             return;
         };
         self.event_loop.counters().sendfile_prefetches += 1;
@@ -671,18 +600,22 @@ impl<'a> PageCache<'a> {
         self.prefetch = Some(Prefetch { range, work });
     }
 
-    fn end_prefetch(&mut self, result: Result<(), TaskError>) -> io::Result<()> {
-        let prefetch = self.prefetch.take();
-        match (self.event_loop.check_open(result)?, prefetch) {
-            (Err(_), _) => self.mode = Mode::Off,
-            (Ok(()), Some(Prefetch { range, .. })) if self.mode == Mode::Blind => {
-                let joins = !self.ready.is_empty() && range.start <= self.ready.end;
-                let start = if joins { self.ready.start } else { range.start };
-                self.ready = start..range.end;
-            }
-            (Ok(()), _) => {}
+    /// Is ready if no prefetch is in progress.
+    fn poll_current_prefetch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(prefetch) = &mut self.prefetch else {
+            return Poll::Ready(Ok(()));
+        };
+        let result = ready!(Pin::new(&mut prefetch.work).poll(cx));
+        let range = prefetch.range.clone();
+        self.prefetch = None;
+        if self.event_loop.check_open(result)?.is_err() {
+            self.turn_off();
+        } else if self.mode == Mode::Blind {
+            let joins = !self.ready.is_empty() && range.start <= self.ready.end;
+            let start = if joins { self.ready.start } else { range.start };
+            self.ready = start..range.end;
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     /// Prefetches the next bytes, so that the disk works while the socket drains.
@@ -692,31 +625,26 @@ impl<'a> PageCache<'a> {
         if !matches!(self.mode, Mode::Exact | Mode::Blind) {
             return;
         }
-        if let Some(prefetch) = &mut self.prefetch {
-            let noop = &mut Context::from_waker(Waker::noop());
-            let Poll::Ready(result) = Pin::new(&mut prefetch.work).poll(noop) else {
-                return;
-            };
-            // The next wait reports a closed loop again.
-            let _ = self.end_prefetch(result);
+        // The next wait reports a closed loop again.
+        if self.poll_current_prefetch(&mut Context::from_waker(Waker::noop())).is_pending() {
+            return;
         }
         let start = self.prefetched.max(self.ready.end);
         let window = first(&(start..range.end), WINDOW);
         if window.is_empty() || start >= range.start + READ_AHEAD {
             return;
         }
-        let missing = match self.mode {
-            Mode::Exact => self.missing(&window),
-            _ => Some(vec![window.clone()]),
-        };
+        let is_blind = self.mode == Mode::Blind;
+        let missing = if is_blind { Some(vec![window.clone()]) } else { self.missing(&window) };
         let Some(missing) = missing else {
             return;
         };
-        if missing.is_empty() && self.ready.end == window.start {
+        self.prefetched = window.end;
+        if !missing.is_empty() {
+            self.start_prefetch(missing);
+        } else if self.ready.end == window.start {
             self.ready.end = window.end;
         }
-        self.prefetched = window.end;
-        self.start_prefetch(missing);
     }
 }
 
@@ -728,10 +656,7 @@ pub(super) fn first(range: &Range<u64>, len: u64) -> Range<u64> {
 /// Returns how many pages a range touches.
 fn pages(range: &Range<u64>) -> u64 {
     let page = kernel::page_size();
-    match range.is_empty() {
-        true => 0,
-        false => (range.end - 1) / page - range.start / page + 1,
-    }
+    range.end.div_ceil(page) - range.start / page
 }
 
 fn is_one_page(range: &Range<u64>) -> bool {
@@ -743,19 +668,14 @@ fn is_one_page(range: &Range<u64>) -> bool {
 /// `pages` has one byte for each page that the window touches. If its lowest bit is set, the page
 /// is present. `page` is the size of a page.
 fn missing_ranges(window: &Range<u64>, pages: &[u8], page: u64) -> Vec<Range<u64>> {
-    let mut missing: Vec<Range<u64>> = Vec::new();
-    let mut start = window.start - window.start % page;
-    for state in pages {
-        let end = start + page;
-        if state & 1 == 0 {
-            match missing.last_mut() {
-                Some(last) if last.end == start => last.end = end.min(window.end),
-                _ => missing.push(start.max(window.start)..end.min(window.end)),
-            }
-        }
-        start = end;
-    }
-    missing
+    let mut end = window.start - window.start % page;
+    let runs = pages.chunk_by(|a, b| a & 1 == b & 1);
+    let missing = runs.filter_map(|run| {
+        let start = end;
+        end += run.len() as u64 * page;
+        (run[0] & 1 == 0).then(|| start.max(window.start)..end.min(window.end))
+    });
+    missing.collect()
 }
 
 #[cfg(test)]

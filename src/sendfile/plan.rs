@@ -14,28 +14,19 @@ const BLOCK: u64 = 256 << 10;
 /// The largest offset, as the kernel's offsets are signed.
 const MAX_OFFSET: u64 = i64::MAX as u64;
 
-/// The size of the file, as far as the transfer knows it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Size {
-    /// The transfer has made no stat.
-    ///
-    /// A count that one call can satisfy needs no size, which saves a system call.
-    Unqueried,
-    Known(u64),
-    /// The file reports 0.
-    ///
-    /// An empty file does, and so do files of procfs that have content.
-    Unknown,
-}
-
 /// The progress of one transfer through its file.
 #[derive(Debug)]
 pub(super) struct Plan {
     offset: u64,
-    position: u64,
+    /// The offset of the next byte, the file's position at the end.
+    pub(super) position: u64,
     /// The end of the range, if the caller gave a count.
     end: Option<u64>,
-    size: Size,
+    /// The size that the file reports, `None` before the first stat.
+    ///
+    /// A count that one call can satisfy needs no size, which saves a system call. 0 means unknown:
+    /// an empty file reports it, and so do files of procfs that have content.
+    pub(super) size: Option<u64>,
     max_per_call: u64,
     block: u64,
 }
@@ -59,14 +50,7 @@ impl Plan {
     /// A count that reaches past every end means "to the end".
     pub(super) fn new(offset: u64, count: Option<u64>) -> Plan {
         let end = count.map(|count| offset.saturating_add(count));
-        Plan {
-            offset,
-            position: offset,
-            end,
-            size: Size::Unqueried,
-            max_per_call: MAX_PER_CALL,
-            block: BLOCK,
-        }
+        Plan { offset, position: offset, end, size: None, max_per_call: MAX_PER_CALL, block: BLOCK }
     }
 
     /// Limits each call and each block to `chunk` bytes, and to [`MAX_PER_CALL`].
@@ -76,36 +60,8 @@ impl Plan {
         self
     }
 
-    /// Returns the offset of the next byte, the file's position at the end.
-    pub(super) fn position(&self) -> u64 {
-        self.position
-    }
-
     pub(super) fn sent(&self) -> u64 {
         self.position - self.offset
-    }
-
-    pub(super) fn is_size_unqueried(&self) -> bool {
-        self.size == Size::Unqueried
-    }
-
-    pub(super) fn set_size(&mut self, size: u64) {
-        self.size = match size {
-            0 => Size::Unknown,
-            size => Size::Known(size),
-        };
-    }
-
-    /// Counts `sent` bytes, and returns the next need.
-    ///
-    /// If there was no stat and a call sent less than the count, the size comes next. The file may
-    /// end here.
-    pub(super) fn advance(&mut self, sent: usize) -> Next {
-        self.position += sent as u64;
-        match self.next() {
-            Next::Bytes { .. } if self.size == Size::Unqueried => Next::Size,
-            next => next,
-        }
     }
 
     /// Returns how many bytes the caller still wants, up to the largest offset.
@@ -123,11 +79,11 @@ impl Plan {
         let wanted = self.wanted();
         let held = match self.size {
             _ if wanted == 0 => return Next::Nothing,
-            Size::Unqueried if self.end.is_some() && wanted <= self.max_per_call => wanted,
-            Size::Unqueried => return Next::Size,
-            Size::Known(size) if size <= self.position => return Next::Size,
-            Size::Known(size) => size - self.position,
-            Size::Unknown => wanted,
+            None if self.end.is_some() && wanted <= self.max_per_call => wanted,
+            None => return Next::Size,
+            Some(0) => wanted,
+            Some(size) if size <= self.position => return Next::Size,
+            Some(size) => size - self.position,
         };
         let owed = wanted.min(held);
         Next::Bytes {
@@ -147,7 +103,7 @@ impl Plan {
 
     /// Returns whether the known size ends the file at or before the position.
     pub(super) fn is_past_end(&self) -> bool {
-        matches!(self.size, Size::Known(size) if size <= self.position)
+        matches!(self.size, Some(size) if 0 < size && size <= self.position)
     }
 }
 

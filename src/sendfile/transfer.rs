@@ -16,21 +16,12 @@ use super::machine::{Action, Machine};
 use super::native::{self, SendOutcome};
 use super::page_cache::{CacheReadiness, PageCache, first};
 use crate::error::LoopClosedError;
-use crate::event_loop::{Fallback, LoopHandle, Sleep};
+use crate::event_loop::{Fallback, Sleep};
 use crate::reactor::Direction;
 use crate::ready_io::Operation;
+use crate::sys;
 use crate::sys::fork::Process;
-use crate::sys::{self, file};
 use crate::write_lock::Writer;
-
-/// Sets the position of a sent file, and only logs an error.
-///
-/// A pipe has no position, so none can be wrong. The result of the transfer stays the same.
-pub(super) fn set_position(file: BorrowedFd<'_>, position: u64) {
-    if let Err(error) = file::set_position(file, position) {
-        log::debug!("cannot set the position of a sent file to {position}: {error}");
-    }
-}
 
 /// The machine of a transfer, with the cleanup that every end of the transfer needs.
 ///
@@ -38,14 +29,14 @@ pub(super) fn set_position(file: BorrowedFd<'_>, position: u64) {
 ///
 /// While the transfer runs, it neither uses nor changes the position, as each call names its
 /// offset. Only the destructor sets the position. It also releases a header that the kernel still
-/// holds back for the file. (A send that ends with its first call never has a machine.)
-struct Guard<'a> {
-    machine: Machine,
-    file: BorrowedFd<'a>,
-    update_position: bool,
-    socket: BorrowedFd<'a>,
+/// holds back for the file.
+pub(super) struct Guard<'a> {
+    pub(super) machine: Machine,
+    pub(super) file: BorrowedFd<'a>,
+    pub(super) update_position: bool,
+    pub(super) socket: BorrowedFd<'a>,
     /// The process that began the transfer.
-    process: Process,
+    pub(super) process: Process,
 }
 
 impl Drop for Guard<'_> {
@@ -54,43 +45,16 @@ impl Drop for Guard<'_> {
         if !self.process.is_current() {
             return;
         }
-        if self.machine.is_held_back() {
+        if self.machine.is_held_back {
             sys::socket::push(self.socket);
         }
-        if self.update_position {
-            set_position(self.file, self.machine.position());
+        if !self.update_position {
+            return;
         }
-    }
-}
-
-/// A limit on the time since the last byte moved.
-///
-/// Each moved byte only sets a new deadline. If the timer fires before the deadline, it restarts.
-/// So a moving transfer sets one timer for each `limit`, however many calls it makes.
-struct StallTimer {
-    limit: Duration,
-    deadline: Instant,
-    sleep: Sleep,
-}
-
-impl StallTimer {
-    fn new(event_loop: &LoopHandle, limit: Duration) -> StallTimer {
-        let deadline = event_loop.deadline(limit);
-        StallTimer { limit, deadline, sleep: event_loop.sleep_until(deadline) }
-    }
-
-    /// Is ready with an error if no byte has moved for the whole limit.
-    fn poll(&mut self, event_loop: &LoopHandle, cx: &mut Context<'_>) -> Poll<io::Error> {
-        loop {
-            ready!(Pin::new(&mut self.sleep).poll(cx));
-            if event_loop.is_closed() {
-                return Poll::Ready(LoopClosedError.into());
-            }
-            if event_loop.time() >= self.deadline {
-                let what = format!("the transfer moved no byte for {:?}", self.limit);
-                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what));
-            }
-            self.sleep = event_loop.sleep_until(self.deadline);
+        // A pipe has no position, so none can be wrong. The result of the transfer stays the same.
+        let position = self.machine.plan.position;
+        if let Err(error) = sys::file::set_position(self.file, position) {
+            log::debug!("cannot set the position of a sent file to {position}: {error}");
         }
     }
 }
@@ -99,89 +63,74 @@ impl StallTimer {
 ///
 /// Rust drops the fields in this order, so the position is set before the next writer wakes.
 pub(super) struct Transfer<'a, T: AsFd> {
-    guard: Guard<'a>,
+    pub(super) guard: Guard<'a>,
     operation: Operation<'a, T>,
     writer: Writer<'a>,
     page_cache: PageCache<'a>,
     options: Options<'a>,
-    /// The stall timer, from the moment when the transfer gets the write lock.
-    stall: Option<Box<StallTimer>>,
+    /// The stall timer, from the first wait after the last byte moved.
+    stall: Option<Sleep>,
     /// The time at which the transfer began to wait for the socket.
     parked: Option<Instant>,
-    reader: Option<Box<Reader>>,
+    reader: Option<Reader>,
 }
 
 impl<'a, T: AsFd> Transfer<'a, T> {
     /// Creates a transfer that has or awaits the write lock.
     pub(super) fn new(
+        guard: Guard<'a>,
         operation: Operation<'a, T>,
-        machine: Machine,
-        file: BorrowedFd<'a>,
         page_cache: PageCache<'a>,
         options: Options<'a>,
         cx: &Context<'_>,
     ) -> Transfer<'a, T> {
-        let socket = operation.socket;
-        let mut transfer = Transfer {
-            guard: Guard {
-                machine,
-                file,
-                update_position: options.update_position,
-                socket: socket.as_fd(),
-                process: Process::current(),
-            },
-            operation,
-            writer: Writer::new(socket.write_lock()),
-            page_cache,
-            options,
-            stall: None,
-            parked: None,
-            reader: None,
-        };
+        let mut writer = Writer::new(operation.socket.write_lock());
         // The guard exists already, as the clone of a waker may panic. If the transfer holds the
         // lock, its first poll reports that too.
-        let _ = transfer.writer.poll(cx);
-        transfer
-    }
-
-    pub(super) fn machine(&self) -> &Machine {
-        &self.guard.machine
+        let _ = writer.poll(cx);
+        let (stall, parked, reader) = (None, None, None);
+        Transfer { guard, operation, writer, page_cache, options, stall, parked, reader }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        if !self.machine().is_done() {
+        if !self.guard.machine.is_done() {
             ready!(self.writer.poll(cx));
-        }
-        let event_loop = self.operation.event_loop.clone();
-        if let (None, Some(limit)) = (&self.stall, self.options.stall_timeout) {
-            self.stall = Some(Box::new(StallTimer::new(&event_loop, limit)));
         }
         self.begin_step();
         let polled = self.drive(cx);
         // A transfer that yields has just moved bytes. It continues in the next iteration, even on
         // a closed loop.
-        let waits = polled.is_pending() && !self.machine().is_yielding();
-        match &mut self.stall {
-            Some(stall) if waits => stall.poll(&event_loop, cx).map(Err),
+        let waits = polled.is_pending() && self.guard.machine.action() != Action::Yield;
+        match self.options.stall_timeout {
+            Some(limit) if waits => self.poll_stall(limit, cx).map(Err),
             _ => polled,
         }
+    }
+
+    /// Is ready with an error if no byte has moved for the whole limit.
+    fn poll_stall(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let event_loop = &self.operation.event_loop;
+        let start = || event_loop.sleep_until(event_loop.deadline(limit));
+        ready!(Pin::new(self.stall.get_or_insert_with(start)).poll(cx));
+        if event_loop.is_closed() {
+            return Poll::Ready(LoopClosedError.into());
+        }
+        let what = format!("the transfer moved no byte for {limit:?}");
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what))
     }
 
     fn begin_step(&mut self) {
         let Operation { event_loop, socket, .. } = &self.operation;
         let is_writable = socket.may_be_ready(event_loop, Direction::Write);
-        if is_writable {
-            if let Some(since) = self.parked.take() {
-                let waited = event_loop.time().saturating_duration_since(since);
-                self.page_cache.after_wait(waited);
-            }
+        if let Some(since) = self.parked.take_if(|_| is_writable) {
+            self.page_cache.after_wait(event_loop.time().saturating_duration_since(since));
         }
         self.guard.machine.begin_step(is_writable);
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         loop {
-            match self.machine().action() {
+            match self.guard.machine.action() {
                 Action::SendHeader { part, more } => {
                     let header = &self.options.header[part];
                     let outcome = native::send_bytes(self.guard.socket, header, more);
@@ -214,11 +163,14 @@ impl<'a, T: AsFd> Transfer<'a, T> {
 
     fn stat(&mut self, sync: bool) {
         native::keep_nonblocking(self.guard.socket);
-        let stat = native::stat(self.guard.file, sync).map(|(stat, metadata)| {
-            self.page_cache.set_metadata(metadata);
-            stat
-        });
-        self.guard.machine.on_stat(stat);
+        let machine = &mut self.guard.machine;
+        match native::stat(self.guard.file, sync) {
+            Ok((metadata, is_cached)) => {
+                self.page_cache.metadata = Some(metadata);
+                machine.on_stat(metadata.size, is_cached);
+            }
+            Err(error) => machine.fail(error),
+        }
     }
 
     fn poll_send(
@@ -229,26 +181,25 @@ impl<'a, T: AsFd> Transfer<'a, T> {
     ) -> Poll<io::Result<()>> {
         match ready!(self.page_cache.poll_ready(range.start..owed_until, cx))? {
             CacheReadiness::UseFallback(reason) => self.guard.machine.use_fallback(reason),
-            CacheReadiness::Ready(ready) => self.send(&first(&range, ready)),
+            CacheReadiness::Ready(ready) => {
+                let (event_loop, range) = (&self.operation.event_loop, first(&range, ready));
+                let outcome = native::send(event_loop, self.guard.socket, self.guard.file, &range);
+                self.on_outcome(outcome);
+            }
         }
         Poll::Ready(Ok(()))
     }
 
-    fn send(&mut self, range: &Range<u64>) {
-        let Guard { socket, file, .. } = self.guard;
-        let outcome = native::send(&self.operation.event_loop, socket, file, range);
-        self.on_outcome(outcome);
-    }
-
     fn on_outcome(&mut self, outcome: SendOutcome) {
-        if let (SendOutcome::Sent(_), Some(stall)) = (&outcome, &mut self.stall) {
-            stall.deadline = self.operation.event_loop.deadline(stall.limit);
+        if let SendOutcome::Sent(_) = outcome {
+            self.stall = None;
         }
         let machine = &mut self.guard.machine;
-        let before = machine.sent();
+        let before = machine.plan.sent();
         machine.on_outcome(outcome);
+        let sent = machine.plan.sent();
         match &mut self.options.progress {
-            Some(progress) if machine.sent() > before => progress(machine.sent()),
+            Some(progress) if sent > before => progress(sent),
             _ => {}
         }
     }
@@ -277,16 +228,20 @@ impl<'a, T: AsFd> Transfer<'a, T> {
 
     /// Returns the fallback's reader, and creates it for the first read.
     fn reader(&mut self) -> io::Result<&mut Reader> {
-        if self.reader.is_none() {
-            let event_loop = &self.operation.event_loop;
-            let reason = self.guard.machine.fallback_reason();
-            let is_slow = reason == Some(Fallback::NoAnswer);
-            let reader = Reader::new(event_loop, self.guard.file, is_slow)?;
-            if let Some(reason) = reason {
-                event_loop.counters().fell_back(reason);
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => {
+                let event_loop = &self.operation.event_loop;
+                let reason = self.guard.machine.fallback_reason;
+                // Closing a file of such a file system may wait for a server.
+                let is_slow = reason == Some(Fallback::NoAnswer);
+                let lent = event_loop.lend(self.guard.file, is_slow)?;
+                if let Some(reason) = reason {
+                    event_loop.counters().fell_back(reason);
+                }
+                Reader::new(event_loop, lent)
             }
-            self.reader = Some(Box::new(reader));
-        }
-        Ok(self.reader.as_mut().expect("created above"))
+        };
+        Ok(self.reader.insert(reader))
     }
 }

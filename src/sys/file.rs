@@ -4,15 +4,15 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::mem::ManuallyDrop;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::fs::MetadataExt;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use libc::{c_int, c_long};
 
-use super::{cvt, status_flags, uninterrupted};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::cvt;
+use super::{status_flags, uninterrupted};
 
 /// The metadata of a file, as the kernel knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,59 +55,38 @@ impl FileKind {
 ///
 /// Any error of statx(2) and fstat(2).
 pub(crate) fn metadata(fd: BorrowedFd<'_>, sync: bool) -> io::Result<Metadata> {
-    let mut metadata = match statx(fd, sync) {
-        Some(metadata) => metadata,
-        None => fstat(fd)?,
-    };
+    let metadata = statx(fd, sync).map_or_else(|| fstat(fd), Ok)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     if metadata.kind == FileKind::BlockDevice {
-        metadata.size = device_size(fd).unwrap_or(metadata.size);
+        let size = device_size(fd).unwrap_or(metadata.size);
+        return Ok(Metadata { size, ..metadata });
     }
     Ok(metadata)
 }
 
 /// Returns the size of a block device, for which stat reports 0.
-///
-/// It knows the number of the request on Linux machines with the usual `_IOR`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn device_size(fd: BorrowedFd<'_>) -> io::Result<u64> {
-    /// `_IOR(0x12, 114, size_t)` of linux/fs.h.
-    const BLKGETSIZE64: u32 = 0x8000_1272 | (size_of::<usize>() as u32) << 16;
-    let is_known = cfg!(all(
-        any(target_os = "linux", target_os = "android"),
-        any(
-            target_arch = "x86",
-            target_arch = "x86_64",
-            target_arch = "arm",
-            target_arch = "aarch64",
-            target_arch = "riscv64"
-        )
-    ));
-    if !is_known {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
+    /// The number in linux/fs.h.
+    const BLKGETSIZE64: libc::Ioctl = libc::_IOR::<usize>(0x12, 114);
     let mut size = 0_u64;
     // SAFETY: the kernel writes 64 bits through the pointer, which is to `size`.
-    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), BLKGETSIZE64 as _, &raw mut size) })?;
+    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), BLKGETSIZE64, &raw mut size) })?;
     Ok(size)
 }
 
 fn fstat(fd: BorrowedFd<'_>) -> io::Result<Metadata> {
-    let file = ManuallyDrop::new(borrowed_file(fd));
+    let file = borrowed_file(fd);
     let metadata = uninterrupted(|| file.metadata())?;
-    Ok(Metadata {
-        size: metadata.len(),
-        kind: FileKind::new(metadata.mode()),
-        mount: None,
-        is_dax: false,
-    })
+    let (size, kind) = (metadata.len(), FileKind::new(metadata.mode()));
+    Ok(Metadata { size, kind, mount: None, is_dax: false })
 }
 
 /// Returns a `File` of a borrowed descriptor, for the methods of std.
-///
-/// The caller must not drop it.
-fn borrowed_file(fd: BorrowedFd<'_>) -> File {
-    // SAFETY: the descriptor is open while it is borrowed. All callers wrap the file in
-    // `ManuallyDrop`, so it is never closed here.
-    unsafe { File::from_raw_fd(fd.as_raw_fd()) }
+fn borrowed_file(fd: BorrowedFd<'_>) -> ManuallyDrop<File> {
+    // SAFETY: the descriptor is open while it is borrowed. The file is never dropped, so it does
+    // not close the descriptor.
+    ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) })
 }
 
 /// A debug view of a file like that of `File`, with its path if known.
@@ -115,7 +94,7 @@ pub(crate) struct DebugFile<'a>(pub(crate) BorrowedFd<'a>);
 
 impl fmt::Debug for DebugFile<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        ManuallyDrop::new(borrowed_file(self.0)).fmt(f)
+        borrowed_file(self.0).fmt(f)
     }
 }
 
@@ -125,7 +104,7 @@ impl fmt::Debug for DebugFile<'_> {
 ///
 /// Any error of lseek(2): ESPIPE for a pipe, EINVAL past the largest offset of the file system.
 pub(crate) fn set_position(fd: BorrowedFd<'_>, position: u64) -> io::Result<()> {
-    let mut file = ManuallyDrop::new(borrowed_file(fd));
+    let mut file = borrowed_file(fd);
     uninterrupted(|| file.seek(SeekFrom::Start(position))).map(drop)
 }
 
@@ -146,6 +125,7 @@ pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
 /// Unused fields have no name.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[repr(C)]
+#[derive(Default)]
 struct Statx {
     mask: u32,
     _block_size: u32,
@@ -173,7 +153,7 @@ fn statx(fd: BorrowedFd<'_>, sync: bool) -> Option<Metadata> {
     const { assert!(std::mem::offset_of!(Statx, size) == 0x28) };
     const { assert!(std::mem::offset_of!(Statx, mount) == 0x90) };
     let flags = libc::AT_EMPTY_PATH | if sync { 0 } else { DONT_SYNC };
-    let mut stat = MaybeUninit::<Statx>::zeroed();
+    let mut stat = Statx::default();
     // SAFETY: the path is a C string. The kernel writes one `statx` of 256 bytes through the
     // pointer, which points to `stat`.
     let call = || unsafe {
@@ -183,12 +163,10 @@ fn statx(fd: BorrowedFd<'_>, sync: bool) -> Option<Metadata> {
             c"".as_ptr(),
             c_long::from(flags),
             (TYPE_AND_SIZE | MOUNT_ID_UNIQUE) as c_long,
-            stat.as_mut_ptr(),
+            &raw mut stat,
         ))
     };
     uninterrupted(call).ok()?;
-    // SAFETY: all zeros is a valid `Statx`, even if the call writes nothing.
-    let stat = unsafe { stat.assume_init() };
     let has = |fields| stat.mask & fields == fields;
     has(TYPE_AND_SIZE).then(|| Metadata {
         size: stat.size,

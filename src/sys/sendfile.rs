@@ -64,8 +64,7 @@ fn raw_sendfile(socket: RawFd, file: RawFd, offset: u64, len: usize) -> io::Resu
         let result = super::cvt(unsafe {
             libc::sendfile(file, socket, offset, len, headers, &raw mut sent, 0)
         });
-        let result = result.map(drop);
-        partial::Reply { result, sent }
+        (result.map(drop), sent)
     })
 }
 

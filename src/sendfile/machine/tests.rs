@@ -12,7 +12,7 @@ const STAT: Action = Action::Stat { sync: true };
 
 /// Creates a transfer without a header and without probes of the page cache.
 fn new_machine(plan: Plan, fallback: bool) -> Machine {
-    Machine::new(plan, MachineOptions { fallback, prefetch: false, header: 0 })
+    Machine::new(plan, &Options { fallback, prefetch: false, ..Options::default() })
 }
 
 /// Creates a transfer of a file that reports `size` bytes, before its first call.
@@ -20,7 +20,7 @@ fn new_machine(plan: Plan, fallback: bool) -> Machine {
 fn sending(size: u64, fallback: bool) -> Machine {
     let mut machine = new_machine(Plan::new(0, None), fallback);
     assert_eq!(machine.action(), STAT);
-    machine.on_stat(Ok(Stat { size, is_cached: true }));
+    machine.on_stat(size, true);
     machine
 }
 
@@ -47,14 +47,13 @@ fn os(errno: i32) -> io::Error {
 #[track_caller]
 fn ends_with(mut machine: Machine, sent: u64) {
     assert_eq!(machine.action(), Action::Finish);
-    assert!(machine.is_done());
     assert_eq!(machine.result().expect("no error"), sent);
 }
 
 #[track_caller]
 fn fails_with(mut machine: Machine, errno: i32, position: u64) {
     assert_eq!(machine.action(), Action::Finish);
-    assert_eq!(machine.position(), position);
+    assert_eq!(machine.plan.position, position);
     assert_eq!(machine.result().expect_err("an error").raw_os_error(), Some(errno));
 }
 
@@ -102,25 +101,24 @@ fn send_follows_the_stat() {
 #[test]
 fn offset_at_the_end_of_the_file_ends_the_transfer() {
     let mut machine = new_machine(Plan::new(10, None), true);
-    machine.on_stat(Ok(Stat { size: 10, is_cached: true }));
+    machine.on_stat(10, true);
     ends_with(machine, 0);
 }
 
 #[test]
 fn error_of_the_stat_is_reported() {
     let mut machine = new_machine(Plan::new(5, None), true);
-    machine.on_stat(Err(os(libc::EIO)));
+    machine.fail(os(libc::EIO));
     fails_with(machine, libc::EIO, 5);
 }
 
 #[test]
 fn uncached_file_is_not_available() {
-    let uncached = Stat { size: 9, is_cached: false };
     let mut machine = new_machine(Plan::new(0, None), true);
-    machine.on_stat(Ok(uncached));
+    machine.on_stat(9, false);
     assert_eq!(machine.action(), read(0, BLOCK));
     let mut machine = new_machine(Plan::new(0, None), false);
-    machine.on_stat(Ok(uncached));
+    machine.on_stat(9, false);
     fails_as_unsupported(machine, None);
 }
 
@@ -137,11 +135,11 @@ fn short_send_without_a_size_needs_a_stat() {
     let mut machine = counted(7, true);
     machine.on_outcome(SendOutcome::Sent(3));
     assert_eq!(machine.action(), STAT);
-    machine.on_stat(Ok(Stat { size: 5, is_cached: true }));
+    machine.on_stat(5, true);
     assert_sends(&machine, 3, 2);
     machine.on_outcome(SendOutcome::Sent(2));
     assert_eq!(machine.action(), STAT);
-    machine.on_stat(Ok(Stat { size: 5, is_cached: true }));
+    machine.on_stat(5, true);
     ends_with(machine, 5);
 }
 
@@ -157,10 +155,10 @@ fn stat_follows_the_send_of_all_known_bytes() {
     let mut machine = sending(100, true);
     machine.on_outcome(SendOutcome::Sent(100));
     assert_eq!(machine.action(), STAT);
-    machine.on_stat(Ok(Stat { size: 130, is_cached: true }));
+    machine.on_stat(130, true);
     assert_sends(&machine, 100, 30);
     machine.on_outcome(SendOutcome::Sent(30));
-    machine.on_stat(Ok(Stat { size: 130, is_cached: true }));
+    machine.on_stat(130, true);
     ends_with(machine, 130);
 }
 
@@ -198,7 +196,7 @@ fn fallback_continues_at_the_current_offset() {
 fn not_available_without_the_fallback_is_unsupported() {
     let mut machine = sending(4 << 20, false);
     machine.on_outcome(SendOutcome::NotAvailable(libc::ENOSYS));
-    assert_eq!(machine.position(), 0);
+    assert_eq!(machine.plan.position, 0);
     fails_as_unsupported(machine, Some(libc::ENOSYS));
 }
 
@@ -279,7 +277,7 @@ fn stat_follows_a_budget_that_ends_with_the_file() {
             }
         }
         assert_eq!(yields, size / MAX_BYTES_PER_STEP);
-        machine.on_stat(Ok(Stat { size, is_cached: true }));
+        machine.on_stat(size, true);
         ends_with(machine, size);
     }
 }
@@ -296,7 +294,7 @@ fn error_of_a_read_is_reported() {
 fn sent_block_counts_each_send_and_leads_to_the_next_read() {
     let mut machine = draining(100);
     machine.on_outcome(SendOutcome::Sent(30));
-    assert_eq!((machine.action(), machine.position()), (Action::SendBlock(30..100), 30));
+    assert_eq!((machine.action(), machine.plan.position), (Action::SendBlock(30..100), 30));
     machine.on_outcome(SendOutcome::Sent(70));
     assert_eq!(machine.action(), read(100, BLOCK));
     machine.on_block(Ok(0));
@@ -380,7 +378,7 @@ fn many_small_calls_consume_the_budget() {
 fn fallback_sends_no_more_than_the_count() {
     let mut machine = counted(BLOCK as u64 + 1, true);
     machine.on_outcome(SendOutcome::NotAvailable(libc::ENOSYS));
-    machine.on_stat(Ok(Stat { size: 0, is_cached: true }));
+    machine.on_stat(0, true);
     machine.on_outcome(SendOutcome::NotAvailable(libc::ENOSYS));
     assert_eq!(machine.action(), read(0, BLOCK));
     machine.on_block(Ok(BLOCK));

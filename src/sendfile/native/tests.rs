@@ -1,7 +1,7 @@
 use super::*;
 
 fn of(errno: i32) -> SendOutcome {
-    classify(io::Error::from_raw_os_error(errno))
+    SendOutcome::of_sendfile(Err(io::Error::from_raw_os_error(errno)))
 }
 
 #[test]

@@ -26,7 +26,6 @@ fn missing_ranges_are_cut_to_the_window_and_joined() {
 #[test]
 fn range_within_page_borders_is_one_page() {
     let page = kernel::page_size();
-    assert_eq!(pages(&(7..7)), 0);
     assert!(is_one_page(&(0..page)) && is_one_page(&(page - 1..page)));
     assert!(!is_one_page(&(page - 1..page + 1)));
     assert_eq!(pages(&(1..2 * page + 1)), 3);
@@ -36,24 +35,40 @@ fn range_within_page_borders_is_one_page() {
 fn only_mounts_with_a_unique_id_are_remembered() {
     let metadata = |mount, kind| Metadata { size: 9, kind, mount, is_dax: false };
     let of = |mount, kind| Mount::of(&metadata(mount, kind));
-    let first = of(Some(u64::MAX), FileKind::Regular);
-    assert!(Rc::ptr_eq(&first, &of(Some(u64::MAX), FileKind::Regular)));
-    assert!(!Rc::ptr_eq(&first, &of(Some(1), FileKind::Regular)));
-    assert!(!Rc::ptr_eq(&first, &of(Some(u64::MAX), FileKind::BlockDevice)));
-    assert!(!Rc::ptr_eq(&of(None, FileKind::Regular), &of(None, FileKind::Regular)));
+    let learn_local = |mut mount: Mount| mount.learn(|it| it.file_system = Some(FileSystem::Local));
+    learn_local(of(Some(u64::MAX), FileKind::Regular));
+    assert_eq!(of(Some(u64::MAX), FileKind::Regular).file_system, Some(FileSystem::Local));
+    assert_eq!(of(Some(1), FileKind::Regular).file_system, None);
+    assert_eq!(of(Some(u64::MAX), FileKind::BlockDevice).file_system, None);
+    learn_local(of(None, FileKind::Regular));
+    learn_local(of(Some(2), FileKind::BlockDevice));
+    assert_eq!(of(None, FileKind::Regular).file_system, None);
+    assert_eq!(of(Some(2), FileKind::Regular).file_system, None);
     for id in 0..10 * MAX_MOUNTS as u64 {
-        of(Some(id), FileKind::Regular);
+        learn_local(of(Some(id), FileKind::Regular));
     }
     MOUNTS.with_borrow(|mounts| assert!(mounts.len() <= MAX_MOUNTS));
 }
 
 #[test]
+fn fact_about_one_file_is_not_remembered() {
+    let mount = Some(7);
+    let metadata = Metadata { size: 9, kind: FileKind::Regular, mount, is_dax: false };
+    let mut of_a_file = Mount::of(&metadata);
+    of_a_file.no_cachestat = true;
+    of_a_file.learn(|mount| mount.nowait = true);
+    assert!(of_a_file.no_cachestat && of_a_file.nowait);
+    let remembered = Mount::of(&metadata);
+    assert!(!remembered.no_cachestat && remembered.nowait);
+}
+
+#[test]
 fn miss_is_recent_for_one_second() {
-    let mount = Mount::default();
+    let mut mount = Mount::default();
     assert!(!mount.has_recent_miss());
-    mount.last_miss.set(Some(Instant::now()));
+    mount.last_miss = Some(Instant::now());
     assert!(mount.has_recent_miss());
-    mount.last_miss.set(Instant::now().checked_sub(MISS_INTERVAL));
+    mount.last_miss = Instant::now().checked_sub(MISS_INTERVAL);
     assert!(!mount.has_recent_miss());
 }
 
@@ -116,7 +131,7 @@ mod on_a_disk {
     /// The search for the file system may read a page.
     fn exact<'a>(event_loop: &Loop, file: &'a File) -> PageCache<'a> {
         let mut page_cache = PageCache::new(event_loop, file.as_fd(), true, true);
-        page_cache.choose_mode();
+        page_cache.metadata = file::metadata(file.as_fd(), false).ok();
         page_cache.mode = Mode::Exact;
         page_cache
     }
@@ -161,7 +176,7 @@ mod on_a_disk {
         evict(&file);
         let result = page_cache.probe_exact(&(5..LEN));
         let piece = 5..5 + PIECE;
-        assert_eq!(result, ProbeResult::Missing(vec![piece]));
+        assert_eq!(result, [piece]);
     }
 
     #[test]
@@ -210,7 +225,8 @@ mod on_a_disk {
         let mut page_cache = PageCache::new(&event_loop, file.as_fd(), false, true);
         assert_eq!(prefetches(&event_loop, &mut page_cache, &file, 5), 0);
         assert_eq!(event_loop.stats().sendfile_probes, 0);
-        assert!(page_cache.is_ready_now(&(0..LEN)));
+        let polled = page_cache.poll_ready(0..LEN, &mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Ok(CacheReadiness::Ready(LEN)))));
     }
 
     #[test]

@@ -14,24 +14,24 @@ fn assert_bytes(plan: &Plan, start: u64, len: u64) {
 fn size_comes_first_without_a_count() {
     let mut plan = Plan::new(0, None);
     assert_eq!(plan.next(), Next::Size);
-    plan.set_size(10);
+    plan.size = Some(10);
     assert_bytes(&plan, 0, 10);
-    plan.advance(4);
+    plan.position += 4;
     assert_bytes(&plan, 4, 6);
-    plan.advance(6);
+    plan.position += 6;
     assert_eq!(plan.next(), Next::Size);
-    plan.set_size(12);
+    plan.size = Some(12);
     assert_bytes(&plan, 10, 2);
-    assert_eq!((plan.sent(), plan.position()), (10, 10));
+    assert_eq!((plan.sent(), plan.position), (10, 10));
 }
 
 #[test]
 fn count_of_one_call_needs_no_size() {
     let mut plan = Plan::new(100, Some(5));
     assert_bytes(&plan, 100, 5);
-    plan.advance(5);
+    plan.position += 5;
     assert_eq!(plan.next(), Next::Nothing);
-    assert_eq!((plan.sent(), plan.position()), (5, 105));
+    assert_eq!((plan.sent(), plan.position), (5, 105));
     assert_bytes(&Plan::new(0, Some(MIB)), 0, MIB);
     assert_eq!(Plan::new(0, Some(MIB + 1)).next(), Next::Size);
 }
@@ -39,10 +39,10 @@ fn count_of_one_call_needs_no_size() {
 #[test]
 fn call_is_at_most_the_cap_the_count_and_the_file() {
     let mut plan = Plan::new(7, Some(3 << 20));
-    plan.set_size((2 << 20) + 7);
+    plan.size = Some((2 << 20) + 7);
     assert_bytes(&plan, 7, MIB);
-    plan.advance(MIB as usize);
-    plan.advance(MIB as usize - 1);
+    plan.position += MIB;
+    plan.position += MIB - 1;
     assert_bytes(&plan, (2 << 20) + 6, 1);
 }
 
@@ -55,7 +55,7 @@ fn count_of_0_needs_nothing() {
 #[test]
 fn file_of_size_0_is_sent_whole() {
     let mut plan = Plan::new(0, None);
-    plan.set_size(0);
+    plan.size = Some(0);
     assert_bytes(&plan, 0, MIB);
     assert!(!plan.is_past_end());
 }
@@ -68,7 +68,7 @@ fn ends_of_the_ranges_do_not_overflow() {
     assert_bytes(&plan, MAX_OFFSET - 1, 1);
     plan = Plan::new(5, Some(u64::MAX));
     assert_eq!(plan.next(), Next::Size);
-    plan.set_size(3);
+    plan.size = Some(3);
     assert!(plan.is_past_end());
     assert_eq!(plan.next(), Next::Size);
 }
@@ -76,10 +76,10 @@ fn ends_of_the_ranges_do_not_overflow() {
 #[test]
 fn chunk_bounds_calls_and_blocks() {
     let mut plan = Plan::new(0, None).with_chunk(5000);
-    plan.set_size(12_000);
+    plan.size = Some(12_000);
     assert_bytes(&plan, 0, 5000);
     assert_eq!(plan.block_after(0), 0..5000);
-    plan.advance(10_000);
+    plan.position += 10_000;
     assert_bytes(&plan, 10_000, 2000);
     let plan = Plan::new(0, Some(u64::MAX)).with_chunk(u64::MAX);
     assert_eq!(plan.block_after(0), 0..MIB);
@@ -93,12 +93,12 @@ fn owed_ends_with_the_count_or_the_file() {
     };
     let mut plan = Plan::new(10, Some(100));
     assert_eq!(owed_until(&plan), 110);
-    plan.set_size(50);
+    plan.size = Some(50);
     assert_eq!(owed_until(&plan), 50);
     let mut plan = Plan::new(10, None);
-    plan.set_size(3 << 20);
+    plan.size = Some(3 << 20);
     assert_eq!(owed_until(&plan), 3 << 20);
-    plan.set_size(0);
+    plan.size = Some(0);
     assert_eq!(owed_until(&plan), MAX_OFFSET);
 }
 
@@ -108,6 +108,6 @@ fn block_ends_with_the_count() {
     assert_eq!(plan.block_after(0), 0..BLOCK);
     assert_eq!(plan.block_after(BLOCK as usize), BLOCK..BLOCK + 1);
     assert!(plan.block_after(BLOCK as usize + 1).is_empty());
-    plan.advance(BLOCK as usize);
+    plan.position += BLOCK;
     assert_eq!(plan.block_after(0), BLOCK..BLOCK + 1);
 }

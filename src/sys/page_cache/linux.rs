@@ -15,7 +15,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
@@ -85,6 +85,7 @@ const SYS_CACHESTAT: c_long = match () {
 /// ENOSYS before Linux 6.5; EPERM if the caller neither owns the file nor may write it; EOPNOTSUPP
 /// on hugetlbfs.
 pub(crate) fn cached_pages(fd: BorrowedFd<'_>, range: &Range<u64>) -> io::Result<u64> {
+    let fd = c_long::from(fd.as_raw_fd());
     // `struct cachestat_range`: the offset and the length.
     let range = [range.start, range.end - range.start];
     // `struct cachestat`: the cached pages, and four more numbers.
@@ -92,63 +93,31 @@ pub(crate) fn cached_pages(fd: BorrowedFd<'_>, range: &Range<u64>) -> io::Result
     // SAFETY: the kernel reads one range and writes one result through the pointers. They point to
     // locals with the kernel's layout.
     let result = cvt(unsafe {
-        libc::syscall(
-            SYS_CACHESTAT,
-            c_long::from(fd.as_raw_fd()),
-            &raw const range,
-            &raw mut stat,
-            0 as c_long,
-        )
+        libc::syscall(SYS_CACHESTAT, fd, &raw const range, &raw mut stat, 0 as c_long)
     });
     result.map(|_| stat[0])
 }
 
-/// A mapping of a file without access to its memory.
-struct Mapping {
-    start: *mut libc::c_void,
-    len: usize,
-}
-
-impl Mapping {
-    /// Maps pages of a file, without any permission.
-    ///
-    /// With a permission, a process that locks its memory (mlockall(2)) would read them from the
-    /// disk.
-    fn new(fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<Mapping> {
-        let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-        let offset = libc::off64_t::try_from(offset).map_err(|_| invalid())?;
-        // SAFETY: the kernel chooses the address, so no other mapping changes. The descriptor is
-        // open.
-        let start = unsafe {
-            libc::mmap64(
-                ptr::null_mut(),
-                len,
-                libc::PROT_NONE,
-                libc::MAP_SHARED,
-                fd.as_raw_fd(),
-                offset,
-            )
-        };
-        match start {
-            libc::MAP_FAILED => Err(io::Error::last_os_error()),
-            start => Ok(Mapping { start, len }),
-        }
+/// Writes to each entry's lowest bit whether its page of the file is up to date in memory.
+///
+/// It maps the pages without any permission. With a permission, a process that locks its memory
+/// (mlockall(2)) would read them from the disk.
+fn mincore(fd: BorrowedFd<'_>, offset: u64, pages: &mut [u8]) -> io::Result<()> {
+    let invalid = |_| io::ErrorKind::InvalidInput;
+    let offset = libc::off64_t::try_from(offset).map_err(invalid)?;
+    let (len, fd) = (pages.len() * page_size() as usize, fd.as_raw_fd());
+    // SAFETY: the kernel chooses the address, so no other mapping changes. The descriptor is open.
+    let start = unsafe {
+        libc::mmap64(ptr::null_mut(), len, libc::PROT_NONE, libc::MAP_SHARED, fd, offset)
+    };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
     }
-
-    /// Writes to each entry's lowest bit whether its page is up to date in memory.
-    fn resident(&self, pages: &mut [u8]) -> io::Result<()> {
-        debug_assert!(self.len as u64 <= pages.len() as u64 * page_size());
-        // SAFETY: the range is that of this mapping. The callers of `new` pass a `pages` with a
-        // byte for each of its pages.
-        cvt(unsafe { libc::mincore(self.start, self.len, pages.as_mut_ptr().cast()) }).map(drop)
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: this value made the mapping, and no other code knows its address.
-        unsafe { libc::munmap(self.start, self.len) };
-    }
+    // SAFETY: the range is that of the mapping, and `pages` has a byte for each of its pages.
+    let result = cvt(unsafe { libc::mincore(start, len, pages.as_mut_ptr().cast()) });
+    // SAFETY: this function made the mapping, and no other code knows its address.
+    unsafe { libc::munmap(start, len) };
+    result.map(drop)
 }
 
 /// Probes with mincore(2) which pages of a range are up to date in the page cache.
@@ -169,7 +138,7 @@ pub(crate) fn resident_pages(fd: BorrowedFd<'_>, range: &Range<u64>) -> io::Resu
     let count = (range.end - start).div_ceil(page) as usize;
     let mut pages = [1; size_of::<Pages>()];
     let probed = pages.get_mut(..count).ok_or(io::ErrorKind::InvalidInput)?;
-    Mapping::new(fd, start, count * page as usize)?.resident(probed)?;
+    mincore(fd, start, probed)?;
     Ok(pages)
 }
 
@@ -183,12 +152,9 @@ pub(crate) fn is_mincore_truthful(fd: BorrowedFd<'_>, size: u64) -> bool {
     const FOLIO: u64 = 2 << 20;
     let at_multiple = |of| size.checked_next_multiple_of(of);
     let far = at_multiple(GIB).and_then(|end| end.checked_add(GIB));
-    let mapping = [far, at_multiple(FOLIO)]
-        .into_iter()
-        .flatten()
-        .find_map(|offset| Mapping::new(fd, offset, page_size() as usize).ok());
     let mut page = [1];
-    mapping.is_some_and(|mapping| mapping.resident(&mut page).is_ok() && page[0] & 1 == 0)
+    let mut offsets = [far, at_multiple(FOLIO)].into_iter().flatten();
+    offsets.any(|offset| mincore(fd, offset, &mut page).is_ok()) && page[0] & 1 == 0
 }
 
 /// Returns whether the file is on tmpfs or hugetlbfs.
@@ -199,20 +165,12 @@ pub(crate) fn is_sealable(fd: BorrowedFd<'_>) -> bool {
     cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) }).is_ok()
 }
 
-/// File systems in memory (linux/magic.h).
+/// File systems in memory, as linux/magic.h spells their numbers.
 ///
 /// tmpfs, ramfs, hugetlbfs, proc, sysfs, debugfs, tracefs, securityfs, cgroup, cgroup2.
 const IN_MEMORY: [u32; 10] = [
-    0x0102_1994,
-    0x8584_58f6,
-    0x9584_58f6,
-    0x9fa0,
-    0x6265_6572,
-    0x6462_6720,
-    0x7472_6163,
-    0x7363_6673,
-    0x0027_e0eb,
-    0x6367_7270,
+    0x01021994, 0x858458f6, 0x958458f6, 0x9fa0, 0x62656572, 0x64626720, 0x74726163, 0x73636673,
+    0x0027e0eb, 0x63677270,
 ];
 
 /// File systems on a disk of this machine.
@@ -222,37 +180,20 @@ const IN_MEMORY: [u32; 10] = [
 /// ext2/3/4, XFS, Btrfs, F2FS, overlayfs, squashfs, EROFS, ISO 9660, UDF, FAT, exFAT, NTFS3, JFS,
 /// NILFS2, bcachefs, cramfs, UBIFS, JFFS2, HFS+.
 const LOCAL: [u32; 19] = [
-    0xef53,
-    0x5846_5342,
-    0x9123_683e,
-    0xf2f5_2010,
-    0x794c_7630,
-    0x7371_7368,
-    0xe0f5_e1e2,
-    0x9660,
-    0x1501_3346,
-    0x4d44,
-    0x2011_bab0,
-    0x7366_746e,
-    0x3153_464a,
-    0x3434,
-    0xca45_1a4e,
-    0x28cd_3d45,
-    0x2405_1905,
-    0x72b6,
-    0x482b,
+    0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0x794c7630, 0x73717368, 0xe0f5e1e2, 0x9660,
+    0x15013346, 0x4d44, 0x2011bab0, 0x7366746e, 0x3153464a, 0x3434, 0xca451a4e, 0x28cd3d45,
+    0x24051905, 0x72b6, 0x482b,
 ];
 
 /// Returns where the file system of a file keeps its files, by fstatfs(2).
 ///
 /// The kernel may query a server first, which may take any time.
 pub(crate) fn file_system(fd: BorrowedFd<'_>) -> FileSystem {
-    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: all zeros is a valid `statfs`.
+    let mut stat: libc::statfs = unsafe { mem::zeroed() };
     // SAFETY: the kernel writes one `statfs` through the pointer, which points to `stat`.
-    let call = || cvt(unsafe { libc::fstatfs(fd.as_raw_fd(), stat.as_mut_ptr()) });
-    let result = uninterrupted(call);
-    // SAFETY: all zeros is a valid `statfs`, even if the call writes nothing.
-    let magic = unsafe { stat.assume_init() }.f_type as u32;
+    let result = uninterrupted(|| cvt(unsafe { libc::fstatfs(fd.as_raw_fd(), &raw mut stat) }));
+    let magic = stat.f_type as u32;
     match result {
         Ok(_) if IN_MEMORY.contains(&magic) => FileSystem::Memory,
         Ok(_) if LOCAL.contains(&magic) => FileSystem::Local,

@@ -12,13 +12,9 @@
 
 use std::io;
 
-/// The results of one system call.
-pub(super) struct Reply {
-    pub(super) result: io::Result<()>,
-    pub(super) sent: libc::off_t,
-}
-
 /// Makes one call for at least one byte, and returns how many bytes it sent.
+///
+/// `call` returns the result of the system call and its count.
 ///
 /// # Errors
 ///
@@ -26,7 +22,7 @@ pub(super) struct Reply {
 pub(super) fn attempt(
     offset: u64,
     len: usize,
-    call: impl FnOnce(libc::off_t, usize) -> Reply,
+    call: impl FnOnce(libc::off_t, usize) -> (io::Result<()>, libc::off_t),
 ) -> io::Result<usize> {
     if len == 0 {
         return Ok(0);
@@ -34,7 +30,7 @@ pub(super) fn attempt(
     let Ok(offset) = libc::off_t::try_from(offset) else {
         return Err(io::Error::from_raw_os_error(libc::EOVERFLOW));
     };
-    let Reply { result, sent } = call(offset, len);
+    let (result, sent) = call(offset, len);
     let sent = usize::try_from(sent).unwrap_or(0).min(len);
     match result {
         Ok(()) => Ok(sent),

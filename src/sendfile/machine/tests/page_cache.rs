@@ -2,12 +2,10 @@
 
 use super::*;
 
-const PREFETCH: MachineOptions = MachineOptions { fallback: true, prefetch: true, header: 0 };
-
 /// Creates a transfer of a whole file that reports `size` bytes.
 fn prefetching(size: u64) -> Machine {
-    let mut machine = Machine::new(Plan::new(0, None), PREFETCH);
-    machine.on_stat(Ok(Stat { size, is_cached: true }));
+    let mut machine = Machine::new(Plan::new(0, None), &Options::default());
+    machine.on_stat(size, true);
     machine
 }
 
@@ -16,7 +14,7 @@ fn slow_file_system_takes_the_fallback_at_the_current_offset() {
     let mut machine = prefetching(3 << 20);
     machine.on_outcome(SendOutcome::Sent(MIB));
     machine.use_fallback(Fallback::NoAnswer);
-    assert_eq!(machine.fallback_reason(), Some(Fallback::NoAnswer));
+    assert_eq!(machine.fallback_reason, Some(Fallback::NoAnswer));
     assert_eq!(machine.action(), read(1 << 20, BLOCK));
 }
 
@@ -25,26 +23,26 @@ fn direct_file_takes_the_fallback_or_is_unsupported() {
     let mut machine = prefetching(3 << 20);
     machine.use_fallback(Fallback::Uncached);
     assert_eq!(machine.action(), read(0, BLOCK));
-    let options = MachineOptions { fallback: false, ..PREFETCH };
-    let mut machine = Machine::new(Plan::new(0, None), options);
-    machine.on_stat(Ok(Stat { size: 9, is_cached: true }));
+    let options = Options { fallback: false, ..Options::default() };
+    let mut machine = Machine::new(Plan::new(0, None), &options);
+    machine.on_stat(9, true);
     machine.use_fallback(Fallback::Uncached);
     fails_as_unsupported(machine, None);
 }
 
 #[test]
 fn header_comes_before_the_fallback_of_a_slow_file_system() {
-    let options = MachineOptions { header: 3, ..PREFETCH };
-    let mut machine = Machine::new(Plan::new(0, Some(9)), options);
+    let options = Options { header: &[0; 3], ..Options::default() };
+    let mut machine = Machine::new(Plan::new(0, Some(9)), &options);
     machine.on_outcome(SendOutcome::Sent(3));
     machine.use_fallback(Fallback::NoAnswer);
-    assert!(machine.is_held_back());
+    assert!(machine.is_held_back);
     assert_eq!(machine.action(), read(0, 9));
 }
 
 #[test]
 fn slow_file_system_is_read_one_block_ahead_within_the_count() {
-    let mut machine = Machine::new(Plan::new(7, Some(BLOCK as u64 + 9)), PREFETCH);
+    let mut machine = Machine::new(Plan::new(7, Some(BLOCK as u64 + 9)), &Options::default());
     machine.use_fallback(Fallback::NoAnswer);
     assert_eq!(machine.next_block(), None);
     machine.on_block(Ok(BLOCK));
@@ -87,16 +85,15 @@ fn slow_file_system_without_a_reader_needs_a_stat_if_the_size_is_unknown() {
 
 #[test]
 fn size_without_sync_does_not_end_the_transfer() {
-    let mut machine = Machine::new(Plan::new(9, None), PREFETCH);
-    let stat = |size| Ok(Stat { size, is_cached: true });
+    let mut machine = Machine::new(Plan::new(9, None), &Options::default());
     assert_eq!(machine.action(), Action::Stat { sync: false });
-    machine.on_stat(stat(5));
+    machine.on_stat(5, true);
     assert_eq!(machine.action(), STAT);
-    machine.on_stat(stat(12));
+    machine.on_stat(12, true);
     assert_sends(&machine, 9, 3);
     machine.on_outcome(SendOutcome::Sent(3));
     assert_eq!(machine.action(), STAT);
-    machine.on_stat(stat(12));
+    machine.on_stat(12, true);
     ends_with(machine, 3);
 }
 

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
-use super::{Reply, attempt, is_count_valid};
+use super::{attempt, is_count_valid};
+
+type Reply = (io::Result<()>, libc::off_t);
 
 /// One scripted call: the most bytes that it takes, and its error.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +51,7 @@ impl Kernel {
             (Err(error), Flavour::DragonFly) if !is_count_valid(error) => len,
             _ => taken.len(),
         };
-        let sent = sent.try_into().expect("a short file");
-        Reply { result, sent }
+        (result, sent.try_into().expect("a short file"))
     }
 }
 
@@ -159,7 +160,7 @@ fn no_call_is_made_for_0_bytes_or_past_the_largest_offset() {
 #[test]
 fn count_beyond_the_length_is_limited_to_it() {
     for (sent, expected) in [(11, 10), (-1, 0)] {
-        let reply = |_, _| Reply { result: Ok(()), sent };
+        let reply = |_, _| (Ok(()), sent);
         assert_eq!(attempt(0, 10, reply).expect("a count"), expected);
     }
 }
