@@ -259,8 +259,7 @@ fn report_or_drop<T>(
     let exceptions = &run_queue.exceptions;
     match result.map_err(TaskError::try_into_panic) {
         Err(Ok(panic)) => {
-            let context = ExceptionContext::new(message);
-            exceptions.report(&context.with_panic(panic).with_location(location));
+            exceptions.report(&ExceptionContext::of_panic(message, panic, Some(location)));
         }
         Err(Err(_no_panic)) => {}
         Ok(value) => exceptions.contain("panic while a result was dropped", || drop(value)),
