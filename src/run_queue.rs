@@ -7,6 +7,7 @@
 //! thread local, without a lock or a system call, whether the loop runs or not. On another thread
 //! it finds nothing, and the wake-up goes through the [`Inbox`](crate::remote::Inbox).
 
+mod header;
 #[cfg(sendloop_shuffle)]
 mod shuffle;
 
@@ -26,6 +27,7 @@ use crate::slots::{Key, Packing, Slots};
 use crate::sync::thread_local;
 use crate::sys::fork::Process;
 use crate::sys::task_cell::WithHeader;
+pub(crate) use header::{Phase, TaskHeader, TaskLink};
 
 /// The layout of a task's key in its waker's number, below the 16 bits of the loop's id.
 ///
@@ -111,38 +113,13 @@ impl<F: FnOnce() + 'static> Callback for Call<F> {
     }
 }
 
-/// The part of a task cell that the run queue uses.
-pub(crate) struct TaskHeader {
-    /// The key in the table of tasks, or `None` after the task's end.
-    pub(crate) key: Cell<Option<Key>>,
-    /// True while the task is in the queue.
-    queued: Cell<bool>,
-    /// The location that created the task, for logs.
-    pub(crate) location: &'static Location<'static>,
-}
-
-impl TaskHeader {
-    #[track_caller]
-    pub(crate) fn new() -> TaskHeader {
-        TaskHeader { key: Cell::new(None), queued: Cell::new(false), location: Location::caller() }
-    }
-}
-
 /// A task as the loop sees it, without the type of its future.
 pub(crate) trait Step {
-    /// Polls the task once. The task of `run_until_complete` calls `root`, which polls its future.
-    ///
-    /// Returns the kind of the task, for the log of debug mode.
-    fn step(
-        self: Pin<&Self>,
-        header: &TaskHeader,
-        waker: &Waker,
-        root: &mut dyn FnMut(&Waker),
-    ) -> &'static str;
+    /// Polls the task once. Returns false for the task of `run_until_complete`, whose future the
+    /// caller polls.
+    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> bool;
     /// Cancels the task. Returns false if it had ended already.
     fn cancel(self: Pin<&Self>, header: &TaskHeader) -> bool;
-    /// Drops the future of a cancelled task that is not being polled, and ends the task.
-    fn end_cancelled(self: Pin<&Self>, header: &TaskHeader);
 }
 
 pub(crate) type Runnable = Pin<Rc<WithHeader<TaskHeader, dyn Step>>>;
@@ -275,11 +252,6 @@ impl RunQueue {
             self.enqueue(Entry::Task(task));
         }
         is_open
-    }
-
-    /// Returns the task with this key, until [`unregister`](RunQueue::unregister) removes it.
-    pub(crate) fn task(&self, key: Key) -> Option<Runnable> {
-        self.tasks.borrow().get(key).cloned()
     }
 
     /// Removes a task from the table of tasks, so that stale wakers are ignored.
