@@ -78,19 +78,14 @@ impl Drop for Level {
 }
 
 fn perform_queue() {
-    let next = || QUEUE.with(|queue| queue.borrow_mut().pop_front());
-    let Some(mut action) = next() else {
-        return;
-    };
     loop {
-        action();
-        match next() {
-            Some(more) => action = more,
-            None => break,
+        let queue = QUEUE.with(|queue| queue.take());
+        if queue.is_empty() {
+            return;
         }
+        // More actions may be queued meanwhile. They run after these.
+        queue.into_iter().for_each(|action| action());
     }
-    // Frees the memory of the queue.
-    drop(QUEUE.with(|queue| mem::take(&mut *queue.borrow_mut())));
 }
 
 /// The levels of a loop that runs, which start from zero.
@@ -106,7 +101,7 @@ impl SeparateLevels {
     pub(crate) fn enter() -> SeparateLevels {
         SeparateLevels {
             before: DEPTHS.with(|it| it.replace([0; 3])),
-            queue: QUEUE.with(|queue| mem::take(&mut *queue.borrow_mut())),
+            queue: QUEUE.with(|queue| queue.take()),
         }
     }
 }
@@ -114,11 +109,8 @@ impl SeparateLevels {
 impl Drop for SeparateLevels {
     fn drop(&mut self) {
         DEPTHS.with(|it| it.set(self.before));
-        QUEUE.with(|queue| {
-            let mut queue = queue.borrow_mut();
-            self.queue.append(&mut queue);
-            mem::swap(&mut *queue, &mut self.queue);
-        });
+        // The levels of that loop have ended, so they have performed their queue.
+        QUEUE.with(|queue| queue.replace(mem::take(&mut self.queue)));
     }
 }
 
