@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-use libc::{c_int, c_void};
+use libc::c_void;
 
 type ThreadBody = Box<dyn FnOnce() + Send>;
 
@@ -22,57 +22,43 @@ const STACK: usize = 2 << 20;
 ///
 /// Any error of pthread_create(3): EAGAIN if the system has no room for another thread.
 pub(crate) fn start(body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let body: ThreadBody = Box::new(body);
-    let body = Box::into_raw(Box::new(body));
-    let started = create(body.cast());
-    if started.is_err() {
-        // SAFETY: the box was created above, and no thread has it.
-        drop(unsafe { Box::from_raw(body) });
-    }
-    started
-}
-
-fn create(body: *mut c_void) -> io::Result<()> {
+    let body: Box<ThreadBody> = Box::new(Box::new(body));
+    let body = Box::into_raw(body);
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let attributes = attributes.as_mut_ptr();
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: the first call initializes the attributes, and the last one destroys them. If the
-    // thread starts, `enter` takes over the box that `body` points to.
-    unsafe {
-        check(libc::pthread_attr_init(attributes))?;
-        libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED);
-        libc::pthread_attr_setstacksize(attributes, STACK);
-        let code = libc::pthread_create(thread.as_mut_ptr(), attributes, enter, body);
-        libc::pthread_attr_destroy(attributes);
-        check(code)
+    // SAFETY: the pointer is to a local.
+    let mut code = unsafe { libc::pthread_attr_init(attributes) };
+    if code == 0 {
+        // SAFETY: the attributes are initialized until the last call. If the thread starts, `enter`
+        // takes over the box that `body` points to.
+        unsafe {
+            libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED);
+            libc::pthread_attr_setstacksize(attributes, STACK);
+            code = libc::pthread_create(thread.as_mut_ptr(), attributes, enter, body.cast());
+            libc::pthread_attr_destroy(attributes);
+        }
     }
-}
-
-/// Converts the result of a pthread function, which is its error.
-fn check(code: c_int) -> io::Result<()> {
-    match code {
-        0 => Ok(()),
-        code => Err(io::Error::from_raw_os_error(code)),
+    if code != 0 {
+        // SAFETY: the box was created above, and no thread has it.
+        drop(unsafe { Box::from_raw(body) });
+        return Err(io::Error::from_raw_os_error(code));
     }
+    Ok(())
 }
 
 extern "C" fn enter(body: *mut c_void) -> *mut c_void {
     // SAFETY: `start` created the box for this thread alone.
     let body = unsafe { Box::from_raw(body.cast::<ThreadBody>()) };
-    set_name();
+    // Names the thread for debuggers.
+    // SAFETY: the name is a C string of at most 15 bytes, and the thread is this one.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    unsafe {
+        libc::pthread_setname_np(libc::pthread_self(), c"sendloop-worker".as_ptr())
+    };
     if let Err(panic) = catch_unwind(AssertUnwindSafe(*body)) {
         // The payload's destructor may panic too, and a panic must not leave this function.
         std::mem::forget(panic);
     }
     ptr::null_mut()
 }
-
-/// Names the thread for debuggers.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn set_name() {
-    // SAFETY: the name is a C string of at most 15 bytes, and the thread is this one.
-    unsafe { libc::pthread_setname_np(libc::pthread_self(), c"sendloop-worker".as_ptr()) };
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn set_name() {}
