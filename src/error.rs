@@ -147,7 +147,10 @@ impl fmt::Display for TaskError {
         match &self.0 {
             TaskErrorKind::Cancelled => f.write_str("cancelled"),
             TaskErrorKind::ShutDown => f.write_str("cancelled: the executor is shut down"),
-            TaskErrorKind::Panic(payload) => write!(f, "panicked: {}", message_of(payload)),
+            TaskErrorKind::Panic(payload) => {
+                let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
+                write!(f, "panicked: {}", panic_message(&**payload))
+            }
             TaskErrorKind::NoThread(error) => {
                 write!(f, "the executor cannot start a thread: {error}")
             }
@@ -174,20 +177,11 @@ impl From<TaskError> for io::Error {
     }
 }
 
-fn message_of(payload: &Mutex<Payload>) -> String {
-    let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
-    panic_message(&**payload).to_owned()
-}
-
 /// Returns the text of a panic payload.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
-    if let Some(text) = payload.downcast_ref::<&'static str>() {
-        text
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text
-    } else {
-        "a value that is not text"
-    }
+    let text = payload.downcast_ref::<&'static str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a value that is not text")
 }
 
 /// Drops a panic payload.
