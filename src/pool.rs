@@ -36,21 +36,6 @@ use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread
 use crate::sys::fork::Process;
 use crate::sys::uninterrupted;
 
-enum Job {
-    Work(Arc<dyn Work>),
-    /// Closes a file, which may be slow. The pool never drops such a job.
-    Close(File),
-}
-
-impl Job {
-    /// Fails a job that no thread will run.
-    fn refuse(self, error: TaskError) {
-        if let Job::Work(work) = self {
-            work.refuse(error);
-        }
-    }
-}
-
 /// The time between two attempts of the loop to start a missing thread. No time passes in a model.
 const RETRY_INTERVAL: Duration = match cfg!(all(test, sendloop_loom)) {
     false => Duration::from_millis(10),
@@ -59,7 +44,7 @@ const RETRY_INTERVAL: Duration = match cfg!(all(test, sendloop_loom)) {
 
 #[derive(Default)]
 struct PoolState {
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Arc<dyn Work>>,
     /// All threads that have not ended, those that are starting included.
     threads: usize,
     /// The threads that run no job: they wait, are starting, or are about to take one.
@@ -128,6 +113,19 @@ impl Pool {
     /// If a job forks, it returns in the child too. There this returns, and leaves the queue alone.
     fn run_jobs(self: &Arc<Pool>) -> Option<()> {
         IS_POOL_THREAD.with(|is_pool_thread| is_pool_thread.set(true));
+        while let Some(job) = self.next_job()? {
+            // If the `Blocking` is gone, this drops the result, and that may panic.
+            log_panic("while the result of work was dropped", move || job.run());
+            self.update(|state| state.idle += 1)?;
+        }
+        // While `idle` is above `threads`, a paused clock does not jump. So it jumps only after the
+        // tasks that wait for the end are awake.
+        self.update(|state| state.threads -= 1)?;
+        self.update(|state| state.idle -= 1)
+    }
+
+    /// Waits for a job. Returns `Some(None)` if the pool is closed and its queue is empty.
+    fn next_job(self: &Arc<Pool>) -> Option<Option<Arc<dyn Work>>> {
         let mut state = self.state()?;
         loop {
             if let Some(job) = state.jobs.pop_front() {
@@ -135,41 +133,30 @@ impl Pool {
                 let failed = self.start_missing_threads(&mut state);
                 drop(state);
                 failed.into_iter().for_each(log_failed_start);
-                // If the `Blocking` is gone, this drops the result, and that may panic.
-                log_panic("while the result of work was dropped", || match job {
-                    Job::Work(work) => work.run(),
-                    Job::Close(file) => drop(file),
-                });
-                state = self.state()?;
-                state.idle += 1;
-                state = self.wake_if_idle(state)?;
-            } else if state.closed {
-                break;
-            } else {
-                let woken = self.changed.wait(state);
-                state = woken.unwrap_or_else(PoisonError::into_inner);
+                return Some(Some(job));
             }
+            if state.closed {
+                return Some(None);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        // While `idle` is above `threads`, a paused clock does not jump. So it jumps only after the
-        // tasks that wait for the end are awake.
-        state.threads -= 1;
-        state = self.wake_if_idle(state)?;
-        state.idle -= 1;
-        self.wake_if_idle(state).map(drop)
     }
 
-    fn wake_if_idle<'a>(&'a self, mut state: Locked<'a>) -> Option<Locked<'a>> {
-        if state.wakers.is_empty() || state.is_busy() {
-            return Some(state);
-        }
-        let wakers = mem::take(&mut state.wakers);
+    /// Changes the state, and wakes the wakers if the pool is no longer busy.
+    fn update(&self, change: fn(&mut PoolState)) -> Option<()> {
+        let mut state = self.state()?;
+        change(&mut state);
+        let wakers = match state.is_busy() {
+            true => Vec::new(),
+            false => mem::take(&mut state.wakers),
+        };
         // A waker is foreign code.
         drop(state);
         wakers.into_iter().for_each(wake);
-        self.state()
+        Some(())
     }
 
-    fn submit(self: &Arc<Pool>, job: Job) {
+    fn submit(self: &Arc<Pool>, job: Arc<dyn Work>) {
         let Some(mut state) = self.state() else {
             return job.refuse(TaskError::cancelled());
         };
@@ -177,17 +164,17 @@ impl Pool {
             drop(state);
             return job.refuse(TaskError::shut_down());
         }
-        state.jobs.push_back(job);
+        state.jobs.push_back(job.clone());
         let failed = self.start_missing_threads(&mut state);
-        // A pool without threads has no other job: it refused each of them like this one.
-        let refused = match state.threads {
-            0 => state.jobs.pop_back(),
-            _ => None,
-        };
+        let has_threads = state.threads > 0;
+        if !has_threads {
+            // A pool without threads has no other job: it refused each of them like this one.
+            state.jobs.pop_back();
+        }
         drop(state);
-        match (failed, refused) {
-            (Some(error), Some(job)) => job.refuse(TaskError::no_thread(error)),
-            (failed, _) => {
+        match failed {
+            Some(error) if !has_threads => job.refuse(TaskError::no_thread(error)),
+            failed => {
                 self.changed.notify_one();
                 failed.into_iter().for_each(log_failed_start);
             }
@@ -199,14 +186,18 @@ impl Pool {
         self: &Arc<Pool>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
-        let cell = Arc::new(WorkCell {
-            state: Mutex::new(WorkState {
-                work: Some(Box::new(work)),
-                result: Oneshot::Pending(None),
-            }),
-            process: Process::current(),
-        });
-        self.submit(Job::Work(cell.clone()));
+        self.run_work(Box::new(work), false)
+    }
+
+    fn run_work<T: Send + 'static>(
+        self: &Arc<Pool>,
+        work: Box<dyn FnOnce() -> T + Send>,
+        must_run: bool,
+    ) -> Blocking<T> {
+        let state = WorkState { work: Some(work), result: Oneshot::Pending(None) };
+        let (state, process) = (Mutex::new(state), Process::current());
+        let cell = Arc::new(WorkCell { state, process, must_run });
+        self.submit(cell.clone());
         Blocking { cell, is_useless_alone: false, discard }
     }
 
@@ -214,12 +205,20 @@ impl Pool {
     ///
     /// Returns the error of the first failure, for the log, but not the errors of retries.
     fn start_missing_threads(self: &Arc<Pool>, state: &mut PoolState) -> Option<io::Error> {
+        let start = || {
+            uninterrupted(|| {
+                let pool = self.clone();
+                start_thread(move || {
+                    pool.run_jobs();
+                })
+            })
+        };
         let retrying = state.retry_at.take().is_some();
         while state.jobs.len() > state.idle && state.threads < self.max_threads {
             // A thread that is ending counts against the kernel's limits for a moment longer, so
             // the pool tries twice. If it has no thread at all, the job fails with the first error.
-            let started = match self.start() {
-                Err(_) if state.threads > 0 => self.start(),
+            let started = match start() {
+                Err(_) if state.threads > 0 => start(),
                 started => started,
             };
             if let Err(error) = started {
@@ -234,15 +233,6 @@ impl Pool {
         }
         self.short.store(false, Ordering::Relaxed);
         None
-    }
-
-    fn start(self: &Arc<Pool>) -> io::Result<()> {
-        uninterrupted(|| {
-            let pool = self.clone();
-            start_thread(move || {
-                pool.run_jobs();
-            })
-        })
     }
 
     /// Returns the time until the loop must retry, or `None` if no thread is missing.
@@ -265,31 +255,40 @@ impl Pool {
 
     /// Returns whether a paused clock must wait for the pool. If so, `waker` is woken afterwards.
     pub(crate) fn is_busy(&self, waker: &Waker) -> bool {
-        let Some(mut state) = self.state().filter(|it| it.is_busy() || it.idle > it.threads) else {
-            return false;
+        self.poll(waker, |state| state.is_busy() || state.idle > state.threads).is_pending()
+    }
+
+    /// Polls for the end of the last thread, after [`close`](Pool::close).
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
+        self.poll(cx.waker(), |state| state.threads > 0)
+    }
+
+    fn poll(&self, waker: &Waker, is_busy: fn(&PoolState) -> bool) -> Poll<()> {
+        // Cloning and dropping a waker may run foreign code, so the lock is not held then.
+        let waker = waker.clone();
+        let Some(mut state) = self.state().filter(|state| is_busy(state)) else {
+            return Poll::Ready(());
         };
-        if !state.wakers.iter().any(|it| it.will_wake(waker)) {
-            state.wakers.push(waker.clone());
+        if !state.wakers.iter().any(|it| it.will_wake(&waker)) {
+            state.wakers.push(waker);
         }
-        true
+        Poll::Pending
     }
 
     /// Refuses more work. The threads still run the queued jobs, and end after them.
-    pub(crate) fn close(&self) {
-        match self.state() {
-            Some(mut state) => state.closed = true,
-            None => return self.cancel_inherited(),
-        }
-        self.changed.notify_all();
-    }
-
-    /// Cancels the queued jobs in a forked child.
     ///
-    /// If a thread of the parent held the lock at the fork, the jobs stay.
-    fn cancel_inherited(&self) {
-        let state = self.state.try_lock();
-        let jobs = state.map(|mut state| mem::take(&mut state.jobs));
-        jobs.into_iter().for_each(cancel);
+    /// In a forked child, this cancels the queued jobs. If a thread of the parent held the lock at
+    /// the fork, the jobs stay.
+    pub(crate) fn close(&self) {
+        if let Some(mut state) = self.state() {
+            state.closed = true;
+            drop(state);
+            self.changed.notify_all();
+        } else if let Ok(mut state) = self.state.try_lock() {
+            let jobs = mem::take(&mut state.jobs);
+            drop(state);
+            cancel(jobs);
+        }
     }
 
     /// Cancels the work that has not begun because every thread is busy.
@@ -301,24 +300,10 @@ impl Pool {
         };
         let begun = state.idle.min(state.jobs.len());
         let queued = state.jobs.split_off(begun).into_iter();
-        let (kept, cancelled): (VecDeque<Job>, VecDeque<Job>) =
-            queued.partition(|job| matches!(job, Job::Close(_)));
+        let (kept, cancelled): (VecDeque<_>, VecDeque<_>) = queued.partition(|job| job.must_run());
         state.jobs.extend(kept);
         drop(state);
         cancel(cancelled);
-    }
-
-    /// Polls for the end of the last thread, after [`close`](Pool::close).
-    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
-        // Cloning and dropping a waker may run foreign code, so the lock is not held then.
-        let waker = cx.waker().clone();
-        let Some(mut state) = self.state().filter(|state| state.threads > 0) else {
-            return Poll::Ready(());
-        };
-        if !state.wakers.iter().any(|it| it.will_wake(&waker)) {
-            state.wakers.push(waker);
-        }
-        Poll::Pending
     }
 
     /// Wraps a file for work in the pool. If `is_slow`, only a thread of the pool closes the file.
@@ -334,7 +319,7 @@ fn log_failed_start(error: io::Error) {
 }
 
 /// Drops the work of jobs that no thread will run.
-fn cancel(jobs: VecDeque<Job>) {
+fn cancel(jobs: VecDeque<Arc<dyn Work>>) {
     for job in jobs {
         log_panic("while queued work was dropped", || {
             job.refuse(TaskError::cancelled());
@@ -366,7 +351,7 @@ impl Drop for LentFile {
             return;
         }
         if let (Some(pool), Some(file)) = (self.pool.upgrade(), self.file.take()) {
-            pool.submit(Job::Close(file));
+            drop(pool.run_work(Box::new(move || drop(file)), true));
         }
     }
 }
@@ -376,12 +361,15 @@ trait Work: Send + Sync {
     fn run(&self);
     /// Drops the work, unless it has begun, and sets its result to `error`.
     fn refuse(&self, error: TaskError);
+    fn must_run(&self) -> bool;
 }
 
 /// Executor work, and then its result.
 struct WorkCell<T> {
     state: Mutex<WorkState<T>>,
     process: Process,
+    /// True if [`Pool::cancel_queued`] keeps it, as for the close of a file, which may be slow.
+    must_run: bool,
 }
 
 struct WorkState<T> {
@@ -422,6 +410,10 @@ impl<T: Send + 'static> Work for WorkCell<T> {
         // Dropping the work may submit more jobs.
         let when = "while a refused job was dropped";
         drop_bounded(Kind::Drop, when, self.take_work());
+    }
+
+    fn must_run(&self) -> bool {
+        self.must_run
     }
 }
 
@@ -480,12 +472,9 @@ impl<T> Drop for Blocking<T> {
             return;
         };
         let left = state.result.close();
-        let work = match self.is_useless_alone {
-            true => state.work.take(),
-            false => None,
-        };
+        let work = state.work.take_if(|_| self.is_useless_alone);
         drop(state);
-        left.map(self.discard);
+        (self.discard)(left);
         drop(work);
     }
 }

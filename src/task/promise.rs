@@ -12,7 +12,6 @@ use crate::oneshot::{Discard, Oneshot, discard};
 pub(crate) fn promise<T: 'static>() -> (Promise<T>, PromiseFuture<T>) {
     let shared = Rc::new(RefCell::new(Oneshot::Pending(None)));
     let promise = Promise { shared: Rc::downgrade(&shared) };
-    let discard = discard::<T>;
     (promise, PromiseFuture { shared, discard })
 }
 
@@ -145,7 +144,7 @@ impl<T> Future for PromiseFuture<T> {
 impl<T> Drop for PromiseFuture<T> {
     fn drop(&mut self) {
         let left = self.shared.borrow_mut().close();
-        left.map(self.discard);
+        (self.discard)(left);
     }
 }
 
