@@ -13,7 +13,7 @@ mod shuffle;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::mem::{self, ManuallyDrop};
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
@@ -39,7 +39,7 @@ const LOOP_SHIFT: u32 = 48;
 /// The id of an open loop in its process.
 ///
 /// The id of a closed loop is reused, after 65,535 others at the earliest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct LoopId(pub(crate) u16);
 
 impl LoopId {
@@ -161,19 +161,8 @@ thread_local! {
 }
 
 fn with_local<T>(id: LoopId, f: impl FnOnce(&Rc<RunQueue>) -> T) -> Option<T> {
-    LOCAL.with(|queues| queues.borrow().iter().find(|queue| queue.id == id).map(f))
-}
-
-/// Removes this thread's queues that `is_kept` refuses.
-fn retain_local(is_kept: impl Fn(&RunQueue) -> bool) {
-    let removed: Vec<Rc<RunQueue>> = LOCAL.with(|queues| {
-        let mut queues = queues.borrow_mut();
-        let (kept, removed) =
-            mem::take(&mut **queues).into_iter().partition(|queue| is_kept(queue));
-        **queues = kept;
-        removed
-    });
-    drop(removed);
+    // In a forked child, a new loop may have the id of one of the parent's loops, which are older.
+    LOCAL.with(|queues| queues.borrow().iter().rev().find(|queue| queue.id == id).map(f))
 }
 
 /// Returns the queue of the loop `id` if it is on this thread.
@@ -205,8 +194,6 @@ impl RunQueue {
             #[cfg(sendloop_shuffle)]
             shuffle: shuffle::Shuffle::from_environment(),
         });
-        // In a forked child, a new loop may get the id of one of the parent's loops.
-        retain_local(|queue| queue.process.is_current());
         LOCAL.with(|queues| queues.borrow_mut().push(run_queue.clone()));
         run_queue
     }
@@ -305,6 +292,11 @@ impl RunQueue {
                 self.exceptions.contain("panic while a callback was dropped", || callback.cancel());
             }
         }
-        retain_local(|queue| !ptr::eq(queue, self));
+        LOCAL.with(|queues| {
+            let mut queues = queues.borrow_mut();
+            // The caller has another reference, so this drops no queue.
+            queues.retain(|queue| !ptr::eq(&**queue, self));
+            queues.shrink_to_fit();
+        });
     }
 }
