@@ -29,7 +29,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::error::{TaskError, drop_bounded, log_panic, wake};
+use crate::error::{TaskError, TaskErrorKind, drop_bounded, log_panic, wake};
 use crate::nesting::Kind;
 use crate::oneshot::{Discard, Oneshot, discard};
 use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread, thread_local};
@@ -162,7 +162,7 @@ impl Pool {
         };
         if state.closed {
             drop(state);
-            return job.refuse(TaskError::shut_down());
+            return job.refuse(TaskError(TaskErrorKind::ShutDown));
         }
         state.jobs.push_back(job.clone());
         let failed = self.start_missing_threads(&mut state);
@@ -173,7 +173,7 @@ impl Pool {
         }
         drop(state);
         match failed {
-            Some(error) if !has_threads => job.refuse(TaskError::no_thread(error)),
+            Some(error) if !has_threads => job.refuse(TaskError(TaskErrorKind::NoThread(error))),
             failed => {
                 self.changed.notify_one();
                 failed.into_iter().for_each(log_failed_start);

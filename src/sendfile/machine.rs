@@ -355,7 +355,7 @@ impl Machine {
         if self.options.fallback {
             return self.fall_back(errno.map_or(Fallback::Uncached, Fallback::Refused));
         }
-        self.fail(SendfileNotAvailableError::new(errno, self.plan.sent()).into());
+        self.fail(SendfileNotAvailableError { errno, sent: self.plan.sent() }.into());
     }
 
     /// Handles a call that sent nothing although bytes are owed.

@@ -98,7 +98,7 @@ pub(crate) fn present_number() -> usize {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process {
     word: &'static AtomicUsize,
-    number: usize,
+    pub(crate) number: usize,
 }
 
 impl Default for Process {
@@ -126,10 +126,6 @@ impl Process {
     #[inline]
     pub(crate) fn is_current(self) -> bool {
         self.word.load(Ordering::Relaxed) == self.number
-    }
-
-    pub(crate) fn number(self) -> usize {
-        self.number
     }
 }
 

@@ -56,13 +56,11 @@ impl<T> Promise<T> {
     /// ```
     #[doc(alias = "send")]
     pub fn set_result(self, value: T) -> Result<(), T> {
-        match self.shared.upgrade() {
-            Some(shared) => {
-                set(&shared, Ok(value));
-                Ok(())
-            }
-            None => Err(value),
-        }
+        let Some(shared) = self.shared.upgrade() else {
+            return Err(value);
+        };
+        set(&shared, Ok(value));
+        Ok(())
     }
 
     /// Returns true if the other half was dropped, so that no task can receive the result.

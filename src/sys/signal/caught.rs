@@ -157,7 +157,7 @@ struct HandlerCount {
 
 impl HandlerCount {
     fn zero() -> u64 {
-        (Process::current().number() as u64) << 32
+        (Process::current().number as u64) << 32
     }
 
     fn begin() -> HandlerCount {
@@ -341,7 +341,7 @@ impl SignalSlot {
         writer.set_nonblocking(true)?;
         let free = slots().find(|shared| !shared.taken.swap(true, SeqCst));
         let shared = free.unwrap_or_else(new_slot);
-        shared.process.store(Process::current().number(), SeqCst);
+        shared.process.store(Process::current().number, SeqCst);
         shared.pipe.store(writer.as_raw_fd(), SeqCst);
         Ok(SignalSlot { shared, reader, _writer: writer })
     }
