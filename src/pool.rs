@@ -42,9 +42,24 @@ const RETRY_INTERVAL: Duration = match cfg!(all(test, sendloop_loom)) {
     true => Duration::ZERO,
 };
 
+/// Executor work, without the type of its result.
+struct Job {
+    /// Runs the work, or drops it and fails with the error.
+    run: Box<dyn FnOnce(Result<(), TaskError>) + Send>,
+    /// True if [`Pool::cancel_queued`] keeps it, as for the close of a file, which may be slow.
+    must_run: bool,
+}
+
+impl Job {
+    /// Fails a job that no thread will run.
+    fn refuse(self, error: TaskError) {
+        (self.run)(Err(error));
+    }
+}
+
 #[derive(Default)]
 struct PoolState {
-    jobs: VecDeque<Arc<dyn Work>>,
+    jobs: VecDeque<Job>,
     /// All threads that have not ended, those that are starting included.
     threads: usize,
     /// The threads that run no job: they wait, are starting, or are about to take one.
@@ -115,7 +130,7 @@ impl Pool {
         IS_POOL_THREAD.with(|is_pool_thread| is_pool_thread.set(true));
         while let Some(job) = self.next_job()? {
             // If the `Blocking` is gone, this drops the result, and that may panic.
-            log_panic("while the result of work was dropped", move || job.run());
+            log_panic("while the result of work was dropped", move || (job.run)(Ok(())));
             self.update(|state| state.idle += 1)?;
         }
         // While `idle` is above `threads`, a paused clock does not jump. So it jumps only after the
@@ -125,7 +140,7 @@ impl Pool {
     }
 
     /// Waits for a job. Returns `Some(None)` if the pool is closed and its queue is empty.
-    fn next_job(self: &Arc<Pool>) -> Option<Option<Arc<dyn Work>>> {
+    fn next_job(self: &Arc<Pool>) -> Option<Option<Job>> {
         let mut state = self.state()?;
         loop {
             if let Some(job) = state.jobs.pop_front() {
@@ -156,7 +171,7 @@ impl Pool {
         Some(())
     }
 
-    fn submit(self: &Arc<Pool>, job: Arc<dyn Work>) {
+    fn submit(self: &Arc<Pool>, job: Job) {
         let Some(mut state) = self.state() else {
             return job.refuse(TaskError::cancelled());
         };
@@ -164,17 +179,17 @@ impl Pool {
             drop(state);
             return job.refuse(TaskError(TaskErrorKind::ShutDown));
         }
-        state.jobs.push_back(job.clone());
+        state.jobs.push_back(job);
         let failed = self.start_missing_threads(&mut state);
-        let has_threads = state.threads > 0;
-        if !has_threads {
-            // A pool without threads has no other job: it refused each of them like this one.
-            state.jobs.pop_back();
-        }
+        // A pool without threads has no other job: it refused each of them like this one.
+        let refused = match state.threads {
+            0 => state.jobs.pop_back(),
+            _ => None,
+        };
         drop(state);
-        match failed {
-            Some(error) if !has_threads => job.refuse(TaskError(TaskErrorKind::NoThread(error))),
-            failed => {
+        match (failed, refused) {
+            (Some(error), Some(job)) => job.refuse(TaskError(TaskErrorKind::NoThread(error))),
+            (failed, _) => {
                 self.changed.notify_one();
                 failed.into_iter().for_each(log_failed_start);
             }
@@ -186,18 +201,10 @@ impl Pool {
         self: &Arc<Pool>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
-        self.run_work(Box::new(work), false)
-    }
-
-    fn run_work<T: Send + 'static>(
-        self: &Arc<Pool>,
-        work: Box<dyn FnOnce() -> T + Send>,
-        must_run: bool,
-    ) -> Blocking<T> {
-        let state = WorkState { work: Some(work), result: Oneshot::Pending(None) };
-        let (state, process) = (Mutex::new(state), Process::current());
-        let cell = Arc::new(WorkCell { state, process, must_run });
-        self.submit(cell.clone());
+        let state = WorkState { work: Some(Box::new(work)), result: Oneshot::Pending(None) };
+        let cell = Arc::new(WorkCell { state: Mutex::new(state), process: Process::current() });
+        let own = cell.clone();
+        self.submit(Job { run: Box::new(move |begin| own.run(begin)), must_run: false });
         Blocking { cell, is_useless_alone: false, discard }
     }
 
@@ -300,7 +307,7 @@ impl Pool {
         };
         let begun = state.idle.min(state.jobs.len());
         let queued = state.jobs.split_off(begun).into_iter();
-        let (kept, cancelled): (VecDeque<_>, VecDeque<_>) = queued.partition(|job| job.must_run());
+        let (kept, cancelled): (VecDeque<_>, VecDeque<_>) = queued.partition(|job| job.must_run);
         state.jobs.extend(kept);
         drop(state);
         cancel(cancelled);
@@ -319,7 +326,7 @@ fn log_failed_start(error: io::Error) {
 }
 
 /// Drops the work of jobs that no thread will run.
-fn cancel(jobs: VecDeque<Arc<dyn Work>>) {
+fn cancel(jobs: VecDeque<Job>) {
     for job in jobs {
         log_panic("while queued work was dropped", || {
             job.refuse(TaskError::cancelled());
@@ -351,25 +358,15 @@ impl Drop for LentFile {
             return;
         }
         if let (Some(pool), Some(file)) = (self.pool.upgrade(), self.file.take()) {
-            drop(pool.run_work(Box::new(move || drop(file)), true));
+            pool.submit(Job { run: Box::new(|_| drop(file)), must_run: true });
         }
     }
-}
-
-/// A [`WorkCell`] as the pool sees it, without the type of its result.
-trait Work: Send + Sync {
-    fn run(&self);
-    /// Drops the work, unless it has begun, and sets its result to `error`.
-    fn refuse(&self, error: TaskError);
-    fn must_run(&self) -> bool;
 }
 
 /// Executor work, and then its result.
 struct WorkCell<T> {
     state: Mutex<WorkState<T>>,
     process: Process,
-    /// True if [`Pool::cancel_queued`] keeps it, as for the close of a file, which may be slow.
-    must_run: bool,
 }
 
 struct WorkState<T> {
@@ -387,33 +384,29 @@ impl<T> WorkCell<T> {
         Some(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes the work, which runs and is dropped without the lock.
-    fn take_work(&self) -> Option<Box<dyn FnOnce() -> T + Send>> {
-        self.state()?.work.take()
-    }
-
     fn end(&self, result: Result<T, TaskError>) {
         let before = self.state().map(|mut state| state.result.set(result));
         before.into_iter().for_each(Oneshot::wake);
     }
 }
 
-impl<T: Send + 'static> Work for WorkCell<T> {
-    fn run(&self) {
-        if let Some(work) = self.take_work() {
-            self.end(catch_unwind(AssertUnwindSafe(work)).map_err(TaskError::panic));
+impl<T: 'static> WorkCell<T> {
+    /// Runs the work unless it was dropped, or drops it and fails with the error.
+    fn run(&self, begin: Result<(), TaskError>) {
+        // The work runs and is dropped without the lock.
+        let take_work = || self.state()?.work.take();
+        match begin {
+            Ok(()) => {
+                if let Some(work) = take_work() {
+                    self.end(catch_unwind(AssertUnwindSafe(work)).map_err(TaskError::panic));
+                }
+            }
+            Err(error) => {
+                self.end(Err(error));
+                // Dropping the work may submit more jobs.
+                drop_bounded(Kind::Drop, "while a refused job was dropped", take_work());
+            }
         }
-    }
-
-    fn refuse(&self, error: TaskError) {
-        self.end(Err(error));
-        // Dropping the work may submit more jobs.
-        let when = "while a refused job was dropped";
-        drop_bounded(Kind::Drop, when, self.take_work());
-    }
-
-    fn must_run(&self) -> bool {
-        self.must_run
     }
 }
 
