@@ -26,7 +26,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{TaskError, TaskErrorKind, drop_bounded, log_panic, wake};
@@ -34,6 +33,7 @@ use crate::nesting::Kind;
 use crate::oneshot::{Discard, Oneshot, discard};
 use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread, thread_local};
 use crate::sys::fork::Process;
+use crate::sys::thread::processors;
 use crate::sys::uninterrupted;
 
 /// The time between two attempts of the loop to start a missing thread. No time passes in a model.
@@ -111,8 +111,7 @@ impl Pool {
     ///
     /// It suits work that mostly waits, and is bounded on large machines.
     pub(crate) fn default_threads() -> usize {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        (cores + 4).min(32)
+        (processors() + 4).min(32)
     }
 
     /// Locks the state, or returns `None` in a forked child, which has no thread of the pool.

@@ -1,17 +1,37 @@
-//! Detached threads that start without the standard library.
+//! Detached threads that start without the standard library, and the number of processors.
 //!
 //! std holds a lock while a thread starts and while it ends (`thread_info` of its guard pages). If
 //! another thread forks at that moment, the lock stays locked in the child. The next thread that
 //! std starts there then hangs. The C library resets its own locks in a child.
 
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use libc::c_void;
 
 type ThreadBody = Box<dyn FnOnce() + Send>;
+
+/// Returns the number of processors that this thread may use.
+///
+/// std's function also reads the limits of control groups from files, which needs 12 KB of code.
+pub(crate) fn processors() -> usize {
+    // SAFETY: a set of processors is an array of integers, so all zeros is a valid value, and the
+    // kernel writes at most its size. The call fails only with more than 1,024 processors.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let count = unsafe {
+        let mut set: libc::cpu_set_t = mem::zeroed();
+        match libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) {
+            0 => libc::CPU_COUNT(&set),
+            _ => libc::CPU_SETSIZE,
+        }
+    };
+    // SAFETY: no pointers.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    usize::try_from(count).unwrap_or(1)
+}
 
 /// The size of a stack in bytes, as in std.
 const STACK: usize = 2 << 20;
@@ -58,7 +78,7 @@ extern "C" fn enter(body: *mut c_void) -> *mut c_void {
     };
     if let Err(panic) = catch_unwind(AssertUnwindSafe(*body)) {
         // The payload's destructor may panic too, and a panic must not leave this function.
-        std::mem::forget(panic);
+        mem::forget(panic);
     }
     ptr::null_mut()
 }
