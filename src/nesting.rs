@@ -78,14 +78,11 @@ impl Drop for Level {
 }
 
 fn perform_queue() {
-    loop {
-        let queue = QUEUE.with(|queue| queue.take());
-        if queue.is_empty() {
-            return;
-        }
-        // More actions may be queued meanwhile. They run after these.
-        queue.into_iter().for_each(|action| action());
+    while let Some(action) = QUEUE.with(|queue| queue.borrow_mut().pop_front()) {
+        action();
     }
+    // Frees the memory of the queue.
+    drop(QUEUE.with(|queue| queue.take()));
 }
 
 /// The levels of a loop that runs, which start from zero.
@@ -109,7 +106,7 @@ impl SeparateLevels {
 impl Drop for SeparateLevels {
     fn drop(&mut self) {
         DEPTHS.with(|it| it.set(self.before));
-        // The levels of that loop have ended, so they have performed their queue.
+        self.queue.append(&mut QUEUE.with(|queue| queue.take()));
         QUEUE.with(|queue| queue.replace(mem::take(&mut self.queue)));
     }
 }
