@@ -35,13 +35,15 @@ use crate::nesting::{self, Kind};
 /// # }
 /// ```
 #[doc(alias = "JoinError")]
-pub struct TaskError(TaskErrorKind);
+pub struct TaskError(pub(crate) TaskErrorKind);
 
-enum TaskErrorKind {
+pub(crate) enum TaskErrorKind {
     Cancelled,
+    /// The work was submitted after the executor was shut down or its loop closed.
     ShutDown,
     /// The mutex makes the error `Sync`, although a panic payload may not be.
     Panic(Box<Mutex<Payload>>),
+    /// The executor has no thread and could not start one.
     NoThread(io::Error),
 }
 
@@ -53,18 +55,8 @@ impl TaskError {
         TaskError(TaskErrorKind::Cancelled)
     }
 
-    /// The error of work that was submitted after the executor was shut down or its loop closed.
-    pub(crate) fn shut_down() -> TaskError {
-        TaskError(TaskErrorKind::ShutDown)
-    }
-
     pub(crate) fn panic(payload: Payload) -> TaskError {
         TaskError(TaskErrorKind::Panic(Box::new(Mutex::new(payload))))
-    }
-
-    /// The error of work of an executor that has no thread and could not start one.
-    pub(crate) fn no_thread(error: io::Error) -> TaskError {
-        TaskError(TaskErrorKind::NoThread(error))
     }
 
     /// Returns true if the work was cancelled.
@@ -147,7 +139,10 @@ impl fmt::Display for TaskError {
         match &self.0 {
             TaskErrorKind::Cancelled => f.write_str("cancelled"),
             TaskErrorKind::ShutDown => f.write_str("cancelled: the executor is shut down"),
-            TaskErrorKind::Panic(payload) => write!(f, "panicked: {}", message_of(payload)),
+            TaskErrorKind::Panic(payload) => {
+                let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
+                write!(f, "panicked: {}", panic_message(&**payload))
+            }
             TaskErrorKind::NoThread(error) => {
                 write!(f, "the executor cannot start a thread: {error}")
             }
@@ -174,20 +169,11 @@ impl From<TaskError> for io::Error {
     }
 }
 
-fn message_of(payload: &Mutex<Payload>) -> String {
-    let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
-    panic_message(&**payload).to_owned()
-}
-
 /// Returns the text of a panic payload.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
-    if let Some(text) = payload.downcast_ref::<&'static str>() {
-        text
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text
-    } else {
-        "a value that is not text"
-    }
+    let text = payload.downcast_ref::<&'static str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a value that is not text")
 }
 
 /// Drops a panic payload.
@@ -348,15 +334,11 @@ pub enum SendfilePhase {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendfileNotAvailableError {
-    errno: Option<i32>,
-    sent: u64,
+    pub(crate) errno: Option<i32>,
+    pub(crate) sent: u64,
 }
 
 impl SendfileNotAvailableError {
-    pub(crate) fn new(errno: Option<i32>, sent: u64) -> SendfileNotAvailableError {
-        SendfileNotAvailableError { errno, sent }
-    }
-
     /// Returns the errno of the system call, or `None` if there was no call.
     ///
     /// The transfer makes no call for a kind of file that sendfile does not support. A file that

@@ -4,17 +4,22 @@
 //! loop runs.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use log::LevelFilter;
 
-use crate::error::{discard, drop_bounded, log_panic, panic_message};
+use crate::error::{Payload, discard, drop_bounded, log_panic, panic_message};
 use crate::nesting::Kind;
 
 type Handler = Box<dyn FnMut(&ExceptionContext)>;
+
+/// The location that created a callback or a task, if it is known.
+type Creator = Option<&'static Location<'static>>;
+
+const DROPPING_HANDLER: &str = "while an exception handler was dropped";
 
 /// The argument of an exception handler: asyncio's context dictionary.
 ///
@@ -27,8 +32,8 @@ type Handler = Box<dyn FnMut(&ExceptionContext)>;
 /// ```
 pub struct ExceptionContext {
     message: String,
-    panic: Option<Box<dyn Any + Send>>,
-    location: Option<&'static Location<'static>>,
+    panic: Option<Payload>,
+    location: Creator,
 }
 
 impl ExceptionContext {
@@ -51,17 +56,8 @@ impl ExceptionContext {
         ExceptionContext { message: message.into(), panic: None, location: None }
     }
 
-    pub(crate) fn with_panic(mut self, panic: Box<dyn Any + Send>) -> ExceptionContext {
-        self.panic = Some(panic);
-        self
-    }
-
-    pub(crate) fn with_location(
-        mut self,
-        location: &'static Location<'static>,
-    ) -> ExceptionContext {
-        self.location = Some(location);
-        self
+    pub(crate) fn of_panic(message: &str, panic: Payload, location: Creator) -> ExceptionContext {
+        ExceptionContext { message: message.to_owned(), panic: Some(panic), location }
     }
 
     /// Returns the message, which describes the exception.
@@ -164,59 +160,50 @@ pub(crate) fn log_exception(context: &ExceptionContext) {
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-#[derive(Default)]
-enum HandlerState {
-    #[default]
-    Default,
-    Set(Handler),
-    /// The handler runs. Exceptions that it causes go to the log.
-    Running,
-}
-
 /// A loop's exception handler.
 #[derive(Default)]
 pub(crate) struct Exceptions {
-    state: RefCell<HandlerState>,
+    /// `None` for the default handler, and while the handler runs. Exceptions that the handler
+    /// causes go to the log.
+    handler: Cell<Option<Handler>>,
+    /// True while the handler runs and has set no other one.
+    is_running: Cell<bool>,
 }
 
 impl Exceptions {
     pub(crate) fn set(&self, handler: Option<Handler>) {
-        let state = handler.map_or(HandlerState::Default, HandlerState::Set);
-        let old_state = self.state.replace(state);
-        let when = "while an exception handler was dropped";
-        drop_bounded(Kind::Drop, when, old_state);
+        self.is_running.set(false);
+        let old_handler = self.handler.replace(handler);
+        drop_bounded(Kind::Drop, DROPPING_HANDLER, old_handler);
     }
 
     /// Calls the handler, and logs its panic.
     pub(crate) fn report(&self, context: &ExceptionContext) {
-        let mut handler = match self.state.replace(HandlerState::Running) {
-            HandlerState::Set(handler) => handler,
-            other => {
-                *self.state.borrow_mut() = other;
-                return log_exception(context);
-            }
+        let Some(mut handler) = self.handler.take() else {
+            return log_exception(context);
         };
-        let called = catch_unwind(AssertUnwindSafe(|| handler(context)));
-        if let Err(panic) = called {
+        self.is_running.set(true);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| handler(context))) {
             log_exception(context);
-            log_exception(
-                &ExceptionContext::new("panic in the exception handler").with_panic(panic),
-            );
+            let message = "panic in the exception handler";
+            log_exception(&ExceptionContext::of_panic(message, panic, None));
         }
-        let mut state = self.state.borrow_mut();
-        // The handler may have set another one.
-        if matches!(*state, HandlerState::Running) {
-            *state = HandlerState::Set(handler);
-            return;
+        if self.is_running.take() {
+            self.handler.set(Some(handler));
+        } else {
+            log_panic(DROPPING_HANDLER, || drop(handler));
         }
-        drop(state);
-        log_panic("while an exception handler was dropped", || drop(handler));
     }
 
     /// Runs user code, and reports its panic.
     pub(crate) fn contain(&self, message: &str, f: impl FnOnce()) {
+        self.contain_at(message, None, f);
+    }
+
+    /// Runs user code that `location` created, and reports its panic.
+    pub(crate) fn contain_at(&self, message: &str, location: Creator, f: impl FnOnce()) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
-            self.report(&ExceptionContext::new(message).with_panic(panic));
+            self.report(&ExceptionContext::of_panic(message, panic, location));
         }
     }
 }

@@ -78,19 +78,11 @@ impl Drop for Level {
 }
 
 fn perform_queue() {
-    let next = || QUEUE.with(|queue| queue.borrow_mut().pop_front());
-    let Some(mut action) = next() else {
-        return;
-    };
-    loop {
+    while let Some(action) = QUEUE.with(|queue| queue.borrow_mut().pop_front()) {
         action();
-        match next() {
-            Some(more) => action = more,
-            None => break,
-        }
     }
     // Frees the memory of the queue.
-    drop(QUEUE.with(|queue| mem::take(&mut *queue.borrow_mut())));
+    drop(QUEUE.with(|queue| queue.take()));
 }
 
 /// The levels of a loop that runs, which start from zero.
@@ -106,7 +98,7 @@ impl SeparateLevels {
     pub(crate) fn enter() -> SeparateLevels {
         SeparateLevels {
             before: DEPTHS.with(|it| it.replace([0; 3])),
-            queue: QUEUE.with(|queue| mem::take(&mut *queue.borrow_mut())),
+            queue: QUEUE.with(|queue| queue.take()),
         }
     }
 }
@@ -114,11 +106,8 @@ impl SeparateLevels {
 impl Drop for SeparateLevels {
     fn drop(&mut self) {
         DEPTHS.with(|it| it.set(self.before));
-        QUEUE.with(|queue| {
-            let mut queue = queue.borrow_mut();
-            self.queue.append(&mut queue);
-            mem::swap(&mut *queue, &mut self.queue);
-        });
+        self.queue.append(&mut QUEUE.with(|queue| queue.take()));
+        QUEUE.with(|queue| queue.replace(mem::take(&mut self.queue)));
     }
 }
 

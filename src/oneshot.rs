@@ -59,11 +59,9 @@ impl<T> Oneshot<T> {
         }
     }
 
-    /// Ends the awaiting side, which passes what is left to its [`Discard`]. After a result was
-    /// taken, nothing is left.
-    pub(crate) fn close(&mut self) -> Option<Oneshot<T>> {
-        let left = mem::replace(self, Oneshot::Taken);
-        (!matches!(left, Oneshot::Taken)).then_some(left)
+    /// Ends the awaiting side, which passes what is left to its [`Discard`].
+    pub(crate) fn close(&mut self) -> Oneshot<T> {
+        mem::replace(self, Oneshot::Taken)
     }
 }
 

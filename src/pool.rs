@@ -26,36 +26,36 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::error::{TaskError, drop_bounded, log_panic, wake};
+use crate::error::{TaskError, TaskErrorKind, drop_bounded, log_panic, wake};
 use crate::nesting::Kind;
 use crate::oneshot::{Discard, Oneshot, discard};
 use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, start_thread, thread_local};
 use crate::sys::fork::Process;
+use crate::sys::thread::processors;
 use crate::sys::uninterrupted;
-
-enum Job {
-    Work(Arc<dyn Work>),
-    /// Closes a file, which may be slow. The pool never drops such a job.
-    Close(File),
-}
-
-impl Job {
-    /// Fails a job that no thread will run.
-    fn refuse(self, error: TaskError) {
-        if let Job::Work(work) = self {
-            work.refuse(error);
-        }
-    }
-}
 
 /// The time between two attempts of the loop to start a missing thread. No time passes in a model.
 const RETRY_INTERVAL: Duration = match cfg!(all(test, sendloop_loom)) {
     false => Duration::from_millis(10),
     true => Duration::ZERO,
 };
+
+/// Executor work, without the type of its result.
+struct Job {
+    /// Runs the work, or drops it and fails with the error.
+    run: Box<dyn FnOnce(Result<(), TaskError>) + Send>,
+    /// True if [`Pool::cancel_queued`] keeps it, as for the close of a file, which may be slow.
+    must_run: bool,
+}
+
+impl Job {
+    /// Fails a job that no thread will run.
+    fn refuse(self, error: TaskError) {
+        (self.run)(Err(error));
+    }
+}
 
 #[derive(Default)]
 struct PoolState {
@@ -111,8 +111,7 @@ impl Pool {
     ///
     /// It suits work that mostly waits, and is bounded on large machines.
     pub(crate) fn default_threads() -> usize {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        (cores + 4).min(32)
+        (processors() + 4).min(32)
     }
 
     /// Locks the state, or returns `None` in a forked child, which has no thread of the pool.
@@ -128,6 +127,19 @@ impl Pool {
     /// If a job forks, it returns in the child too. There this returns, and leaves the queue alone.
     fn run_jobs(self: &Arc<Pool>) -> Option<()> {
         IS_POOL_THREAD.with(|is_pool_thread| is_pool_thread.set(true));
+        while let Some(job) = self.next_job()? {
+            // If the `Blocking` is gone, this drops the result, and that may panic.
+            log_panic("while the result of work was dropped", move || (job.run)(Ok(())));
+            self.update(|state| state.idle += 1)?;
+        }
+        // While `idle` is above `threads`, a paused clock does not jump. So it jumps only after the
+        // tasks that wait for the end are awake.
+        self.update(|state| state.threads -= 1)?;
+        self.update(|state| state.idle -= 1)
+    }
+
+    /// Waits for a job. Returns `Some(None)` if the pool is closed and its queue is empty.
+    fn next_job(self: &Arc<Pool>) -> Option<Option<Job>> {
         let mut state = self.state()?;
         loop {
             if let Some(job) = state.jobs.pop_front() {
@@ -135,38 +147,27 @@ impl Pool {
                 let failed = self.start_missing_threads(&mut state);
                 drop(state);
                 failed.into_iter().for_each(log_failed_start);
-                // If the `Blocking` is gone, this drops the result, and that may panic.
-                log_panic("while the result of work was dropped", || match job {
-                    Job::Work(work) => work.run(),
-                    Job::Close(file) => drop(file),
-                });
-                state = self.state()?;
-                state.idle += 1;
-                state = self.wake_if_idle(state)?;
-            } else if state.closed {
-                break;
-            } else {
-                let woken = self.changed.wait(state);
-                state = woken.unwrap_or_else(PoisonError::into_inner);
+                return Some(Some(job));
             }
+            if state.closed {
+                return Some(None);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        // While `idle` is above `threads`, a paused clock does not jump. So it jumps only after the
-        // tasks that wait for the end are awake.
-        state.threads -= 1;
-        state = self.wake_if_idle(state)?;
-        state.idle -= 1;
-        self.wake_if_idle(state).map(drop)
     }
 
-    fn wake_if_idle<'a>(&'a self, mut state: Locked<'a>) -> Option<Locked<'a>> {
-        if state.wakers.is_empty() || state.is_busy() {
-            return Some(state);
-        }
-        let wakers = mem::take(&mut state.wakers);
+    /// Changes the state, and wakes the wakers if the pool is no longer busy.
+    fn update(&self, change: fn(&mut PoolState)) -> Option<()> {
+        let mut state = self.state()?;
+        change(&mut state);
+        let wakers = match state.is_busy() {
+            true => Vec::new(),
+            false => mem::take(&mut state.wakers),
+        };
         // A waker is foreign code.
         drop(state);
         wakers.into_iter().for_each(wake);
-        self.state()
+        Some(())
     }
 
     fn submit(self: &Arc<Pool>, job: Job) {
@@ -175,7 +176,7 @@ impl Pool {
         };
         if state.closed {
             drop(state);
-            return job.refuse(TaskError::shut_down());
+            return job.refuse(TaskError(TaskErrorKind::ShutDown));
         }
         state.jobs.push_back(job);
         let failed = self.start_missing_threads(&mut state);
@@ -186,7 +187,7 @@ impl Pool {
         };
         drop(state);
         match (failed, refused) {
-            (Some(error), Some(job)) => job.refuse(TaskError::no_thread(error)),
+            (Some(error), Some(job)) => job.refuse(TaskError(TaskErrorKind::NoThread(error))),
             (failed, _) => {
                 self.changed.notify_one();
                 failed.into_iter().for_each(log_failed_start);
@@ -199,14 +200,10 @@ impl Pool {
         self: &Arc<Pool>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
-        let cell = Arc::new(WorkCell {
-            state: Mutex::new(WorkState {
-                work: Some(Box::new(work)),
-                result: Oneshot::Pending(None),
-            }),
-            process: Process::current(),
-        });
-        self.submit(Job::Work(cell.clone()));
+        let state = WorkState { work: Some(Box::new(work)), result: Oneshot::Pending(None) };
+        let cell = Arc::new(WorkCell { state: Mutex::new(state), process: Process::current() });
+        let own = cell.clone();
+        self.submit(Job { run: Box::new(move |begin| own.run(begin)), must_run: false });
         Blocking { cell, is_useless_alone: false, discard }
     }
 
@@ -214,12 +211,20 @@ impl Pool {
     ///
     /// Returns the error of the first failure, for the log, but not the errors of retries.
     fn start_missing_threads(self: &Arc<Pool>, state: &mut PoolState) -> Option<io::Error> {
+        let start = || {
+            uninterrupted(|| {
+                let pool = self.clone();
+                start_thread(move || {
+                    pool.run_jobs();
+                })
+            })
+        };
         let retrying = state.retry_at.take().is_some();
         while state.jobs.len() > state.idle && state.threads < self.max_threads {
             // A thread that is ending counts against the kernel's limits for a moment longer, so
             // the pool tries twice. If it has no thread at all, the job fails with the first error.
-            let started = match self.start() {
-                Err(_) if state.threads > 0 => self.start(),
+            let started = match start() {
+                Err(_) if state.threads > 0 => start(),
                 started => started,
             };
             if let Err(error) = started {
@@ -234,15 +239,6 @@ impl Pool {
         }
         self.short.store(false, Ordering::Relaxed);
         None
-    }
-
-    fn start(self: &Arc<Pool>) -> io::Result<()> {
-        uninterrupted(|| {
-            let pool = self.clone();
-            start_thread(move || {
-                pool.run_jobs();
-            })
-        })
     }
 
     /// Returns the time until the loop must retry, or `None` if no thread is missing.
@@ -265,31 +261,40 @@ impl Pool {
 
     /// Returns whether a paused clock must wait for the pool. If so, `waker` is woken afterwards.
     pub(crate) fn is_busy(&self, waker: &Waker) -> bool {
-        let Some(mut state) = self.state().filter(|it| it.is_busy() || it.idle > it.threads) else {
-            return false;
+        self.poll(waker, |state| state.is_busy() || state.idle > state.threads).is_pending()
+    }
+
+    /// Polls for the end of the last thread, after [`close`](Pool::close).
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
+        self.poll(cx.waker(), |state| state.threads > 0)
+    }
+
+    fn poll(&self, waker: &Waker, is_busy: fn(&PoolState) -> bool) -> Poll<()> {
+        // Cloning and dropping a waker may run foreign code, so the lock is not held then.
+        let waker = waker.clone();
+        let Some(mut state) = self.state().filter(|state| is_busy(state)) else {
+            return Poll::Ready(());
         };
-        if !state.wakers.iter().any(|it| it.will_wake(waker)) {
-            state.wakers.push(waker.clone());
+        if !state.wakers.iter().any(|it| it.will_wake(&waker)) {
+            state.wakers.push(waker);
         }
-        true
+        Poll::Pending
     }
 
     /// Refuses more work. The threads still run the queued jobs, and end after them.
-    pub(crate) fn close(&self) {
-        match self.state() {
-            Some(mut state) => state.closed = true,
-            None => return self.cancel_inherited(),
-        }
-        self.changed.notify_all();
-    }
-
-    /// Cancels the queued jobs in a forked child.
     ///
-    /// If a thread of the parent held the lock at the fork, the jobs stay.
-    fn cancel_inherited(&self) {
-        let state = self.state.try_lock();
-        let jobs = state.map(|mut state| mem::take(&mut state.jobs));
-        jobs.into_iter().for_each(cancel);
+    /// In a forked child, this cancels the queued jobs. If a thread of the parent held the lock at
+    /// the fork, the jobs stay.
+    pub(crate) fn close(&self) {
+        if let Some(mut state) = self.state() {
+            state.closed = true;
+            drop(state);
+            self.changed.notify_all();
+        } else if let Ok(mut state) = self.state.try_lock() {
+            let jobs = mem::take(&mut state.jobs);
+            drop(state);
+            cancel(jobs);
+        }
     }
 
     /// Cancels the work that has not begun because every thread is busy.
@@ -301,24 +306,10 @@ impl Pool {
         };
         let begun = state.idle.min(state.jobs.len());
         let queued = state.jobs.split_off(begun).into_iter();
-        let (kept, cancelled): (VecDeque<Job>, VecDeque<Job>) =
-            queued.partition(|job| matches!(job, Job::Close(_)));
+        let (kept, cancelled): (VecDeque<_>, VecDeque<_>) = queued.partition(|job| job.must_run);
         state.jobs.extend(kept);
         drop(state);
         cancel(cancelled);
-    }
-
-    /// Polls for the end of the last thread, after [`close`](Pool::close).
-    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
-        // Cloning and dropping a waker may run foreign code, so the lock is not held then.
-        let waker = cx.waker().clone();
-        let Some(mut state) = self.state().filter(|state| state.threads > 0) else {
-            return Poll::Ready(());
-        };
-        if !state.wakers.iter().any(|it| it.will_wake(&waker)) {
-            state.wakers.push(waker);
-        }
-        Poll::Pending
     }
 
     /// Wraps a file for work in the pool. If `is_slow`, only a thread of the pool closes the file.
@@ -366,16 +357,9 @@ impl Drop for LentFile {
             return;
         }
         if let (Some(pool), Some(file)) = (self.pool.upgrade(), self.file.take()) {
-            pool.submit(Job::Close(file));
+            pool.submit(Job { run: Box::new(|_| drop(file)), must_run: true });
         }
     }
-}
-
-/// A [`WorkCell`] as the pool sees it, without the type of its result.
-trait Work: Send + Sync {
-    fn run(&self);
-    /// Drops the work, unless it has begun, and sets its result to `error`.
-    fn refuse(&self, error: TaskError);
 }
 
 /// Executor work, and then its result.
@@ -399,29 +383,29 @@ impl<T> WorkCell<T> {
         Some(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes the work, which runs and is dropped without the lock.
-    fn take_work(&self) -> Option<Box<dyn FnOnce() -> T + Send>> {
-        self.state()?.work.take()
-    }
-
     fn end(&self, result: Result<T, TaskError>) {
         let before = self.state().map(|mut state| state.result.set(result));
         before.into_iter().for_each(Oneshot::wake);
     }
 }
 
-impl<T: Send + 'static> Work for WorkCell<T> {
-    fn run(&self) {
-        if let Some(work) = self.take_work() {
-            self.end(catch_unwind(AssertUnwindSafe(work)).map_err(TaskError::panic));
+impl<T: 'static> WorkCell<T> {
+    /// Runs the work unless it was dropped, or drops it and fails with the error.
+    fn run(&self, begin: Result<(), TaskError>) {
+        // The work runs and is dropped without the lock.
+        let take_work = || self.state()?.work.take();
+        match begin {
+            Ok(()) => {
+                if let Some(work) = take_work() {
+                    self.end(catch_unwind(AssertUnwindSafe(work)).map_err(TaskError::panic));
+                }
+            }
+            Err(error) => {
+                self.end(Err(error));
+                // Dropping the work may submit more jobs.
+                drop_bounded(Kind::Drop, "while a refused job was dropped", take_work());
+            }
         }
-    }
-
-    fn refuse(&self, error: TaskError) {
-        self.end(Err(error));
-        // Dropping the work may submit more jobs.
-        let when = "while a refused job was dropped";
-        drop_bounded(Kind::Drop, when, self.take_work());
     }
 }
 
@@ -480,12 +464,9 @@ impl<T> Drop for Blocking<T> {
             return;
         };
         let left = state.result.close();
-        let work = match self.is_useless_alone {
-            true => state.work.take(),
-            false => None,
-        };
+        let work = state.work.take_if(|_| self.is_useless_alone);
         drop(state);
-        left.map(self.discard);
+        (self.discard)(left);
         drop(work);
     }
 }

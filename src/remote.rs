@@ -5,7 +5,7 @@
 //! The loop takes the messages after the poller has reported the wake-up. A closing loop drops the
 //! messages and the poller's waker, so an inbox that outlives its loop holds no descriptor.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -60,7 +60,8 @@ pub(crate) struct Inbox {
     notify_failed: AtomicBool,
 }
 
-type Inboxes = RwLock<BTreeMap<u16, Arc<Inbox>>>;
+/// Sorted by the id.
+type Inboxes = RwLock<Vec<Arc<Inbox>>>;
 
 shared_static! {
     /// The inboxes of the open loops. A waker holds only a number, and finds its inbox here.
@@ -69,15 +70,15 @@ shared_static! {
 
 /// Returns the inboxes of this process's loops.
 fn inboxes() -> &'static Inboxes {
-    INBOXES.get(|| RwLock::new(BTreeMap::new()))
+    INBOXES.get(|| RwLock::new(Vec::new()))
 }
 
 /// Wakes the task of a waker's number from another thread. A closed loop has no tasks to wake.
 pub(crate) fn wake(number: u64) {
     let inboxes = inboxes().read().unwrap_or_else(PoisonError::into_inner);
-    let inbox = inboxes.get(&LoopId::of(number).0).cloned();
-    drop(inboxes);
-    if let Some(inbox) = inbox {
+    if let Ok(index) = inboxes.binary_search_by_key(&LoopId::of(number), |inbox| inbox.id) {
+        let inbox = inboxes[index].clone();
+        drop(inboxes);
         let _ = inbox.send(Message::WakeTask(number));
     }
 }
@@ -87,12 +88,13 @@ impl Inbox {
     pub(crate) fn new(poller: PollWaker) -> io::Result<Arc<Inbox>> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let mut inboxes = inboxes().write().unwrap_or_else(PoisonError::into_inner);
-        let mut numbers = (0..=u16::MAX).map(|_| NEXT.fetch_add(1, Ordering::Relaxed));
-        let number = numbers.find(|number| !inboxes.contains_key(number));
-        let number = number
-            .ok_or_else(|| io::Error::other("cannot create a loop: 65,536 loops are open"))?;
+        let mut ids = (0..=u16::MAX).map(|_| LoopId(NEXT.fetch_add(1, Ordering::Relaxed)));
+        let place = |id| inboxes.binary_search_by_key(&id, |inbox| inbox.id).err();
+        let free = ids.find_map(|id| Some((id, place(id)?)));
+        let (id, place) =
+            free.ok_or_else(|| io::Error::other("cannot create a loop: 65,536 loops are open"))?;
         let inbox = Arc::new(Inbox {
-            id: LoopId(number),
+            id,
             process: Process::current(),
             open: Mutex::new(Some(OpenInbox {
                 messages: Vec::new(),
@@ -102,7 +104,7 @@ impl Inbox {
             notified: AtomicBool::new(false),
             notify_failed: AtomicBool::new(false),
         });
-        inboxes.insert(number, inbox.clone());
+        inboxes.insert(place, inbox.clone());
         Ok(inbox)
     }
 
@@ -181,10 +183,10 @@ impl Inbox {
                 open.messages
             });
         }
+        // The caller has another reference, so this drops no inbox.
         let mut inboxes = inboxes().write().unwrap_or_else(PoisonError::into_inner);
-        let own = inboxes.remove(&self.id.0);
+        inboxes.retain(|inbox| inbox.id != self.id);
         drop(inboxes);
-        drop(own);
         let open = self.open().take();
         open.map_or_else(Vec::new, |open| open.messages)
     }

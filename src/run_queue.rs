@@ -7,12 +7,13 @@
 //! thread local, without a lock or a system call, whether the loop runs or not. On another thread
 //! it finds nothing, and the wake-up goes through the [`Inbox`](crate::remote::Inbox).
 
+mod header;
 #[cfg(sendloop_shuffle)]
 mod shuffle;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::mem::{self, ManuallyDrop};
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
@@ -26,6 +27,7 @@ use crate::slots::{Key, Packing, Slots};
 use crate::sync::thread_local;
 use crate::sys::fork::Process;
 use crate::sys::task_cell::WithHeader;
+pub(crate) use header::{Phase, TaskHeader, TaskLink};
 
 /// The layout of a task's key in its waker's number, below the 16 bits of the loop's id.
 ///
@@ -37,7 +39,7 @@ const LOOP_SHIFT: u32 = 48;
 /// The id of an open loop in its process.
 ///
 /// The id of a closed loop is reused, after 65,535 others at the earliest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct LoopId(pub(crate) u16);
 
 impl LoopId {
@@ -111,38 +113,13 @@ impl<F: FnOnce() + 'static> Callback for Call<F> {
     }
 }
 
-/// The part of a task cell that the run queue uses.
-pub(crate) struct TaskHeader {
-    /// The key in the table of tasks, or `None` after the task's end.
-    pub(crate) key: Cell<Option<Key>>,
-    /// True while the task is in the queue.
-    queued: Cell<bool>,
-    /// The location that created the task, for logs.
-    pub(crate) location: &'static Location<'static>,
-}
-
-impl TaskHeader {
-    #[track_caller]
-    pub(crate) fn new() -> TaskHeader {
-        TaskHeader { key: Cell::new(None), queued: Cell::new(false), location: Location::caller() }
-    }
-}
-
 /// A task as the loop sees it, without the type of its future.
 pub(crate) trait Step {
-    /// Polls the task once. The task of `run_until_complete` calls `root`, which polls its future.
-    ///
-    /// Returns the kind of the task, for the log of debug mode.
-    fn step(
-        self: Pin<&Self>,
-        header: &TaskHeader,
-        waker: &Waker,
-        root: &mut dyn FnMut(&Waker),
-    ) -> &'static str;
+    /// Polls the task once. Returns false for the task of `run_until_complete`, whose future the
+    /// caller polls.
+    fn step(self: Pin<&Self>, header: &TaskHeader, waker: &Waker) -> bool;
     /// Cancels the task. Returns false if it had ended already.
     fn cancel(self: Pin<&Self>, header: &TaskHeader) -> bool;
-    /// Drops the future of a cancelled task that is not being polled, and ends the task.
-    fn end_cancelled(self: Pin<&Self>, header: &TaskHeader);
 }
 
 pub(crate) type Runnable = Pin<Rc<WithHeader<TaskHeader, dyn Step>>>;
@@ -184,19 +161,8 @@ thread_local! {
 }
 
 fn with_local<T>(id: LoopId, f: impl FnOnce(&Rc<RunQueue>) -> T) -> Option<T> {
-    LOCAL.with(|queues| queues.borrow().iter().find(|queue| queue.id == id).map(f))
-}
-
-/// Removes this thread's queues that `is_kept` refuses.
-fn retain_local(is_kept: impl Fn(&RunQueue) -> bool) {
-    let removed: Vec<Rc<RunQueue>> = LOCAL.with(|queues| {
-        let mut queues = queues.borrow_mut();
-        let (kept, removed) =
-            mem::take(&mut **queues).into_iter().partition(|queue| is_kept(queue));
-        **queues = kept;
-        removed
-    });
-    drop(removed);
+    // In a forked child, a new loop may have the id of one of the parent's loops, which are older.
+    LOCAL.with(|queues| queues.borrow().iter().rev().find(|queue| queue.id == id).map(f))
 }
 
 /// Returns the queue of the loop `id` if it is on this thread.
@@ -228,8 +194,6 @@ impl RunQueue {
             #[cfg(sendloop_shuffle)]
             shuffle: shuffle::Shuffle::from_environment(),
         });
-        // In a forked child, a new loop may get the id of one of the parent's loops.
-        retain_local(|queue| queue.process.is_current());
         LOCAL.with(|queues| queues.borrow_mut().push(run_queue.clone()));
         run_queue
     }
@@ -275,11 +239,6 @@ impl RunQueue {
             self.enqueue(Entry::Task(task));
         }
         is_open
-    }
-
-    /// Returns the task with this key, until [`unregister`](RunQueue::unregister) removes it.
-    pub(crate) fn task(&self, key: Key) -> Option<Runnable> {
-        self.tasks.borrow().get(key).cloned()
     }
 
     /// Removes a task from the table of tasks, so that stale wakers are ignored.
@@ -333,6 +292,11 @@ impl RunQueue {
                 self.exceptions.contain("panic while a callback was dropped", || callback.cancel());
             }
         }
-        retain_local(|queue| !ptr::eq(queue, self));
+        LOCAL.with(|queues| {
+            let mut queues = queues.borrow_mut();
+            // The caller has another reference, so this drops no queue.
+            queues.retain(|queue| !ptr::eq(&**queue, self));
+            queues.shrink_to_fit();
+        });
     }
 }

@@ -4,13 +4,11 @@
 //! due timers.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
 use super::Inner;
-use crate::exceptions::ExceptionContext;
 use crate::reactor::{EVENTS_AT_ONCE, shorter};
 use crate::remote::Message;
 use crate::run_queue::{Call, Callback, Entry, Runnable};
@@ -80,11 +78,8 @@ impl Inner {
     /// Runs a callback, and reports its panic.
     fn call(&self, callback: &dyn Callback) {
         let start = self.debug.start();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback.run())) {
-            let context = ExceptionContext::new("panic in a callback").with_panic(panic);
-            let context = context.with_location(callback.location());
-            self.run_queue.exceptions.report(&context);
-        }
+        let (exceptions, creator) = (&self.run_queue.exceptions, Some(callback.location()));
+        exceptions.contain_at("panic in a callback", creator, || callback.run());
         self.debug.end(start, "callback", callback.location());
     }
 

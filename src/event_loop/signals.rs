@@ -51,6 +51,12 @@ impl Signals {
     /// that wait for it. A signal without a handler is ignored.
     fn deliver(&self, slot: &SignalSlot, run_queue: &RunQueue) {
         for signal in slot.take() {
+            // While there is a promise, the first SIGINT is the one that it waits for.
+            let interrupt = (signal == libc::SIGINT).then(|| self.interrupt.take()).flatten();
+            if let Some(promise) = interrupt {
+                let _ = promise.set_result(());
+                continue;
+            }
             self.wake_listeners(signal..=signal);
             let Some((body, location)) = self.handlers.borrow().get(&signal).cloned() else {
                 continue;
@@ -61,11 +67,6 @@ impl Signals {
                     body();
                 }
             })));
-        }
-        if slot.take_interrupt() {
-            if let Some(promise) = self.interrupt.take() {
-                let _ = promise.set_result(());
-            }
         }
     }
 
@@ -235,8 +236,7 @@ impl LoopHandle {
             return Err(self.closed_error());
         }
         let slot = self.slot()?;
-        slot.catch(signal)?;
-        if signal == libc::SIGINT && slot.disable_interrupt() {
+        if slot.catch(signal)? {
             drop(self.inner.signals.interrupt.take());
         }
         Ok(slot)
@@ -246,7 +246,7 @@ impl LoopHandle {
     /// ignores SIGINT itself. The second Ctrl-C has its default effect. The future fails if the
     /// program adds a handler meanwhile.
     pub(super) fn interrupt(&self) -> io::Result<Option<PromiseFuture<()>>> {
-        if !signal::is_default(libc::SIGINT) || !self.slot()?.enable_interrupt()? {
+        if !signal::is_default(libc::SIGINT) || !self.slot()?.catch_interrupt()? {
             return Ok(None);
         }
         let (promise, future) = self.create_future();

@@ -29,14 +29,10 @@ impl Shuffle {
         let (mut tasks, mut others): (VecDeque<Entry>, VecDeque<Entry>) =
             queue.drain(..).partition(is_task);
         while !tasks.is_empty() || !others.is_empty() {
-            let drawn = self.below(tasks.len() + others.len());
-            let task = tasks.swap_remove_back(drawn);
+            let drawn = self.next() % (tasks.len() + others.len()) as u64;
+            let task = tasks.swap_remove_back(drawn as usize);
             queue.extend(task.or_else(|| others.pop_front()));
         }
-    }
-
-    fn below(&self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
     }
 
     /// Returns the next number of splitmix64, in which even adjacent seeds are uncorrelated.

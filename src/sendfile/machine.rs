@@ -233,7 +233,7 @@ impl Machine {
             return;
         }
         let errno = if let Fallback::Refused(errno) = reason { Some(errno) } else { None };
-        self.fail(SendfileNotAvailableError::new(errno, self.plan.sent()).into());
+        self.fail(SendfileNotAvailableError { errno, sent: self.plan.sent() }.into());
     }
 
     /// Takes the outcome of [`Action::Read`], the number of bytes in the block.

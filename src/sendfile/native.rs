@@ -202,7 +202,7 @@ impl LoopHandle {
                 // The kernel checks the offset first. Only this error needs the size.
                 SendOutcome::NotAvailable(_) if has_ended() => Ok(0),
                 SendOutcome::NotAvailable(errno) => {
-                    Err(SendfileNotAvailableError::new(Some(errno), 0).into())
+                    Err(SendfileNotAvailableError { errno: Some(errno), sent: 0 }.into())
                 }
                 SendOutcome::Failed(error) => Err(error),
             };

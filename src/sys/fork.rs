@@ -33,11 +33,8 @@ fn word() -> &'static AtomicUsize {
     let new = wiped_page().unwrap_or_else(word_that_libc_clears);
     let pointer = ptr::from_ref(new).cast_mut();
     // If two threads do this at once, the second one's page stays unused.
-    let null = ptr::null_mut();
-    match WORD.compare_exchange(null, pointer, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => new,
-        Err(_) => known_word().unwrap_or(new),
-    }
+    let _ = WORD.compare_exchange(ptr::null_mut(), pointer, Ordering::AcqRel, Ordering::Acquire);
+    known_word().unwrap_or(new)
 }
 
 /// Creates a word that the kernel clears in a forked child, or returns `None` if it cannot.
@@ -98,7 +95,7 @@ pub(crate) fn present_number() -> usize {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process {
     word: &'static AtomicUsize,
-    number: usize,
+    pub(crate) number: usize,
 }
 
 impl Default for Process {
@@ -127,10 +124,6 @@ impl Process {
     pub(crate) fn is_current(self) -> bool {
         self.word.load(Ordering::Relaxed) == self.number
     }
-
-    pub(crate) fn number(self) -> usize {
-        self.number
-    }
 }
 
 /// A value that each process has separately.
@@ -155,24 +148,20 @@ impl<T: Send + Sync> PerProcess<T> {
     ///
     /// The first call in each process creates it with `create`.
     pub(crate) fn get(&self, create: impl Fn() -> T) -> &T {
-        let mut pointer = self.owned.load(Ordering::Acquire);
         loop {
+            let present = self.owned.load(Ordering::Acquire);
             // SAFETY: the pointer is null or from a box. Only `drop` frees a box that is stored.
-            let owned: Option<&Owned<T>> = unsafe { pointer.as_ref() };
+            let owned: Option<&Owned<T>> = unsafe { present.as_ref() };
             if let Some(owned) = owned.filter(|owned| owned.process.is_current()) {
                 return &owned.value;
             }
-            let fresh =
-                Box::into_raw(Box::new(Owned { process: Process::current(), value: create() }));
-            let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
-            pointer = match self.owned.compare_exchange(pointer, fresh, success, failure) {
-                Ok(_) => fresh,
-                Err(other) => {
-                    // SAFETY: the box was created above, and no other code has its pointer.
-                    drop(unsafe { Box::from_raw(fresh) });
-                    other
-                }
-            };
+            let fresh = Owned { process: Process::current(), value: create() };
+            let fresh = Box::into_raw(Box::new(fresh));
+            let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
+            if self.owned.compare_exchange(present, fresh, success, failure).is_err() {
+                // SAFETY: the box was created above, and no other code has its pointer.
+                drop(unsafe { Box::from_raw(fresh) });
+            }
         }
     }
 }

@@ -17,12 +17,8 @@ pub(crate) struct WithHeader<H, B: ?Sized> {
 }
 
 impl<H, B> WithHeader<H, B> {
-    pub(crate) fn new(head: H, body: B) -> WithHeader<H, B> {
-        WithHeader { head, body }
-    }
-
     pub(crate) fn pin(head: H, body: B) -> Pin<Rc<WithHeader<H, B>>> {
-        Rc::pin(WithHeader::new(head, body))
+        Rc::pin(WithHeader { head, body })
     }
 }
 
@@ -49,8 +45,6 @@ pub(crate) struct FutureOrOutput<F, R> {
     busy: Cell<bool>,
     content: UnsafeCell<Content<F, R>>,
 }
-
-const IN_USE: &str = "cannot replace a task's future or output while it is in use";
 
 /// A guard of exclusive access to the content.
 struct Busy<'a>(&'a Cell<bool>);
@@ -92,24 +86,14 @@ impl<F, R> FutureOrOutput<F, R> {
         })?
     }
 
-    /// Drops the content.
+    /// Drops the content, and replaces it by the output if there is one.
     ///
     /// # Panics
     ///
-    /// If the content is in use, as it would stay.
-    pub(crate) fn clear(&self) {
-        let cleared = self.with(|content| *content = Content::Result(None));
-        assert!(cleared.is_some(), "{IN_USE}");
-    }
-
-    /// Replaces the future by its output.
-    ///
-    /// # Panics
-    ///
-    /// If the content is in use, as the output would be lost.
-    pub(crate) fn set(&self, result: R) {
-        let set = self.with(|content| *content = Content::Result(Some(result)));
-        assert!(set.is_some(), "{IN_USE}");
+    /// If the content is in use, as it would stay, and the output would be lost.
+    pub(crate) fn set(&self, result: Option<R>) {
+        let set = self.with(|content| *content = Content::Result(result));
+        assert!(set.is_some(), "cannot replace a task's future or output while it is in use");
     }
 
     /// Takes the output, or returns `None` if there is none or if it is in use.

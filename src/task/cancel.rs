@@ -1,46 +1,9 @@
-//! Cancel handles, and the part of a task that outlives its future and its result.
+//! Cancel handles.
 
-use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-use crate::run_queue::{Callback, RunQueue};
-use crate::slots::Key;
-
-/// Called when a task of a group has ended. The argument is true if the task panicked.
-type GroupCallback = Box<dyn FnOnce(bool)>;
-
-/// The part of a task that its cancel handles share, with the callbacks for its end.
-///
-/// It finds the task by its key in the loop's table of tasks, so it keeps neither the future nor
-/// the result alive. A task has a link only if it needs one.
-#[derive(Default)]
-pub(super) struct TaskLink {
-    /// The loop's queue and the task's key there, until the task has ended.
-    pub(super) task: RefCell<Option<(Rc<RunQueue>, Key)>>,
-    pub(super) cancelled: Cell<bool>,
-    /// Queued at the task's end.
-    pub(super) callbacks: RefCell<Vec<Rc<dyn Callback>>>,
-    pub(super) group: Cell<Option<GroupCallback>>,
-}
-
-impl TaskLink {
-    /// Queues the callbacks and calls the group. The link cannot find the task after this.
-    pub(super) fn end(&self, cancelled: bool, panicked: bool) {
-        self.cancelled.set(cancelled);
-        let Some((run_queue, _)) = self.task.take() else {
-            return;
-        };
-        for callback in self.callbacks.take() {
-            // A closed loop drops the callback at once.
-            let push = || run_queue.push(callback);
-            run_queue.exceptions.contain("panic while a callback was dropped", push);
-        }
-        if let Some(ended) = self.group.take() {
-            ended(panicked);
-        }
-    }
-}
+use crate::run_queue::TaskLink;
 
 /// A handle that cancels a task, from [`Task::cancel_handle`](crate::Task::cancel_handle).
 ///
@@ -89,7 +52,6 @@ impl CancelHandle {
     #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
         let task = self.link.task.borrow().clone();
-        let task = task.and_then(|(run_queue, key)| run_queue.task(key));
         task.is_some_and(|task| task.as_ref().body().cancel(task.head()))
     }
 

@@ -13,7 +13,6 @@ use std::task::{Context, Poll, Waker};
 
 use super::Task;
 use super::cancel::CancelHandle;
-use super::cell::keep_waker;
 use crate::error::{TaskError, wake};
 use crate::run_queue::RunQueue;
 use crate::slots::{Key, Slots};
@@ -164,19 +163,14 @@ impl<T> TaskGroup<T> {
         T: 'static,
     {
         let task = self.run_queue.create_task(future.into_future());
-        let handle = task.cancel_handle();
+        let (handle, cell) = (task.cancel_handle(), task.cell.clone());
         let key = self.members.tasks.borrow_mut().insert(task);
-        if handle.done() {
-            self.members.end(key, false);
-        } else {
-            let members = Rc::downgrade(&self.members);
-            let ended = move |panicked| {
-                if let Some(members) = members.upgrade() {
-                    members.end(key, panicked);
-                }
-            };
-            handle.link.group.set(Some(Box::new(ended)));
-        }
+        let members = Rc::downgrade(&self.members);
+        cell.head().on_end(move |panicked| {
+            if let Some(members) = members.upgrade() {
+                members.end(key, panicked);
+            }
+        });
         if self.members.shut_down.get() {
             handle.cancel();
         }
@@ -253,7 +247,9 @@ impl<T> TaskGroup<T> {
             members.cancel();
         }
         if members.ended.borrow().is_empty() && !self.is_empty() {
-            keep_waker(&members.joiner, cx.waker());
+            // Cloning and dropping a waker may run foreign code, which may end a task.
+            let waker = cx.waker().clone();
+            drop(members.joiner.replace(Some(waker)));
         }
         let ended = members.ended.borrow_mut().pop_front();
         let task = ended.and_then(|key| members.tasks.borrow_mut().remove(key));

@@ -1,23 +1,22 @@
 //! The handle that a user gets for a task.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::cancel::CancelHandle;
-use super::cell::{TaskState, keep_waker};
 use crate::error::TaskError;
 use crate::run_queue::{Call, Step, TaskHeader};
 use crate::sys::task_cell::WithHeader;
 
 /// A task without the type of its future, as its handle uses it.
 pub(super) trait Join<T>: Step {
-    fn state(&self) -> &TaskState;
     /// Takes the result. Returns `None` if the task has not ended or the result was taken.
-    fn take(self: Pin<&Self>) -> Option<Result<T, TaskError>>;
+    fn take(&self) -> Option<Result<T, TaskError>>;
     /// Drops the result, now or at the task's end, as the handle is gone.
-    fn detach(self: Pin<&Self>, header: &TaskHeader);
+    fn detach(&self, header: &TaskHeader);
 }
 
 /// A handle to a task, from [`create_task`](crate::LoopHandle::create_task).
@@ -53,10 +52,6 @@ pub struct Task<T> {
 }
 
 impl<T> Task<T> {
-    fn state(&self) -> &TaskState {
-        Pin::get_ref(self.cell.as_ref().body()).state()
-    }
-
     /// Returns a handle that can cancel this task while another task awaits it.
     ///
     /// asyncio needs no such handle. Here, awaiting a `Task` consumes or borrows it.
@@ -76,7 +71,7 @@ impl<T> Task<T> {
     #[doc(alias = "abort_handle")]
     #[must_use = "a cancel handle does nothing unless `cancel` is called"]
     pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle { link: self.state().link(self.cell.head()) }
+        CancelHandle { link: self.cell.head().link() }
     }
 
     /// Cancels the task. Returns false if the task had ended already.
@@ -103,8 +98,7 @@ impl<T> Task<T> {
     /// ```
     #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
-        let task = self.cell.as_ref();
-        task.body().cancel(task.get_ref().head())
+        self.cell.as_ref().body().cancel(self.cell.head())
     }
 
     /// Returns true if the task ended because it was cancelled.
@@ -119,7 +113,7 @@ impl<T> Task<T> {
     /// assert!(task.cancelled());
     /// ```
     pub fn cancelled(&self) -> bool {
-        self.state().is_cancelled()
+        self.cell.head().is_cancelled()
     }
 
     /// Returns true if the task has ended: it returned, panicked, or was cancelled.
@@ -135,7 +129,7 @@ impl<T> Task<T> {
     /// ```
     #[doc(alias = "is_finished")]
     pub fn done(&self) -> bool {
-        self.state().is_ended()
+        self.cell.head().is_ended()
     }
 
     /// Queues `callback` with the loop when the task ends, or now if it has ended.
@@ -155,7 +149,11 @@ impl<T> Task<T> {
     /// ```
     #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce() + 'static) {
-        self.state().on_end(self.cell.head(), Rc::new(Call::new(callback)));
+        let run_queue = self.cell.head().run_queue.clone();
+        let location = Location::caller();
+        self.cell.head().on_end(move |_| {
+            run_queue.push(Rc::new(Call::with_location(location, callback)));
+        });
     }
 }
 
@@ -167,15 +165,18 @@ impl<T> Future for Task<T> {
     /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // In a forked child no loop ends a task of the parent.
-        if !self.done() && self.state().run_queue.is_inherited() {
+        let header = self.cell.head();
+        if !self.done() && header.run_queue.is_inherited() {
             self.cancel();
         }
         if !self.done() {
-            keep_waker(&self.state().joiner, cx.waker());
-            // Cloning the waker may have ended the task.
-            if !self.done() {
-                return Poll::Pending;
-            }
+            // Cloning and dropping a waker may run foreign code, which may end the task and wake
+            // the waker in the header. So the header always has a waker meanwhile.
+            let waker = cx.waker().clone();
+            drop(header.joiner.replace(Some(waker)));
+        }
+        if !self.done() {
+            return Poll::Pending;
         }
         match self.cell.as_ref().body().take() {
             Some(result) => Poll::Ready(result),
@@ -187,8 +188,7 @@ impl<T> Future for Task<T> {
 /// Detaches the task. If the task has ended, this drops its result.
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        let task = self.cell.as_ref();
-        task.body().detach(task.get_ref().head());
+        self.cell.as_ref().body().detach(self.cell.head());
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! # Who holds what
 //!
-//! A task is one allocation, the task cell. It has three parts:
+//! A task is one allocation, the task cell. It has two parts:
 //!
-//! - [`TaskHeader`]: the task's key, and whether it is queued. The run queue uses it.
-//! - [`TaskState`]: the phase, the waker of the awaiting task, and the link.
+//! - [`TaskHeader`]: the task's key, whether it is queued, the phase, the waker of the awaiting
+//!   task, and the link.
 //! - [`FutureOrOutput`]: the future, and after its end the result.
 //!
 //! These hold a task cell:
@@ -16,8 +16,8 @@
 //!
 //! These only refer to a task, and keep neither its future nor its result alive:
 //!
-//! - A [`CancelHandle`] and a [`TaskGroup`] share a [`TaskLink`](cancel::TaskLink), which finds the
-//!   task by its key until the task has ended.
+//! - A [`CancelHandle`] and a [`TaskGroup`] share a [`TaskLink`](run_queue::TaskLink), which
+//!   refers to the task until the task has ended.
 //! - A waker is a number ([`TaskWaker`]), which any thread may keep. After the task's end it finds
 //!   no task.
 //!
@@ -58,7 +58,7 @@ use crate::remote;
 use crate::run_queue::{self, RunQueue, Runnable, Step, TaskHeader};
 use crate::sys::task_cell::{FutureOrOutput, WithHeader};
 use crate::sys::waker::{self, WakeById};
-use cell::{TaskBody, TaskState};
+use cell::TaskBody;
 
 /// Wakes tasks by their numbers.
 ///
@@ -73,25 +73,17 @@ impl WakeById for TaskWaker {
     }
 }
 
-/// The task of `run_until_complete`, whose future the caller of [`RunQueue::step`] polls.
+/// The task of `run_until_complete`, whose future `root` of [`RunQueue::step`] polls.
 struct RootTask;
 
 impl Step for RootTask {
-    fn step(
-        self: Pin<&Self>,
-        _: &TaskHeader,
-        waker: &Waker,
-        root: &mut dyn FnMut(&Waker),
-    ) -> &'static str {
-        root(waker);
-        "run_until_complete"
+    fn step(self: Pin<&Self>, _: &TaskHeader, _: &Waker) -> bool {
+        false
     }
 
     fn cancel(self: Pin<&Self>, _: &TaskHeader) -> bool {
         false
     }
-
-    fn end_cancelled(self: Pin<&Self>, _: &TaskHeader) {}
 }
 
 impl RunQueue {
@@ -101,10 +93,8 @@ impl RunQueue {
         self: &Rc<RunQueue>,
         future: F,
     ) -> Task<F::Output> {
-        let state = TaskState::new(self.clone());
-        let content = FutureOrOutput::new(future);
         let task: Pin<Rc<WithHeader<TaskHeader, TaskBody<F>>>> =
-            WithHeader::pin(TaskHeader::new(), WithHeader::new(state, content));
+            WithHeader::pin(TaskHeader::new(self.clone()), FutureOrOutput::new(future));
         if !self.register(task.clone()) {
             task.as_ref().body().cancel(task.head());
         }
@@ -113,18 +103,24 @@ impl RunQueue {
 
     /// Creates the task of `run_until_complete`, and queues its first step.
     #[track_caller]
-    pub(crate) fn create_root(&self) -> Runnable {
-        let root: Runnable = WithHeader::pin(TaskHeader::new(), RootTask);
+    pub(crate) fn create_root(self: &Rc<RunQueue>) -> Runnable {
+        let root: Runnable = WithHeader::pin(TaskHeader::new(self.clone()), RootTask);
         self.register(root.clone());
         root
     }
 
-    /// Polls a task as [`Step::step`] does, unless it has ended.
+    /// Polls a task, unless it has ended. Calls `root` to poll the future of `run_until_complete`.
+    ///
+    /// Returns the kind of the task, for the log of debug mode.
     pub(crate) fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) -> &'static str {
         let Some(key) = task.head().key.get() else {
             return "task";
         };
         let waker = waker::from_id::<TaskWaker>(self.id.waker_number(key));
-        task.as_ref().body().step(task.head(), &waker, root)
+        if task.as_ref().body().step(task.head(), &waker) {
+            return "task";
+        }
+        root(&waker);
+        "run_until_complete"
     }
 }

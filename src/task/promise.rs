@@ -12,7 +12,6 @@ use crate::oneshot::{Discard, Oneshot, discard};
 pub(crate) fn promise<T: 'static>() -> (Promise<T>, PromiseFuture<T>) {
     let shared = Rc::new(RefCell::new(Oneshot::Pending(None)));
     let promise = Promise { shared: Rc::downgrade(&shared) };
-    let discard = discard::<T>;
     (promise, PromiseFuture { shared, discard })
 }
 
@@ -57,13 +56,11 @@ impl<T> Promise<T> {
     /// ```
     #[doc(alias = "send")]
     pub fn set_result(self, value: T) -> Result<(), T> {
-        match self.shared.upgrade() {
-            Some(shared) => {
-                set(&shared, Ok(value));
-                Ok(())
-            }
-            None => Err(value),
-        }
+        let Some(shared) = self.shared.upgrade() else {
+            return Err(value);
+        };
+        set(&shared, Ok(value));
+        Ok(())
     }
 
     /// Returns true if the other half was dropped, so that no task can receive the result.
@@ -145,7 +142,7 @@ impl<T> Future for PromiseFuture<T> {
 impl<T> Drop for PromiseFuture<T> {
     fn drop(&mut self) {
         let left = self.shared.borrow_mut().close();
-        left.map(self.discard);
+        (self.discard)(left);
     }
 }
 

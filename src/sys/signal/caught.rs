@@ -10,7 +10,7 @@
 //!   counts the signal instead.
 //! - The owner of a slot closes the pipe only after all handlers that may have read its number:
 //!   1. The owner sets the number to -1.
-//!   2. It waits until no handler uses the slot. A handler that begins later reads -1.
+//!   2. It waits until no handler runs. A handler that begins later reads -1.
 //!   3. It closes the pipe.
 //! - In a forked child, the handler does not use the parent's slots, as their pipes belong to the
 //!   parent. If only a loop of the parent wants the signal, the handler installs the former action
@@ -28,13 +28,12 @@
 //! 3. If a foreign handler calls ours, ours only serves the slots that want the signal.
 //! 4. If our handler is installed and no slot wants the signal, the handler installs the former
 //!    action. Either a foreign handler installed ours too late, or this is the first Ctrl-C of
-//!    [`run`](crate::run). The loop ignores this signal, or it cancels `run`. The next one has
-//!    the effect from before the loop.
+//!    [`run`](crate::run), for which a slot wants SIGINT once. The loop ignores this signal, or it
+//!    cancels `run`. The next one has the effect from before the loop.
 //! 5. A slot's mark shows that it wants a signal. `catch` sets the mark before it installs the
-//!    handler, and the mark stays until the handler is replaced. A handler that follows rule 4 is
-//!    counted first, and then reads the marks. `catch` sets its mark and then waits until none is
-//!    counted. So after `catch` returns, no handler installs the former action while the mark is
-//!    set.
+//!    handler, and the mark stays until the handler is replaced. A handler is counted first, and
+//!    then reads the marks. `catch` sets its mark and then waits until none is counted. So after
+//!    `catch` returns, no handler installs the former action while the mark is set.
 //! 6. Two threads may each get a Ctrl-C at once. The first handler interrupts [`run`](crate::run)
 //!    and installs the default. The second one finds the default and raises its signal again, which
 //!    ends the process.
@@ -45,7 +44,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -60,21 +61,23 @@ const WAKE: u8 = 0;
 /// Flags with which an interrupted system call of the program continues, as in asyncio.
 const FLAGS: libc::c_int = libc::SA_RESTART | libc::SA_ONSTACK;
 
+/// The marks of a slot for a signal.
+const UNWANTED: u8 = 0;
+/// The handler posts each of these signals.
+const WANTED: u8 = 1;
+/// The handler posts the next signal, and removes the mark as it installs the former action.
+const WANTED_ONCE: u8 = 2;
+
 /// The part of a [`SignalSlot`] that the handler uses.
 struct SharedSlot {
     next: AtomicPtr<SharedSlot>,
     taken: AtomicBool,
     /// The number of the process that owns the slot.
     process: AtomicUsize,
-    /// The number of handlers that use the slot now.
-    handlers: AtomicU32,
     pipe: AtomicI32,
-    wanted: [AtomicBool; NUMBERS],
+    marks: [AtomicU8; NUMBERS],
     /// The number of times that each signal arrived while the pipe was full.
     overflow: [AtomicU32; NUMBERS],
-    /// True if the next Ctrl-C interrupts the loop, unless a slot wants SIGINT.
-    interruptible: AtomicBool,
-    interrupted: AtomicBool,
 }
 
 impl SharedSlot {
@@ -84,50 +87,28 @@ impl SharedSlot {
     }
 
     fn wants(&self, number: usize) -> bool {
-        let wanted = self.wanted.get(number);
-        wanted.is_some_and(|wanted| wanted.load(SeqCst))
+        self.marks[number].load(SeqCst) != UNWANTED
     }
 
-    fn is_interrupted_by(&self, number: usize) -> bool {
-        number == libc::SIGINT as usize && self.interruptible.load(SeqCst)
-    }
-
-    /// Returns the number of reasons for which the slot needs our handler for a signal.
-    fn needs(&self, number: usize) -> u32 {
-        u32::from(self.wants(number)) + u32::from(self.is_interrupted_by(number))
-    }
-
-    /// Writes a signal to the pipe, or counts it if the pipe is full.
+    /// If the slot's mark is `mark`, replaces it by `next` and writes the signal to the pipe.
     ///
-    /// It is safe in a signal handler.
-    fn post(&self, number: usize) {
-        self.handlers.fetch_add(1, SeqCst);
-        if !self.write(number as u8) {
+    /// If the pipe is full, it counts the signal. It is safe in a signal handler.
+    fn post(&self, number: usize, mark: u8, next: u8) -> bool {
+        let is_posted = self.marks[number].compare_exchange(mark, next, SeqCst, SeqCst).is_ok();
+        if is_posted && !self.write(number as u8) {
             self.overflow[number].fetch_add(1, SeqCst);
             // The loop may have emptied the pipe before the count rose. Without this byte it would
             // not wake.
             self.write(WAKE);
         }
-        self.handlers.fetch_sub(1, SeqCst);
-    }
-
-    /// Interrupts the loop if it is still interruptible.
-    ///
-    /// It is safe in a signal handler.
-    fn interrupt(&self) {
-        self.handlers.fetch_add(1, SeqCst);
-        if self.interruptible.swap(false, SeqCst) {
-            self.interrupted.store(true, SeqCst);
-            self.write(WAKE);
-        }
-        self.handlers.fetch_sub(1, SeqCst);
+        is_posted
     }
 
     /// Writes a byte to the pipe, and returns false if the pipe is full or closed.
     fn write(&self, byte: u8) -> bool {
         let pipe = self.pipe.load(SeqCst);
         // SAFETY: the pointer is to one byte of a local. The owner closes the pipe only after all
-        // handlers have left the slot.
+        // handlers have ended.
         let write = || cvt(unsafe { libc::write(pipe, ptr::from_ref(&byte).cast(), 1) });
         pipe >= 0 && uninterrupted(write).is_ok()
     }
@@ -137,13 +118,13 @@ static SLOTS: AtomicPtr<SharedSlot> = AtomicPtr::new(ptr::null_mut());
 
 /// The former actions, or null for the default.
 ///
-/// Only the holder of the lock sets one. Then it waits for all [`RestoreCount`]s, and frees the old
+/// Only the holder of the lock sets one. Then it waits for all [`HandlerCount`]s, and frees the old
 /// one.
 static FORMER: [AtomicPtr<libc::sigaction>; NUMBERS] =
     [const { AtomicPtr::new(ptr::null_mut()) }; NUMBERS];
 
 /// Returns the former action of a signal, or `None` for a number that is no signal.
-fn former(number: usize, _counted: &RestoreCount) -> Option<&libc::sigaction> {
+fn former(number: usize, _counted: &HandlerCount) -> Option<&libc::sigaction> {
     let former = FORMER.get(number)?.load(SeqCst);
     // SAFETY: the pointer is null or from a box, which stays while `_counted` exists.
     Some(unsafe { former.as_ref() }.unwrap_or(&DEFAULT))
@@ -159,47 +140,47 @@ fn lock() -> MutexGuard<'static, ()> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The number of handlers that follow rule 4 now and of other readers of former actions, below the
-/// number of their process.
+/// The number of handlers that run now and of other readers of former actions, below the number of
+/// their process.
 ///
 /// A forked child has no thread that runs a handler of its parent. Its process number is greater
 /// than that of its parent, so the parent's count is less than its count without any handler.
-static RESTORING: AtomicU64 = AtomicU64::new(0);
+static HANDLERS: AtomicU64 = AtomicU64::new(0);
 
-/// A guard that counts a handler while it follows rule 4, or another reader of a former action.
+/// A guard that counts a running handler, or another reader of a former action.
 ///
 /// It is safe in a signal handler.
-struct RestoreCount {
+struct HandlerCount {
     /// The count of this process without any handler.
     zero: u64,
 }
 
-impl RestoreCount {
+impl HandlerCount {
     fn zero() -> u64 {
-        (Process::current().number() as u64) << 32
+        (Process::current().number as u64) << 32
     }
 
-    fn begin() -> RestoreCount {
-        let zero = RestoreCount::zero();
+    fn begin() -> HandlerCount {
+        let zero = HandlerCount::zero();
         let add = |count: u64| Some(count.max(zero) + 1);
-        let _ = RESTORING.fetch_update(SeqCst, SeqCst, add);
-        RestoreCount { zero }
+        let _ = HANDLERS.fetch_update(SeqCst, SeqCst, add);
+        HandlerCount { zero }
     }
 
     /// Waits until no handler is counted. A handler takes only a few instructions.
     fn wait_for_all() {
-        while RESTORING.load(SeqCst) > RestoreCount::zero() {
+        while HANDLERS.load(SeqCst) > HandlerCount::zero() {
             thread::yield_now();
         }
     }
 }
 
-impl Drop for RestoreCount {
+impl Drop for HandlerCount {
     fn drop(&mut self) {
         // In a forked child, the count of the parent may be gone.
         let is_own = |count: u64| count > self.zero && count >> 32 == self.zero >> 32;
         let subtract = |count: u64| is_own(count).then(|| count - 1);
-        let _ = RESTORING.fetch_update(SeqCst, SeqCst, subtract);
+        let _ = HANDLERS.fetch_update(SeqCst, SeqCst, subtract);
     }
 }
 
@@ -222,10 +203,10 @@ fn own_slots() -> impl Iterator<Item = &'static SharedSlot> {
 ///
 /// In a forked child, that is so if only the parent catches the signal.
 pub(super) fn is_unneeded_over_default(signal: i32, present: &libc::sigaction) -> bool {
-    let (number, counted) = (signal as usize, RestoreCount::begin());
+    let (number, counted) = (signal as usize, HandlerCount::begin());
     present.sa_sigaction == handler_address()
         && former(number, &counted).is_some_and(|former| former.sa_sigaction == libc::SIG_DFL)
-        && own_slots().all(|slot| slot.needs(number) == 0)
+        && !own_slots().any(|slot| slot.wants(number))
 }
 
 /// Returns the address of our handler.
@@ -256,21 +237,23 @@ extern "C" fn handle_signal(signal: libc::c_int) {
     let errno = errno();
     // SAFETY: the pointer is to this thread's errno.
     let before = unsafe { *errno };
-    let number = signal as usize;
-    if !post(number) {
-        let counted = RestoreCount::begin();
-        if !post(number) {
-            restore_former(signal, &counted);
+    let counted = HandlerCount::begin();
+    // A foreign handler may call ours with any number.
+    if let Some(former) = former(signal as usize, &counted) {
+        if !post(signal as usize, WANTED, WANTED) {
+            restore_former(signal, former);
         }
     }
+    drop(counted);
     // SAFETY: the pointer is to this thread's errno.
     unsafe { *errno = before };
 }
 
-/// Posts a signal to each slot that wants it, and returns whether there is one.
-fn post(number: usize) -> bool {
-    let wanting = own_slots().filter(|slot| slot.wants(number));
-    wanting.inspect(|slot| slot.post(number)).count() > 0
+/// Posts a signal to each slot whose mark is `mark`, which becomes `next`.
+///
+/// Returns whether there is such a slot.
+fn post(number: usize, mark: u8, next: u8) -> bool {
+    own_slots().filter(|slot| slot.post(number, mark, next)).count() > 0
 }
 
 /// Sends a signal to the current thread, as raise(3) does.
@@ -290,20 +273,20 @@ fn raise(signal: i32) {
     };
 }
 
-/// Follows rule 4: installs the former action, and interrupts the interruptible loops.
+/// Follows rule 4: installs the former action, and posts the signal to the slots that want it once.
 ///
 /// It does nothing if a foreign handler called ours.
-fn restore_former(signal: i32, counted: &RestoreCount) {
+fn restore_former(signal: i32, former: &libc::sigaction) {
     let number = signal as usize;
-    // A foreign handler may call ours with any number.
-    let Some(former) = former(number, counted) else {
-        return;
-    };
     let mut before = DEFAULT;
     // SAFETY: the kernel returned that handler with these flags.
     let replaced = unsafe { replace(signal, handler_address(), former, &mut before) };
     let is_for_former = match replaced {
-        Ok(true) => !interrupt(number) && is_wanted_by_parent(number),
+        // `catch` may replace the mark at any time.
+        Ok(true) => {
+            let is_posted = post(number, WANTED_ONCE, UNWANTED) || post(number, WANTED, WANTED);
+            !is_posted && is_wanted_by_parent(number)
+        }
         // Another thread's handler has installed the default: see rule 6.
         Ok(false) => signal == libc::SIGINT && before.sa_sigaction == libc::SIG_DFL,
         Err(_) => false,
@@ -314,16 +297,9 @@ fn restore_former(signal: i32, counted: &RestoreCount) {
     }
 }
 
-/// Interrupts the interruptible loops, and returns whether there is one.
-fn interrupt(number: usize) -> bool {
-    let interruptible = own_slots().filter(|slot| slot.is_interrupted_by(number));
-    interruptible.inspect(|slot| slot.interrupt()).count() > 0
-}
-
 /// Returns whether a loop of the parent wants the signal, in a forked child.
 fn is_wanted_by_parent(number: usize) -> bool {
-    let mut inherited = slots().filter(|slot| slot.is_inherited());
-    inherited.any(|slot| slot.needs(number) > 0)
+    slots().any(|slot| slot.is_inherited() && slot.wants(number))
 }
 
 /// Stores the action that ours replaced. It keeps the former one if ours replaced itself.
@@ -332,7 +308,7 @@ fn remember(number: usize, before: libc::sigaction, _lock: &MutexGuard<'_, ()>) 
         return;
     }
     let old = FORMER[number].swap(Box::into_raw(Box::new(before)), SeqCst);
-    RestoreCount::wait_for_all();
+    HandlerCount::wait_for_all();
     if !old.is_null() {
         // SAFETY: the pointer is from a box that this function stored. All readers have ended.
         drop(unsafe { Box::from_raw(old) });
@@ -365,22 +341,20 @@ impl SignalSlot {
         writer.set_nonblocking(true)?;
         let free = slots().find(|shared| !shared.taken.swap(true, SeqCst));
         let shared = free.unwrap_or_else(new_slot);
-        let process = Process::current().number();
-        if shared.process.swap(process, SeqCst) != process {
-            // Another thread of the parent may have been in the handler at the fork.
-            shared.handlers.store(0, SeqCst);
-        }
+        shared.process.store(Process::current().number, SeqCst);
         shared.pipe.store(writer.as_raw_fd(), SeqCst);
         Ok(SignalSlot { shared, reader, _writer: writer })
     }
 
     /// Catches `signal`, and installs our handler, even if a foreign one has replaced it.
     ///
+    /// Returns true if this ends the effect of [`catch_interrupt`](SignalSlot::catch_interrupt).
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for a number that is no signal, and for the signals of a fault, which would
     /// repeat without end. Any error of sigaction(2), such as EINVAL for SIGKILL and SIGSTOP.
-    pub(crate) fn catch(&self, signal: i32) -> io::Result<()> {
+    pub(crate) fn catch(&self, signal: i32) -> io::Result<bool> {
         let number = usize::try_from(signal).unwrap_or(0);
         let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
         if number == 0 || number >= NUMBERS || faults.contains(&signal) {
@@ -388,16 +362,16 @@ impl SignalSlot {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let lock = lock();
-        let wanted_before = self.shared.wanted[number].swap(true, SeqCst);
-        RestoreCount::wait_for_all();
+        let mark_before = self.shared.marks[number].swap(WANTED, SeqCst);
+        HandlerCount::wait_for_all();
         let mut before = DEFAULT;
         // SAFETY: the handler is `handle_signal`, which does only what a handler may do.
         if let Err(error) = unsafe { swap(signal, &our_action(), &mut before) } {
-            self.shared.wanted[number].store(wanted_before, SeqCst);
+            self.shared.marks[number].store(mark_before, SeqCst);
             return Err(error);
         }
         remember(number, before, &lock);
-        Ok(())
+        Ok(mark_before == WANTED_ONCE)
     }
 
     /// Stops catching `signal`.
@@ -408,15 +382,15 @@ impl SignalSlot {
         let _lock = lock();
         if self.shared.wants(number) {
             self.restore_if_unused(signal);
-            self.shared.wanted[number].store(false, SeqCst);
+            self.shared.marks[number].store(UNWANTED, SeqCst);
         }
     }
 
-    /// Lets the next Ctrl-C interrupt this slot's loop, and returns false if SIGINT is not default.
+    /// Catches the next Ctrl-C, and returns false if SIGINT is not default.
     ///
     /// The handler installs the default at once. So the second Ctrl-C ends the process even if the
     /// loop never runs again.
-    pub(crate) fn enable_interrupt(&self) -> io::Result<bool> {
+    pub(crate) fn catch_interrupt(&self) -> io::Result<bool> {
         let (signal, number) = (libc::SIGINT, libc::SIGINT as usize);
         let lock = lock();
         if !is_default(signal) {
@@ -427,9 +401,10 @@ impl SignalSlot {
         let present = before.sa_sigaction;
         // This comes before the handler is installed, as the first Ctrl-C may come at once.
         remember(number, DEFAULT, &lock);
-        self.shared.interruptible.store(true, SeqCst);
-        RestoreCount::wait_for_all();
-        if !self.shared.interruptible.load(SeqCst) {
+        let mark = &self.shared.marks[number];
+        mark.store(WANTED_ONCE, SeqCst);
+        HandlerCount::wait_for_all();
+        if mark.load(SeqCst) == UNWANTED {
             // A Ctrl-C has already come. The next one has its default effect.
             return Ok(true);
         }
@@ -439,27 +414,16 @@ impl SignalSlot {
             remember(number, before, &lock);
             return Ok(true);
         }
-        let is_interrupted = !self.shared.interruptible.swap(false, SeqCst);
-        replaced.map(|_| is_interrupted)
+        let has_come = mark.swap(UNWANTED, SeqCst) == UNWANTED;
+        replaced.map(|_| has_come)
     }
 
-    /// Stops the effect of [`enable_interrupt`](SignalSlot::enable_interrupt).
-    ///
-    /// It returns false if a Ctrl-C has interrupted the loop, or if the loop was not interruptible.
-    pub(crate) fn disable_interrupt(&self) -> bool {
-        let _lock = lock();
-        if self.shared.interruptible.load(SeqCst) {
-            self.restore_if_unused(libc::SIGINT);
-        }
-        self.shared.interruptible.swap(false, SeqCst)
-    }
-
-    /// Installs the former action of `signal` if at most one need of this slot is left.
+    /// Installs the former action of `signal` if no other slot wants it.
     fn restore_if_unused(&self, signal: i32) {
-        let (number, counted) = (signal as usize, RestoreCount::begin());
-        let needs: u32 = own_slots().map(|slot| slot.needs(number)).sum();
-        let own_need = u32::from(!self.shared.is_inherited());
-        let Some(former) = former(number, &counted).filter(|_| needs <= own_need) else {
+        let (number, counted) = (signal as usize, HandlerCount::begin());
+        let mut others = own_slots().filter(|slot| !ptr::eq(*slot, self.shared));
+        let is_used = others.any(|slot| slot.wants(number));
+        let Some(former) = former(number, &counted).filter(|_| !is_used) else {
             return;
         };
         // SAFETY: the kernel returned `former` when ours was installed.
@@ -483,11 +447,6 @@ impl SignalSlot {
         }
         taken
     }
-
-    /// Returns whether Ctrl-C has interrupted the loop since the last call.
-    pub(crate) fn take_interrupt(&self) -> bool {
-        self.shared.interrupted.swap(false, SeqCst)
-    }
 }
 
 /// The descriptor is readable while there is a signal to take.
@@ -499,20 +458,15 @@ impl AsFd for SignalSlot {
 
 impl Drop for SignalSlot {
     fn drop(&mut self) {
-        self.disable_interrupt();
         for signal in 1..NUMBERS as i32 {
             self.release(signal);
         }
         self.shared.pipe.store(-1, SeqCst);
-        // A running handler may hold the pipe's number. It takes only a few instructions. In a
-        // forked child, no handler uses the slot of a parent.
-        while !self.shared.is_inherited() && self.shared.handlers.load(SeqCst) > 0 {
-            thread::yield_now();
-        }
+        // A running handler may hold the pipe's number.
+        HandlerCount::wait_for_all();
         for count in &self.shared.overflow {
             count.store(0, SeqCst);
         }
-        self.shared.interrupted.store(false, SeqCst);
         // After this another loop may take the slot. No handler has the pipe, so the drop of the
         // fields closes it safely.
         self.shared.taken.store(false, SeqCst);
@@ -525,12 +479,9 @@ fn new_slot() -> &'static SharedSlot {
         next: AtomicPtr::new(ptr::null_mut()),
         taken: AtomicBool::new(true),
         process: AtomicUsize::new(0),
-        handlers: AtomicU32::new(0),
         pipe: AtomicI32::new(-1),
-        wanted: [const { AtomicBool::new(false) }; NUMBERS],
+        marks: [const { AtomicU8::new(UNWANTED) }; NUMBERS],
         overflow: [const { AtomicU32::new(0) }; NUMBERS],
-        interruptible: AtomicBool::new(false),
-        interrupted: AtomicBool::new(false),
     }));
     let pointer: *mut SharedSlot = shared;
     let _ = SLOTS.fetch_update(SeqCst, SeqCst, |head| {

@@ -14,7 +14,7 @@ fn output_replaces_the_future() {
     let cell = task.as_ref().body();
     assert_eq!(cell.take(), None);
     assert_eq!(polled(cell), Some(Poll::Ready(7)));
-    cell.set(7);
+    cell.set(Some(7));
     assert_eq!(polled(cell), None);
     assert_eq!((cell.take(), cell.take()), (Some(7), None));
 }
@@ -38,8 +38,11 @@ impl Drop for TakesOwnCell {
 fn content_is_unreachable_while_it_is_dropped() {
     let cell: Rc<SelfReader> = Rc::new(FutureOrOutput::new(pending()));
     let is_unreachable = Rc::new(Cell::new(false));
-    cell.set(TakesOwnCell { cell: Rc::downgrade(&cell), is_unreachable: is_unreachable.clone() });
-    cell.clear();
+    cell.set(Some(TakesOwnCell {
+        cell: Rc::downgrade(&cell),
+        is_unreachable: is_unreachable.clone(),
+    }));
+    cell.set(None);
     assert!(is_unreachable.get());
     assert!(cell.take().is_none());
 }
@@ -51,11 +54,11 @@ fn replace_while_busy(
     let cell: Rc<FutureOrOutput<Pending<()>, CallOnDrop>> = Rc::new(FutureOrOutput::new(pending()));
     let panicked = Rc::new(Cell::new(false));
     let (inside, panics) = (cell.clone(), panicked.clone());
-    cell.set(CallOnDrop(Some(Box::new(move || {
+    cell.set(Some(CallOnDrop(Some(Box::new(move || {
         let replace = std::panic::AssertUnwindSafe(|| replace(&inside));
         panics.set(std::panic::catch_unwind(replace).is_err());
-    }))));
-    cell.clear();
+    })))));
+    cell.set(None);
     assert!(cell.take().is_none(), "the cell is empty");
     panicked.get()
 }
@@ -70,8 +73,8 @@ impl Drop for CallOnDrop {
 
 #[test]
 fn content_in_use_cannot_be_replaced() {
-    assert!(replace_while_busy(|cell| cell.set(CallOnDrop(None))));
-    assert!(replace_while_busy(FutureOrOutput::clear));
+    assert!(replace_while_busy(|cell| cell.set(Some(CallOnDrop(None)))));
+    assert!(replace_while_busy(|cell| cell.set(None)));
 }
 
 #[test]
@@ -80,6 +83,6 @@ fn panic_leaves_the_cell_usable() {
     let cell = Rc::pin(FutureOrOutput::<_, ()>::new(future));
     let poll = std::panic::AssertUnwindSafe(|| polled(cell.as_ref()));
     std::panic::catch_unwind(poll).expect_err("it panics");
-    cell.set(());
+    cell.set(Some(()));
     assert_eq!(cell.take(), Some(()));
 }

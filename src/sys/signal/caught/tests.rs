@@ -50,7 +50,7 @@ fn second_of_two_simultaneous_ctrl_c_ends_the_process() {
     let status = status_of(|| {
         set(libc::SIGINT, libc::SIG_DFL);
         let slot = SignalSlot::new().expect("a slot");
-        let is_caught = slot.enable_interrupt().expect("installed");
+        let is_caught = slot.catch_interrupt().expect("installed");
         // SAFETY: no pointers; the signal is handled.
         unsafe { libc::raise(libc::SIGINT) };
         // The second thread's handler has begun before the first one installed the default.
@@ -80,7 +80,7 @@ fn handler_called_by_a_foreign_one_does_not_raise_the_signal() {
 fn catch_waits_for_a_handler_that_restores_the_former_action() {
     assert_in_child(|| {
         let slot: &SignalSlot = Box::leak(Box::new(SignalSlot::new().expect("a slot")));
-        let counted = RestoreCount::begin();
+        let counted = HandlerCount::begin();
         let (sender, receiver) = mpsc::channel();
         // A thread of std may hang in a forked child, as `sys::thread` explains.
         let started = crate::sys::thread::start(move || {
@@ -100,7 +100,7 @@ fn catch_waits_for_a_handler_that_restores_the_former_action() {
 #[test]
 fn child_does_not_wait_for_a_handler_of_its_parent() {
     assert_in_child(|| {
-        let _counted = RestoreCount::begin();
+        let _counted = HandlerCount::begin();
         status_of(|| {
             let slot = SignalSlot::new().expect("a slot");
             slot.catch(SIGNAL).is_ok()
