@@ -11,7 +11,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -91,42 +90,20 @@ impl Callback for FdCallback {
     }
 }
 
-/// The callbacks of one descriptor.
-pub(super) struct FdEntry {
-    attachment: Rc<Attachment>,
-    callbacks: [Option<Rc<FdCallback>>; 2],
-}
-
-impl FdEntry {
-    fn new(attachment: Rc<Attachment>) -> FdEntry {
-        FdEntry { attachment, callbacks: [None, None] }
-    }
-
-    /// Sets the callback of a direction, and returns the old one.
-    ///
-    /// The caller cancels the old one last: its destructor is user code, which may use the loop.
-    fn set(
-        &mut self,
-        direction: Direction,
-        callback: Option<Rc<FdCallback>>,
-    ) -> Option<Rc<FdCallback>> {
-        let as_callback = callback.clone().map(|callback| callback as Rc<dyn Callback>);
-        let state = self.attachment.source().state(direction);
-        state.set_callback(as_callback);
-        mem::replace(&mut self.callbacks[direction as usize], callback)
-    }
-
-    /// Removes both callbacks, and returns them.
-    fn end(mut self) -> impl Iterator<Item = Rc<FdCallback>> {
-        let both = [Direction::Read, Direction::Write].map(|direction| self.set(direction, None));
-        both.into_iter().flatten()
-    }
+/// Takes both callbacks of a descriptor out of the reactor, and returns them.
+///
+/// The caller cancels them last: their destructors are user code, which may use the loop.
+fn end(attachment: Rc<Attachment>) -> impl Iterator<Item = Rc<dyn Callback>> {
+    let source = attachment.source();
+    let directions = [Direction::Read, Direction::Write];
+    let both = directions.map(|direction| source.state(direction).set_callback(None));
+    both.into_iter().flatten()
 }
 
 impl Inner {
     pub(super) fn close_fd_callbacks(&self) {
-        let entries = self.fd_callbacks.take().into_values();
-        for callback in entries.flat_map(FdEntry::end) {
+        let attachments = self.fd_callbacks.take().into_values();
+        for callback in attachments.flat_map(end) {
             let cancel = || callback.cancel();
             let exceptions = &self.run_queue.exceptions;
             exceptions.contain("panic while a callback was dropped", cancel);
@@ -330,8 +307,7 @@ impl LoopHandle {
     ) -> io::Result<Rc<dyn Callback>> {
         let attachment = Rc::new(self.inner.reactor.attach(fd)?);
         let callback = FdCallback::new(body, attachment.clone());
-        let state = attachment.source().state(Direction::Read);
-        state.set_callback(Some(callback.clone()));
+        attachment.source().state(Direction::Read).set_callback(Some(callback.clone()));
         Ok(callback)
     }
 
@@ -349,25 +325,23 @@ impl LoopHandle {
         // This also rearms a descriptor that has a callback, and finds out whether its number names
         // another descriptor by now.
         let attachment = Rc::new(self.inner.reactor.attach(fd)?);
-        let mut table = self.inner.fd_callbacks.borrow_mut();
-        let entry = table.entry(fd.as_raw_fd()).or_insert_with(|| FdEntry::new(attachment.clone()));
-        let is_stale = !Rc::ptr_eq(entry.attachment.source(), attachment.source());
-        let stale = is_stale.then(|| mem::replace(entry, FdEntry::new(attachment)));
-        let callback = FdCallback::new(body, entry.attachment.clone());
-        let replaced = entry.set(direction, Some(callback));
-        drop(table);
-        let stale = stale.into_iter().flat_map(FdEntry::end);
-        stale.chain(replaced).for_each(|callback| callback.cancel());
+        let source = attachment.source().clone();
+        let callback = FdCallback::new(body, attachment.clone());
+        let replaced = source.state(direction).set_callback(Some(callback));
+        let before = self.inner.fd_callbacks.borrow_mut().insert(fd.as_raw_fd(), attachment);
+        let stale = before.filter(|before| !Rc::ptr_eq(before.source(), &source));
+        let callbacks = stale.into_iter().flat_map(end).chain(replaced);
+        callbacks.for_each(|callback| callback.cancel());
         Ok(())
     }
 
     fn remove_callback(&self, direction: Direction, fd: RawFd) -> bool {
         let mut table = self.inner.fd_callbacks.borrow_mut();
-        let Some(entry) = table.get_mut(&fd) else {
+        let Some(source) = table.get(&fd).map(|attachment| attachment.source().clone()) else {
             return false;
         };
-        let removed = entry.set(direction, None);
-        if entry.callbacks.iter().all(Option::is_none) {
+        let removed = source.state(direction).set_callback(None);
+        if !source.has_callback() {
             table.remove(&fd);
         }
         drop(table);

@@ -44,14 +44,13 @@ pub use stats::{Fallbacks, Stats};
 use crate::clock::Clock;
 use crate::error::{LoopClosedError, inherited, log_panic};
 use crate::pool::Pool;
-use crate::reactor::Reactor;
+use crate::reactor::{Attachment, Reactor};
 use crate::remote::{Inbox, Remote};
 use crate::run_queue::RunQueue;
 use crate::sys::fork::{Process, drop_inherited_poller};
 use crate::timers::Timers;
 use debug::DebugMode;
 use embedding::Embedding;
-use fd_callbacks::FdEntry;
 use signals::Signals;
 use virtual_time::{NEVER, Standstill};
 
@@ -90,8 +89,8 @@ pub(crate) struct Inner {
     yields: Cell<u64>,
     stats: RefCell<Stats>,
     debug: DebugMode,
-    /// The callbacks of all descriptors.
-    fd_callbacks: RefCell<HashMap<RawFd, FdEntry>>,
+    /// The registration of each descriptor that has a callback. Its source has the callbacks.
+    fd_callbacks: RefCell<HashMap<RawFd, Rc<Attachment>>>,
     signals: Rc<Signals>,
 }
 

@@ -163,10 +163,12 @@ impl DirectionState {
         self.ended.get()
     }
 
-    /// Sets the fd callback of this direction.
-    pub(crate) fn set_callback(&self, fd_callback: Option<Rc<dyn Callback>>) {
-        let before = self.waiters.borrow_mut().set_callback(fd_callback);
-        drop(before);
+    /// Replaces the fd callback of this direction, and returns the former one.
+    pub(crate) fn set_callback(
+        &self,
+        fd_callback: Option<Rc<dyn Callback>>,
+    ) -> Option<Rc<dyn Callback>> {
+        self.waiters.borrow_mut().set_callback(fd_callback)
     }
 
     /// Removes a task that waited, and passes its wake-up on.
@@ -220,6 +222,10 @@ impl Source {
     pub(super) fn abandon(&self, wakeups: &mut Wakeups) {
         self.is_stale.set(true);
         self.wake_all(wakeups);
+    }
+
+    pub(crate) fn has_callback(&self) -> bool {
+        self.directions.iter().any(|state| state.waiters.borrow().callback().is_some())
     }
 
     pub(crate) fn state(&self, direction: Direction) -> &DirectionState {
