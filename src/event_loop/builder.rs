@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::debug::DebugMode;
 use super::embedding::Embedding;
+use super::signals::Signals;
 use super::virtual_time::Standstill;
 use super::{BUDGET, Inner, Loop, LoopHandle};
 use crate::clock::Clock;
@@ -179,7 +180,7 @@ impl Builder {
             stats: RefCell::default(),
             debug: DebugMode::new(self.debug),
             fd_callbacks: RefCell::default(),
-            signals: Rc::default(),
+            signals: Signals::default(),
         };
         let handle = LoopHandle { inner: Rc::new(inner) };
         Ok(Loop { handle, descriptor: Some(descriptor) })

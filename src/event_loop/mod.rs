@@ -91,7 +91,7 @@ pub(crate) struct Inner {
     debug: DebugMode,
     /// The registration of each descriptor that has a callback. Its source has the callbacks.
     fd_callbacks: RefCell<HashMap<RawFd, Rc<Attachment>>>,
-    signals: Rc<Signals>,
+    signals: Signals,
 }
 
 impl Inner {
@@ -129,7 +129,7 @@ impl Inner {
             exceptions.contain("panic while another thread's call was dropped", dropped);
         }
         self.close_fd_callbacks();
-        self.signals.close(exceptions);
+        self.close_signals();
         self.reactor.close();
         self.embedding.timer.take();
         log_panic("while an exception handler was dropped", || {

@@ -79,7 +79,7 @@ fn stalled_manual_clock_is_logged_once() {
     }
     // One long wait, with only the descriptor for Ctrl-C.
     let event_loop = new_loop(&Clock::manual());
-    let _interrupt = event_loop.interrupt().expect("registered");
+    event_loop.enable_interrupt().expect("registered");
     event_loop.call_later(HOUR, || {});
     // The poller reports a new descriptor once.
     event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
