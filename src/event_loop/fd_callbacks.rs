@@ -318,9 +318,7 @@ impl LoopHandle {
         fd: &impl AsFd,
         body: Box<dyn FnMut()>,
     ) -> io::Result<()> {
-        if self.is_closed() {
-            return Err(self.closed_error());
-        }
+        self.check_closed()?;
         let fd = fd.as_fd();
         // This also rearms a descriptor that has a callback, and finds out whether its number names
         // another descriptor by now.

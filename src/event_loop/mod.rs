@@ -404,11 +404,12 @@ impl LoopHandle {
         self.inner.closed.get() || !self.inner.process.is_current()
     }
 
-    /// Returns the error of an operation on a loop that [is closed](LoopHandle::is_closed).
-    pub(crate) fn closed_error(&self) -> io::Error {
-        match self.inner.process.is_current() {
-            true => LoopClosedError.into(),
-            false => inherited(),
+    /// Fails if the loop [is closed](LoopHandle::is_closed).
+    pub(crate) fn check_closed(&self) -> io::Result<()> {
+        self.inner.check_process()?;
+        match self.inner.closed.get() {
+            true => Err(LoopClosedError.into()),
+            false => Ok(()),
         }
     }
 

@@ -20,8 +20,6 @@ pub struct Readiness<'a> {
     event_loop: LoopHandle,
     fd: BorrowedFd<'a>,
     direction: Direction,
-    /// The events for poll(2).
-    events: libc::c_short,
     wait: WaitGuard,
     /// `Some` while the future waits.
     attachment: Option<Attachment>,
@@ -29,28 +27,21 @@ pub struct Readiness<'a> {
 
 impl Readiness<'_> {
     fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        let event_loop = &self.event_loop;
-        ready!(event_loop.poll_budget(cx));
-        if event_loop.is_closed() {
-            return Poll::Ready(Err(event_loop.closed_error()));
-        }
+        ready!(self.event_loop.poll_budget(cx));
+        self.event_loop.check_closed()?;
         let source = self.attachment.as_ref().map(Attachment::source);
         source.map_or(Ok(()), |source| source.check())?;
+        let events = match self.direction {
+            Direction::Read => libc::POLLIN,
+            Direction::Write => libc::POLLOUT,
+        };
         // Without an event since the last call, poll(2) would report the same again.
         let may_be_ready = source.is_none_or(|source| source.may_be_ready(self.direction));
-        if may_be_ready && poll_now(self.fd, self.events)? != 0 {
+        if may_be_ready && poll_now(self.fd, events)? != 0 {
             return Poll::Ready(Ok(()));
         }
-        self.wait(cx)
-    }
-
-    /// Waits for the next event. This is ready only with an error, if the loop cannot register the
-    /// descriptor.
-    fn wait(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        let attachment = match self.attachment.take() {
-            Some(attachment) => attachment,
-            None => self.event_loop.reactor().attach(self.fd)?,
-        };
+        let attach = || self.event_loop.reactor().attach(self.fd);
+        let attachment = self.attachment.take().map_or_else(attach, Ok)?;
         let source = self.attachment.insert(attachment).source().clone();
         source.state(self.direction).clear_ready();
         self.wait.park(source, self.direction, cx);
@@ -146,7 +137,7 @@ impl LoopHandle {
     #[doc(alias = "ready")]
     #[doc(alias = "readiness")]
     pub fn readable<'a>(&self, fd: &'a impl AsFd) -> Readiness<'a> {
-        self.readiness(fd.as_fd(), Direction::Read, libc::POLLIN)
+        self.readiness(fd.as_fd(), Direction::Read)
     }
 
     /// Waits until the descriptor is writable or has an error.
@@ -183,22 +174,11 @@ impl LoopHandle {
     #[doc(alias = "ready")]
     #[doc(alias = "readiness")]
     pub fn writable<'a>(&self, fd: &'a impl AsFd) -> Readiness<'a> {
-        self.readiness(fd.as_fd(), Direction::Write, libc::POLLOUT)
+        self.readiness(fd.as_fd(), Direction::Write)
     }
 
-    fn readiness<'a>(
-        &self,
-        fd: BorrowedFd<'a>,
-        direction: Direction,
-        events: libc::c_short,
-    ) -> Readiness<'a> {
-        Readiness {
-            event_loop: self.clone(),
-            fd,
-            direction,
-            events,
-            wait: WaitGuard::default(),
-            attachment: None,
-        }
+    fn readiness<'a>(&self, fd: BorrowedFd<'a>, direction: Direction) -> Readiness<'a> {
+        let (event_loop, wait) = (self.clone(), WaitGuard::default());
+        Readiness { event_loop, fd, direction, wait, attachment: None }
     }
 }

@@ -239,9 +239,7 @@ impl LoopHandle {
 
     /// Catches `signal`. For SIGINT this ends the Ctrl-C handling of [`run`](crate::run).
     fn catch_signal(&self, signal: i32) -> io::Result<Rc<SignalSlot>> {
-        if self.is_closed() {
-            return Err(self.closed_error());
-        }
+        self.check_closed()?;
         let slot = self.slot()?;
         slot.catch(signal)?;
         if signal == libc::SIGINT {
@@ -349,8 +347,8 @@ impl Future for Recv<'_> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Signal { event_loop, listener } = self.signal;
-        if event_loop.is_closed() {
-            return event_loop.poll_proceed(cx).map(|()| Err(event_loop.closed_error()));
+        if let Err(error) = event_loop.check_closed() {
+            return event_loop.poll_proceed(cx).map(|()| Err(error));
         }
         listener.poll(cx).map(Ok)
     }
