@@ -175,7 +175,6 @@ impl Builder {
             stopping: Cell::new(false),
             closed: Cell::new(false),
             budget: Cell::new(BUDGET),
-            next_budget: Cell::new(BUDGET / 4),
             yields: Cell::new(0),
             stats: RefCell::default(),
             debug: DebugMode::new(self.debug),

@@ -83,9 +83,7 @@ pub(crate) struct Inner {
     stopping: Cell<bool>,
     closed: Cell<bool>,
     budget: Cell<u32>,
-    /// The next budget in the same step, after this one is consumed.
-    next_budget: Cell<u32>,
-    /// The number of times that a step consumed its whole budget.
+    /// The number of budgets that the present step has consumed.
     yields: Cell<u64>,
     stats: RefCell<Stats>,
     debug: DebugMode,
@@ -98,7 +96,7 @@ impl Inner {
     /// Sets the budget of the next callback or step of a task.
     fn start_budget(&self) {
         self.budget.set(BUDGET);
-        self.next_budget.set(BUDGET / 4);
+        self.yields.set(0);
     }
 
     /// Fails in a forked child.
@@ -488,10 +486,9 @@ impl LoopHandle {
 
     #[cold]
     fn shrink_budget(&self, cx: &Context<'_>) {
-        let next = self.inner.next_budget.get().max(1);
-        self.inner.budget.set(next);
-        self.inner.next_budget.set(next / 4);
-        self.inner.yields.set(self.inner.yields.get() + 1);
+        let yields = self.inner.yields.get() + 1;
+        self.inner.yields.set(yields);
+        self.inner.budget.set((BUDGET >> (2 * yields.min(8))).max(1));
         cx.waker().wake_by_ref();
     }
 
