@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::{LoopHandle, get_running_loop};
@@ -27,22 +27,20 @@ struct TimerWait {
 
 impl TimerWait {
     fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if self.event_loop.is_closed() {
-            if is_left_running(&self.event_loop) {
-                return Poll::Pending;
-            }
-            return self.event_loop.poll_proceed(cx);
+        let event_loop = &self.event_loop;
+        if event_loop.is_closed() {
+            // In a forked child, a task of the parent's loop may go on. A sleep on a closed loop
+            // does not wait. But this sleep must wait, so that the task returns to the parent's
+            // loop, which then panics.
+            let is_left_running = event_loop.inner.running.get() && get_running_loop().is_none();
+            return if is_left_running { Poll::Pending } else { event_loop.poll_proceed(cx) };
         }
-        let timers = &self.event_loop.inner.timers;
-        match self.entry {
-            Some(entry) if timers.has_fired(entry, cx.waker()) => return Poll::Ready(()),
-            Some(_) => {}
-            None => {
-                let waker = cx.waker().clone();
-                self.entry = Some(timers.add_waker(self.deadline, waker, self.location));
-                self.event_loop.update_descriptor();
-            }
+        let timers = &event_loop.inner.timers;
+        if let Some(entry) = self.entry {
+            return timers.poll_fired(entry, cx.waker());
         }
+        self.entry = Some(timers.add_waker(self.deadline, cx.waker().clone(), self.location));
+        event_loop.update_descriptor();
         Poll::Pending
     }
 }
@@ -54,15 +52,6 @@ impl Drop for TimerWait {
             self.event_loop.update_descriptor();
         }
     }
-}
-
-/// Returns whether this is a forked child in which a task of the parent's loop goes on.
-///
-/// A sleep on a closed loop does not wait. But this sleep must wait, so that the task returns to
-/// the parent's loop, which then panics.
-#[cold]
-fn is_left_running(event_loop: &LoopHandle) -> bool {
-    event_loop.inner.running.get() && get_running_loop().is_none()
 }
 
 /// The future of [`LoopHandle::sleep`] and [`LoopHandle::sleep_until`].
@@ -158,17 +147,13 @@ impl Future for Sleep {
             SleepState::Yield => {
                 self.state = SleepState::Over;
                 cx.waker().wake_by_ref();
-                Poll::Pending
+                return Poll::Pending;
             }
-            SleepState::Over => Poll::Ready(()),
-            SleepState::Wait(wait) => {
-                let polled = wait.poll(cx);
-                if polled.is_ready() {
-                    self.state = SleepState::Over;
-                }
-                polled
-            }
+            SleepState::Wait(wait) => ready!(wait.poll(cx)),
+            SleepState::Over => {}
         }
+        self.state = SleepState::Over;
+        Poll::Ready(())
     }
 }
 

@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::mem;
 use std::panic::Location;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use crate::error::{drop_bounded, wake};
@@ -65,15 +65,15 @@ impl Timers {
         key
     }
 
-    /// Returns whether the entry has fired. If not, it keeps `waker` instead of its present one.
-    pub(crate) fn has_fired(&self, entry: Key, waker: &Waker) -> bool {
+    /// Is ready if the entry has fired. If not, it keeps `waker` instead of its present one.
+    pub(crate) fn poll_fired(&self, entry: Key, waker: &Waker) -> Poll<()> {
         // Cloning and dropping a waker may run foreign code, so nothing is borrowed then.
         let mut waker = waker.clone();
         match self.wakers.borrow_mut().get_mut(entry) {
             Some(Some((present, _))) => mem::swap(present, &mut waker),
-            _ => return true,
+            _ => return Poll::Ready(()),
         }
-        false
+        Poll::Pending
     }
 
     /// Wakes the waker of an entry that [`pop_due`](Timers::pop_due) returned.
