@@ -9,7 +9,6 @@ use std::time::Duration;
 use super::debug::DebugMode;
 use super::embedding::Embedding;
 use super::signals::Signals;
-use super::virtual_time::Standstill;
 use super::{BUDGET, Inner, Loop, LoopHandle};
 use crate::clock::Clock;
 use crate::pool::Pool;
@@ -168,7 +167,7 @@ impl Builder {
             inbox,
             clock: self.clock,
             clock_waker,
-            standstill: Standstill::default(),
+            standstill: Cell::new(Some(Duration::ZERO)),
             embedding: Embedding::default(),
             process: Process::current(),
             running: Cell::new(false),

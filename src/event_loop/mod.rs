@@ -52,7 +52,7 @@ use crate::timers::Timers;
 use debug::DebugMode;
 use embedding::Embedding;
 use signals::Signals;
-use virtual_time::{NEVER, Standstill};
+use virtual_time::NEVER;
 
 /// The most operations that a task may finish in one step before other tasks run.
 ///
@@ -75,7 +75,8 @@ pub(crate) struct Inner {
     clock: Clock,
     /// Makes the loop run an iteration, as a message from another thread does.
     clock_waker: Waker,
-    standstill: Standstill,
+    /// The time that the loop has waited for a manual clock without an event. `None` after the log.
+    standstill: Cell<Option<Duration>>,
     embedding: Embedding,
     /// The process that created the loop. No other process may run it.
     process: Process,

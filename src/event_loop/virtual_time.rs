@@ -2,7 +2,6 @@
 //!
 //! A paused clock jumps to the next timer. A manual one waits for an advance.
 
-use std::cell::Cell;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -17,25 +16,6 @@ const STANDSTILL_LIMIT: Duration = match cfg!(test) {
     false => Duration::from_secs(10),
     true => Duration::from_millis(20),
 };
-
-/// The real time that a loop has waited for its manual clock.
-#[derive(Default)]
-pub(super) struct Standstill {
-    waited: Cell<Duration>,
-    /// The clock's time during that wait.
-    clock: Cell<Option<Instant>>,
-    is_logged: Cell<bool>,
-}
-
-impl Standstill {
-    /// Returns the real time that the loop has waited since the clock moved to `now`.
-    fn waited_at(&self, now: Instant) -> Duration {
-        if self.clock.replace(Some(now)) != Some(now) {
-            self.waited.set(Duration::ZERO);
-        }
-        self.waited.get()
-    }
-}
 
 impl Inner {
     /// Polls the reactor, for at most `limit`, and reads the messages of other threads.
@@ -62,8 +42,11 @@ impl Inner {
             && !self.inbox.has_failed_to_notify();
         match jump {
             Some(when) if is_idle => self.clock.jump_to(when),
-            None if is_idle && time_until_log.is_some() => self.count_wait(start.elapsed()),
-            _ => self.standstill.waited.set(Duration::ZERO),
+            // An advance of the clock notifies the loop.
+            None if is_idle && !is_notified && time_until_log.is_some() => {
+                self.count_wait(start.elapsed());
+            }
+            _ => self.standstill.set(self.standstill.get().and(Some(Duration::ZERO))),
         }
         Ok(())
     }
@@ -83,31 +66,21 @@ impl Inner {
     }
 
     /// Returns the time until the loop logs that its manual clock stands still.
+    ///
+    /// It is `None` if something else than a timer may wake the loop, and after the log.
     fn time_until_log(&self) -> Option<Duration> {
-        let standstill = &self.standstill;
-        if standstill.is_logged.get() || self.clock.jumps() || !self.waits_only_for_timers() {
-            return None;
-        }
-        let waited = standstill.waited_at(self.clock.now());
-        Some(STANDSTILL_LIMIT.saturating_sub(waited))
-    }
-
-    fn waits_only_for_timers(&self) -> bool {
+        let waited = self.standstill.get().filter(|_| !self.clock.jumps())?;
         let for_interrupt = usize::from(self.signals.has_only_interrupt());
-        self.poll_timeout().is_some_and(|wait| !wait.is_zero())
+        let waits_only_for_timers = self.poll_timeout().is_some_and(|wait| !wait.is_zero())
             && self.reactor.registered() == for_interrupt
-            && !self.pool.is_busy(&self.clock_waker)
+            && !self.pool.is_busy(&self.clock_waker);
+        waits_only_for_timers.then(|| STANDSTILL_LIMIT.saturating_sub(waited))
     }
 
     fn count_wait(&self, wait: Duration) {
-        let standstill = &self.standstill;
-        let now = self.clock.now();
-        if standstill.clock.get() == Some(now) {
-            standstill.waited.set(standstill.waited.get() + wait);
-        }
-        let waited = standstill.waited_at(now);
-        if waited < STANDSTILL_LIMIT || standstill.is_logged.replace(true) {
-            return;
+        let waited = self.standstill.take().unwrap_or_default() + wait;
+        if waited < STANDSTILL_LIMIT {
+            return self.standstill.set(Some(waited));
         }
         if let Some(location) = self.timers.next_location() {
             log::warn!(
