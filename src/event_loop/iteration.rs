@@ -13,7 +13,7 @@ use super::Inner;
 use crate::exceptions::ExceptionContext;
 use crate::reactor::{EVENTS_AT_ONCE, shorter};
 use crate::remote::Message;
-use crate::run_queue::{Call, Callback, Entry, Runnable};
+use crate::run_queue::{Call, Callback, Entry};
 use crate::timers::Due;
 
 impl Inner {
@@ -43,8 +43,12 @@ impl Inner {
         for _ in 0..queued {
             self.start_budget();
             match self.run_queue.pop() {
-                Some(Entry::Callback(callback)) => self.call(&*callback),
-                Some(Entry::Task(task)) => self.step(&task, root),
+                Some(Entry::Callback(callback)) => {
+                    self.debug.time(callback.location(), || self.call(&*callback));
+                }
+                Some(Entry::Task(task)) => {
+                    self.debug.time(task.head().location, || self.run_queue.step(&task, root));
+                }
                 Some(Entry::TimerWaker(entry)) => self.timers.fire(entry),
                 None => break,
             }
@@ -78,20 +82,13 @@ impl Inner {
     }
 
     /// Runs a callback, and reports its panic.
-    fn call(&self, callback: &dyn Callback) {
-        let start = self.debug.start();
+    fn call(&self, callback: &dyn Callback) -> &'static str {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback.run())) {
             let context = ExceptionContext::new("panic in a callback").with_panic(panic);
             let context = context.with_location(callback.location());
             self.run_queue.exceptions.report(&context);
         }
-        self.debug.end(start, "callback", callback.location());
-    }
-
-    fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) {
-        let start = self.debug.start();
-        let what = self.run_queue.step(task, root);
-        self.debug.end(start, what, task.head().location);
+        "callback"
     }
 
     /// Returns zero if work is queued, otherwise the time until the next timer, or `None` if only
