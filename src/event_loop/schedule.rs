@@ -14,6 +14,7 @@ use crate::error::{LoopClosedError, TimeoutError};
 use crate::remote::Remote;
 use crate::run_queue::{Call, Callback};
 use crate::task::{Promise, PromiseFuture, Task, TaskGroup, promise};
+use crate::timers::Due;
 
 impl LoopHandle {
     /// Calls `callback` in the next iteration of the loop.
@@ -101,7 +102,7 @@ impl LoopHandle {
         if self.is_closed() {
             return callback.cancel();
         }
-        self.inner.timers.add(when, callback);
+        self.inner.timers.add(when, Due::Callback(callback));
         self.update_descriptor();
     }
 

@@ -39,16 +39,14 @@ pub(crate) struct Timers {
     ///
     /// They are in an arena, so that a sleep does not allocate.
     wakers: RefCell<Slots<Option<(Waker, &'static Location<'static>)>>>,
-    /// The number of entries that were ever added.
-    added: Cell<u64>,
     /// The number of entries in the queue that are cancelled.
     cancelled: Cell<usize>,
 }
 
 impl Timers {
-    /// Adds a callback, which [`pop_due`](Timers::pop_due) returns from `when` on.
-    pub(crate) fn add(&self, when: Instant, callback: Rc<dyn Callback>) {
-        self.push(when, Due::Callback(callback));
+    /// Adds an entry, which [`pop_due`](Timers::pop_due) returns from `when` on.
+    pub(crate) fn add(&self, when: Instant, due: Due) {
+        self.queue.borrow_mut().push(when, due);
     }
 
     /// Adds a waker, which [`pop_due`](Timers::pop_due) returns from `when` on.
@@ -61,7 +59,7 @@ impl Timers {
         location: &'static Location<'static>,
     ) -> Key {
         let key = self.wakers.borrow_mut().insert(Some((waker, location)));
-        self.push(when, Due::Waker(key));
+        self.add(when, Due::Waker(key));
         key
     }
 
@@ -91,12 +89,6 @@ impl Timers {
             self.count_cancelled();
             drop_bounded(Kind::Drop, "while a waker was dropped", waker);
         }
-    }
-
-    fn push(&self, when: Instant, due: Due) {
-        let number = self.added.get();
-        self.added.set(number + 1);
-        self.queue.borrow_mut().push(Timer { when, number, due });
     }
 
     /// Cancels a callback that [`add`](Timers::add) added.
@@ -132,16 +124,11 @@ impl Timers {
         self.cancelled.set(0);
     }
 
-    fn uncount_cancelled(&self) {
-        let cancelled = self.cancelled.get();
-        self.cancelled.set(cancelled.saturating_sub(1));
-    }
-
     /// Returns the earliest deadline of the entries that are not cancelled.
     pub(crate) fn next(&self) -> Option<Instant> {
         let mut queue = self.queue.borrow_mut();
         while queue.pop_if(|timer| self.is_cancelled(timer)).is_some() {
-            self.uncount_cancelled();
+            self.cancelled.set(self.cancelled.get().saturating_sub(1));
         }
         queue.peek().map(|timer| timer.when)
     }
@@ -159,7 +146,7 @@ impl Timers {
     pub(crate) fn pop_due(&self, now: Instant) -> Option<Due> {
         let timer = self.queue.borrow_mut().pop_if(|timer| timer.when <= now)?;
         if self.cancelled.get() > 0 && self.is_cancelled(&timer) {
-            self.uncount_cancelled();
+            self.cancelled.set(self.cancelled.get() - 1);
         }
         Some(timer.due)
     }
@@ -168,19 +155,17 @@ impl Timers {
     ///
     /// The woken tasks find the loop closed.
     pub(crate) fn close(&self, exceptions: &Exceptions) {
-        let queue = self.queue.take();
+        let mut queue = self.queue.take();
         self.cancelled.set(0);
         // The destructors are user code, so nothing is borrowed while they run.
-        for timer in queue.iter() {
-            if let Due::Callback(callback) = &timer.due {
-                let cancel = || callback.cancel();
-                exceptions.contain("panic while a callback was dropped", cancel);
+        while let Some(timer) = queue.pop_if(|_| true) {
+            if let Due::Callback(callback) = timer.due {
+                exceptions.contain("panic while a callback was dropped", || callback.cancel());
             }
         }
         // This includes the wakers that `pop_due` returned and that have not fired.
-        let mut wakers = self.wakers.borrow_mut();
-        let unfired: Vec<_> = wakers.values_mut().filter_map(Option::take).collect();
-        drop(wakers);
+        let unfired: Vec<_> =
+            self.wakers.borrow_mut().values_mut().filter_map(Option::take).collect();
         unfired.into_iter().for_each(|(waker, _)| wake(waker));
     }
 }

@@ -89,24 +89,17 @@ impl Bucket {
     }
 }
 
+#[derive(Default)]
 pub(super) struct TimerQueue {
-    /// The start of the first bucket. It also holds all earlier deadlines.
-    start: Instant,
+    /// The start of the first bucket, which also holds all earlier deadlines. It is the time of the
+    /// first insertion.
+    start: Option<Instant>,
     buckets: BTreeMap<u64, Bucket>,
     /// An empty bucket. The next new bucket reuses its memory.
     spare: Bucket,
     len: usize,
-}
-
-impl Default for TimerQueue {
-    fn default() -> TimerQueue {
-        TimerQueue {
-            start: Instant::now(),
-            buckets: BTreeMap::new(),
-            spare: Bucket::default(),
-            len: 0,
-        }
-    }
+    /// The number of entries that were ever added.
+    added: u64,
 }
 
 impl TimerQueue {
@@ -114,12 +107,13 @@ impl TimerQueue {
         self.len
     }
 
-    pub(super) fn push(&mut self, timer: Timer) {
-        let after = timer.when.saturating_duration_since(self.start);
+    pub(super) fn push(&mut self, when: Instant, due: Due) {
+        let start = *self.start.get_or_insert_with(Instant::now);
         let spare = &mut self.spare;
-        let bucket = self.buckets.entry(bucket(after));
-        bucket.or_insert_with(|| mem::take(spare)).push(timer);
+        let bucket = self.buckets.entry(bucket(when.saturating_duration_since(start)));
+        bucket.or_insert_with(|| mem::take(spare)).push(Timer { when, number: self.added, due });
         self.len += 1;
+        self.added += 1;
     }
 
     pub(super) fn peek(&self) -> Option<&Timer> {
@@ -144,17 +138,13 @@ impl TimerQueue {
     pub(super) fn retain(&mut self, is_kept: impl Fn(&Timer) -> bool) {
         self.buckets.retain(|_, bucket| {
             bucket.retain(&is_kept);
-            if bucket.len() == 0 {
+            let is_empty = bucket.len() == 0;
+            if is_empty {
                 self.spare = mem::take(bucket);
-                return false;
             }
-            true
+            !is_empty
         });
         self.len = self.buckets.values().map(Bucket::len).sum();
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Timer> {
-        self.buckets.values().flat_map(|bucket| bucket.in_order.iter().chain(&bucket.heap))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::run_queue::Call;
 fn add(timers: &Timers, when: Instant, log: &Rc<RefCell<Vec<u32>>>, name: u32) -> Rc<dyn Callback> {
     let log = log.clone();
     let call: Rc<dyn Callback> = Rc::new(Call::new(move || log.borrow_mut().push(name)));
-    timers.add(when, call.clone());
+    timers.add(when, Due::Callback(call.clone()));
     call
 }
 
@@ -39,7 +39,7 @@ fn cancelled_timer_drops_its_callback_at_once() {
     let held = Rc::new(());
     let inside = held.clone();
     let call: Rc<dyn Callback> = Rc::new(Call::new(move || drop(inside)));
-    timers.add(Instant::now() + Duration::from_secs(60), call.clone());
+    timers.add(Instant::now() + Duration::from_secs(60), Due::Callback(call.clone()));
     timers.cancel(&*call);
     assert_eq!(Rc::strong_count(&held), 1);
     assert_eq!(timers.next(), None);

@@ -3,12 +3,10 @@ use std::rc::Rc;
 use super::*;
 use crate::run_queue::Call;
 
-fn timer(start: Instant, delay_us: u64, number: u64) -> Timer {
-    Timer {
-        when: start + Duration::from_micros(delay_us),
-        number,
-        due: Due::Callback(Rc::new(Call::new(|| {}))),
-    }
+/// Adds an entry, whose number is the number of entries before it.
+fn push(queue: &mut TimerQueue, start: Instant, delay_us: u64) {
+    let due = Due::Callback(Rc::new(Call::new(|| {})));
+    queue.push(start + Duration::from_micros(delay_us), due);
 }
 
 /// A small pseudo-random generator, so that each run is the same.
@@ -28,8 +26,8 @@ fn entries_leave_by_deadline_and_then_by_creation() {
     {
         let mut queue = TimerQueue::default();
         let delays: Vec<u64> = (0..count).map(|_| random(&mut state) % range).collect();
-        for (number, delay) in delays.iter().enumerate() {
-            queue.push(timer(start, *delay, number as u64));
+        for delay in &delays {
+            push(&mut queue, start, *delay);
         }
         let mut expected: Vec<u64> = (0..count).collect();
         expected.sort_by_key(|number| delays[*number as usize]);
@@ -46,7 +44,7 @@ fn insertions_between_removals_keep_the_order() {
     let (mut queue, mut model) = (TimerQueue::default(), Vec::new());
     for number in 0..20_000 {
         let delay = random(&mut state) % 3_000;
-        queue.push(timer(start, delay, number));
+        push(&mut queue, start, delay);
         model.push((delay, number));
         if random(&mut state) % 2 == 0 {
             let first = *model.iter().min().expect("one was pushed");
@@ -67,10 +65,10 @@ fn insertions_between_removals_keep_the_order() {
 #[test]
 fn deadlines_before_the_start_keep_their_order() {
     let mut queue = TimerQueue::default();
-    let past =
-        queue.start.checked_sub(Duration::from_secs(1)).expect("the machine runs for a second");
-    for (number, delay) in [(0, 900_000), (1, 100), (2, 2_000_000)] {
-        queue.push(timer(past, delay, number));
+    let second = Duration::from_secs(1);
+    let past = Instant::now().checked_sub(second).expect("the machine runs for a second");
+    for delay in [900_000, 100, 2_000_000] {
+        push(&mut queue, past, delay);
     }
     assert_eq!(pop_all(&mut queue), [1, 0, 2]);
 }
@@ -78,17 +76,17 @@ fn deadlines_before_the_start_keep_their_order() {
 #[test]
 fn refused_entries_stay() {
     let mut queue = TimerQueue::default();
-    queue.push(timer(Instant::now(), 5, 9));
+    push(&mut queue, Instant::now(), 5);
     assert!(queue.pop_if(|_| false).is_none());
-    assert_eq!(queue.peek().map(|timer| timer.number), Some(9));
-    assert_eq!(queue.iter().count(), 1);
+    assert_eq!(queue.peek().map(|timer| timer.number), Some(0));
+    assert_eq!(queue.len(), 1);
 }
 
 #[test]
 fn entries_in_order_need_no_heap() {
     let (start, mut queue) = (Instant::now(), TimerQueue::default());
     for number in 0..1_000 {
-        queue.push(timer(start, number * 10, number));
+        push(&mut queue, start, number * 10);
     }
     assert!(queue.buckets.values().all(|bucket| bucket.heap.capacity() == 0));
 }
