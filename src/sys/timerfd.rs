@@ -30,7 +30,8 @@ impl TimerFd {
         let after = after.map_or(Duration::ZERO, |it| it.max(Duration::from_nanos(1)));
         // SAFETY: itimerspec has only integers, so all zeros is a valid value.
         let mut spec: libc::itimerspec = unsafe { std::mem::zeroed() };
-        spec.it_value.tv_sec = after.as_secs().try_into().unwrap_or(libc::time_t::MAX);
+        // No process runs for 68 years.
+        spec.it_value.tv_sec = after.as_secs().min(i32::MAX as u64) as _;
         spec.it_value.tv_nsec = after.subsec_nanos() as _;
         let (fd, old) = (self.0.as_raw_fd(), std::ptr::null_mut());
         // SAFETY: the pointer is to a value that lives longer than the call.
