@@ -67,7 +67,12 @@ impl Inner {
         self.run_queue.notifies_embedder.set(true);
         let timer = self.timers.next().filter(|_| self.clock.is_real());
         let other = other.map(|wait| Instant::now() + wait);
-        self.set_timer(timer.into_iter().chain(other).min());
+        let deadline = timer.into_iter().chain(other).min();
+        if self.embedding.deadline.get() != deadline && self.set_timer(deadline).is_err() {
+            // The next iteration retries. That costs CPU time, but without the timer the program
+            // would hang.
+            self.notify_embedder();
+        }
     }
 
     fn notify_embedder(&self) {
@@ -77,22 +82,14 @@ impl Inner {
         }
     }
 
-    fn set_timer(&self, deadline: Option<Instant>) {
-        if self.embedding.deadline.get() == deadline {
-            return;
+    fn set_timer(&self, deadline: Option<Instant>) -> io::Result<()> {
+        self.create_timer()?;
+        if let Some(timer) = &*self.embedding.timer.borrow() {
+            let after = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+            uninterrupted(|| timer.set(after))?;
         }
-        let after = deadline.map(|it| it.saturating_duration_since(Instant::now()));
-        let set = self.create_timer().and_then(|()| {
-            let timer = self.embedding.timer.borrow();
-            let set = |timer: &TimerFd| uninterrupted(|| timer.set(after));
-            timer.as_ref().map_or(Ok(()), set)
-        });
-        match set {
-            Ok(()) => self.embedding.deadline.set(deadline),
-            // The next iteration retries. That costs CPU time, but without the timer the program
-            // would hang.
-            Err(_) => self.notify_embedder(),
-        }
+        self.embedding.deadline.set(deadline);
+        Ok(())
     }
 
     /// Creates the timer, unless there is one or the system has no such timers.
