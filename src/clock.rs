@@ -176,9 +176,7 @@ impl Clock {
     /// # Ok(())
     /// # }
     /// ```
-    #[doc(alias = "pause")]
-    #[doc(alias = "start_paused")]
-    #[doc(alias = "auto-advance")]
+    #[doc(alias("pause", "start_paused", "auto-advance"))]
     pub fn paused() -> Clock {
         Clock::stopped(true)
     }

@@ -132,10 +132,7 @@ impl LoopHandle {
     /// # Ok(())
     /// # }
     /// ```
-    #[doc(alias = "AsyncFd")]
-    #[doc(alias = "Async")]
-    #[doc(alias = "ready")]
-    #[doc(alias = "readiness")]
+    #[doc(alias("AsyncFd", "Async", "ready", "readiness"))]
     pub fn readable<'a>(&self, fd: &'a impl AsFd) -> Readiness<'a> {
         self.readiness(fd.as_fd(), Direction::Read)
     }
@@ -169,10 +166,7 @@ impl LoopHandle {
     /// event_loop.run_until_complete(event_loop.readable(&reader))
     /// # }
     /// ```
-    #[doc(alias = "AsyncFd")]
-    #[doc(alias = "Async")]
-    #[doc(alias = "ready")]
-    #[doc(alias = "readiness")]
+    #[doc(alias("AsyncFd", "Async", "ready", "readiness"))]
     pub fn writable<'a>(&self, fd: &'a impl AsFd) -> Readiness<'a> {
         self.readiness(fd.as_fd(), Direction::Write)
     }

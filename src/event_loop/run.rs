@@ -116,8 +116,7 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 ///     std::future::pending().await
 /// }
 /// ```
-#[doc(alias = "block_on")]
-#[doc(alias = "main")]
+#[doc(alias("block_on", "main"))]
 #[track_caller]
 pub fn run<T>(main: impl AsyncFnOnce(LoopHandle) -> T) -> io::Result<T> {
     Loop::builder().run(main)
@@ -186,8 +185,8 @@ struct Running<'a> {
     inner: &'a Inner,
     /// The task of `run_until_complete`.
     root: Option<Runnable>,
-    #[expect(dead_code, reason = "dropping it restores the levels")]
-    levels: SeparateLevels,
+    /// Dropping it restores the levels.
+    _levels: SeparateLevels,
 }
 
 impl Drop for Running<'_> {
@@ -400,8 +399,7 @@ impl Loop {
     /// # Ok(())
     /// # }
     /// ```
-    #[doc(alias = "run_until_stalled")]
-    #[doc(alias = "try_tick")]
+    #[doc(alias("run_until_stalled", "try_tick"))]
     #[track_caller]
     pub fn run_until_idle(&self) -> io::Result<()> {
         self.inner.check_process()?;
@@ -460,7 +458,7 @@ impl Loop {
         drop(inherited);
         self.inner.running.set(true);
         self.inner.run_queue.notifies_embedder.set(false);
-        Running { inner: &self.inner, root: None, levels: SeparateLevels::enter() }
+        Running { inner: &self.inner, root: None, _levels: SeparateLevels::enter() }
     }
 }
 

@@ -226,8 +226,7 @@ impl LoopHandle {
     /// event_loop.run_until_complete(hangup.recv())
     /// # }
     /// ```
-    #[doc(alias = "ctrl_c")]
-    #[doc(alias = "unix::signal")]
+    #[doc(alias("ctrl_c", "unix::signal"))]
     pub fn signal(&self, signal: i32) -> io::Result<Signal> {
         let slot = self.catch_signal(signal)?;
         // Delivers earlier signals first: the new listener must not get them.
