@@ -197,8 +197,7 @@ impl Drop for Running<'_> {
         }
         self.inner.running.set(false);
         self.inner.stopping.set(false);
-        let handle = RUNNING.with(|running| running.borrow_mut().take());
-        drop(handle);
+        drop(RUNNING.with(|running| running.borrow_mut().take()));
         self.inner.update_descriptor();
     }
 }
@@ -451,11 +450,9 @@ impl Loop {
     #[track_caller]
     fn enter(&self) -> Running<'_> {
         assert!(self.inner.process.is_current(), "{INHERITED}");
-        let is_running = get_running_loop().is_some();
-        assert!(!is_running, "a loop is already running on this thread");
+        assert!(get_running_loop().is_none(), "a loop is already running on this thread");
         let handle = Some(self.handle());
-        let inherited = RUNNING.with(|running| mem::replace(&mut **running.borrow_mut(), handle));
-        drop(inherited);
+        drop(RUNNING.with(|running| mem::replace(&mut **running.borrow_mut(), handle)));
         self.inner.running.set(true);
         self.inner.run_queue.notifies_embedder.set(false);
         Running { inner: &self.inner, root: None, _levels: SeparateLevels::enter() }
