@@ -16,7 +16,6 @@ mod readiness;
 mod run;
 mod schedule;
 mod signals;
-mod sleep;
 mod stats;
 mod virtual_time;
 
@@ -33,9 +32,8 @@ use std::time::{Duration, Instant};
 
 pub use readiness::Readiness;
 pub use run::{get_running_loop, run};
-pub use schedule::{Handle, TimerHandle};
+pub use schedule::{Handle, Sleep, TimerHandle};
 pub use signals::Signal;
-pub use sleep::Sleep;
 pub(crate) use stats::Fallback;
 pub use stats::{Fallbacks, Stats};
 
