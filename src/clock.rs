@@ -266,8 +266,7 @@ impl Clock {
     pub(crate) fn jump_to(&self, when: Instant) {
         if let Some(manual) = &self.0 {
             let mut state = manual.state();
-            let elapsed = when.saturating_duration_since(manual.start);
-            let elapsed = state.elapsed.max(elapsed);
+            let elapsed = when.saturating_duration_since(manual.start).max(state.elapsed);
             manual.set_elapsed(&mut state, elapsed);
         }
     }
@@ -289,8 +288,7 @@ impl Clock {
 
     pub(crate) fn unsubscribe(&self, waker: &Waker) {
         if let Some(manual) = &self.0 {
-            let mut state = manual.state();
-            state.wakers.retain(|known| !known.will_wake(waker));
+            manual.state().wakers.retain(|known| !known.will_wake(waker));
         }
     }
 }
