@@ -295,18 +295,16 @@ impl LoopHandle {
             let mut future = pin!(future);
             poll_fn(|cx| {
                 let yields = event_loop.inner.yields.get();
-                match future.as_mut().poll(cx) {
-                    Poll::Ready(output) => return Poll::Ready(Ok(output)),
-                    Poll::Pending if !timeout.is_zero() => {}
-                    // The future may be ready: it has only used its budget up.
-                    Poll::Pending if event_loop.inner.yields.get() != yields => {
-                        return Poll::Pending;
-                    }
-                    Poll::Pending => {
-                        return event_loop.poll_proceed(cx).map(|()| Err(TimeoutError));
-                    }
+                if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(output));
                 }
-                Pin::new(&mut entry).poll(cx).map(|()| Err(TimeoutError))
+                let timed_out = match timeout.is_zero() {
+                    false => Pin::new(&mut entry).poll(cx),
+                    true if event_loop.inner.yields.get() == yields => event_loop.poll_proceed(cx),
+                    // The future may be ready: it has only used its budget up.
+                    true => Poll::Pending,
+                };
+                timed_out.map(|()| Err(TimeoutError))
             })
             .await
         }
