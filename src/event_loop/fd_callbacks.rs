@@ -15,10 +15,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use super::{Inner, LoopHandle};
+use super::LoopHandle;
 use crate::error::drop_bounded;
 use crate::nesting::Kind;
-use crate::reactor::{Attachment, Direction};
+use crate::reactor::{Attachment, Direction, Source};
 use crate::run_queue::{Callback, DROPPING_CALLBACK};
 
 /// A callback that runs for each event, until it is cancelled.
@@ -26,7 +26,7 @@ struct FdCallback {
     /// `None` while it runs, so that it can remove itself.
     body: RefCell<Option<Box<dyn FnMut()>>>,
     /// `None` after it was cancelled.
-    attachment: RefCell<Option<Rc<Attachment>>>,
+    attachment: RefCell<Option<Attachment>>,
     location: &'static Location<'static>,
     /// The number of the last [`Once`](crate::reactor::Once) in which an event queued the callback.
     once: Cell<u64>,
@@ -34,7 +34,7 @@ struct FdCallback {
 
 impl FdCallback {
     #[track_caller]
-    fn new(body: Box<dyn FnMut()>, attachment: Rc<Attachment>) -> Rc<FdCallback> {
+    fn new(body: Box<dyn FnMut()>, attachment: Attachment) -> Rc<FdCallback> {
         Rc::new(FdCallback {
             body: RefCell::new(Some(body)),
             attachment: RefCell::new(Some(attachment)),
@@ -87,22 +87,10 @@ impl Callback for FdCallback {
 /// Takes both callbacks of a descriptor out of the reactor, and returns them.
 ///
 /// The caller cancels them last: their destructors are user code, which may use the loop.
-fn end(attachment: Rc<Attachment>) -> impl Iterator<Item = Rc<dyn Callback>> {
-    let source = attachment.source();
+pub(super) fn end(source: Rc<Source>) -> impl Iterator<Item = Rc<dyn Callback>> {
     let directions = [Direction::Read, Direction::Write];
     let both = directions.map(|direction| source.state(direction).set_callback(None));
     both.into_iter().flatten()
-}
-
-impl Inner {
-    pub(super) fn close_fd_callbacks(&self) {
-        let attachments = self.fd_callbacks.take().into_values();
-        for callback in attachments.flat_map(end) {
-            let cancel = || callback.cancel();
-            let exceptions = &self.run_queue.exceptions;
-            exceptions.contain("panic while a callback was dropped", cancel);
-        }
-    }
 }
 
 impl LoopHandle {
@@ -299,9 +287,10 @@ impl LoopHandle {
         fd: BorrowedFd<'_>,
         body: Box<dyn FnMut()>,
     ) -> io::Result<Rc<dyn Callback>> {
-        let attachment = Rc::new(self.inner.reactor.attach(fd)?);
-        let callback = FdCallback::new(body, attachment.clone());
-        attachment.source().state(Direction::Read).set_callback(Some(callback.clone()));
+        let attachment = self.inner.reactor.attach(fd)?;
+        let source = attachment.source().clone();
+        let callback = FdCallback::new(body, attachment);
+        source.state(Direction::Read).set_callback(Some(callback.clone()));
         Ok(callback)
     }
 
@@ -316,12 +305,12 @@ impl LoopHandle {
         let fd = fd.as_fd();
         // This also rearms a descriptor that has a callback, and finds out whether its number names
         // another descriptor by now.
-        let attachment = Rc::new(self.inner.reactor.attach(fd)?);
+        let attachment = self.inner.reactor.attach(fd)?;
         let source = attachment.source().clone();
-        let callback = FdCallback::new(body, attachment.clone());
+        let callback = FdCallback::new(body, attachment);
         let replaced = source.state(direction).set_callback(Some(callback));
-        let before = self.inner.fd_callbacks.borrow_mut().insert(fd.as_raw_fd(), attachment);
-        let stale = before.filter(|before| !Rc::ptr_eq(before.source(), &source));
+        let before = self.inner.fd_callbacks.borrow_mut().insert(fd.as_raw_fd(), source.clone());
+        let stale = before.filter(|before| !Rc::ptr_eq(before, &source));
         let callbacks = stale.into_iter().flat_map(end).chain(replaced);
         callbacks.for_each(|callback| callback.cancel());
         Ok(())
@@ -329,7 +318,7 @@ impl LoopHandle {
 
     fn remove_callback(&self, direction: Direction, fd: RawFd) -> bool {
         let mut table = self.inner.fd_callbacks.borrow_mut();
-        let Some(source) = table.get(&fd).map(|attachment| attachment.source().clone()) else {
+        let Some(source) = table.get(&fd).cloned() else {
             return false;
         };
         let removed = source.state(direction).set_callback(None);

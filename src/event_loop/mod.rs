@@ -40,7 +40,7 @@ pub use stats::{Fallbacks, Stats};
 use crate::clock::Clock;
 use crate::error::{LoopClosedError, inherited, log_panic};
 use crate::pool::Pool;
-use crate::reactor::{Attachment, Reactor};
+use crate::reactor::{Reactor, Source};
 use crate::remote::{Inbox, Remote};
 use crate::run_queue::RunQueue;
 use crate::sys::fork::{Process, drop_inherited_poller};
@@ -85,8 +85,8 @@ pub(crate) struct Inner {
     yields: Cell<u64>,
     stats: RefCell<Stats>,
     debug: DebugMode,
-    /// The registration of each descriptor that has a callback. Its source has the callbacks.
-    fd_callbacks: RefCell<HashMap<RawFd, Rc<Attachment>>>,
+    /// Each descriptor that has a callback. The callbacks are in its source.
+    fd_callbacks: RefCell<HashMap<RawFd, Rc<Source>>>,
     signals: Signals,
 }
 
@@ -100,10 +100,7 @@ impl Inner {
     /// Fails in a forked child.
     #[inline]
     fn check_process(&self) -> io::Result<()> {
-        match self.process.is_current() {
-            true => Ok(()),
-            false => Err(inherited()),
-        }
+        self.process.is_current().then_some(()).ok_or_else(inherited)
     }
 
     fn close(&self) {
@@ -121,16 +118,15 @@ impl Inner {
         let exceptions = &self.run_queue.exceptions;
         self.timers.close(exceptions);
         for message in messages {
-            let dropped = || drop(message);
-            exceptions.contain("panic while another thread's call was dropped", dropped);
+            exceptions.contain("panic while another thread's call was dropped", || drop(message));
         }
-        self.close_fd_callbacks();
+        for callback in self.fd_callbacks.take().into_values().flat_map(fd_callbacks::end) {
+            exceptions.contain("panic while a callback was dropped", || callback.cancel());
+        }
         self.close_signals();
         self.reactor.close();
         self.embedding.timer.take();
-        log_panic("while an exception handler was dropped", || {
-            exceptions.set(None);
-        });
+        log_panic("while an exception handler was dropped", || exceptions.set(None));
     }
 }
 
@@ -272,13 +268,11 @@ impl Builder {
         let inbox = Inbox::new(poller)?;
         let clock_waker = Waker::from(inbox.clone());
         self.clock.subscribe(&clock_waker).inspect_err(|_| drop(inbox.close()))?;
-        let run_queue = RunQueue::new(inbox.id, clock_waker.clone());
-        let threads = self.executor_threads.unwrap_or_else(Pool::default_threads);
         let inner = Inner {
-            run_queue,
+            run_queue: RunQueue::new(inbox.id, clock_waker.clone()),
             timers: Timers::default(),
             reactor,
-            pool: Pool::new(threads),
+            pool: Pool::new(self.executor_threads.unwrap_or_else(Pool::default_threads)),
             inbox,
             clock: self.clock,
             clock_waker,
