@@ -17,7 +17,6 @@ mod run;
 mod schedule;
 mod signals;
 mod stats;
-mod virtual_time;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -48,8 +47,8 @@ use crate::sys::signal;
 use crate::timers::Timers;
 use debug::DebugMode;
 use embedding::Embedding;
+use iteration::NEVER;
 use signals::Signals;
-use virtual_time::NEVER;
 
 /// The most operations that a task may finish in one step before other tasks run.
 ///
