@@ -9,10 +9,9 @@
 mod loom_tests;
 
 mod debug;
+mod descriptors;
 mod embedding;
-mod fd_callbacks;
 mod iteration;
-mod readiness;
 mod run;
 mod schedule;
 mod signals;
@@ -29,7 +28,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-pub use readiness::Readiness;
+pub use descriptors::Readiness;
 pub use run::{get_running_loop, run};
 pub use schedule::{Handle, Sleep, TimerHandle};
 pub use signals::Signal;
@@ -119,7 +118,8 @@ impl Inner {
         for message in messages {
             exceptions.contain("panic while another thread's call was dropped", || drop(message));
         }
-        for callback in self.fd_callbacks.take().into_values().flat_map(fd_callbacks::end) {
+        for callback in self.fd_callbacks.take().into_values().flat_map(descriptors::take_callbacks)
+        {
             exceptions.contain("panic while a callback was dropped", || callback.cancel());
         }
         self.close_signals();
