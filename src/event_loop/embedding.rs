@@ -18,7 +18,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use super::{Inner, LoopHandle};
+use super::Inner;
 use crate::reactor::shorter;
 use crate::sys::timerfd::TimerFd;
 use crate::sys::uninterrupted;
@@ -47,9 +47,9 @@ impl Inner {
         self.update_descriptor();
     }
 
-    /// Updates the descriptor after a change of the due work.
+    /// Updates the descriptor after a change of the due work, the timers or the executor.
     #[inline]
-    pub(super) fn update_descriptor(&self) {
+    pub(crate) fn update_descriptor(&self) {
         if self.embedding.is_on.get() && !self.running.get() {
             self.update_used_descriptor();
         }
@@ -101,13 +101,5 @@ impl Inner {
         self.reactor.add_timer(timer.as_fd())?;
         self.embedding.timer.replace(Some(timer));
         Ok(())
-    }
-}
-
-impl LoopHandle {
-    /// Updates the descriptor after a change of the timers or the executor.
-    #[inline]
-    pub(crate) fn update_descriptor(&self) {
-        self.inner.update_descriptor();
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct Inner {
     run_queue: Rc<RunQueue>,
     timers: Timers,
     reactor: Rc<Reactor>,
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
     inbox: Arc<Inbox>,
     clock: Clock,
     /// Makes the loop run an iteration, as a message from another thread does.
@@ -519,7 +519,7 @@ impl fmt::Debug for Loop {
 /// nothing or fail, as [`Loop`] describes.
 #[derive(Clone)]
 pub struct LoopHandle {
-    inner: Rc<Inner>,
+    pub(crate) inner: Rc<Inner>,
 }
 
 impl LoopHandle {
@@ -609,10 +609,6 @@ impl LoopHandle {
 
     pub(crate) fn reactor(&self) -> &Rc<Reactor> {
         &self.inner.reactor
-    }
-
-    pub(crate) fn pool(&self) -> &Arc<Pool> {
-        &self.inner.pool
     }
 
     /// Polls the budget before an operation. If the step has consumed its budget, this wakes the

@@ -104,7 +104,7 @@ impl LoopHandle {
             return callback.cancel();
         }
         self.inner.timers.add(when, Due::Callback(callback));
-        self.update_descriptor();
+        self.inner.update_descriptor();
     }
 
     /// Runs a future on the loop as a task, from the next iteration on.
@@ -328,7 +328,7 @@ impl LoopHandle {
     /// ```
     pub fn stop(&self) {
         self.inner.stopping.set(true);
-        self.update_descriptor();
+        self.inner.update_descriptor();
     }
 }
 
@@ -461,7 +461,7 @@ impl TimerHandle {
     /// ```
     pub fn cancel(&self) {
         self.event_loop.inner.timers.cancel(&*self.callback);
-        self.event_loop.update_descriptor();
+        self.event_loop.inner.update_descriptor();
     }
 
     /// Returns true if [`cancel`](TimerHandle::cancel) or a closed loop cancelled the callback.
@@ -552,7 +552,7 @@ impl TimerWait {
             return timers.poll_fired(entry, cx.waker());
         }
         self.entry = Some(timers.add_waker(self.deadline, cx.waker().clone(), self.location));
-        event_loop.update_descriptor();
+        event_loop.inner.update_descriptor();
         Poll::Pending
     }
 }
@@ -561,7 +561,7 @@ impl Drop for TimerWait {
     fn drop(&mut self) {
         if let Some(entry) = self.entry {
             self.event_loop.inner.timers.remove_waker(entry);
-            self.event_loop.update_descriptor();
+            self.event_loop.inner.update_descriptor();
         }
     }
 }
