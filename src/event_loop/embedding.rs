@@ -15,19 +15,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::Inner;
 use crate::reactor::shorter;
-use crate::sys::timerfd::TimerFd;
-use crate::sys::uninterrupted;
+use crate::sys::{timerfd, uninterrupted};
 
 #[derive(Default)]
 pub(super) struct Embedding {
     /// Set at the first use of the descriptor.
     pub(super) is_on: Cell<bool>,
-    pub(super) timer: RefCell<Option<TimerFd>>,
+    pub(super) timer: RefCell<Option<OwnedFd>>,
     /// The time to which the timer is set.
     deadline: Cell<Option<Instant>>,
 }
@@ -86,7 +85,7 @@ impl Inner {
         self.create_timer()?;
         if let Some(timer) = &*self.embedding.timer.borrow() {
             let after = deadline.map(|it| it.saturating_duration_since(Instant::now()));
-            uninterrupted(|| timer.set(after))?;
+            uninterrupted(|| timerfd::set(timer.as_fd(), after))?;
         }
         self.embedding.deadline.set(deadline);
         Ok(())
@@ -94,12 +93,13 @@ impl Inner {
 
     /// Creates the timer, unless there is one or the system has no such timers.
     fn create_timer(&self) -> io::Result<()> {
-        if !TimerFd::IS_AVAILABLE || self.embedding.timer.borrow().is_some() {
+        if self.embedding.timer.borrow().is_some() {
             return Ok(());
         }
-        let timer = uninterrupted(TimerFd::new)?;
-        self.reactor.add_timer(timer.as_fd())?;
-        self.embedding.timer.replace(Some(timer));
+        if let Some(timer) = uninterrupted(timerfd::create)? {
+            self.reactor.add_timer(timer.as_fd())?;
+            self.embedding.timer.replace(Some(timer));
+        }
         Ok(())
     }
 }
