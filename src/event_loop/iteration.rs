@@ -70,7 +70,12 @@ impl Inner {
 
     /// Waits for events and dispatches them. Returns true if another thread notified the loop.
     fn poll(&self, limit: Option<Duration>) -> io::Result<bool> {
-        if self.can_skip_poll() {
+        // Without a registered descriptor, the only possible event is a notification from another
+        // thread. If the loop is embedded, each iteration polls: an event that is not taken keeps
+        // the loop's descriptor readable.
+        let no_event = self.reactor.registered() == 0 && !self.inbox.is_notified();
+        let may_skip = no_event && !self.embedding.is_on.get();
+        if may_skip && self.real_poll_timeout() == Some(Duration::ZERO) {
             return Ok(false);
         }
         self.stats.borrow_mut().polls += 1;
@@ -78,16 +83,6 @@ impl Inner {
             return self.poll_in_virtual_time(limit).map(|()| false);
         }
         self.reactor.poll(shorter(limit, self.real_poll_timeout()), &self.run_queue)
-    }
-
-    /// Returns whether the loop has work and a poll could find no event.
-    ///
-    /// Without a registered descriptor the only possible event is a notification from another
-    /// thread. If the loop is embedded, each iteration polls: an event that is not taken keeps the
-    /// loop's descriptor readable.
-    fn can_skip_poll(&self) -> bool {
-        let is_empty = self.reactor.registered() == 0 && !self.inbox.is_notified();
-        is_empty && !self.embedding.is_on.get() && self.real_poll_timeout() == Some(Duration::ZERO)
     }
 
     /// Polls the reactor, for at most `limit`, and reads the messages of other threads.
