@@ -112,16 +112,12 @@ impl Timers {
     fn count_cancelled(&self) {
         let cancelled = self.cancelled.get() + 1;
         self.cancelled.set(cancelled);
-        if cancelled < MIN_SWEEP {
-            return;
-        }
         let mut queue = self.queue.borrow_mut();
-        if cancelled * 2 < queue.len() {
-            return;
+        if cancelled >= MIN_SWEEP && cancelled * 2 >= queue.len() {
+            // Dropping these entries runs no user code, as cancelling dropped their callbacks.
+            queue.retain(|timer| !self.is_cancelled(timer));
+            self.cancelled.set(0);
         }
-        // Dropping these entries runs no user code, as cancelling dropped their callbacks.
-        queue.retain(|timer| !self.is_cancelled(timer));
-        self.cancelled.set(0);
     }
 
     /// Returns the earliest deadline of the entries that are not cancelled.
