@@ -502,8 +502,7 @@ impl AsFd for Loop {
     /// ```
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.embed();
-        let descriptor = self.descriptor.as_ref();
-        descriptor.expect("present until the drop").as_fd()
+        self.descriptor.as_ref().expect("present until the drop").as_fd()
     }
 }
 

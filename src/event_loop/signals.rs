@@ -17,9 +17,10 @@ use crate::nesting::Kind;
 use crate::run_queue::{Call, Callback, DROPPING_CALLBACK};
 use crate::sys::signal::{self, SignalSlot};
 
-type SignalCallback = Rc<RefCell<dyn FnMut()>>;
-
 type Incoming = (Rc<SignalSlot>, Rc<dyn Callback>);
+
+/// A callback, and the location that added it.
+type Handler = (Rc<RefCell<dyn FnMut()>>, &'static Location<'static>);
 
 /// The signals that one loop catches.
 #[derive(Default)]
@@ -27,7 +28,7 @@ pub(super) struct Signals {
     /// The slot, and the fd callback that empties it. Set from the first handler on, until the loop
     /// is closed.
     incoming: RefCell<Option<Incoming>>,
-    handlers: RefCell<HashMap<i32, (SignalCallback, &'static Location<'static>)>>,
+    handlers: RefCell<HashMap<i32, Handler>>,
     /// One for each [`Signal`], in the order of their creation.
     listeners: RefCell<Vec<Rc<Listener>>>,
     /// Gets the first Ctrl-C, for [`run`](crate::run).
@@ -169,10 +170,8 @@ impl LoopHandle {
         callback: impl FnMut() + 'static,
     ) -> io::Result<()> {
         self.catch_signal(signal)?;
-        let body: SignalCallback = Rc::new(RefCell::new(callback));
-        let entry = (body, Location::caller());
-        let handlers = &self.inner.signals.handlers;
-        let before = handlers.borrow_mut().insert(signal, entry);
+        let handler: Handler = (Rc::new(RefCell::new(callback)), Location::caller());
+        let before = self.inner.signals.handlers.borrow_mut().insert(signal, handler);
         drop_bounded(Kind::Cancel, DROPPING_CALLBACK, before);
         Ok(())
     }
@@ -317,7 +316,7 @@ impl Signal {
     /// ```
     #[doc(alias = "ctrl_c")]
     pub fn recv(&mut self) -> impl Future<Output = io::Result<()>> + use<'_> {
-        Recv { signal: self }
+        Recv(self)
     }
 }
 
@@ -337,15 +336,13 @@ impl fmt::Debug for Signal {
 }
 
 #[must_use = "futures do nothing unless awaited"]
-struct Recv<'a> {
-    signal: &'a Signal,
-}
+struct Recv<'a>(&'a Signal);
 
 impl Future for Recv<'_> {
     type Output = io::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Signal { event_loop, listener } = self.signal;
+        let Signal { event_loop, listener } = self.0;
         if let Err(error) = event_loop.check_closed() {
             return event_loop.poll_proceed(cx).map(|()| Err(error));
         }
@@ -355,7 +352,7 @@ impl Future for Recv<'_> {
 
 impl Drop for Recv<'_> {
     fn drop(&mut self) {
-        let waker = self.signal.listener.waker.take();
+        let waker = self.0.listener.waker.take();
         drop_bounded(Kind::Drop, "while a waker was dropped", waker);
     }
 }
