@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::Inner;
+use super::{BUDGET, Inner};
 use crate::exceptions::ExceptionContext;
 use crate::reactor::{EVENTS_AT_ONCE, shorter};
 use crate::remote::Message;
@@ -50,7 +50,8 @@ impl Inner {
         self.pool.retry_start();
         let queued = self.run_queue.begin_iteration();
         for _ in 0..queued {
-            self.start_budget();
+            self.budget.set(BUDGET);
+            self.yields.set(0);
             match self.run_queue.pop() {
                 Some(Entry::Callback(callback)) => {
                     self.debug.time(callback.location(), || self.call(&*callback));

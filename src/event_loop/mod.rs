@@ -89,12 +89,6 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    /// Sets the budget of the next callback or step of a task.
-    fn start_budget(&self) {
-        self.budget.set(BUDGET);
-        self.yields.set(0);
-    }
-
     /// Fails in a forked child.
     #[inline]
     fn check_process(&self) -> io::Result<()> {
