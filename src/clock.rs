@@ -74,6 +74,7 @@ struct ManualClock {
     elapsed: AtomicU64,
 }
 
+#[derive(Default)]
 struct ManualState {
     elapsed: Duration,
     /// True if a loop uses or used the clock.
@@ -86,11 +87,8 @@ impl ManualClock {
     fn state(&self) -> MutexGuard<'_, ManualState> {
         // A forked child cannot wake the loops of its parent, so its list starts empty.
         let state = self.state.get(|| {
-            Mutex::new(ManualState {
-                elapsed: Duration::from_nanos(self.elapsed.load(Ordering::Acquire)),
-                used: false,
-                wakers: Vec::new(),
-            })
+            let elapsed = Duration::from_nanos(self.elapsed.load(Ordering::Acquire));
+            Mutex::new(ManualState { elapsed, ..ManualState::default() })
         });
         state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -176,9 +174,7 @@ impl Clock {
     /// # Ok(())
     /// # }
     /// ```
-    #[doc(alias = "pause")]
-    #[doc(alias = "start_paused")]
-    #[doc(alias = "auto-advance")]
+    #[doc(alias("pause", "start_paused", "auto-advance"))]
     pub fn paused() -> Clock {
         Clock::stopped(true)
     }
@@ -244,14 +240,12 @@ impl Clock {
         let Some(manual) = &self.0 else {
             panic!("the real clock cannot be advanced");
         };
-        let wakers = {
-            let mut state = manual.state();
-            let elapsed = state.elapsed.checked_add(by);
-            let fits = elapsed.filter(|elapsed| manual.start.checked_add(*elapsed).is_some());
-            let elapsed = fits.expect("an Instant holds the new time");
-            manual.set_elapsed(&mut state, elapsed);
-            state.wakers.clone()
-        };
+        let mut state = manual.state();
+        let elapsed = state.elapsed.checked_add(by);
+        let fits = elapsed.filter(|elapsed| manual.start.checked_add(*elapsed).is_some());
+        manual.set_elapsed(&mut state, fits.expect("an Instant holds the new time"));
+        let wakers = state.wakers.clone();
+        drop(state);
         wakers.iter().for_each(Waker::wake_by_ref);
     }
 
@@ -268,8 +262,7 @@ impl Clock {
     pub(crate) fn jump_to(&self, when: Instant) {
         if let Some(manual) = &self.0 {
             let mut state = manual.state();
-            let elapsed = when.saturating_duration_since(manual.start);
-            let elapsed = state.elapsed.max(elapsed);
+            let elapsed = when.saturating_duration_since(manual.start).max(state.elapsed);
             manual.set_elapsed(&mut state, elapsed);
         }
     }
@@ -291,8 +284,7 @@ impl Clock {
 
     pub(crate) fn unsubscribe(&self, waker: &Waker) {
         if let Some(manual) = &self.0 {
-            let mut state = manual.state();
-            state.wakers.retain(|known| !known.will_wake(waker));
+            manual.state().wakers.retain(|known| !known.will_wake(waker));
         }
     }
 }

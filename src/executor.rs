@@ -51,8 +51,8 @@ impl LoopHandle {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
-        let result = self.pool().run(work);
-        self.update_descriptor();
+        let result = self.inner.pool.run(work);
+        self.inner.update_descriptor();
         result
     }
 
@@ -72,7 +72,7 @@ impl LoopHandle {
     /// busy.
     pub(crate) fn lend(&self, file: BorrowedFd<'_>, is_slow: bool) -> io::Result<LentFile> {
         let file = uninterrupted(|| file.try_clone_to_owned())?;
-        Ok(self.pool().lend(file.into(), is_slow))
+        Ok(self.inner.pool.lend(file.into(), is_slow))
     }
 
     /// Shuts down the executor, and waits for its running and queued work.
@@ -97,8 +97,8 @@ impl LoopHandle {
     /// # }
     /// ```
     pub async fn shutdown_default_executor(&self) {
-        self.pool().close();
-        poll_fn(|cx| self.pool().poll_ended(cx)).await;
+        self.inner.pool.close();
+        poll_fn(|cx| self.inner.pool.poll_ended(cx)).await;
     }
 
     /// Resolves a host to its addresses, with `port` in each, in the resolver's order.

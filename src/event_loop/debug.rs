@@ -12,7 +12,7 @@ use crate::exceptions::{ExceptionContext, log_exception};
 /// The default of the shortest callback duration that debug mode logs, as in asyncio.
 const SLOW_CALLBACK: Duration = Duration::from_millis(100);
 
-pub(crate) struct DebugMode {
+pub(super) struct DebugMode {
     on: Cell<bool>,
     slow: Cell<Duration>,
 }
@@ -21,23 +21,18 @@ impl DebugMode {
     pub(super) fn new(on: Option<bool>) -> DebugMode {
         let by_environment =
             || env::var_os("SENDLOOP_DEBUG").is_some_and(|value| !value.is_empty() && value != "0");
-        DebugMode {
-            on: Cell::new(on.unwrap_or_else(by_environment)),
-            slow: Cell::new(SLOW_CALLBACK),
-        }
+        let on = on.unwrap_or_else(by_environment);
+        DebugMode { on: Cell::new(on), slow: Cell::new(SLOW_CALLBACK) }
     }
 
-    /// Returns the real time in debug mode, whatever the loop's clock.
-    pub(super) fn start(&self) -> Option<Instant> {
-        self.on.get().then(Instant::now)
-    }
-
-    /// Logs a callback or a step that began at `start` if it was slow.
-    pub(super) fn end(&self, start: Option<Instant>, what: &str, location: &Location<'_>) {
-        let Some(took) = start.map(|start| start.elapsed()) else {
-            return;
-        };
-        if took >= self.slow.get() {
+    /// Runs `f`, a callback or a step, and logs it if it was slow in real time.
+    ///
+    /// `f` returns its name.
+    pub(super) fn time(&self, location: &Location<'_>, f: impl FnOnce() -> &'static str) {
+        let start = self.on.get().then(Instant::now);
+        let what = f();
+        let took = start.map(|start| start.elapsed()).filter(|took| *took >= self.slow.get());
+        if let Some(took) = took {
             log::warn!("a {what} made at {location} held the loop for {took:?}");
         }
     }

@@ -15,19 +15,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::{Inner, LoopHandle};
+use super::Inner;
 use crate::reactor::shorter;
-use crate::sys::timerfd::TimerFd;
-use crate::sys::uninterrupted;
+use crate::sys::{timerfd, uninterrupted};
 
 #[derive(Default)]
 pub(super) struct Embedding {
     /// Set at the first use of the descriptor.
     pub(super) is_on: Cell<bool>,
-    pub(super) timer: RefCell<Option<TimerFd>>,
+    pub(super) timer: RefCell<Option<OwnedFd>>,
     /// The time to which the timer is set.
     deadline: Cell<Option<Instant>>,
 }
@@ -47,9 +46,9 @@ impl Inner {
         self.update_descriptor();
     }
 
-    /// Updates the descriptor after a change of the due work.
+    /// Updates the descriptor after a change of the due work, the timers or the executor.
     #[inline]
-    pub(super) fn update_descriptor(&self) {
+    pub(crate) fn update_descriptor(&self) {
         if self.embedding.is_on.get() && !self.running.get() {
             self.update_used_descriptor();
         }
@@ -67,7 +66,12 @@ impl Inner {
         self.run_queue.notifies_embedder.set(true);
         let timer = self.timers.next().filter(|_| self.clock.is_real());
         let other = other.map(|wait| Instant::now() + wait);
-        self.set_timer(timer.into_iter().chain(other).min());
+        let deadline = timer.into_iter().chain(other).min();
+        if self.embedding.deadline.get() != deadline && self.set_timer(deadline).is_err() {
+            // The next iteration retries. That costs CPU time, but without the timer the program
+            // would hang.
+            self.notify_embedder();
+        }
     }
 
     fn notify_embedder(&self) {
@@ -77,40 +81,25 @@ impl Inner {
         }
     }
 
-    fn set_timer(&self, deadline: Option<Instant>) {
-        if self.embedding.deadline.get() == deadline {
-            return;
+    fn set_timer(&self, deadline: Option<Instant>) -> io::Result<()> {
+        self.create_timer()?;
+        if let Some(timer) = &*self.embedding.timer.borrow() {
+            let after = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+            uninterrupted(|| timerfd::set(timer.as_fd(), after))?;
         }
-        let after = deadline.map(|it| it.saturating_duration_since(Instant::now()));
-        let set = self.create_timer().and_then(|()| {
-            let timer = self.embedding.timer.borrow();
-            let set = |timer: &TimerFd| uninterrupted(|| timer.set(after));
-            timer.as_ref().map_or(Ok(()), set)
-        });
-        match set {
-            Ok(()) => self.embedding.deadline.set(deadline),
-            // The next iteration retries. That costs CPU time, but without the timer the program
-            // would hang.
-            Err(_) => self.notify_embedder(),
-        }
+        self.embedding.deadline.set(deadline);
+        Ok(())
     }
 
     /// Creates the timer, unless there is one or the system has no such timers.
     fn create_timer(&self) -> io::Result<()> {
-        if !TimerFd::IS_AVAILABLE || self.embedding.timer.borrow().is_some() {
+        if self.embedding.timer.borrow().is_some() {
             return Ok(());
         }
-        let timer = uninterrupted(TimerFd::new)?;
-        self.reactor.add_timer(timer.as_fd())?;
-        self.embedding.timer.replace(Some(timer));
+        if let Some(timer) = uninterrupted(timerfd::create)? {
+            self.reactor.add_timer(timer.as_fd())?;
+            self.embedding.timer.replace(Some(timer));
+        }
         Ok(())
-    }
-}
-
-impl LoopHandle {
-    /// Updates the descriptor after a change of the timers or the executor.
-    #[inline]
-    pub(crate) fn update_descriptor(&self) {
-        self.inner.update_descriptor();
     }
 }

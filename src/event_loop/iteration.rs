@@ -6,13 +6,22 @@
 use std::io;
 use std::rc::Rc;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Inner;
+use super::{BUDGET, Inner};
 use crate::reactor::{EVENTS_AT_ONCE, shorter};
 use crate::remote::Message;
-use crate::run_queue::{Call, Callback, Entry, Runnable};
+use crate::run_queue::{Call, Callback, Entry};
 use crate::timers::Due;
+
+/// The delay of a timer that never fires. A paused clock does not jump that far.
+pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The real time that a loop waits for its manual clock before it logs the wait.
+const STANDSTILL_LIMIT: Duration = match cfg!(test) {
+    false => Duration::from_secs(10),
+    true => Duration::from_millis(20),
+};
 
 impl Inner {
     /// Waits for work, at most for `limit`, and runs it. Work that is queued meanwhile is for the
@@ -39,10 +48,15 @@ impl Inner {
         self.pool.retry_start();
         let queued = self.run_queue.begin_iteration();
         for _ in 0..queued {
-            self.start_budget();
+            self.budget.set(BUDGET);
+            self.yields.set(0);
             match self.run_queue.pop() {
-                Some(Entry::Callback(callback)) => self.call(&*callback),
-                Some(Entry::Task(task)) => self.step(&task, root),
+                Some(Entry::Callback(callback)) => {
+                    self.debug.time(callback.location(), || self.call(&*callback));
+                }
+                Some(Entry::Task(task)) => {
+                    self.debug.time(task.head().location, || self.run_queue.step(&task, root));
+                }
                 Some(Entry::TimerWaker(entry)) => self.timers.fire(entry),
                 None => break,
             }
@@ -55,7 +69,12 @@ impl Inner {
 
     /// Waits for events and dispatches them. Returns true if another thread notified the loop.
     fn poll(&self, limit: Option<Duration>) -> io::Result<bool> {
-        if self.can_skip_poll() {
+        // Without a registered descriptor, the only possible event is a notification from another
+        // thread. If the loop is embedded, each iteration polls: an event that is not taken keeps
+        // the loop's descriptor readable.
+        let no_event = self.reactor.registered() == 0 && !self.inbox.is_notified();
+        let may_skip = no_event && !self.embedding.is_on.get();
+        if may_skip && self.real_poll_timeout() == Some(Duration::ZERO) {
             return Ok(false);
         }
         self.stats.borrow_mut().polls += 1;
@@ -65,28 +84,83 @@ impl Inner {
         self.reactor.poll(shorter(limit, self.real_poll_timeout()), &self.run_queue)
     }
 
-    /// Returns whether the loop has work and a poll could find no event.
+    /// Polls the reactor, for at most `limit`, and reads the messages of other threads.
+    fn poll_in_virtual_time(&self, limit: Option<Duration>) -> io::Result<()> {
+        // A job wakes its task before it counts as done. So if `jump` finds the executor idle, the
+        // poll below finds the wake-ups of all jobs.
+        let jump = self.jump(limit);
+        let time_until_log = self.time_until_log();
+        let timeout = match jump {
+            Some(_) => Some(Duration::ZERO),
+            None => shorter(shorter(limit, self.real_poll_timeout()), time_until_log),
+        };
+        let start = Instant::now();
+        let events = self.reactor.events_seen();
+        let is_notified = self.reactor.poll(timeout, &self.run_queue)?;
+        if is_notified || self.inbox.has_failed_to_notify() {
+            self.read_messages();
+        }
+        // A notification does not count as an event, as an embedded loop notifies itself.
+        let events = self.reactor.events_seen() - events - u64::from(is_notified);
+        let is_idle = events == 0
+            && self.poll_timeout() != Some(Duration::ZERO)
+            && !self.inbox.is_notified()
+            && !self.inbox.has_failed_to_notify();
+        match jump {
+            Some(when) if is_idle => self.clock.jump_to(when),
+            // An advance of the clock notifies the loop.
+            None if is_idle && !is_notified && time_until_log.is_some() => {
+                self.count_wait(start.elapsed());
+            }
+            _ => self.standstill.set(self.standstill.get().and(Some(Duration::ZERO))),
+        }
+        Ok(())
+    }
+
+    /// Returns the time to which a paused clock jumps if a poll finds no event.
     ///
-    /// Without a registered descriptor the only possible event is a notification from another
-    /// thread. If the loop is embedded, each iteration polls: an event that is not taken keeps the
-    /// loop's descriptor readable.
-    fn can_skip_poll(&self) -> bool {
-        let is_empty = self.reactor.registered() == 0 && !self.inbox.is_notified();
-        is_empty && !self.embedding.is_on.get() && self.real_poll_timeout() == Some(Duration::ZERO)
+    /// That is the deadline of the next timer, but at most `limit` from now.
+    pub(super) fn jump(&self, limit: Option<Duration>) -> Option<Instant> {
+        if !self.clock.jumps() || self.reactor.poll_timeout() == Some(Duration::ZERO) {
+            return None;
+        }
+        let now = self.clock.now();
+        let wait = self.poll_timeout().filter(|wait| *wait < NEVER)?;
+        let by = limit.map_or(wait, |limit| limit.min(wait));
+        let may_jump = !by.is_zero() && !self.pool.is_busy(&self.clock_waker);
+        may_jump.then(|| now + by)
+    }
+
+    /// Returns the time until the loop logs that its manual clock stands still.
+    ///
+    /// It is `None` if something else than a timer may wake the loop, and after the log.
+    fn time_until_log(&self) -> Option<Duration> {
+        let waited = self.standstill.get().filter(|_| !self.clock.jumps())?;
+        let for_interrupt = usize::from(self.signals.has_only_interrupt());
+        let waits_only_for_timers = self.poll_timeout().is_some_and(|wait| !wait.is_zero())
+            && self.reactor.registered() == for_interrupt
+            && !self.pool.is_busy(&self.clock_waker);
+        waits_only_for_timers.then(|| STANDSTILL_LIMIT.saturating_sub(waited))
+    }
+
+    fn count_wait(&self, wait: Duration) {
+        let waited = self.standstill.take().unwrap_or_default() + wait;
+        if waited < STANDSTILL_LIMIT {
+            return self.standstill.set(Some(waited));
+        }
+        if let Some(location) = self.timers.next_location() {
+            log::warn!(
+                "the loop has waited {waited:.0?} for its manual clock; advance the \
+                 clock to fire its next timer, which was set at {location}"
+            );
+        }
     }
 
     /// Runs a callback, and reports its panic.
-    fn call(&self, callback: &dyn Callback) {
-        let start = self.debug.start();
+    fn call(&self, callback: &dyn Callback) -> &'static str {
         let (exceptions, creator) = (&self.run_queue.exceptions, Some(callback.location()));
         exceptions.contain_at("panic in a callback", creator, || callback.run());
-        self.debug.end(start, "callback", callback.location());
-    }
-
-    fn step(&self, task: &Runnable, root: &mut dyn FnMut(&Waker)) {
-        let start = self.debug.start();
-        let what = self.run_queue.step(task, root);
-        self.debug.end(start, what, task.head().location);
+        "callback"
     }
 
     /// Returns zero if work is queued, otherwise the time until the next timer, or `None` if only
@@ -102,13 +176,13 @@ impl Inner {
     /// Returns the real time that a poll may wait.
     ///
     /// A manual clock reaches no deadline in real time. It wakes the loop when it is advanced.
-    pub(super) fn real_poll_timeout(&self) -> Option<Duration> {
+    fn real_poll_timeout(&self) -> Option<Duration> {
         let timeout = self.poll_timeout();
         let real_timeout = timeout.filter(|timeout| timeout.is_zero() || self.clock.is_real());
         shorter(real_timeout, self.pool.retry_timeout())
     }
 
-    pub(super) fn read_messages(&self) {
+    fn read_messages(&self) {
         for message in self.inbox.take() {
             match message {
                 Message::Call(callback, location) => {
@@ -134,3 +208,6 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -254,7 +254,7 @@ fn close_does_not_wait_for_the_executor() {
         drop(event_loop);
         assert!(task.done());
         // Only the model waits for the thread, whose last wake-up needs the model's statics.
-        block_on(poll_fn(|cx| handle.pool().poll_ended(cx)));
+        block_on(poll_fn(|cx| handle.inner.pool.poll_ended(cx)));
         assert_eq!(Arc::strong_count(&held), 1);
     });
 }

@@ -1,4 +1,4 @@
-//! The loop: its parts, its owner, and its handles.
+//! The loop: its parts, its settings, its owner, and its handles.
 //!
 //! [`Loop`] is the owner. It runs the loop, and dropping it closes the loop. Tasks and callbacks
 //! keep clones of the [`LoopHandle`]. Only the owner has the methods that run the loop, so a task
@@ -8,18 +8,14 @@
 #[cfg(all(test, sendloop_loom))]
 mod loom_tests;
 
-mod builder;
 mod debug;
+mod descriptors;
 mod embedding;
-mod fd_callbacks;
 mod iteration;
-mod readiness;
 mod run;
 mod schedule;
 mod signals;
-mod sleep;
 mod stats;
-mod virtual_time;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -32,28 +28,26 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-pub use builder::Builder;
-pub use readiness::Readiness;
+pub use descriptors::Readiness;
 pub use run::{get_running_loop, run};
-pub use schedule::{Handle, TimerHandle};
+pub use schedule::{Handle, Sleep, TimerHandle};
 pub use signals::Signal;
-pub use sleep::Sleep;
 pub(crate) use stats::Fallback;
 pub use stats::{Fallbacks, Stats};
 
 use crate::clock::Clock;
 use crate::error::{LoopClosedError, inherited, log_panic};
 use crate::pool::Pool;
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, Source};
 use crate::remote::{Inbox, Remote};
 use crate::run_queue::RunQueue;
 use crate::sys::fork::{Process, drop_inherited_poller};
+use crate::sys::signal;
 use crate::timers::Timers;
 use debug::DebugMode;
 use embedding::Embedding;
-use fd_callbacks::FdEntry;
+use iteration::NEVER;
 use signals::Signals;
-use virtual_time::{NEVER, Standstill};
 
 /// The most operations that a task may finish in one step before other tasks run.
 ///
@@ -71,12 +65,13 @@ pub(crate) struct Inner {
     run_queue: Rc<RunQueue>,
     timers: Timers,
     reactor: Rc<Reactor>,
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
     inbox: Arc<Inbox>,
     clock: Clock,
     /// Makes the loop run an iteration, as a message from another thread does.
     clock_waker: Waker,
-    standstill: Standstill,
+    /// The time that the loop has waited for a manual clock without an event. `None` after the log.
+    standstill: Cell<Option<Duration>>,
     embedding: Embedding,
     /// The process that created the loop. No other process may run it.
     process: Process,
@@ -84,31 +79,20 @@ pub(crate) struct Inner {
     stopping: Cell<bool>,
     closed: Cell<bool>,
     budget: Cell<u32>,
-    /// The next budget in the same step, after this one is consumed.
-    next_budget: Cell<u32>,
-    /// The number of times that a step consumed its whole budget.
+    /// The number of budgets that the present step has consumed.
     yields: Cell<u64>,
     stats: RefCell<Stats>,
     debug: DebugMode,
-    /// The callbacks of all descriptors.
-    fd_callbacks: RefCell<HashMap<RawFd, FdEntry>>,
-    signals: Rc<Signals>,
+    /// Each descriptor that has a callback. The callbacks are in its source.
+    fd_callbacks: RefCell<HashMap<RawFd, Rc<Source>>>,
+    signals: Signals,
 }
 
 impl Inner {
-    /// Sets the budget of the next callback or step of a task.
-    fn start_budget(&self) {
-        self.budget.set(BUDGET);
-        self.next_budget.set(BUDGET / 4);
-    }
-
     /// Fails in a forked child.
     #[inline]
     fn check_process(&self) -> io::Result<()> {
-        match self.process.is_current() {
-            true => Ok(()),
-            false => Err(inherited()),
-        }
+        self.process.is_current().then_some(()).ok_or_else(inherited)
     }
 
     fn close(&self) {
@@ -126,16 +110,180 @@ impl Inner {
         let exceptions = &self.run_queue.exceptions;
         self.timers.close(exceptions);
         for message in messages {
-            let dropped = || drop(message);
-            exceptions.contain("panic while another thread's call was dropped", dropped);
+            exceptions.contain("panic while another thread's call was dropped", || drop(message));
         }
-        self.close_fd_callbacks();
-        self.signals.close(exceptions);
+        for callback in self.fd_callbacks.take().into_values().flat_map(descriptors::take_callbacks)
+        {
+            exceptions.contain("panic while a callback was dropped", || callback.cancel());
+        }
+        self.close_signals();
         self.reactor.close();
         self.embedding.timer.take();
-        log_panic("while an exception handler was dropped", || {
-            exceptions.set(None);
-        });
+        log_panic("while an exception handler was dropped", || exceptions.set(None));
+    }
+}
+
+/// The settings of a [`Loop`], from [`Loop::builder`].
+///
+/// # Examples
+///
+/// ```
+/// use sendloop::{Clock, Loop};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let event_loop = Loop::builder()
+///     .executor_threads(2)
+///     .clock(Clock::manual())
+///     .debug(true)
+///     .build()?;
+/// assert!(event_loop.get_debug());
+/// # Ok(())
+/// # }
+/// ```
+#[doc(alias = "current_thread")]
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder does nothing until `build` or `run`"]
+pub struct Builder {
+    executor_threads: Option<usize>,
+    shutdown_timeout: Option<Duration>,
+    clock: Clock,
+    debug: Option<bool>,
+}
+
+impl Builder {
+    /// Sets the maximum number of executor threads; at least 1.
+    ///
+    /// The default is asyncio's: min(32, cores + 4).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::builder().executor_threads(1).build()?;
+    /// let thread = || std::thread::current().id();
+    /// let first = event_loop.run_until_complete(event_loop.run_in_executor(thread)).unwrap();
+    /// let second = event_loop.run_until_complete(event_loop.run_in_executor(thread)).unwrap();
+    /// assert_eq!(first, second);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "max_blocking_threads")]
+    pub fn executor_threads(mut self, max: usize) -> Builder {
+        self.executor_threads = Some(max);
+        self
+    }
+
+    /// Bounds the wait for executor work at the end of [`run`](Builder::run).
+    ///
+    /// The limit is real time, whatever the loop's clock. After the limit, `run` returns the output
+    /// of `main`, and busy threads go on until the process ends. With zero, `run` does not wait.
+    /// Without this setting, `run` waits until the work that has begun is done, as asyncio does.
+    ///
+    /// Only `run` uses this setting. Dropping or closing a [`Loop`] never waits for the executor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{thread, time::Duration};
+    /// use sendloop::Loop;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// Loop::builder().shutdown_timeout(Duration::from_millis(10)).run(async |event_loop| {
+    ///     drop(event_loop.run_in_executor(|| loop { thread::park() }));
+    /// })
+    /// # }
+    /// ```
+    pub fn shutdown_timeout(mut self, limit: Duration) -> Builder {
+        self.shutdown_timeout = Some(limit);
+        self
+    }
+
+    /// Sets the clock of the loop. The default is [`Clock::real`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    /// use sendloop::{Clock, Loop};
+    ///
+    /// let clock = Clock::manual();
+    /// let event_loop = Loop::builder().clock(clock.clone()).build()?;
+    /// let start = event_loop.time();
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(event_loop.time() - start, Duration::from_secs(60));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn clock(mut self, clock: Clock) -> Builder {
+        self.clock = clock;
+        self
+    }
+
+    /// Turns [debug mode](LoopHandle::set_debug) on or off from the start.
+    ///
+    /// The default is on if the environment variable `SENDLOOP_DEBUG` is neither empty nor 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::builder().debug(true).build()?;
+    /// assert!(event_loop.get_debug());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn debug(mut self, debug: bool) -> Builder {
+        self.debug = Some(debug);
+        self
+    }
+
+    /// Creates the loop. Like [`Loop::new`], this may set SIGPIPE to ignored.
+    ///
+    /// # Errors
+    ///
+    /// Any OS error, for example if the process is out of descriptors. `InvalidInput` if the clock
+    /// is [paused](Clock::paused) and another loop uses or used it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::builder().executor_threads(2).build()?;
+    /// assert_eq!(event_loop.run_until_complete(async { 7 }), 7);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn build(self) -> io::Result<Loop> {
+        signal::ignore_sigpipe()?;
+        let (reactor, poller) = Reactor::new()?;
+        let descriptor = reactor.descriptor()?;
+        let inbox = Inbox::new(poller)?;
+        let clock_waker = Waker::from(inbox.clone());
+        self.clock.subscribe(&clock_waker).inspect_err(|_| drop(inbox.close()))?;
+        let inner = Inner {
+            run_queue: RunQueue::new(inbox.id, clock_waker.clone()),
+            timers: Timers::default(),
+            reactor,
+            pool: Pool::new(self.executor_threads.unwrap_or_else(Pool::default_threads)),
+            inbox,
+            clock: self.clock,
+            clock_waker,
+            standstill: Cell::new(Some(Duration::ZERO)),
+            embedding: Embedding::default(),
+            process: Process::current(),
+            running: Cell::new(false),
+            stopping: Cell::new(false),
+            closed: Cell::new(false),
+            budget: Cell::new(BUDGET),
+            yields: Cell::new(0),
+            stats: RefCell::default(),
+            debug: DebugMode::new(self.debug),
+            fd_callbacks: RefCell::default(),
+            signals: Signals::default(),
+        };
+        let handle = LoopHandle { inner: Rc::new(inner) };
+        Ok(Loop { handle, descriptor: Some(descriptor) })
     }
 }
 
@@ -348,8 +496,7 @@ impl AsFd for Loop {
     /// ```
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.embed();
-        let descriptor = self.descriptor.as_ref();
-        descriptor.expect("present until the drop").as_fd()
+        self.descriptor.as_ref().expect("present until the drop").as_fd()
     }
 }
 
@@ -365,7 +512,7 @@ impl fmt::Debug for Loop {
 /// nothing or fail, as [`Loop`] describes.
 #[derive(Clone)]
 pub struct LoopHandle {
-    inner: Rc<Inner>,
+    pub(crate) inner: Rc<Inner>,
 }
 
 impl LoopHandle {
@@ -405,11 +552,12 @@ impl LoopHandle {
         self.inner.closed.get() || !self.inner.process.is_current()
     }
 
-    /// Returns the error of an operation on a loop that [is closed](LoopHandle::is_closed).
-    pub(crate) fn closed_error(&self) -> io::Error {
-        match self.inner.process.is_current() {
-            true => LoopClosedError.into(),
-            false => inherited(),
+    /// Fails if the loop [is closed](LoopHandle::is_closed).
+    pub(crate) fn check_closed(&self) -> io::Result<()> {
+        self.inner.check_process()?;
+        match self.inner.closed.get() {
+            true => Err(LoopClosedError.into()),
+            false => Ok(()),
         }
     }
 
@@ -456,10 +604,6 @@ impl LoopHandle {
         &self.inner.reactor
     }
 
-    pub(crate) fn pool(&self) -> &Arc<Pool> {
-        &self.inner.pool
-    }
-
     /// Polls the budget before an operation. If the step has consumed its budget, this wakes the
     /// task and is pending.
     ///
@@ -488,10 +632,9 @@ impl LoopHandle {
 
     #[cold]
     fn shrink_budget(&self, cx: &Context<'_>) {
-        let next = self.inner.next_budget.get().max(1);
-        self.inner.budget.set(next);
-        self.inner.next_budget.set(next / 4);
-        self.inner.yields.set(self.inner.yields.get() + 1);
+        let yields = self.inner.yields.get() + 1;
+        self.inner.yields.set(yields);
+        self.inner.budget.set((BUDGET >> (2 * yields.min(8))).max(1));
         cx.waker().wake_by_ref();
     }
 

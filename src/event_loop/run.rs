@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::mem::{self, ManuallyDrop};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +14,6 @@ use crate::error::INHERITED;
 use crate::nesting::SeparateLevels;
 use crate::reactor::{RETRY_INTERVAL, shorter};
 use crate::run_queue::Runnable;
-use crate::task::PromiseFuture;
 
 /// The number of iterations after which [`Loop::run_until_idle`] fails.
 const MAX_ITERATIONS: u32 = 10_000;
@@ -117,8 +116,7 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 ///     std::future::pending().await
 /// }
 /// ```
-#[doc(alias = "block_on")]
-#[doc(alias = "main")]
+#[doc(alias("block_on", "main"))]
 #[track_caller]
 pub fn run<T>(main: impl AsyncFnOnce(LoopHandle) -> T) -> io::Result<T> {
     Loop::builder().run(main)
@@ -162,34 +160,23 @@ impl Builder {
     pub fn run<T>(self, main: impl AsyncFnOnce(LoopHandle) -> T) -> io::Result<T> {
         let limit = self.shutdown_timeout;
         let event_loop = self.build()?;
-        let mut interrupt = event_loop.interrupt()?;
+        event_loop.enable_interrupt()?;
+        let interrupt = &event_loop.inner.signals.interrupt;
         let output = event_loop.run_until_complete(async {
             let mut main = pin!(main(event_loop.handle()));
             poll_fn(|cx| {
                 if let Poll::Ready(output) = main.as_mut().poll(cx) {
                     return Poll::Ready(Ok(output));
                 }
-                poll_interrupt(&mut interrupt, cx).map(|()| Err(io::ErrorKind::Interrupted.into()))
+                interrupt.poll(cx).map(|()| Err(io::ErrorKind::Interrupted.into()))
             })
             .await
         });
         event_loop.inner.run_queue.cancel_tasks();
         event_loop.inner.pool.close();
         event_loop.inner.pool.cancel_queued();
-        event_loop.wait_for_executor(&mut interrupt, limit);
+        event_loop.wait_for_executor(limit);
         output
-    }
-}
-
-/// Polls for the first Ctrl-C, and is ready once. If the program handles SIGINT, it is never ready.
-fn poll_interrupt(interrupt: &mut Option<PromiseFuture<()>>, cx: &mut Context<'_>) -> Poll<()> {
-    match interrupt.as_mut().map(|future| Pin::new(future).poll(cx)) {
-        Some(Poll::Ready(result)) => {
-            *interrupt = None;
-            // It fails if the program has added a handler for SIGINT.
-            result.map_or(Poll::Pending, Poll::Ready)
-        }
-        _ => Poll::Pending,
     }
 }
 
@@ -198,8 +185,8 @@ struct Running<'a> {
     inner: &'a Inner,
     /// The task of `run_until_complete`.
     root: Option<Runnable>,
-    #[expect(dead_code, reason = "dropping it restores the levels")]
-    levels: SeparateLevels,
+    /// Dropping it restores the levels.
+    _levels: SeparateLevels,
 }
 
 impl Drop for Running<'_> {
@@ -210,8 +197,7 @@ impl Drop for Running<'_> {
         }
         self.inner.running.set(false);
         self.inner.stopping.set(false);
-        let handle = RUNNING.with(|running| running.borrow_mut().take());
-        drop(handle);
+        drop(RUNNING.with(|running| running.borrow_mut().take()));
         self.inner.update_descriptor();
     }
 }
@@ -255,12 +241,8 @@ impl Loop {
     /// Waits for the end of the executor's threads, for at most `limit` of real time, or until
     /// Ctrl-C.
     #[track_caller]
-    fn wait_for_executor(
-        &self,
-        interrupt: &mut Option<PromiseFuture<()>>,
-        limit: Option<Duration>,
-    ) {
-        let mut ended = poll_fn(|cx| match poll_interrupt(interrupt, cx) {
+    fn wait_for_executor(&self, limit: Option<Duration>) {
+        let mut ended = poll_fn(|cx| match self.inner.signals.interrupt.poll(cx) {
             Poll::Ready(()) => Poll::Ready(()),
             Poll::Pending => self.inner.pool.poll_ended(cx),
         });
@@ -416,8 +398,7 @@ impl Loop {
     /// # Ok(())
     /// # }
     /// ```
-    #[doc(alias = "run_until_stalled")]
-    #[doc(alias = "try_tick")]
+    #[doc(alias("run_until_stalled", "try_tick"))]
     #[track_caller]
     pub fn run_until_idle(&self) -> io::Result<()> {
         self.inner.check_process()?;
@@ -469,14 +450,12 @@ impl Loop {
     #[track_caller]
     fn enter(&self) -> Running<'_> {
         assert!(self.inner.process.is_current(), "{INHERITED}");
-        let is_running = get_running_loop().is_some();
-        assert!(!is_running, "a loop is already running on this thread");
+        assert!(get_running_loop().is_none(), "a loop is already running on this thread");
         let handle = Some(self.handle());
-        let inherited = RUNNING.with(|running| mem::replace(&mut **running.borrow_mut(), handle));
-        drop(inherited);
+        drop(RUNNING.with(|running| mem::replace(&mut **running.borrow_mut(), handle)));
         self.inner.running.set(true);
         self.inner.run_queue.notifies_embedder.set(false);
-        Running { inner: &self.inner, root: None, levels: SeparateLevels::enter() }
+        Running { inner: &self.inner, root: None, _levels: SeparateLevels::enter() }
     }
 }
 

@@ -1,19 +1,21 @@
-//! The methods that create work for the loop: callbacks, timers, tasks, promises. The handles of
-//! callbacks and timers.
+//! The methods that create work for the loop: callbacks, timers, tasks, promises, sleeps. The
+//! handles of callbacks and timers.
 
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::{LoopHandle, get_running_loop};
 use crate::error::{LoopClosedError, TimeoutError};
 use crate::remote::Remote;
 use crate::run_queue::{Call, Callback};
+use crate::slots::Key;
 use crate::task::{Promise, PromiseFuture, Task, TaskGroup, promise};
+use crate::timers::Due;
 
 impl LoopHandle {
     /// Calls `callback` in the next iteration of the loop.
@@ -101,8 +103,8 @@ impl LoopHandle {
         if self.is_closed() {
             return callback.cancel();
         }
-        self.inner.timers.add(when, callback);
-        self.update_descriptor();
+        self.inner.timers.add(when, Due::Callback(callback));
+        self.inner.update_descriptor();
     }
 
     /// Runs a future on the loop as a task, from the next iteration on.
@@ -180,6 +182,76 @@ impl LoopHandle {
         promise()
     }
 
+    /// Waits for `delay`, counted from this call.
+    ///
+    /// `Duration::ZERO` lets other tasks run for one iteration. On a closed loop, any other sleep
+    /// does not wait.
+    ///
+    /// The difference from asyncio: a sleep has no result, and its time counts from the call, not
+    /// from the first await.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future removes its timer at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// sendloop::run(async |event_loop| {
+    ///     event_loop.sleep(Duration::from_millis(1)).await;
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias("Timer", "yield_now"))]
+    #[inline]
+    #[track_caller]
+    pub fn sleep(&self, delay: Duration) -> Sleep {
+        if !delay.is_zero() {
+            return self.sleep_until(self.deadline(delay));
+        }
+        Sleep(SleepState::Yield)
+    }
+
+    /// Waits until `deadline` by the loop's [`time`](LoopHandle::time), never shorter.
+    ///
+    /// A deadline in the past lets other tasks run for one iteration. On a closed loop it does not
+    /// wait. asyncio has no such function.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future removes its timer at once.
+    ///
+    /// # Examples
+    ///
+    /// A periodic task that does not drift, however long each step takes:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sendloop::{Clock, Loop};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// Loop::builder().clock(Clock::paused()).run(async |event_loop| {
+    ///     let start = event_loop.time();
+    ///     let mut next = start;
+    ///     for _ in 0..3 {
+    ///         next += Duration::from_secs(10);
+    ///         event_loop.sleep(Duration::from_secs(7)).await;
+    ///         event_loop.sleep_until(next).await;
+    ///     }
+    ///     assert_eq!(event_loop.time() - start, Duration::from_secs(30));
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias = "Timer")]
+    #[track_caller]
+    pub fn sleep_until(&self, deadline: Instant) -> Sleep {
+        let (event_loop, location) = (self.clone(), Location::caller());
+        Sleep(SleepState::Wait(TimerWait { deadline, entry: None, event_loop, location }))
+    }
+
     /// Awaits `future` for at most `timeout` by the loop's clock, counted from this call.
     ///
     /// If the future is ready when the time runs out, the method returns its output. With
@@ -223,18 +295,16 @@ impl LoopHandle {
             let mut future = pin!(future);
             poll_fn(|cx| {
                 let yields = event_loop.inner.yields.get();
-                match future.as_mut().poll(cx) {
-                    Poll::Ready(output) => return Poll::Ready(Ok(output)),
-                    Poll::Pending if !timeout.is_zero() => {}
-                    // The future may be ready: it has only used its budget up.
-                    Poll::Pending if event_loop.inner.yields.get() != yields => {
-                        return Poll::Pending;
-                    }
-                    Poll::Pending => {
-                        return event_loop.poll_proceed(cx).map(|()| Err(TimeoutError));
-                    }
+                if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(output));
                 }
-                Pin::new(&mut entry).poll(cx).map(|()| Err(TimeoutError))
+                let timed_out = match timeout.is_zero() {
+                    false => Pin::new(&mut entry).poll(cx),
+                    true if event_loop.inner.yields.get() == yields => event_loop.poll_proceed(cx),
+                    // The future may be ready: it has only used its budget up.
+                    true => Poll::Pending,
+                };
+                timed_out.map(|()| Err(TimeoutError))
             })
             .await
         }
@@ -258,7 +328,7 @@ impl LoopHandle {
     /// ```
     pub fn stop(&self) {
         self.inner.stopping.set(true);
-        self.update_descriptor();
+        self.inner.update_descriptor();
     }
 }
 
@@ -391,7 +461,7 @@ impl TimerHandle {
     /// ```
     pub fn cancel(&self) {
         self.event_loop.inner.timers.cancel(&*self.callback);
-        self.event_loop.update_descriptor();
+        self.event_loop.inner.update_descriptor();
     }
 
     /// Returns true if [`cancel`](TimerHandle::cancel) or a closed loop cancelled the callback.
@@ -448,5 +518,86 @@ impl fmt::Debug for TimerHandle {
             .field("location", &format_args!("{}", self.callback.location()))
             .field("cancelled", &self.cancelled())
             .finish()
+    }
+}
+
+enum SleepState {
+    /// Waits for one iteration, without a timer.
+    Yield,
+    Wait(TimerWait),
+    Over,
+}
+
+/// A wait for a deadline. The first poll adds the timer entry.
+struct TimerWait {
+    deadline: Instant,
+    entry: Option<Key>,
+    event_loop: LoopHandle,
+    /// The location that called `sleep`, for logs.
+    location: &'static Location<'static>,
+}
+
+impl TimerWait {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let event_loop = &self.event_loop;
+        if event_loop.is_closed() {
+            // In a forked child, a task of the parent's loop may go on. A sleep on a closed loop
+            // does not wait. But this sleep must wait, so that the task returns to the parent's
+            // loop, which then panics.
+            let is_left_running = event_loop.inner.running.get() && get_running_loop().is_none();
+            return if is_left_running { Poll::Pending } else { event_loop.poll_proceed(cx) };
+        }
+        let timers = &event_loop.inner.timers;
+        if let Some(entry) = self.entry {
+            return timers.poll_fired(entry, cx.waker());
+        }
+        self.entry = Some(timers.add_waker(self.deadline, cx.waker().clone(), self.location));
+        event_loop.inner.update_descriptor();
+        Poll::Pending
+    }
+}
+
+impl Drop for TimerWait {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry {
+            self.event_loop.inner.timers.remove_waker(entry);
+            self.event_loop.inner.update_descriptor();
+        }
+    }
+}
+
+/// The future of [`LoopHandle::sleep`] and [`LoopHandle::sleep_until`].
+#[must_use = "a sleep does nothing unless it is awaited"]
+#[doc(alias = "Timer")]
+pub struct Sleep(SleepState);
+
+impl Future for Sleep {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            SleepState::Yield => {
+                self.0 = SleepState::Over;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            SleepState::Wait(wait) => ready!(wait.poll(cx)),
+            SleepState::Over => {}
+        }
+        self.0 = SleepState::Over;
+        Poll::Ready(())
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.0 {
+            SleepState::Yield => "yields",
+            SleepState::Wait(TimerWait { entry: None, .. }) => "not begun",
+            SleepState::Wait(_) => "waits",
+            SleepState::Over => "over",
+        };
+        f.debug_tuple("Sleep").field(&state).finish()
     }
 }

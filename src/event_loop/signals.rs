@@ -1,7 +1,7 @@
 //! Signals: callbacks of the loop, and the `Signal` that a task awaits.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
@@ -11,81 +11,72 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::LoopHandle;
+use super::{Inner, LoopHandle};
 use crate::error::{drop_bounded, wake};
-use crate::exceptions::Exceptions;
 use crate::nesting::Kind;
-use crate::run_queue::{Call, Callback, DROPPING_CALLBACK, RunQueue};
+use crate::run_queue::{Call, Callback, DROPPING_CALLBACK};
 use crate::sys::signal::{self, SignalSlot};
-use crate::task::{Promise, PromiseFuture};
-
-type SignalCallback = Rc<RefCell<dyn FnMut()>>;
 
 type Incoming = (Rc<SignalSlot>, Rc<dyn Callback>);
 
+/// A callback, and the location that added it.
+type Handler = (Rc<RefCell<dyn FnMut()>>, &'static Location<'static>);
+
 /// The signals that one loop catches.
 #[derive(Default)]
-pub(crate) struct Signals {
+pub(super) struct Signals {
     /// The slot, and the fd callback that empties it. Set from the first handler on, until the loop
     /// is closed.
     incoming: RefCell<Option<Incoming>>,
-    handlers: RefCell<HashMap<i32, (SignalCallback, &'static Location<'static>)>>,
-    /// One listener for each [`Signal`], by the number of the signal and its own.
-    listeners: RefCell<BTreeMap<(i32, u64), Rc<Listener>>>,
-    /// The number of listeners that were ever added.
-    listened: Cell<u64>,
-    /// The promise that the first Ctrl-C fulfils, for [`run`](crate::run).
-    interrupt: Cell<Option<Promise<()>>>,
+    handlers: RefCell<HashMap<i32, Handler>>,
+    /// One for each [`Signal`], in the order of their creation.
+    listeners: RefCell<Vec<Rc<Listener>>>,
+    /// Gets the first Ctrl-C, for [`run`](crate::run).
+    pub(super) interrupt: Listener,
+    /// True while the next SIGINT is for `interrupt`.
+    awaits_interrupt: Cell<bool>,
 }
 
 /// The loop's part of one [`Signal`].
 #[derive(Default)]
-struct Listener {
+pub(super) struct Listener {
+    signal: i32,
     /// True if the signal arrived after the last `recv` returned.
     arrived: Cell<bool>,
     waker: Cell<Option<Waker>>,
 }
 
-impl Signals {
-    /// Queues a callback for each signal that arrived, in the order of arrival, and wakes the tasks
-    /// that wait for it. A signal without a handler is ignored.
-    fn deliver(&self, slot: &SignalSlot, run_queue: &RunQueue) {
-        for signal in slot.take() {
-            // While there is a promise, the first SIGINT is the one that it waits for.
-            let interrupt = (signal == libc::SIGINT).then(|| self.interrupt.take()).flatten();
-            if let Some(promise) = interrupt {
-                let _ = promise.set_result(());
-                continue;
-            }
-            self.wake_listeners(signal..=signal);
-            let Some((body, location)) = self.handlers.borrow().get(&signal).cloned() else {
-                continue;
-            };
-            run_queue.push(Rc::new(Call::with_location(location, move || {
-                // A loop does not run inside its own handler, so this borrow succeeds.
-                if let Ok(mut body) = body.try_borrow_mut() {
-                    body();
-                }
-            })));
+impl Listener {
+    /// Is ready if the signal arrived after this was last ready.
+    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.arrived.take() {
+            return Poll::Ready(());
         }
+        drop(self.waker.replace(Some(cx.waker().clone())));
+        Poll::Pending
     }
 
+    /// Notes that the signal arrived, and returns the waker of the task that waits for it.
+    fn arrive(&self) -> Option<Waker> {
+        self.arrived.set(true);
+        self.waker.take()
+    }
+}
+
+impl Signals {
     /// Wakes the tasks that wait for one of these signals.
     fn wake_listeners(&self, signals: RangeInclusive<i32>) {
-        let mut wakers = Vec::new();
-        let listeners = (*signals.start(), 0)..=(*signals.end(), u64::MAX);
-        for (_, listener) in self.listeners.borrow().range(listeners) {
-            listener.arrived.set(true);
-            wakers.extend(listener.waker.take());
-        }
+        let listeners = self.listeners.borrow();
+        let concerned = listeners.iter().filter(|listener| signals.contains(&listener.signal));
+        let wakers: Vec<Waker> = concerned.filter_map(|listener| listener.arrive()).collect();
+        drop(listeners);
         wakers.into_iter().for_each(wake);
     }
 
     /// Stops catching a signal, unless a handler or a [`Signal`] needs it.
     fn release(&self, signal: i32) {
-        let listeners = self.listeners.borrow();
-        let mut of_signal = listeners.range((signal, 0)..=(signal, u64::MAX));
-        let is_needed = self.handlers.borrow().contains_key(&signal) || of_signal.next().is_some();
+        let has_listener = self.listeners.borrow().iter().any(|it| it.signal == signal);
+        let is_needed = has_listener || self.handlers.borrow().contains_key(&signal);
         if let (false, Some((slot, _))) = (is_needed, &*self.incoming.borrow()) {
             slot.release(signal);
         }
@@ -96,16 +87,39 @@ impl Signals {
         let is_used = !self.handlers.borrow().is_empty() || !self.listeners.borrow().is_empty();
         self.incoming.borrow().is_some() && !is_used
     }
+}
 
-    pub(super) fn close(&self, exceptions: &Exceptions) {
-        for handler in self.handlers.take().into_values() {
-            exceptions.contain("panic while a callback was dropped", || drop(handler));
+impl Inner {
+    /// Queues a callback for each signal that arrived, in the order of arrival, and wakes the tasks
+    /// that wait for it. A signal without a handler is ignored.
+    fn deliver_signals(&self, slot: &SignalSlot) {
+        for signal in slot.take() {
+            if signal == libc::SIGINT && self.signals.awaits_interrupt.take() {
+                self.signals.interrupt.arrive().into_iter().for_each(wake);
+                continue;
+            }
+            self.signals.wake_listeners(signal..=signal);
+            let handler = self.signals.handlers.borrow().get(&signal).cloned();
+            if let Some((body, location)) = handler {
+                self.run_queue.push(Rc::new(Call::with_location(location, move || {
+                    // A loop does not run inside its own handler, so this borrow succeeds.
+                    if let Ok(mut body) = body.try_borrow_mut() {
+                        body();
+                    }
+                })));
+            }
         }
-        drop(self.interrupt.take());
+    }
+
+    pub(super) fn close_signals(&self) {
+        for handler in self.signals.handlers.take().into_values() {
+            let dropped = || drop(handler);
+            self.run_queue.exceptions.contain("panic while a callback was dropped", dropped);
+        }
         // The woken tasks find the loop closed.
-        self.wake_listeners(0..=i32::MAX);
+        self.signals.wake_listeners(0..=i32::MAX);
         // The order matters: the pipe must leave the poller before it is closed.
-        if let Some((slot, incoming)) = self.incoming.take() {
+        if let Some((slot, incoming)) = self.signals.incoming.take() {
             incoming.cancel();
             drop(slot);
         }
@@ -159,10 +173,8 @@ impl LoopHandle {
         callback: impl FnMut() + 'static,
     ) -> io::Result<()> {
         self.catch_signal(signal)?;
-        let body: SignalCallback = Rc::new(RefCell::new(callback));
-        let entry = (body, Location::caller());
-        let handlers = &self.inner.signals.handlers;
-        let before = handlers.borrow_mut().insert(signal, entry);
+        let handler: Handler = (Rc::new(RefCell::new(callback)), Location::caller());
+        let before = self.inner.signals.handlers.borrow_mut().insert(signal, handler);
         drop_bounded(Kind::Cancel, DROPPING_CALLBACK, before);
         Ok(())
     }
@@ -216,42 +228,33 @@ impl LoopHandle {
     /// event_loop.run_until_complete(hangup.recv())
     /// # }
     /// ```
-    #[doc(alias = "ctrl_c")]
-    #[doc(alias = "unix::signal")]
+    #[doc(alias("ctrl_c", "unix::signal"))]
     pub fn signal(&self, signal: i32) -> io::Result<Signal> {
         let slot = self.catch_signal(signal)?;
-        let signals = &self.inner.signals;
         // Delivers earlier signals first: the new listener must not get them.
-        signals.deliver(&slot, &self.inner.run_queue);
-        let listener = Rc::new(Listener::default());
-        let number = signals.listened.replace(signals.listened.get() + 1);
-        let mut listeners = signals.listeners.borrow_mut();
-        listeners.insert((signal, number), listener.clone());
-        Ok(Signal { event_loop: self.clone(), signal, number, listener })
+        self.inner.deliver_signals(&slot);
+        let listener = Rc::new(Listener { signal, ..Listener::default() });
+        self.inner.signals.listeners.borrow_mut().push(listener.clone());
+        Ok(Signal { event_loop: self.clone(), listener })
     }
 
     /// Catches `signal`. For SIGINT this ends the Ctrl-C handling of [`run`](crate::run).
     fn catch_signal(&self, signal: i32) -> io::Result<Rc<SignalSlot>> {
-        if self.is_closed() {
-            return Err(self.closed_error());
-        }
+        self.check_closed()?;
         let slot = self.slot()?;
         if slot.catch(signal)? {
-            drop(self.inner.signals.interrupt.take());
+            self.inner.signals.awaits_interrupt.set(false);
         }
         Ok(slot)
     }
 
-    /// Returns a future that is ready at the first Ctrl-C, or `None` if the program handles or
-    /// ignores SIGINT itself. The second Ctrl-C has its default effect. The future fails if the
-    /// program adds a handler meanwhile.
-    pub(super) fn interrupt(&self) -> io::Result<Option<PromiseFuture<()>>> {
-        if !signal::is_default(libc::SIGINT) || !self.slot()?.catch_interrupt()? {
-            return Ok(None);
-        }
-        let (promise, future) = self.create_future();
-        self.inner.signals.interrupt.set(Some(promise));
-        Ok(Some(future))
+    /// Lets the first Ctrl-C reach [`Signals::interrupt`], unless the program handles or ignores
+    /// SIGINT itself. The second Ctrl-C has its default effect. A handler that the program adds
+    /// ends this.
+    pub(super) fn enable_interrupt(&self) -> io::Result<()> {
+        let is_caught = signal::is_default(libc::SIGINT) && self.slot()?.catch_interrupt()?;
+        self.inner.signals.awaits_interrupt.set(is_caught);
+        Ok(())
     }
 
     fn slot(&self) -> io::Result<Rc<SignalSlot>> {
@@ -259,9 +262,8 @@ impl LoopHandle {
             return Ok(slot.clone());
         }
         let slot = Rc::new(SignalSlot::new()?);
-        let (signals, run_queue) = (self.inner.signals.clone(), self.inner.run_queue.clone());
-        let own = slot.clone();
-        let deliver = Box::new(move || signals.deliver(&own, &run_queue));
+        let (event_loop, own) = (self.clone(), slot.clone());
+        let deliver = Box::new(move || event_loop.inner.deliver_signals(&own));
         let incoming = self.add_internal_reader(slot.as_fd(), deliver)?;
         *self.inner.signals.incoming.borrow_mut() = Some((slot.clone(), incoming));
         Ok(slot)
@@ -272,9 +274,6 @@ impl LoopHandle {
 #[must_use = "a signal is caught only until this is dropped"]
 pub struct Signal {
     event_loop: LoopHandle,
-    signal: i32,
-    /// The number of its listener.
-    number: u64,
     listener: Rc<Listener>,
 }
 
@@ -318,7 +317,7 @@ impl Signal {
     /// ```
     #[doc(alias = "ctrl_c")]
     pub fn recv(&mut self) -> impl Future<Output = io::Result<()>> + use<'_> {
-        Recv { signal: self }
+        Recv(self)
     }
 }
 
@@ -326,42 +325,35 @@ impl Signal {
 impl Drop for Signal {
     fn drop(&mut self) {
         let signals = &self.event_loop.inner.signals;
-        let key = (self.signal, self.number);
-        signals.listeners.borrow_mut().remove(&key);
-        signals.release(self.signal);
+        signals.listeners.borrow_mut().retain(|it| !Rc::ptr_eq(it, &self.listener));
+        signals.release(self.listener.signal);
     }
 }
 
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Signal").field(&self.signal).finish()
+        f.debug_tuple("Signal").field(&self.listener.signal).finish()
     }
 }
 
 #[must_use = "futures do nothing unless awaited"]
-struct Recv<'a> {
-    signal: &'a Signal,
-}
+struct Recv<'a>(&'a Signal);
 
 impl Future for Recv<'_> {
     type Output = io::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Signal { event_loop, listener, .. } = self.signal;
-        if event_loop.is_closed() {
-            return event_loop.poll_proceed(cx).map(|()| Err(event_loop.closed_error()));
+        let Signal { event_loop, listener } = self.0;
+        if let Err(error) = event_loop.check_closed() {
+            return event_loop.poll_proceed(cx).map(|()| Err(error));
         }
-        if listener.arrived.take() {
-            return Poll::Ready(Ok(()));
-        }
-        drop(listener.waker.replace(Some(cx.waker().clone())));
-        Poll::Pending
+        listener.poll(cx).map(Ok)
     }
 }
 
 impl Drop for Recv<'_> {
     fn drop(&mut self) {
-        let waker = self.signal.listener.waker.take();
+        let waker = self.0.listener.waker.take();
         drop_bounded(Kind::Drop, "while a waker was dropped", waker);
     }
 }

@@ -166,6 +166,10 @@ impl Source {
         next.into_iter().for_each(wake);
     }
 
+    pub(crate) fn has_callback(&self) -> bool {
+        self.directions.iter().any(|state| state.borrow().fd_callback.is_some())
+    }
+
     /// Wakes the first task that waits for `event`, or all of them after an error or the end.
     pub(super) fn dispatch(self: &Rc<Source>, event: &Event, wakeups: &mut Wakeups) {
         self.read_ended.set(self.read_ended.get() || event.is_read_closed());

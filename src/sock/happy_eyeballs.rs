@@ -88,9 +88,9 @@ impl LoopHandle {
             poll_fn(|cx| event_loop.poll_proceed(cx)).await;
             let addrs = interleave(&addresses(&event_loop, &host, port).await?);
             let raced = race(&event_loop, &addrs, |addr| attempt(&event_loop, addr)).await;
-            raced.map_err(|failures| match event_loop.is_closed() {
-                true => event_loop.closed_error(),
-                false => all_failed(&host, port, &addrs, failures),
+            raced.map_err(|failures| {
+                let closed = event_loop.check_closed().err();
+                closed.unwrap_or_else(|| all_failed(&host, port, &addrs, failures))
             })
         }
     }

@@ -15,7 +15,7 @@
 //! | [`signal`] | signal handlers, their dispositions, SIGPIPE |
 //! | [`socket`] | non-blocking, close-on-exec sockets; calls that raise no SIGPIPE |
 //! | [`thread`] | detached threads that are safe beside a fork |
-//! | [`timerfd`] | a timer that is a descriptor, or an error |
+//! | [`timerfd`] | a timer that is a descriptor, or none |
 //!
 //! Two more modules hold `unsafe` code without system calls: [`task_cell`], a future and its output
 //! in one allocation, and [`waker`], a waker without an allocation.

@@ -1,6 +1,9 @@
-//! Callbacks on descriptors: `add_reader` and `add_writer`.
+//! Waiting for a descriptor: the callbacks of `add_reader` and `add_writer`, and the futures of
+//! `readable` and `writable`.
 //!
-//! asyncio calls such a callback in each iteration while the descriptor is ready. This poller is
+//! # Callbacks
+//!
+//! asyncio calls a callback in each iteration while the descriptor is ready. This poller is
 //! edge-triggered and reports an event only once. So each call first re-arms the descriptor. If the
 //! descriptor is still ready, the next poll reports it, and the callback runs in the next
 //! iteration.
@@ -8,34 +11,43 @@
 //! A callback may remove itself or another callback that is due in the same iteration. It may also
 //! close the descriptor. Removing a callback cancels it, and the loop never calls a cancelled
 //! callback.
+//!
+//! # Futures
+//!
+//! A wait calls poll(2) first, and registers the descriptor only if it is not ready. So a ready
+//! descriptor costs one system call, and a file that epoll refuses is ready at once. After an event
+//! the wait calls poll(2) again, as another task may have read the data.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
-use super::{Inner, LoopHandle};
+use super::LoopHandle;
 use crate::error::drop_bounded;
 use crate::nesting::Kind;
-use crate::reactor::{Attachment, Direction};
+use crate::reactor::{Attachment, Direction, Source, WaitGuard};
 use crate::run_queue::{Callback, DROPPING_CALLBACK};
+use crate::sys::interest::poll_now;
 
 /// A callback that runs for each event, until it is cancelled.
 struct FdCallback {
     /// `None` while it runs, so that it can remove itself.
     body: RefCell<Option<Box<dyn FnMut()>>>,
     /// `None` after it was cancelled.
-    attachment: RefCell<Option<Rc<Attachment>>>,
+    attachment: RefCell<Option<Attachment>>,
     location: &'static Location<'static>,
-    /// The number of the last [`Once`](crate::reactor::Once) in which the callback ran.
+    /// The number of the last [`Once`](crate::reactor::Once) in which an event queued the callback.
     once: Cell<u64>,
 }
 
 impl FdCallback {
     #[track_caller]
-    fn new(body: Box<dyn FnMut()>, attachment: Rc<Attachment>) -> Rc<FdCallback> {
+    fn new(body: Box<dyn FnMut()>, attachment: Attachment) -> Rc<FdCallback> {
         Rc::new(FdCallback {
             body: RefCell::new(Some(body)),
             attachment: RefCell::new(Some(attachment)),
@@ -43,16 +55,10 @@ impl FdCallback {
             once: Cell::new(0),
         })
     }
-
-    /// Returns the number of the present [`Once`](crate::reactor::Once), or 0 outside of one.
-    fn present_once(&self) -> u64 {
-        self.attachment.borrow().as_ref().map_or(0, |it| it.once())
-    }
 }
 
 impl Callback for FdCallback {
     fn run(&self) {
-        self.once.set(self.present_once());
         let Some(mut body) = self.body.take() else {
             return;
         };
@@ -82,8 +88,8 @@ impl Callback for FdCallback {
     }
 
     fn is_due(&self) -> bool {
-        let once = self.present_once();
-        once == 0 || once != self.once.get()
+        let once = self.attachment.borrow().as_ref().map_or(0, |it| it.once());
+        once == 0 || self.once.replace(once) != once
     }
 
     fn location(&self) -> &'static Location<'static> {
@@ -91,46 +97,70 @@ impl Callback for FdCallback {
     }
 }
 
-/// The callbacks of one descriptor.
-pub(super) struct FdEntry {
-    attachment: Rc<Attachment>,
-    callbacks: [Option<Rc<FdCallback>>; 2],
+/// Takes both callbacks of a descriptor out of the reactor, and returns them.
+///
+/// The caller cancels them last: their destructors are user code, which may use the loop.
+pub(super) fn take_callbacks(source: Rc<Source>) -> impl Iterator<Item = Rc<dyn Callback>> {
+    let directions = [Direction::Read, Direction::Write];
+    let both = directions.map(|direction| source.state(direction).set_callback(None));
+    both.into_iter().flatten()
 }
 
-impl FdEntry {
-    fn new(attachment: Rc<Attachment>) -> FdEntry {
-        FdEntry { attachment, callbacks: [None, None] }
-    }
-
-    /// Sets the callback of a direction, and returns the old one.
-    ///
-    /// The caller cancels the old one last: its destructor is user code, which may use the loop.
-    fn set(
-        &mut self,
-        direction: Direction,
-        callback: Option<Rc<FdCallback>>,
-    ) -> Option<Rc<FdCallback>> {
-        let as_callback = callback.clone().map(|callback| callback as Rc<dyn Callback>);
-        // The entry holds the former callback too, so this drops none.
-        self.attachment.source().state(direction).set_callback(as_callback);
-        mem::replace(&mut self.callbacks[direction as usize], callback)
-    }
-
-    /// Removes both callbacks, and returns them.
-    fn end(mut self) -> impl Iterator<Item = Rc<FdCallback>> {
-        let both = [Direction::Read, Direction::Write].map(|direction| self.set(direction, None));
-        both.into_iter().flatten()
-    }
+/// The future of [`LoopHandle::readable`] and [`LoopHandle::writable`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Readiness<'a> {
+    event_loop: LoopHandle,
+    fd: BorrowedFd<'a>,
+    direction: Direction,
+    wait: WaitGuard,
+    /// `Some` while the future waits.
+    attachment: Option<Attachment>,
 }
 
-impl Inner {
-    pub(super) fn close_fd_callbacks(&self) {
-        let entries = self.fd_callbacks.take().into_values();
-        for callback in entries.flat_map(FdEntry::end) {
-            let cancel = || callback.cancel();
-            let exceptions = &self.run_queue.exceptions;
-            exceptions.contain("panic while a callback was dropped", cancel);
+impl Readiness<'_> {
+    fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.event_loop.poll_budget(cx));
+        self.event_loop.check_closed()?;
+        let source = self.attachment.as_ref().map(Attachment::source);
+        source.map_or(Ok(()), |source| source.check())?;
+        let events = match self.direction {
+            Direction::Read => libc::POLLIN,
+            Direction::Write => libc::POLLOUT,
+        };
+        // Without an event since the last call, poll(2) would report the same again.
+        let may_be_ready = source.is_none_or(|source| source.may_be_ready(self.direction));
+        if may_be_ready && poll_now(self.fd, events)? != 0 {
+            return Poll::Ready(Ok(()));
         }
+        let attach = || self.event_loop.reactor().attach(self.fd);
+        let attachment = self.attachment.take().map_or_else(attach, Ok)?;
+        let source = self.attachment.insert(attachment).source().clone();
+        self.wait.park(source, self.direction, cx);
+        Poll::Pending
+    }
+}
+
+impl Future for Readiness<'_> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = self.poll_ready(cx);
+        if polled.is_ready() {
+            self.event_loop.consume_budget(0);
+            self.wait.end();
+            self.attachment = None;
+        }
+        polled
+    }
+}
+
+impl fmt::Debug for Readiness<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness")
+            .field("fd", &self.fd.as_raw_fd())
+            .field("direction", &self.direction)
+            .field("waits", &self.wait.is_parked())
+            .finish()
     }
 }
 
@@ -328,9 +358,10 @@ impl LoopHandle {
         fd: BorrowedFd<'_>,
         body: Box<dyn FnMut()>,
     ) -> io::Result<Rc<dyn Callback>> {
-        let attachment = Rc::new(self.inner.reactor.attach(fd)?);
-        let callback = FdCallback::new(body, attachment.clone());
-        attachment.source().state(Direction::Read).set_callback(Some(callback.clone()));
+        let attachment = self.inner.reactor.attach(fd)?;
+        let source = attachment.source().clone();
+        let callback = FdCallback::new(body, attachment);
+        source.state(Direction::Read).set_callback(Some(callback.clone()));
         Ok(callback)
     }
 
@@ -341,35 +372,133 @@ impl LoopHandle {
         fd: &impl AsFd,
         body: Box<dyn FnMut()>,
     ) -> io::Result<()> {
-        if self.is_closed() {
-            return Err(self.closed_error());
-        }
+        self.check_closed()?;
         let fd = fd.as_fd();
         // This also rearms a descriptor that has a callback, and finds out whether its number names
         // another descriptor by now.
-        let attachment = Rc::new(self.inner.reactor.attach(fd)?);
-        let mut table = self.inner.fd_callbacks.borrow_mut();
-        let entry = table.entry(fd.as_raw_fd()).or_insert_with(|| FdEntry::new(attachment.clone()));
-        let is_stale = !Rc::ptr_eq(entry.attachment.source(), attachment.source());
-        let stale = is_stale.then(|| mem::replace(entry, FdEntry::new(attachment)));
-        let callback = FdCallback::new(body, entry.attachment.clone());
-        let replaced = entry.set(direction, Some(callback));
-        drop(table);
-        let stale = stale.into_iter().flat_map(FdEntry::end);
-        stale.chain(replaced).for_each(|callback| callback.cancel());
+        let attachment = self.inner.reactor.attach(fd)?;
+        let source = attachment.source().clone();
+        let callback = FdCallback::new(body, attachment);
+        let replaced = source.state(direction).set_callback(Some(callback));
+        let before = self.inner.fd_callbacks.borrow_mut().insert(fd.as_raw_fd(), source.clone());
+        let stale = before.filter(|before| !Rc::ptr_eq(before, &source));
+        let callbacks = stale.into_iter().flat_map(take_callbacks).chain(replaced);
+        callbacks.for_each(|callback| callback.cancel());
         Ok(())
     }
 
     fn remove_callback(&self, direction: Direction, fd: RawFd) -> bool {
         let mut table = self.inner.fd_callbacks.borrow_mut();
-        let Some(entry) = table.get_mut(&fd) else {
+        let Some(source) = table.get(&fd).cloned() else {
             return false;
         };
-        let removed = entry.set(direction, None);
-        if entry.callbacks.iter().all(Option::is_none) {
+        let removed = source.state(direction).set_callback(None);
+        if !source.has_callback() {
             table.remove(&fd);
         }
         drop(table);
         removed.inspect(|callback| callback.cancel()).is_some()
+    }
+
+    /// Waits until the descriptor is readable, at its end, or has an error.
+    ///
+    /// The descriptor may be any that epoll takes: a pipe, a terminal, an eventfd, a timerfd, a
+    /// pidfd, an inotify, or a socket of another crate. Use it for the output of a child process.
+    /// The descriptor need not be non-blocking. A regular file is always ready, as in poll(2).
+    ///
+    /// The end of a stream or an error counts as readable; the next read reports it. The wait is
+    /// level-triggered: if there is something to read, the future is ready at once.
+    ///
+    /// Several tasks may wait for one descriptor, which may also have an
+    /// [`add_reader`](LoopHandle::add_reader) callback and operations of a
+    /// [`Socket`](crate::Socket). While the descriptor is ready, the loop wakes one task after the
+    /// other, in the order in which they began to wait. An error or a hang-up wakes all of them at
+    /// once. If another task may read first, make the descriptor non-blocking, and expect
+    /// `WouldBlock`.
+    ///
+    /// The future borrows the descriptor, so the descriptor stays open. asyncio has no such method;
+    /// there, programs add a reader that sets a future.
+    ///
+    /// # Errors
+    ///
+    /// - [`LoopClosedError`](crate::LoopClosedError) on a closed loop, also if the loop is closed
+    ///   during the wait.
+    /// - Any OS error from poll(2) or the registration.
+    /// - EBADF if unsafe code has closed the descriptor, and the loop has detected that its number
+    ///   now names another descriptor.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future removes its registration at once and reads nothing from the
+    /// descriptor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use std::process::{Command, Stdio};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let text = sendloop::run(async |event_loop| -> std::io::Result<String> {
+    ///     let mut child = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn()?;
+    ///     let mut output = child.stdout.take().expect("a pipe");
+    ///     let mut text = Vec::new();
+    ///     loop {
+    ///         event_loop.readable(&output).await?;
+    ///         let mut bytes = [0; 4096];
+    ///         match output.read(&mut bytes)? {
+    ///             0 => break,
+    ///             n => text.extend_from_slice(&bytes[..n]),
+    ///         }
+    ///     }
+    ///     child.wait()?;
+    ///     Ok(String::from_utf8_lossy(&text).into_owned())
+    /// })??;
+    /// assert_eq!(text, "hello\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias("AsyncFd", "Async", "ready", "readiness"))]
+    pub fn readable<'a>(&self, fd: &'a impl AsFd) -> Readiness<'a> {
+        self.readiness(fd.as_fd(), Direction::Read)
+    }
+
+    /// Waits until the descriptor is writable or has an error.
+    ///
+    /// All other rules are those of [`readable`](LoopHandle::readable).
+    ///
+    /// Make the descriptor non-blocking before you write, because a writable pipe may have less
+    /// room than a write needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](LoopHandle::readable).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, as [`readable`](LoopHandle::readable).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let event_loop = sendloop::Loop::new()?;
+    /// let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
+    /// writer.set_nonblocking(true)?;
+    /// event_loop.run_until_complete(event_loop.writable(&writer))?;
+    /// writer.write_all(b"hello")?;
+    /// event_loop.run_until_complete(event_loop.readable(&reader))
+    /// # }
+    /// ```
+    #[doc(alias("AsyncFd", "Async", "ready", "readiness"))]
+    pub fn writable<'a>(&self, fd: &'a impl AsFd) -> Readiness<'a> {
+        self.readiness(fd.as_fd(), Direction::Write)
+    }
+
+    fn readiness<'a>(&self, fd: BorrowedFd<'a>, direction: Direction) -> Readiness<'a> {
+        let (event_loop, wait) = (self.clone(), WaitGuard::default());
+        Readiness { event_loop, fd, direction, wait, attachment: None }
     }
 }
