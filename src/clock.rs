@@ -146,7 +146,10 @@ impl Clock {
     ///
     /// The loop is idle if nothing is queued, a poll without waiting finds no event, and the
     /// executor has no job and does not shut down. A registered descriptor does not prevent a jump.
-    /// So if a task waits for a peer in another thread, its timeout runs out at once.
+    /// So if a task waits for a peer in another thread, its timeout runs out at once. An
+    /// [`add_reader`](crate::LoopHandle::add_reader) or
+    /// [`add_writer`](crate::LoopHandle::add_writer) callback whose descriptor stays ready keeps
+    /// the loop busy, and then the clock stands still.
     ///
     /// Each jump ends exactly at the deadline of the next timer. If there is no timer, the loop
     /// waits for events in real time. A delay of 100 years or more never ends.

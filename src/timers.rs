@@ -176,9 +176,10 @@ impl Timers {
 const MAX_SPARE: usize = 128;
 
 /// Returns the number of the bucket of a deadline, which is `after` the start. A bucket spans 2^20
-/// ns.
+/// ns. The last bucket also holds all later deadlines.
 fn bucket(after: Duration) -> u64 {
-    after.as_secs() << 10 | u64::from(after.subsec_nanos() >> 20)
+    let seconds = after.as_secs().min(u64::MAX >> 10);
+    seconds << 10 | u64::from(after.subsec_nanos() >> 20)
 }
 
 struct Timer {

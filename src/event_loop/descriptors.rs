@@ -18,7 +18,7 @@
 //! descriptor costs one system call, and a file that epoll refuses is ready at once. After an event
 //! the wait calls poll(2) again, as another task may have read the data.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -41,18 +41,17 @@ struct FdCallback {
     /// `None` after it was cancelled.
     attachment: RefCell<Option<Attachment>>,
     location: &'static Location<'static>,
-    /// The number of the last [`Once`](crate::reactor::Once) in which an event queued the callback.
-    once: Cell<u64>,
+    direction: Direction,
 }
 
 impl FdCallback {
     #[track_caller]
-    fn new(body: Box<dyn FnMut()>, attachment: Attachment) -> Rc<FdCallback> {
+    fn new(body: Box<dyn FnMut()>, attachment: Attachment, direction: Direction) -> Rc<FdCallback> {
         Rc::new(FdCallback {
             body: RefCell::new(Some(body)),
             attachment: RefCell::new(Some(attachment)),
             location: Location::caller(),
-            once: Cell::new(0),
+            direction,
         })
     }
 }
@@ -88,8 +87,7 @@ impl Callback for FdCallback {
     }
 
     fn is_due(&self) -> bool {
-        let once = self.attachment.borrow().as_ref().map_or(0, |it| it.once());
-        once == 0 || self.once.replace(once) != once
+        self.attachment.borrow().as_ref().is_some_and(|it| it.is_due(self.direction))
     }
 
     fn location(&self) -> &'static Location<'static> {
@@ -360,7 +358,7 @@ impl LoopHandle {
     ) -> io::Result<Rc<dyn Callback>> {
         let attachment = self.inner.reactor.attach(fd)?;
         let source = attachment.source().clone();
-        let callback = FdCallback::new(body, attachment);
+        let callback = FdCallback::new(body, attachment, Direction::Read);
         source.state(Direction::Read).set_callback(Some(callback.clone()));
         Ok(callback)
     }
@@ -378,7 +376,7 @@ impl LoopHandle {
         // another descriptor by now.
         let attachment = self.inner.reactor.attach(fd)?;
         let source = attachment.source().clone();
-        let callback = FdCallback::new(body, attachment);
+        let callback = FdCallback::new(body, attachment, direction);
         let replaced = source.state(direction).set_callback(Some(callback));
         let before = self.inner.fd_callbacks.borrow_mut().insert(fd.as_raw_fd(), source.clone());
         let stale = before.filter(|before| !Rc::ptr_eq(before, &source));

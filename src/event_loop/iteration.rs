@@ -108,6 +108,10 @@ impl Inner {
             && !self.inbox.has_failed_to_notify();
         match jump {
             Some(when) if is_idle => self.clock.jump_to(when),
+            // The last job of the executor ended during the poll.
+            None if is_idle && self.jump(limit).is_some() => {
+                return self.poll_in_virtual_time(limit);
+            }
             // An advance of the clock notifies the loop.
             None if is_idle && !is_notified && time_until_log.is_some() => {
                 self.count_wait(start.elapsed());

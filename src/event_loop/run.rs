@@ -52,10 +52,10 @@ pub fn get_running_loop() -> Option<LoopHandle> {
 ///
 /// For other settings use [`Builder::run`].
 ///
-/// After `main` has returned, `run` cancels the remaining tasks, and waits for executor work that
-/// has begun. If work is still queued because every thread is busy, `run` drops it, and its result
-/// is cancelled. The difference from asyncio: asyncio runs all queued work, so work that no task
-/// awaits keeps the program alive.
+/// After `main` has returned or panicked, `run` cancels the remaining tasks, and waits for executor
+/// work that has begun. If work is still queued because every thread is busy, `run` drops it, and
+/// its result is cancelled. The difference from asyncio: asyncio runs all queued work, so work that
+/// no task awaits keeps the program alive.
 ///
 /// # Ctrl-C
 ///
@@ -162,7 +162,8 @@ impl Builder {
         let event_loop = self.build()?;
         event_loop.enable_interrupt()?;
         let interrupt = &event_loop.inner.signals.interrupt;
-        let output = event_loop.run_until_complete(async {
+        let _end = RunEnd { event_loop: &event_loop, limit };
+        event_loop.run_until_complete(async {
             let mut main = pin!(main(event_loop.handle()));
             poll_fn(|cx| {
                 if let Poll::Ready(output) = main.as_mut().poll(cx) {
@@ -171,12 +172,26 @@ impl Builder {
                 interrupt.poll(cx).map(|()| Err(io::ErrorKind::Interrupted.into()))
             })
             .await
-        });
-        event_loop.inner.run_queue.cancel_tasks();
-        event_loop.inner.pool.close();
-        event_loop.inner.pool.cancel_queued();
-        event_loop.wait_for_executor(limit);
-        output
+        })
+    }
+}
+
+/// The end of [`run`], also after a panic of `main`, as in asyncio.
+struct RunEnd<'a> {
+    event_loop: &'a Loop,
+    limit: Option<Duration>,
+}
+
+impl Drop for RunEnd<'_> {
+    fn drop(&mut self) {
+        let inner = &self.event_loop.inner;
+        // A forked child has no threads to wait for. If another loop runs here, this one never ran.
+        if inner.process.is_current() && get_running_loop().is_none() {
+            inner.run_queue.cancel_tasks();
+            inner.pool.close();
+            inner.pool.cancel_queued();
+            self.event_loop.wait_for_executor(self.limit);
+        }
     }
 }
 
@@ -240,7 +255,6 @@ impl Loop {
 
     /// Waits for the end of the executor's threads, for at most `limit` of real time, or until
     /// Ctrl-C.
-    #[track_caller]
     fn wait_for_executor(&self, limit: Option<Duration>) {
         let mut ended = poll_fn(|cx| match self.inner.signals.interrupt.poll(cx) {
             Poll::Ready(()) => Poll::Ready(()),
@@ -316,8 +330,9 @@ impl Loop {
     /// loop's descriptor](Loop#method.as_fd) for readability, then call
     /// `run_once(Some(Duration::ZERO))`.
     ///
-    /// A [paused clock](crate::Clock::paused) jumps by at most `timeout` instead of waiting.
-    /// `run_once(event_loop.next_timeout())` jumps to the next timer.
+    /// A [paused clock](crate::Clock::paused) jumps by at most `timeout` instead of waiting. So
+    /// with such a clock, an embedder calls `run_once(event_loop.next_timeout())`, which jumps to
+    /// the next timer.
     ///
     /// asyncio has no such method. Its `stop` before `run_forever` has nearly the same effect.
     ///
@@ -358,9 +373,9 @@ impl Loop {
     /// The method is for tests and frame loops. It returns after an iteration that finds nothing to
     /// run. Tasks may still wait for a timer or a later event.
     ///
-    /// - Each callback of [`add_reader`](LoopHandle::add_reader) and
-    ///   [`add_writer`](LoopHandle::add_writer) runs at most once, even if its descriptor stays
-    ///   ready. Signals are delivered at most once.
+    /// - For each descriptor, [`add_reader`](LoopHandle::add_reader) and
+    ///   [`add_writer`](LoopHandle::add_writer) call at most one callback each, even if the
+    ///   descriptor stays ready or a callback adds another one. Signals are delivered at most once.
     /// - A [`stop`](LoopHandle::stop), before the call or during it, ends the run after the current
     ///   iteration.
     /// - A [paused clock](crate::Clock::paused) does not jump: no time passes for the loop.

@@ -33,7 +33,7 @@
 mod source;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
@@ -107,9 +107,17 @@ impl Attachment {
         self.reactor.arm_or_retry(self.fd, self.key);
     }
 
-    /// Returns the number of the current [`Once`], or 0 if there is none.
-    pub(crate) fn once(&self) -> u64 {
-        self.reactor.once.get()
+    /// Returns whether an event may queue the fd callback of a direction now.
+    ///
+    /// If not, the poller reports the event again after the current [`Once`].
+    pub(crate) fn is_due(&self, direction: Direction) -> bool {
+        let mut once = self.reactor.once.borrow_mut();
+        let is_due = once.as_mut().is_none_or(|called| called.insert((self.fd, direction)));
+        drop(once);
+        if !is_due {
+            self.rearm();
+        }
+        is_due
     }
 
     pub(crate) fn reactor(&self) -> &Rc<Reactor> {
@@ -126,12 +134,12 @@ impl Drop for Attachment {
     }
 }
 
-/// A period in which each fd callback runs at most once.
+/// A period in which each descriptor and direction has at most one call of an fd callback.
 pub(crate) struct Once<'a>(&'a Reactor);
 
 impl Drop for Once<'_> {
     fn drop(&mut self) {
-        self.0.once.set(0);
+        self.0.once.take();
         self.0.retry_unarmed();
     }
 }
@@ -149,10 +157,9 @@ pub(crate) struct Reactor {
     holder_checks: RefCell<Vec<HolderCheck>>,
     /// The descriptors to rearm: at the end of the current [`Once`], or when the kernel has memory.
     unarmed: RefCell<Vec<(RawFd, Key)>>,
-    /// The number of the current [`Once`], or 0 if there is none.
-    once: Cell<u64>,
-    /// The number of [`Once`] periods so far.
-    once_count: Cell<u64>,
+    /// What the current [`Once`] has called. A callback that a program removes and adds again in
+    /// the period counts as the same.
+    once: RefCell<Option<HashSet<(RawFd, Direction)>>>,
     /// The number of calls of epoll_ctl(2), or of kqueue's equivalent.
     registrations: Cell<u64>,
     events_seen: Cell<u64>,
@@ -200,12 +207,11 @@ impl Reactor {
         self.control(|registry| registry.register(&mut SourceFd(&fd), TIMER, Interest::READABLE))
     }
 
-    /// Limits each fd callback to one run until the guard is dropped.
+    /// Limits the fd callbacks of each descriptor to one call until the guard is dropped.
     pub(crate) fn once(&self) -> Once<'_> {
         // Until the guard is dropped, nothing is rearmed.
         self.retry_unarmed();
-        self.once_count.set(self.once_count.get() + 1);
-        self.once.set(self.once_count.get());
+        self.once.replace(Some(HashSet::new()));
         Once(self)
     }
 
@@ -263,7 +269,7 @@ impl Reactor {
     ///
     /// During a [`Once`] and after an error it does that later, unless the descriptor is closed.
     fn arm_or_retry(&self, fd: RawFd, key: Key) {
-        if self.once.get() != 0 {
+        if self.once.borrow().is_some() {
             return self.unarmed.borrow_mut().push((fd, key));
         }
         if !self.is_registered_as(fd, key) {
@@ -294,7 +300,7 @@ impl Reactor {
         if checks.iter().any(HolderCheck::is_pending) {
             return Some(Duration::ZERO);
         }
-        let retries = self.once.get() == 0 && !self.unarmed.borrow().is_empty();
+        let retries = self.once.borrow().is_none() && !self.unarmed.borrow().is_empty();
         retries.then_some(RETRY_INTERVAL)
     }
 

@@ -32,7 +32,7 @@ use crate::run_queue::Callback;
 use crate::sys::interest;
 use crate::wait_queue::{Ticket, WaitQueue};
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Direction {
     Read,
     Write,

@@ -344,6 +344,20 @@ fn run_once_jumps_at_most_its_timeout() {
 }
 
 #[test]
+fn run_once_jumps_after_executor_work_has_ended() {
+    let _test = test();
+    let clock = Clock::paused();
+    let builder = Loop::builder().clock(clock.clone()).executor_threads(1);
+    let event_loop = builder.build().expect("a loop");
+    let start = clock.now();
+    event_loop.call_later(SECOND * 10, || ());
+    // The job ends during the poll.
+    drop(event_loop.run_in_executor(|| thread::sleep(Duration::from_millis(30))));
+    event_loop.run_once(event_loop.next_timeout()).expect("an iteration");
+    assert_eq!(clock.now() - start, SECOND * 10);
+}
+
+#[test]
 fn paused_clock_can_be_advanced() {
     let _test = test();
     let (event_loop, clock) = paused();

@@ -7,7 +7,7 @@ use std::fs;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::util::*;
 use sendloop::Remote;
@@ -78,4 +78,26 @@ fn timer_beyond_the_pollers_maximum_has_a_finite_timeout() {
     }
     let (timeout, fired) = wait_for_timer(Duration::MAX);
     assert_eq!((timeout, fired), (i32::MAX, 0));
+}
+
+#[test]
+fn deadline_at_the_end_of_time_delays_no_other_timer() {
+    let _test = test();
+    let mut far = 0;
+    for bits in 32..64 {
+        // A number of seconds that lost its upper bits would look like a few milliseconds.
+        let delay = Duration::from_secs(1 << bits) + Duration::from_millis(5);
+        let event_loop = new_loop();
+        let Some(when) = Instant::now().checked_add(delay) else {
+            continue;
+        };
+        far += 1;
+        event_loop.call_at(when, || unreachable!("in the far future"));
+        event_loop.call_at(when + Duration::from_nanos(1), || unreachable!("in the far future"));
+        let near = event_loop.wait_for(event_loop.sleep_until(when), Duration::from_millis(10));
+        event_loop.run_until_complete(near).expect_err("a timeout");
+        // The next timer is one of those above again, not an earlier one.
+        assert!(event_loop.next_timeout().expect("a timer") > 36_500 * DAY);
+    }
+    assert!(far > 20);
 }

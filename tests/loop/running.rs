@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -316,6 +317,40 @@ fn run_until_idle_runs_everything_that_is_ready_and_does_not_wait() {
     assert_usable(&event_loop);
 }
 
+/// Adds a callback for `fd` that removes itself, or stays, and adds one like itself.
+fn add_again(handle: &LoopHandle, fd: &Rc<UnixStream>, calls: &Rc<Cell<u32>>, replaces: bool) {
+    let (event_loop, near, count) = (handle.clone(), fd.clone(), calls.clone());
+    let callback = move || {
+        count.set(count.get() + 1);
+        let (handle, fd, calls) = (event_loop.clone(), near.clone(), count.clone());
+        if replaces {
+            return add_again(&handle, &fd, &calls, true);
+        }
+        assert!(event_loop.remove_reader(&*near));
+        event_loop.call_soon(move || add_again(&handle, &fd, &calls, false));
+    };
+    handle.add_reader(&**fd, callback).expect("registered");
+}
+
+#[test]
+fn run_until_idle_calls_a_descriptor_once_if_its_callback_is_added_again() {
+    let _test = test();
+    for replaces in [false, true] {
+        let event_loop = new_loop();
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        let (near, calls) = (Rc::new(near), Rc::new(Cell::new(0)));
+        add_again(&event_loop, &near, &calls, replaces);
+        far.write_all(b"x").expect("room");
+        for round in 1..4 {
+            event_loop.run_until_idle().expect("idle");
+            assert_eq!(calls.get(), round);
+        }
+        // Other runs have no such limit.
+        event_loop.run_once(Some(Duration::ZERO)).expect("an iteration");
+        assert_eq!(calls.get(), 4);
+    }
+}
+
 #[test]
 fn run_until_idle_calls_each_fd_callback_at_most_once() {
     let _test = test();
@@ -510,6 +545,34 @@ fn shutdown_timeout_that_is_long_does_not_delay_the_end() {
         ran.expect("a finished run");
         assert!(ended.load(Ordering::Relaxed));
     }
+}
+
+#[test]
+fn run_waits_for_executor_work_after_a_panic_of_main() {
+    let _test = test();
+    let ended = Arc::new(AtomicBool::new(false));
+    let ends = ended.clone();
+    let dropped = Rc::new(Cell::new(false));
+    let drops = dropped.clone();
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        sendloop::run(async |event_loop: LoopHandle| {
+            let inside = CallOnDrop(move || drops.set(true));
+            event_loop.create_task(async move {
+                let _inside = inside;
+                pending::<()>().await;
+            });
+            let (begun, begins) = mpsc::channel();
+            drop(event_loop.run_in_executor(move || {
+                begun.send(()).expect("a waiting receiver");
+                thread::sleep(Duration::from_millis(30));
+                ends.store(true, Ordering::Relaxed);
+            }));
+            begins.recv().expect("a message of the start");
+            panic!("expected");
+        })
+    }));
+    assert_eq!(ran.map(drop).expect_err("a panic").downcast_ref(), Some(&"expected"));
+    assert!(ended.load(Ordering::Relaxed) && dropped.get());
 }
 
 #[test]
