@@ -151,7 +151,7 @@ impl fmt::Debug for ExceptionContext {
 ///
 /// If the log is off, or the program has no logger, this writes to standard error.
 pub(crate) fn log_exception(context: &ExceptionContext) {
-    if log::max_level() > LevelFilter::Off {
+    if log::max_level().min(log::STATIC_MAX_LEVEL) > LevelFilter::Off {
         return log::error!("{context}");
     }
     // One write keeps the lines of several threads apart. `eprintln!` would panic if standard error
