@@ -257,6 +257,13 @@ impl<'a> PageCache<'a> {
         self.mode = Mode::Off;
     }
 
+    /// Returns whether the loop can send the whole range now.
+    pub(super) fn is_ready_now(&mut self, range: &Range<u64>) -> bool {
+        let all = CacheReadiness::Ready(range.end - range.start);
+        let polled = self.poll_ready(range.clone(), &mut Context::from_waker(Waker::noop()));
+        matches!(polled, Poll::Ready(Ok(ready)) if ready == all)
+    }
+
     /// Returns how many of a range's first bytes the loop can send without waiting.
     ///
     /// It returns the fallback instead if the loop's thread should not send them. While it is

@@ -23,13 +23,22 @@ use crate::sys;
 use crate::sys::fork::Process;
 use crate::write_lock::Writer;
 
+/// Sets the position of a sent file, and only logs an error.
+///
+/// A pipe has no position, so none can be wrong. The result of the transfer stays the same.
+pub(super) fn set_position(file: BorrowedFd<'_>, position: u64) {
+    if let Err(error) = sys::file::set_position(file, position) {
+        log::debug!("cannot set the position of a sent file to {position}: {error}");
+    }
+}
+
 /// The machine of a transfer, with the cleanup that every end of the transfer needs.
 ///
 /// A transfer ends by a result, by a drop, or with its loop.
 ///
 /// While the transfer runs, it neither uses nor changes the position, as each call names its
 /// offset. Only the destructor sets the position. It also releases a header that the kernel still
-/// holds back for the file.
+/// holds back for the file. (A send that ends with its first call never has a machine.)
 pub(super) struct Guard<'a> {
     pub(super) machine: Machine,
     pub(super) file: BorrowedFd<'a>,
@@ -48,13 +57,8 @@ impl Drop for Guard<'_> {
         if self.machine.is_held_back {
             sys::socket::push(self.socket);
         }
-        if !self.update_position {
-            return;
-        }
-        // A pipe has no position, so none can be wrong. The result of the transfer stays the same.
-        let position = self.machine.plan.position;
-        if let Err(error) = sys::file::set_position(self.file, position) {
-            log::debug!("cannot set the position of a sent file to {position}: {error}");
+        if self.update_position {
+            set_position(self.file, self.machine.plan.position);
         }
     }
 }
