@@ -207,6 +207,7 @@ fn is_would_block<R>(tried: &io::Result<R>) -> bool {
 }
 
 /// Refuses a blocking socket in debug mode, because its calls could block the loop.
+#[inline]
 pub(crate) fn check_nonblocking(event_loop: &LoopHandle, socket: BorrowedFd<'_>) -> io::Result<()> {
     if event_loop.get_debug() && !sys::is_nonblocking(socket)? {
         let what = "the socket is blocking: some code changed that through a duplicate; \

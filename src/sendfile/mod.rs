@@ -61,10 +61,11 @@ use crate::socket::Socket;
 use crate::sys::file::DebugFile;
 use crate::sys::fork::Process;
 use crate::sys::socket::SocketKind;
-use machine::{Action, Machine};
-use page_cache::{CacheReadiness, PageCache};
-use plan::Plan;
-use transfer::{Guard, Transfer};
+use machine::Machine;
+use native::SendOutcome;
+use page_cache::PageCache;
+use plan::{Next, Plan};
+use transfer::{Guard, Transfer, set_position};
 
 impl LoopHandle {
     /// Sends a file over a stream socket, and returns the number of file bytes sent.
@@ -549,31 +550,36 @@ impl<'a, T: AsFd> SendFileFuture<'a, T> {
     /// Begins the transfer, and returns the bytes sent if one call sends everything.
     ///
     /// Without `is_due`, other tasks run first.
-    fn begin(&mut self, cx: &mut Context<'_>, is_due: bool) -> io::Result<Option<u64>> {
+    fn begin(&mut self, cx: &Context<'_>, is_due: bool) -> io::Result<Option<u64>> {
         check_nonblocking(&self.event_loop, self.socket.as_fd())?;
         check_arguments(self.socket, self.options.offset)?;
         let (event_loop, options) = (&self.event_loop, &self.options);
-        let mut guard = Guard {
-            machine: Machine::new(options.plan()?, options),
-            file: self.file,
-            update_position: options.update_position,
-            socket: self.socket.as_fd(),
-            process: Process::current(),
+        let (socket, file) = (self.socket.as_fd(), self.file);
+        let plan = options.plan()?;
+        let mut page_cache = PageCache::new(event_loop, file, options.prefetch, options.fallback);
+        let is_plain = options.fallback && options.header.is_empty() && options.progress.is_none();
+        let may_send = is_due && is_plain && !self.socket.write_lock().is_taken();
+        let outcome = match plan.next() {
+            Next::Bytes { range, .. } if may_send && page_cache.is_ready_now(&range) => {
+                Some(native::send(event_loop, socket, file, &range))
+            }
+            _ => None,
         };
-        let Guard { machine, file, socket, .. } = &mut guard;
-        let mut page_cache = PageCache::new(event_loop, *file, options.prefetch, options.fallback);
-        let may_send = is_due && options.progress.is_none() && !self.socket.write_lock().is_taken();
-        if let (true, Action::Send { range, .. }) = (may_send, machine.action()) {
-            let all = CacheReadiness::Ready(range.end - range.start);
-            let polled = page_cache.poll_ready(range.clone(), cx);
-            if matches!(polled, Poll::Ready(Ok(ready)) if ready == all) {
-                machine.on_outcome(native::send(event_loop, *socket, *file, &range));
+        if let Some(SendOutcome::Sent(sent)) = outcome {
+            // Nearly all small sends end here, without the state of a transfer.
+            if options.count == Some(sent as u64) {
+                if options.update_position {
+                    set_position(file, options.offset + sent as u64);
+                }
+                return Ok(options.count);
             }
         }
-        // Nearly all small sends end here, without the state of a transfer.
-        if is_due && machine.is_done() {
-            return machine.result().map(Some);
+        let mut machine = Machine::new(plan, options);
+        if let Some(outcome) = outcome {
+            machine.on_outcome(outcome);
         }
+        let (update_position, process) = (options.update_position, Process::current());
+        let guard = Guard { machine, file, update_position, socket, process };
         let operation = Operation::new(event_loop, self.socket);
         let options = mem::take(&mut self.options);
         let transfer = Transfer::new(guard, operation, page_cache, options, cx);

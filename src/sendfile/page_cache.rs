@@ -141,10 +141,10 @@ impl Mount {
         Mount::with_remembered(id, |mount| *mount).unwrap_or_default()
     }
 
-    /// Adds a fact, also to what the thread remembers.
-    fn learn(&mut self, fact: impl Fn(&mut Mount)) {
-        fact(self);
-        Mount::with_remembered(self.id, fact);
+    /// Changes this copy, and what the thread remembers of the mount.
+    fn remember(&mut self, change: impl Fn(&mut Mount)) {
+        change(self);
+        Mount::with_remembered(self.id, change);
     }
 
     fn with_remembered<T>(id: Option<u64>, f: impl FnOnce(&mut Mount) -> T) -> Option<T> {
@@ -257,6 +257,13 @@ impl<'a> PageCache<'a> {
         self.mode = Mode::Off;
     }
 
+    /// Returns whether the loop can send the whole range now.
+    pub(super) fn is_ready_now(&mut self, range: &Range<u64>) -> bool {
+        let all = CacheReadiness::Ready(range.end - range.start);
+        let polled = self.poll_ready(range.clone(), &mut Context::from_waker(Waker::noop()));
+        matches!(polled, Poll::Ready(Ok(ready)) if ready == all)
+    }
+
     /// Returns how many of a range's first bytes the loop can send without waiting.
     ///
     /// It returns the fallback instead if the loop's thread should not send them. While it is
@@ -314,7 +321,7 @@ impl<'a> PageCache<'a> {
         self.mount = Mount::of(&metadata);
         if self.mount.file_system.is_none() {
             let found = ready!(self.poll_file_system(range.start, cx))?;
-            self.mount.learn(|mount| mount.file_system = mount.file_system.or(found));
+            self.mount.remember(|mount| mount.file_system = mount.file_system.or(found));
         }
         let has_miss = self.miss.is_some() || self.mount.has_recent_miss();
         self.mode = match self.mount.file_system {
@@ -423,7 +430,7 @@ impl<'a> PageCache<'a> {
         let missing = self.probe_exact(window);
         // If cachestat counts no page and mincore sees all of them, this is overlayfs.
         if self.mode == Mode::Cheap {
-            self.mount.learn(|mount| mount.no_cachestat = true);
+            self.mount.remember(|mount| mount.no_cachestat = true);
         }
         missing
     }
@@ -440,7 +447,7 @@ impl<'a> PageCache<'a> {
         match cached.as_ref().map_err(io::Error::raw_os_error) {
             Ok(_) => {}
             Err(Some(libc::ENOSYS | libc::EOPNOTSUPP)) => {
-                self.mount.learn(|mount| mount.no_cachestat = true);
+                self.mount.remember(|mount| mount.no_cachestat = true);
             }
             // The kernel refuses this file alone.
             Err(_) => self.mount.no_cachestat = true,
@@ -466,7 +473,7 @@ impl<'a> PageCache<'a> {
         self.count_probe();
         let is_resident = kernel::is_resident(self.file, offset)?;
         if !self.mount.nowait {
-            self.mount.learn(|mount| mount.nowait = true);
+            self.mount.remember(|mount| mount.nowait = true);
         }
         Ok(is_resident)
     }
@@ -509,7 +516,7 @@ impl<'a> PageCache<'a> {
         self.count_miss(miss.start);
         self.mode = Mode::Exact;
         let now = Instant::now();
-        self.mount.learn(|mount| mount.last_miss = Some(now));
+        self.mount.remember(|mount| mount.last_miss = Some(now));
         if miss.start > window.start {
             return self.probed_present(window.start..miss.start);
         }

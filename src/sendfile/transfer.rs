@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Options;
 use super::fallback::Reader;
@@ -23,13 +23,22 @@ use crate::sys;
 use crate::sys::fork::Process;
 use crate::write_lock::Writer;
 
+/// Sets the position of a sent file, and only logs an error.
+///
+/// A pipe has no position, so none can be wrong. The result of the transfer stays the same.
+pub(super) fn set_position(file: BorrowedFd<'_>, position: u64) {
+    if let Err(error) = sys::file::set_position(file, position) {
+        log::debug!("cannot set the position of a sent file to {position}: {error}");
+    }
+}
+
 /// The machine of a transfer, with the cleanup that every end of the transfer needs.
 ///
 /// A transfer ends by a result, by a drop, or with its loop.
 ///
 /// While the transfer runs, it neither uses nor changes the position, as each call names its
 /// offset. Only the destructor sets the position. It also releases a header that the kernel still
-/// holds back for the file.
+/// holds back for the file. (A send that ends with its first call never has a machine.)
 pub(super) struct Guard<'a> {
     pub(super) machine: Machine,
     pub(super) file: BorrowedFd<'a>,
@@ -48,13 +57,8 @@ impl Drop for Guard<'_> {
         if self.machine.is_held_back {
             sys::socket::push(self.socket);
         }
-        if !self.update_position {
-            return;
-        }
-        // A pipe has no position, so none can be wrong. The result of the transfer stays the same.
-        let position = self.machine.plan.position;
-        if let Err(error) = sys::file::set_position(self.file, position) {
-            log::debug!("cannot set the position of a sent file to {position}: {error}");
+        if self.update_position {
+            set_position(self.file, self.machine.plan.position);
         }
     }
 }
@@ -68,7 +72,9 @@ pub(super) struct Transfer<'a, T: AsFd> {
     writer: Writer<'a>,
     page_cache: PageCache<'a>,
     options: Options<'a>,
-    /// The stall timer, from the first wait after the last byte moved.
+    /// The time at which the transfer fails if no byte moves, from when it gets the write lock.
+    deadline: Option<Instant>,
+    /// The timer for the deadline, or for an earlier one.
     stall: Option<Sleep>,
     /// The time at which the transfer began to wait for the socket.
     parked: Option<Instant>,
@@ -88,35 +94,50 @@ impl<'a, T: AsFd> Transfer<'a, T> {
         // The guard exists already, as the clone of a waker may panic. If the transfer holds the
         // lock, its first poll reports that too.
         let _ = writer.poll(cx);
-        let (stall, parked, reader) = (None, None, None);
-        Transfer { guard, operation, writer, page_cache, options, stall, parked, reader }
+        let (deadline, stall, parked, reader) = (None, None, None, None);
+        Transfer { guard, operation, writer, page_cache, options, deadline, stall, parked, reader }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         if !self.guard.machine.is_done() {
             ready!(self.writer.poll(cx));
         }
+        self.deadline = self.deadline.or_else(|| self.stall_deadline());
         self.begin_step();
         let polled = self.drive(cx);
         // A transfer that yields has just moved bytes. It continues in the next iteration, even on
         // a closed loop.
         let waits = polled.is_pending() && self.guard.machine.action() != Action::Yield;
-        match self.options.stall_timeout {
-            Some(limit) if waits => self.poll_stall(limit, cx).map(Err),
+        match self.deadline {
+            Some(deadline) if waits => self.poll_stall(deadline, cx).map(Err),
             _ => polled,
         }
     }
 
+    /// Returns the deadline of a transfer whose last byte moves now.
+    fn stall_deadline(&self) -> Option<Instant> {
+        self.options.stall_timeout.map(|limit| self.operation.event_loop.deadline(limit))
+    }
+
     /// Is ready with an error if no byte has moved for the whole limit.
-    fn poll_stall(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<io::Error> {
+    ///
+    /// Each moved byte only sets a new deadline. If the timer fires before the deadline, it
+    /// restarts. So a moving transfer sets one timer for each limit, however many calls it makes.
+    fn poll_stall(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<io::Error> {
         let event_loop = &self.operation.event_loop;
-        let start = || event_loop.sleep_until(event_loop.deadline(limit));
-        ready!(Pin::new(self.stall.get_or_insert_with(start)).poll(cx));
-        if event_loop.is_closed() {
-            return Poll::Ready(LoopClosedError.into());
+        loop {
+            let start = || event_loop.sleep_until(deadline);
+            ready!(Pin::new(self.stall.get_or_insert_with(start)).poll(cx));
+            if event_loop.is_closed() {
+                return Poll::Ready(LoopClosedError.into());
+            }
+            if event_loop.time() >= deadline {
+                let limit = self.options.stall_timeout.unwrap_or_default();
+                let what = format!("the transfer moved no byte for {limit:?}");
+                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what));
+            }
+            self.stall = None;
         }
-        let what = format!("the transfer moved no byte for {limit:?}");
-        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what))
     }
 
     fn begin_step(&mut self) {
@@ -192,7 +213,7 @@ impl<'a, T: AsFd> Transfer<'a, T> {
 
     fn on_outcome(&mut self, outcome: SendOutcome) {
         if let SendOutcome::Sent(_) = outcome {
-            self.stall = None;
+            self.deadline = self.stall_deadline();
         }
         let machine = &mut self.guard.machine;
         let before = machine.plan.sent();

@@ -175,6 +175,31 @@ fn slow_reader_is_not_timed_out() {
 }
 
 #[test]
+fn stall_timeout_counts_from_the_last_byte() {
+    let _test = test();
+    let (event_loop, clock) = manual_loop();
+    let (near, _far) = small_buffer_unix();
+    let file = file(ODD);
+    let task = {
+        let (handle, clock) = (event_loop.handle(), clock.clone());
+        event_loop.create_task(async move {
+            let transfer = handle.sock_sendfile(&near, &file).stall_timeout(Duration::from_secs(5));
+            // The wait begins 3 s after the last byte.
+            transfer.progress(|_| clock.advance(Duration::from_secs(3))).await
+        })
+    };
+    run_iterations(&event_loop);
+    clock.advance(Duration::from_millis(1999));
+    run_iterations(&event_loop);
+    assert!(!task.done());
+    clock.advance(Duration::from_millis(1));
+    run_iterations(&event_loop);
+    assert!(task.done());
+    let result = event_loop.run_until_complete(task).expect("a result");
+    assert_eq!(result.expect_err("stalled").kind(), ErrorKind::TimedOut);
+}
+
+#[test]
 fn stall_timeout_excludes_the_wait_for_the_write_lock() {
     let _test = test();
     let (event_loop, clock) = manual_loop();

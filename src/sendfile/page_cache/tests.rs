@@ -35,17 +35,18 @@ fn range_within_page_borders_is_one_page() {
 fn only_mounts_with_a_unique_id_are_remembered() {
     let metadata = |mount, kind| Metadata { size: 9, kind, mount, is_dax: false };
     let of = |mount, kind| Mount::of(&metadata(mount, kind));
-    let learn_local = |mut mount: Mount| mount.learn(|it| it.file_system = Some(FileSystem::Local));
-    learn_local(of(Some(u64::MAX), FileKind::Regular));
+    let remember_local =
+        |mut mount: Mount| mount.remember(|it| it.file_system = Some(FileSystem::Local));
+    remember_local(of(Some(u64::MAX), FileKind::Regular));
     assert_eq!(of(Some(u64::MAX), FileKind::Regular).file_system, Some(FileSystem::Local));
     assert_eq!(of(Some(1), FileKind::Regular).file_system, None);
     assert_eq!(of(Some(u64::MAX), FileKind::BlockDevice).file_system, None);
-    learn_local(of(None, FileKind::Regular));
-    learn_local(of(Some(2), FileKind::BlockDevice));
+    remember_local(of(None, FileKind::Regular));
+    remember_local(of(Some(2), FileKind::BlockDevice));
     assert_eq!(of(None, FileKind::Regular).file_system, None);
     assert_eq!(of(Some(2), FileKind::Regular).file_system, None);
     for id in 0..10 * MAX_MOUNTS as u64 {
-        learn_local(of(Some(id), FileKind::Regular));
+        remember_local(of(Some(id), FileKind::Regular));
     }
     MOUNTS.with_borrow(|mounts| assert!(mounts.len() <= MAX_MOUNTS));
 }
@@ -56,7 +57,7 @@ fn fact_about_one_file_is_not_remembered() {
     let metadata = Metadata { size: 9, kind: FileKind::Regular, mount, is_dax: false };
     let mut of_a_file = Mount::of(&metadata);
     of_a_file.no_cachestat = true;
-    of_a_file.learn(|mount| mount.nowait = true);
+    of_a_file.remember(|mount| mount.nowait = true);
     assert!(of_a_file.no_cachestat && of_a_file.nowait);
     let remembered = Mount::of(&metadata);
     assert!(!remembered.no_cachestat && remembered.nowait);

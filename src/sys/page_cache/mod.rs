@@ -1,5 +1,7 @@
 //! Probes of the page cache, and prefetching of ranges into it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "linux.rs")]
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "none.rs")]
 mod platform;
@@ -30,7 +32,12 @@ pub(crate) type Pages = [u8; 257];
 
 /// Returns the size of a page, in bytes.
 pub(crate) fn page_size() -> u64 {
-    // SAFETY: no pointers.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    u64::try_from(size).unwrap_or(4096)
+    /// The size, or 0 before the first call.
+    static SIZE: AtomicUsize = AtomicUsize::new(0);
+    if SIZE.load(Ordering::Relaxed) == 0 {
+        // SAFETY: no pointers.
+        let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        SIZE.store(usize::try_from(size).unwrap_or(4096), Ordering::Relaxed);
+    }
+    SIZE.load(Ordering::Relaxed) as u64
 }
