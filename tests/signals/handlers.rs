@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::actions::{disposition, raise};
 use crate::util::*;
@@ -654,15 +654,17 @@ fn signal_object_replaces_ctrl_c() {
 }
 
 #[test]
-fn ten_thousand_signal_objects_are_dropped_in_linear_time() {
+fn the_drop_of_a_signal_object_does_not_depend_on_the_number_of_others() {
     let _test = test();
     let event_loop = new_loop();
-    let all = (0..10_000).map(|_| event_loop.signal(libc::SIGUSR1).expect("caught"));
+    let all = (0..30_000).map(|_| event_loop.signal(libc::SIGUSR1).expect("caught"));
     let mut all = Vec::from_iter(all);
     raise(libc::SIGUSR1);
     deliver(&event_loop);
     assert!(all.iter_mut().all(has_arrived));
+    let start = Instant::now();
     drop(all);
+    assert!(start.elapsed() < Duration::from_secs(5), "dropped in {:?}", start.elapsed());
     assert_eq!(disposition(libc::SIGUSR1), libc::SIG_DFL);
 }
 
