@@ -1,6 +1,7 @@
 //! Signals run callbacks on the loop, and the former disposition returns afterwards.
 
 use std::cell::{Cell, RefCell};
+use std::future::pending;
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::rc::Rc;
@@ -453,6 +454,37 @@ fn own_handler_replaces_ctrl_c() {
         future.await.expect("set")
     });
     assert_eq!(result.expect("not interrupted"), "own");
+}
+
+#[test]
+fn ctrl_c_before_the_own_handler_still_interrupts_run() {
+    let _test = test();
+    let calls = Rc::new(Cell::new(0));
+    let counted = calls.clone();
+    let result = sendloop::run(async |event_loop| {
+        raise(libc::SIGINT);
+        let own = move || counted.set(counted.get() + 1);
+        event_loop.add_signal_handler(libc::SIGINT, own).expect("caught");
+        raise(libc::SIGINT);
+        pending::<()>().await;
+    });
+    assert_eq!(result.expect_err("interrupted").kind(), ErrorKind::Interrupted);
+    assert_eq!(calls.get(), 1);
+    assert_eq!(disposition(libc::SIGINT), libc::SIG_DFL);
+}
+
+#[test]
+fn ctrl_c_beyond_the_pipes_room_interrupts_run_and_calls_no_handler() {
+    let _test = test();
+    let result = sendloop::run(async |event_loop| {
+        event_loop.add_signal_handler(libc::SIGUSR1, || {}).expect("caught");
+        (0..1000).for_each(|_| raise(libc::SIGUSR1));
+        raise(libc::SIGINT);
+        let mut own = event_loop.signal(libc::SIGINT).expect("caught");
+        own.recv().await.expect("open");
+    });
+    assert_eq!(result.expect_err("interrupted").kind(), ErrorKind::Interrupted);
+    assert_eq!(disposition(libc::SIGINT), libc::SIG_DFL);
 }
 
 /// Takes the next signal. It returns false if none has arrived.
