@@ -141,7 +141,10 @@ impl fmt::Display for TaskError {
             TaskErrorKind::ShutDown => f.write_str("cancelled: the executor is shut down"),
             TaskErrorKind::Panic(payload) => {
                 let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
-                write!(f, "panicked: {}", panic_message(&**payload))
+                let message = panic_message(&**payload).to_owned();
+                // The formatter is foreign code, which may format this error too.
+                drop(payload);
+                write!(f, "panicked: {message}")
             }
             TaskErrorKind::NoThread(error) => {
                 write!(f, "the executor cannot start a thread: {error}")

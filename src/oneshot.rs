@@ -72,5 +72,8 @@ impl<T> Oneshot<T> {
 pub(crate) type Discard<T> = fn(Oneshot<T>);
 
 pub(crate) fn discard<T: 'static>(left: Oneshot<T>) {
-    drop_bounded(Kind::Drop, "while a result was dropped", left);
+    // After a result was taken, nothing is left.
+    if !matches!(left, Oneshot::Taken) {
+        drop_bounded(Kind::Drop, "while a result was dropped", left);
+    }
 }

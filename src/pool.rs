@@ -42,10 +42,14 @@ const RETRY_INTERVAL: Duration = match cfg!(all(test, sendloop_loom)) {
     true => Duration::ZERO,
 };
 
-/// Executor work, without the type of its result.
+/// A [`WorkCell`] as the pool sees it, without the type of its result.
+trait Work: Send + Sync {
+    /// Runs the work, unless it was dropped. After an error, drops it and fails with the error.
+    fn run(&self, begin: Result<(), TaskError>);
+}
+
 struct Job {
-    /// Runs the work, or drops it and fails with the error.
-    run: Box<dyn FnOnce(Result<(), TaskError>) + Send>,
+    work: Arc<dyn Work>,
     /// True if [`Pool::cancel_queued`] keeps it, as for the close of a file, which may be slow.
     must_run: bool,
 }
@@ -53,7 +57,7 @@ struct Job {
 impl Job {
     /// Fails a job that no thread will run.
     fn refuse(self, error: TaskError) {
-        (self.run)(Err(error));
+        self.work.run(Err(error));
     }
 }
 
@@ -127,47 +131,50 @@ impl Pool {
     /// If a job forks, it returns in the child too. There this returns, and leaves the queue alone.
     fn run_jobs(self: &Arc<Pool>) -> Option<()> {
         IS_POOL_THREAD.with(|is_pool_thread| is_pool_thread.set(true));
-        while let Some(job) = self.next_job()? {
+        let mut state = self.state()?;
+        while let Some(job) = self.next_job(state) {
             // If the `Blocking` is gone, this drops the result, and that may panic.
-            log_panic("while the result of work was dropped", move || (job.run)(Ok(())));
-            self.update(|state| state.idle += 1)?;
+            log_panic("while the result of work was dropped", move || job.work.run(Ok(())));
+            state = self.update(self.state()?, |state| state.idle += 1)?;
         }
         // While `idle` is above `threads`, a paused clock does not jump. So it jumps only after the
         // tasks that wait for the end are awake.
-        self.update(|state| state.threads -= 1)?;
-        self.update(|state| state.idle -= 1)
+        state = self.update(self.state()?, |state| state.threads -= 1)?;
+        self.update(state, |state| state.idle -= 1).map(drop)
     }
 
-    /// Waits for a job. Returns `Some(None)` if the pool is closed and its queue is empty.
-    fn next_job(self: &Arc<Pool>) -> Option<Option<Job>> {
-        let mut state = self.state()?;
+    /// Waits for a job. Returns `None` if the pool is closed and its queue is empty.
+    fn next_job(self: &Arc<Pool>, mut state: Locked<'_>) -> Option<Job> {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 state.idle -= 1;
                 let failed = self.start_missing_threads(&mut state);
                 drop(state);
                 failed.into_iter().for_each(log_failed_start);
-                return Some(Some(job));
+                return Some(job);
             }
             if state.closed {
-                return Some(None);
+                return None;
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Changes the state, and wakes the wakers if the pool is no longer busy.
-    fn update(&self, change: fn(&mut PoolState)) -> Option<()> {
-        let mut state = self.state()?;
+    fn update<'a>(
+        &'a self,
+        mut state: Locked<'a>,
+        change: fn(&mut PoolState),
+    ) -> Option<Locked<'a>> {
         change(&mut state);
-        let wakers = match state.is_busy() {
-            true => Vec::new(),
-            false => mem::take(&mut state.wakers),
-        };
+        if state.wakers.is_empty() || state.is_busy() {
+            return Some(state);
+        }
+        let wakers = mem::take(&mut state.wakers);
         // A waker is foreign code.
         drop(state);
         wakers.into_iter().for_each(wake);
-        Some(())
+        self.state()
     }
 
     fn submit(self: &Arc<Pool>, job: Job) {
@@ -200,10 +207,8 @@ impl Pool {
         self: &Arc<Pool>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Blocking<T> {
-        let state = WorkState { work: Some(Box::new(work)), result: Oneshot::Pending(None) };
-        let cell = Arc::new(WorkCell { state: Mutex::new(state), process: Process::current() });
-        let own = cell.clone();
-        self.submit(Job { run: Box::new(move |begin| own.run(begin)), must_run: false });
+        let cell = WorkCell::new(work);
+        self.submit(Job { work: cell.clone(), must_run: false });
         Blocking { cell, is_useless_alone: false, discard }
     }
 
@@ -357,7 +362,7 @@ impl Drop for LentFile {
             return;
         }
         if let (Some(pool), Some(file)) = (self.pool.upgrade(), self.file.take()) {
-            pool.submit(Job { run: Box::new(|_| drop(file)), must_run: true });
+            pool.submit(Job { work: WorkCell::new(|| drop(file)), must_run: true });
         }
     }
 }
@@ -375,6 +380,11 @@ struct WorkState<T> {
 }
 
 impl<T> WorkCell<T> {
+    fn new(work: impl FnOnce() -> T + Send + 'static) -> Arc<WorkCell<T>> {
+        let state = WorkState { work: Some(Box::new(work)), result: Oneshot::Pending(None) };
+        Arc::new(WorkCell { state: Mutex::new(state), process: Process::current() })
+    }
+
     /// Locks the state. Returns `None` in a forked child if a thread of the parent held the lock.
     fn state(&self) -> Option<MutexGuard<'_, WorkState<T>>> {
         if !self.process.is_current() {
@@ -389,8 +399,7 @@ impl<T> WorkCell<T> {
     }
 }
 
-impl<T: 'static> WorkCell<T> {
-    /// Runs the work unless it was dropped, or drops it and fails with the error.
+impl<T: Send + 'static> Work for WorkCell<T> {
     fn run(&self, begin: Result<(), TaskError>) {
         // The work runs and is dropped without the lock.
         let take_work = || self.state()?.work.take();

@@ -161,8 +161,9 @@ thread_local! {
 }
 
 fn with_local<T>(id: LoopId, f: impl FnOnce(&Rc<RunQueue>) -> T) -> Option<T> {
-    // In a forked child, a new loop may have the id of one of the parent's loops, which are older.
-    LOCAL.with(|queues| queues.borrow().iter().rev().find(|queue| queue.id == id).map(f))
+    // In a forked child, a new loop of any thread may have the id of one of the parent's loops.
+    let is_wanted = |queue: &&Rc<RunQueue>| queue.id == id && !queue.is_inherited();
+    LOCAL.with(|queues| queues.borrow().iter().find(is_wanted).map(f))
 }
 
 /// Returns the queue of the loop `id` if it is on this thread.

@@ -1,7 +1,7 @@
 //! Signals: callbacks of the loop, and the `Signal` that a task awaits.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
@@ -22,6 +22,14 @@ type Incoming = (Rc<SignalSlot>, Rc<dyn Callback>);
 /// A callback, and the location that added it.
 type Handler = (Rc<RefCell<dyn FnMut()>>, &'static Location<'static>);
 
+/// The number of the signal, and that of a [`Signal`] among those of the same signal.
+type ListenerKey = (i32, u64);
+
+/// Returns the range of the keys of these signals.
+fn keys(signals: RangeInclusive<i32>) -> RangeInclusive<ListenerKey> {
+    (*signals.start(), 0)..=(*signals.end(), u64::MAX)
+}
+
 /// The signals that one loop catches.
 #[derive(Default)]
 pub(super) struct Signals {
@@ -29,8 +37,8 @@ pub(super) struct Signals {
     /// is closed.
     incoming: RefCell<Option<Incoming>>,
     handlers: RefCell<HashMap<i32, Handler>>,
-    /// One for each [`Signal`], in the order of their creation.
-    listeners: RefCell<Vec<Rc<Listener>>>,
+    /// One for each [`Signal`], by its key. Those of one signal are in the order of creation.
+    listeners: RefCell<BTreeMap<ListenerKey, Rc<Listener>>>,
     /// Gets the first Ctrl-C, for [`run`](crate::run).
     pub(super) interrupt: Listener,
     /// True while the next SIGINT is for `interrupt`.
@@ -40,7 +48,6 @@ pub(super) struct Signals {
 /// The loop's part of one [`Signal`].
 #[derive(Default)]
 pub(super) struct Listener {
-    signal: i32,
     /// True if the signal arrived after the last `recv` returned.
     arrived: Cell<bool>,
     waker: Cell<Option<Waker>>,
@@ -67,15 +74,15 @@ impl Signals {
     /// Wakes the tasks that wait for one of these signals.
     fn wake_listeners(&self, signals: RangeInclusive<i32>) {
         let listeners = self.listeners.borrow();
-        let concerned = listeners.iter().filter(|listener| signals.contains(&listener.signal));
-        let wakers: Vec<Waker> = concerned.filter_map(|listener| listener.arrive()).collect();
+        let concerned = listeners.range(keys(signals));
+        let wakers: Vec<Waker> = concerned.filter_map(|(_, listener)| listener.arrive()).collect();
         drop(listeners);
         wakers.into_iter().for_each(wake);
     }
 
     /// Stops catching a signal, unless a handler or a [`Signal`] needs it.
     fn release(&self, signal: i32) {
-        let has_listener = self.listeners.borrow().iter().any(|it| it.signal == signal);
+        let has_listener = self.listeners.borrow().range(keys(signal..=signal)).next().is_some();
         let is_needed = has_listener || self.handlers.borrow().contains_key(&signal);
         if let (false, Some((slot, _))) = (is_needed, &*self.incoming.borrow()) {
             slot.release(signal);
@@ -233,9 +240,12 @@ impl LoopHandle {
         let slot = self.catch_signal(signal)?;
         // Delivers earlier signals first: the new listener must not get them.
         self.inner.deliver_signals(&slot);
-        let listener = Rc::new(Listener { signal, ..Listener::default() });
-        self.inner.signals.listeners.borrow_mut().push(listener.clone());
-        Ok(Signal { event_loop: self.clone(), listener })
+        let listener = Rc::new(Listener::default());
+        let mut listeners = self.inner.signals.listeners.borrow_mut();
+        let last = listeners.range(keys(signal..=signal)).next_back();
+        let key = (signal, last.map_or(0, |((_, number), _)| number + 1));
+        listeners.insert(key, listener.clone());
+        Ok(Signal { event_loop: self.clone(), key, listener })
     }
 
     /// Catches `signal`. For SIGINT this ends the Ctrl-C handling of [`run`](crate::run).
@@ -274,6 +284,7 @@ impl LoopHandle {
 #[must_use = "a signal is caught only until this is dropped"]
 pub struct Signal {
     event_loop: LoopHandle,
+    key: ListenerKey,
     listener: Rc<Listener>,
 }
 
@@ -325,14 +336,14 @@ impl Signal {
 impl Drop for Signal {
     fn drop(&mut self) {
         let signals = &self.event_loop.inner.signals;
-        signals.listeners.borrow_mut().retain(|it| !Rc::ptr_eq(it, &self.listener));
-        signals.release(self.listener.signal);
+        signals.listeners.borrow_mut().remove(&self.key);
+        signals.release(self.key.0);
     }
 }
 
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Signal").field(&self.listener.signal).finish()
+        f.debug_tuple("Signal").field(&self.key.0).finish()
     }
 }
 
@@ -343,7 +354,7 @@ impl Future for Recv<'_> {
     type Output = io::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Signal { event_loop, listener } = self.0;
+        let Signal { event_loop, listener, .. } = self.0;
         if let Err(error) = event_loop.check_closed() {
             return event_loop.poll_proceed(cx).map(|()| Err(error));
         }

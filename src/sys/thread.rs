@@ -16,10 +16,11 @@ type ThreadBody = Box<dyn FnOnce() + Send>;
 /// Returns the number of processors that this thread may use.
 ///
 /// std's function also reads the limits of control groups from files, which needs 12 KB of code.
+#[cfg(target_os = "linux")]
 pub(crate) fn processors() -> usize {
     // SAFETY: a set of processors is an array of integers, so all zeros is a valid value, and the
-    // kernel writes at most its size. The call fails only with more than 1,024 processors.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // kernel writes at most its size. The call fails with more processors than the set holds, or
+    // if a filter forbids it.
     let count = unsafe {
         let mut set: libc::cpu_set_t = mem::zeroed();
         match libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) {
@@ -27,10 +28,13 @@ pub(crate) fn processors() -> usize {
             _ => libc::CPU_SETSIZE,
         }
     };
-    // SAFETY: no pointers.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
     usize::try_from(count).unwrap_or(1)
+}
+
+/// Returns the number of processors that this process may use.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The size of a stack in bytes, as in std.

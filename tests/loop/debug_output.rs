@@ -1,5 +1,6 @@
 //! `Debug` output of values, messages of errors, and polls of completed futures.
 
+use std::fmt::{self, Write};
 use std::fs::File;
 use std::future::Future;
 use std::io;
@@ -10,7 +11,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use crate::util::test;
-use sendloop::{Clock, Loop, LoopClosedError, Socket, TimeoutError};
+use sendloop::{Clock, Loop, LoopClosedError, Socket, TaskError, TimeoutError};
 
 #[track_caller]
 fn assert_shows(value: &dyn std::fmt::Debug, parts: &[&str]) {
@@ -88,6 +89,27 @@ fn errors_describe_the_failure_and_convert_to_io_errors() {
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert_eq!(error.to_string(), "the time ran out");
     assert_eq!(LoopClosedError.to_string(), "the event loop is closed");
+}
+
+/// Formats the error once more for each piece that it gets.
+struct Reformats<'a>(&'a TaskError, Vec<String>);
+
+impl fmt::Write for Reformats<'_> {
+    fn write_str(&mut self, _: &str) -> fmt::Result {
+        self.1.push(self.0.to_string());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_formatter_may_format_the_same_error() {
+    let _test = test();
+    let event_loop = Loop::new().expect("a loop");
+    let task = event_loop.create_task(async { panic!("no") });
+    let error = event_loop.run_until_complete(task).expect_err("a panic");
+    let mut formatter = Reformats(&error, Vec::new());
+    write!(formatter, "{error}").expect("a text");
+    assert!(formatter.1.iter().all(|text| text == "panicked: no") && !formatter.1.is_empty());
 }
 
 /// The transfer does not call sendfile(2) for a pipe or a terminal.

@@ -26,10 +26,10 @@
 //! 2. `release` installs the former action if no slot wants the signal and our handler is
 //!    installed.
 //! 3. If a foreign handler calls ours, ours only serves the slots that want the signal.
-//! 4. If our handler is installed and no slot wants the signal, the handler installs the former
-//!    action. Either a foreign handler installed ours too late, or this is the first Ctrl-C of
-//!    [`run`](crate::run), for which a slot wants SIGINT once. The loop ignores this signal, or it
-//!    cancels `run`. The next one has the effect from before the loop.
+//! 4. If our handler is installed and no slot wants each such signal, the handler installs the
+//!    former action. Either a foreign handler installed ours too late, or this is the first Ctrl-C
+//!    of [`run`](crate::run), for which a slot wants SIGINT once. The loop ignores this signal, or
+//!    it cancels `run`. The next one has the effect from before the loop.
 //! 5. A slot's mark shows that it wants a signal. `catch` sets the mark before it installs the
 //!    handler, and the mark stays until the handler is replaced. A handler is counted first, and
 //!    then reads the marks. `catch` sets its mark and then waits until none is counted. So after
@@ -167,7 +167,7 @@ impl HandlerCount {
         HandlerCount { zero }
     }
 
-    /// Waits until no handler is counted. A handler takes only a few instructions.
+    /// Waits until no handler is counted. A handler is short, and no call of it waits.
     fn wait_for_all() {
         while HANDLERS.load(SeqCst) > HandlerCount::zero() {
             thread::yield_now();
