@@ -41,7 +41,7 @@ struct FdCallback {
     /// `None` after it was cancelled.
     attachment: RefCell<Option<Attachment>>,
     location: &'static Location<'static>,
-    /// The number of the last [`Once`](crate::reactor::Once) in which an event queued the callback.
+    /// The number of the last [`Once`](crate::reactor::Once) in which the callback ran.
     once: Cell<u64>,
 }
 
@@ -55,10 +55,20 @@ impl FdCallback {
             once: Cell::new(0),
         })
     }
+
+    /// Returns the number of the present [`Once`](crate::reactor::Once), or 0 outside of one.
+    fn present_once(&self) -> u64 {
+        self.attachment.borrow().as_ref().map_or(0, |it| it.once())
+    }
 }
 
 impl Callback for FdCallback {
     fn run(&self) {
+        // A run of the loop that a panic ended may have left a second entry in the queue.
+        if !self.is_due() {
+            return;
+        }
+        self.once.set(self.present_once());
         let Some(mut body) = self.body.take() else {
             return;
         };
@@ -88,8 +98,8 @@ impl Callback for FdCallback {
     }
 
     fn is_due(&self) -> bool {
-        let once = self.attachment.borrow().as_ref().map_or(0, |it| it.once());
-        once == 0 || self.once.replace(once) != once
+        let once = self.present_once();
+        once == 0 || once != self.once.get()
     }
 
     fn location(&self) -> &'static Location<'static> {
