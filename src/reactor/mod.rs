@@ -281,6 +281,9 @@ impl Reactor {
     }
 
     fn retry_unarmed(&self) {
+        if self.once.get() != 0 {
+            return;
+        }
         for (fd, key) in self.unarmed.take() {
             self.arm_or_retry(fd, key);
         }
