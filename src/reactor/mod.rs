@@ -12,8 +12,8 @@
 //!
 //! 1. The poller is edge-triggered: it reports once that a descriptor became ready. A task waits
 //!    only after its own call failed with EAGAIN, so the next edge is still to come.
-//!    `DirectionState::clear_ready` follows the call directly. The loop has one thread, so no event
-//!    comes in between.
+//!    [`WaitGuard::park`] clears the readiness. The loop has one thread, and polls neither during
+//!    the call nor before the wait, so no event comes in between.
 //! 2. A registration covers both directions and lasts as long as its attachments. So a wait costs
 //!    no system call.
 //! 3. A token carries a generation. An event for a closed descriptor finds no source, even if the
