@@ -58,14 +58,18 @@ impl FdCallback {
 
 impl Callback for FdCallback {
     fn run(&self) {
+        let may_run = self.attachment.borrow().as_ref().is_some_and(|attachment| {
+            // The poller checks the descriptor at the next poll, not now. So it does not report
+            // data that this call reads.
+            attachment.rearm();
+            attachment.begin_call(self.direction)
+        });
+        if !may_run {
+            return;
+        }
         let Some(mut body) = self.body.take() else {
             return;
         };
-        // The poller checks the descriptor at the next poll, not now. So it does not report data
-        // that this call reads.
-        if let Some(attachment) = &*self.attachment.borrow() {
-            attachment.rearm();
-        }
         let called = catch_unwind(AssertUnwindSafe(&mut body));
         if !self.is_cancelled() {
             self.body.replace(Some(body));

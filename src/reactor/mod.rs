@@ -12,8 +12,8 @@
 //!
 //! 1. The poller is edge-triggered: it reports once that a descriptor became ready. A task waits
 //!    only after its own call failed with EAGAIN, so the next edge is still to come.
-//!    `DirectionState::clear_ready` follows the call directly. The loop has one thread, so no event
-//!    comes in between.
+//!    [`WaitGuard::park`] clears the readiness. The loop has one thread, and polls neither during
+//!    the call nor before the wait, so no event comes in between.
 //! 2. A registration covers both directions and lasts as long as its attachments. So a wait costs
 //!    no system call.
 //! 3. A token carries a generation. An event for a closed descriptor finds no source, even if the
@@ -111,13 +111,19 @@ impl Attachment {
     ///
     /// If not, the poller reports the event again after the current [`Once`].
     pub(crate) fn is_due(&self, direction: Direction) -> bool {
-        let mut once = self.reactor.once.borrow_mut();
-        let is_due = once.as_mut().is_none_or(|called| called.insert((self.fd, direction)));
-        drop(once);
+        let call = (self.fd, direction);
+        let is_due = self.reactor.once.borrow().as_ref().is_none_or(|once| !once.contains(&call));
         if !is_due {
             self.rearm();
         }
         is_due
+    }
+
+    /// Counts a call of the fd callback of a direction. Returns false if the current [`Once`] has
+    /// had its call.
+    pub(crate) fn begin_call(&self, direction: Direction) -> bool {
+        let mut once = self.reactor.once.borrow_mut();
+        once.as_mut().is_none_or(|once| once.insert((self.fd, direction)))
     }
 
     pub(crate) fn reactor(&self) -> &Rc<Reactor> {
@@ -287,6 +293,9 @@ impl Reactor {
     }
 
     fn retry_unarmed(&self) {
+        if self.once.borrow().is_some() {
+            return;
+        }
         for (fd, key) in self.unarmed.take() {
             self.arm_or_retry(fd, key);
         }

@@ -408,6 +408,32 @@ fn run_until_idle_calls_each_fd_callback_at_most_once() {
 }
 
 #[test]
+fn run_until_idle_calls_a_callback_that_a_panic_left_queued_at_most_once() {
+    let _test = test();
+    let event_loop = new_loop();
+    let (near, far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let reads = Rc::new(Cell::new(0));
+    let (counts, peer) = (reads.clone(), far.try_clone().expect("a duplicate"));
+    event_loop
+        .add_reader(&near, move || {
+            counts.set(counts.get() + 1);
+            (&peer).write_all(b"x").expect("room");
+        })
+        .expect("registered");
+    for (round, writes_again) in [(1, false), (2, true)] {
+        (&far).write_all(b"x").expect("room");
+        let main = || event_loop.run_until_complete(async { panic!("before the callback") });
+        catch_unwind(AssertUnwindSafe(main)).expect_err("the panic of main");
+        assert_eq!(reads.get(), round - 1);
+        if writes_again {
+            (&far).write_all(b"x").expect("room");
+        }
+        event_loop.run_until_idle().expect("idle");
+        assert_eq!(reads.get(), round);
+    }
+}
+
+#[test]
 fn run_until_idle_fails_after_ten_thousand_iterations() {
     let _test = test();
     let event_loop = new_loop();
