@@ -32,7 +32,7 @@ pub(crate) fn is_sealable(_fd: BorrowedFd<'_>) -> bool {
 }
 
 pub(crate) fn file_system(_fd: BorrowedFd<'_>) -> FileSystem {
-    FileSystem::Memory
+    FileSystem::Other
 }
 
 pub(crate) fn read_into_cache(_file: &File, _range: Range<u64>) {}
