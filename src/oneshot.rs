@@ -59,7 +59,7 @@ impl<T> Oneshot<T> {
         }
     }
 
-    /// Ends the awaiting side, which passes what is left to its [`Discard`].
+    /// Ends the awaiting side, and returns its waker or result, for its [`Discard`].
     pub(crate) fn close(&mut self) -> Oneshot<T> {
         mem::replace(self, Oneshot::Taken)
     }

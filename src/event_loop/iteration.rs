@@ -160,7 +160,7 @@ impl Inner {
         }
     }
 
-    /// Runs a callback, and reports its panic. Returns what it is, for the log of debug mode.
+    /// Runs a callback, and reports its panic. Returns its name for the log of debug mode.
     fn call(&self, callback: &dyn Callback) -> &'static str {
         let (exceptions, creator) = (&self.run_queue.exceptions, Some(callback.location()));
         exceptions.contain_at("panic in a callback", creator, || callback.run());

@@ -163,8 +163,8 @@ pub(crate) struct Reactor {
     holder_checks: RefCell<Vec<HolderCheck>>,
     /// The descriptors to rearm: at the end of the current [`Once`], or when the kernel has memory.
     unarmed: RefCell<Vec<(RawFd, Key)>>,
-    /// What the current [`Once`] has called. A callback that a program removes and adds again in
-    /// the period counts as the same.
+    /// The calls in the current [`Once`]. A callback that removes itself and adds another one for
+    /// the same descriptor has had its call.
     once: RefCell<Option<HashSet<(RawFd, Direction)>>>,
     /// The number of calls of epoll_ctl(2), or of kqueue's equivalent.
     registrations: Cell<u64>,

@@ -1,4 +1,4 @@
-//! What happens to a task from its first poll to its end.
+//! A task from its first poll to its end.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};

@@ -1,4 +1,4 @@
-//! What the docs say about the source files, the public names and the tests.
+//! Compares the docs with the source files, the public names and the tests.
 
 mod asyncio_page;
 mod layers;

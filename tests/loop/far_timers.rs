@@ -85,7 +85,7 @@ fn deadline_at_the_end_of_time_delays_no_other_timer() {
     let _test = test();
     let mut far = 0;
     for bits in 32..64 {
-        // A number of seconds that lost its upper bits would look like a few milliseconds.
+        // A number of seconds that lost its upper bits would be a few milliseconds.
         let delay = Duration::from_secs(1 << bits) + Duration::from_millis(5);
         let event_loop = new_loop();
         let Some(when) = Instant::now().checked_add(delay) else {
