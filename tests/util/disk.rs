@@ -2,12 +2,15 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
 use std::fs::File;
-use std::io::{IoSliceMut, Write};
+use std::io::Write;
+use std::net::UdpSocket;
 use std::num::NonZeroU64;
+use std::os::fd::AsRawFd;
+use std::ptr;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise, fdatasync};
-use rustix::io::{ReadWriteFlags, preadv2};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::util::content;
 
@@ -31,32 +34,58 @@ pub fn cold(len: usize) -> File {
     file
 }
 
-/// Evicts a range from the page cache.
+/// Evicts a range of whole pages from the page cache, and turns the kernel's readahead on.
 ///
-/// Pages that were sent over TCP may stay for a while, because the kernel frees its buffers lazily.
+/// The kernel keeps pages that are in use, and frees the buffers of sent pages lazily.
 pub fn evict(file: &File, offset: usize, len: usize) {
     let range = NonZeroU64::new(len as u64);
     let start = Instant::now();
-    // Without this advice, each probe below would make the kernel read megabytes ahead.
-    fadvise(file, 0, None, Advice::Random).expect("advice");
     loop {
         fadvise(file, offset as u64, range, Advice::DontNeed).expect("advice");
-        // The kernel keeps pages that are in use. A probe makes the kernel read its page, so these
-        // offsets differ from those that a transfer probes.
-        let mut probes = (offset + (64 << 10).min(len / 2)..offset + len).step_by(128 << 10);
-        if !probes.any(|at| is_resident(file, at)) {
+        if !has_resident_page(file, offset, len) {
             break;
         }
         let waited = start.elapsed();
         assert!(waited < Duration::from_secs(10), "pages stay in the page cache for {waited:?}");
+        free_sent_buffers();
     }
     fadvise(file, 0, None, Advice::Normal).expect("advice");
 }
 
-fn is_resident(file: &File, offset: usize) -> bool {
-    let mut byte = [0];
-    let room = &mut [IoSliceMut::new(&mut byte)];
-    preadv2(file, room, offset as u64, ReadWriteFlags::NOWAIT).is_ok()
+/// Makes each CPU free the buffers of sent data, which it does when it receives a packet.
+fn free_sent_buffers() {
+    let allowed = sched_getaffinity(None).expect("the CPUs of this thread");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = socket.local_addr().expect("bound");
+    for cpu in (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)) {
+        let mut one = CpuSet::new();
+        one.set(cpu);
+        sched_setaffinity(None, &one).expect("one of these CPUs");
+        socket.send_to(b"x", address).expect("sent");
+        socket.recv(&mut [0]).expect("received");
+    }
+    sched_setaffinity(None, &allowed).expect("the same CPUs");
+}
+
+/// Returns whether the page cache has a page of the range.
+///
+/// It returns false if the kernel does not tell, as to a user who does not own the file.
+#[allow(unsafe_code, reason = "no crate has mincore(2)")]
+fn has_resident_page(file: &File, offset: usize, len: usize) -> bool {
+    if !rustix::process::geteuid().is_root() {
+        return false;
+    }
+    let mut pages = vec![0_u8; len.div_ceil(4096)];
+    let (read, shared, fd) = (libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd());
+    // SAFETY: the mapping is new. mincore(2) writes one byte for each page, for which `pages` has
+    // room if a page has 4096 bytes or more.
+    unsafe {
+        let mapping = libc::mmap(ptr::null_mut(), len, read, shared, fd, offset as libc::off_t);
+        assert_ne!(mapping, libc::MAP_FAILED);
+        let answered = libc::mincore(mapping, len, pages.as_mut_ptr()) == 0;
+        assert_eq!(libc::munmap(mapping, len), 0);
+        answered && pages.iter().any(|page| page & 1 == 1)
+    }
 }
 
 /// Returns the bytes that this thread has read from a disk so far.
