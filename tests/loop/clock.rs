@@ -358,6 +358,26 @@ fn run_once_jumps_after_executor_work_has_ended() {
 }
 
 #[test]
+fn paused_clock_stands_still_while_a_callback_stays_ready() {
+    let _test = test();
+    let (event_loop, clock) = paused();
+    let start = clock.now();
+    let (near, _far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let calls = Rc::new(Cell::new(0));
+    let counts = calls.clone();
+    event_loop.add_writer(&near, move || counts.set(counts.get() + 1)).expect("registered");
+    let sleeper = event_loop.create_task(event_loop.sleep(SECOND));
+    for _ in 0..100 {
+        event_loop.run_once(None).expect("an iteration");
+    }
+    assert!(calls.get() >= 99 && !sleeper.done());
+    assert_eq!(clock.now(), start);
+    assert!(event_loop.remove_writer(&near));
+    event_loop.run_until_complete(sleeper).expect("not cancelled");
+    assert_eq!(clock.now() - start, SECOND);
+}
+
+#[test]
 fn paused_clock_can_be_advanced() {
     let _test = test();
     let (event_loop, clock) = paused();

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Advice, fadvise, fdatasync};
+use rustix::fs::{Advice, fadvise, fdatasync, fstat};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::util::content;
@@ -69,10 +69,11 @@ fn free_sent_buffers() {
 
 /// Returns whether the page cache has a page of the range.
 ///
-/// It returns false if the kernel does not tell, as to a user who does not own the file.
+/// It returns false if the kernel does not tell, as to a user who neither owns the file nor is root.
 #[allow(unsafe_code, reason = "no crate has mincore(2)")]
 fn has_resident_page(file: &File, offset: usize, len: usize) -> bool {
-    if !rustix::process::geteuid().is_root() {
+    let user = rustix::process::geteuid();
+    if !user.is_root() && fstat(file).expect("open").st_uid != user.as_raw() {
         return false;
     }
     let mut pages = vec![0_u8; len.div_ceil(4096)];
